@@ -1,0 +1,53 @@
+"""Portal Site: a self-hosted customer billing portal. This file is its table of contents."""
+
+from flask import Flask
+from flask_compress import Compress
+from flask_migrate import Migrate
+from jinja2 import StrictUndefined
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from portal_site import db, portal, resources
+from portal_site.billing.gateways import sandbox
+from portal_site.config import Settings
+from portal_site.web import addresses, assets, errors, filters, htmx, i18n, security, themes
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The whole program behind one WSGI callable. Raises config.SettingsError when a setting is missing or wrong."""
+    settings = settings or Settings.from_environment()
+    app = Flask(__name__, template_folder=str(resources.TEMPLATES), static_folder=None)
+    app.config.from_mapping(
+        SETTINGS=settings,
+        SECRET_KEY=settings.secret_key,
+        SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=db.engine_options(settings.database_url),
+        TRUSTED_HOSTS=settings.hosts,
+        MAX_CONTENT_LENGTH=512 * 1024,
+        **security.cookie_settings(settings),
+    )
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+    db.init(app)
+    Migrate(app, db.db, directory=str(resources.MIGRATIONS), render_as_batch=True)
+    Compress(app)
+    htmx.init(app)
+    security.init(app)
+    errors.init(app)
+    i18n.init(app)
+    filters.init(app)
+    addresses.init(app)
+    assets.init(app)
+    themes.init(app)
+
+    portal.init(app)
+    sandbox.init(app)
+    if settings.demo:
+        from portal_site import demo
+
+        demo.init(app)
+    return app

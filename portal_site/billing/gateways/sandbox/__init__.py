@@ -1,0 +1,16 @@
+"""A pretended payment provider for test mode: it keeps its own books, knows the test numbers and moves no money."""
+
+from flask import Flask, url_for
+
+from portal_site.billing.gateways.sandbox import hosted_pages
+from portal_site.billing.gateways.sandbox.gateway import SandboxGateway
+
+
+def init(app: Flask) -> None:
+    """Make it the program's gateway and put up its pages."""
+
+    def address(endpoint: str, **values: str) -> str:
+        return url_for(endpoint, **values, _external=True)
+
+    app.extensions["gateway"] = SandboxGateway(address)
+    app.register_blueprint(hosted_pages.blueprint)

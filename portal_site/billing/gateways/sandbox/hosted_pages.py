@@ -1,0 +1,161 @@
+"""The sandbox's own pages, as a provider would host them: leaving a payment method, and answering the bank's question.
+
+A page's reference lets in whoever has it, as a provider's link does. What is typed here stays here: a number is looked up
+among the test numbers and forgotten; it is not stored, not logged, and not sent back when the form has to be shown again.
+"""
+
+import re
+import time
+
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from portal_site.billing.gateways.sandbox import test_numbers
+from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxSetup
+from portal_site.billing.gateways.sandbox.test_numbers import Behaviour
+from portal_site.db import new_id, transaction
+
+blueprint = Blueprint("sandbox", __name__, url_prefix="/sandbox")
+EXPIRY = re.compile(r"\s*(0?[1-9]|1[0-2])\s*/\s*(?:20)?(\d\d)\s*")
+REFUSALS = {
+    "card_declined": "Your card was declined. Try another one.",
+    "insufficient_funds": "Your card has insufficient funds. Try another one.",
+    "expired_card": "Your card has expired. Try another one.",
+    "incorrect_cvc": "Your card's security code is incorrect.",
+}
+
+
+@blueprint.get("/setups/<reference>")
+def show_setup(reference: str) -> str:
+    """The form for a card or an account."""
+    with transaction() as session:
+        _setup(session, reference)
+    return _setup_page(reference, {})
+
+
+@blueprint.post("/setups/<reference>")
+def submit_setup(reference: str) -> Response | tuple[str, int]:
+    """Look the number up, and decide as its row in the table says."""
+    kind = request.form.get("kind", "card")
+    behaviour = test_numbers.find(request.form.get("iban" if kind == "iban" else "number", "")[:50])
+    errors, expiry = _faults(kind, behaviour)
+    with transaction() as session:
+        setup = _setup(session, reference)
+        return_url = setup.return_url
+        if not errors and behaviour is not None:
+            method = _method(behaviour, request.form, expiry)
+            session.add(method)
+            setup.method_reference = method.reference
+    if errors:
+        return _setup_page(reference, errors), 422
+    if behaviour is not None and behaviour.setup == "authenticate":
+        return redirect(url_for("sandbox.show_setup_challenge", reference=reference), 303)
+    return redirect(return_url, 303)
+
+
+def _faults(kind: str, behaviour: Behaviour | None) -> tuple[dict[str, str], tuple[int, int] | None]:
+    wanted = "sepa_debit" if kind == "iban" else "card"
+    if behaviour is None or behaviour.type != wanted:
+        return {"iban" if kind == "iban" else "number": "This sandbox takes only the test numbers listed below."}, None
+    if kind == "iban":
+        return {}, None
+    errors = {}
+    expiry = _expiry(request.form.get("expiry", ""))
+    if expiry is None:
+        errors["expiry"] = "Enter a month and a year that are not over, such as 12/34."
+    if not re.fullmatch(r"[0-9]{3,4}", request.form.get("cvc", "").strip()):
+        errors["cvc"] = "Enter the three or four digits of the security code."
+    if behaviour.setup in REFUSALS and not errors:
+        errors["number"] = REFUSALS[behaviour.setup]
+    return errors, expiry
+
+
+def _expiry(text: str) -> tuple[int, int] | None:
+    found = EXPIRY.fullmatch(text[:20])
+    if not found:
+        return None
+    month, year = int(found[1]), 2000 + int(found[2])
+    today = time.gmtime()
+    return (month, year) if (year, month) >= (today.tm_year, today.tm_mon) else None
+
+
+def _method(behaviour: Behaviour, form: dict[str, str], expiry: tuple[int, int] | None) -> SandboxMethod:
+    typed = "".join(c for c in form.get("iban" if expiry is None else "number", "") if c.isalnum())
+    if behaviour.expiring:
+        expiry = (time.gmtime().tm_mon, time.gmtime().tm_year)
+    return SandboxMethod(
+        reference=new_id("sbxm"),
+        type=behaviour.type,
+        brand=behaviour.brand or None,
+        last4=typed[-4:],
+        exp_month=expiry[0] if expiry else None,
+        exp_year=expiry[1] if expiry else None,
+        country=behaviour.country,
+        fingerprint=f"{behaviour.type}-{behaviour.brand}-{typed[-4:]}",
+        on_charge=behaviour.charge,
+        confirmed=behaviour.setup != "authenticate",
+    )
+
+
+@blueprint.get("/setups/<reference>/challenge")
+def show_setup_challenge(reference: str) -> str:
+    """The bank's question about a new card."""
+    with transaction() as session:
+        _setup(session, reference)
+    return render_template("sandbox/challenge.html", action=url_for("sandbox.answer_setup", reference=reference))
+
+
+@blueprint.post("/setups/<reference>/challenge")
+def answer_setup(reference: str) -> Response:
+    """The card is confirmed, or forgotten."""
+    with transaction() as session:
+        setup = _setup(session, reference)
+        method = session.get(SandboxMethod, setup.method_reference) if setup.method_reference else None
+        if method is not None and not method.confirmed:
+            if request.form.get("answer") == "complete":
+                method.confirmed = True
+            else:
+                setup.method_reference = None
+        return_url = setup.return_url
+    return redirect(return_url, 303)
+
+
+@blueprint.get("/charges/<reference>/challenge")
+def show_challenge(reference: str) -> str:
+    """The bank's question about a payment."""
+    with transaction() as session:
+        charge = _charge(session, reference)
+    amount = f"{charge.amount} {charge.currency}"
+    action = url_for("sandbox.answer_charge", reference=reference)
+    return render_template("sandbox/challenge.html", action=action, amount=amount)
+
+
+@blueprint.post("/charges/<reference>/challenge")
+def answer_charge(reference: str) -> Response:
+    """The payment goes through, or it does not; the first answer counts."""
+    with transaction() as session:
+        charge = _charge(session, reference)
+        if charge.status == "requires_action":
+            complete = request.form.get("answer") == "complete"
+            charge.status = "succeeded" if complete else "declined"
+            charge.decline_code = None if complete else "authentication_not_handled"
+        return_url = charge.return_url
+    return redirect(return_url, 303)
+
+
+def _setup(session: Session, reference: str) -> SandboxSetup:
+    return session.get(SandboxSetup, reference, with_for_update=True) or abort(404)
+
+
+def _charge(session: Session, reference: str) -> SandboxCharge:
+    query = select(SandboxCharge).where(SandboxCharge.reference == reference).with_for_update()
+    return session.scalar(query) or abort(404)
+
+
+def _setup_page(reference: str, errors: dict[str, str]) -> str:
+    return render_template(
+        "sandbox/setup.html", reference=reference, errors=errors, kind=request.form.get("kind", "card"),
+        cards=test_numbers.CARDS, ibans=test_numbers.IBANS,
+    )  # fmt: skip

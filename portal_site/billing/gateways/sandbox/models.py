@@ -1,0 +1,49 @@
+"""The sandbox's own books, as a provider would keep them on its side; ours never join them."""
+
+from sqlalchemy import Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal_site.db import Base
+
+
+class SandboxSetup(Base):
+    """A visit to the sandbox's page. The reference is what lets somebody in there."""
+
+    __tablename__ = "sandbox_setups"
+
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    customer: Mapped[str]
+    return_url: Mapped[str] = mapped_column(Text)
+    method_reference: Mapped[str | None]
+
+
+class SandboxMethod(Base):
+    """A payment method as the sandbox holds it: how it behaves and its last four digits, not its number."""
+
+    __tablename__ = "sandbox_methods"
+
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    brand: Mapped[str | None]
+    last4: Mapped[str]
+    exp_month: Mapped[int | None]
+    exp_year: Mapped[int | None]
+    country: Mapped[str]
+    fingerprint: Mapped[str]
+    on_charge: Mapped[str]
+    confirmed: Mapped[bool] = mapped_column(default=True)
+
+
+class SandboxCharge(Base):
+    """A charge by its idempotency key: the first answer is the answer for ever, but for a finished authentication."""
+
+    __tablename__ = "sandbox_charges"
+
+    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(unique=True)
+    method_reference: Mapped[str]
+    amount: Mapped[int]
+    currency: Mapped[str]
+    status: Mapped[str]
+    decline_code: Mapped[str | None]
+    return_url: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,43 @@
+"""The well-known test card numbers and what each does; the numbers themselves are never kept."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What happens when it is left (`setup`) and when it is charged (`charge`): ok, authenticate, or a decline code."""
+
+    brand: str
+    phrase: str
+    setup: str = "ok"
+    charge: str = "ok"
+    type: str = "card"
+    country: str = "US"
+    expiring: bool = False
+
+
+CARDS = {
+    "4242424242424242": Behaviour("visa", "Succeeds"),
+    "5555555555554444": Behaviour("mastercard", "Succeeds"),
+    "378282246310005": Behaviour("amex", "Succeeds"),
+    "4000002500003155": Behaviour("visa", "Asks for authentication", setup="authenticate"),
+    "4000002760003184": Behaviour("visa", "Asks for authentication at each charge", charge="authenticate"),
+    "4000000000000341": Behaviour("visa", "Is accepted, then fails when charged", charge="card_declined"),
+    "4000000000000002": Behaviour("visa", "Is declined", setup="card_declined"),
+    "4000000000009995": Behaviour("visa", "Has insufficient funds", setup="insufficient_funds"),
+    "4000000000000069": Behaviour("visa", "Has expired", setup="expired_card"),
+    "4000000000000127": Behaviour("visa", "Has a wrong security code", setup="incorrect_cvc"),
+    "4000000000000077": Behaviour("visa", "Expires this month", expiring=True),
+}
+IBANS = {
+    "DE89370400440532013000": Behaviour("", "Succeeds", type="sepa_debit", country="DE"),
+    "FR1420041010050500013M02606": Behaviour("", "Succeeds", type="sepa_debit", country="FR"),
+    "AT861904300235473202": Behaviour("", "Is accepted, then fails when charged", charge="debit_not_authorized",
+                                      type="sepa_debit", country="AT"),
+}
+
+
+def find(number: str) -> Behaviour | None:
+    """The behaviour of a card number or IBAN as typed, with or without blanks."""
+    plain = "".join(number.split()).replace("-", "").upper()
+    return CARDS.get(plain) or IBANS.get(plain)

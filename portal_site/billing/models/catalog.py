@@ -1,0 +1,75 @@
+"""What a merchant sells: products, their prices, and coupons."""
+
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal_site.billing.models.columns import AccountId, Described, Id, Moded
+from portal_site.db import Base
+
+
+class Product(Moded, Described, Base):
+    """Something sold, under the name that customers see."""
+
+    __tablename__ = "products"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId] = mapped_column(index=True)
+    created: Mapped[int]
+    active: Mapped[bool] = mapped_column(default=True)
+    name: Mapped[str]
+    description: Mapped[str | None] = mapped_column(Text)
+    unit_label: Mapped[str | None]
+
+
+class Price(Moded, Described, Base):
+    """What one product costs in one currency, once or for each interval.
+
+    `unit_amount` is in the currency's minor unit; `unit_amount_decimal` is exact where a unit costs a fraction of it.
+    `tiers` is a list of {up_to, unit_amount, unit_amount_decimal, flat_amount, flat_amount_decimal}, the last without end.
+    """
+
+    __tablename__ = "prices"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId] = mapped_column(index=True)
+    product_id: Mapped[str] = mapped_column(ForeignKey("products.id"), index=True)
+    created: Mapped[int]
+    active: Mapped[bool] = mapped_column(default=True)
+    nickname: Mapped[str | None]
+    lookup_key: Mapped[str | None]
+    currency: Mapped[str]
+    type: Mapped[str] = mapped_column(default="recurring")
+    billing_scheme: Mapped[str] = mapped_column(default="per_unit")
+    unit_amount: Mapped[int | None]
+    unit_amount_decimal: Mapped[str | None]
+    interval: Mapped[str | None]
+    interval_count: Mapped[int | None]
+    usage_type: Mapped[str] = mapped_column(default="licensed")
+    trial_period_days: Mapped[int | None]
+    tax_behavior: Mapped[str] = mapped_column(default="unspecified")
+    tiers_mode: Mapped[str | None]
+    tiers: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    transform_quantity: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class Coupon(Moded, Described, Base):
+    """A reduction that discounts refer to. Its id is free text of the merchant's, so it is unique per account only."""
+
+    __tablename__ = "coupons"
+
+    account_id: Mapped[AccountId] = mapped_column(primary_key=True)
+    id: Mapped[Id]
+    created: Mapped[int]
+    name: Mapped[str | None]
+    percent_off: Mapped[str | None]  # decimal text: 33.33 must stay 33.33
+    amount_off: Mapped[int | None]
+    currency: Mapped[str | None]
+    duration: Mapped[str] = mapped_column(default="once")
+    duration_in_months: Mapped[int | None]
+    redeem_by: Mapped[int | None]
+    max_redemptions: Mapped[int | None]
+    times_redeemed: Mapped[int] = mapped_column(default=0)
+    valid: Mapped[bool] = mapped_column(default=True)
+    applies_to_products: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))

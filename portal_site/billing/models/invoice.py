@@ -1,0 +1,126 @@
+"""What was billed. An invoice keeps the names and addresses of its day."""
+
+from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal_site.billing.models.columns import (
+    AccountId,
+    CustomerId,
+    Described,
+    Documents,
+    Id,
+    LongText,
+    Moded,
+    OptionalDocument,
+    values,
+)
+from portal_site.db import Base
+
+
+class Invoice(Moded, Described, Base):
+    """A bill. Amounts are in the minor unit of `currency`; `status` is a `rules.lifecycle.InvoiceStatus` value.
+
+    total = subtotal − discounts + exclusive taxes; amount_due = max(0, total + starting_balance − ending_balance), so a
+    balance that the invoice used shows in it; amount_remaining = amount_due − amount_paid.
+    """
+
+    __tablename__ = "invoices"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId]
+    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    on_behalf_of: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
+    created: Mapped[int]
+    number: Mapped[str | None]
+    status: Mapped[str]
+    billing_reason: Mapped[str | None]
+    collection_method: Mapped[str] = mapped_column(default="charge_automatically")
+    currency: Mapped[str]
+    description: Mapped[LongText | None]
+    footer: Mapped[LongText | None]
+    period_start: Mapped[int]
+    period_end: Mapped[int]
+    due_date: Mapped[int | None]
+    subtotal: Mapped[int]
+    total: Mapped[int]
+    total_excluding_tax: Mapped[int | None]
+    amount_due: Mapped[int]
+    amount_paid: Mapped[int] = mapped_column(default=0)
+    amount_remaining: Mapped[int]
+    starting_balance: Mapped[int] = mapped_column(default=0)
+    ending_balance: Mapped[int | None]
+    total_discount_amounts: Mapped[Documents]
+    total_taxes: Mapped[Documents]
+    attempt_count: Mapped[int] = mapped_column(default=0)
+    next_payment_attempt: Mapped[int | None]
+    finalized_at: Mapped[int | None]
+    paid_at: Mapped[int | None]
+    voided_at: Mapped[int | None]
+    marked_uncollectible_at: Mapped[int | None]
+    account_name: Mapped[LongText | None]
+    customer_name: Mapped[LongText | None]
+    customer_email: Mapped[str | None]
+    customer_phone: Mapped[str | None]
+    customer_address: Mapped[OptionalDocument]
+    customer_shipping: Mapped[OptionalDocument]
+    customer_tax_ids: Mapped[Documents]
+
+    __table_args__ = (
+        # The history's keyset: newest first, ties by id. Drafts are the merchant's own business and stay out.
+        Index(
+            "ix_invoices_history",
+            "customer_id",
+            "created",
+            "id",
+            sqlite_where=text("status <> 'draft'"),
+            postgresql_where=text("status <> 'draft'"),
+        ),
+        Index(
+            "ix_invoices_open",
+            "customer_id",
+            sqlite_where=text("status = 'open'"),
+            postgresql_where=text("status = 'open'"),
+        ),
+        Index("uq_invoices_customer_id_number", "customer_id", "number", unique=True),
+    )
+
+    def as_object(self) -> dict[str, object]:
+        """The invoice as an event carries it."""
+        names = ("id", "created", "livemode", "number", "status", "currency", "subtotal", "total", "billing_reason")
+        amounts = ("amount_due", "amount_paid", "amount_remaining", "attempt_count", "collection_method", "due_date")
+        return {
+            "object": "invoice",
+            **values(self, *names, *amounts, "period_start", "period_end", "starting_balance", "ending_balance"),
+            "customer": self.customer_id,
+            "parent": {"subscription_details": {"subscription": self.subscription_id}} if self.subscription_id else None,
+            "status_transitions": values(self, "finalized_at", "marked_uncollectible_at", "paid_at", "voided_at"),
+        }
+
+
+class InvoiceLineItem(Base):
+    """One line of an invoice: so much for this, from then to then. A negative amount is credit."""
+
+    __tablename__ = "invoice_line_items"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    position: Mapped[int]
+    amount: Mapped[int]
+    currency: Mapped[str]
+    description: Mapped[LongText | None]
+    quantity: Mapped[int | None]
+    unit_amount_decimal: Mapped[str | None]
+    period_start: Mapped[int]
+    period_end: Mapped[int]
+    proration: Mapped[bool] = mapped_column(default=False)
+    discountable: Mapped[bool] = mapped_column(default=True)
+    price_id: Mapped[str | None]
+    product_id: Mapped[str | None]
+    subscription_id: Mapped[str | None]
+    subscription_item_id: Mapped[str | None]
+    discount_amounts: Mapped[Documents]
+    taxes: Mapped[Documents]
+
+    __table_args__ = (Index("uq_invoice_line_items_invoice_id_position", "invoice_id", "position", unique=True),)

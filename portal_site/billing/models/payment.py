@@ -1,0 +1,88 @@
+"""How customers pay, and each try to collect. A card number or a bank account number never gets here."""
+
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal_site.billing.models.columns import AccountId, CustomerId, Id, LongText, Moded, values
+from portal_site.db import Base
+
+
+class PaymentMethod(Moded, Base):
+    """A card or bank debit that the gateway holds; `gateway_reference` is the gateway's name for it."""
+
+    __tablename__ = "payment_methods"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId] = mapped_column(index=True)
+    created: Mapped[int]
+    type: Mapped[str]
+    brand: Mapped[str | None]
+    last4: Mapped[str]
+    exp_month: Mapped[int | None]
+    exp_year: Mapped[int | None]
+    funding: Mapped[str | None]
+    country: Mapped[str | None]
+    fingerprint: Mapped[str | None]
+    gateway: Mapped[str] = mapped_column(default="sandbox")
+    gateway_reference: Mapped[str | None]
+    detached_at: Mapped[int | None]
+
+    def as_object(self) -> dict[str, Any]:
+        """The payment method as an event carries it: what names it for people, and no more."""
+        shown = ("last4", "funding", "country") if self.type == "card" else ("last4", "country")
+        details = values(self, *shown)
+        if self.type == "card":
+            details |= values(self, "brand", "exp_month", "exp_year")
+        named = values(self, "id", "created", "livemode", "type")
+        return {"object": "payment_method", **named, "customer": self.customer_id, self.type: details}
+
+
+class SetupIntent(Moded, Base):
+    """A customer on the way to the gateway's page to leave a payment method, and back."""
+
+    __tablename__ = "setup_intents"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId]
+    created: Mapped[int]
+    status: Mapped[str] = mapped_column(default="requires_payment_method")
+    gateway_reference: Mapped[str]
+    payment_method_id: Mapped[str | None] = mapped_column(ForeignKey("payment_methods.id"))
+
+
+class PaymentAttempt(Moded, Base):
+    """One try to collect an invoice. It is written before the gateway is called and settled after, so none is lost.
+
+    `status` is a `rules.lifecycle.AttemptStatus` value. While one is under way no second may begin: a unique index sees to it.
+    """
+
+    __tablename__ = "payment_attempts"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId]
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
+    payment_method_id: Mapped[str] = mapped_column(ForeignKey("payment_methods.id"))
+    created: Mapped[int]
+    amount: Mapped[int]
+    currency: Mapped[str]
+    status: Mapped[str]
+    idempotency_key: Mapped[str] = mapped_column(unique=True)
+    gateway_reference: Mapped[str | None]
+    decline_code: Mapped[str | None]
+    next_action_url: Mapped[LongText | None]
+    settled_at: Mapped[int | None]
+
+    __table_args__ = (
+        Index(
+            "uq_payment_attempts_under_way",
+            "invoice_id",
+            unique=True,
+            sqlite_where=text("settled_at IS NULL"),
+            postgresql_where=text("settled_at IS NULL"),
+        ),
+    )

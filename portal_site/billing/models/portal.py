@@ -1,0 +1,83 @@
+"""What a portal shows and allows (configuration), whom it was opened for (session), and who is in it now (visit)."""
+
+from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal_site.billing.models.columns import (
+    AccountId,
+    CustomerId,
+    Described,
+    Document,
+    Id,
+    LongText,
+    Moded,
+    OptionalDocument,
+)
+from portal_site.db import Base
+
+
+class PortalConfiguration(Moded, Described, Base):
+    """What customers may do and how the portal looks. `features` is what `rules.portal_features.Features` reads.
+
+    `branding` overrides the account's, member by member; null takes the account's as it is.
+    """
+
+    __tablename__ = "portal_configurations"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId] = mapped_column(index=True)
+    created: Mapped[int]
+    updated: Mapped[int]
+    active: Mapped[bool] = mapped_column(default=True)
+    is_default: Mapped[bool] = mapped_column(default=False)
+    name: Mapped[str | None]
+    headline: Mapped[str | None]
+    privacy_policy_url: Mapped[str | None]
+    terms_of_service_url: Mapped[str | None]
+    default_return_url: Mapped[LongText | None]
+    login_page_enabled: Mapped[bool] = mapped_column(default=False)
+    features: Mapped[Document]
+    branding: Mapped[OptionalDocument]
+
+    __table_args__ = (
+        Index(
+            "uq_portal_configurations_default",
+            "account_id",
+            "livemode",
+            unique=True,
+            sqlite_where=text("is_default"),
+            postgresql_where=text("is_default"),
+        ),
+    )
+
+
+class PortalSession(Moded, Base):
+    """A link for one customer. Only the hash of its token is stored; the link works until `expires_at`, used or not."""
+
+    __tablename__ = "portal_sessions"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId]
+    configuration_id: Mapped[str] = mapped_column(ForeignKey("portal_configurations.id"))
+    on_behalf_of: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
+    created: Mapped[int]
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    expires_at: Mapped[int]
+    ended_at: Mapped[int | None]
+    return_url: Mapped[LongText | None]
+    locale: Mapped[str | None]
+
+
+class PortalVisit(Base):
+    """One browser that opened a session's link, until it logs out, is idle too long, or its time is over."""
+
+    __tablename__ = "portal_visits"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    session_id: Mapped[str] = mapped_column(ForeignKey("portal_sessions.id"), index=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    opened_at: Mapped[int]
+    last_seen_at: Mapped[int]
+    ended_at: Mapped[int | None]

@@ -1,0 +1,146 @@
+"""What a customer subscribes to, the discounts on it, and the changes scheduled for it."""
+
+from typing import Any
+
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from portal_site.billing.models.columns import (
+    AccountId,
+    CustomerId,
+    Described,
+    Document,
+    Id,
+    LongText,
+    Moded,
+    OptionalDocument,
+    values,
+)
+from portal_site.db import Base
+
+
+class Subscription(Moded, Described, Base):
+    """A customer's running agreement. `status` is a `rules.lifecycle.SubscriptionStatus` value."""
+
+    __tablename__ = "subscriptions"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId] = mapped_column(index=True)
+    on_behalf_of: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
+    created: Mapped[int]
+    status: Mapped[str]
+    currency: Mapped[str]
+    description: Mapped[LongText | None]
+    collection_method: Mapped[str] = mapped_column(default="charge_automatically")
+    days_until_due: Mapped[int | None]
+    billing_mode: Mapped[str] = mapped_column(default="flexible")
+    start_date: Mapped[int]
+    billing_cycle_anchor: Mapped[int]
+    trial_start: Mapped[int | None]
+    trial_end: Mapped[int | None]
+    cancel_at: Mapped[int | None]
+    cancel_at_period_end: Mapped[bool] = mapped_column(default=False)
+    canceled_at: Mapped[int | None]
+    ended_at: Mapped[int | None]
+    cancellation_details: Mapped[Document]
+    pause_collection: Mapped[OptionalDocument]
+    status_details: Mapped[OptionalDocument]
+    pending_update: Mapped[OptionalDocument]
+    # No foreign keys: both rows refer to this one.
+    default_payment_method_id: Mapped[str | None]
+    latest_invoice_id: Mapped[str | None]
+
+    items: Mapped[list["SubscriptionItem"]] = relationship(lazy="raise", back_populates="subscription")
+
+    def as_object(self) -> dict[str, Any]:
+        """The subscription as an event carries it; its items have events of their own changes."""
+        terms = ("currency", "collection_method", "billing_cycle_anchor", "trial_start", "trial_end", "description")
+        ending = ("cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "cancellation_details")
+        return {
+            "object": "subscription",
+            **values(self, "id", "created", "livemode", "status", *terms, *ending),
+            "customer": self.customer_id,
+            "default_payment_method": self.default_payment_method_id,
+            "latest_invoice": self.latest_invoice_id,
+        }
+
+
+class SubscriptionItem(Described, Base):
+    """One price of a subscription with its quantity (none when metered) and its current period."""
+
+    __tablename__ = "subscription_items"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    price_id: Mapped[str] = mapped_column(ForeignKey("prices.id"))
+    created: Mapped[int]
+    quantity: Mapped[int | None]
+    current_period_start: Mapped[int]
+    current_period_end: Mapped[int]
+
+    subscription: Mapped[Subscription] = relationship(lazy="raise", back_populates="items")
+
+
+class Discount(Base):
+    """A coupon at work on a customer, on one of its subscriptions, or on one item, from `start` to `end`."""
+
+    __tablename__ = "discounts"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId] = mapped_column(index=True)
+    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"))
+    subscription_item_id: Mapped[str | None] = mapped_column(ForeignKey("subscription_items.id"))
+    coupon_id: Mapped[str]
+    promotion_code: Mapped[str | None]
+    start: Mapped[int]
+    end: Mapped[int | None]
+
+    __table_args__ = (ForeignKeyConstraint(["account_id", "coupon_id"], ["coupons.account_id", "coupons.id"]),)
+
+
+class SubscriptionSchedule(Moded, Described, Base):
+    """Changes planned for a subscription. `origin` tells the portal's own (the customer may undo it) from the merchant's."""
+
+    __tablename__ = "subscription_schedules"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId]
+    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"))
+    created: Mapped[int]
+    status: Mapped[str]
+    origin: Mapped[str] = mapped_column(default="merchant")
+    end_behavior: Mapped[str] = mapped_column(default="release")
+    released_at: Mapped[int | None]
+    canceled_at: Mapped[int | None]
+    completed_at: Mapped[int | None]
+
+    __table_args__ = (Index("ix_subscription_schedules_customer_id_status", "customer_id", "status"),)
+
+
+class SchedulePhase(Base):
+    """One stretch of a schedule, from `start_date` to `end_date`."""
+
+    __tablename__ = "schedule_phases"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    schedule_id: Mapped[str] = mapped_column(ForeignKey("subscription_schedules.id"), index=True)
+    start_date: Mapped[int]
+    end_date: Mapped[int | None]
+    proration_behavior: Mapped[str] = mapped_column(default="none")
+
+
+class SchedulePhaseItem(Base):
+    """A price and quantity that hold during a phase."""
+
+    __tablename__ = "schedule_phase_items"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    phase_id: Mapped[str] = mapped_column(ForeignKey("schedule_phases.id"), index=True)
+    price_id: Mapped[str] = mapped_column(ForeignKey("prices.id"))
+    quantity: Mapped[int | None]

@@ -1,0 +1,45 @@
+"""Finding a row that belongs to whoever asks, or refusing as if it did not exist; not a verb, but every verb begins so."""
+
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.models import Customer
+from portal_site.billing.words import N_
+
+Row = TypeVar("Row", bound=Any)
+
+
+def customer(session: Session, account_id: str | None, id_or_email: str) -> Customer:
+    """A customer by id or, where only one has it, by e-mail address; of one account, or (None) of any."""
+    column = Customer.email if "@" in id_or_email else Customer.id
+    query = select(Customer).where(column == id_or_email, Customer.deleted_at.is_(None)).limit(2)
+    if account_id is not None:
+        query = query.where(Customer.account_id == account_id)
+    found = session.scalars(query).all()
+    if not found:
+        raise NotFound("No such customer: '%(id)s'", "resource_missing", "customer", id=id_or_email)
+    if len(found) > 1:
+        raise BillingError("Several customers have this e-mail address: name one by its id.", param="customer")
+    return found[0]
+
+
+def own(session: Session, kind: type[Row], customer_id: str, row_id: str, *, lock: bool = False) -> Row:
+    """A customer's own row. Raises NotFound for a stranger's as for one that does not exist."""
+    query = select(kind).where(kind.id == row_id, kind.customer_id == customer_id)
+    # populate_existing: what the session remembers may be older than the lock.
+    found = session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
+    if found is None:
+        raise NotFound(N_("There is no such thing here."), "resource_missing")
+    return found
+
+
+def locked_customer(session: Session, customer_id: str) -> Customer:
+    """The customer, locked until the transaction ends: whatever changes what it owes goes one after the other."""
+    query = select(Customer).where(Customer.id == customer_id, Customer.deleted_at.is_(None)).with_for_update()
+    found = session.scalar(query.execution_options(populate_existing=True))
+    if found is None:
+        raise NotFound(N_("There is no such thing here."), "resource_missing")
+    return found

@@ -1,0 +1,83 @@
+"""The states of subscriptions, invoices and payment attempts, and the words for them."""
+
+from enum import StrEnum
+
+from portal_site.billing.words import N_
+
+
+class Tone(StrEnum):
+    """What a state asks of the reader; pages turn it into a colour and a shape."""
+
+    GOOD = "good"
+    NOTE = "note"
+    WARNING = "warning"
+    BAD = "bad"
+    QUIET = "quiet"
+
+
+class SubscriptionStatus(StrEnum):
+    """The field's eight states of a subscription."""
+
+    label: str
+    tone: Tone
+
+    def __new__(cls, value: str, label: str, tone: Tone) -> "SubscriptionStatus":
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.label = label
+        member.tone = tone
+        return member
+
+    TRIALING = "trialing", N_("Free trial"), Tone.NOTE
+    ACTIVE = "active", N_("Active"), Tone.GOOD
+    PAST_DUE = "past_due", N_("Payment overdue"), Tone.BAD
+    UNPAID = "unpaid", N_("Unpaid"), Tone.BAD
+    INCOMPLETE = "incomplete", N_("Waiting for the first payment"), Tone.WARNING
+    INCOMPLETE_EXPIRED = "incomplete_expired", N_("Not started"), Tone.QUIET
+    PAUSED = "paused", N_("Paused"), Tone.WARNING
+    CANCELED = "canceled", N_("Canceled"), Tone.QUIET
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will ever be billed for it again."""
+        return self in (SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED)
+
+    @property
+    def renews(self) -> bool:
+        """Whether the next period will be billed if nobody does anything."""
+        return self in (SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
+
+
+class InvoiceStatus(StrEnum):
+    """The field's five states of an invoice."""
+
+    label: str
+    tone: Tone
+
+    def __new__(cls, value: str, label: str, tone: Tone) -> "InvoiceStatus":
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.label = label
+        member.tone = tone
+        return member
+
+    DRAFT = "draft", N_("Draft"), Tone.QUIET
+    OPEN = "open", N_("Open"), Tone.WARNING
+    PAID = "paid", N_("Paid"), Tone.GOOD
+    UNCOLLECTIBLE = "uncollectible", N_("Uncollectible"), Tone.BAD
+    VOID = "void", N_("Void"), Tone.QUIET
+
+    @property
+    def payable(self) -> bool:
+        """Whether a customer can still pay it."""
+        return self in (InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE)
+
+
+class AttemptStatus(StrEnum):
+    """How a try to collect stands. The first three are under way; the others are settled."""
+
+    PROCESSING = "processing"
+    REQUIRES_ACTION = "requires_action"
+    UNKNOWN = "unknown"
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"

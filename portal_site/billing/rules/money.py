@@ -1,0 +1,31 @@
+"""The one currency table: how many decimals an amount in minor units has. Formatting for people is the door's work.
+
+Exponents are the field's (docs.stripe.com/currencies), which differ from ISO 4217 for a few: MGA has none here, while ISK
+and UGX are kept with two for compatibility and always end in 00.
+"""
+
+from decimal import Decimal
+
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
+THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+
+
+def exponent(currency: str) -> int:
+    """How many decimals the currency's minor unit stands for: 0, 2 or 3."""
+    code = currency.lower()
+    if code in ZERO_DECIMAL:
+        return 0
+    return 3 if code in THREE_DECIMAL else 2
+
+
+def major(amount: int, currency: str) -> Decimal:
+    """An amount of minor units in the currency's own unit: 1234 eur → 12.34, 1234 jpy → 1234."""
+    return Decimal(amount).scaleb(-exponent(currency))
+
+
+def minor(value: Decimal, currency: str) -> int:
+    """The inverse of `major`. Raises ValueError for a value finer than the minor unit."""
+    scaled = value.scaleb(exponent(currency))
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{value} is finer than the minor unit of {currency}")
+    return int(scaled)

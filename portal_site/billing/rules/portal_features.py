@@ -1,0 +1,139 @@
+"""Every option of a portal configuration with its default, in the field's names; what the options do is not decided here."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import lru_cache
+from json import dumps, loads
+from typing import Any, Self
+
+UPDATES = ("name", "email", "address", "phone", "shipping", "tax_id")
+REASONS = (
+    "too_expensive",
+    "missing_features",
+    "switched_service",
+    "unused",
+    "customer_service",
+    "too_complex",
+    "low_quality",
+    "other",
+)
+
+
+class _Option:
+    """A group of options that can be read from a document; members that it does not know are an error."""
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        known = {option.name: option for option in fields(cls)}  # type: ignore[arg-type]
+        unknown = set(document) - set(known)
+        if unknown:
+            raise ValueError(f"unknown portal option: {', '.join(sorted(unknown))}")
+        return cls(**{name: _value(known[name].type, value) for name, value in document.items()})
+
+
+def _value(kind: Any, value: Any) -> Any:
+    if isinstance(value, Mapping) and isinstance(kind, type) and is_dataclass(kind):
+        return kind.of(value)  # type: ignore[attr-defined]
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class CustomerUpdate(_Option):
+    """Billing information: on, with shipping and tax id off."""
+
+    enabled: bool = True
+    allowed_updates: tuple[str, ...] = ("name", "email", "address", "phone")
+
+
+@dataclass(frozen=True)
+class InvoiceHistory(_Option):
+    """The list of invoices and their pages."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class PaymentMethodUpdate(_Option):
+    """Adding, choosing and removing payment methods."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class CancellationReason(_Option):
+    """Asking why; `feedback_options` are the merchant's own reasons."""
+
+    enabled: bool = True
+    options: tuple[str, ...] = REASONS
+    feedback_options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Retention(_Option):
+    """A coupon offered before a cancellation."""
+
+    enabled: bool = False
+    coupon: str | None = None
+
+
+@dataclass(frozen=True)
+class SubscriptionCancel(_Option):
+    """Cancelling: on, at the end of the period."""
+
+    enabled: bool = True
+    mode: str = "at_period_end"
+    proration_behavior: str = "none"
+    cancellation_reason: CancellationReason = field(default_factory=CancellationReason)
+    retention: Retention = field(default_factory=Retention)
+
+
+@dataclass(frozen=True)
+class SubscriptionPause(_Option):
+    """Pausing for one of `interval_options` ({interval, interval_count}), or until resumed."""
+
+    enabled: bool = False
+    duration_type: str = "interval_options"
+    interval_options: tuple[Mapping[str, Any], ...] = ({"interval": "month", "interval_count": 1},)
+
+
+@dataclass(frozen=True)
+class SubscriptionUpdate(_Option):
+    """Changing plan, quantity and promotion code: all off. `products` is a list of {product, prices, adjustable_quantity}."""
+
+    enabled: bool = False
+    default_allowed_updates: tuple[str, ...] = ()
+    products: tuple[Mapping[str, Any], ...] = ()
+    proration_behavior: str = "none"
+    billing_cycle_anchor: str = "unchanged"
+    schedule_at_period_end: tuple[str, ...] = ()
+    trial_update_behavior: str = "end_trial"
+
+
+@dataclass(frozen=True)
+class Features(_Option):
+    """All groups. `Features()` is what a new configuration begins with."""
+
+    customer_update: CustomerUpdate = field(default_factory=CustomerUpdate)
+    invoice_history: InvoiceHistory = field(default_factory=InvoiceHistory)
+    payment_method_update: PaymentMethodUpdate = field(default_factory=PaymentMethodUpdate)
+    subscription_cancel: SubscriptionCancel = field(default_factory=SubscriptionCancel)
+    subscription_pause: SubscriptionPause = field(default_factory=SubscriptionPause)
+    subscription_update: SubscriptionUpdate = field(default_factory=SubscriptionUpdate)
+
+    def allows(self, feature: str) -> bool:
+        """Whether a group of options is switched on, by the group's name."""
+        return bool(getattr(self, feature).enabled)
+
+    def as_document(self) -> dict[str, Any]:
+        """The options as they are stored: JSON, complete."""
+        return loads(dumps(asdict(self)))  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=512)
+def _read(document: str) -> Features:
+    return Features.of(loads(document))
+
+
+def read(document: Mapping[str, Any]) -> Features:
+    """The features in a stored document. Raises ValueError for an option that does not exist."""
+    return _read(dumps(document, sort_keys=True))

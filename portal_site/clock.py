@@ -1,0 +1,8 @@
+"""The one place that reads the time; everything else takes the instant as an argument."""
+
+import time
+
+
+def now() -> int:
+    """The current instant in whole seconds since 1970 (UTC)."""
+    return int(time.time())

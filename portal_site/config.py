@@ -1,0 +1,131 @@
+"""Typed settings from the environment; refuses to start, with one sentence per fault, when one is wrong."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+SECRET_KEY_LENGTH = 32
+DRIVERS = {
+    "sqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+
+
+class SettingsError(Exception):
+    """One or more settings are missing or wrong; the message is one sentence for each."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that the environment decides. Times and sizes that nobody should change are constants where they are used."""
+
+    database_url: str
+    secret_key: str
+    base_url: str
+    data_dir: Path
+    secret_key_fallbacks: tuple[str, ...] = ()
+    trusted_proxies: int = 0
+    gateway: str = "sandbox"
+    demo: bool = False
+
+    @property
+    def secure(self) -> bool:
+        """Whether customers reach this portal over HTTPS."""
+        return self.base_url.startswith("https://")
+
+    @property
+    def port(self) -> int:
+        """The port in `base_url`, the scheme's own when it names none."""
+        return urlsplit(self.base_url).port or (443 if self.secure else 80)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The host names that a request may ask for."""
+        host = urlsplit(self.base_url).hostname or ""
+        return [host, "localhost"] if host == "127.0.0.1" else [host]
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read `PORTAL_*`. Raises SettingsError that names every fault at once."""
+        reader = _Reader(environ)
+        data_dir = Path(environ.get("PORTAL_DATA_DIR") or "var").absolute()
+        settings = cls(
+            data_dir=data_dir,
+            database_url=reader.database_url(f"sqlite:///{data_dir / 'portal.db'}"),
+            secret_key=reader.secret_key(),
+            secret_key_fallbacks=tuple(environ.get("PORTAL_SECRET_KEY_FALLBACKS", "").split()),
+            base_url=reader.base_url(),
+            trusted_proxies=reader.count("PORTAL_TRUSTED_PROXIES", most=10),
+            gateway=reader.choice("PORTAL_GATEWAY", ("sandbox",)),
+            demo=reader.choice("PORTAL_DEMO", ("0", "1")) == "1",
+        )
+        if reader.faults:
+            raise SettingsError("\n".join(reader.faults))
+        return settings
+
+
+class _Reader:
+    """Reads one setting at a time and collects what is wrong, so that an operator mends all of it in one go."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.faults: list[str] = []
+
+    def _fault(self, sentence: str) -> str:
+        self.faults.append(sentence)
+        return ""
+
+    def database_url(self, default: str) -> str:
+        raw = self.environ.get("PORTAL_DATABASE_URL") or default
+        try:
+            url = make_url(raw)
+        except ArgumentError:
+            return self._fault("PORTAL_DATABASE_URL is not a database URL: write sqlite:////path or postgresql://….")
+        driver = DRIVERS.get(url.drivername)
+        if driver is None:
+            return self._fault(f"PORTAL_DATABASE_URL names “{url.drivername}”: use sqlite or postgresql.")
+        if driver == "sqlite" and not url.database:
+            return self._fault("PORTAL_DATABASE_URL names no file: write sqlite:////path/to/portal.db.")
+        return url.set(drivername=driver).render_as_string(hide_password=False)
+
+    def secret_key(self) -> str:
+        key = self.environ.get("PORTAL_SECRET_KEY", "")
+        if not key:
+            return self._fault(
+                "PORTAL_SECRET_KEY is missing: set it to a long random value, for example "
+                "`python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`."
+            )
+        if len(key) < SECRET_KEY_LENGTH:
+            return self._fault(f"PORTAL_SECRET_KEY is too short: use at least {SECRET_KEY_LENGTH} random characters.")
+        return key
+
+    def base_url(self) -> str:
+        raw = self.environ.get("PORTAL_BASE_URL", "")
+        if not raw:
+            return self._fault("PORTAL_BASE_URL is missing: set the address customers use, as https://billing.example.com.")
+        try:
+            parts = urlsplit(raw)
+            plain = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            plain = False
+        if not plain or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.username:
+            return self._fault("PORTAL_BASE_URL must be http(s)://host[:port] and nothing more.")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def count(self, name: str, most: int) -> int:
+        raw = self.environ.get(name) or "0"
+        if raw.isascii() and raw.isdigit() and int(raw) <= most:
+            return int(raw)
+        self._fault(f"{name} must be a whole number from 0 to {most}.")
+        return 0
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        raw = self.environ.get(name) or allowed[0]
+        return raw if raw in allowed else self._fault(f"{name} must be one of: {', '.join(allowed)}.")

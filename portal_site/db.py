@@ -1,0 +1,162 @@
+"""The database: one model base, one way to write (`transaction`), one way to read a page (`Reading`)."""
+
+import secrets
+import sqlite3
+import string
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import MetaData, Select, event, func, literal_column, select
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session, registry
+from sqlalchemy.sql.selectable import CompoundSelect
+from sqlalchemy.types import BigInteger
+
+ID_ALPHABET = string.ascii_letters + string.digits
+ID_LENGTH = 24  # 62**24 is more than 142 bits
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Every table's base. Integers are 64 bits wide: times and amounts overflow 32."""
+
+    registry = registry(metadata=MetaData(naming_convention=NAMES), type_annotation_map={int: BigInteger})
+
+
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+
+def new_id(prefix: str) -> str:
+    """A fresh identifier such as `cus_…` that nobody can guess."""
+    return f"{prefix}_{''.join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))}"
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """The only commit in the program: all that happens inside is kept, or nothing is."""
+    session: Session = db.session()
+    if session.in_transaction():
+        # What an earlier read left open must not become part of this transaction.
+        session.rollback()
+    try:
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+
+
+Query = Select[Any] | CompoundSelect[Any]
+
+
+class Reading:
+    """The named selects that one page needs, prepared once and fetched together.
+
+    PostgreSQL answers them all in one round trip, as JSON; SQLite, which has no trips to save, answers one by one.
+    Rows come as mappings. Selects keep to types that JSON carries exactly: integers, text, booleans and JSON itself.
+    """
+
+    def __init__(self, **selects: Query) -> None:
+        self.selects = selects
+
+    @cached_property
+    def _combined(self) -> Select[Any]:
+        def rows(name: str, query: Query) -> Any:
+            source = query.subquery(name)
+            packed = func.coalesce(func.json_agg(func.row_to_json(literal_column(name))), literal_column("'[]'::json"))
+            return select(packed).select_from(source).scalar_subquery().label(name)
+
+        return select(*(rows(name, query) for name, query in self.selects.items()))
+
+    def fetch(self, **parameters: Any) -> dict[str, list[Mapping[str, Any]]]:
+        """All rows of each select, by its name."""
+        try:
+            return self._fetch(parameters)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # The server was restarted under the pool: a read may simply be asked again, once.
+            return self._fetch(parameters)
+
+    def _fetch(self, parameters: dict[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+        with reading() as connection:
+            if connection.dialect.name == "postgresql":
+                found = connection.execute(self._combined, parameters).one()
+                return dict(found._mapping)
+            return {
+                name: [row._mapping for row in connection.execute(query, parameters)]
+                for name, query in self.selects.items()
+            }
+
+    def one(self, **parameters: Any) -> Mapping[str, Any] | None:
+        """The first row of the first select, or None."""
+        rows = next(iter(self.fetch(**parameters).values()))
+        return rows[0] if rows else None
+
+
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """A connection that only reads, outside any transaction of ours."""
+    # Reads never share the session's connection: autocommit spares PostgreSQL the BEGIN and ROLLBACK round trips (after a
+    # ROLLBACK psycopg drops its prepared statements), and SQLite the write lock that `transaction` takes at once.
+    engine = db.engine
+    options = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {"readonly": True}
+    with engine.connect().execution_options(**options) as connection:
+        yield connection
+
+
+def prepare(engine: Engine) -> None:
+    """Make an engine behave: on SQLite write-ahead log, foreign keys, and write locks taken at BEGIN."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+
+
+SQLITE_PRAGMAS = {
+    "journal_mode": "WAL",
+    # FULL, not NORMAL: an invoice that was shown as paid must survive a power cut. Costs about half of the commits/s.
+    "synchronous": "FULL",
+    "foreign_keys": "ON",
+    "busy_timeout": "5000",
+    "temp_store": "MEMORY",
+    "cache_size": "-20000",
+    "mmap_size": "134217728",
+}
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN would come too late: see _begin_sqlite
+    for name, value in SQLITE_PRAGMAS.items():
+        connection.execute(f"PRAGMA {name}={value}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once with “database is locked” when another wrote
+    # in between, whatever the busy timeout: so a writer takes its lock at BEGIN.
+    readonly = connection.get_execution_options().get("readonly", False)
+    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """How the pool behaves. PostgreSQL gives up on a statement that hangs, so that a page answers rather than waits."""
+    if url.startswith("sqlite"):
+        return {}
+    return {"pool_size": 10, "max_overflow": 10, "pool_timeout": 5, "connect_args": {"connect_timeout": 5}}
+
+
+def init(app: Flask) -> None:
+    """Bind the database to the app."""
+    db.init_app(app)
+    with app.app_context():
+        prepare(db.engine)

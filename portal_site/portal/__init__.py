@@ -1,0 +1,80 @@
+"""The customer's door: pages that a customer reaches by a link. Every one of them refuses strangers here, once."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
+
+from flask import Blueprint, Flask, abort, g, redirect, session, url_for
+from werkzeug.wrappers import Response
+
+from portal_site import clock
+from portal_site.billing.operations import portal_sessions
+from portal_site.portal import visitors
+from portal_site.web import htmx, security
+
+P = ParamSpec("P")
+Answer = Any
+blueprint = Blueprint("portal", __name__)
+
+
+@blueprint.before_request
+def require_visitor() -> Answer:
+    """Let a customer with a living session in; show everybody else how to come back."""
+    from portal_site.portal.sessions import over_page
+
+    g.now = clock.now()
+    g.visitor = visitors.find_visitor(g.now)
+    if g.visitor is not None:
+        return None
+    if htmx.is_fragment_request():
+        return htmx.leave_to(url_for("sessions.show_session_over"))
+    return over_page(session.get(visitors.COOKIE_MEMBER), "session")
+
+
+@blueprint.context_processor
+def add_visitor() -> dict[str, Any]:
+    """Every page of this door knows whom it is for."""
+    return {"visitor": g.visitor, "now": g.now} if g.get("visitor") else {}
+
+
+def portal_feature(name: str) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:
+    """A route that does not exist where the configuration switches its feature off."""
+
+    def decorate(view: Callable[P, Answer]) -> Callable[P, Answer]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> Answer:
+            if not g.visitor.features.allows(name):
+                abort(404)
+            return view(*args, **kwargs)
+
+        guarded.portal_feature = name  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+@blueprint.post("/log-out")
+def log_out() -> Response:
+    """End the session on the server and empty this browser of it."""
+    token = session.get(visitors.COOKIE_MEMBER)
+    portal_sessions.end_session(g.visitor.session_id, g.now)
+    security.start_over()
+    session["left"] = token
+    response = redirect(url_for("sessions.show_logged_out"), 303)
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+def init(app: Flask) -> None:
+    """Mount the door: the few pages open to strangers, then those for customers."""
+    from portal_site.portal import (  # noqa: F401 - each registers its routes on the blueprint
+        billing_information,
+        invoices,
+        overview,
+        payment_methods,
+        sessions,
+        subscriptions,
+    )
+
+    app.register_blueprint(sessions.blueprint)
+    app.register_blueprint(blueprint)

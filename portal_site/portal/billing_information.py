@@ -1,0 +1,172 @@
+"""Billing information: the section, its form, and tax ids."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import abort, flash, g, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.operations import customers
+from portal_site.billing.rules import tax_ids
+from portal_site.portal import blueprint, portal_feature
+from portal_site.portal.billing_forms import BillingForm, TaxIdForm, billing_form
+from portal_site.portal.reads import overview
+from portal_site.portal.reads.billing_information import TaxIdView
+from portal_site.web import filters
+from portal_site.web.forms import sentence
+
+PARTS = ("address", "shipping")
+
+
+@blueprint.app_template_global()
+def tax_id_name(kind: str) -> str:
+    """What customers call a type of tax id; the type itself for one that came from elsewhere."""
+    return tax_ids.TYPES[kind].name if kind in tax_ids.TYPES else kind
+
+
+@blueprint.get("/billing-information")
+@portal_feature("customer_update")
+def show_billing_information() -> str:
+    """What will stand on the next invoice."""
+    return render_template("portal/billing_information/index.html", tax_ids=_tax_ids())
+
+
+@blueprint.get("/billing-information/summary")
+@portal_feature("customer_update")
+def show_billing_summary() -> str:
+    """The section alone."""
+    return render_template("portal/billing_information/_summary.html", tax_ids=_tax_ids())
+
+
+@blueprint.get("/billing-information/edit")
+@portal_feature("customer_update")
+def edit_billing_information() -> str:
+    """The form, filled with what is stored."""
+    return _form_page(_form(bound=False))
+
+
+@blueprint.post("/billing-information/edit")
+@portal_feature("customer_update")
+def update_billing_information() -> Response | tuple[str, int]:
+    """Store it, or show what is wrong with everything that was typed still there."""
+    form = _form(bound=True)
+    if not form.validate():
+        return _form_page(form), 422
+    customers.update_billing_information(g.visitor.customer_id, form.changes(), g.now)
+    flash(_("Your billing information was updated. It will be on your next invoice."), "good")
+    return redirect(url_for("portal.show_billing_information"), 303)
+
+
+@blueprint.post("/billing-information/country")
+@portal_feature("customer_update")
+def choose_country() -> str:
+    """The same form with the fields of the chosen country; nothing is stored. A POST, so that nothing typed gets into a URL."""
+    return _form_page(_form(bound=True))
+
+
+@blueprint.post("/billing-information/<part>/fields")
+@portal_feature("customer_update")
+def show_address_fields(part: str) -> str:
+    """The fields of one address alone, for the country chosen there."""
+    form = _form(bound=True)
+    if part not in form.parts:
+        abort(404)
+    return render_template("portal/billing_information/_address_fields.html", form=form, part=part)
+
+
+def _form(*, bound: bool) -> BillingForm:
+    allowed = g.visitor.features.customer_update.allowed_updates
+    if not set(allowed) - {"tax_id"}:
+        abort(404)
+    customer = {name: getattr(g.visitor, name) for name in ("name", "email", "phone", "address", "shipping")}
+    stored = {"address": customer["address"], "shipping": (customer["shipping"] or {}).get("address")}
+    chosen = {part: _country(part, stored[part], bound) for part in PARTS}
+    return billing_form(allowed, customer, chosen, bound=bound)
+
+
+def _country(part: str, stored: Mapping[str, Any] | None, bound: bool) -> str:
+    if bound:
+        return request.form.get(f"{part}_country", "")
+    return (stored or {}).get("country") or ""
+
+
+def _form_page(form: BillingForm) -> str:
+    return render_template("portal/billing_information/edit.html", form=form)
+
+
+def _tax_ids() -> list[TaxIdView]:
+    return overview.find(g.visitor, g.now).tax_ids
+
+
+def _require_tax_ids() -> None:
+    if "tax_id" not in g.visitor.features.customer_update.allowed_updates:
+        abort(404)
+
+
+@blueprint.get("/tax-ids/new")
+@portal_feature("customer_update")
+def new_tax_id() -> str:
+    """The form for one more tax id."""
+    _require_tax_ids()
+    return _tax_id_page(_tax_id_form())
+
+
+@blueprint.post("/tax-ids")
+@portal_feature("customer_update")
+def add_tax_id() -> Response | tuple[str, int]:
+    """Check its format and put it on future invoices."""
+    _require_tax_ids()
+    form = _tax_id_form()
+    if form.validate():
+        try:
+            customers.add_tax_id(g.visitor.customer_id, form.type.data or "", form.value.data, g.now)
+        except BillingError as refusal:
+            form[refusal.param or "value"].errors = [sentence(refusal)]
+        else:
+            flash(_("The tax ID was added. It will be on your next invoice."), "good")
+            return redirect(url_for("portal.show_billing_information"), 303)
+    return _tax_id_page(form), 422
+
+
+def _tax_id_form() -> TaxIdForm:
+    country = (g.visitor.address or {}).get("country") or ""
+    form = TaxIdForm()
+    choices = [(kind.code, _type_name(kind)) for kind in tax_ids.types_for(country)]
+    form.type.choices = [("", ""), *choices] if not country else choices
+    return form
+
+
+def _type_name(kind: tax_ids.TaxIdType) -> str:
+    place = filters.country(kind.country) if kind.country else _("European Union")
+    return f"{place}: {kind.name}"
+
+
+def _tax_id_page(form: TaxIdForm) -> str:
+    return render_template("portal/billing_information/new_tax_id.html", form=form)
+
+
+@blueprint.get("/tax-ids/<tax_id>/removal")
+@portal_feature("customer_update")
+def confirm_tax_id_removal(tax_id: str) -> str:
+    """What removing it means."""
+    _require_tax_ids()
+    return render_template("portal/billing_information/tax_id_removal.html", tax_id=_own_tax_id(tax_id))
+
+
+@blueprint.post("/tax-ids/<tax_id>/removal")
+@portal_feature("customer_update")
+def remove_tax_id(tax_id: str) -> Response:
+    """Leave it off future invoices."""
+    _require_tax_ids()
+    customers.remove_tax_id(g.visitor.customer_id, tax_id, g.now)
+    flash(_("The tax ID was removed. Invoices that you have keep it."), "good")
+    return redirect(url_for("portal.show_billing_information"), 303)
+
+
+def _own_tax_id(tax_id: str) -> TaxIdView:
+    for found in _tax_ids():
+        if found.id == tax_id:
+            return found
+    abort(404)

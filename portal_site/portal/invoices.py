@@ -1,0 +1,122 @@
+"""Invoices: the history, one invoice, and paying one that is open."""
+
+from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.models import PaymentAttempt
+from portal_site.billing.operations import payments
+from portal_site.billing.rules.lifecycle import AttemptStatus
+from portal_site.portal import blueprint, portal_feature
+from portal_site.portal.reads import invoices, overview
+from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
+from portal_site.web import declines
+from portal_site.web.forms import sentence
+
+
+@blueprint.get("/invoices")
+@portal_feature("invoice_history")
+def show_invoices() -> str:
+    """A page of the history, newest first."""
+    return render_template("portal/invoices/index.html", history=_history(), after=request.args.get("after"))
+
+
+@blueprint.get("/invoices/rows")
+@portal_feature("invoice_history")
+def show_invoice_rows() -> str:
+    """The rows alone, to go on below those that are there."""
+    return render_template("portal/invoices/_rows.html", history=_history(), more=True)
+
+
+def _history() -> InvoicePage:
+    found = invoices.history(g.visitor.scope, request.args.get("after"))
+    if found is None:
+        abort(404)
+    return found
+
+
+@blueprint.get("/invoices/<invoice_id>")
+@portal_feature("invoice_history")
+def show_invoice(invoice_id: str) -> str:
+    """One invoice, fit for printing."""
+    return render_template("portal/invoices/show.html", invoice=_own_invoice(invoice_id))
+
+
+@blueprint.get("/invoices/<invoice_id>/lines")
+@portal_feature("invoice_history")
+def show_invoice_lines(invoice_id: str) -> str:
+    """The lines alone, to look at in the history."""
+    return render_template("portal/invoices/_lines.html", invoice=_own_invoice(invoice_id))
+
+
+@blueprint.get("/invoices/<invoice_id>/payment")
+@portal_feature("invoice_history")
+def confirm_payment(invoice_id: str) -> str | Response:
+    """What will be charged to which payment method, before it is."""
+    invoice = _own_invoice(invoice_id)
+    if not invoice.status.payable or invoice.amount_remaining <= 0:
+        return redirect(url_for("portal.show_invoice", invoice_id=invoice_id), 303)
+    return _payment_page(invoice)
+
+
+@blueprint.post("/invoices/<invoice_id>/payment")
+@portal_feature("invoice_history")
+def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
+    """Pay exactly the amount that was shown, or nothing."""
+    invoice = _own_invoice(invoice_id)
+    shown, method_id = request.form.get("amount", ""), request.form.get("payment_method", "")
+    try:
+        attempt = payments.pay_invoice(
+            current_app.extensions["gateway"],
+            g.visitor.customer_id,
+            invoice_id,
+            method_id,
+            int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 18 else -1,
+            g.now,
+            _return_url(invoice_id),
+        )
+    except StateChanged as change:
+        return _payment_page(_own_invoice(invoice_id), sentence(change)), 409
+    except NotFound:
+        return _payment_page(invoice, _("Choose one of your payment methods.")), 422
+    except BillingError as refusal:
+        return _payment_page(invoice, sentence(refusal)), 422
+    return _after(attempt)
+
+
+@blueprint.get("/invoices/<invoice_id>/payment/return")
+@portal_feature("invoice_history")
+def finish_payment(invoice_id: str) -> Response:
+    """Back from the bank's page, or looking again at a payment whose outcome was not known."""
+    _own_invoice(invoice_id)
+    gateway = current_app.extensions["gateway"]
+    attempt = payments.settle_payment(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(invoice_id))
+    if attempt is None:
+        return redirect(url_for("portal.show_invoice", invoice_id=invoice_id), 303)
+    return _after(attempt, came_back=True)
+
+
+def _after(attempt: PaymentAttempt, came_back: bool = False) -> Response:
+    """Where each outcome leads."""
+    if attempt.status == AttemptStatus.REQUIRES_ACTION and attempt.next_action_url and not came_back:
+        return redirect(attempt.next_action_url, 303)
+    if attempt.status == AttemptStatus.DECLINED:
+        flash(declines.words(attempt.decline_code), "bad")
+        return redirect(url_for("portal.confirm_payment", invoice_id=attempt.invoice_id), 303)
+    if attempt.status == AttemptStatus.SUCCEEDED:
+        flash(_("Thank you. The invoice is paid."), "good")
+    return redirect(url_for("portal.show_invoice", invoice_id=attempt.invoice_id), 303)
+
+
+def _payment_page(invoice: InvoiceView, refusal: str | None = None) -> str:
+    methods = overview.find(g.visitor, g.now).methods
+    return render_template("portal/invoices/payment.html", invoice=invoice, methods=methods, refusal=refusal)
+
+
+def _return_url(invoice_id: str) -> str:
+    return url_for("portal.finish_payment", invoice_id=invoice_id, _external=True)
+
+
+def _own_invoice(invoice_id: str) -> InvoiceView:
+    return invoices.find(g.visitor.scope, invoice_id) or abort(404)

@@ -1,0 +1,101 @@
+"""Payment methods: the section, the way to the gateway's page and back, the default, and removal."""
+
+from flask import abort, current_app, flash, g, redirect, render_template, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.operations import payment_methods
+from portal_site.portal import blueprint, portal_feature
+from portal_site.portal.reads import overview
+from portal_site.portal.reads.payment_methods import PaymentMethodView
+from portal_site.web.forms import sentence
+
+
+@blueprint.get("/payment-methods")
+@portal_feature("payment_method_update")
+def show_payment_methods() -> str:
+    """All of them."""
+    return render_template("portal/payment_methods/index.html", page=overview.find(g.visitor, g.now))
+
+
+@blueprint.get("/payment-methods/list")
+@portal_feature("payment_method_update")
+def show_payment_method_list() -> str:
+    """The section alone."""
+    return render_template("portal/payment_methods/_list.html", page=overview.find(g.visitor, g.now))
+
+
+@blueprint.post("/payment-methods")
+@portal_feature("payment_method_update")
+def add_payment_method() -> Response:
+    """Go to the gateway's page; card data is typed there and never comes here."""
+
+    def return_url(setup_id: str) -> str:
+        return url_for("portal.finish_payment_method", setup_id=setup_id, _external=True)
+
+    try:
+        address = payment_methods.begin_adding(current_app.extensions["gateway"], g.visitor.customer_id, g.now, return_url)
+    except BillingError as refusal:
+        flash(sentence(refusal), "bad")
+        return redirect(url_for("portal.show_payment_methods"), 303)
+    return redirect(address, 303)
+
+
+@blueprint.get("/payment-methods/setups/<setup_id>")
+@portal_feature("payment_method_update")
+def finish_payment_method(setup_id: str) -> Response:
+    """Back from the gateway. A GET that writes: the gateway can only redirect, and coming twice adds nothing twice."""
+    gateway = current_app.extensions["gateway"]
+    try:
+        method = payment_methods.finish_adding(gateway, g.visitor.customer_id, setup_id, g.now)
+    except BillingError as refusal:
+        flash(sentence(refusal), "bad")
+        return redirect(url_for("portal.show_payment_methods"), 303)
+    if method is None:
+        flash(_("No payment method was added."), "note")
+    else:
+        flash(_("Payment method ending in %(last4)s was added and is now your default.", last4=method.last4), "good")
+    return redirect(url_for("portal.show_payment_methods"), 303)
+
+
+@blueprint.post("/payment-methods/<method_id>/default")
+@portal_feature("payment_method_update")
+def make_default_payment_method(method_id: str) -> Response:
+    """Charge this one from now on."""
+    try:
+        method = payment_methods.make_default(g.visitor.customer_id, method_id, g.now)
+        flash(_("Payments will be taken from the one ending in %(last4)s from now on.", last4=method.last4), "good")
+    except BillingError as refusal:
+        if refusal.code == "resource_missing":
+            abort(404)
+        flash(sentence(refusal), "bad")
+    return redirect(url_for("portal.show_payment_methods"), 303)
+
+
+@blueprint.get("/payment-methods/<method_id>/removal")
+@portal_feature("payment_method_update")
+def confirm_removal(method_id: str) -> str:
+    """What removing it means, before it is done."""
+    return render_template("portal/payment_methods/removal.html", method=_own_method(method_id), refusal=None)
+
+
+@blueprint.post("/payment-methods/<method_id>/removal")
+@portal_feature("payment_method_update")
+def remove_payment_method(method_id: str) -> Response | tuple[str, int]:
+    """Remove it, or say why not."""
+    method = _own_method(method_id)
+    try:
+        payment_methods.remove(current_app.extensions["gateway"], g.visitor.customer_id, method_id, g.now)
+    except BillingError as refusal:
+        page = render_template("portal/payment_methods/removal.html", method=method, refusal=sentence(refusal))
+        return page, 422
+    flash(_("Payment method ending in %(last4)s was removed.", last4=method.last4), "good")
+    return redirect(url_for("portal.show_payment_methods"), 303)
+
+
+def _own_method(method_id: str) -> PaymentMethodView:
+    for method in overview.find(g.visitor, g.now).methods:
+        if method.id == method_id:
+            return method
+    abort(404)

@@ -1,0 +1,239 @@
+"""Invoices as a customer sees them: the history by keyset pages, one invoice with its lines, and what is open."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import bindparam, literal, or_, select, union_all
+
+from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
+from portal_site.billing.rules.lifecycle import InvoiceStatus
+from portal_site.db import Reading
+
+SHORT = 6
+LONG = 24
+MOST_OPEN = 20
+MOST_LINES = 1000
+
+_OWN = (
+    Invoice.account_id == bindparam("account_id"),
+    Invoice.customer_id == bindparam("customer_id"),
+    or_(bindparam("on_behalf_of", type_=Invoice.id.type).is_(None), Invoice.on_behalf_of == bindparam("on_behalf_of")),
+    Invoice.status != "draft",
+)
+_SUMMARY = (
+    Invoice.id,
+    Invoice.created,
+    Invoice.number,
+    Invoice.status,
+    Invoice.currency,
+    Invoice.total,
+    Invoice.amount_due,
+    Invoice.amount_remaining,
+    Invoice.due_date,
+    Invoice.description,
+    Invoice.billing_reason,
+    Invoice.subscription_id,
+)
+_NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
+
+
+def _page(size: int, *only: Any) -> Any:
+    """One row more than a page holds tells whether another follows; nothing is ever counted."""
+    return select(*_SUMMARY).where(*_OWN, *only).order_by(*_NEWEST_FIRST).limit(size + 1)
+
+
+def _labelled(label: str, query: Any) -> Any:
+    rows = query.subquery(label)
+    return select(literal(label).label("list"), *rows.c)
+
+
+_OPEN = select(*_SUMMARY).where(*_OWN, Invoice.status == "open").order_by(*_NEWEST_FIRST).limit(MOST_OPEN)
+# The newest and the open ones in one select: they are two indexes of one table, and one question less.
+RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT)), _labelled("open", _OPEN))
+OPEN = _OPEN
+HISTORY = Reading(
+    invoices=_page(LONG),
+)
+HISTORY_AFTER = Reading(
+    invoices=_page(
+        LONG,
+        # `created <= at` first: a plain comparison is what makes both databases start at that place in the index.
+        Invoice.created <= bindparam("after_created"),
+        or_(Invoice.created < bindparam("after_created"), Invoice.id < bindparam("after_id")),
+    )
+)
+INVOICE = Reading(
+    invoice=select(
+        *_SUMMARY,
+        Invoice.subtotal,
+        Invoice.total_excluding_tax,
+        Invoice.amount_paid,
+        Invoice.starting_balance,
+        Invoice.ending_balance,
+        Invoice.total_discount_amounts,
+        Invoice.total_taxes,
+        Invoice.period_start,
+        Invoice.period_end,
+        Invoice.finalized_at,
+        Invoice.paid_at,
+        Invoice.voided_at,
+        Invoice.footer,
+        Invoice.account_name,
+        Invoice.customer_name,
+        Invoice.customer_email,
+        Invoice.customer_phone,
+        Invoice.customer_address,
+        Invoice.customer_tax_ids,
+    ).where(*_OWN, Invoice.id == bindparam("invoice_id")),
+    lines=select(
+        InvoiceLineItem.description,
+        InvoiceLineItem.amount,
+        InvoiceLineItem.currency,
+        InvoiceLineItem.quantity,
+        InvoiceLineItem.period_start,
+        InvoiceLineItem.period_end,
+        InvoiceLineItem.proration,
+    )
+    .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
+    .where(*_OWN, Invoice.id == bindparam("invoice_id"))
+    .order_by(InvoiceLineItem.position)
+    .limit(MOST_LINES),
+    attempt=select(PaymentAttempt.status, PaymentAttempt.decline_code, PaymentAttempt.next_action_url)
+    .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
+    .where(*_OWN, Invoice.id == bindparam("invoice_id"))
+    .order_by(PaymentAttempt.created.desc(), PaymentAttempt.settled_at.is_not(None), PaymentAttempt.id)
+    .limit(1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceSummary:
+    """A row of the history."""
+
+    id: str
+    created: int
+    number: str | None
+    status: InvoiceStatus
+    currency: str
+    total: int
+    amount_due: int
+    amount_remaining: int
+    due_date: int | None
+    description: str | None
+    billing_reason: str | None
+    subscription_id: str | None
+
+    @property
+    def cursor(self) -> str:
+        """Where the next page begins."""
+        return f"{self.created}-{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class InvoicePage:
+    """Some invoices and, when there are more, where they begin."""
+
+    invoices: tuple[InvoiceSummary, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """One line; `period_end` equals `period_start` for what has no duration."""
+
+    description: str | None
+    amount: int
+    currency: str
+    quantity: int | None
+    period_start: int
+    period_end: int
+    proration: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceView(InvoiceSummary):
+    """A whole invoice, with the names and addresses of its day."""
+
+    subtotal: int
+    total_excluding_tax: int | None
+    amount_paid: int
+    starting_balance: int
+    ending_balance: int | None
+    total_discount_amounts: Sequence[Mapping[str, Any]]
+    total_taxes: Sequence[Mapping[str, Any]]
+    period_start: int
+    period_end: int
+    finalized_at: int | None
+    paid_at: int | None
+    voided_at: int | None
+    footer: str | None
+    account_name: str | None
+    customer_name: str | None
+    customer_email: str | None
+    customer_phone: str | None
+    customer_address: Mapping[str, Any] | None
+    customer_tax_ids: Sequence[Mapping[str, Any]]
+    lines: tuple[LineView, ...]
+    attempt_status: str | None
+    attempt_url: str | None
+    decline_code: str | None
+
+    @property
+    def discount(self) -> int:
+        """What coupons took off, ≥ 0."""
+        return sum(part["amount"] for part in self.total_discount_amounts)
+
+    @property
+    def balance_used(self) -> int:
+        """What the customer balance paid (> 0) or added (< 0)."""
+        return self.total - self.amount_due if self.total > 0 or self.amount_due else 0
+
+
+_SUMMARY_NAMES = {field.name for field in fields(InvoiceSummary)}
+
+
+def summary(row: Mapping[str, Any]) -> InvoiceSummary:
+    """A row of the selects above."""
+    values = {name: value for name, value in row.items() if name in _SUMMARY_NAMES}
+    return InvoiceSummary(**{**values, "status": InvoiceStatus(row["status"])})  # type: ignore[call-arg]
+
+
+def page(rows: Sequence[Mapping[str, Any]], size: int) -> InvoicePage:
+    """The first `size` rows, and a cursor if there was one more."""
+    shown = tuple(summary(row) for row in rows[:size])
+    return InvoicePage(shown, shown[-1].cursor if len(rows) > size else None)
+
+
+def split(rows: Sequence[Mapping[str, Any]]) -> tuple[InvoicePage, list[InvoiceSummary]]:
+    """The newest invoices and the open ones, from RECENT_AND_OPEN."""
+    recent = sorted((r for r in rows if r["list"] == "recent"), key=lambda r: (-r["created"], r["id"]))
+    return page(recent, SHORT), [summary(r) for r in rows if r["list"] == "open"]
+
+
+def history(scope: Mapping[str, Any], after: str | None) -> InvoicePage | None:
+    """A page of the history; None for a cursor that makes no sense."""
+    if after is None:
+        return page(HISTORY.fetch(**scope)["invoices"], LONG)
+    created, _, invoice_id = after.partition("-")
+    if not (created.isascii() and created.isdigit() and len(created) < 13 and invoice_id):
+        return None
+    return page(HISTORY_AFTER.fetch(**scope, after_created=int(created), after_id=invoice_id)["invoices"], LONG)
+
+
+def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:
+    """A customer's own invoice, or None."""
+    rows = INVOICE.fetch(**scope, invoice_id=invoice_id)
+    if not rows["invoice"]:
+        return None
+    row = rows["invoice"][0]
+    attempt = rows["attempt"][0] if rows["attempt"] else {}
+    return InvoiceView(
+        **{**row, "status": InvoiceStatus(row["status"])},  # type: ignore[call-arg]
+        lines=tuple(LineView(**line) for line in rows["lines"]),
+        attempt_status=attempt.get("status"),
+        attempt_url=attempt.get("next_action_url"),
+        decline_code=attempt.get("decline_code"),
+    )
+
+

@@ -1,0 +1,85 @@
+"""Payment methods as a customer sees them, and which subscriptions are charged with each."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.models import PaymentMethod
+from portal_site.billing.rules.payment_methods import expiry_state, removal_refusal
+from portal_site.portal.reads.subscriptions import SubscriptionView
+
+BRANDS = {
+    "amex": "American Express",
+    "diners": "Diners Club",
+    "discover": "Discover",
+    "jcb": "JCB",
+    "mastercard": "Mastercard",
+    "unionpay": "UnionPay",
+    "visa": "Visa",
+}
+TYPES = {"sepa_debit": "SEPA", "us_bank_account": "ACH", "bacs_debit": "Bacs", "link": "Link", "paypal": "PayPal"}
+
+METHODS = (
+    select(
+        PaymentMethod.id,
+        PaymentMethod.type,
+        PaymentMethod.brand,
+        PaymentMethod.last4,
+        PaymentMethod.exp_month,
+        PaymentMethod.exp_year,
+    )
+    .where(
+        PaymentMethod.account_id == bindparam("account_id"),
+        PaymentMethod.customer_id == bindparam("customer_id"),
+        PaymentMethod.detached_at.is_(None),
+    )
+    .order_by(PaymentMethod.created.desc(), PaymentMethod.id)
+    .limit(100)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethodView:
+    """A card or bank debit; `expiry` is empty, `expiring` or `expired`; `used_by` names products."""
+
+    id: str
+    type: str
+    name: str
+    last4: str
+    exp_month: int | None
+    exp_year: int | None
+    is_default: bool
+    expiry: str
+    used_by: tuple[str, ...]
+    removal_refusal: BillingError | None
+
+
+def build(
+    rows: Iterable[Mapping[str, Any]], default_id: str | None, subscriptions: Sequence[SubscriptionView], at: int
+) -> list[PaymentMethodView]:
+    """The payment methods in those rows, the default first."""
+    methods = sorted(rows, key=lambda row: row["id"] != default_id)
+    charged = [s for s in subscriptions if not s.status.ended and s.collection_method == "charge_automatically"]
+    used: dict[str | None, list[str]] = {}
+    for subscription in charged:
+        used.setdefault(subscription.payment_method_id or default_id, []).extend(subscription.products)
+    return [
+        PaymentMethodView(
+            id=row["id"],
+            type=row["type"],
+            name=BRANDS.get(row["brand"] or "") or TYPES.get(row["type"]) or (row["brand"] or row["type"]).title(),
+            last4=row["last4"],
+            exp_month=row["exp_month"],
+            exp_year=row["exp_year"],
+            is_default=row["id"] == default_id,
+            expiry=expiry_state(row["exp_month"], row["exp_year"], at),
+            used_by=tuple(dict.fromkeys(used.get(row["id"], ()))),
+            removal_refusal=removal_refusal(
+                is_default=row["id"] == default_id, others=len(methods) - 1, needed=bool(charged)
+            ),
+        )
+        for row in methods
+    ]

@@ -1,0 +1,53 @@
+"""The doors' handles: following a link, a session that is over, choosing a language. Open to strangers."""
+
+from flask import Blueprint, g, redirect, render_template, request, session, url_for
+from werkzeug.wrappers import Response
+
+from portal_site import clock
+from portal_site.billing.errors import NotFound
+from portal_site.billing.operations import portal_sessions
+from portal_site.portal import visitors
+from portal_site.web import i18n, security
+
+blueprint = Blueprint("sessions", __name__)
+
+
+@blueprint.get("/p/session/<token>")
+def follow_link(token: str) -> Response | tuple[str, int]:
+    """Swap the link for a cookie and go to an address that can be shown, shared and bookmarked."""
+    try:
+        cookie = portal_sessions.follow_link(token, clock.now())
+    except NotFound:
+        return over_page(token, "link")
+    # What an earlier customer left in this browser goes first: its cookie, its language, its forms' secret.
+    security.start_over()
+    session[visitors.COOKIE_MEMBER] = cookie
+    return redirect(url_for("portal.show_overview"), 303)
+
+
+@blueprint.get("/session-over")
+def show_session_over() -> tuple[str, int]:
+    """Where a page that was left open too long ends up."""
+    return over_page(session.get(visitors.COOKIE_MEMBER), "session")
+
+
+def over_page(token: str | None, reason: str) -> tuple[str, int]:
+    """The page that says so, names the business when it is known, and leads back."""
+    g.lost_visitor = visitors.find_lost(token)
+    return render_template("portal/sessions/over.html", business=g.lost_visitor, reason=reason), 403
+
+
+@blueprint.get("/logged-out")
+def show_logged_out() -> str:
+    """The way out, after the session ended on the server."""
+    g.lost_visitor = visitors.find_lost(session.pop("left", None))
+    return render_template("portal/sessions/logged_out.html", business=g.lost_visitor)
+
+
+@blueprint.post("/language")
+def choose_language() -> Response:
+    """Speak another language from now on, and show the same page again."""
+    language = request.form.get("language", "")
+    if language in i18n.LANGUAGES:
+        session["locale"] = language
+    return redirect(security.own_path(request.form.get("next", "/")), 303)

@@ -1,0 +1,30 @@
+"""Subscriptions: the section, and a page for each."""
+
+from flask import abort, g, render_template
+
+from portal_site.portal import blueprint
+from portal_site.portal.reads import overview
+
+
+@blueprint.get("/subscriptions")
+def show_subscriptions() -> str:
+    """All of them, ended ones too."""
+    page = overview.find(g.visitor, g.now)
+    return render_template("portal/subscriptions/index.html", page=page)
+
+
+@blueprint.get("/subscriptions/list")
+def show_subscription_list() -> str:
+    """The section alone."""
+    page = overview.find(g.visitor, g.now)
+    return render_template("portal/subscriptions/_list.html", page=page)
+
+
+@blueprint.get("/subscriptions/<subscription_id>")
+def show_subscription(subscription_id: str) -> str:
+    """One subscription with everything about it."""
+    found = overview.find_subscription(g.visitor, subscription_id, g.now)
+    if found is None:
+        abort(404)
+    subscription, method = found
+    return render_template("portal/subscriptions/show.html", subscription=subscription, method=method)

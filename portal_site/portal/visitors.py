@@ -1,0 +1,189 @@
+"""Who is looking at the portal: found anew on each request, so that what changed counts from the next click on."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from flask import session
+from sqlalchemy import bindparam, func, or_, select
+
+from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit
+from portal_site.billing.operations import portal_sessions
+from portal_site.billing.operations.portal_sessions import IDLE_LIFE, SEEN_STEP, WHOLE_LIFE, hash_token
+from portal_site.billing.rules import portal_features, web_addresses
+from portal_site.billing.rules.portal_features import Features
+from portal_site.branding import theme
+from portal_site.branding.theme import Branding
+from portal_site.db import Reading
+
+COOKIE_MEMBER = "visit"
+
+_SHOWN_ACCOUNT = func.coalesce(PortalSession.on_behalf_of, PortalSession.account_id)
+_BUSINESS = (
+    Account.business_name,
+    Account.branding.label("account_branding"),
+    Account.logo_id,
+    Account.icon_id,
+    Account.timezone.label("account_timezone"),
+    Account.support_email,
+    Account.support_phone,
+    Account.support_url,
+    func.coalesce(PortalConfiguration.privacy_policy_url, Account.privacy_policy_url).label("privacy_policy_url"),
+    func.coalesce(PortalConfiguration.terms_of_service_url, Account.terms_of_service_url).label("terms_of_service_url"),
+    PortalConfiguration.headline,
+    PortalConfiguration.branding.label("configuration_branding"),
+    func.coalesce(PortalSession.return_url, PortalConfiguration.default_return_url).label("return_url"),
+    PortalSession.locale,
+    PortalSession.livemode,
+)
+_VISITOR = Reading(
+    visitor=select(
+        *_BUSINESS,
+        PortalVisit.id.label("visit_id"),
+        PortalVisit.last_seen_at,
+        PortalSession.id.label("session_id"),
+        PortalSession.account_id,
+        PortalSession.on_behalf_of,
+        PortalConfiguration.features.label("feature_document"),
+        Customer.id.label("customer_id"),
+        Customer.name,
+        Customer.email,
+        Customer.phone,
+        Customer.address,
+        Customer.shipping,
+        Customer.balance,
+        Customer.currency,
+        Customer.default_payment_method_id,
+        Customer.preferred_locales,
+        Customer.timezone.label("customer_timezone"),
+    )
+    .select_from(PortalVisit)
+    .join(PortalSession, PortalSession.id == PortalVisit.session_id)
+    .join(Customer, Customer.id == PortalSession.customer_id)
+    .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
+    .join(Account, Account.id == _SHOWN_ACCOUNT)
+    .where(
+        PortalVisit.token_hash == bindparam("token_hash"),
+        PortalVisit.ended_at.is_(None),
+        PortalSession.ended_at.is_(None),
+        PortalVisit.last_seen_at > bindparam("idle_since"),
+        PortalVisit.opened_at > bindparam("opened_since"),
+        PortalConfiguration.active,
+        Customer.deleted_at.is_(None),
+        Customer.account_id == PortalSession.account_id,
+    )
+)
+# A link or a cookie that is over still tells whose portal it was; nothing about the customer is read.
+_LOST = Reading(
+    visitor=select(*_BUSINESS)
+    .select_from(PortalSession)
+    .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
+    .join(Account, Account.id == _SHOWN_ACCOUNT)
+    .where(
+        or_(
+            PortalSession.token_hash == bindparam("token_hash"),
+            PortalSession.id.in_(
+                select(PortalVisit.session_id).where(PortalVisit.token_hash == bindparam("token_hash"))
+            ),
+        )
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Business:
+    """Whose portal this is: the merchant's public details and look."""
+
+    business_name: str
+    account_branding: Mapping[str, Any]
+    configuration_branding: Mapping[str, Any] | None
+    logo_id: str | None
+    icon_id: str | None
+    account_timezone: str
+    support_email: str | None
+    support_phone: str | None
+    support_url: str | None
+    privacy_policy_url: str | None
+    terms_of_service_url: str | None
+    headline: str | None
+    return_url: str | None
+    locale: str | None
+    livemode: bool
+    preferred_locales: tuple[str, ...] = ()
+
+    @cached_property
+    def branding(self) -> Branding:
+        """The configuration's branding where it has one, the account's for the rest."""
+        return theme.parse(**{**self.account_branding, **(self.configuration_branding or {})})
+
+    @property
+    def timezone(self) -> str:
+        """The time zone of the dates on the page."""
+        return self.account_timezone
+
+    @property
+    def safe_return_url(self) -> str | None:
+        """Where «Return to …» leads; never anywhere but to a web address."""
+        return self.return_url if self.return_url and web_addresses.is_safe(self.return_url) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visitor(Business):
+    """A customer in its portal."""
+
+    visit_id: str
+    last_seen_at: int
+    session_id: str
+    account_id: str
+    on_behalf_of: str | None
+    feature_document: Mapping[str, Any]
+    customer_id: str
+    name: str | None
+    email: str | None
+    phone: str | None
+    address: Mapping[str, Any] | None
+    shipping: Mapping[str, Any] | None
+    balance: int
+    currency: str | None
+    default_payment_method_id: str | None
+    customer_timezone: str | None
+
+    @cached_property
+    def features(self) -> Features:
+        """What the configuration lets this customer do."""
+        return portal_features.read(self.feature_document)
+
+    @property
+    def timezone(self) -> str:
+        """The customer's, else the merchant's."""
+        return self.customer_timezone or self.account_timezone
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """What every query of this visitor's is bound to."""
+        return {"account_id": self.account_id, "customer_id": self.customer_id, "on_behalf_of": self.on_behalf_of}
+
+
+BUSINESS_FIELDS = {field.name for field in dataclasses.fields(Business)} - {"preferred_locales"}
+
+
+def find_visitor(at: int) -> Visitor | None:
+    """The visitor whom this browser's cookie lets in, or None."""
+    token = session.get(COOKIE_MEMBER)
+    if not token:
+        return None
+    row = _VISITOR.one(token_hash=hash_token(token), idle_since=at - IDLE_LIFE, opened_since=at - WHOLE_LIFE)
+    if row is None:
+        return None
+    visitor = Visitor(**{**row, "preferred_locales": tuple(row["preferred_locales"] or ())})
+    if at - visitor.last_seen_at >= SEEN_STEP:
+        portal_sessions.note_activity(visitor.visit_id, at)
+    return visitor
+
+
+def find_lost(token: str | None) -> Business | None:
+    """Whose portal a link or cookie that lets nobody in was for, when that is known."""
+    row = _LOST.one(token_hash=hash_token(token)) if token else None
+    return Business(**row) if row else None

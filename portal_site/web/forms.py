@@ -1,0 +1,70 @@
+"""What forms share: cleaned text, checks that say what to do, and refusals of the engine in the customer's words."""
+
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import Field, StringField
+from wtforms.validators import InputRequired, Length, Optional, StopValidation, ValidationError
+
+from portal_site.billing.errors import BillingError
+
+SHORTEST_CARD, LONGEST_CARD = 13, 19
+
+
+def sentence(refusal: BillingError) -> str:
+    """A refusal in the page's language."""
+    return _(refusal.message, **refusal.values) if refusal.values else _(refusal.message)
+
+
+def clean(text: str | None) -> str:
+    """As people mean it: composed (NFC), without what cannot be seen or printed, without blanks around."""
+    if not text:
+        return ""
+    kept = "".join(c for c in text if c in "\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn"))
+    return unicodedata.normalize("NFC", kept).strip()
+
+
+def looks_like_card_number(text: str) -> bool:
+    """Whether a card number was typed where none belongs: 13 to 19 digits that pass the Luhn check."""
+    digits = [int(c) for c in text if c.isascii() and c.isdigit()]
+    if not SHORTEST_CARD <= len(digits) <= LONGEST_CARD or any(c.isalpha() for c in text):
+        return False
+    doubled = [d if i % 2 == 0 else (d * 2 - 9 if d > 4 else d * 2) for i, d in enumerate(reversed(digits))]
+    return sum(doubled) % 10 == 0
+
+
+def no_card_number(_form: Any, field: Field) -> None:
+    """Card numbers must not end up in our database."""
+    if looks_like_card_number(field.data or ""):
+        raise ValidationError(_("This looks like a card number. Payment methods are added on their own page."))
+
+
+class Required(InputRequired):
+    """Must be filled in; says so plainly, and counts blanks as nothing."""
+
+    def __call__(self, _form: Any, field: Field) -> None:
+        if not (field.data or "").strip():
+            field.errors = []
+            raise StopValidation(_("%(field)s is missing.", field=field.label.text))
+
+
+def text_field(label: Any, most: int, required: bool = False, *checks: Any) -> StringField:
+    """A line of text of at most `most` characters."""
+    length = Length(max=most, message=_l("Use at most %(max)d characters."))
+    presence = Required() if required else Optional(strip_whitespace=True)
+    return StringField(label, filters=[clean], validators=[presence, length, no_card_number, *checks])
+
+
+class PortalForm(FlaskForm):
+    """A form of ours. The token against forgery is checked for every request before any view, so not here again."""
+
+    class Meta:
+        csrf = False
+
+    def wrong_fields(self) -> Iterator[Field] | list[Field]:
+        """The fields with errors, in the page's order."""
+        return [field for field in self if field.errors]
