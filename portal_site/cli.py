@@ -120,7 +120,12 @@ def import_objects(_app: Flask, file: Path, account_id: str | None) -> None:
 @click.option("--account", "account_id", help="The account; needed when several have such a customer.")
 @with_app
 def link(
-    _app: Flask, customer: str, configuration: str | None, return_url: str | None, locale: str | None, account_id: str | None
+    _app: Flask,
+    customer: str,
+    configuration: str | None,
+    return_url: str | None,
+    locale: str | None,
+    account_id: str | None,
 ) -> None:
     """Print the address of a customer's portal; it works for five minutes."""
     from flask import url_for

@@ -109,7 +109,9 @@ class _Reader:
     def base_url(self) -> str:
         raw = self.environ.get("PORTAL_BASE_URL", "")
         if not raw:
-            return self._fault("PORTAL_BASE_URL is missing: set the address customers use, as https://billing.example.com.")
+            return self._fault(
+                "PORTAL_BASE_URL is missing: set the address customers use, as https://billing.example.com."
+            )
         try:
             parts = urlsplit(raw)
             plain = bool(parts.hostname) and (parts.port is None or parts.port > 0)

@@ -3,15 +3,16 @@
 import secrets
 import sqlite3
 import string
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData, Select, event, func, literal_column, select
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 from sqlalchemy.sql.selectable import CompoundSelect
@@ -30,6 +31,8 @@ NAMES = {
 
 class Base(DeclarativeBase):
     """Every table's base. Integers are 64 bits wide: times and amounts overflow 32."""
+
+    id: Any  # every table has one; declared here for code that handles rows of any of them
 
     registry = registry(metadata=MetaData(naming_convention=NAMES), type_annotation_map={int: BigInteger})
 
@@ -57,7 +60,7 @@ def transaction() -> Iterator[Session]:
         raise
 
 
-Query = Select[Any] | CompoundSelect[Any]
+Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
 
 class Reading:
@@ -79,7 +82,7 @@ class Reading:
 
         return select(*(rows(name, query) for name, query in self.selects.items()))
 
-    def fetch(self, **parameters: Any) -> dict[str, list[Mapping[str, Any]]]:
+    def fetch(self, **parameters: Any) -> dict[str, Sequence[Mapping[str, Any]]]:
         """All rows of each select, by its name."""
         try:
             return self._fetch(parameters)
@@ -89,15 +92,15 @@ class Reading:
             # The server was restarted under the pool: a read may simply be asked again, once.
             return self._fetch(parameters)
 
-    def _fetch(self, parameters: dict[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    def _fetch(self, parameters: dict[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]]:
         with reading() as connection:
             if connection.dialect.name == "postgresql":
                 found = connection.execute(self._combined, parameters).one()
                 return dict(found._mapping)
-            return {
-                name: [row._mapping for row in connection.execute(query, parameters)]
-                for name, query in self.selects.items()
-            }
+            rows: dict[str, Any] = {}
+            for name, query in self.selects.items():
+                rows[name] = connection.execute(query, parameters).mappings().all()
+            return rows
 
     def one(self, **parameters: Any) -> Mapping[str, Any] | None:
         """The first row of the first select, or None."""
@@ -159,4 +162,11 @@ def init(app: Flask) -> None:
     """Bind the database to the app."""
     db.init_app(app)
     with app.app_context():
+        _make_folder(db.engine.url)
         prepare(db.engine)
+
+
+def _make_folder(url: URL) -> None:
+    if url.get_backend_name() == "sqlite" and url.database:
+        with suppress(OSError):  # what the folder lacks, opening the file in it will say
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)

@@ -43,9 +43,7 @@ class BillingForm(PortalForm):
     def address(self, part: str) -> dict[str, str]:
         """What was typed of one address, by field; empty for fields that its country lacks."""
         prefix = f"{part}_"
-        return {
-            name: self[prefix + name].data or "" for name in addresses.FIELDS if prefix + name in self
-        }
+        return {name: self[prefix + name].data or "" for name in addresses.FIELDS if prefix + name in self}
 
     def address_fields(self, part: str) -> list[Field]:
         """The fields of one address in its country's order, without the country itself."""
@@ -101,7 +99,10 @@ def _address_fields(part: str, country: str) -> dict[str, Field]:
     assert shape is not None
     fields: dict[str, Field] = {
         f"{part}_country": SelectField(
-            _l("Country"), choices=[("", ""), *addresses.countries()], validate_choice=False, filters=[lambda v: v or ""]
+            _l("Country"),
+            choices=[("", ""), *addresses.countries()],
+            validate_choice=False,
+            filters=[lambda v: v or ""],
         )
     }
     for name in shape.fields:
@@ -134,7 +135,9 @@ def billing_form(
     if "shipping" in allowed:
         members["shipping_name"] = text_field(_l("Recipient"), LONGEST_NAME)
         members |= _address_fields("shipping", countries.get("shipping", ""))
-        members["shipping_phone"] = text_field(_l("Recipient’s phone"), LONGEST_PHONE, False, _PhoneCheck("shipping_country"))
+        members["shipping_phone"] = text_field(
+            _l("Recipient’s phone"), LONGEST_PHONE, False, _PhoneCheck("shipping_country")
+        )
     kind = type("BillingForm", (BillingForm,), members)
     return kind() if bound else kind(formdata=None, data=_stored(customer, countries))
 

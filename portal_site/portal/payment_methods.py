@@ -35,7 +35,9 @@ def add_payment_method() -> Response:
         return url_for("portal.finish_payment_method", setup_id=setup_id, _external=True)
 
     try:
-        address = payment_methods.begin_adding(current_app.extensions["gateway"], g.visitor.customer_id, g.now, return_url)
+        address = payment_methods.begin_adding(
+            current_app.extensions["gateway"], g.visitor.customer_id, g.now, return_url
+        )
     except BillingError as refusal:
         flash(sentence(refusal), "bad")
         return redirect(url_for("portal.show_payment_methods"), 303)

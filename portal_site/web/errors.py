@@ -54,7 +54,9 @@ def _words(status: int) -> tuple[str, str]:
     if status == 404:
         return _("This page does not exist"), _("It may have moved, or it may never have been yours to see.")
     if status == 403:
-        return _("This page is out of date"), _("It belongs to an earlier visit. Go back, reload the page and try again.")
+        return _("This page is out of date"), _(
+            "It belongs to an earlier visit. Go back, reload the page and try again."
+        )
     if status == 405:
         return _("This page does not exist"), _("Go back and try again from there.")
     if status == 413:
@@ -64,5 +66,3 @@ def _words(status: int) -> tuple[str, str]:
     if status >= 500:
         return _("Something went wrong on our side"), _("We have taken note. Please try again in a moment.")
     return _("This request cannot be answered"), _("Go back and try again from there.")
-
-

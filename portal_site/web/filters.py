@@ -109,8 +109,10 @@ def number(value: int | Decimal) -> str:
 
 def percent(value: str | Decimal) -> str:
     """33.3 → 33.3 % in the locale's way; as many decimals as it has."""
-    return Locale.parse(_locale()).percent_formats[None].apply(
-        Decimal(value).normalize() / 100, _locale(), force_frac=_decimals(Decimal(value))
+    return (
+        Locale.parse(_locale())
+        .percent_formats[None]
+        .apply(Decimal(value).normalize() / 100, _locale(), force_frac=_decimals(Decimal(value)))
     )
 
 

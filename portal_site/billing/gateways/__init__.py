@@ -49,9 +49,7 @@ class Gateway(Protocol):
     def find_setup(self, reference: str) -> Setup | None:
         """How that went; None when the provider does not know it."""
 
-    def charge(
-        self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str
-    ) -> Charge:
+    def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
         """Collect `amount` minor units. The same key never charges twice; it answers what came of it the first time."""
 
     def find_charge(self, idempotency_key: str) -> Charge | None:

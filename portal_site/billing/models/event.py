@@ -37,6 +37,4 @@ class Event(Moded, Base):
         data: dict[str, Any] = {"object": row.as_object()}
         if previous:
             data["previous_attributes"] = previous
-        return cls(
-            id=new_id("evt"), account_id=row.account_id, livemode=row.livemode, created=at, type=kind, data=data
-        )
+        return cls(id=new_id("evt"), account_id=row.account_id, livemode=row.livemode, created=at, type=kind, data=data)

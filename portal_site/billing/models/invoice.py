@@ -93,7 +93,9 @@ class Invoice(Moded, Described, Base):
             "object": "invoice",
             **values(self, *names, *amounts, "period_start", "period_end", "starting_balance", "ending_balance"),
             "customer": self.customer_id,
-            "parent": {"subscription_details": {"subscription": self.subscription_id}} if self.subscription_id else None,
+            "parent": {"subscription_details": {"subscription": self.subscription_id}}
+            if self.subscription_id
+            else None,
             "status_transitions": values(self, "finalized_at", "marked_uncollectible_at", "paid_at", "voided_at"),
         }
 

@@ -22,7 +22,9 @@ def update_billing_information(customer_id: str, changes: Mapping[str, Any], at:
         raise ValueError(f"not billing information: {set(changes) - EDITABLE}")
     with transaction() as session:
         customer = lookups.locked_customer(session, customer_id)
-        previous = {name: getattr(customer, name) for name, value in changes.items() if getattr(customer, name) != value}
+        previous = {
+            name: getattr(customer, name) for name, value in changes.items() if getattr(customer, name) != value
+        }
         for name in previous:
             setattr(customer, name, changes[name])
         if previous:
@@ -45,7 +47,9 @@ def add_tax_id(customer_id: str, kind: str, value: str, at: int) -> TaxId:
         if session.scalar(mine.where(TaxId.type == kind, TaxId.value == normal)) is not None:
             raise BillingError(N_("You have added this tax ID already."), "resource_already_exists", "value")
         if (session.scalar(select(func.count()).select_from(mine.subquery())) or 0) >= MOST_TAX_IDS:
-            raise BillingError(N_("You can keep up to %(most)s tax IDs. Remove one first."), "", "value", most=MOST_TAX_IDS)
+            raise BillingError(
+                N_("You can keep up to %(most)s tax IDs. Remove one first."), "", "value", most=MOST_TAX_IDS
+            )
         row = TaxId(
             id=new_id("txi"),
             account_id=customer.account_id,
@@ -54,7 +58,7 @@ def add_tax_id(customer_id: str, kind: str, value: str, at: int) -> TaxId:
             created=at,
             type=kind,
             value=normal,
-            country=tax_ids.TYPES[kind].country or normal[:2],
+            country=tax_ids.country_of(kind, normal),
             verification_status=tax_ids.initial_verification(kind, normal, customer.livemode),
         )
         session.add(row)

@@ -221,4 +221,4 @@ def references(row: Base) -> Iterator[tuple[str, Any, str]]:
 def name(row: Base) -> str:
     """A row as a sentence names it: `customer cus_…`."""
     kind = row.__tablename__.removesuffix("s").replace("_", " ")
-    return f"{kind} {row.id}"  # type: ignore[attr-defined]
+    return f"{kind} {row.id}"

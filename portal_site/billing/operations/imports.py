@@ -73,7 +73,7 @@ def parse(text: bytes, report: Report) -> dict[str, list[Shape]]:
     except (ValueError, RecursionError) as error:
         raise ImportRefused(f"The file is not JSON: {type(error).__name__}, {_first_line(error)}.") from None
     if not isinstance(document, dict):
-        raise ImportRefused("The file must hold an object with a list of objects for each type, as {\"customer\": […]}.")
+        raise ImportRefused('The file must hold an object with a list of objects for each type, as {"customer": […]}.')
     if b"\\u0000" in text or b"\0" in text:
         raise ImportRefused("The file holds a NUL character, which no text can carry.")
     found: dict[str, list[Shape]] = {kind: [] for kind in SHAPES}

@@ -36,7 +36,9 @@ def pay_invoice(
     return _record(attempt, charge, at)
 
 
-def settle_payment(gateway: Gateway, customer_id: str, invoice_id: str, at: int, return_url: str) -> PaymentAttempt | None:
+def settle_payment(
+    gateway: Gateway, customer_id: str, invoice_id: str, at: int, return_url: str
+) -> PaymentAttempt | None:
     """Find out what became of the attempt under way, if there is one; the customer came back or time has passed."""
     attempt = _under_way(customer_id, invoice_id)
     return _settle(gateway, attempt, at, return_url, give_up=False) if attempt else None

@@ -34,9 +34,7 @@ class CouponTerms:
         return right_currency and (self.products is None or product in self.products)
 
 
-def reductions(
-    lines: Sequence[tuple[int, str]], coupons: Sequence[CouponTerms], currency: str
-) -> list[list[int]]:
+def reductions(lines: Sequence[tuple[int, str]], coupons: Sequence[CouponTerms], currency: str) -> list[list[int]]:
     """For each coupon, how much it takes off each line (amount, product), in minor units ≥ 0.
 
     Coupons apply one after the other, each to what the earlier ones left, in the order given; no line falls below zero,

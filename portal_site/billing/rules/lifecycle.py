@@ -1,6 +1,7 @@
 """The states of subscriptions, invoices and payment attempts, and the words for them."""
 
 from enum import StrEnum
+from typing import Self
 
 from portal_site.billing.words import N_
 
@@ -15,18 +16,22 @@ class Tone(StrEnum):
     QUIET = "quiet"
 
 
-class SubscriptionStatus(StrEnum):
-    """The field's eight states of a subscription."""
+class _Status(StrEnum):
+    """A state with its word for people and what it asks of them."""
 
     label: str
     tone: Tone
 
-    def __new__(cls, value: str, label: str, tone: Tone) -> "SubscriptionStatus":
+    def __new__(cls, value: str, label: str = "", tone: Tone = Tone.QUIET) -> Self:
         member = str.__new__(cls, value)
         member._value_ = value
         member.label = label
         member.tone = tone
         return member
+
+
+class SubscriptionStatus(_Status):
+    """The field's eight states of a subscription."""
 
     TRIALING = "trialing", N_("Free trial"), Tone.NOTE
     ACTIVE = "active", N_("Active"), Tone.GOOD
@@ -48,18 +53,8 @@ class SubscriptionStatus(StrEnum):
         return self in (SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
 
 
-class InvoiceStatus(StrEnum):
+class InvoiceStatus(_Status):
     """The field's five states of an invoice."""
-
-    label: str
-    tone: Tone
-
-    def __new__(cls, value: str, label: str, tone: Tone) -> "InvoiceStatus":
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.label = label
-        member.tone = tone
-        return member
 
     DRAFT = "draft", N_("Draft"), Tone.QUIET
     OPEN = "open", N_("Open"), Tone.WARNING

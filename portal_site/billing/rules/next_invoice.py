@@ -48,7 +48,9 @@ def next_invoice(
         return None
     date = min(item.period_end for item in items)
     due = [item for item in items if item.period_end == date]
-    lines = [(pricing.amount(item.terms, item.quantity or 0), item.product_id) for item in due if not item.terms.metered]
+    lines = [
+        (pricing.amount(item.terms, item.quantity or 0), item.product_id) for item in due if not item.terms.metered
+    ]
     subtotal = sum(amount for amount, _ in lines)
     discount = sum(map(sum, discounts.reductions(lines, coupons, currency)))
     amount_due, after = settle(subtotal - discount, balance)

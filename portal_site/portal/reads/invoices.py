@@ -196,7 +196,7 @@ _SUMMARY_NAMES = {field.name for field in fields(InvoiceSummary)}
 def summary(row: Mapping[str, Any]) -> InvoiceSummary:
     """A row of the selects above."""
     values = {name: value for name, value in row.items() if name in _SUMMARY_NAMES}
-    return InvoiceSummary(**{**values, "status": InvoiceStatus(row["status"])})  # type: ignore[call-arg]
+    return InvoiceSummary(**{**values, "status": InvoiceStatus(row["status"])})
 
 
 def page(rows: Sequence[Mapping[str, Any]], size: int) -> InvoicePage:
@@ -229,11 +229,9 @@ def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:
     row = rows["invoice"][0]
     attempt = rows["attempt"][0] if rows["attempt"] else {}
     return InvoiceView(
-        **{**row, "status": InvoiceStatus(row["status"])},  # type: ignore[call-arg]
+        **{**row, "status": InvoiceStatus(row["status"])},
         lines=tuple(LineView(**line) for line in rows["lines"]),
         attempt_status=attempt.get("status"),
         attempt_url=attempt.get("next_action_url"),
         decline_code=attempt.get("decline_code"),
     )
-
-

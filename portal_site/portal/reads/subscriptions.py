@@ -27,8 +27,10 @@ MOST = 500
 _OWN = (
     Subscription.account_id == bindparam("account_id"),
     Subscription.customer_id == bindparam("customer_id"),
-    or_(bindparam("on_behalf_of", type_=Subscription.id.type).is_(None),
-        Subscription.on_behalf_of == bindparam("on_behalf_of")),
+    or_(
+        bindparam("on_behalf_of", type_=Subscription.id.type).is_(None),
+        Subscription.on_behalf_of == bindparam("on_behalf_of"),
+    ),
 )
 _ENDED_LAST = case((Subscription.status.in_(("canceled", "incomplete_expired")), 1), else_=0)
 _SUBSCRIPTION = (
@@ -205,7 +207,10 @@ class SubscriptionView:
 
 
 def build(
-    lines: Iterable[Mapping[str, Any]], discounts: Iterable[Mapping[str, Any]], balance: int, balance_currency: str | None
+    lines: Iterable[Mapping[str, Any]],
+    discounts: Iterable[Mapping[str, Any]],
+    balance: int,
+    balance_currency: str | None,
 ) -> list[SubscriptionView]:
     """The subscriptions in those rows: running ones first, then newest first.
 
@@ -226,7 +231,7 @@ def _subscription(group: Sequence[Mapping[str, Any]], discounts: Sequence[Discou
     period_end = min((item.until for item in items), default=None)
     return SubscriptionView(
         id=first["id"],
-        status=SubscriptionStatus(first["status"]),  # type: ignore[call-arg]
+        status=SubscriptionStatus(first["status"]),
         currency=first["currency"],
         created=first["created"],
         description=first["description"],

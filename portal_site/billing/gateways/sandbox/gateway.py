@@ -39,9 +39,7 @@ class SandboxGateway:
         details = _details(method) if method and method.confirmed else None
         return Setup(row.reference, self._url_for("sandbox.show_setup", reference=reference), details)
 
-    def charge(
-        self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str
-    ) -> Charge:
+    def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
         """As the protocol says."""
         with transaction() as session:
             row = session.get(SandboxCharge, idempotency_key, with_for_update=True)
@@ -82,9 +80,7 @@ class SandboxGateway:
 
     def _charge(self, row: SandboxCharge) -> Charge:
         url = self._url_for("sandbox.show_challenge", reference=row.reference)
-        return Charge(
-            row.status, row.reference, row.decline_code, url if row.status == "requires_action" else None
-        )
+        return Charge(row.status, row.reference, row.decline_code, url if row.status == "requires_action" else None)
 
 
 def _decision(method: SandboxMethod | None) -> dict[str, Any]:

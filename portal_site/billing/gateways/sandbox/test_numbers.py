@@ -32,8 +32,9 @@ CARDS = {
 IBANS = {
     "DE89370400440532013000": Behaviour("", "Succeeds", type="sepa_debit", country="DE"),
     "FR1420041010050500013M02606": Behaviour("", "Succeeds", type="sepa_debit", country="FR"),
-    "AT861904300235473202": Behaviour("", "Is accepted, then fails when charged", charge="debit_not_authorized",
-                                      type="sepa_debit", country="AT"),
+    "AT861904300235473202": Behaviour(
+        "", "Is accepted, then fails when charged", charge="debit_not_authorized", type="sepa_debit", country="AT"
+    ),
 }
 
 

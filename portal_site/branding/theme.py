@@ -1,0 +1,71 @@
+"""A merchant's choices of colours, font and shape as one stylesheet of tokens, under a name made from its content."""
+
+import hashlib
+import re
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+from portal_site.branding import palette
+
+COLOUR = re.compile(r"#[0-9a-f]{6}")
+# What each system has already: a font file would be most of the first load, and no brand is told by its body text.
+FONTS = {
+    "system": 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif',
+    "humanist": 'Seravek, "Gill Sans Nova", Ubuntu, Calibri, "DejaVu Sans", "Noto Sans", sans-serif',
+    "geometric": 'Avenir, Montserrat, Corbel, "URW Gothic", "Noto Sans", sans-serif',
+    "rounded": 'ui-rounded, "Hiragino Maru Gothic ProN", Quicksand, Comfortaa, Manjari, "Noto Sans", sans-serif',
+    "serif": '"Iowan Old Style", "Palatino Linotype", "URW Palladio L", P052, "Noto Serif", serif',
+    "mono": 'ui-monospace, "Cascadia Code", "Source Code Pro", Menlo, Consolas, "DejaVu Sans Mono", monospace',
+}
+# Corners of boxes, and of buttons and fields. A pill's is half a control's height, so that taller boxes stay boxes.
+SHAPES = {"sharp": ("0", "0"), "rounded": ("0.75rem", "0.5rem"), "pill": ("1.25rem", "1.375rem")}
+
+
+@dataclass(frozen=True)
+class Branding:
+    """What a merchant chooses. The defaults are the look of a portal that nobody has branded yet."""
+
+    background: str = "#f4f4f6"
+    button: str = "#1f4fd8"
+    font: str = "system"
+    shape: str = "rounded"
+
+
+def parse(**members: object) -> Branding:
+    """Branding from stored or typed members. Raises ValueError for anything but #rrggbb, a known font and a known shape."""
+    known = {field.name for field in fields(Branding)}
+    given = {name: str(value).lower() for name, value in members.items() if value}
+    if unknown := set(given) - known:
+        raise ValueError(f"unknown branding: {', '.join(sorted(unknown))}")
+    branding = Branding(**given)
+    for name in ("background", "button"):
+        if not COLOUR.fullmatch(getattr(branding, name)):
+            raise ValueError(f"{name} must be a colour such as #1f4fd8")
+    if branding.font not in FONTS:
+        raise ValueError(f"font must be one of: {', '.join(FONTS)}")
+    if branding.shape not in SHAPES:
+        raise ValueError(f"shape must be one of: {', '.join(SHAPES)}")
+    return branding
+
+
+@lru_cache(maxsize=512)
+def stylesheet(branding: Branding) -> str:
+    """The tokens that components read, in a layer below them."""
+    radius, control = SHAPES[branding.shape]
+    common = {"font": FONTS[branding.font], "radius": radius, "radius-control": control}
+    light = palette.tokens(branding.background, branding.button, dark=False)
+    dark = palette.tokens(branding.background, branding.button, dark=True)
+    return (
+        f"@layer theme{{:root{{color-scheme:light dark;{_declared(common)}{_declared(light)}}}"
+        f"@media (prefers-color-scheme:dark){{:root{{{_declared(dark)}}}}}}}\n"
+    )
+
+
+def _declared(tokens: dict[str, str]) -> str:
+    return "".join(f"--{name}:{value};" for name, value in tokens.items())
+
+
+@lru_cache(maxsize=512)
+def name(branding: Branding) -> str:
+    """Twelve hexadecimal digits that change when the stylesheet does."""
+    return hashlib.sha256(stylesheet(branding).encode()).hexdigest()[:12]
