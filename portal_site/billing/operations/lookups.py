@@ -30,7 +30,9 @@ def own(session: Session, kind: type[Row], customer_id: str, row_id: str, *, loc
     """A customer's own row. Raises NotFound for a stranger's as for one that does not exist."""
     query = select(kind).where(kind.id == row_id, kind.customer_id == customer_id)
     # populate_existing: what the session remembers may be older than the lock.
-    found: Row | None = session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
+    found: Row | None = session.scalar(
+        query.with_for_update().execution_options(populate_existing=True) if lock else query
+    )
     if found is None:
         raise NotFound(N_("There is no such thing here."), "resource_missing")
     return found

@@ -207,7 +207,7 @@ def page(rows: Sequence[Mapping[str, Any]], size: int) -> InvoicePage:
 
 def split(rows: Sequence[Mapping[str, Any]]) -> tuple[InvoicePage, list[InvoiceSummary]]:
     """The newest invoices and the open ones, from RECENT_AND_OPEN."""
-    recent = sorted((r for r in rows if r["list"] == "recent"), key=lambda r: (-r["created"], r["id"]))
+    recent = sorted((r for r in rows if r["list"] == "recent"), key=lambda r: (r["created"], r["id"]), reverse=True)
     return page(recent, SHORT), [summary(r) for r in rows if r["list"] == "open"]
 
 

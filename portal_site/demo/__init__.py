@@ -1,0 +1,109 @@
+"""Demo mode: three merchants, their customers in every state, and a page that opens any customer's portal. Loopback only."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from flask import Blueprint, Flask, abort, redirect, render_template, request, url_for
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+
+from portal_site import clock
+from portal_site.billing.models import Account, Customer
+from portal_site.billing.operations import portal_sessions
+from portal_site.db import transaction
+from portal_site.demo import atelier, northlight, zap
+
+LINK_LIFE = portal_sessions.WHOLE_LIFE
+blueprint = Blueprint("demo", __name__, url_prefix="/demo")
+
+
+@dataclass(frozen=True)
+class DemoCustomer:
+    """One to visit: `phrase` says what there is to see."""
+
+    id: str
+    business: str
+    name: str
+    phrase: str
+    on_behalf_of: str | None
+    configuration_id: str | None
+
+
+def init(app: Flask) -> None:
+    """Put up the demo page."""
+    app.register_blueprint(blueprint)
+
+
+def seed(at: int) -> None:
+    """Fill an empty database. One transaction: half a demo would explain nothing."""
+    with transaction() as session:
+        for merchant in (northlight, atelier, zap):
+            merchant.build(session, at)
+
+
+def seeded_at() -> int | None:
+    """When the database was filled, or None while it is empty."""
+    with transaction() as session:
+        return session.scalar(select(Account.created).order_by(Account.created.desc()).limit(1))
+
+
+def customers() -> Sequence[DemoCustomer]:
+    """All demo customers, merchant by merchant, in the order of their making."""
+    with transaction() as session:
+        query = (
+            select(Customer, Account.business_name)
+            .join(Account, Account.id == Customer.account_id)
+            .where(Customer.description.is_not(None))
+        )
+        return list(_listed(session.execute(query).tuples().all()))
+
+
+def _listed(rows: Sequence[tuple[Customer, str]]) -> Iterator[DemoCustomer]:
+    for customer, business in sorted(rows, key=lambda row: (row[1], row[0].email or "")):
+        notes = customer.metadata_
+        yield DemoCustomer(
+            id=customer.id,
+            business=business,
+            name=customer.name or "",
+            phrase=customer.description or "",
+            on_behalf_of=notes.get("on_behalf_of"),
+            configuration_id=notes.get("configuration"),
+        )
+
+
+def link(customer: DemoCustomer, at: int) -> str:
+    """The address of a customer's portal. It lives as long as a session may, so that a demo survives a lunch."""
+    opened = portal_sessions.open_session(
+        customer.id,
+        at,
+        on_behalf_of=customer.on_behalf_of,
+        configuration_id=customer.configuration_id,
+        link_life=LINK_LIFE,
+    )
+    return url_for("sessions.follow_link", token=opened.token, _external=True)
+
+
+@blueprint.before_request
+def require_loopback() -> None:
+    """Nobody else on the network may walk into a customer's portal, not even into a made-up one's."""
+    if not ip_address(request.remote_addr or "0.0.0.0").is_loopback:  # noqa: S104 - an address that is refused
+        abort(404)
+
+
+@blueprint.get("")
+def show_demo() -> str:
+    """The customers as buttons."""
+    groups: dict[str, list[DemoCustomer]] = {}
+    for customer in customers():
+        groups.setdefault(customer.business, []).append(customer)
+    return render_template("demo/show.html", groups=groups)
+
+
+@blueprint.post("/customers/<customer_id>/visit")
+def visit(customer_id: str) -> Response:
+    """Open this customer's portal."""
+    for customer in customers():
+        if customer.id == customer_id:
+            return redirect(link(customer, clock.now()), 303)
+    abort(404)

@@ -1,0 +1,308 @@
+"""Makes demo rows that hang together: invoices add up by the engine's own rules, and cards behave at the sandbox.
+
+Not a way to make real data: it writes rows directly, with dates in the past.
+"""
+
+import random
+from calendar import monthrange, timegm
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from time import gmtime
+from typing import Any, TypeVar
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from portal_site.billing.gateways.sandbox import test_numbers
+from portal_site.billing.gateways.sandbox.models import SandboxMethod
+from portal_site.billing.models import (
+    Account,
+    BrandAsset,
+    Coupon,
+    Customer,
+    Discount,
+    Invoice,
+    InvoiceLineItem,
+    PaymentMethod,
+    PortalConfiguration,
+    Price,
+    Product,
+    SchedulePhase,
+    SchedulePhaseItem,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionSchedule,
+    TaxId,
+)
+from portal_site.billing.rules import discounts, pricing, tax_ids
+from portal_site.billing.rules.discounts import CouponTerms
+from portal_site.billing.rules.next_invoice import settle
+from portal_site.billing.rules.portal_features import Features
+from portal_site.billing.rules.pricing import PriceTerms
+from portal_site.branding import logos, theme
+from portal_site.db import Base, new_id
+
+DAY = 24 * 60 * 60
+YEAR_DAYS = 365
+MONTHS = {"month": 1, "year": 12}
+Row = TypeVar("Row", bound=Base)
+
+
+@dataclass(frozen=True)
+class Discounted:
+    """A coupon at work, with the row that says so."""
+
+    coupon: Coupon
+    end: int | None = None
+
+
+@dataclass
+class Merchant:
+    """One account's demo data, made at `at` (seconds since 1970)."""
+
+    session: Session
+    at: int
+    account: Account
+    dice: random.Random = field(default_factory=lambda: random.Random(7))
+
+    # --- what the merchant sells and allows ---------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, session: Session, at: int, name: str, logo: str = "", **members: Any) -> "Merchant":
+        """A merchant with its branding and, when given, its logo (SVG)."""
+        theme.parse(**members.get("branding", {}))
+        account = Account(id=new_id("acct"), created=at - 2 * YEAR_DAYS * DAY, business_name=name, **members)
+        session.add(account)
+        session.flush()
+        merchant = cls(session, at, account)
+        if logo:
+            clean = logos.accept(logo.encode())
+            asset = merchant.row(
+                BrandAsset,
+                "file",
+                content_type=clean.content_type,
+                data=clean.data,
+                width=clean.width,
+                height=clean.height,
+            )
+            account.logo_id = asset.id
+        return merchant
+
+    def row(self, kind: type[Row], prefix: str, **members: Any) -> Row:
+        """A row of this account, stored."""
+        made = kind(id=new_id(prefix), account_id=self.account.id, **{"created": self.at, **members})
+        self.session.add(made)
+        self.session.flush()
+        return made
+
+    def configuration(self, features: Features, *, is_default: bool = True, **members: Any) -> PortalConfiguration:
+        """What customers may do."""
+        document = features.as_document()
+        return self.row(
+            PortalConfiguration, "bpc", updated=self.at, is_default=is_default, features=document, **members
+        )
+
+    def product(self, name: str, unit: str | None = None) -> Product:
+        """Something on sale."""
+        return self.row(Product, "prod", name=name, unit_label=unit, created=self.at - 2 * YEAR_DAYS * DAY)
+
+    def price(self, product: Product, amount: int, currency: str, every: str = "month", **members: Any) -> Price:
+        """So much for each interval, in minor units."""
+        recurring = {"interval": every, "interval_count": 1, "unit_amount": amount}
+        return self.row(Price, "price", product_id=product.id, currency=currency, **{**recurring, **members})
+
+    def coupon(self, name: str, duration: str = "forever", **members: Any) -> Coupon:
+        """A reduction."""
+        return self.row(Coupon, "cpn", name=name, duration=duration, **members)
+
+    # --- who buys it --------------------------------------------------------------------------------------------------
+
+    def customer(self, name: str, email: str, phrase: str, **members: Any) -> Customer:
+        """A customer; the phrase is the merchant's own note on it, which the demo page shows."""
+        prefix = "".join(self.dice.choices("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=8))
+        return self.row(
+            Customer, "cus", name=name, email=email, description=phrase, **{"invoice_prefix": prefix, **members}
+        )
+
+    def method(
+        self, customer: Customer, number: str, expiry: tuple[int, int] = (12, 2031), **members: Any
+    ) -> PaymentMethod:
+        """A card or account with this test number, the default unless another is; it behaves as the number does."""
+        behaviour = test_numbers.find(number)
+        assert behaviour is not None
+        exp_month, exp_year = expiry if behaviour.type == "card" else (None, None)
+        known = {
+            "type": behaviour.type,
+            "brand": behaviour.brand or None,
+            "last4": number[-4:],
+            "exp_month": exp_month,
+            "exp_year": exp_year,
+            "country": behaviour.country,
+            "fingerprint": f"{behaviour.type}-{behaviour.brand}-{number[-4:]}",
+        }
+        held = SandboxMethod(reference=new_id("sbxm"), on_charge=behaviour.charge, **known)
+        self.session.add(held)
+        known["funding"] = "credit" if behaviour.type == "card" else None
+        made = self.row(
+            PaymentMethod, "pm", customer_id=customer.id, gateway_reference=held.reference, **{**known, **members}
+        )
+        customer.default_payment_method_id = customer.default_payment_method_id or made.id
+        return made
+
+    def tax_id(self, customer: Customer, kind: str, value: str, status: str = "pending") -> TaxId:
+        """A number for the customer's invoices."""
+        country = tax_ids.country_of(kind, value)
+        return self.row(
+            TaxId, "txi", customer_id=customer.id, type=kind, value=value, country=country, verification_status=status
+        )
+
+    def subscription(
+        self,
+        customer: Customer,
+        prices: Sequence[tuple[Price, int | None]],
+        *,
+        started: int,
+        status: str = "active",
+        discount: Discounted | None = None,
+        **members: Any,
+    ) -> Subscription:
+        """A subscription that began `started` days ago and is in the period that holds now."""
+        start = self.at - started * DAY
+        currency = prices[0][0].currency
+        customer.currency = currency
+        made = self.row(
+            Subscription, "sub", customer_id=customer.id, status=status, currency=currency, created=start,
+            start_date=start, billing_cycle_anchor=members.get("trial_end") or start, **members,
+        )  # fmt: skip
+        for price, quantity in prices:
+            begin, end = self.period(made, price)
+            self.row(
+                SubscriptionItem, "si", subscription_id=made.id, price_id=price.id, quantity=quantity, created=start,
+                current_period_start=begin, current_period_end=end,
+            )  # fmt: skip
+        if discount is not None:
+            row = Discount(
+                id=new_id("di"), account_id=self.account.id, customer_id=customer.id, subscription_id=made.id,
+                coupon_id=discount.coupon.id, start=start, end=discount.end,
+            )  # fmt: skip
+            self.session.add(row)
+        return made
+
+    def period(self, subscription: Subscription, price: Price) -> tuple[int, int]:
+        """The period of this price that holds now."""
+        if subscription.trial_end and subscription.trial_end > self.at:
+            return subscription.start_date, subscription.trial_end
+        starts = list(periods(subscription.start_date, self.at, price.interval or "month"))
+        return starts[-1]
+
+    def schedule(self, subscription: Subscription, price: Price, quantity: int, date: int) -> None:
+        """A change at `date`, as the portal would have planned it for the customer."""
+        plan = self.row(
+            SubscriptionSchedule, "sub_sched", customer_id=subscription.customer_id, subscription_id=subscription.id,
+            status="active", origin="portal",
+        )  # fmt: skip
+        phase = SchedulePhase(id=new_id("phase"), account_id=self.account.id, schedule_id=plan.id, start_date=date)
+        self.session.add(phase)
+        self.session.flush()
+        item = SchedulePhaseItem(
+            id=new_id("phitem"), account_id=self.account.id, phase_id=phase.id, price_id=price.id, quantity=quantity
+        )
+        self.session.add(item)
+
+    # --- what was billed ----------------------------------------------------------------------------------------------
+
+    def history(
+        self,
+        customer: Customer,
+        subscription: Subscription,
+        lines: Sequence[tuple[Product, Price, int]],
+        *,
+        last: str = "paid",
+        most: int = 12,
+        until: int | None = None,
+        discount: Discounted | None = None,
+    ) -> None:
+        """An invoice for each period so far, newest `most` only; `last` is the status of the newest."""
+        spans = list(periods(subscription.start_date, until or self.at, lines[0][1].interval or "month"))[-most:]
+        bills = [self._bill(customer, subscription, lines, span, discount) for span in spans]
+        for number, (invoice, _) in enumerate(bills, 1):
+            invoice["number"] = f"{customer.invoice_prefix}-{number:04d}"
+        customer.next_invoice_sequence = len(bills) + 1
+        if last != "paid":
+            unpaid = {"status": last, "amount_paid": 0, "amount_remaining": bills[-1][0]["amount_due"], "paid_at": None}
+            bills[-1][0].update(unpaid, attempt_count=1)
+        for start in range(0, len(bills), 500):
+            chunk = bills[start : start + 500]
+            self.session.execute(insert(Invoice), [invoice for invoice, _ in chunk])
+            self.session.execute(insert(InvoiceLineItem), [line for _, found in chunk for line in found])
+        subscription.latest_invoice_id = bills[-1][0]["id"] if bills else None
+
+    def _bill(
+        self,
+        customer: Customer,
+        subscription: Subscription,
+        lines: Iterable[tuple[Product, Price, int]],
+        span: tuple[int, int],
+        discount: Discounted | None,
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        begin, end = span
+        priced = [
+            (product, price, quantity, pricing.amount(terms(price), quantity)) for product, price, quantity in lines
+        ]
+        subtotal = sum(amount for *_, amount in priced)
+        coupons = [CouponTerms.of(coupon_columns(discount.coupon))] if discount else []
+        off = sum(map(sum, discounts.reductions([(p[3], p[0].id) for p in priced], coupons, subscription.currency)))
+        due, after = settle(subtotal - off, 0)
+        invoice_id = new_id("in")
+        common = {"account_id": self.account.id, "livemode": False, "currency": subscription.currency}
+        invoice = common | {
+            "id": invoice_id, "customer_id": customer.id, "subscription_id": subscription.id, "created": begin,
+            "on_behalf_of": subscription.on_behalf_of,
+            "status": "paid", "billing_reason": "subscription_cycle", "period_start": begin, "period_end": end,
+            "subtotal": subtotal, "total": subtotal - off, "total_excluding_tax": subtotal - off, "amount_due": due,
+            "amount_paid": due, "amount_remaining": 0, "starting_balance": 0, "ending_balance": after,
+            "attempt_count": 1, "collection_method": subscription.collection_method,
+            "due_date": begin + 14 * DAY if subscription.collection_method == "send_invoice" else None,
+            "finalized_at": begin, "paid_at": begin + 60, "account_name": self.account.business_name,
+            "customer_name": customer.name, "customer_email": customer.email, "customer_phone": customer.phone,
+            "customer_address": customer.address, "customer_tax_ids": [], "total_taxes": [], "metadata_": {},
+            "total_discount_amounts": [{"amount": off, "discount": discount.coupon.name}] if discount else [],
+        }  # fmt: skip
+        rows = [
+            common | {
+                "id": new_id("il"), "invoice_id": invoice_id, "position": position, "amount": amount,
+                "description": f"{quantity} × {product.name}", "quantity": quantity, "period_start": begin,
+                "period_end": end, "price_id": price.id, "product_id": product.id, "proration": False,
+                "discountable": True, "subscription_id": subscription.id, "discount_amounts": [], "taxes": [],
+            }
+            for position, (product, price, quantity, amount) in enumerate(priced)
+        ]  # fmt: skip
+        return invoice, [{key: value for key, value in row.items() if key != "livemode"} for row in rows]
+
+
+def terms(price: Price) -> PriceTerms:
+    """A price's terms, from its row."""
+    return PriceTerms.of({column.key: getattr(price, column.key) for column in Price.__mapper__.column_attrs})
+
+
+def coupon_columns(coupon: Coupon) -> dict[str, Any]:
+    """A coupon's columns under the names that reading gives them."""
+    columns = {column.key: getattr(coupon, column.key) for column in Coupon.__mapper__.column_attrs}
+    return columns | {"coupon_currency": coupon.currency}
+
+
+def periods(start: int, until: int, interval: str) -> Iterable[tuple[int, int]]:
+    """All periods from `start` up to the one that holds `until`; each is counted from the start, never chained."""
+    index, begin = 0, start
+    while begin <= until:
+        index += 1
+        end = start + index * DAY if interval == "day" else _months_after(start, index * MONTHS[interval])
+        yield begin, end
+        begin = end
+
+
+def _months_after(start: int, months: int) -> int:
+    at = gmtime(start)
+    year, month = divmod(at.tm_year * 12 + at.tm_mon - 1 + months, 12)
+    day = min(at.tm_mday, monthrange(year, month + 1)[1])
+    return timegm((year, month + 1, day, at.tm_hour, at.tm_min, at.tm_sec))

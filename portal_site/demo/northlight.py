@@ -1,0 +1,187 @@
+"""A dark brand: software for teams, in dollars; a platform with a connected account."""
+
+from sqlalchemy.orm import Session
+
+from portal_site.billing.models import Account, Price, Product
+from portal_site.billing.rules.portal_features import (
+    UPDATES,
+    CustomerUpdate,
+    Features,
+    SubscriptionPause,
+    SubscriptionUpdate,
+)
+from portal_site.db import new_id
+from portal_site.demo.builder import DAY, Discounted, Merchant
+
+LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 184 40">
+<path d="M20 2 24 16 38 20 24 24 20 38 16 24 2 20 16 16Z" fill="#a48bff"/>
+<text x="48" y="28" font-family="Avenir,Arial,sans-serif" font-size="22" font-weight="600" fill="#fff">Northlight</text>
+</svg>"""
+BRANDING = {"background": "#12131f", "button": "#7c5cff", "font": "geometric", "shape": "rounded"}
+LONDON = {
+    "line1": "8 Baker Row",
+    "line2": None,
+    "city": "London",
+    "state": None,
+    "postal_code": "EC1R 3DG",
+    "country": "GB",
+}
+AUSTIN = {
+    "line1": "500 Congress Ave", "line2": "Suite 12", "city": "Austin", "state": "TX", "postal_code": "78701", "country": "US",
+}  # fmt: skip
+
+
+def build(session: Session, at: int) -> None:
+    """The merchant, its catalogue, and its customers in many states."""
+    merchant = Merchant.open(
+        session, at, "Northlight", LOGO, branding=BRANDING, country="US", default_currency="usd",
+        timezone="America/New_York", support_email="help@northlight.example", support_url="https://northlight.example/help",
+        privacy_policy_url="https://northlight.example/privacy", terms_of_service_url="https://northlight.example/terms",
+    )  # fmt: skip
+    team, storage, calls = (
+        merchant.product("Team", "seats"),
+        merchant.product("Storage", "GB"),
+        merchant.product("API calls"),
+    )
+    starter = merchant.product("Starter")
+    monthly, yearly = merchant.price(team, 1200, "usd"), merchant.price(team, 12000, "usd", "year")
+    small = merchant.price(starter, 900, "usd")
+    merchant.configuration(
+        _features(team, starter, monthly, yearly, small), default_return_url="https://northlight.example/app"
+    )
+
+    _on_trial(merchant, small)
+    _yearly_seats(merchant, team, yearly)
+    _several_items(merchant, team, monthly, storage, calls)
+    _overdue(merchant, team, monthly)
+    _leaving(merchant, team, monthly)
+    _stepping_down(merchant, team, monthly, starter, small)
+    _paused(merchant, starter, small)
+    _much_billed(merchant)
+    _connected(merchant)
+
+
+def _features(team: Product, starter: Product, *prices: Price) -> Features:
+    offered = tuple(
+        {"product": product.id, "prices": [price.id for price in prices if price.product_id == product.id]}
+        for product in (team, starter)
+    )
+    return Features(
+        customer_update=CustomerUpdate(allowed_updates=UPDATES),
+        subscription_pause=SubscriptionPause(enabled=True),
+        subscription_update=SubscriptionUpdate(
+            enabled=True, default_allowed_updates=("price", "quantity", "promotion_code"), products=offered,
+            proration_behavior="create_prorations",
+        ),
+    )  # fmt: skip
+
+
+def _on_trial(merchant: Merchant, price: Price) -> None:
+    customer = merchant.customer(
+        "Ada Osei", "ada@osei.example", "Free trial, ends in five days, no card yet", phone="+442079460958"
+    )
+    merchant.subscription(
+        customer, [(price, 1)], started=9, status="trialing",
+        trial_start=merchant.at - 9 * DAY, trial_end=merchant.at + 5 * DAY,
+    )  # fmt: skip
+
+
+def _yearly_seats(merchant: Merchant, team: Product, yearly: Price) -> None:
+    customer = merchant.customer(
+        "Harbour & Sons Ltd",
+        "accounts@harbour.example",
+        "Active, yearly, 25 seats",
+        address=LONDON,
+        phone="+442079460123",
+    )
+    merchant.method(customer, "4242424242424242")
+    merchant.method(customer, "5555555555554444", (4, 2030))
+    merchant.tax_id(customer, "gb_vat", "GB123456789", "verified")
+    subscription = merchant.subscription(customer, [(yearly, 25)], started=500)
+    merchant.history(customer, subscription, [(team, yearly, 25)])
+
+
+def _several_items(merchant: Merchant, team: Product, monthly: Price, storage: Product, calls: Product) -> None:
+    customer = merchant.customer(
+        "Lumen Robotics", "billing@lumen.example", "Several items, one by usage, a discount", address=AUSTIN
+    )
+    merchant.method(customer, "378282246310005", (9, 2029))
+    tiers = [
+        {"up_to": 100, "unit_amount": 20, "unit_amount_decimal": "20", "flat_amount": 0},
+        {"up_to": None, "unit_amount": 12, "unit_amount_decimal": "12", "flat_amount": 0},
+    ]
+    space = merchant.price(
+        storage, 0, "usd", billing_scheme="tiered", tiers_mode="graduated", tiers=tiers, unit_amount=None
+    )
+    usage = merchant.price(calls, 0, "usd", usage_type="metered", unit_amount=None, unit_amount_decimal="0.02")
+    partner = Discounted(merchant.coupon("Partner", percent_off="15"))
+    subscription = merchant.subscription(
+        customer, [(monthly, 8), (space, 250), (usage, None)], started=200, discount=partner
+    )
+    merchant.history(customer, subscription, [(team, monthly, 8), (storage, space, 250)], discount=partner)
+
+
+def _overdue(merchant: Merchant, team: Product, monthly: Price) -> None:
+    customer = merchant.customer(
+        "Bea Lindqvist", "bea@lindqvist.example", "Past due: the card failed, an invoice is open"
+    )
+    merchant.method(customer, "4000000000000341", (2, 2030))
+    subscription = merchant.subscription(customer, [(monthly, 3)], started=156, status="past_due")
+    customer.delinquent = True
+    merchant.history(customer, subscription, [(team, monthly, 3)], last="open")
+
+
+def _leaving(merchant: Merchant, team: Product, monthly: Price) -> None:
+    customer = merchant.customer("Carlos Ibarra", "carlos@ibarra.example", "Cancels at the end of the period")
+    merchant.method(customer, "4242424242424242")
+    subscription = merchant.subscription(
+        customer, [(monthly, 1)], started=100, cancel_at_period_end=True, canceled_at=merchant.at - 3 * DAY
+    )
+    merchant.history(customer, subscription, [(team, monthly, 1)])
+
+
+def _stepping_down(merchant: Merchant, team: Product, monthly: Price, starter: Product, small: Price) -> None:
+    customer = merchant.customer(
+        "Dana Whitfield", "dana@whitfield.example", f"Goes down to {starter.name} at the end of the period"
+    )
+    merchant.method(customer, "4242424242424242")
+    subscription = merchant.subscription(customer, [(monthly, 4)], started=75)
+    _, end = merchant.period(subscription, monthly)
+    merchant.schedule(subscription, small, 1, end)
+    merchant.history(customer, subscription, [(team, monthly, 4)])
+
+
+def _paused(merchant: Merchant, starter: Product, small: Price) -> None:
+    customer = merchant.customer("Elif Demir", "elif@demir.example", "Paused for two months")
+    merchant.method(customer, "5555555555554444")
+    pause = {"behavior": "void", "resumes_at": merchant.at + 48 * DAY}
+    subscription = merchant.subscription(customer, [(small, 1)], started=140, pause_collection=pause)
+    merchant.history(customer, subscription, [(starter, small, 1)], until=merchant.at - 12 * DAY)
+
+
+def _much_billed(merchant: Merchant) -> None:
+    backups = merchant.product("Daily backups")
+    daily = merchant.price(backups, 40, "usd", "day")
+    customer = merchant.customer("Fjord Archive", "finance@fjord.example", "3,000 invoices")
+    merchant.method(customer, "4242424242424242")
+    subscription = merchant.subscription(customer, [(daily, 1)], started=2999)
+    merchant.history(customer, subscription, [(backups, daily, 1)], most=3000)
+
+
+def _connected(platform: Merchant) -> None:
+    """A shop on the platform: its customers are the platform's, its name is on their pages."""
+    shop = Account(
+        id=new_id("acct"), platform_id=platform.account.id, created=platform.at, business_name="Studio Polaris",
+        timezone="Europe/Berlin", branding={"background": "#0f3d3e", "button": "#0d7a5f", "font": "humanist", "shape": "pill"},
+        support_email="hello@polaris.example", country="DE", default_currency="eur",
+    )  # fmt: skip
+    platform.session.add(shop)
+    platform.session.flush()
+    classes = platform.product("Online classes")
+    price = platform.price(classes, 2900, "eur")
+    customer = platform.customer(
+        "Greta Blum", "greta@blum.example", "Customer of a connected account", metadata_={"on_behalf_of": shop.id}
+    )
+    platform.method(customer, "DE89370400440532013000")
+    subscription = platform.subscription(customer, [(price, 1)], started=95, on_behalf_of=shop.id)
+    platform.history(customer, subscription, [(classes, price, 1)])

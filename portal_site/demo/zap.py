@@ -1,0 +1,70 @@
+"""A loud brand: a gym that sells around the world, in currencies without decimals and with three."""
+
+from time import gmtime
+
+from sqlalchemy.orm import Session
+
+from portal_site.billing.rules.portal_features import CustomerUpdate, Features, InvoiceHistory
+from portal_site.demo.builder import Merchant
+
+LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 150 40">
+<path d="M24 1 4 24h13l-5 15 21-24H20Z" fill="#111"/>
+<text x="42" y="31" font-family="Arial Black,Arial" font-size="29" font-weight="900" font-style="italic" fill="#111">ZAP!</text>
+</svg>"""
+BRANDING = {"background": "#ffe000", "button": "#ff2e88", "font": "rounded", "shape": "pill"}
+LONG_NAME = "شركة النور العالمية للتجارة والمقاولات والاستثمار والتطوير العقاري المحدودة وشركاؤها في الخليج العربي والشرق الأوسط"
+OSAKA = {
+    "line1": "2-1-1 Umeda",
+    "line2": None,
+    "city": "Osaka-shi",
+    "state": "Osaka",
+    "postal_code": "530-0001",
+    "country": "JP",
+}
+KUWAIT = {
+    "line1": "Block 3, Street 12",
+    "line2": None,
+    "city": "Kuwait",
+    "state": None,
+    "postal_code": "13001",
+    "country": "KW",
+}
+
+
+def build(session: Session, at: int) -> None:
+    """The merchant, its catalogue, and its customers."""
+    merchant = Merchant.open(
+        session, at, "ZAP! Gyms", LOGO, branding=BRANDING, country="JP", default_currency="jpy", timezone="Asia/Tokyo",
+        support_url="https://zap.example/help",
+    )  # fmt: skip
+    merchant.configuration(Features(), headline="Stronger every month. Look after your membership here.")
+    membership = merchant.product("All-in membership")
+    yen, dinar = merchant.price(membership, 8800, "jpy"), merchant.price(membership, 18750, "kwd")
+
+    sakura = merchant.customer(
+        "Sakura Mori", "sakura@mori.example", "Pays in yen; the card expires this month", address=OSAKA
+    )
+    today = gmtime(at)
+    merchant.method(sakura, "4000000000000077", (today.tm_mon, today.tm_year))
+    subscription = merchant.subscription(sakura, [(yen, 1)], started=320)
+    merchant.history(sakura, subscription, [(membership, yen, 1)])
+
+    long = merchant.customer(
+        LONG_NAME, "billing@alnoor.example", "Very long name, right to left; pays in dinars", address=KUWAIT
+    )
+    merchant.method(long, "5555555555554444")
+    subscription = merchant.subscription(long, [(dinar, 3)], started=61)
+    merchant.history(long, subscription, [(membership, dinar, 3)])
+
+    merchant.customer("Noor Haddad", "noor@haddad.example", "New here: nothing yet")
+
+    only_cards = Features(customer_update=CustomerUpdate(enabled=False), invoice_history=InvoiceHistory(enabled=False))
+    small = merchant.configuration(only_cards, is_default=False, name="Payment methods only")
+    omar = merchant.customer(
+        "Omar Said",
+        "omar@said.example",
+        "A configuration with payment methods only",
+        metadata_={"configuration": small.id},
+    )
+    merchant.method(omar, "4242424242424242")
+    merchant.subscription(omar, [(yen, 1)], started=12)
