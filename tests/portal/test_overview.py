@@ -1,0 +1,62 @@
+"""The overview: everything at a glance, what cannot wait first, and only what the configuration allows."""
+
+import pytest
+
+from portal_site.billing.rules.portal_features import CustomerUpdate, Features, InvoiceHistory, PaymentMethodUpdate
+from tests import world
+from tests.client import text
+from tests.conftest import Recorder, Visit
+
+
+def test_it_works(visit: Visit) -> None:
+    page = text(visit(world.scene().customer).get("/").text)
+    assert "Team" in page
+    assert "€24.00 per month" in page
+    assert "Visa" in page
+    assert "1 rue de la Paix" in page
+    assert page.index("Payment methods") < page.index("Billing information") < page.index("Invoice history")
+
+
+def test_an_open_invoice_stands_first_with_its_button(visit: Visit) -> None:
+    html = visit(world.scene(last="open").customer).get("/").text
+    page = text(html)
+    assert page.index("is not paid yet") < page.index("Payment overdue")
+    assert "Pay €24.00" in page
+
+
+def test_what_is_switched_off_is_not_there(visit: Visit) -> None:
+    features = Features(
+        customer_update=CustomerUpdate(enabled=False),
+        payment_method_update=PaymentMethodUpdate(enabled=False),
+        invoice_history=InvoiceHistory(enabled=False),
+    )
+    page = text(visit(world.scene(features=features).customer).get("/").text)
+    assert "Team" in page
+    for gone in ("Billing information", "Invoice history", "Add a payment method"):
+        assert gone not in page
+
+
+def test_a_customer_with_nothing_yet_is_not_at_a_dead_end(visit: Visit) -> None:
+    with world.merchant() as made:
+        customer = made.customer("New", "new@acme.example", "nothing yet")
+    page = text(visit(customer).get("/").text)
+    assert "You have no subscription with Acme at the moment." in page
+    assert "Add a payment method" in page
+
+
+@pytest.mark.case("D22")
+@pytest.mark.parametrize("many", [1, 50])
+def test_statements_stay_few_however_much_there_is(visit: Visit, recorder: Recorder, many: int) -> None:
+    with world.merchant() as made:
+        product = made.product("Team")
+        price = made.price(product, 1200, "eur", "day")
+        customer = made.customer("Much", "much@acme.example", "many")
+        for _ in range(many):
+            subscription = made.subscription(customer, [(price, 1), (price, 2)], started=many * 4)
+        made.history(customer, subscription, [(product, price, 1)], most=many * 4)
+    client = visit(customer)
+    recorder.statements.clear()
+    assert client.get("/").status_code == 200
+    trips = [s for s in recorder.statements if not s.startswith("BEGIN")]
+    dialect = "postgresql" if "json_agg" in " ".join(trips) else "sqlite"
+    assert len(trips) <= (3 if dialect == "postgresql" else 6), "\n".join(trips)
