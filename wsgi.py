@@ -1,5 +1,7 @@
-"""The entry point for WSGI servers: `gunicorn wsgi:app`."""
+"""For WSGI servers: `gunicorn wsgi:app`."""
 
 from portal_site import create_app
+from portal_site.web import access_log
 
+access_log.configure()
 app = create_app()

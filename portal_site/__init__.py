@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from portal_site import db, portal, resources
 from portal_site.billing.gateways import sandbox
 from portal_site.config import Settings
-from portal_site.web import addresses, assets, errors, filters, htmx, i18n, security, themes
+from portal_site.web import access_log, addresses, assets, errors, filters, htmx, i18n, security, themes
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -35,6 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     db.init(app)
     Migrate(app, db.db, directory=str(resources.MIGRATIONS), render_as_batch=True)
     Compress(app)
+    access_log.init(app)
     htmx.init(app)
     security.init(app)
     errors.init(app)

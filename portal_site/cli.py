@@ -70,6 +70,9 @@ def main() -> None:
 @with_app
 def run(app: Flask, host: str, port: int, threads: int) -> None:
     """Serve the portal with waitress, in one process."""
+    from portal_site.web import access_log
+
+    access_log.configure()
     serve(app, host, port, threads)
 
 

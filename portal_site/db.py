@@ -18,6 +18,8 @@ from sqlalchemy.orm import DeclarativeBase, Session, registry
 from sqlalchemy.sql.selectable import CompoundSelect
 from sqlalchemy.types import BigInteger
 
+from portal_site import scoping
+
 ID_ALPHABET = string.ascii_letters + string.digits
 ID_LENGTH = 24  # 62**24 is more than 142 bits
 NAMES = {
@@ -38,6 +40,7 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+event.listen(db.session, "do_orm_execute", scoping.check_orm)
 
 
 def new_id(prefix: str) -> str:
@@ -71,6 +74,8 @@ class Reading:
     """
 
     def __init__(self, **selects: Query) -> None:
+        for query in selects.values():
+            scoping.check(query)
         self.selects = selects
 
     @cached_property

@@ -82,7 +82,7 @@ def lite_app(sqlite_app: Flask) -> Iterator[Flask]:
 def _empty() -> None:
     with transaction() as session:
         for table in reversed(Base.metadata.sorted_tables):
-            session.execute(table.delete())
+            session.execute(table.delete(), execution_options={"unscoped": "between tests"})
     db.session.remove()
 
 

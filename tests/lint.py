@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
@@ -92,6 +93,6 @@ def _page_faults(root: Element) -> Iterator[str]:
     if headings.count(1) != 1:
         yield f"{headings.count(1)} h1"
     # An attention section may stand before the h1's own words; after that no level is skipped.
-    yield from (f"h{b} follows h{a}" for a, b in zip(headings, headings[1:], strict=False) if b > a + 1)
+    yield from (f"h{b} follows h{a}" for a, b in pairwise(headings) if b > a + 1)
     if not any(element.tag == "main" for element in root.iter()):
         yield "no main"

@@ -35,17 +35,24 @@ class Scene:
     account_id: str
 
 
+PARIS = {"line1": "1 rue de la Paix", "line2": None, "city": "Paris", "state": None, "postal_code": "75002", "country": "FR"}
+
+
 def scene(
-    name: str = "Acme", features: Features = EVERYTHING, *, card: str = VISA, last: str = "paid", invoices: int = 12, **members: Any
+    name: str = "Acme",
+    features: Features = EVERYTHING,
+    *,
+    card: str = VISA,
+    last: str = "paid",
+    invoices: int = 12,
+    **members: Any,
 ) -> Scene:
     """A new merchant with the usual customer."""
     with merchant(name, features, **members) as made:
         product = made.product("Team", "seats")
         price = made.price(product, 1200, "eur")
-        customer = made.customer(
-            "Hedda Berg", f"hedda@{name.lower()}.example", "usual", phone="+33612345678",
-            address={"line1": "1 rue de la Paix", "line2": None, "city": "Paris", "state": None, "postal_code": "75002", "country": "FR"},
-        )  # fmt: skip
+        email = f"hedda@{name.lower()}.example"
+        customer = made.customer("Hedda Berg", email, "usual", phone="+33612345678", address=PARIS)
         method = made.method(customer, card)
         subscription = made.subscription(
             customer, [(price, 2)], started=200, status="past_due" if last == "open" else "active"

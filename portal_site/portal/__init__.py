@@ -57,7 +57,7 @@ def portal_feature(name: str) -> Callable[[Callable[P, Answer]], Callable[P, Ans
 def log_out() -> Response:
     """End the session on the server and empty this browser of it."""
     token = session.get(visitors.COOKIE_MEMBER)
-    portal_sessions.end_session(g.visitor.session_id, g.now)
+    portal_sessions.end_session(g.visitor.account_id, g.visitor.session_id, g.now)
     security.start_over()
     session["left"] = token
     response = redirect(url_for("sessions.show_logged_out"), 303)

@@ -179,7 +179,7 @@ def find_visitor(at: int) -> Visitor | None:
         return None
     visitor = Visitor(**{**row, "preferred_locales": tuple(row["preferred_locales"] or ())})
     if at - visitor.last_seen_at >= SEEN_STEP:
-        portal_sessions.note_activity(visitor.visit_id, at)
+        portal_sessions.note_activity(visitor.account_id, visitor.visit_id, at)
     return visitor
 
 

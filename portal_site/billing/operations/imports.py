@@ -176,6 +176,7 @@ def _owners(session: Session, kind: Any, ids: list[str], account_id: str) -> dic
         query = select(kind.id, kind.account_id).where(kind.id.in_(ids[start : start + BATCH]))
         if kind.__tablename__ == "coupons":  # their ids are free text and may well be the same elsewhere
             query = query.where(kind.account_id == account_id)
+        query = query.execution_options(unscoped="an id must be nobody else's")
         found |= {row.id: row.account_id for row in session.execute(query)}
     return found
 

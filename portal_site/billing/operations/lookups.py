@@ -18,6 +18,8 @@ def customer(session: Session, account_id: str | None, id_or_email: str) -> Cust
     query = select(Customer).where(column == id_or_email, Customer.deleted_at.is_(None)).limit(2)
     if account_id is not None:
         query = query.where(Customer.account_id == account_id)
+    else:
+        query = query.execution_options(unscoped="an operator names a customer, whoever's it is")
     found = session.scalars(query).all()
     if not found:
         raise NotFound("No such customer: '%(id)s'", "resource_missing", "customer", id=id_or_email)

@@ -48,7 +48,9 @@ def _under_way(customer_id: str, invoice_id: str) -> PaymentAttempt | None:
     with transaction() as session:
         invoice = lookups.own(session, Invoice, customer_id, invoice_id)
         query = select(PaymentAttempt).where(
-            PaymentAttempt.invoice_id == invoice.id, PaymentAttempt.settled_at.is_(None)
+            PaymentAttempt.customer_id == customer_id,
+            PaymentAttempt.invoice_id == invoice.id,
+            PaymentAttempt.settled_at.is_(None),
         )
         return session.scalar(query)
 

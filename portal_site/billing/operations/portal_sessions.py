@@ -115,16 +115,18 @@ def follow_link(token: str, at: int) -> str:
     return cookie
 
 
-def note_activity(visit_id: str, at: int) -> None:
+def note_activity(account_id: str, visit_id: str, at: int) -> None:
     """Keep a visit alive."""
     with transaction() as session:
-        session.execute(update(PortalVisit).where(PortalVisit.id == visit_id).values(last_seen_at=at))
+        mine = PortalVisit.account_id == account_id, PortalVisit.id == visit_id
+        session.execute(update(PortalVisit).where(*mine).values(last_seen_at=at))
 
 
-def end_session(session_id: str, at: int) -> None:
+def end_session(account_id: str, session_id: str, at: int) -> None:
     """Log out: the link and every browser that followed it are let in no more."""
     with transaction() as session:
         ended = {"ended_at": at}
-        session.execute(update(PortalSession).where(PortalSession.id == session_id).values(ended))
+        mine = PortalSession.account_id == account_id, PortalSession.id == session_id
+        session.execute(update(PortalSession).where(*mine).values(ended))
         still_open = PortalVisit.session_id == session_id, PortalVisit.ended_at.is_(None)
         session.execute(update(PortalVisit).where(*still_open).values(ended))

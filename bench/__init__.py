@@ -1,0 +1,1 @@
+"""Measures the customer's overview page; `./bench/run --help` tells what else."""

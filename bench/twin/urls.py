@@ -1,0 +1,31 @@
+"""The overview, and the addresses that it links to, of which the bench asks none."""
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import path
+
+from bench.twin.views import show_overview
+
+
+def elsewhere(_request: HttpRequest, **_parts: str) -> HttpResponse:
+    """A page of the portal that is not measured."""
+    raise Http404
+
+
+urlpatterns = [
+    path("", show_overview, name="overview"),
+    path("language", elsewhere, name="language"),
+    path("log-out", elsewhere, name="log_out"),
+    path("brand/<str:asset_id>", elsewhere, name="brand_asset"),
+    path("theme/<str:name>.css", elsewhere, name="theme"),
+    path("subscriptions/<str:subscription_id>", elsewhere, name="subscription"),
+    path("payment-methods", elsewhere, name="payment_methods"),
+    path("payment-methods/<str:method_id>/default", elsewhere, name="default_method"),
+    path("payment-methods/<str:method_id>/removal", elsewhere, name="method_removal"),
+    path("billing-information/edit", elsewhere, name="edit_billing_information"),
+    path("tax-ids/new", elsewhere, name="new_tax_id"),
+    path("tax-ids/<str:tax_id>/removal", elsewhere, name="tax_id_removal"),
+    path("invoices", elsewhere, name="invoices"),
+    path("invoices/<str:invoice_id>", elsewhere, name="invoice"),
+    path("invoices/<str:invoice_id>/lines", elsewhere, name="invoice_lines"),
+    path("invoices/<str:invoice_id>/payment", elsewhere, name="payment"),
+]

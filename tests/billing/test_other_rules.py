@@ -1,0 +1,103 @@
+"""Small rules: return addresses, options of a configuration, what may be done with a payment method, unguessable ids."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.rules import portal_features, web_addresses
+from portal_site.billing.rules.payment_methods import expiry_state, removal_refusal
+from portal_site.billing.rules.portal_features import Features
+from portal_site.db import ID_ALPHABET, ID_LENGTH, new_id
+
+
+@pytest.mark.case("C8")
+@pytest.mark.parametrize(
+    "address",
+    ["javascript:alert(1)", "data:text/html,x", "//evil.example", "\\\\evil.example", "https:\\evil.example", "/path", "",
+     "https://", "https://user@evil.example", "https://user:pw@evil.example", " https://evil.example", "https://evil.example\n",
+     "https://ev il.example", "ftp://evil.example", "mailto:x@evil.example", "http:evil.example", "https:///evil.example"],
+)  # fmt: skip
+def test_an_address_that_is_no_plain_web_address_is_refused(address: str) -> None:
+    assert not web_addresses.is_safe(address)
+    with pytest.raises(BillingError) as error:
+        web_addresses.check(address, "return_url")
+    assert error.value.param == "return_url"
+
+
+@pytest.mark.parametrize("address", ["https://acme.example", "http://127.0.0.1:8000/a?b=c#d", "https://bücher.example/é"])
+def test_web_addresses_are_taken(address: str) -> None:
+    web_addresses.check(address, "return_url")
+
+
+@pytest.mark.case("C8")
+@given(st.text(max_size=40))
+def test_nothing_but_http_gets_through(rest: str) -> None:
+    for start in ("", "javascript:", "//", "\\", "data:"):
+        if web_addresses.is_safe(start + rest):
+            assert (start + rest).lower().startswith(("http://", "https://"))
+
+
+def test_the_options_begin_as_documented() -> None:
+    features = Features()
+    assert features.customer_update.allowed_updates == ("name", "email", "address", "phone")
+    assert features.subscription_cancel.enabled
+    assert features.subscription_cancel.mode == "at_period_end"
+    assert len(features.subscription_cancel.cancellation_reason.options) == 8
+    assert not features.subscription_update.enabled
+    assert not features.subscription_pause.enabled
+    assert features.invoice_history.enabled
+    assert features.payment_method_update.enabled
+
+
+def test_options_survive_being_stored() -> None:
+    assert portal_features.read(Features().as_document()) == Features()
+    assert portal_features.read({}) == Features()
+    assert not portal_features.read({"invoice_history": {"enabled": False}}).invoice_history.enabled
+
+
+@pytest.mark.parametrize("document", [{"nonsense": {}}, {"subscription_cancel": {"nonsense": 1}}])
+def test_an_option_that_does_not_exist_is_refused(document: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="unknown portal option: nonsense"):
+        portal_features.read(document)
+
+
+@pytest.mark.parametrize(
+    ("is_default", "others", "needed", "code"),
+    [
+        (False, 1, True, None),
+        (True, 1, True, "payment_method_default"),
+        (True, 1, False, "payment_method_default"),
+        (True, 0, True, "payment_method_required"),
+        (False, 0, True, "payment_method_required"),
+        (True, 0, False, None),
+    ],
+)
+def test_when_a_payment_method_may_go(is_default: bool, others: int, needed: bool, code: str | None) -> None:
+    refusal = removal_refusal(is_default=is_default, others=others, needed=needed)
+    assert (refusal.code if refusal else None) == code
+
+
+DECEMBER_1, DECEMBER_31, JANUARY_1 = 1796083200, 1798675200, 1798761600  # 2026–2027, midnight UTC
+
+
+@pytest.mark.parametrize(
+    ("at", "state"), [(DECEMBER_1 - 1, ""), (DECEMBER_1, "expiring"), (DECEMBER_31, "expiring"), (JANUARY_1, "expired")]
+)
+def test_a_card_is_good_until_the_end_of_its_month(at: int, state: str) -> None:
+    assert expiry_state(12, 2026, at) == state
+
+
+def test_a_bank_account_does_not_expire() -> None:
+    assert expiry_state(None, None, JANUARY_1) == ""
+
+
+@pytest.mark.case("B8")
+def test_ids_cannot_be_guessed() -> None:
+    assert ID_LENGTH * math.log2(len(ID_ALPHABET)) >= 96
+    made = {new_id("in") for _ in range(10_000)}
+    assert len(made) == 10_000
+    counts = [sum(sign in name[3:] for name in made) for sign in ID_ALPHABET]
+    assert min(counts) > 0.8 * max(counts)

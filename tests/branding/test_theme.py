@@ -1,0 +1,47 @@
+"""Themes: only known values get into the stylesheet, and its name follows its content."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal_site.branding import theme
+from portal_site.branding.theme import Branding
+
+
+def test_the_stylesheet_sets_tokens_and_nothing_else() -> None:
+    css = theme.stylesheet(Branding(background="#12131f", button="#7c5cff", shape="pill"))
+    assert "--panel:#12131f;" in css
+    assert "--radius-control:1.375rem;" in css
+    assert "prefers-color-scheme:dark" in css
+    declarations = re.findall(r"([a-z-]+):[^;{]+;", css)
+    assert {name for name in declarations if not name.startswith("--")} == {"color-scheme"}
+
+
+def test_another_look_has_another_name() -> None:
+    assert theme.name(Branding()) == theme.name(Branding())
+    assert theme.name(Branding()) != theme.name(Branding(shape="sharp"))
+
+
+def test_what_is_not_given_is_the_default() -> None:
+    assert theme.parse(button="#FF2E88", font=None) == Branding(button="#ff2e88")
+
+
+@pytest.mark.case("C7")
+@pytest.mark.parametrize("member", ["background", "button", "font", "shape", "logo"])
+@given(
+    value=st.one_of(
+        st.text(min_size=1, max_size=40),
+        st.sampled_from(["red;}body{background:url(//x)", "#12131f;", "#12131", "#12131g", "#12131f\n", "url(x)", "１２３"]),
+    )
+)
+def test_nothing_else_gets_in(member: str, value: str) -> None:
+    try:
+        branding = theme.parse(**{member: value})
+    except ValueError:
+        return
+    assert re.fullmatch(r"#[0-9a-f]{6}", branding.background)
+    assert re.fullmatch(r"#[0-9a-f]{6}", branding.button)
+    assert branding.font in theme.FONTS
+    assert branding.shape in theme.SHAPES

@@ -1,0 +1,118 @@
+"""The walls of the house: who may import whom, who commits, who reads htmx's headers, and how large a room may be."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from portal_site import resources
+
+PACKAGE = Path(resources.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+FORBIDDEN = {
+    "billing.rules": ("flask", "sqlalchemy", "portal_site.db", "portal_site.clock", "portal_site.web", "portal_site.portal",
+                      "portal_site.billing.models", "portal_site.billing.operations", "portal_site.billing.gateways"),
+    "billing.models": ("flask", "portal_site.billing.operations", "portal_site.clock", "portal_site.web", "portal_site.portal"),
+    "billing.operations": ("flask", "portal_site.clock", "portal_site.web", "portal_site.portal", "portal_site.branding",
+                           "portal_site.billing.gateways.sandbox"),
+    "billing.gateways": ("portal_site.billing.models", "portal_site.billing.operations", "portal_site.portal", "portal_site.clock"),
+    "branding": ("flask", "sqlalchemy", "portal_site.billing", "portal_site.web", "portal_site.portal", "portal_site.db"),
+    "web": ("portal_site.portal", "portal_site.billing.operations", "portal_site.billing.gateways", "portal_site.clock"),
+    "portal": ("portal_site.billing.gateways.sandbox", "portal_site.demo", "portal_site.cli"),
+}  # fmt: skip
+LONGEST_FUNCTION, LONGEST_FILE = 50, 400
+LONGEST = {".html": 100, ".css": 150, ".js": 60}
+
+
+def _room(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _breaches(path: Path) -> list[str]:
+    walls = [names for room, names in FORBIDDEN.items() if f"{_room(path)}.".startswith(f"{room}.")]
+    return [
+        name for name in _imports(path) for wall in walls for banned in wall if f"{name}.".startswith(f"{banned}.")
+    ]
+
+
+def test_each_room_imports_only_what_it_may() -> None:
+    breaches = {_room(path): found for path in SOURCES if (found := _breaches(path))}
+    assert breaches == {}
+
+
+def test_a_forbidden_import_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = tmp_path / "billing" / "rules" / "bad.py"
+    bad.parent.mkdir(parents=True)
+    bad.write_text("from portal_site.db import transaction")
+    monkeypatch.setattr("tests.test_architecture.PACKAGE", tmp_path)
+    assert _breaches(bad) == ["portal_site.db.transaction"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "only"),
+    [(r"\.commit\(", {"db.py"}), (r"HX-", {"web/htmx.py"}), (r"time\.time\(", {"clock.py"})],
+    ids=["commits", "htmx headers", "reads the clock"],
+)
+def test_one_place_only(pattern: str, only: set[str]) -> None:
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in SOURCES
+        if re.search(pattern, "\n".join(line.split("#")[0] for line in path.read_text().splitlines()))
+        and '"""' not in pattern
+    }
+    assert {name for name in found if _uses(PACKAGE / name, pattern)} <= only
+
+
+def _uses(path: Path, pattern: str) -> bool:
+    """Whether code, not a docstring, matches."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+    return bool(re.search(pattern, ast.unparse(tree)))
+
+
+def test_functions_and_files_stay_small() -> None:
+    large = [
+        f"{_room(path)}.{node.name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION
+    ]
+    large += [_room(path) for path in SOURCES if len(path.read_text().splitlines()) > LONGEST_FILE]
+    folders = (resources.TEMPLATES, resources.STATIC)
+    others = (path for folder in folders for path in folder.rglob("*.*") if "vendor" not in path.parts)
+    large += [path.name for path in others if len(path.read_text().splitlines()) > LONGEST.get(path.suffix, 100)]
+    assert large == []
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [_room(path) for path in SOURCES if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))]
+    assert silent == []
+
+
+def test_every_template_says_what_it_expects() -> None:
+    silent = [path.name for path in resources.TEMPLATES.rglob("*.html") if not path.read_text().startswith("{#")]
+    assert silent == []
+
+
+def test_a_page_includes_the_partial_that_its_fragment_is() -> None:
+    """One source for both: whatever a view renders as a fragment is included by a page too."""
+    rendered = set()
+    for path in (PACKAGE / "portal").glob("*.py"):
+        rendered |= set(re.findall(r'"(portal/[a-z_]+/_[a-z_]+\.html)"', path.read_text()))
+    included = set()
+    for path in resources.TEMPLATES.rglob("*.html"):
+        included |= set(re.findall(r'include "([^"]+)"', path.read_text()))
+    assert rendered
+    assert rendered <= included

@@ -1,0 +1,62 @@
+"""Settings: what is missing or wrong is said in a sentence each, all at once, and nothing starts."""
+
+from pathlib import Path
+
+import pytest
+
+from portal_site.config import Settings, SettingsError
+
+GOOD = {"PORTAL_SECRET_KEY": "x" * 40, "PORTAL_BASE_URL": "https://billing.acme.example", "PORTAL_DATA_DIR": "/srv/portal"}
+
+
+def test_it_works() -> None:
+    settings = Settings.from_environment(GOOD)
+    assert settings.database_url == "sqlite:////srv/portal/portal.db"
+    assert settings.secure
+    assert settings.port == 443
+    assert settings.hosts == ["billing.acme.example"]
+    assert settings.data_dir == Path("/srv/portal")
+
+
+@pytest.mark.parametrize("url", ["postgres://u:p@db/x", "postgresql://u:p@db/x", "postgresql+psycopg://u:p@db/x"])
+def test_every_way_to_write_postgresql_is_the_same(url: str) -> None:
+    assert Settings.from_environment({**GOOD, "PORTAL_DATABASE_URL": url}).database_url == "postgresql+psycopg://u:p@db/x"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORTAL_SECRET_KEY", "", "PORTAL_SECRET_KEY is missing"),
+        ("PORTAL_SECRET_KEY", "short", "too short"),
+        ("PORTAL_BASE_URL", "", "PORTAL_BASE_URL is missing"),
+        ("PORTAL_BASE_URL", "billing.acme.example", "must be http(s)"),
+        ("PORTAL_BASE_URL", "ftp://billing.acme.example", "must be http(s)"),
+        ("PORTAL_BASE_URL", "https://acme.example/billing", "must be http(s)"),
+        ("PORTAL_BASE_URL", "https://acme.example:port", "must be http(s)"),
+        ("PORTAL_BASE_URL", "https://user@acme.example", "must be http(s)"),
+        ("PORTAL_DATABASE_URL", "nonsense", "not a database URL"),
+        ("PORTAL_DATABASE_URL", "mysql://db/x", "use sqlite or postgresql"),
+        ("PORTAL_DATABASE_URL", "sqlite://", "names no file"),
+        ("PORTAL_TRUSTED_PROXIES", "many", "whole number from 0 to 10"),
+        ("PORTAL_TRUSTED_PROXIES", "11", "whole number from 0 to 10"),
+        ("PORTAL_TRUSTED_PROXIES", "٣", "whole number from 0 to 10"),
+        ("PORTAL_GATEWAY", "stripe", "must be one of"),
+        ("PORTAL_DEMO", "yes", "must be one of"),
+    ],
+)
+def test_a_wrong_setting_is_a_sentence(name: str, value: str, said: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        Settings.from_environment({**GOOD, name: value})
+    assert said in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(SettingsError) as error:
+        Settings.from_environment({"PORTAL_DATABASE_URL": "nonsense"})
+    assert len(str(error.value).splitlines()) == 3
+
+
+def test_no_secret_has_a_default() -> None:
+    with pytest.raises(SettingsError):
+        Settings.from_environment({"PORTAL_BASE_URL": "https://billing.acme.example"})
