@@ -52,15 +52,19 @@ def new_id(prefix: str) -> str:
 def transaction() -> Iterator[Session]:
     """The only commit in the program: all that happens inside is kept, or nothing is."""
     session: Session = db.session()
-    if session.in_transaction():
-        # What an earlier read left open must not become part of this transaction.
-        session.rollback()
+    if session.info.get("inside"):
+        raise RuntimeError("a transaction inside a transaction: operations do not call each other")
+    # What an earlier read left open must not become part of this transaction.
+    session.rollback()
+    session.info["inside"] = True
     try:
         yield session
         session.commit()
     except BaseException:
         session.rollback()
         raise
+    finally:
+        session.info["inside"] = False
 
 
 Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]

@@ -3,7 +3,7 @@
 So a crash or a lost answer leaves an attempt under way, which is settled by asking the gateway; nothing is charged twice.
 """
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable, StateChanged
@@ -47,12 +47,15 @@ def settle_payment(
 def _under_way(customer_id: str, invoice_id: str) -> PaymentAttempt | None:
     with transaction() as session:
         invoice = lookups.own(session, Invoice, customer_id, invoice_id)
-        query = select(PaymentAttempt).where(
-            PaymentAttempt.customer_id == customer_id,
-            PaymentAttempt.invoice_id == invoice.id,
-            PaymentAttempt.settled_at.is_(None),
-        )
-        return session.scalar(query)
+        return session.scalar(_under_way_of(invoice))
+
+
+def _under_way_of(invoice: Invoice) -> Select[PaymentAttempt]:
+    return select(PaymentAttempt).where(
+        PaymentAttempt.customer_id == invoice.customer_id,
+        PaymentAttempt.invoice_id == invoice.id,
+        PaymentAttempt.settled_at.is_(None),
+    )
 
 
 def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: int) -> tuple[PaymentAttempt, str]:
@@ -63,6 +66,8 @@ def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: i
             raise StateChanged(N_("This invoice is not open for payment any more."), "invoice_not_open")
         if invoice.amount_remaining != amount:
             raise StateChanged(N_("The amount of this invoice has changed. Please look at it again."), "amount_changed")
+        if session.scalar(_under_way_of(invoice)) is not None:
+            raise StateChanged(N_("This invoice is being paid already. Please look at it again."), "payment_under_way")
         method = lookups.own(session, PaymentMethod, customer_id, method_id)
         if method.detached_at is not None:
             raise BillingError(N_("Choose one of your payment methods."), "resource_missing", "payment_method")

@@ -1,0 +1,87 @@
+"""Customers at the door: a portal session for each, and the cookies that a browser would hold after following its link."""
+
+import http.client
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flask import Flask
+from sqlalchemy import select
+
+from portal_site import clock
+from portal_site.billing.models import Customer
+from portal_site.billing.operations import portal_sessions
+from portal_site.db import transaction
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A customer with a link to its portal; `email` is on its pages and on nobody else's."""
+
+    customer_id: str
+    email: str
+    link_token: str
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What gets one guest in at one server."""
+
+    guest: Guest
+    cookies: str
+
+
+def invite(app: Flask, count: int, only: str | None = None) -> list[Guest]:
+    """Sessions for random customers, or for one."""
+    at = clock.now()
+    with app.app_context():
+        with transaction() as session:
+            found = session.execute(select(Customer.id, Customer.email).order_by(Customer.id)).tuples().all()
+        found = [row for row in found if only in (None, row[0])]
+        chosen = random.Random(3).sample(found, min(count, len(found)))
+        return [Guest(id_, email, portal_sessions.open_session(id_, at).token) for id_, email in chosen]
+
+
+def enter_portal(port: int, guests: Iterable[Guest]) -> list[Ticket]:
+    """Follow each link as a browser does, and look at the page once, which also starts the form's secret."""
+    tickets = []
+    for guest in guests:
+        cookies = _cookies(port, f"/p/session/{guest.link_token}", "", 303)
+        tickets.append(Ticket(guest, _cookies(port, "/", cookies, 200)))
+    return tickets
+
+
+def enter_twin(app: Flask, port: int, guests: Iterable[Guest]) -> list[Ticket]:
+    """The same for the twin, which knows visits but has no page that makes them."""
+    tickets = []
+    for guest in guests:
+        with app.app_context():
+            token = portal_sessions.follow_link(guest.link_token, clock.now())
+        tickets.append(Ticket(guest, _cookies(port, "/", f"visit={token}", 200)))
+    return tickets
+
+
+def _cookies(port: int, path: str, cookies: str, expected: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", path, headers={"Cookie": cookies} if cookies else {})
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    if response.status != expected:
+        raise RuntimeError(f"port {port} answered {response.status} to {path}: {body[:500]!r}")
+    held = dict(pair.split("=", 1) for pair in cookies.split("; ") if pair)
+    held |= dict(value.split(";")[0].split("=", 1) for name, value in response.getheaders() if name == "Set-Cookie")
+    return "; ".join(f"{name}={value}" for name, value in held.items())
+
+
+def fetch(port: int, path: str, cookies: str, encoding: str = "identity") -> tuple[bytes, int]:
+    """A page, and how many bytes came over the wire for it, headers included. Raises RuntimeError unless it is a 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", path, headers={"Cookie": cookies, "Accept-Encoding": encoding})
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    if response.status != 200:
+        raise RuntimeError(f"port {port} answered {response.status} to {path}: {body[:500]!r}")
+    head = sum(len(name) + len(value) + 4 for name, value in response.getheaders())
+    return body, len(body) + head + len("HTTP/1.1 200 OK\r\n\r\n")

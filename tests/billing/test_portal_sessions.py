@@ -1,0 +1,92 @@
+"""Links and sessions: how long each lives, what is stored of them, and what ends them."""
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.models import PortalSession, PortalVisit
+from portal_site.billing.operations import portal_sessions
+from portal_site.db import reading
+from tests import world
+
+AT = 1_790_000_000
+
+
+def test_the_token_is_long_random_and_stored_only_as_its_hash(app: Flask) -> None:
+    customer = world.scene().customer
+    tokens = {portal_sessions.open_session(customer.id, AT).token for _ in range(50)}
+    assert len(tokens) == 50
+    assert all(len(token) >= 43 for token in tokens)  # 256 bits in base64
+
+
+@pytest.mark.case("A6")
+def test_no_row_holds_a_token(app: Flask) -> None:
+    opened = portal_sessions.open_session(world.scene().customer.id, AT)
+    cookie = portal_sessions.follow_link(opened.token, AT)
+    with reading() as connection:
+        rows = [*connection.execute(select(PortalSession.__table__)), *connection.execute(select(PortalVisit.__table__))]
+    assert len(rows) == 2
+    for row in rows:
+        assert opened.token not in map(str, row)
+        assert cookie not in map(str, row)
+
+
+@pytest.mark.case("A1")
+def test_a_link_works_for_five_minutes_however_often(app: Flask) -> None:
+    opened = portal_sessions.open_session(world.scene().customer.id, AT)
+    first, second = (portal_sessions.follow_link(opened.token, AT + after) for after in (0, 299))
+    assert first != second
+    with pytest.raises(NotFound):
+        portal_sessions.follow_link(opened.token, AT + 300)
+
+
+def test_logging_out_ends_the_link_too(app: Flask) -> None:
+    scene = world.scene()
+    opened = portal_sessions.open_session(scene.customer.id, AT)
+    portal_sessions.end_session(scene.account_id, opened.id, AT)
+    with pytest.raises(NotFound):
+        portal_sessions.follow_link(opened.token, AT)
+
+
+def test_a_customer_is_found_by_its_email(app: Flask) -> None:
+    scene = world.scene()
+    assert portal_sessions.open_session("hedda@acme.example", AT).id.startswith("bps_")
+    with reading() as connection:
+        assert connection.scalar(select(PortalSession.customer_id)) == scene.customer.id
+
+
+@pytest.mark.parametrize(
+    ("customer", "options", "param"),
+    [
+        ("cus_none", {}, "customer"),
+        ("nobody@acme.example", {}, "customer"),
+        ("hedda@acme.example", {"configuration_id": "bpc_none"}, "configuration"),
+        ("hedda@acme.example", {"on_behalf_of": "acct_none"}, "on_behalf_of"),
+        ("hedda@acme.example", {"return_url": "javascript:alert(1)"}, "return_url"),
+        ("hedda@acme.example", {"account_id": "acct_none"}, "customer"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_parameter(
+    app: Flask, customer: str, options: dict[str, str], param: str
+) -> None:
+    world.scene()
+    with pytest.raises(BillingError) as error:
+        portal_sessions.open_session(customer, AT, **options)  # type: ignore[arg-type]
+    assert error.value.param == param
+
+
+def test_two_customers_with_one_email_are_told_apart_by_id(app: Flask) -> None:
+    with world.merchant() as made:
+        for _ in range(2):
+            made.customer("Twin", "twin@acme.example", "one of two")
+    with pytest.raises(BillingError, match="name one by its id"):
+        portal_sessions.open_session("twin@acme.example", AT)
+
+
+def test_another_accounts_configuration_is_refused(app: Flask) -> None:
+    scene = world.scene()
+    with world.merchant("Other") as other:
+        theirs = other.configuration(world.EVERYTHING, is_default=False)
+    with pytest.raises(NotFound):
+        portal_sessions.open_session(scene.customer.id, AT, configuration_id=theirs.id)
