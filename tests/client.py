@@ -18,7 +18,9 @@ class PortalClient(FlaskClient):
     token = ""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:  # type: ignore[override]
-        response = super().open(*args, **kwargs)
+        # A context of its own: Flask would share the test's, and with it `g` and the database session, among requests.
+        with self.application.app_context():
+            response = super().open(*args, **kwargs)
         for name in EVERYWHERE:
             assert name in response.headers, f"{response.request.path} lacks {name}"
         if response.mimetype == "text/html" and response.data and response.status_code // 100 != 3:

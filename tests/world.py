@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portal_site import clock
-from portal_site.billing.models import Customer, PaymentMethod, PortalConfiguration, Subscription
+from portal_site.billing.models import Account, Customer, PaymentMethod, PortalConfiguration, Subscription
 from portal_site.billing.rules.portal_features import UPDATES, CustomerUpdate, Features
 from portal_site.db import transaction
 from portal_site.demo.builder import Merchant
@@ -61,4 +61,4 @@ def scene(
     return Scene(customer, method, subscription, made.account.id)
 
 
-__all__ = ["Merchant", "PortalConfiguration", "Scene", "merchant", "scene"]
+__all__ = ["Account", "Merchant", "PortalConfiguration", "Scene", "merchant", "scene", "transaction"]

@@ -4,7 +4,7 @@ from flask import abort, current_app, flash, g, redirect, render_template, url_f
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from portal_site.billing.errors import BillingError
+from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.operations import payment_methods
 from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.reads import overview
@@ -51,6 +51,8 @@ def finish_payment_method(setup_id: str) -> Response:
     gateway = current_app.extensions["gateway"]
     try:
         method = payment_methods.finish_adding(gateway, g.visitor.customer_id, setup_id, g.now)
+    except NotFound:
+        abort(404)
     except BillingError as refusal:
         flash(sentence(refusal), "bad")
         return redirect(url_for("portal.show_payment_methods"), 303)
@@ -68,9 +70,9 @@ def make_default_payment_method(method_id: str) -> Response:
     try:
         method = payment_methods.make_default(g.visitor.customer_id, method_id, g.now)
         flash(_("Payments will be taken from the one ending in %(last4)s from now on.", last4=method.last4), "good")
+    except NotFound:
+        abort(404)
     except BillingError as refusal:
-        if refusal.code == "resource_missing":
-            abort(404)
         flash(sentence(refusal), "bad")
     return redirect(url_for("portal.show_payment_methods"), 303)
 

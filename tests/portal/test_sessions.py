@@ -1,0 +1,224 @@
+"""Coming in by a link, staying, and leaving."""
+
+import logging
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import select, update
+
+from portal_site import clock
+from portal_site.billing.models import Customer, PortalConfiguration
+from portal_site.billing.operations import portal_sessions
+from portal_site.db import transaction
+from portal_site.web import access_log
+from tests import world
+from tests.client import text
+from tests.conftest import Visit, enter
+
+AT = 1_790_000_000
+
+
+@pytest.mark.case("A1")
+def test_a_link_becomes_a_cookie_and_a_clean_address(app: Flask) -> None:
+    opened = portal_sessions.open_session(world.scene().customer.id, clock.now())
+    client = app.test_client()
+    response = client.get(f"/p/session/{opened.token}")
+    assert (response.status_code, response.location) == (303, "/")
+    cookie = response.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert opened.token not in cookie
+    assert response.headers["Cache-Control"] == "no-store"
+    again = app.test_client().get(f"/p/session/{opened.token}")
+    assert again.status_code == 303
+
+
+@pytest.mark.case("A1")
+def test_an_old_link_names_the_business_and_leads_back(app: Flask) -> None:
+    scene = world.scene(configuration={"default_return_url": "https://acme.example/account"})
+    with time_machine.travel(AT, tick=False):
+        opened = portal_sessions.open_session(scene.customer.id, AT)
+    with time_machine.travel(AT + 300, tick=False):
+        response = app.test_client().get(f"/p/session/{opened.token}")
+    assert response.status_code == 403
+    page = text(response.text)
+    assert "This link has expired" in page
+    assert "Return to Acme" in page
+    assert "https://acme.example/account" in response.text
+    assert "Hedda" not in page
+
+
+@pytest.mark.case("A2")
+def test_a_link_that_never_was_says_nothing_about_anybody(lite_app: Flask) -> None:
+    response = lite_app.test_client().get("/p/session/nonsense")
+    assert response.status_code == 403
+    assert "Go back to the site or the e-mail" in response.text
+
+
+@pytest.mark.case("A2")
+@pytest.mark.parametrize(("step", "clicks", "status"), [(3500, 11, 200), (3500, 13, 403), (3601, 1, 403)])
+def test_a_session_lives_an_hour_after_each_click_and_twelve_in_all(app: Flask, step: int, clicks: int, status: int) -> None:
+    with time_machine.travel(AT, tick=False) as traveller:
+        client = enter(app, world.scene().customer)
+        for _ in range(clicks):
+            traveller.shift(step)
+            response = client.get("/")
+    assert response.status_code == status
+
+
+@pytest.mark.case("A5")
+def test_a_cookie_planted_before_is_thrown_away(app: Flask) -> None:
+    planted = app.test_client()
+    with planted.session_transaction() as session:
+        session.update(visit="planted", locale="fr", csrf_token="planted")
+    scene = world.scene()
+    opened = portal_sessions.open_session(scene.customer.id, clock.now())
+    planted.get(f"/p/session/{opened.token}")
+    with planted.session_transaction() as session:
+        assert session["visit"] != "planted"
+        assert "locale" not in session
+        assert session.get("csrf_token") != "planted"
+
+
+@pytest.mark.case("A14")
+def test_a_tab_left_over_from_another_customer_can_change_nothing(app: Flask) -> None:
+    first, second = world.scene("First"), world.scene("Second")
+    client = enter(app, first.customer)
+    client.get("/billing-information/edit")
+    old_tab = client.token
+    opened = portal_sessions.open_session(second.customer.id, clock.now())
+    client.get(f"/p/session/{opened.token}")
+    response = client.post("/billing-information/edit", data={"csrf_token": old_tab, "email": "evil@first.example"})
+    assert response.status_code == 403
+    with transaction() as session:
+        emails = session.scalars(select(Customer.email).execution_options(unscoped="both customers")).all()
+    assert sorted(map(str, emails)) == ["hedda@first.example", "hedda@second.example"]
+
+
+@pytest.mark.case("A12")
+def test_logging_out_ends_it_on_the_server(app: Flask) -> None:
+    client = enter(app, world.scene().customer)
+    stolen = app.test_client()
+    with client.session_transaction() as session, stolen.session_transaction() as theirs:
+        theirs.update(session)
+    assert stolen.get("/").status_code == 200
+    client.get("/")
+    response = client.send("/log-out")
+    assert (response.status_code, response.location) == (303, "/logged-out")
+    assert response.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert "Return to" not in client.get("/logged-out").text
+    assert stolen.get("/").status_code == 403
+    assert client.get("/").status_code == 403
+
+
+@pytest.mark.case("A12")
+def test_no_page_is_kept_by_the_browser(app: Flask, visit: Visit) -> None:
+    client = visit(world.scene().customer)
+    for address in ("/", "/invoices", "/billing-information/edit", "/nothing"):
+        assert client.get(address).headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.case("A4")
+def test_the_token_is_in_no_page_no_address_and_no_log(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    opened = portal_sessions.open_session(world.scene().customer.id, clock.now())
+    client = app.test_client()
+    access_log.log.propagate = True
+    with caplog.at_level(logging.DEBUG):
+        response = client.get(f"/p/session/{opened.token}", follow_redirects=True)
+    assert response.request.path == "/"
+    assert opened.token not in response.text
+    assert "/p/session/<token>" in caplog.text
+    assert opened.token not in caplog.text
+    assert response.headers["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.case("A13")
+def test_an_action_after_the_end_leads_out_of_the_page_not_into_a_corner_of_it(app: Flask) -> None:
+    with time_machine.travel(AT, tick=False) as traveller:
+        client = enter(app, world.scene().customer)
+        client.get("/")
+        traveller.shift(3601)
+        response = client.send("/billing-information/address/fields", headers={"HX-Request": "true"})
+    assert (response.status_code, response.headers["HX-Redirect"]) == (204, "/session-over")
+    assert "HX-Request" in response.headers["Vary"]
+    assert client.get("/session-over").status_code == 403
+
+
+@pytest.mark.case("A15")
+@pytest.mark.parametrize("change", ["deleted", "configuration switched off"])
+def test_what_changed_meanwhile_counts_from_the_next_click(app: Flask, change: str) -> None:
+    scene = world.scene()
+    client = enter(app, scene.customer)
+    assert client.get("/").status_code == 200
+    with transaction() as session:
+        if change == "deleted":
+            session.execute(update(Customer).where(Customer.id == scene.customer.id).values(deleted_at=1))
+        else:
+            mine = PortalConfiguration.account_id == scene.account_id
+            session.execute(update(PortalConfiguration).where(mine).values(active=False))
+    assert client.get("/").status_code == 403
+
+
+@pytest.mark.case("B3")
+def test_the_cookie_names_nobody(app: Flask) -> None:
+    scene = world.scene()
+    client = enter(app, scene.customer)
+    client.get("/")
+    with client.session_transaction() as session:
+        assert set(session) <= {"visit", "csrf_token"}
+        session["customer_id"] = "cus_other"
+    assert "Hedda" in client.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("options", "preferred", "accepts", "title"),
+    [
+        ({}, [], "de", "Payment methods"),
+        ({}, [], "fr-CA,fr;q=0.9", "Moyens de paiement"),
+        ({}, ["fr"], "en", "Moyens de paiement"),
+        ({"locale": "en"}, ["fr"], "fr", "Payment methods"),
+        ({"locale": "auto"}, ["fr"], "en", "Moyens de paiement"),
+        ({"locale": "xx"}, [], "fr", "Moyens de paiement"),
+    ],
+)
+def test_the_language_is_the_sessions_then_the_customers_then_the_browsers(
+    app: Flask, options: dict[str, str], preferred: list[str], accepts: str, title: str
+) -> None:
+    scene = world.scene()
+    with transaction() as session:
+        session.execute(update(Customer).where(Customer.id == scene.customer.id).values(preferred_locales=preferred))
+    page = enter(app, scene.customer, **options).get("/", headers={"Accept-Language": accepts}).text
+    assert title in page
+
+
+def test_another_language_can_be_chosen_and_leads_back_to_the_same_page(visit: Visit) -> None:
+    client = visit(world.scene().customer)
+    client.get("/invoices")
+    response = client.send("/language", {"language": "fr", "next": "/invoices"})
+    assert response.location == "/invoices"
+    assert '<html lang="fr"' in client.get("/invoices").text
+    for evil in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "\r\n"):
+        assert client.send("/language", {"language": "fr", "next": evil}).location == "/"
+
+
+def test_a_connected_accounts_customers_see_its_name_and_only_its_things(app: Flask) -> None:
+    with world.merchant("Platform") as platform:
+        shop = world.Account(
+            id="acct_shop", platform_id=platform.account.id, created=platform.at, business_name="Shop", branding={}
+        )
+        platform.session.add(shop)
+        platform.session.flush()
+        products = {name: platform.product(name) for name in ("Own", "Shops")}
+        customer = platform.customer("Hedda", "hedda@platform.example", "both")
+        for name, behalf in (("Own", None), ("Shops", "acct_shop")):
+            price = platform.price(products[name], 1000, "eur")
+            subscription = platform.subscription(customer, [(price, 1)], started=40, on_behalf_of=behalf)
+            customer.invoice_prefix = name.upper()
+            platform.history(customer, subscription, [(products[name], price, 1)])
+    page = text(enter(app, customer, on_behalf_of="acct_shop").get("/").text)
+    assert "Shops" in page
+    assert "SHOPS-0001" in page
+    assert "Platform" not in page
+    assert "OWN-0001" not in page
+    assert "OWN-0001" in text(enter(app, customer).get("/").text)

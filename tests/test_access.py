@@ -1,0 +1,190 @@
+"""Who may open which door. Every route has a row here; a route without one fails the build."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from portal_site import clock
+from portal_site.billing.models import Invoice, SetupIntent
+from portal_site.billing.operations import customers
+from portal_site.billing.rules.portal_features import CustomerUpdate, Features, InvoiceHistory, PaymentMethodUpdate
+from portal_site.db import reading
+from tests import world
+from tests.client import PortalClient
+from tests.conftest import enter
+
+PUBLIC = {
+    "asset", "theme", "brand_asset",
+    "sessions.follow_link", "sessions.show_session_over", "sessions.show_logged_out", "sessions.choose_language",
+    "sandbox.show_setup", "sandbox.submit_setup", "sandbox.show_setup_challenge", "sandbox.answer_setup",
+    "sandbox.show_challenge", "sandbox.answer_charge",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Door:
+    """A route as one knocks on it; `{…}` stands for an id of the customer's own."""
+
+    method: str
+    address: str
+    feature: str = ""
+    data: tuple[tuple[str, str], ...] = ()
+    ok: tuple[int, ...] = (200,)
+
+
+DONE = (303,)
+DOORS = {
+    "portal.show_overview": Door("GET", "/"),
+    "portal.log_out": Door("POST", "/log-out", ok=DONE),
+    "portal.show_subscriptions": Door("GET", "/subscriptions"),
+    "portal.show_subscription_list": Door("GET", "/subscriptions/list"),
+    "portal.show_subscription": Door("GET", "/subscriptions/{subscription}"),
+    "portal.show_payment_methods": Door("GET", "/payment-methods", "payment_method_update"),
+    "portal.show_payment_method_list": Door("GET", "/payment-methods/list", "payment_method_update"),
+    "portal.add_payment_method": Door("POST", "/payment-methods", "payment_method_update", ok=DONE),
+    "portal.finish_payment_method": Door("GET", "/payment-methods/setups/{setup}", "payment_method_update", ok=DONE),
+    "portal.make_default_payment_method": Door("POST", "/payment-methods/{method}/default", "payment_method_update", ok=DONE),
+    "portal.confirm_removal": Door("GET", "/payment-methods/{method}/removal", "payment_method_update"),
+    "portal.remove_payment_method": Door("POST", "/payment-methods/{method}/removal", "payment_method_update", ok=(422,)),
+    "portal.show_billing_information": Door("GET", "/billing-information", "customer_update"),
+    "portal.show_billing_summary": Door("GET", "/billing-information/summary", "customer_update"),
+    "portal.edit_billing_information": Door("GET", "/billing-information/edit", "customer_update"),
+    "portal.update_billing_information": Door(
+        "POST", "/billing-information/edit", "customer_update", (("email", "new@acme.example"),), DONE
+    ),
+    "portal.choose_country": Door("POST", "/billing-information/country", "customer_update"),
+    "portal.show_address_fields": Door("POST", "/billing-information/address/fields", "customer_update"),
+    "portal.new_tax_id": Door("GET", "/tax-ids/new", "customer_update"),
+    "portal.add_tax_id": Door("POST", "/tax-ids", "customer_update", (("type", "us_ein"), ("value", "12-3456789")), DONE),
+    "portal.confirm_tax_id_removal": Door("GET", "/tax-ids/{tax_id}/removal", "customer_update"),
+    "portal.remove_tax_id": Door("POST", "/tax-ids/{tax_id}/removal", "customer_update", ok=DONE),
+    "portal.show_invoices": Door("GET", "/invoices", "invoice_history"),
+    "portal.show_invoice_rows": Door("GET", "/invoices/rows", "invoice_history"),
+    "portal.show_invoice": Door("GET", "/invoices/{invoice}", "invoice_history"),
+    "portal.show_invoice_lines": Door("GET", "/invoices/{invoice}/lines", "invoice_history"),
+    "portal.confirm_payment": Door("GET", "/invoices/{invoice}/payment", "invoice_history"),
+    "portal.pay_invoice": Door(
+        "POST", "/invoices/{invoice}/payment", "invoice_history", (("amount", "2400"), ("payment_method", "{method}")), DONE
+    ),
+    "portal.finish_payment": Door("GET", "/invoices/{invoice}/payment/return", "invoice_history", ok=DONE),
+}  # fmt: skip
+OFF = Features(
+    customer_update=CustomerUpdate(enabled=False),
+    invoice_history=InvoiceHistory(enabled=False),
+    payment_method_update=PaymentMethodUpdate(enabled=False),
+)
+MISSING = {"subscription": "sub_none", "method": "pm_none", "invoice": "in_none", "tax_id": "txi_none", "setup": "seti_none"}
+each_door = pytest.mark.parametrize("endpoint", DOORS)
+each_door_to_a_thing = pytest.mark.parametrize("endpoint", [name for name, door in DOORS.items() if "{" in door.address])
+
+
+def _things(app: Flask, scene: world.Scene) -> dict[str, str]:
+    """The ids of what a customer has, one of each kind."""
+    with reading() as connection:
+        invoice = connection.scalar(select(Invoice.id).where(Invoice.status == "open", Invoice.customer_id == scene.customer.id))
+    tax_id = customers.add_tax_id(scene.customer.id, "eu_vat", "FR12345678901", clock.now())
+    client = enter(app, scene.customer)
+    client.get("/payment-methods")
+    setup = client.send("/payment-methods").location.rpartition("/")[2]
+    return {
+        "subscription": scene.subscription.id, "method": scene.method.id, "invoice": str(invoice), "tax_id": tax_id.id,
+        "setup": _setup_of(setup),
+    }  # fmt: skip
+
+
+def _setup_of(reference: str) -> str:
+    with reading() as connection:
+        return str(connection.scalar(select(SetupIntent.id).where(SetupIntent.gateway_reference == reference)))
+
+
+def _knock(client: PortalClient, door: Door, things: dict[str, str], **headers: str) -> TestResponse:
+    address = door.address.format(**things)
+    if door.method == "GET":
+        return client.get(address, headers=headers)
+    if not client.token:
+        client.get("/")
+    return client.send(address, {name: value.format(**things) for name, value in door.data}, headers=headers)
+
+
+@pytest.mark.case("B1")
+def test_every_route_has_a_row(app: Flask) -> None:
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == PUBLIC | set(DOORS)
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in DOORS:
+            assert DOORS[rule.endpoint].method in (rule.methods or ())
+
+
+@pytest.mark.case("B1")
+@each_door
+def test_it_works_for_the_customer(app: Flask, endpoint: str) -> None:
+    scene = world.scene(last="open")
+    things = _things(app, scene)
+    response = _knock(enter(app, scene.customer), DOORS[endpoint], things)
+    assert response.status_code in DOORS[endpoint].ok
+
+
+@pytest.mark.case("B1")
+@each_door
+def test_a_stranger_is_shown_the_way_back(lite_app: Flask, endpoint: str) -> None:
+    client: PortalClient = lite_app.test_client()  # type: ignore[assignment]
+    door = DOORS[endpoint]
+    client.token = "none"
+    if door.method == "GET":
+        response = _knock(client, door, MISSING)
+        assert response.status_code == 403
+        assert "Your session has ended" in response.text
+        fragment = _knock(client, door, MISSING, **{"HX-Request": "true"})
+        assert (fragment.status_code, fragment.headers["HX-Redirect"]) == (204, "/session-over")
+    else:
+        assert _knock(client, door, MISSING).status_code in (400, 403)
+
+
+@pytest.mark.case("B1")
+@pytest.mark.case("B2")
+@each_door_to_a_thing
+def test_a_strangers_thing_is_answered_as_one_that_does_not_exist(app: Flask, endpoint: str) -> None:
+    scene = world.scene(last="open")
+    things = _things(app, scene)
+    with world.merchant("Other") as other:
+        elsewhere = other.customer("Else", "else@other.example", "of another merchant")
+    with world.transaction() as session:
+        made = world.Merchant(session, clock.now(), session.get(world.Account, scene.account_id))
+        next_door = made.customer("Next", "next@acme.example", "of the same merchant")
+    for stranger in (elsewhere, next_door):
+        client = enter(app, stranger)
+        theirs, none = (_knock(client, DOORS[endpoint], which) for which in (things, MISSING))
+        assert theirs.status_code == none.status_code == 404
+        assert theirs.data == none.data
+
+
+@pytest.mark.case("A15")
+@pytest.mark.parametrize("endpoint", [name for name, door in DOORS.items() if door.feature])
+def test_it_is_refused_when_switched_off(app: Flask, endpoint: str) -> None:
+    scene = world.scene(last="open")
+    things = _things(app, scene)
+    client = enter(app, scene.customer)
+    client.get("/")
+    with world.transaction() as session:
+        configuration = session.scalar(
+            select(world.PortalConfiguration).where(world.PortalConfiguration.account_id == scene.account_id)
+        )
+        assert configuration is not None
+        configuration.features = OFF.as_document()
+    assert _knock(client, DOORS[endpoint], things).status_code == 404
+
+
+@pytest.mark.case("A2")
+@each_door
+def test_an_hour_without_a_click_ends_the_session(lite_app: Flask, endpoint: str) -> None:
+    with time_machine.travel(1_790_000_000, tick=False) as traveller:
+        client = enter(lite_app, world.scene().customer)
+        client.get("/")
+        traveller.shift(3600)
+        response = _knock(client, replace(DOORS[endpoint], data=()), MISSING)
+    assert response.status_code == 403
+    assert "Acme" in response.text
+    assert "Hedda" not in response.text

@@ -1,0 +1,65 @@
+"""Every sentence is in every language, its placeholders too, and the compiled catalogue is the one that was written."""
+
+import re
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Message
+from babel.messages.mofile import write_mo
+
+from portal_site import resources
+from portal_site.translations import update
+from portal_site.web.i18n import LANGUAGES
+
+PLACE = re.compile(r"%\(\w+\)[sd]")
+each_catalogue = pytest.mark.parametrize("path", list(update.catalogues()), ids=lambda path: path.parent.parent.name)
+
+
+def _both(message: Message) -> list[tuple[str, str]]:
+    sources = message.id if isinstance(message.id, tuple) else (message.id,)
+    targets = message.string if isinstance(message.string, tuple) else (message.string,)
+    return list(zip((*sources, *sources[-1:] * len(targets)), targets, strict=False))
+
+
+def test_each_language_has_its_catalogue() -> None:
+    assert {path.parent.parent.name for path in update.catalogues()} == set(LANGUAGES) - {"en"}
+
+
+@each_catalogue
+def test_nothing_is_untranslated_and_nothing_left_over(path: Path) -> None:
+    wanted = {(message.id, message.context) for message in update.extracted() if message.id}
+    catalogue = update.read(path)
+    there = {(m.id, m.context) for m in catalogue if m.id and all(text for _, text in _both(m)) and not m.fuzzy}
+    assert sorted(map(str, wanted - there)) == [], "run python -m portal_site.translations.update, then translate these"
+    assert sorted(map(str, there - wanted)) == []
+
+
+@each_catalogue
+def test_the_places_for_names_and_amounts_are_kept(path: Path) -> None:
+    broken = [
+        (source, target)
+        for message in update.read(path)
+        for source, target in _both(message)
+        if message.id and sorted(PLACE.findall(source)) != sorted(PLACE.findall(target))
+    ]
+    assert broken == []
+
+
+@each_catalogue
+def test_what_is_compiled_is_what_was_written(path: Path) -> None:
+    buffer = BytesIO()
+    write_mo(buffer, update.read(path))
+    assert buffer.getvalue() == path.with_suffix(".mo").read_bytes()
+
+
+def test_no_template_speaks_past_the_catalogue() -> None:
+    """Words between tags stand in a call of `_`; the sandbox's and the demo's pages are for developers."""
+    silent = []
+    for path in resources.TEMPLATES.rglob("*.html"):
+        if path.relative_to(resources.TEMPLATES).parts[0] in update.ENGLISH_ONLY:
+            continue
+        plain = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(), flags=re.DOTALL)
+        words = re.sub(r"<[^>]*>", " ", plain)
+        silent += [(path.name, word) for word in re.findall(r"[^\W\d_]{3,}", words) if word != "data"]
+    assert silent == []
