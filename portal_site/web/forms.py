@@ -1,13 +1,14 @@
 """What forms share: cleaned text, checks that say what to do, and refusals of the engine in the customer's words."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import Field, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, Optional, StopValidation, ValidationError
 
 from portal_site.billing.errors import BillingError
@@ -50,6 +51,11 @@ class Required(InputRequired):
         if not (field.data or "").strip():
             field.errors = []
             raise StopValidation(_("%(field)s is missing.", field=field.label.text))
+
+
+def choices(pairs: Iterable[tuple[str, str]], *, blank: bool) -> list[SelectChoice]:
+    """The options of a list as (value, label), an empty one first when `blank`."""
+    return [SelectChoice(value, label) for value, label in ([("", "")] if blank else []) + list(pairs)]
 
 
 def text_field(label: Any, most: int, required: bool = False, *checks: Any) -> StringField:

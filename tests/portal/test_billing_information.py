@@ -1,0 +1,250 @@
+"""Billing information: only what the configuration allows, checked on the server, nothing typed lost."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from portal_site import clock
+from portal_site.billing.models import Customer, Event, TaxId
+from portal_site.billing.operations import customers
+from portal_site.billing.rules.portal_features import CustomerUpdate, Features
+from portal_site.db import reading
+from tests import world
+from tests.client import PortalClient, parse, text
+from tests.conftest import Visit, enter
+
+EDIT = "/billing-information/edit"
+
+
+def _stored(customer: Customer) -> Any:
+    with reading() as connection:
+        return connection.execute(select(Customer.__table__).where(Customer.id == customer.id)).one()
+
+
+def _submit(client: PortalClient, **changed: str) -> Any:
+    return client.send(EDIT, {**client.form(EDIT), **changed})
+
+
+def test_it_works(visit: Visit) -> None:
+    customer = world.scene().customer
+    client = visit(customer)
+    response = _submit(
+        client, name="Berg & Co", email="new@acme.example", phone="06 98 76 54 32", address_line1="2 quai Voltaire",
+        address_city="Paris", address_postal_code="75007",
+    )  # fmt: skip
+    assert (response.status_code, response.location) == (303, "/billing-information")
+    stored = _stored(customer)
+    assert (stored.name, stored.email, stored.phone) == ("Berg & Co", "new@acme.example", "+33698765432")
+    assert stored.address == {
+        "line1": "2 quai Voltaire", "line2": None, "city": "Paris", "state": None, "postal_code": "75007", "country": "FR",
+    }  # fmt: skip
+    page = text(client.get("/billing-information").text)
+    assert "Your billing information was updated." in page
+    assert "75007 Paris" in page
+    with reading() as connection:
+        event = connection.execute(select(Event.__table__).where(Event.type == "customer.updated")).one()
+    assert event.data["previous_attributes"]["name"] == "Hedda Berg"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"email": ""}, "E-mail is missing."),
+        ({"email": "   "}, "E-mail is missing."),
+        ({"email": "nonsense"}, "Enter an e-mail address"),
+        ({"email": "a@b@c.example"}, "Enter an e-mail address"),
+        ({"email": "x" * 600 + "@acme.example"}, "Use at most 512 characters."),
+        ({"name": "x" * 257}, "Use at most 256 characters."),
+        ({"name": "4242 4242 4242 4242"}, "looks like a card number"),
+        ({"phone": "12"}, "Enter a phone number"),
+        ({"phone": "+99999999999"}, "Enter a phone number"),
+        ({"phone": "call me"}, "Enter a phone number"),
+        ({"address_postal_code": "ABC"}, "Postal code does not fit the country."),
+        ({"address_city": ""}, "City is missing."),
+        ({"address_line1": ""}, "Address is missing."),
+        ({"address_country": "XX"}, "Country does not fit"),
+        ({"address_country": ""}, "Country is missing."),
+        ({"address_line1": "x" * 501}, "Use at most 500 characters."),
+        ({"shipping_name": "Reception", "shipping_country": "US", "shipping_line1": "1 Main St"}, "City is missing."),
+        ({"shipping_phone": "nonsense"}, "Enter a phone number"),
+    ],
+)
+def test_what_is_wrong_is_said_at_the_field_and_nothing_typed_is_lost(
+    visit: Visit, changed: dict[str, str], said: str
+) -> None:
+    customer = world.scene().customer
+    before = _stored(customer)
+    response = _submit(visit(customer), **changed)
+    assert response.status_code == 422
+    page = parse(response.text)
+    typed = {f.get("name"): f.get("value") for f in page.iter("input")} | {
+        s.get("name"): next((o.get("value") for o in s.iter("option") if o.get("selected") is not None), "")
+        for s in page.iter("select")
+    }
+    for name, value in changed.items():
+        if name in typed and value != "XX":
+            assert (typed[name] or "") == value.strip()
+    summary = next(e for e in page.iter("div") if e.get("class") == "error-summary")
+    assert said in " ".join(" ".join(summary.itertext()).split())
+    wrong = [e for e in page.iter() if e.get("aria-invalid") == "true"]
+    links = {a.get("href", "").removeprefix("#") for a in summary.iter("a")}
+    assert {field.get("id") for field in wrong} == links
+    assert response.text.index("<title>Error:")
+    assert _stored(customer) == before
+
+
+@pytest.mark.case("B6")
+def test_fields_that_are_not_allowed_are_not_there_and_not_taken(visit: Visit) -> None:
+    features = Features(customer_update=CustomerUpdate(allowed_updates=("phone",)))
+    customer = world.scene(features=features).customer
+    client = visit(customer)
+    assert set(client.form(EDIT)) == {"csrf_token", "phone"}
+    evil = {"name": "Evil", "email": "evil@acme.example", "balance": "-100000", "account_id": "acct_evil", "livemode": "1"}
+    evil |= {"address_country": "US", "tax_exempt": "exempt", "default_payment_method_id": "pm_evil", "metadata": "x"}
+    assert _submit(client, phone="+33698765432", **evil).status_code == 303
+    stored = _stored(customer)
+    assert (stored.name, stored.email, stored.balance, stored.phone) == ("Hedda Berg", "hedda@acme.example", 0, "+33698765432")
+    assert stored.address["country"] == "FR"
+
+
+def test_when_only_tax_ids_may_change_there_is_no_form(visit: Visit) -> None:
+    client = visit(world.scene(features=Features(customer_update=CustomerUpdate(allowed_updates=("tax_id",)))).customer)
+    assert client.get(EDIT).status_code == 404
+    assert client.get("/tax-ids/new").status_code == 200
+
+
+def test_when_tax_ids_may_not_change_they_have_no_page(visit: Visit) -> None:
+    client = visit(world.scene(features=Features()).customer)
+    client.get("/")
+    assert client.get("/tax-ids/new").status_code == 404
+    assert client.send("/tax-ids", {"type": "us_ein", "value": "123456789"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("country", "labels", "absent"),
+    [("US", ["State", "ZIP code"], ["Region"]), ("JP", ["Prefecture", "Postal code", "Osaka"], ["ZIP code"]), ("IE", ["Eircode"], ["ZIP code"]),
+     ("HK", ["District"], ["Postal code"]), ("CA", ["Province", "Postal code"], ["ZIP code"])],
+)  # fmt: skip
+def test_the_fields_follow_the_country_with_and_without_script(
+    visit: Visit, country: str, labels: list[str], absent: list[str]
+) -> None:
+    client = visit(world.scene().customer)
+    typed = {**client.form(EDIT), "address_country": country, "name": "Still here"}
+    whole = client.send("/billing-information/country", typed)
+    part = client.send("/billing-information/address/fields", typed)
+    assert whole.status_code == part.status_code == 200
+    assert "Still here" in whole.text
+    inside = text(part.text)
+    for label in labels:
+        assert label in inside
+    for label in absent:
+        assert label not in inside
+    assert part.text.strip().split("\n")[0] in whole.text
+
+
+def test_an_address_can_be_emptied(visit: Visit) -> None:
+    customer = world.scene().customer
+    emptied = {"address_line1": "", "address_city": "", "address_postal_code": "", "phone": "", "name": ""}
+    assert _submit(visit(customer), **emptied).status_code == 303
+    stored = _stored(customer)
+    assert (stored.address, stored.phone, stored.name) == (None, None, None)
+
+
+@pytest.mark.case("D21")
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("Zoe\u0301 \U0001f984", "Zoé \U0001f984"),
+        ("شركة النور", "شركة النور"),
+        ("a\u200db", "a\u200db"),
+        ("a\u202eb\u0000c\x1bd", "a\u202ebcd"),
+        ("<b>&\"'", "<b>&\"'"),
+        ("Ρaypal", "Ρaypal"),
+    ],
+    ids=["decomposed and emoji", "right to left", "joiner", "controls", "markup", "look-alike"],
+)
+def test_names_are_kept_as_people_mean_them_and_shown_isolated(visit: Visit, typed: str, kept: str) -> None:
+    customer = world.scene().customer
+    client = visit(customer)
+    assert _submit(client, name=typed).status_code == 303
+    assert _stored(customer).name == kept
+    page = parse(client.get("/billing-information").text)
+    assert kept in ["".join(e.itertext()) for e in page.iter("bdi")]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.dictionaries(
+        st.sampled_from(["name", "email", "phone", "address_country", "address_line1", "address_state", "address_postal_code",
+                         "address_city", "shipping_country", "shipping_phone", "shipping_state", "nonsense"]),
+        st.text(max_size=60), max_size=12,
+    )
+)  # fmt: skip
+def test_no_input_is_more_than_a_refusal(lite_app: Any, data: dict[str, str]) -> None:
+    client = _CLIENTS.get("one")
+    if client is None or client.get("/").status_code != 200:
+        client = _CLIENTS["one"] = enter(lite_app, world.scene().customer)
+        client.get("/")
+    safe = {name: value.encode("utf-8", "ignore").decode() for name, value in data.items()}
+    assert client.send(EDIT, safe).status_code in (303, 422)
+    assert client.send("/billing-information/country", safe).status_code == 200
+
+
+_CLIENTS: dict[str, PortalClient] = {}
+
+
+# --- tax ids --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tax_id_is_added_shown_and_removed(visit: Visit) -> None:
+    scene = world.scene()
+    client = visit(scene.customer)
+    form = client.form("/tax-ids/new", "/tax-ids")
+    response = client.send("/tax-ids", {**form, "type": "eu_vat", "value": "fr 12 345678901"})
+    assert response.location == "/billing-information"
+    page = client.get("/billing-information")
+    assert "FR12345678901" in text(page.text)
+    assert "being verified" in text(page.text)
+    with reading() as connection:
+        tax_id = connection.execute(select(TaxId.__table__)).one()
+    assert (tax_id.country, tax_id.verification_status) == ("FR", "pending")
+    assert "FR12345678901" in text(client.get(f"/tax-ids/{tax_id.id}/removal").text)
+    assert client.send(f"/tax-ids/{tax_id.id}/removal").location == "/billing-information"
+    assert "FR12345678901" not in text(client.get("/billing-information").text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "field", "said"),
+    [
+        ("eu_vat", "", "value", "Number is missing."),
+        ("eu_vat", "12", "value", "It looks like DE123456789."),
+        ("eu_vat", "x" * 51, "value", "Use at most 50 characters."),
+        ("nonsense", "FR12345678901", "type", "Choose a type of tax ID from the list."),
+        ("", "FR12345678901", "type", "Choose a type of tax ID from the list."),
+        ("eu_vat", "FR12345678901", "value", "You have added this tax ID already."),
+    ],
+)
+def test_a_wrong_tax_id_is_refused_at_the_field(visit: Visit, kind: str, value: str, field: str, said: str) -> None:
+    scene = world.scene()
+    customers.add_tax_id(scene.customer.id, "eu_vat", "FR12345678901", clock.now())
+    client = visit(scene.customer)
+    client.get("/tax-ids/new")
+    response = client.send("/tax-ids", {"type": kind, "value": value})
+    assert response.status_code == 422
+    assert said in text(response.text)
+    wrong = [e.get("name") for e in parse(response.text).iter() if e.get("aria-invalid") == "true"]
+    assert wrong == [field]
+
+
+def test_there_is_an_end_to_tax_ids(visit: Visit) -> None:
+    scene = world.scene()
+    for number in range(5):
+        customers.add_tax_id(scene.customer.id, "us_ein", f"12345678{number}", clock.now())
+    client = visit(scene.customer)
+    client.get("/tax-ids/new")
+    response = client.send("/tax-ids", {"type": "us_ein", "value": "987654321"})
+    assert response.status_code == 422
+    assert "You can keep up to 5 tax IDs." in text(response.text)

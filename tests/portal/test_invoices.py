@@ -1,0 +1,192 @@
+"""Invoices: a history that pages quickly however long it is, one invoice exactly as it was, and paying what is open."""
+
+import re
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text as sql
+
+from portal_site.billing.models import Invoice, PaymentMethod
+from portal_site.db import db, reading
+from portal_site.portal.reads import invoices
+from tests import world
+from tests.client import PortalClient, parse, text
+from tests.conftest import Recorder, Visit
+
+
+def _open_invoice() -> str:
+    with reading() as connection:
+        return str(connection.scalar(select(Invoice.id).where(Invoice.status == "open")))
+
+
+def _pay(client: PortalClient, invoice_id: str, **changed: str) -> "object":
+    address = f"/invoices/{invoice_id}/payment"
+    return client.send(address, {**client.form(address), **changed})
+
+
+def test_it_works(visit: Visit) -> None:
+    client = visit(world.scene(invoices=3).customer)
+    page = text(client.get("/invoices").text)
+    assert re.findall(r"(-000\d) Paid", page) == ["-0003", "-0002", "-0001"]
+    assert "No older invoices." not in page
+
+
+def test_a_long_history_comes_page_by_page_each_invoice_once(visit: Visit) -> None:
+    with world.merchant() as made:
+        product = made.product("Backups")
+        price = made.price(product, 40, "usd", "day")
+        customer = made.customer("Fjord", "fjord@acme.example", "long")
+        subscription = made.subscription(customer, [(price, 1)], started=99)
+        made.history(customer, subscription, [(product, price, 1)], most=100)
+    client = visit(customer)
+    seen: list[str] = []
+    address: str | None = "/invoices"
+    pages = 0
+    while address:
+        html = client.get(address).text
+        seen += re.findall(r'class="quiet-text">([A-Z0-9]{8}-\d{4})<', html)
+        following = [a.get("href") for a in parse(html).iter("a") if "after=" in a.get("href", "")]
+        address = following[0] if following else None
+        pages += 1
+    assert len(seen) == len(set(seen)) == 100
+    assert seen == sorted(seen, reverse=True)
+    assert pages == 5
+
+
+def test_invoices_of_one_instant_are_not_lost_between_pages(visit: Visit) -> None:
+    scene = world.scene(invoices=1)
+    with reading() as connection:
+        one = connection.execute(select(Invoice.__table__)).one()._mapping
+    with world.transaction() as session:
+        session.execute(Invoice.__table__.insert(), [{**one, "id": f"in_{n:03}", "number": f"N-{n:03}"} for n in range(60)])
+    scope = {"account_id": scene.account_id, "customer_id": scene.customer.id, "on_behalf_of": None}
+    found, after = [], None
+    while (page := invoices.history(scope, after)) is not None:
+        found += [invoice.id for invoice in page.invoices]
+        after = page.next_cursor
+        if after is None:
+            break
+    assert len(found) == len(set(found)) == 61
+
+
+@pytest.mark.parametrize("cursor", ["x", "", "1", "-1_in", "99999999999999999999_in_x", "1_", "é_in", "1_" + "x" * 5000])
+def test_a_cursor_that_is_none_is_a_page_that_does_not_exist(visit: Visit, cursor: str) -> None:
+    response = visit(world.scene().customer).get("/invoices", query_string={"after": cursor})
+    assert response.status_code in (200, 404)
+
+
+@pytest.mark.case("D22")
+def test_the_history_reads_its_index_from_the_right_place(app: Flask, visit: Visit, recorder: Recorder) -> None:
+    """No sort and no scan on either database: so the last page costs what the first does."""
+    scene = world.scene(invoices=3)
+    with reading() as connection:
+        row = connection.execute(select(Invoice.__table__)).first()
+        assert row is not None
+    with world.transaction() as session:
+        rows = [{**row._mapping, "id": f"in_x{n}", "number": f"X-{n}", "created": n * 1000} for n in range(3000)]
+        session.execute(Invoice.__table__.insert(), rows)
+    bound = {"account_id": scene.account_id, "customer_id": scene.customer.id, "on_behalf_of": None,
+             "after_created": 500_000, "after_id": "in_x5"}  # fmt: skip
+    with db.engine.connect() as connection:
+        if app.config["SETTINGS"].database_url.startswith("postgresql"):
+            connection.execute(sql("ANALYZE invoices"))
+        for query in (invoices.HISTORY.selects["invoices"], invoices.HISTORY_AFTER.selects["invoices"]):
+            prefix = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "
+            statement = query.params(**{k: v for k, v in bound.items() if k in str(query)})
+            rendered = str(statement.compile(db.engine, compile_kwargs={"literal_binds": True}))
+            plan = "\n".join(str(line) for line in connection.exec_driver_sql(prefix + rendered.replace("%", "%%")))
+            assert "ix_invoices_history" in plan, plan
+            assert "TEMP B-TREE" not in plan, plan
+            assert "Seq Scan" not in plan, plan
+
+
+def test_details_open_in_place_and_are_the_same_as_on_the_page(visit: Visit) -> None:
+    client = visit(world.scene(last="open").customer)
+    invoice = _open_invoice()
+    fragment = client.get(f"/invoices/{invoice}/lines").text
+    assert "2 × Team" in text(fragment)
+    assert fragment.strip() in client.get(f"/invoices/{invoice}").text
+
+
+def test_an_invoice_shows_who_when_what_and_how_much(visit: Visit) -> None:
+    client = visit(world.scene(last="open").customer)
+    page = text(client.get(f"/invoices/{_open_invoice()}").text)
+    for shown in ("Acme", "Hedda Berg", "75002 Paris", "hedda@acme.example", "2 × Team", "Left to pay €24.00"):
+        assert shown in page
+
+
+def test_drafts_are_the_merchants_own_business(visit: Visit) -> None:
+    scene = world.scene(last="draft", invoices=2)
+    client = visit(scene.customer)
+    with reading() as connection:
+        draft = connection.scalar(select(Invoice.id).where(Invoice.status == "draft"))
+    assert "Draft" not in client.get("/invoices").text
+    assert client.get(f"/invoices/{draft}").status_code == 404
+
+
+def test_an_open_one_is_paid(visit: Visit) -> None:
+    client = visit(world.scene(last="open").customer)
+    invoice = _open_invoice()
+    assert "€24.00 will be charged now, once." in text(client.get(f"/invoices/{invoice}/payment").text)
+    response = _pay(client, invoice)
+    assert response.location == f"/invoices/{invoice}"  # type: ignore[attr-defined]
+    page = text(client.get(f"/invoices/{invoice}").text)
+    assert "Thank you. The invoice is paid." in page
+    assert "Pay €" not in page
+    assert "is not paid yet" not in text(client.get("/").text)
+    assert client.get(f"/invoices/{invoice}/payment").location == f"/invoices/{invoice}"
+
+
+def test_a_declined_card_says_so_and_leaves_it_open(visit: Visit) -> None:
+    client = visit(world.scene(last="open", card=world.FAILS).customer)
+    invoice = _open_invoice()
+    assert _pay(client, invoice).location == f"/invoices/{invoice}/payment"  # type: ignore[attr-defined]
+    page = text(client.get(f"/invoices/{invoice}/payment").text)
+    assert "Nothing was charged." in page
+    assert "Pay €24.00" in page
+
+
+@pytest.mark.parametrize(("answer", "said"), [("complete", "The invoice is paid."), ("fail", "could not confirm that it is you")])
+def test_the_bank_asks(visit: Visit, answer: str, said: str) -> None:
+    client = visit(world.scene(last="open", card=world.ASKS).customer)
+    invoice = _open_invoice()
+    challenge = _pay(client, invoice).location  # type: ignore[attr-defined]
+    assert "/sandbox/charges/" in challenge
+    assert "Your bank wants to know" in text(client.get(f"/invoices/{invoice}").text)
+    assert "2400 eur" in client.get(challenge).text
+    back = client.send(challenge, {"answer": answer})
+    after = client.get(back.location)
+    assert said in text(client.get(after.location).text)
+
+
+@pytest.mark.case("B6")
+@pytest.mark.parametrize("amount", ["0", "-1", "1", "2401", "1e3", "٢٤٠٠", "24.00", "", "9" * 30, "<script>"])
+def test_another_amount_than_the_one_shown_is_never_charged(visit: Visit, amount: str) -> None:
+    client = visit(world.scene(last="open").customer)
+    invoice = _open_invoice()
+    response = _pay(client, invoice, amount=amount)
+    assert response.status_code == 409  # type: ignore[attr-defined]
+    assert "The amount of this invoice has changed." in text(response.text)  # type: ignore[attr-defined]
+    assert _open_invoice() == invoice
+
+
+def test_a_strangers_card_pays_nothing(visit: Visit) -> None:
+    client = visit(world.scene(last="open").customer)
+    invoice = _open_invoice()
+    with world.merchant("Other") as other:
+        stranger = other.customer("Else", "else@other.example", "stranger")
+        method = other.method(stranger, world.VISA)
+    for chosen in (method.id, "", "pm_none"):
+        response = _pay(client, invoice, payment_method=chosen)
+        assert response.status_code == 422  # type: ignore[attr-defined]
+        assert "Choose one of your payment methods." in text(response.text)  # type: ignore[attr-defined]
+
+
+def test_without_a_payment_method_one_can_be_added(visit: Visit) -> None:
+    scene = world.scene(last="open")
+    with world.transaction() as session:
+        session.execute(
+            PaymentMethod.__table__.update().where(PaymentMethod.customer_id == scene.customer.id).values(detached_at=1)
+        )
+    page = text(visit(scene.customer).get(f"/invoices/{_open_invoice()}/payment").text)
+    assert "Add a payment method to pay this invoice." in page
