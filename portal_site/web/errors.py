@@ -6,7 +6,7 @@ from flask import Flask, Response, make_response, render_template
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
 
 from portal_site.billing.errors import NotFound
 
@@ -25,6 +25,9 @@ def init(app: Flask) -> None:
 
 def show_http_error(error: HTTPException) -> Response:
     """Any error of HTTP's own; what it carries (Allow, Retry-After) is kept."""
+    if isinstance(error, SecurityError):
+        # For a host that is not ours no address can be made, so no page either.
+        return Response("This host is not served here.\n", 400, content_type="text/plain; charset=utf-8")
     if isinstance(error, InternalServerError):
         log.error("a request failed", exc_info=error.original_exception)
     response = page(error.code or 500)

@@ -116,17 +116,17 @@ def number(value: int | Decimal) -> str:
 
 def percent(value: str | Decimal) -> str:
     """33.3 → 33.3 % in the locale's way; as many decimals as it has."""
-    return (
-        Locale.parse(_locale())
-        .percent_formats[None]
-        .apply(Decimal(value).normalize() / 100, _locale(), force_frac=_decimals(Decimal(value)))
-    )
+    share = Decimal(value).normalize()
+    exponent = share.as_tuple().exponent
+    pattern = _percent_pattern(_locale(), max(0, -exponent) if isinstance(exponent, int) else 0)
+    return pattern.apply(share / 100, _locale())
 
 
-def _decimals(value: Decimal) -> tuple[int, int]:
-    exponent = value.normalize().as_tuple().exponent
-    places = max(0, -exponent) if isinstance(exponent, int) else 0
-    return places, places
+@lru_cache(maxsize=64)
+def _percent_pattern(locale: str, decimals: int) -> NumberPattern:
+    pattern = copy.copy(Locale.parse(locale).percent_formats[None])
+    pattern.frac_prec = (decimals, decimals)
+    return pattern
 
 
 def country(code: str) -> str:

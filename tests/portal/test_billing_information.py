@@ -175,7 +175,7 @@ def test_names_are_kept_as_people_mean_them_and_shown_isolated(visit: Visit, typ
     assert kept in ["".join(e.itertext()) for e in page.iter("bdi")]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.dictionaries(
         st.sampled_from(["name", "email", "phone", "address_country", "address_line1", "address_state", "address_postal_code",

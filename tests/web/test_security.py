@@ -1,0 +1,276 @@
+"""Attacks on every page alike: forged requests, other hosts, odd addresses, headers on every answer."""
+
+import re
+import socket
+import threading
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from werkzeug.serving import make_server
+
+from portal_site import clock, scoping
+from portal_site.billing.models import Invoice, PortalSession
+from portal_site.billing.operations import portal_sessions
+from portal_site.config import Settings
+from portal_site.db import Base, db, reading
+from portal_site.web import i18n, security
+from tests import world
+from tests.client import parse
+from tests.conftest import SECRET, Visit, enter, make_app
+from tests.test_access import DOORS
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), interest-cohort=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+@pytest.mark.case("C20")
+@pytest.mark.case("C3")
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [("/", 200), ("/invoices/rows", 200), ("/nothing", 404), ("/invoices/in_none", 404), ("/log-out", 405), ("/p/session/x", 403),
+     ("/billing-information", 200), ("/logged-out", 200)],
+)  # fmt: skip
+def test_every_answer_carries_the_same_headers_letter_for_letter(visit: Visit, address: str, status: int) -> None:
+    response = visit(world.scene().customer).get(address)
+    assert response.status_code == status
+    assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.case("C20")
+def test_a_fault_of_ours_carries_them_too_and_shows_nothing(sqlite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sqlite_app.config, "PROPAGATE_EXCEPTIONS", False)
+    monkeypatch.setitem(sqlite_app.view_functions, "sessions.show_logged_out", lambda: 1 / 0)
+    sqlite_app.testing = False
+    try:
+        response = sqlite_app.test_client().get("/logged-out")
+    finally:
+        sqlite_app.testing = True
+    assert response.status_code == 500
+    assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
+    assert "ZeroDivision" not in response.text
+    assert "Something went wrong on our side" in response.text
+
+
+def test_over_https_the_cookie_is_bound_to_the_host_and_the_browser_to_https(tmp_path: Any) -> None:
+    app = make_app(f"sqlite:///{tmp_path / 'p.db'}", tmp_path, base_url="https://billing.acme.example", trusted_proxies=1)
+    with app.app_context():
+        scene = world.scene()
+        opened = portal_sessions.open_session(scene.customer.id, clock.now())
+        proxied = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "billing.acme.example", "X-Forwarded-For": "192.0.2.1"}
+        response = app.test_client().get(f"/p/session/{opened.token}", headers=proxied)
+        db.session.remove()
+    assert response.headers["Set-Cookie"].startswith("__Host-portal=")
+    assert "Secure" in response.headers["Set-Cookie"]
+    assert response.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+
+
+# --- forged requests --------------------------------------------------------------------------------------------------------
+
+POSTS = [name for name, door in DOORS.items() if door.method == "POST"]
+
+
+@pytest.mark.case("C1")
+@pytest.mark.parametrize("htmx", [False, True])
+@pytest.mark.parametrize("endpoint", [*POSTS, "sessions.choose_language"])
+def test_without_the_pages_token_nothing_happens(lite_app: Flask, endpoint: str, htmx: bool) -> None:
+    client = enter(lite_app, world.scene(last="open").customer)
+    client.get("/")
+    address = "/language" if endpoint not in DOORS else DOORS[endpoint].address.format_map(_Any())
+    headers = {"HX-Request": "true"} if htmx else {}
+    other = enter(lite_app, world.scene("Other").customer)
+    other.get("/")
+    before = _everything()
+    for token in ("", "nonsense", other.token):
+        assert client.post(address, data={"csrf_token": token}, headers=headers).status_code == 403
+    assert client.post(address, data={}, headers=headers).status_code == 403
+    assert _everything() == before
+    assert client.get("/").status_code == 200
+
+
+class _Any(dict[str, str]):
+    def __missing__(self, _name: str) -> str:
+        return "any"
+
+
+@pytest.mark.case("C1")
+@pytest.mark.parametrize(
+    "headers",
+    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}],
+    ids=str,
+)
+def test_a_request_from_elsewhere_is_refused_even_with_the_token(lite_app: Flask, headers: dict[str, str]) -> None:
+    client = enter(lite_app, world.scene().customer)
+    client.get("/")
+    assert client.send("/log-out", headers=headers).status_code == 403
+    assert client.get("/").status_code == 200
+    assert client.send("/log-out", headers={"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}).status_code == 303
+
+
+def _everything() -> dict[str, list[Any]]:
+    """All rows of all tables, but for when somebody was last seen."""
+    with reading() as connection:
+        return {
+            table.name: sorted(map(str, connection.execute(select(table))))
+            for table in Base.metadata.sorted_tables
+            if table.name != "portal_visits"
+        }
+
+
+@pytest.mark.case("C2")
+@pytest.mark.case("A3")
+def test_looking_around_changes_nothing(app: Flask) -> None:
+    scene = world.scene(last="open")
+    opened = portal_sessions.open_session(scene.customer.id, clock.now())
+    before = _everything()
+    client = app.test_client()
+    assert client.head(f"/p/session/{opened.token}").status_code == 303
+    client.get(f"/p/session/{opened.token}")
+    todo, seen = ["/"], set()
+    while todo:
+        address = todo.pop()
+        if address in seen:
+            continue
+        seen.add(address)
+        for method in ("get", "head", "options"):
+            response = getattr(client, method)(address)
+        response = client.get(address)
+        if response.mimetype == "text/html" and response.status_code == 200:
+            links = {e.get(n, "") for e in parse(response.text).iter() if isinstance(e.tag, str) for n in ("href", "hx-get", "src")}
+            todo += [link for link in links if link.startswith("/")]
+    assert len(seen) > 20
+    assert _everything() == before
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.case("C9")
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost:80@evil.example", ""])
+def test_another_host_is_refused(sqlite_app: Flask, host: str) -> None:
+    response = sqlite_app.test_client().get("/logged-out", headers={"Host": host})
+    assert response.status_code == 400
+    assert "evil" not in response.text
+
+
+@pytest.mark.case("C9")
+def test_forwarded_hosts_count_only_behind_a_proxy_that_is_trusted(lite_app: Flask) -> None:
+    client = enter(lite_app, world.scene().customer)
+    client.get("/payment-methods")
+    response = client.send("/payment-methods", headers={"X-Forwarded-Host": "evil.example"})
+    assert "evil" not in response.location
+
+
+@pytest.mark.case("C19")
+@pytest.mark.parametrize("address", ["/x.css", "/invoices/x.css", "/billing-information/x.js", "//evil.css", "/invoices.css", "/%2e%2e/x.css"])
+def test_a_page_has_no_other_names_under_which_a_cache_would_keep_it(visit: Visit, address: str) -> None:
+    response = visit(world.scene().customer).get(address)
+    assert response.status_code in (400, 404)
+    assert "Hedda" not in response.text
+
+
+@pytest.mark.case("B9")
+def test_what_a_cache_may_keep_is_named_by_its_content(visit: Visit) -> None:
+    client = visit(world.scene(branding={"button": "#ff2e88"}).customer)
+    html = client.get("/").text
+    for address in re.findall(r'(?:href|src)="(/(?:static|theme)/[^"]+)"', html):
+        response = client.get(address)
+        assert response.status_code == 200
+        assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert re.search(r"[0-9a-f]{12}", address)
+        assert "Set-Cookie" not in response.headers
+    assert client.get("/theme/12131f-ff2e88-system-rounded-000000000000.css").status_code == 404
+    assert client.get("/theme/red;}-x-y-z-w.css").status_code == 404
+    assert client.get("/static/site-000000000000.css").status_code == 404
+
+
+@pytest.mark.case("C16")
+@pytest.mark.parametrize("value", ["en\r\nSet-Cookie: evil=1", "/\r\nX-Evil: 1", "\u2028", "é", "%0d%0aX-Evil: 1"])
+def test_no_value_becomes_a_header(visit: Visit, value: str) -> None:
+    client = visit(world.scene().customer)
+    client.get("/")
+    response = client.send("/language", {"language": "fr", "next": value})
+    assert response.status_code == 303
+    assert "X-Evil" not in response.headers
+    assert "evil" not in str(response.headers)
+
+
+@pytest.mark.case("C8")
+@pytest.mark.parametrize("path", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\nb", "javascript:x", ""])
+def test_only_our_own_paths_are_gone_to(path: str) -> None:
+    assert security.own_path(path) == "/"
+
+
+@pytest.mark.case("C8")
+def test_a_return_address_that_got_into_the_database_is_still_not_linked(app: Flask) -> None:
+    scene = world.scene()
+    client = enter(app, scene.customer)
+    with world.transaction() as session:
+        mine = PortalSession.account_id == scene.account_id
+        session.execute(PortalSession.__table__.update().where(mine).values(return_url="javascript:alert(1)"))
+    assert "javascript:" not in client.get("/").text
+
+
+@pytest.mark.case("C18")
+@pytest.mark.parametrize("name", ["locale", "after", "next"])
+def test_long_input_costs_no_time(visit: Visit, name: str) -> None:
+    import time
+
+    client = visit(world.scene().customer)
+    client.get("/")
+    began = time.perf_counter()
+    client.get("/invoices", query_string={name: "a" * 60_000})
+    i18n.match("x-" * 30_000)
+    assert time.perf_counter() - began < 0.5
+
+
+def test_too_much_at_once_is_413(visit: Visit) -> None:
+    client = visit(world.scene().customer)
+    client.get("/")
+    assert client.send("/billing-information/edit", {"name": "x" * 600_000}).status_code == 413
+
+
+@pytest.mark.case("C17")
+def test_what_is_no_http_is_answered_and_the_portal_lives_on(sqlite_app: Flask) -> None:
+    server = make_server("127.0.0.1", 0, sqlite_app, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for raw in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", b"\0" * 100):
+            with socket.create_connection(server.server_address, timeout=5) as connection:
+                connection.sendall(raw)
+                connection.shutdown(socket.SHUT_WR)
+                assert b" 200 " not in connection.recv(200)
+        with socket.create_connection(server.server_address, timeout=5) as connection:
+            connection.sendall(b"GET /logged-out HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert b" 200 " in connection.recv(200)
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.case("C21")
+def test_no_secret_is_shown(sqlite_app: Flask) -> None:
+    settings: Settings = sqlite_app.config["SETTINGS"]
+    assert settings.secret_key == SECRET
+    for address in ("/nothing", "/logged-out", "/p/session/x"):
+        assert SECRET not in sqlite_app.test_client().get(address).text
+
+
+@pytest.mark.case("B4")
+def test_a_query_that_forgets_whose_rows_it_means_is_refused(app: Flask) -> None:
+    with world.transaction() as session:
+        for forgetful in (select(Invoice), select(Invoice.id).where(Invoice.id == "in_x"), Invoice.__table__.delete()):
+            with pytest.raises(scoping.Unscoped, match="invoices"):
+                session.execute(forgetful)
+        session.execute(select(Invoice).where(Invoice.customer_id == "cus_x"))
