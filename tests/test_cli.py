@@ -1,0 +1,119 @@
+"""The command line: what it prints, and that whatever goes wrong is one line that says what to do."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from portal_site import cli, resources
+from tests.conftest import SECRET
+
+TOP = resources.TEMPLATES.parent
+EXPORT = '{"customer": [{"id": "cus_one", "object": "customer", "email": "one@acme.example", "created": 1790000000}]}'
+
+
+@dataclass
+class Answer:
+    """What a command printed and how it ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Portal:
+    """Runs `portal` in this process: a process of its own for each would take most of the suite's time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.environment = {
+            **dict.fromkeys(name for name in os.environ if name.startswith("PORTAL_")),
+            "PORTAL_SECRET_KEY": SECRET,
+            "PORTAL_BASE_URL": "https://billing.acme.example",
+            "PORTAL_DATA_DIR": str(folder),
+        }
+
+    def __call__(self, *words: str, **changed: str) -> Answer:
+        environment = {name: value or None for name, value in {**self.environment, **changed}.items()}
+        result = CliRunner(env=environment).invoke(cli.main, words, prog_name="portal")
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return Answer(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def portal(tmp_path: Path) -> Portal:
+    """The command on a folder of its own."""
+    return Portal(tmp_path)
+
+
+def test_from_nothing_to_a_link(portal: Portal, tmp_path: Path) -> None:
+    assert portal("migrate").stdout == "The database is up to date.\n"
+    (tmp_path / "export.json").write_text(EXPORT)
+    imported = portal("import", str(tmp_path / "export.json"))
+    assert (imported.returncode, imported.stdout) == (0, "")
+    assert imported.stderr.strip() == "Imported 1 customers."
+    for customer in ("cus_one", "one@acme.example"):
+        link = portal("link", "--customer", customer, "--locale", "fr", "--return-url", "https://acme.example/account")
+        assert re.fullmatch(r"https://billing\.acme\.example/p/session/[\w-]{43}\n", link.stdout)
+        assert link.stderr == ""
+    checked = portal("check")
+    assert checked.returncode == 0
+    assert checked.stdout == "settings: ok\ndatabase: reachable\nschema: up to date\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "changed", "said"),
+    [
+        (("check",), {"PORTAL_SECRET_KEY": ""}, "PORTAL_SECRET_KEY is missing"),
+        (("check",), {"PORTAL_BASE_URL": "nonsense"}, "PORTAL_BASE_URL must be"),
+        (("check",), {"PORTAL_DATABASE_URL": "postgresql://127.0.0.1:1/none"}, "Check PORTAL_DATABASE_URL"),
+        (("check",), {"PORTAL_DATABASE_URL": "sqlite:////dev/null/portal.db"}, "Check PORTAL_DATABASE_URL"),
+        (("check",), {}, "Run `portal migrate`"),
+        (("link", "--customer", "cus_one"), {}, "run `portal migrate`"),
+        (("import", "nowhere.json"), {}, "Cannot read nowhere.json"),
+        (("import", "."), {}, "Cannot read ."),
+    ],
+)
+def test_what_goes_wrong_is_one_line(portal: Portal, words: tuple[str, ...], changed: dict[str, str], said: str) -> None:
+    result = portal(*words, **changed)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_what_does_not_exist_is_one_line(portal: Portal, tmp_path: Path) -> None:
+    portal("migrate")
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "export.json").write_text(EXPORT)
+    assert "not JSON" in portal("import", str(tmp_path / "bad.json")).stderr
+    assert "No such customer: 'cus_none'" in portal("link", "--customer", "cus_none").stderr
+    portal("import", str(tmp_path / "export.json"))
+    assert "No such configuration" in portal("link", "--customer", "cus_one", "--configuration", "bpc_none").stderr
+    assert "must begin with http" in portal("link", "--customer", "cus_one", "--return-url", "javascript:x").stderr
+    assert "Try 'portal" in portal("nonsense").stderr or "No such command" in portal("nonsense").stderr
+
+
+def test_a_port_that_is_taken_is_one_line(portal: Portal) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = portal("run", "--port", str(taken.getsockname()[1]))
+    assert result.returncode == 1
+    assert "Choose another with --port." in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_process_of_its_own_is_silent_when_piped(portal: Portal, tmp_path: Path) -> None:
+    portal("migrate")
+    (tmp_path / "export.json").write_text(EXPORT)
+    environment = {**os.environ, **{name: value for name, value in portal.environment.items() if value}, "PYTHONPATH": str(TOP)}
+    command = [sys.executable, "-m", "portal_site.cli", "import", str(tmp_path / "export.json")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr == "Imported 1 customers.\n"
