@@ -76,6 +76,7 @@ def _panel(background: str, dark: bool) -> Tokens:
         panel = to_hex(asked._replace(lightness=DIMMEST_PANEL, chroma=min(asked.chroma, 0.14)))
     text = _on(panel)
     return {
+        "brand": background,  # what a logo was drawn for, whatever becomes of the panel
         "panel": panel,
         "panel-text": text,
         "panel-link": text,

@@ -57,7 +57,7 @@ def stylesheet(branding: Branding) -> str:
     dark = palette.tokens(branding.background, branding.button, dark=True)
     return (
         f"@layer theme{{:root{{color-scheme:light dark;{_declared(common)}{_declared(light)}}}"
-        f"@media (prefers-color-scheme:dark){{:root{{{_declared(dark)}}}}}}}\n"
+        f"@media screen and (prefers-color-scheme:dark){{:root{{{_declared(dark)}}}}}}}\n"
     )
 
 

@@ -51,7 +51,7 @@ def customers() -> Sequence[DemoCustomer]:
             .where(Customer.description.is_not(None))
             .execution_options(unscoped="the demo shows all its merchants")
         )
-        return list(_listed(session.execute(query).tuples().all()))
+        return list(_listed(session.execute(query).all()))
 
 
 def _listed(rows: Sequence[tuple[Customer, str]]) -> Iterator[DemoCustomer]:

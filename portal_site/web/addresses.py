@@ -185,6 +185,6 @@ def _written(pattern: str, values: Mapping[str, list[str]]) -> Iterator[str]:
         if line == "%A":
             yield from values["A"]
             continue
-        written = _PLACE.sub(lambda place: " ".join(values.get(place[1], ())), line)
+        written = _PLACE.sub(lambda place: ", ".join(values.get(place[1], ())), line)
         if plain := " ".join(written.split()).strip(" ,-〒"):
             yield plain

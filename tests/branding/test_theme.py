@@ -14,7 +14,7 @@ def test_the_stylesheet_sets_tokens_and_nothing_else() -> None:
     css = theme.stylesheet(Branding(background="#12131f", button="#7c5cff", shape="pill"))
     assert "--panel:#12131f;" in css
     assert "--radius-control:1.375rem;" in css
-    assert "prefers-color-scheme:dark" in css
+    assert "@media screen and (prefers-color-scheme:dark)" in css  # paper is always light
     declarations = re.findall(r"([a-z-]+):[^;{]+;", css)
     assert {name for name in declarations if not name.startswith("--")} == {"color-scheme"}
 

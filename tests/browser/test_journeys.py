@@ -1,0 +1,175 @@
+"""What customers come for, from the link to the end, with JavaScript and without."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from portal_site.billing.models import Customer
+from portal_site.db import db
+from tests import world
+from tests.browser.conftest import OpenPage, Site
+
+
+@pytest.fixture
+def customer(site: Site) -> Customer:
+    """A customer of this journey's own, with an invoice that is open."""
+    with site.app.app_context():
+        made = world.scene(last="open", card=world.FAILS).customer
+        db.session.remove()
+    return made
+
+
+def _fill_card(page: Page, number: str) -> None:
+    page.get_by_label("Card number").fill(number)
+    page.get_by_label("Expiry").fill("12/34")
+    page.get_by_label("Security code").fill("123")
+    page.get_by_role("button", name="Save card").click()
+
+
+def test_correct_the_billing_information(site: Site, customer: Customer, open_page: OpenPage, script: bool) -> None:
+    page = open_page(320)
+    page.goto(site.link(customer))
+    page.get_by_role("link", name="Update information").click()
+    page.get_by_label("E-mail").fill("nonsense")
+    page.get_by_label("Name", exact=False).first.fill("Berg & Daughters")
+    page.get_by_role("button", name="Save billing information").click()
+    summary = page.get_by_role("alert")
+    expect(summary).to_contain_text("Enter an e-mail address such as name@example.com.")
+    if script:
+        expect(summary).to_be_focused()
+    expect(page.get_by_label("Name", exact=False).first).to_have_value("Berg & Daughters")
+    summary.get_by_role("link").click()
+    expect(page.get_by_label("E-mail")).to_be_focused()
+    page.get_by_label("E-mail").fill("new@acme.example")
+    billing = page.get_by_role("group", name="Billing address")
+    billing.get_by_label("Country").select_option("US")
+    if not script:
+        billing.get_by_role("button", name="Show the fields of this country").click()
+    expect(billing.get_by_label("ZIP code")).to_be_visible()
+    billing.get_by_label("Address", exact=True).fill("500 Congress Ave")
+    billing.get_by_label("City").fill("Austin")
+    billing.get_by_label("State").select_option("TX")
+    billing.get_by_label("ZIP code").fill("78701")
+    page.get_by_role("button", name="Save billing information").click()
+    expect(page.get_by_text("Your billing information was updated.")).to_be_visible()
+    expect(page.get_by_text("Austin, TX 78701")).to_be_visible()
+
+
+def test_a_failed_payment_is_mended_with_a_new_card(site: Site, customer: Customer, open_page: OpenPage) -> None:
+    page = open_page(320)
+    page.goto(site.link(customer))
+    page.get_by_role("link", name="Pay €24.00").click()
+    page.get_by_role("button", name="Pay €24.00").click()
+    expect(page.get_by_text("Nothing was charged.")).to_be_visible()
+    page.get_by_role("button", name="Add a payment method").click()
+    _fill_card(page, "4000 0000 0000 0002")
+    expect(page.get_by_role("alert")).to_contain_text("Your card was declined")
+    _fill_card(page, "4242 4242 4242 4242")
+    expect(page.get_by_text("Payment method ending in 4242 was added")).to_be_visible()
+    page.get_by_role("link", name="Pay €24.00").click()
+    page.get_by_role("button", name="Pay €24.00").click()
+    expect(page.get_by_text("Thank you. The invoice is paid.")).to_be_visible()
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_text("Active", exact=True)).to_be_visible()
+
+
+def test_the_bank_asks_before_a_card_is_saved_and_before_it_is_charged(
+    site: Site, customer: Customer, open_page: OpenPage
+) -> None:
+    page = open_page()
+    page.goto(site.link(customer))
+    page.get_by_role("button", name="Add a payment method").click()
+    _fill_card(page, "4000002500003155")
+    page.get_by_role("button", name="Complete authentication").click()
+    expect(page.get_by_text("Payment method ending in 3155 was added")).to_be_visible()
+    page.get_by_role("button", name="Add a payment method").click()
+    _fill_card(page, "4000002760003184")
+    page.get_by_role("link", name="Pay €24.00").click()
+    page.get_by_role("button", name="Pay €24.00").click()
+    page.get_by_role("button", name="Fail authentication").click()
+    expect(page.get_by_text("could not confirm that it is you")).to_be_visible()
+    page.get_by_role("button", name="Pay €24.00").click()
+    page.get_by_role("button", name="Complete authentication").click()
+    expect(page.get_by_text("The invoice is paid.")).to_be_visible()
+
+
+def test_choose_the_default_and_remove_the_other(site: Site, customer: Customer, open_page: OpenPage) -> None:
+    page = open_page()
+    page.goto(site.link(customer))
+    page.get_by_role("button", name="Add a payment method").click()
+    page.get_by_label("IBAN").fill("DE89 3704 0044 0532 0130 00")
+    page.get_by_role("button", name="Save account").click()
+    page.get_by_role("button", name="Make default").click()
+    expect(page.get_by_text("Payments will be taken from the one ending in 0341")).to_be_visible()
+    page.get_by_role("link", name="Remove SEPA 3000").click()
+    page.get_by_role("button", name="Remove SEPA ending in 3000").click()
+    expect(page.get_by_text("Payment method ending in 3000 was removed.")).to_be_visible()
+    expect(page.get_by_text("SEPA")).to_have_count(0)
+
+
+def test_read_old_invoices(site: Site, open_page: OpenPage, script: bool) -> None:
+    page = open_page(320)
+    page.goto(site.link("3,000 invoices"))
+    page.get_by_role("link", name="All invoices").click()
+    rows = page.locator(".invoice-row")
+    expect(rows).to_have_count(24)
+    first = rows.first.locator(".row-main").inner_text()
+    page.get_by_role("link", name="View more").click()
+    expect(rows).to_have_count(48 if script else 24)
+    if script:
+        assert rows.first.locator(".row-main").inner_text() == first
+        rows.first.get_by_text("Details").click()
+        expect(rows.first.get_by_role("cell", name="US$0.40").first).to_be_visible()
+    else:
+        page.go_back()
+    rows.first.get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("Invoice .+-3000"))
+
+
+@pytest.mark.case("A12")
+def test_log_out_and_go_back(site: Site, customer: Customer, open_page: OpenPage) -> None:
+    page = open_page()
+    page.goto(site.link(customer))
+    page.goto(f"{site.address}/invoices")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You are logged out")
+    page.go_back()
+    expect(page.get_by_text("Your session has ended")).to_be_visible()
+    expect(page.get_by_text("Hedda")).to_have_count(0)
+
+
+def test_speak_french(site: Site, customer: Customer, open_page: OpenPage) -> None:
+    page = open_page()
+    page.goto(site.link(customer))
+    page.get_by_role("button", name="Français").click()
+    expect(page.get_by_role("heading", name="Moyens de paiement")).to_be_visible()
+    assert page.locator("html").get_attribute("lang") == "fr"
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_role("heading", name="Payment methods")).to_be_visible()
+
+
+def test_the_keyboard_alone_is_enough(site: Site, customer: Customer, open_page: OpenPage) -> None:
+    page = open_page()
+    page.goto(site.link(customer))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    pay = page.get_by_role("link", name="Pay €24.00")
+    expect(pay).to_be_focused()
+    outline = pay.evaluate("element => getComputedStyle(element).outlineStyle")
+    assert outline == "solid"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Pay invoice")
+
+
+def test_the_first_load_is_light_and_from_here_alone(site: Site, customer: Customer, open_page: OpenPage) -> None:
+    page = open_page()
+    answers: list[tuple[str, int]] = []
+    page.on("response", lambda r: answers.append((r.url, r.request.sizes()["responseBodySize"])) if r.status == 200 else None)
+    page.goto(site.link(customer), wait_until="load")
+    assert all(url.startswith((site.address, "data:")) for url, _ in answers)
+    ours = [size for url, size in answers if url.startswith(site.address)]
+    assert len(ours) <= 5
+    assert sum(ours) <= 40 * 1024

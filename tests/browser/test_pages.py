@@ -1,0 +1,139 @@
+"""Every page in every state, light and dark, on a phone and on a desk: accessible, not sideways, and photographed."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from portal_site import clock
+from portal_site.billing.operations import portal_sessions
+from portal_site.demo.builder import DAY
+from tests.browser.conftest import SCREENSHOTS, Site, scrolls_sideways, violations
+
+PHRASES = (
+    "Free trial, ends in five days, no card yet", "Active, yearly, 25 seats", "Several items, one by usage, a discount",
+    "Past due: the card failed, an invoice is open", "Cancels at the end of the period",
+    "Goes down to Starter at the end of the period", "Paused for two months", "3,000 invoices",
+    "Customer of a connected account", "Active, monthly, in French", "Credit of 62,50 € that the next invoices use",
+    "A discount runs until next spring", "A company that pays on invoice, with a VAT number",
+    "No subscription any more, old invoices", "Pays in yen; the card expires this month",
+    "Very long name, right to left; pays in dinars", "New here: nothing yet", "A configuration with payment methods only",
+)  # fmt: skip
+LOOKS = [(width, scheme) for width in (1280, 320) for scheme in ("light", "dark")]
+
+
+def _slug(words: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:60]
+
+
+def _look_at(page: Page, name: str) -> None:
+    """Hold what stands there to every look, and keep a picture of each."""
+    faults = []
+    for width, scheme in LOOKS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+        faults += [f"{width} {scheme}: {violation}" for violation in violations(page)]
+        if scrolls_sideways(page):
+            faults.append(f"{width}: one has to scroll sideways")
+    assert faults == []
+
+
+@pytest.fixture
+def page(browser: Browser) -> Page:
+    """A page with JavaScript, which axe needs."""
+    return browser.new_context(locale="en-GB").new_page()
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_the_overview(site: Site, page: Page, phrase: str) -> None:
+    page.goto(site.link(phrase))
+    _look_at(page, f"overview-{_slug(phrase)}")
+    page.context.close()
+
+
+def test_a_subscription(site: Site, page: Page) -> None:
+    for phrase in ("Several items, one by usage, a discount", "Goes down to Starter at the end of the period"):
+        page.goto(site.link(phrase))
+        page.locator("article h3 a").first.click()
+        _look_at(page, f"subscription-{_slug(phrase)}")
+    page.context.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["/payment-methods", "/billing-information", "/billing-information/edit", "/tax-ids/new", "/invoices", "/nothing"]
+)
+def test_a_page_of_its_own(site: Site, page: Page, address: str) -> None:
+    page.goto(site.link("Active, yearly, 25 seats"))
+    page.goto(site.address + address)
+    _look_at(page, f"page{_slug(address)}")
+    page.context.close()
+
+
+def test_a_refused_form(site: Site, page: Page) -> None:
+    page.goto(site.link("Active, monthly, in French"))
+    page.goto(f"{site.address}/billing-information/edit")
+    page.locator("input[name=email]").fill("nonsense")
+    page.locator("input[name=phone]").fill("12")
+    page.locator("form .actions button").click()
+    page.locator(".error-summary").wait_for()
+    _look_at(page, "refused-form")
+    page.context.close()
+
+
+def test_an_invoice_its_lines_and_its_payment(site: Site, page: Page) -> None:
+    page.goto(site.link("Past due: the card failed, an invoice is open"))
+    page.goto(f"{site.address}/invoices")
+    page.locator("summary").first.click()
+    page.locator("table.lines").wait_for()
+    _look_at(page, "invoices-with-lines")
+    page.locator(".invoice-row a").first.click()
+    _look_at(page, "invoice")
+    page.emulate_media(media="print")
+    page.screenshot(path=SCREENSHOTS / "invoice-print.png", full_page=True)
+    page.emulate_media(media="screen")
+    page.get_by_role("link", name="Pay US$36.00").click()
+    _look_at(page, "payment")
+    page.get_by_role("button", name="Pay US$36.00").click()
+    page.get_by_text("Nothing was charged.").wait_for()
+    _look_at(page, "payment-declined")
+    page.context.close()
+
+
+def test_removals(site: Site, page: Page) -> None:
+    page.goto(site.link("Active, yearly, 25 seats"))
+    page.goto(f"{site.address}/payment-methods")
+    for position, name in ((0, "removal-refused"), (1, "removal")):
+        page.get_by_role("link", name="Remove").nth(position).click()
+        _look_at(page, name)
+        page.go_back()
+    page.goto(f"{site.address}/billing-information")
+    page.get_by_role("link", name="Remove").click()
+    _look_at(page, "tax-id-removal")
+    page.context.close()
+
+
+def test_outside_a_session(site: Site, page: Page) -> None:
+    with site.app.app_context():
+        customer = site._by_phrase("Active, monthly, in French")
+        old = portal_sessions.open_session(customer, clock.now() - DAY)
+    page.goto(f"{site.address}/p/session/{old.token}")
+    _look_at(page, "expired-link")
+    page.goto(f"{site.address}/p/session/nonsense")
+    _look_at(page, "unknown-link")
+    page.goto(site.link("Active, monthly, in French", locale="en"))
+    page.get_by_role("button", name="Log out").click()
+    _look_at(page, "logged-out")
+    page.context.close()
+
+
+def test_the_sandbox_and_the_demo(site: Site, page: Page) -> None:
+    page.goto(site.link("Active, yearly, 25 seats"))
+    page.goto(f"{site.address}/payment-methods")
+    page.get_by_role("button", name="Add a payment method").click()
+    _look_at(page, "sandbox")
+    page.get_by_role("button", name="Save card").click()
+    _look_at(page, "sandbox-refused")
+    page.goto(f"{site.address}/demo")
+    _look_at(page, "demo")
+    page.context.close()
