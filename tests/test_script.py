@@ -1,0 +1,111 @@
+"""`./portal`: everyday shell only, and a sentence for whatever is missing."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from portal_site import resources
+
+SCRIPT = resources.TEMPLATES.parent / "portal"
+TOOLS = ("sh", "dirname", "readlink", "cat", "grep", "head", "tail", "mkdir", "rm", "uname", "id", "sleep", "sha256sum", "tr", "sed")
+
+
+def _run(script: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environment}
+    return subprocess.run([str(script), *words], env=given, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The script with its requirements, alone in a folder."""
+    for name in ("portal", "requirements.txt", "requirements-test.txt"):
+        shutil.copy(SCRIPT.parent / name, tmp_path)
+    return tmp_path / "portal"
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path) -> str:
+    """A PATH with everyday tools and no Python."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in TOOLS:
+        found = shutil.which(tool)
+        if found:
+            (folder / tool).symlink_to(found)
+    return str(folder)
+
+
+def test_it_explains_itself() -> None:
+    for words in ((), ("--help",), ("help",)):
+        shown = _run(SCRIPT, *words)
+        assert shown.returncode == 0
+        assert "demo [--port N] [--data DIR]" in shown.stdout
+        assert "test [PYTEST ARGUMENTS]" in shown.stdout
+
+
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash"])
+def test_every_shell_reads_it(shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell}")
+    assert subprocess.run([shell, "-n", SCRIPT], check=False).returncode == 0
+
+
+def test_without_python_it_says_how_to_get_it(copy: Path, bare_path: str) -> None:
+    (Path(bare_path) / "apt-get").unlink(missing_ok=True)
+    result = _run(copy, "check", PATH=bare_path)
+    assert result.returncode == 1
+    assert "Python 3.11 or newer" in result.stderr
+    assert "sudo apt-get install python3-venv" in result.stderr
+    assert not (copy.parent / ".venv").exists()
+    assert not (copy.parent / ".venv.lock").exists()
+
+
+def test_an_old_python_is_named(copy: Path, bare_path: str) -> None:
+    old = Path(bare_path) / "python3"
+    old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo "Python 3.7.3" && exit\nexit 1\n')
+    old.chmod(0o755)
+    result = _run(copy, "check", PATH=bare_path)
+    assert result.returncode == 1
+    assert "only Python 3.7.3" in result.stderr
+
+
+def test_packages_that_cannot_be_had_leave_it_ready_to_go_on(copy: Path) -> None:
+    """No index, no files: pip's own words, then ours."""
+    uv_less = os.environ["PATH"]
+    result = _run(copy, "check", PATH=uv_less, PIP_NO_INDEX="1", PIP_CONFIG_FILE="/dev/null", UV_OFFLINE="1", UV_NO_CACHE="1")
+    assert result.returncode == 1
+    assert "could not be installed" in result.stderr
+    assert "Run this again to go on." in result.stderr
+    assert not (copy.parent / ".venv" / "requirements.txt.stamp").exists()
+    assert not (copy.parent / ".venv.lock").exists()
+
+
+def test_another_word_goes_to_the_command(tmp_path: Path) -> None:
+    if not (SCRIPT.parent / ".venv").exists():
+        pytest.skip("this checkout is not set up by the script")
+    result = _run(SCRIPT, "check", PORTAL_DATA_DIR=str(tmp_path))
+    assert result.returncode == 1
+    assert "PORTAL_SECRET_KEY is missing" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_abandoned_set_up_is_taken_over(copy: Path, bare_path: str) -> None:
+    lock = copy.parent / ".venv.lock"
+    lock.mkdir()
+    (lock / "owner").write_text(f"{os.uname().nodename} 999999999\n")
+    result = _run(copy, "check", PATH=bare_path, PORTAL_SETUP_WAIT="2")
+    assert "Python 3.11 or newer" in result.stderr
+    assert not lock.exists()
+
+
+def test_a_set_up_that_goes_on_elsewhere_is_waited_for(copy: Path, bare_path: str) -> None:
+    lock = copy.parent / ".venv.lock"
+    lock.mkdir()
+    (lock / "owner").write_text(f"{os.uname().nodename} {os.getpid()}\n")
+    result = _run(copy, "check", PATH=bare_path, PORTAL_SETUP_WAIT="1")
+    assert result.returncode == 1
+    assert "Another start is setting up" in result.stderr
+    assert lock.exists()
