@@ -68,7 +68,9 @@ def _fields(form: Element) -> Any:
         if not name or field.tag == "button":
             continue
         if field.tag == "select":
-            chosen = [o for o in field.iter("option") if o.get("selected") is not None] or list(field.iter("option"))[:1]
+            chosen = [o for o in field.iter("option") if o.get("selected") is not None] or list(field.iter("option"))[
+                :1
+            ]
             yield name, chosen[0].get("value", "") if chosen else ""
         elif field.get("type") in ("radio", "checkbox"):
             if field.get("checked") is not None:

@@ -9,7 +9,9 @@ from xml.etree.ElementTree import Element
 
 import html5lib
 
-POLICY = re.compile(r"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; .*frame-ancestors 'none'")
+POLICY = re.compile(
+    r"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; .*frame-ancestors 'none'"
+)
 ACTIVE = re.compile(r"^(on|hx-on|hx-vals|hx-vars|hx-headers)")
 LABELLED_BY_WORDS = {"submit", "hidden", "button"}
 FIELDS = ("input", "select", "textarea")

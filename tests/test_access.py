@@ -77,15 +77,25 @@ OFF = Features(
     invoice_history=InvoiceHistory(enabled=False),
     payment_method_update=PaymentMethodUpdate(enabled=False),
 )
-MISSING = {"subscription": "sub_none", "method": "pm_none", "invoice": "in_none", "tax_id": "txi_none", "setup": "seti_none"}
+MISSING = {
+    "subscription": "sub_none",
+    "method": "pm_none",
+    "invoice": "in_none",
+    "tax_id": "txi_none",
+    "setup": "seti_none",
+}
 each_door = pytest.mark.parametrize("endpoint", DOORS)
-each_door_to_a_thing = pytest.mark.parametrize("endpoint", [name for name, door in DOORS.items() if "{" in door.address])
+each_door_to_a_thing = pytest.mark.parametrize(
+    "endpoint", [name for name, door in DOORS.items() if "{" in door.address]
+)
 
 
 def _things(app: Flask, scene: world.Scene) -> dict[str, str]:
     """The ids of what a customer has, one of each kind."""
     with reading() as connection:
-        invoice = connection.scalar(select(Invoice.id).where(Invoice.status == "open", Invoice.customer_id == scene.customer.id))
+        invoice = connection.scalar(
+            select(Invoice.id).where(Invoice.status == "open", Invoice.customer_id == scene.customer.id)
+        )
     tax_id = customers.add_tax_id(scene.customer.id, "eu_vat", "FR12345678901", clock.now())
     client = enter(app, scene.customer)
     client.get("/payment-methods")

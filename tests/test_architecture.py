@@ -17,7 +17,8 @@ FORBIDDEN = {
     "billing.models": ("flask", "portal_site.billing.operations", "portal_site.clock", "portal_site.web", "portal_site.portal"),
     "billing.operations": ("flask", "portal_site.clock", "portal_site.web", "portal_site.portal", "portal_site.branding",
                            "portal_site.billing.gateways.sandbox"),
-    "billing.gateways": ("portal_site.billing.models", "portal_site.billing.operations", "portal_site.portal", "portal_site.clock"),
+    "billing.gateways": ("portal_site.billing.models", "portal_site.billing.operations", "portal_site.portal",
+                         "portal_site.clock"),
     "branding": ("flask", "sqlalchemy", "portal_site.billing", "portal_site.web", "portal_site.portal", "portal_site.db"),
     "web": ("portal_site.portal", "portal_site.billing.operations", "portal_site.billing.gateways", "portal_site.clock"),
     "portal": ("portal_site.billing.gateways.sandbox", "portal_site.demo", "portal_site.cli"),
@@ -40,9 +41,7 @@ def _imports(path: Path) -> Iterator[str]:
 
 def _breaches(path: Path) -> list[str]:
     walls = [names for room, names in FORBIDDEN.items() if f"{_room(path)}.".startswith(f"{room}.")]
-    return [
-        name for name in _imports(path) for wall in walls for banned in wall if f"{name}.".startswith(f"{banned}.")
-    ]
+    return [name for name in _imports(path) for wall in walls for banned in wall if f"{name}.".startswith(f"{banned}.")]
 
 
 def test_each_room_imports_only_what_it_may() -> None:
@@ -97,7 +96,11 @@ def test_functions_and_files_stay_small() -> None:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    silent = [_room(path) for path in SOURCES if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))]
+    silent = [
+        _room(path)
+        for path in SOURCES
+        if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
     assert silent == []
 
 

@@ -79,7 +79,9 @@ def test_from_nothing_to_a_link(portal: Portal, tmp_path: Path) -> None:
         (("import", "."), {}, "Cannot read ."),
     ],
 )
-def test_what_goes_wrong_is_one_line(portal: Portal, words: tuple[str, ...], changed: dict[str, str], said: str) -> None:
+def test_what_goes_wrong_is_one_line(
+    portal: Portal, words: tuple[str, ...], changed: dict[str, str], said: str
+) -> None:
     result = portal(*words, **changed)
     assert result.returncode == 1
     assert said in result.stderr
@@ -112,7 +114,11 @@ def test_a_port_that_is_taken_is_one_line(portal: Portal) -> None:
 def test_a_process_of_its_own_is_silent_when_piped(portal: Portal, tmp_path: Path) -> None:
     portal("migrate")
     (tmp_path / "export.json").write_text(EXPORT)
-    environment = {**os.environ, **{name: value for name, value in portal.environment.items() if value}, "PYTHONPATH": str(TOP)}
+    environment = {
+        **os.environ,
+        **{name: value for name, value in portal.environment.items() if value},
+        "PYTHONPATH": str(TOP),
+    }
     command = [sys.executable, "-m", "portal_site.cli", "import", str(tmp_path / "export.json")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (result.returncode, result.stdout) == (0, "")

@@ -6,7 +6,11 @@ import pytest
 
 from portal_site.config import Settings, SettingsError
 
-GOOD = {"PORTAL_SECRET_KEY": "x" * 40, "PORTAL_BASE_URL": "https://billing.acme.example", "PORTAL_DATA_DIR": "/srv/portal"}
+GOOD = {
+    "PORTAL_SECRET_KEY": "x" * 40,
+    "PORTAL_BASE_URL": "https://billing.acme.example",
+    "PORTAL_DATA_DIR": "/srv/portal",
+}
 
 
 def test_it_works() -> None:
@@ -20,7 +24,9 @@ def test_it_works() -> None:
 
 @pytest.mark.parametrize("url", ["postgres://u:p@db/x", "postgresql://u:p@db/x", "postgresql+psycopg://u:p@db/x"])
 def test_every_way_to_write_postgresql_is_the_same(url: str) -> None:
-    assert Settings.from_environment({**GOOD, "PORTAL_DATABASE_URL": url}).database_url == "postgresql+psycopg://u:p@db/x"
+    assert (
+        Settings.from_environment({**GOOD, "PORTAL_DATABASE_URL": url}).database_url == "postgresql+psycopg://u:p@db/x"
+    )
 
 
 @pytest.mark.parametrize(

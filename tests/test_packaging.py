@@ -43,7 +43,8 @@ def test_the_wheel_holds_everything(built: Path) -> None:
 
 
 def test_the_source_archive_holds_everything(built: Path) -> None:
-    names = {name.partition("/")[2] for name in tarfile.open(next(built.glob("*.tar.gz"))).getnames()}
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     for needed in (*NEEDED, "wsgi.py", "pyproject.toml", "README.md", "NOTICE"):
         assert needed in names
 
@@ -67,7 +68,9 @@ def test_the_wheel_works_outside_the_checkout(built: Path, tmp_path: Path) -> No
         "assert page.status_code == 200 and 'Vous êtes déconnecté' in page.text, page.text\n"
         "import re; css = re.search(r'/static/site-[^\"]+css', page.text)[0]; assert client.get(css).status_code == 200\n"
     )
-    result = subprocess.run([python, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [python, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -92,4 +95,8 @@ def test_no_secret_and_no_database_is_in_the_repository() -> None:
     assert not [path for path in files if path.suffix in (".db", ".pem", ".key", ".env", ".sqlite")]
     assert not [path for path in files if path.exists() and path.stat().st_size > 1_000_000]
     secret = re.compile(rb"sk_live_[A-Za-z0-9]{10}|-----BEGIN [A-Z ]*PRIVATE KEY-----|AKIA[0-9A-Z]{16}")
-    assert not [path for path in files if path.is_file() and path.name != "test_packaging.py" and secret.search(path.read_bytes())]
+    assert not [
+        path
+        for path in files
+        if path.is_file() and path.name != "test_packaging.py" and secret.search(path.read_bytes())
+    ]

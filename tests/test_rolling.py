@@ -86,8 +86,20 @@ def test_a_restart_under_load_fails_no_request(tmp_path: Path) -> None:
         "PORTAL_DATA_DIR": str(tmp_path),
         "PYTHONPATH": str(resources.TEMPLATES.parent),
     }
-    subprocess.run([sys.executable, "-m", "portal_site.cli", "migrate"], env=environment, check=True, capture_output=True)
-    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--no-control-socket"]
+    subprocess.run(
+        [sys.executable, "-m", "portal_site.cli", "migrate"], env=environment, check=True, capture_output=True
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "wsgi:app",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--workers",
+        "2",
+        "--no-control-socket",
+    ]
     server = subprocess.Popen(
         [*command, "--worker-class", "gthread", "--threads", "4", "--graceful-timeout", "20", "--chdir", str(resources.TEMPLATES.parent)],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

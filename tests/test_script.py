@@ -10,7 +10,23 @@ import pytest
 from portal_site import resources
 
 SCRIPT = resources.TEMPLATES.parent / "portal"
-TOOLS = ("sh", "dirname", "readlink", "cat", "grep", "head", "tail", "mkdir", "rm", "uname", "id", "sleep", "sha256sum", "tr", "sed")
+TOOLS = (
+    "sh",
+    "dirname",
+    "readlink",
+    "cat",
+    "grep",
+    "head",
+    "tail",
+    "mkdir",
+    "rm",
+    "uname",
+    "id",
+    "sleep",
+    "sha256sum",
+    "tr",
+    "sed",
+)
 
 
 def _run(script: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -75,7 +91,9 @@ def test_an_old_python_is_named(copy: Path, bare_path: str) -> None:
 def test_packages_that_cannot_be_had_leave_it_ready_to_go_on(copy: Path) -> None:
     """No index, no files: pip's own words, then ours."""
     uv_less = os.environ["PATH"]
-    result = _run(copy, "check", PATH=uv_less, PIP_NO_INDEX="1", PIP_CONFIG_FILE="/dev/null", UV_OFFLINE="1", UV_NO_CACHE="1")
+    result = _run(
+        copy, "check", PATH=uv_less, PIP_NO_INDEX="1", PIP_CONFIG_FILE="/dev/null", UV_OFFLINE="1", UV_NO_CACHE="1"
+    )
     assert result.returncode == 1
     assert "could not be installed" in result.stderr
     assert "Run this again to go on." in result.stderr

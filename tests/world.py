@@ -35,7 +35,14 @@ class Scene:
     account_id: str
 
 
-PARIS = {"line1": "1 rue de la Paix", "line2": None, "city": "Paris", "state": None, "postal_code": "75002", "country": "FR"}
+PARIS = {
+    "line1": "1 rue de la Paix",
+    "line2": None,
+    "city": "Paris",
+    "state": None,
+    "postal_code": "75002",
+    "country": "FR",
+}
 
 
 def scene(

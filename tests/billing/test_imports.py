@@ -102,7 +102,9 @@ def test_an_id_of_another_account_is_refused(app: Flask) -> None:
 
 
 def world_customer(merchant: world.Merchant) -> Any:
-    merchant.session.add(Customer(account_id=merchant.account.id, **{k: CUSTOMER[k] for k in ("id", "created", "email")}))
+    merchant.session.add(
+        Customer(account_id=merchant.account.id, **{k: CUSTOMER[k] for k in ("id", "created", "email")})
+    )
     return merchant.session.no_autoflush
 
 
@@ -122,7 +124,11 @@ def test_the_account_has_to_be_named_where_there_are_several(app: Flask) -> None
 @given(
     member=st.sampled_from(sorted({*CUSTOMER, *PRICE} - {"object"})),
     value=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(allow_nan=False, allow_infinity=False),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=5)
+        | st.floats(allow_nan=False, allow_infinity=False),
         lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
         max_leaves=4,
     ),

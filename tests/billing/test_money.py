@@ -68,7 +68,24 @@ def _read(written: str, currency: str) -> Decimal:
 
 
 def test_the_table_differs_from_iso_only_where_the_field_does() -> None:
-    fields_own = {"MGA", "ISK", "UGX", "BIF", "CLP", "XAF", "XOF", "XPF", "KMF", "GNF", "RWF", "VND", "VUV", "PYG", "KRW", "DJF"}
+    fields_own = {
+        "MGA",
+        "ISK",
+        "UGX",
+        "BIF",
+        "CLP",
+        "XAF",
+        "XOF",
+        "XPF",
+        "KMF",
+        "GNF",
+        "RWF",
+        "VND",
+        "VUV",
+        "PYG",
+        "KRW",
+        "DJF",
+    }
     for currency in ("EUR", "USD", "JPY", "KWD", "BHD", "OMR", "JOD", "TND", "GBP", "CHF", "BRL", "INR"):
         assert money.exponent(currency) == get_currency_precision(currency)
     assert {c for c in fields_own if money.exponent(c) == 2} == {"ISK", "UGX"}

@@ -27,7 +27,9 @@ def test_an_address_that_is_no_plain_web_address_is_refused(address: str) -> Non
     assert error.value.param == "return_url"
 
 
-@pytest.mark.parametrize("address", ["https://acme.example", "http://127.0.0.1:8000/a?b=c#d", "https://bücher.example/é"])
+@pytest.mark.parametrize(
+    "address", ["https://acme.example", "http://127.0.0.1:8000/a?b=c#d", "https://bücher.example/é"]
+)
 def test_web_addresses_are_taken(address: str) -> None:
     web_addresses.check(address, "return_url")
 

@@ -57,9 +57,7 @@ def _open_invoice() -> tuple[world.Scene, Any]:
 
 def _pay(gateway: Any, scene: world.Scene, invoice: Any, **changed: Any) -> PaymentAttempt:
     known = {"method_id": scene.method.id, "amount": invoice.amount_remaining, **changed}
-    return payments.pay_invoice(
-        gateway, scene.customer.id, invoice.id, known["method_id"], known["amount"], AT, BACK
-    )
+    return payments.pay_invoice(gateway, scene.customer.id, invoice.id, known["method_id"], known["amount"], AT, BACK)
 
 
 def _invoice(invoice: Any) -> Any:

@@ -25,7 +25,10 @@ def test_no_row_holds_a_token(app: Flask) -> None:
     opened = portal_sessions.open_session(world.scene().customer.id, AT)
     cookie = portal_sessions.follow_link(opened.token, AT)
     with reading() as connection:
-        rows = [*connection.execute(select(PortalSession.__table__)), *connection.execute(select(PortalVisit.__table__))]
+        rows = [
+            *connection.execute(select(PortalSession.__table__)),
+            *connection.execute(select(PortalVisit.__table__)),
+        ]
     assert len(rows) == 2
     for row in rows:
         assert opened.token not in map(str, row)

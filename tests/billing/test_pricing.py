@@ -91,7 +91,13 @@ def test_the_next_invoice_adds_up() -> None:
     items = [RenewingItem(_price("1200"), "a", 2, 100), RenewingItem(_price("9900"), "b", 1, 500)]
     found = next_invoice(items, [_off("10")], -500, "eur")
     assert found is not None
-    assert (found.date, found.subtotal, found.discount, found.balance_used, found.amount_due) == (100, 2400, 240, 500, 1660)
+    assert (found.date, found.subtotal, found.discount, found.balance_used, found.amount_due) == (
+        100,
+        2400,
+        240,
+        500,
+        1660,
+    )
     assert not found.varies
 
 

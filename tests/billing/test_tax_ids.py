@@ -81,7 +81,13 @@ def test_no_input_takes_long(sign: str) -> None:
 
 
 def test_a_customers_own_types_come_first() -> None:
-    assert [kind.code for kind in tax_ids.types_for("FR")][:5] == ["eu_vat", "eu_oss_vat", "fr_siren", "fr_siret", "fr_spi"]
+    assert [kind.code for kind in tax_ids.types_for("FR")][:5] == [
+        "eu_vat",
+        "eu_oss_vat",
+        "fr_siren",
+        "fr_siret",
+        "fr_spi",
+    ]
     assert tax_ids.types_for("US")[0].code == "us_ein"
     assert len(tax_ids.types_for("")) == len(tax_ids.TYPES)
 

@@ -39,7 +39,7 @@ def test_a_drawing_keeps_its_shape() -> None:
 )
 def test_what_could_act_is_taken_out(inside: str) -> None:
     cleaned = logos.accept(SVG.format(inside).encode()).data.lower()
-    for bad in (b"<script", b"onload", b"javascript:", b"foreignobject", b"=\"https://evil", b"@import", b"url("):
+    for bad in (b"<script", b"onload", b"javascript:", b"foreignobject", b'="https://evil', b"@import", b"url("):
         assert bad not in cleaned
 
 
@@ -69,7 +69,12 @@ def test_what_is_no_logo_is_refused_in_a_sentence(upload: bytes) -> None:
 def test_a_picture_of_100_megapixels_is_refused_without_painting_it() -> None:
     header = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0)
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))  # noqa: E731
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
     with pytest.raises(ValueError, match="four million pixels|picture that can be shown"):
         logos.accept(bomb)
 

@@ -33,7 +33,9 @@ def test_what_is_not_given_is_the_default() -> None:
 @given(
     value=st.one_of(
         st.text(min_size=1, max_size=40),
-        st.sampled_from(["red;}body{background:url(//x)", "#12131f;", "#12131", "#12131g", "#12131f\n", "url(x)", "１２３"]),
+        st.sampled_from(
+            ["red;}body{background:url(//x)", "#12131f;", "#12131", "#12131g", "#12131f\n", "url(x)", "１２３"]
+        ),
     )
 )
 def test_nothing_else_gets_in(member: str, value: str) -> None:

@@ -103,7 +103,12 @@ def open_page(browser: Browser, script: bool) -> Iterator[OpenPage]:
     complaints: list[str] = []
 
     def opened(width: int = 1280, **options: Any) -> Page:
-        given = {"viewport": {"width": width, "height": 900}, "locale": "en-GB", "java_script_enabled": script, **options}
+        given = {
+            "viewport": {"width": width, "height": 900},
+            "locale": "en-GB",
+            "java_script_enabled": script,
+            **options,
+        }
         context = browser.new_context(**given)
         contexts.append(context)
         page = context.new_page()

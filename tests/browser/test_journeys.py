@@ -167,7 +167,10 @@ def test_the_keyboard_alone_is_enough(site: Site, customer: Customer, open_page:
 def test_the_first_load_is_light_and_from_here_alone(site: Site, customer: Customer, open_page: OpenPage) -> None:
     page = open_page()
     answers: list[tuple[str, int]] = []
-    page.on("response", lambda r: answers.append((r.url, r.request.sizes()["responseBodySize"])) if r.status == 200 else None)
+    page.on(
+        "response",
+        lambda r: answers.append((r.url, r.request.sizes()["responseBodySize"])) if r.status == 200 else None,
+    )
     page.goto(site.link(customer), wait_until="load")
     assert all(url.startswith((site.address, "data:")) for url, _ in answers)
     ours = [size for url, size in answers if url.startswith(site.address)]

@@ -61,7 +61,8 @@ def test_a_subscription(site: Site, page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["/payment-methods", "/billing-information", "/billing-information/edit", "/tax-ids/new", "/invoices", "/nothing"]
+    "address",
+    ["/payment-methods", "/billing-information", "/billing-information/edit", "/tax-ids/new", "/invoices", "/nothing"],
 )
 def test_a_page_of_its_own(site: Site, page: Page, address: str) -> None:
     page.goto(site.link("Active, yearly, 25 seats"))

@@ -102,11 +102,22 @@ def test_fields_that_are_not_allowed_are_not_there_and_not_taken(visit: Visit) -
     customer = world.scene(features=features).customer
     client = visit(customer)
     assert set(client.form(EDIT)) == {"csrf_token", "phone"}
-    evil = {"name": "Evil", "email": "evil@acme.example", "balance": "-100000", "account_id": "acct_evil", "livemode": "1"}
+    evil = {
+        "name": "Evil",
+        "email": "evil@acme.example",
+        "balance": "-100000",
+        "account_id": "acct_evil",
+        "livemode": "1",
+    }
     evil |= {"address_country": "US", "tax_exempt": "exempt", "default_payment_method_id": "pm_evil", "metadata": "x"}
     assert _submit(client, phone="+33698765432", **evil).status_code == 303
     stored = _stored(customer)
-    assert (stored.name, stored.email, stored.balance, stored.phone) == ("Hedda Berg", "hedda@acme.example", 0, "+33698765432")
+    assert (stored.name, stored.email, stored.balance, stored.phone) == (
+        "Hedda Berg",
+        "hedda@acme.example",
+        0,
+        "+33698765432",
+    )
     assert stored.address["country"] == "FR"
 
 
@@ -125,9 +136,14 @@ def test_when_tax_ids_may_not_change_they_have_no_page(visit: Visit) -> None:
 
 @pytest.mark.parametrize(
     ("country", "labels", "absent"),
-    [("US", ["State", "ZIP code"], ["Region"]), ("JP", ["Prefecture", "Postal code", "Osaka"], ["ZIP code"]), ("IE", ["Eircode"], ["ZIP code"]),
-     ("HK", ["District"], ["Postal code"]), ("CA", ["Province", "Postal code"], ["ZIP code"])],
-)  # fmt: skip
+    [
+        ("US", ["State", "ZIP code"], ["Region"]),
+        ("JP", ["Prefecture", "Postal code", "Osaka"], ["ZIP code"]),
+        ("IE", ["Eircode"], ["ZIP code"]),
+        ("HK", ["District"], ["Postal code"]),
+        ("CA", ["Province", "Postal code"], ["ZIP code"]),
+    ],
+)
 def test_the_fields_follow_the_country_with_and_without_script(
     visit: Visit, country: str, labels: list[str], absent: list[str]
 ) -> None:

@@ -4,7 +4,8 @@ import re
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text as sql
+from sqlalchemy import select
+from sqlalchemy import text as sql
 
 from portal_site.billing.models import Invoice, PaymentMethod
 from portal_site.db import db, reading
@@ -58,7 +59,9 @@ def test_invoices_of_one_instant_are_not_lost_between_pages(visit: Visit) -> Non
     with reading() as connection:
         one = connection.execute(select(Invoice.__table__)).one()._mapping
     with world.transaction() as session:
-        session.execute(Invoice.__table__.insert(), [{**one, "id": f"in_{n:03}", "number": f"N-{n:03}"} for n in range(60)])
+        session.execute(
+            Invoice.__table__.insert(), [{**one, "id": f"in_{n:03}", "number": f"N-{n:03}"} for n in range(60)]
+        )
     scope = {"account_id": scene.account_id, "customer_id": scene.customer.id, "on_behalf_of": None}
     found, after = [], None
     while (page := invoices.history(scope, after)) is not None:
@@ -69,7 +72,9 @@ def test_invoices_of_one_instant_are_not_lost_between_pages(visit: Visit) -> Non
     assert len(found) == len(set(found)) == 61
 
 
-@pytest.mark.parametrize("cursor", ["x", "", "1", "-1_in", "99999999999999999999_in_x", "1_", "é_in", "1_" + "x" * 5000])
+@pytest.mark.parametrize(
+    "cursor", ["x", "", "1", "-1_in", "99999999999999999999_in_x", "1_", "é_in", "1_" + "x" * 5000]
+)
 def test_a_cursor_that_is_none_is_a_page_that_does_not_exist(visit: Visit, cursor: str) -> None:
     response = visit(world.scene().customer).get("/invoices", query_string={"after": cursor})
     assert response.status_code in (200, 404)
@@ -146,7 +151,9 @@ def test_a_declined_card_says_so_and_leaves_it_open(visit: Visit) -> None:
     assert "Pay €24.00" in page
 
 
-@pytest.mark.parametrize(("answer", "said"), [("complete", "The invoice is paid."), ("fail", "could not confirm that it is you")])
+@pytest.mark.parametrize(
+    ("answer", "said"), [("complete", "The invoice is paid."), ("fail", "could not confirm that it is you")]
+)
 def test_the_bank_asks(visit: Visit, answer: str, said: str) -> None:
     client = visit(world.scene(last="open", card=world.ASKS).customer)
     invoice = _open_invoice()

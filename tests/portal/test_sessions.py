@@ -58,7 +58,9 @@ def test_a_link_that_never_was_says_nothing_about_anybody(lite_app: Flask) -> No
 
 @pytest.mark.case("A2")
 @pytest.mark.parametrize(("step", "clicks", "status"), [(3500, 11, 200), (3500, 13, 403), (3601, 1, 403)])
-def test_a_session_lives_an_hour_after_each_click_and_twelve_in_all(app: Flask, step: int, clicks: int, status: int) -> None:
+def test_a_session_lives_an_hour_after_each_click_and_twelve_in_all(
+    app: Flask, step: int, clicks: int, status: int
+) -> None:
     with time_machine.travel(AT, tick=False) as traveller:
         client = enter(app, world.scene().customer)
         for _ in range(clicks):

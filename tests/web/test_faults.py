@@ -71,7 +71,9 @@ def _cut_all_connections(url: str) -> None:
     import psycopg
 
     with psycopg.connect(url.replace("postgresql+psycopg", "postgresql"), autocommit=True) as admin:
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename IS NOT NULL")
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename IS NOT NULL"
+        )
 
 
 @pytest.mark.case("F4")
@@ -130,7 +132,10 @@ def test_many_writers_and_a_long_reader_never_meet_a_locked_database(lite_app: F
 @pytest.mark.case("F6")
 @pytest.mark.parametrize(
     ("begin", "end"),
-    [("PRAGMA max_page_count=1", "PRAGMA max_page_count=1073741823"), ("PRAGMA query_only=ON", "PRAGMA query_only=OFF")],
+    [
+        ("PRAGMA max_page_count=1", "PRAGMA max_page_count=1073741823"),
+        ("PRAGMA query_only=ON", "PRAGMA query_only=OFF"),
+    ],
     ids=["disk full", "read-only"],
 )
 def test_a_disk_that_takes_nothing_more_is_503_and_goes_on_after(lite_app: Flask, begin: str, end: str) -> None:

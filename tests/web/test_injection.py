@@ -11,10 +11,10 @@ from sqlalchemy import select, update
 from portal_site.billing.models import Account, Coupon, Customer, Invoice, InvoiceLineItem, PortalConfiguration, Product
 from portal_site.billing.rules.portal_features import UPDATES
 from portal_site.db import transaction
+from portal_site.demo.builder import Discounted
 from tests import world
 from tests.client import parse
 from tests.conftest import enter
-from portal_site.demo.builder import Discounted
 
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -28,7 +28,15 @@ PAYLOADS = [
     "&lt;script&gt;",
     "]]><!--<svg/onload=alert(1)>",
 ]
-PAGES = ["/", "/subscriptions", "/payment-methods", "/billing-information", "/billing-information/edit", "/invoices", "/tax-ids/new"]
+PAGES = [
+    "/",
+    "/subscriptions",
+    "/payment-methods",
+    "/billing-information",
+    "/billing-information/edit",
+    "/invoices",
+    "/tax-ids/new",
+]
 
 
 def _world(words: str) -> tuple[Customer, list[str]]:
@@ -118,10 +126,17 @@ def test_what_is_the_merchants_own_is_on_no_page(lite_app: Flask) -> None:
             session.execute(update(model).where(mine).values(metadata_={"note": secret}))
         mine = Customer.id == scene.customer.id
         session.execute(update(Customer).where(mine).values(description=secret, tax_exempt="reverse"))
-        session.execute(update(PortalConfiguration).where(PortalConfiguration.account_id == scene.account_id).values(name=secret))
+        session.execute(
+            update(PortalConfiguration).where(PortalConfiguration.account_id == scene.account_id).values(name=secret)
+        )
         assert session.get(Account, scene.account_id)
         invoice = session.scalar(select(Invoice.id).where(Invoice.customer_id == scene.customer.id).limit(1))
     client = enter(lite_app, scene.customer)
-    for page in [*PAGES, f"/invoices/{invoice}", f"/invoices/{invoice}/lines", f"/subscriptions/{scene.subscription.id}"]:
+    for page in [
+        *PAGES,
+        f"/invoices/{invoice}",
+        f"/invoices/{invoice}/lines",
+        f"/subscriptions/{scene.subscription.id}",
+    ]:
         assert secret not in client.get(page).text
     assert "tax_id" in UPDATES

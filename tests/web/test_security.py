@@ -65,11 +65,17 @@ def test_a_fault_of_ours_carries_them_too_and_shows_nothing(sqlite_app: Flask, m
 
 
 def test_over_https_the_cookie_is_bound_to_the_host_and_the_browser_to_https(tmp_path: Any) -> None:
-    app = make_app(f"sqlite:///{tmp_path / 'p.db'}", tmp_path, base_url="https://billing.acme.example", trusted_proxies=1)
+    app = make_app(
+        f"sqlite:///{tmp_path / 'p.db'}", tmp_path, base_url="https://billing.acme.example", trusted_proxies=1
+    )
     with app.app_context():
         scene = world.scene()
         opened = portal_sessions.open_session(scene.customer.id, clock.now())
-        proxied = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "billing.acme.example", "X-Forwarded-For": "192.0.2.1"}
+        proxied = {
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-Host": "billing.acme.example",
+            "X-Forwarded-For": "192.0.2.1",
+        }
         response = app.test_client().get(f"/p/session/{opened.token}", headers=proxied)
         db.session.remove()
     assert response.headers["Set-Cookie"].startswith("__Host-portal=")
@@ -108,7 +114,12 @@ class _Any(dict[str, str]):
 @pytest.mark.case("C1")
 @pytest.mark.parametrize(
     "headers",
-    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}],
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
     ids=str,
 )
 def test_a_request_from_elsewhere_is_refused_even_with_the_token(lite_app: Flask, headers: dict[str, str]) -> None:
@@ -116,7 +127,10 @@ def test_a_request_from_elsewhere_is_refused_even_with_the_token(lite_app: Flask
     client.get("/")
     assert client.send("/log-out", headers=headers).status_code == 403
     assert client.get("/").status_code == 200
-    assert client.send("/log-out", headers={"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}).status_code == 303
+    assert (
+        client.send("/log-out", headers={"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}).status_code
+        == 303
+    )
 
 
 def _everything() -> dict[str, list[Any]]:
@@ -148,7 +162,12 @@ def test_looking_around_changes_nothing(app: Flask) -> None:
             response = getattr(client, method)(address)
         response = client.get(address)
         if response.mimetype == "text/html" and response.status_code == 200:
-            links = {e.get(n, "") for e in parse(response.text).iter() if isinstance(e.tag, str) for n in ("href", "hx-get", "src")}
+            links = {
+                e.get(n, "")
+                for e in parse(response.text).iter()
+                if isinstance(e.tag, str)
+                for n in ("href", "hx-get", "src")
+            }
             todo += [link for link in links if link.startswith("/")]
     assert len(seen) > 20
     assert _everything() == before
@@ -174,7 +193,10 @@ def test_forwarded_hosts_count_only_behind_a_proxy_that_is_trusted(lite_app: Fla
 
 
 @pytest.mark.case("C19")
-@pytest.mark.parametrize("address", ["/x.css", "/invoices/x.css", "/billing-information/x.js", "//evil.css", "/invoices.css", "/%2e%2e/x.css"])
+@pytest.mark.parametrize(
+    "address",
+    ["/x.css", "/invoices/x.css", "/billing-information/x.js", "//evil.css", "/invoices.css", "/%2e%2e/x.css"],
+)
 def test_a_page_has_no_other_names_under_which_a_cache_would_keep_it(visit: Visit, address: str) -> None:
     response = visit(world.scene().customer).get(address)
     assert response.status_code in (400, 404)
@@ -208,7 +230,9 @@ def test_no_value_becomes_a_header(visit: Visit, value: str) -> None:
 
 
 @pytest.mark.case("C8")
-@pytest.mark.parametrize("path", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\nb", "javascript:x", ""])
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\nb", "javascript:x", ""]
+)
 def test_only_our_own_paths_are_gone_to(path: str) -> None:
     assert security.own_path(path) == "/"
 
@@ -247,7 +271,11 @@ def test_what_is_no_http_is_answered_and_the_portal_lives_on(sqlite_app: Flask) 
     server = make_server("127.0.0.1", 0, sqlite_app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        for raw in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", b"\0" * 100):
+        for raw in (
+            b"nonsense\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+            b"\0" * 100,
+        ):
             with socket.create_connection(server.server_address, timeout=5) as connection:
                 connection.sendall(raw)
                 connection.shutdown(socket.SHUT_WR)

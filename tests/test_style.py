@@ -1,0 +1,20 @@
+"""The code is formatted, linted and typed."""
+
+import subprocess
+import sys
+
+import pytest
+
+from portal_site import resources
+
+TOP = resources.TEMPLATES.parent
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)],
+    ids=["lint", "format", "types"],
+)
+def test_nothing_to_complain_about(command: tuple[str, ...]) -> None:
+    result = subprocess.run([sys.executable, "-m", *command], cwd=TOP, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-3000:]
