@@ -89,21 +89,17 @@ def test_a_restart_under_load_fails_no_request(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "portal_site.cli", "migrate"], env=environment, check=True, capture_output=True
     )
+    options = f"--bind 127.0.0.1:{port} --workers 2 --worker-class gthread --threads 4 --graceful-timeout 20 --no-control-socket"
     command = [
         sys.executable,
         "-m",
         "gunicorn",
         "wsgi:app",
-        "--bind",
-        f"127.0.0.1:{port}",
-        "--workers",
-        "2",
-        "--no-control-socket",
+        *options.split(),
+        "--chdir",
+        str(resources.TEMPLATES.parent),
     ]
-    server = subprocess.Popen(
-        [*command, "--worker-class", "gthread", "--threads", "4", "--graceful-timeout", "20", "--chdir", str(resources.TEMPLATES.parent)],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port)
         answers: list[int] = []
