@@ -161,8 +161,8 @@ def test_the_recorded_export_is_taken_over_exactly(app: Flask, recorded: dict[st
         for model, kind in ((Customer, "customer"), (Subscription, "subscription"), (Invoice, "invoice")):
             ids = {row[0] for row in connection.execute(select(model.id))}
             assert ids == {thing["id"] for thing in recorded[kind]["data"]}
-        totals = dict(connection.execute(select(Invoice.id, Invoice.total)).tuples().all())
-        lines = dict(connection.execute(select(InvoiceLineItem.id, InvoiceLineItem.amount)).tuples().all())
+        totals = dict(connection.execute(select(Invoice.id, Invoice.total)).all())
+        lines = dict(connection.execute(select(InvoiceLineItem.id, InvoiceLineItem.amount)).all())
         assert connection.scalar(select(func.count()).select_from(Account)) == 1
     assert totals == {invoice["id"]: invoice["total"] for invoice in recorded["invoice"]["data"]}
     for invoice in recorded["invoice"]["data"]:
