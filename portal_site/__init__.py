@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from portal_site import db, portal, resources
 from portal_site.billing.gateways import sandbox
 from portal_site.config import Settings
-from portal_site.web import access_log, addresses, assets, errors, filters, htmx, i18n, security, themes
+from portal_site.web import access_log, addresses, assets, components, errors, filters, htmx, i18n, security, themes
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -44,6 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     addresses.init(app)
     assets.init(app)
     themes.init(app)
+    components.init(app)
 
     portal.init(app)
     sandbox.init(app)

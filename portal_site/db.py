@@ -5,14 +5,13 @@ import sqlite3
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData, Select, event, func, literal_column, select
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine import URL, Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 from sqlalchemy.sql.selectable import CompoundSelect
@@ -68,30 +67,23 @@ def transaction() -> Iterator[Session]:
 
 
 Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
+Row = dict[str, Any]
 
 
 class Reading:
     """The named selects that one page needs, prepared once and fetched together.
 
     PostgreSQL answers them all in one round trip, as JSON; SQLite, which has no trips to save, answers one by one.
-    Rows come as mappings. Selects keep to types that JSON carries exactly: integers, text, booleans and JSON itself.
+    Selects keep to types that JSON carries exactly: integers, text, booleans and JSON itself.
     """
 
     def __init__(self, **selects: Query) -> None:
         for query in selects.values():
             scoping.check(query)
         self.selects = selects
+        self._prepared: dict[str, dict[str, _Prepared]] = {}
 
-    @cached_property
-    def _combined(self) -> Select[Any]:
-        def rows(name: str, query: Query) -> Any:
-            source = query.subquery(name)
-            packed = func.coalesce(func.json_agg(func.row_to_json(literal_column(name))), literal_column("'[]'::json"))
-            return select(packed).select_from(source).scalar_subquery().label(name)
-
-        return select(*(rows(name, query) for name, query in self.selects.items()))
-
-    def fetch(self, **parameters: Any) -> dict[str, Sequence[Mapping[str, Any]]]:
+    def fetch(self, **parameters: Any) -> dict[str, list[Row]]:
         """All rows of each select, by its name."""
         try:
             return self._fetch(parameters)
@@ -101,20 +93,55 @@ class Reading:
             # The server was restarted under the pool: a read may simply be asked again, once.
             return self._fetch(parameters)
 
-    def _fetch(self, parameters: dict[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]]:
-        with reading() as connection:
-            if connection.dialect.name == "postgresql":
-                found = connection.execute(self._combined, parameters).one()
-                return dict(found._mapping)
-            rows: dict[str, Any] = {}
-            for name, query in self.selects.items():
-                rows[name] = connection.execute(query, parameters).mappings().all()
-            return rows
-
-    def one(self, **parameters: Any) -> Mapping[str, Any] | None:
+    def one(self, **parameters: Any) -> Row | None:
         """The first row of the first select, or None."""
         rows = next(iter(self.fetch(**parameters).values()))
         return rows[0] if rows else None
+
+    def _fetch(self, parameters: dict[str, Any]) -> dict[str, list[Row]]:
+        with reading() as connection:
+            prepared = self._prepared.get(connection.dialect.name) or self._prepare(connection.dialect)
+            if connection.dialect.name == "postgresql":
+                return prepared["all"].rows(connection, parameters)[0]
+            return {name: select.rows(connection, parameters) for name, select in prepared.items()}
+
+    def _prepare(self, dialect: Dialect) -> "dict[str, _Prepared]":
+        queries = {"all": _in_one(self.selects)} if dialect.name == "postgresql" else self.selects
+        prepared = {name: _Prepared(query, dialect) for name, query in queries.items()}
+        self._prepared[dialect.name] = prepared
+        return prepared
+
+
+def _in_one(selects: Mapping[str, Query]) -> Select[Any]:
+    def packed(name: str, query: Query) -> Any:
+        source = query.subquery(name)
+        rows = func.coalesce(func.json_agg(func.row_to_json(literal_column(name))), literal_column("'[]'::json"))
+        return select(rows).select_from(source).scalar_subquery().label(name)
+
+    return select(*(packed(name, query) for name, query in selects.items()))
+
+
+class _Prepared:
+    """A select as SQL. SQLAlchemy would look it up in its cache by a key as long as the select, which costs more than SQLite."""
+
+    def __init__(self, query: Query, dialect: Dialect) -> None:
+        compiled = query.compile(dialect=dialect)
+        self.sql = str(compiled)
+        self.order: Sequence[str] | None = getattr(compiled, "positiontup", None)
+        self.constants = {name: value for name, value in compiled.params.items() if value is not None}
+        columns = list(query.selected_columns)
+        self.names = [str(column.key) for column in columns]
+        processors = (column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns)
+        self.processors = [(name, make) for name, make in zip(self.names, processors, strict=True) if make]
+
+    def rows(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Row]:
+        given = {**self.constants, **parameters}
+        bound: Any = tuple(given[name] for name in self.order) if self.order is not None else given
+        found = [dict(zip(self.names, row, strict=True)) for row in connection.exec_driver_sql(self.sql, bound)]
+        for name, process in self.processors:
+            for row in found:
+                row[name] = process(row[name])
+        return found
 
 
 @contextmanager

@@ -357,7 +357,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('invoices', schema=None) as batch_op:
         batch_op.create_index('ix_invoices_history', ['customer_id', 'created', 'id'], unique=False, sqlite_where=sa.text("status <> 'draft'"), postgresql_where=sa.text("status <> 'draft'"))
-        batch_op.create_index('ix_invoices_open', ['customer_id'], unique=False, sqlite_where=sa.text("status = 'open'"), postgresql_where=sa.text("status = 'open'"))
+        batch_op.create_index('ix_invoices_open', ['customer_id', 'created', 'id'], unique=False, sqlite_where=sa.text("status = 'open'"), postgresql_where=sa.text("status = 'open'"))
         batch_op.create_index(batch_op.f('ix_invoices_subscription_id'), ['subscription_id'], unique=False)
         batch_op.create_index('uq_invoices_customer_id_number', ['customer_id', 'number'], unique=True)
 

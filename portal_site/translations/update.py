@@ -17,7 +17,7 @@ from portal_site import resources
 FOLDER = Path(__file__).parent
 # The sandbox's and the demo's pages are for developers and stay in English.
 ENGLISH_ONLY = ("sandbox", "demo")
-KEYWORDS: dict[str, Any] = {**DEFAULT_KEYWORDS, "_n": (1, 2), "_l": None}
+KEYWORDS: dict[str, Any] = {**DEFAULT_KEYWORDS, "NN_": (1, 2), "_l": None}
 METHODS = [("**.py", "python"), ("**.html", "jinja2")]
 OPTIONS = {"**.html": {"trimmed": "true", "extensions": "jinja2.ext.i18n"}}
 

