@@ -18,7 +18,7 @@ from portal_site.demo.builder import DAY, Discounted, Merchant
 
 MERCHANTS = 20
 CARDS = ("4242424242424242", "5555555555554444", "378282246310005")
-PHONES = ("+442079460958", "+33612345678", "+14155550132")
+PHONES = ("+442079460958", "+33612345678", "+493012345678")
 TAX_IDS = (("gb_vat", "GB123456789"), ("eu_vat", "DE123456789"), ("us_ein", "12-3456789"))
 PLACES = (
     ("US", "500 Congress Ave", "Austin", "TX", "78701"),
@@ -28,14 +28,11 @@ PLACES = (
 )
 NAMES = ("Harbour", "Lumen", "Fjord", "Tilleul", "Polaris", "Ember", "Quarry", "Juniper", "Marlow", "Sable")
 COLOURS = ("#12131f", "#f6f1e7", "#0f3d3e", "#ffffff", "#2b1d3a")
-# Copies of the invoices that are there, so that they add up; numbers stay empty, since they are unique by customer.
-COPIED = {
-    "id": {
-        "sqlite": "'in_' || lower(hex(randomblob(12)))",
-        "postgresql": "'in_' || substr(md5(random()::text || clock_timestamp()::text), 1, 24)",
-    },
-    "created": {"sqlite": "created - 86400 * n - abs(random() % 86400)", "postgresql": "created - 86400 * n"},
-    "number": {"sqlite": "NULL", "postgresql": "NULL"},
+# What a copy of an invoice does not take over. Numbers are unique by customer, so a copy has none.
+COPIED = {"created": "created - 86400 * CAST(:n AS INTEGER)", "number": "NULL"}
+COPIED_ID = {
+    "sqlite": "'in_' || lower(hex(randomblob(12)))",
+    "postgresql": "'in_' || substr(md5(random()::text || clock_timestamp()::text), 1, 24)",
 }
 
 
@@ -63,7 +60,7 @@ class Collector:
         for table in Base.metadata.sorted_tables:
             self.session.add_all(row for row in self.rows if row.__table__ is table)
             self.session.flush()
-            statements = [(statement, rows) for statement, rows in self.bulk if statement.table is table]
+            statements = [(statement, rows) for statement, rows in self.bulk if statement.table.name == table.name]
             if statements:
                 self.session.execute(statements[0][0], [row for _, rows in statements for row in rows])
         self.session.expunge_all()
@@ -109,7 +106,9 @@ def _merchant(collector: Collector, at: int, number: int, customers: Sequence[in
     merchant.dice = dice
     features = Features(customer_update=CustomerUpdate(allowed_updates=UPDATES))
     merchant.configuration(features, default_return_url="https://merchant.example/app")
-    products = [merchant.product(word, unit) for word, unit in (("Team", "seats"), ("Storage", "GB"), ("Starter", None))]
+    products = [
+        merchant.product(word, unit) for word, unit in (("Team", "seats"), ("Storage", "GB"), ("Starter", None))
+    ]
     offers = [(p, merchant.price(p, amount, "usd")) for p, amount in zip(products, (1200, 45, 900), strict=True)]
     partner = Discounted(merchant.coupon("Partner", percent_off="15"))
     for index in customers:
@@ -168,16 +167,14 @@ def add_history(app: Flask, customer_id: str, invoices: int) -> None:
 def multiply_invoices(app: Flask, invoices: int) -> None:
     """As many invoices in all, by copies of those that every customer has."""
     with app.app_context(), transaction() as session, progress.steps(f"Making {invoices:,} invoices") as advance:
-        have = session.query(Invoice).count()
-        dialect = db.engine.dialect.name
+        have = session.execute(text("SELECT count(*) FROM invoices")).scalar_one()
         columns = [column.name for column in Invoice.__table__.columns]
-        values = ", ".join(COPIED[name][dialect] if name in COPIED else f'"{name}"' for name in columns)
+        changed = COPIED | {"id": COPIED_ID[db.engine.dialect.name]}
+        values = ", ".join(changed.get(name, f'"{name}"') for name in columns)
         names = ", ".join(f'"{name}"' for name in columns)
-        # The originals keep an id of 24 letters and digits of both cases; the number of each customer's marks them.
-        copy = f"INSERT INTO invoices ({names}) SELECT {values} FROM invoices, (SELECT :n AS n) WHERE number IS NOT NULL"
-        if dialect == "postgresql":
-            copy = copy.replace("(SELECT :n AS n)", "(SELECT CAST(:n AS integer) AS n) AS step")
+        # Only the originals have numbers, so that a copy is never copied.
+        copy = text(f"INSERT INTO invoices ({names}) SELECT {values} FROM invoices WHERE number IS NOT NULL")
         copies = invoices // have - 1
         for number in range(1, copies + 1):
-            session.execute(text(copy), {"n": number})
+            session.execute(copy, {"n": number})
             advance(number, copies)

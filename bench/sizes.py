@@ -1,0 +1,41 @@
+"""How many bytes a browser fetches: for the first overview, and for a fragment."""
+
+import re
+
+from bench import data, visits
+from bench.report import Section, judged
+from bench.stage import OURS, Stage
+from portal_site.portal.reads.invoices import LONG
+
+ENCODINGS = ("br", "gzip")
+LINKED = re.compile(r'<(?:link rel="(?:stylesheet|icon)" href|script src|img class="logo" src)="(/[^"]+)"')
+LINES = re.compile(r'hx-get="(/invoices/[^"]+/lines)"')
+KILOBYTE = 1000
+
+
+def measure(stage: Stage) -> list[Section]:
+    """One table for both encodings."""
+    port, ticket = stage.servers[OURS].port, stage.tickets[OURS][0]
+    data.add_history(stage.app, ticket.guest.customer_id, LONG)  # so that a page of the history is full
+    plain = visits.fetch(port, "/", ticket.cookies)[0].decode()
+    linked = sorted(set(LINKED.findall(plain)))
+    fragments = {"rows of the history": "/invoices/rows", "subscriptions": "/subscriptions/list"}
+    fragments |= {"payment methods": "/payment-methods/list", "billing information": "/billing-information/summary"}
+    fragments |= {"lines of an invoice": LINES.findall(plain)[0]}
+    rows = [["requests of the first load", *judged(1 + len(linked), 5, at_most=True)]]
+    for encoding in ENCODINGS:
+
+        def size(path: str, encoding: str = encoding) -> float:
+            return visits.fetch(port, path, ticket.cookies, encoding)[1] / KILOBYTE
+
+        whole = sum(size(path) for path in ("/", *linked))
+        largest = max(fragments, key=lambda name: size(fragments[name]))
+        rows.append([f"first load, {encoding}", *judged(whole, 40, at_most=True, unit=" KB")])
+        rows.append([f"of it HTML, {encoding}", f"{size('/'):.1f} KB", "", ""])
+        rows.append(
+            [
+                f"largest fragment ({largest}), {encoding}",
+                *judged(size(fragments[largest]), 10, at_most=True, unit=" KB"),
+            ]
+        )
+    return [Section("Bytes over the wire, headers included", ("what", "figure", "aim", "met"), rows)]
