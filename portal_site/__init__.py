@@ -9,7 +9,19 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from portal_site import db, portal, resources
 from portal_site.billing.gateways import sandbox
 from portal_site.config import Settings
-from portal_site.web import access_log, addresses, assets, components, errors, filters, htmx, i18n, security, themes
+from portal_site.web import (
+    access_log,
+    addresses,
+    assets,
+    components,
+    errors,
+    filters,
+    htmx,
+    i18n,
+    links,
+    security,
+    themes,
+)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -52,4 +64,5 @@ def create_app(settings: Settings | None = None) -> Flask:
         from portal_site import demo
 
         demo.init(app)
+    links.init(app)
     return app

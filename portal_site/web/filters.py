@@ -118,7 +118,7 @@ def iso(at: int) -> str:
 
 def number(value: int | Decimal) -> str:
     """A plain number with the locale's separators."""
-    return format_decimal(value, locale=_locale())
+    return _number(value, _locale())
 
 
 def percent(value: str | Decimal) -> str:
@@ -127,6 +127,11 @@ def percent(value: str | Decimal) -> str:
     exponent = share.as_tuple().exponent
     pattern = _percent_pattern(_locale(), max(0, -exponent) if isinstance(exponent, int) else 0)
     return pattern.apply(share / 100, _locale())
+
+
+@lru_cache(maxsize=1024)
+def _number(value: int | Decimal, locale: str) -> str:
+    return format_decimal(value, locale=locale)
 
 
 @lru_cache(maxsize=64)
