@@ -169,8 +169,10 @@ def test_the_cookie_names_nobody(app: Flask) -> None:
     client.get("/")
     with client.session_transaction() as session:
         assert set(session) <= {"visit", "csrf_token"}
-        session["customer_id"] = "cus_other"
-    assert "Hedda" in client.get("/").text
+        session.update(customer_id="cus_other", account_id="acct_other")
+    page = text(client.get("/").text)
+    assert "Hedda" in page
+    assert "Visa" in page
 
 
 @pytest.mark.parametrize(

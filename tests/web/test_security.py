@@ -266,7 +266,6 @@ def test_too_much_at_once_is_413(visit: Visit) -> None:
     assert client.send("/billing-information/edit", {"name": "x" * 600_000}).status_code == 413
 
 
-@pytest.mark.case("C17")
 def test_what_is_no_http_is_answered_and_the_portal_lives_on(sqlite_app: Flask) -> None:
     server = make_server("127.0.0.1", 0, sqlite_app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
