@@ -17,6 +17,7 @@ urlpatterns = [
     path("log-out", elsewhere, name="log_out"),
     path("brand/<str:asset_id>", elsewhere, name="brand_asset"),
     path("theme/<str:name>.css", elsewhere, name="theme"),
+    path("subscriptions/list", elsewhere, name="subscription_list"),
     path("subscriptions/<str:subscription_id>", elsewhere, name="subscription"),
     path("payment-methods", elsewhere, name="payment_methods"),
     path("payment-methods/<str:method_id>/default", elsewhere, name="default_method"),

@@ -9,9 +9,11 @@ from werkzeug.wrappers import Response
 
 from portal_site import clock
 from portal_site.billing.operations import portal_sessions
+from portal_site.billing.operations.portal_sessions import IDLE_LIFE
 from portal_site.portal import visitors
 from portal_site.web import htmx, security
 
+WARNING = 5 * 60  # seconds before the end of an idle session; the words in notices.html say so
 P = ParamSpec("P")
 Answer = Any
 blueprint = Blueprint("portal", __name__)
@@ -34,7 +36,7 @@ def require_visitor() -> Answer:
 @blueprint.context_processor
 def add_visitor() -> dict[str, Any]:
     """Every page of this door knows whom it is for."""
-    return {"visitor": g.visitor, "now": g.now} if g.get("visitor") else {}
+    return {"visitor": g.visitor, "now": g.now, "warn_after": IDLE_LIFE - WARNING} if g.get("visitor") else {}
 
 
 def portal_feature(name: str) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from portal_site.billing.models import Customer
 from portal_site.db import db
@@ -176,3 +176,18 @@ def test_the_first_load_is_light_and_from_here_alone(site: Site, customer: Custo
     ours = [size for url, size in answers if url.startswith(site.address)]
     assert len(ours) <= 5
     assert sum(ours) <= 40 * 1024
+
+
+def test_before_an_idle_session_ends_one_is_asked(site: Site, customer: Customer, browser: Browser) -> None:
+    page = browser.new_context(locale="en-GB").new_page()
+    page.clock.install()
+    page.goto(site.link(customer))
+    notice = page.get_by_role("alert").filter(has_text="logged out in five minutes")
+    expect(notice).to_be_hidden()
+    page.clock.fast_forward("55:00")
+    expect(notice).to_be_visible()
+    page.get_by_role("button", name="Stay logged in").click()
+    expect(notice).to_be_hidden()
+    page.clock.fast_forward("54:59")
+    expect(notice).to_be_hidden()
+    page.context.close()
