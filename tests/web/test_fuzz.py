@@ -73,3 +73,20 @@ def test_an_api_key_opens_no_page_and_a_cookie_no_api(sqlite_app: Flask, client:
         assert stranger.get(path, headers={"Authorization": key}).status_code == 403
     for path in ("/v1/customers", "/v1/billing_portal/sessions", "/v1/invoices"):
         assert client.get(path).status_code == 404
+
+
+@pytest.mark.case("C13")
+@pytest.mark.parametrize("word", TRICKS[:5])
+def test_an_id_that_would_be_a_query_is_only_an_id_that_nothing_has(
+    sqlite_app: Flask, client: PortalClient, word: str
+) -> None:
+    for rule in sqlite_app.url_map.iter_rules():
+        if rule.arguments:
+            with sqlite_app.test_request_context():
+                path = sqlite_app.jinja_env.globals["url_for"](rule.endpoint, **dict.fromkeys(rule.arguments, word))  # type: ignore[operator]
+            for method in ("GET", "POST"):
+                assert _send(client, method, path, {"amount": "2400", "payment_method": word}).status_code in (
+                    403,
+                    404,
+                    405,
+                )
