@@ -239,7 +239,7 @@ def _subscription(group: Sequence[Mapping[str, Any]], discounts: Sequence[Discou
     period_end = min((item.until for item in items), default=None)
     return SubscriptionView(
         id=first["id"],
-        status=SubscriptionStatus(first["status"]),
+        status=_status(first),
         currency=first["currency"],
         created=first["created"],
         description=first["description"],
@@ -254,6 +254,12 @@ def _subscription(group: Sequence[Mapping[str, Any]], discounts: Sequence[Discou
         planned=_planned([row for row in group if row["kind"] == "planned"]),
         next_invoice=None,
     )
+
+
+def _status(row: Mapping[str, Any]) -> SubscriptionStatus:
+    """As the customer has to see it: what collects nothing is paused, though the field calls it active."""
+    status = SubscriptionStatus(row["status"])
+    return SubscriptionStatus.PAUSED if status == SubscriptionStatus.ACTIVE and row["pause_collection"] else status
 
 
 def _item(row: Mapping[str, Any]) -> ItemView:
@@ -308,7 +314,7 @@ def _with_next_invoices(
 
 
 def _next_invoice(view: SubscriptionView, balance: int) -> NextInvoice | None:
-    if not view.status.renews or view.resumes_at is not None:
+    if not view.status.renews:
         return None
     items = [item for item in _items_at_renewal(view) if view.cancel_at is None or item.until < view.cancel_at]
     renewing = [RenewingItem(item.terms, item.product_id, item.quantity, item.until) for item in items]

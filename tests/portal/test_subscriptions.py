@@ -1,0 +1,103 @@
+"""Subscriptions: what one has, what comes next to the cent, and what is planned, in words."""
+
+import pytest
+
+from portal_site.demo.builder import DAY, Discounted, Merchant
+from tests import world
+from tests.client import text
+from tests.conftest import Visit
+
+
+def _page(visit: Visit, build: object) -> str:
+    with world.merchant() as made:
+        customer = made.customer("Hedda", "hedda@acme.example", "one state")
+        subscription = build(made, customer)  # type: ignore[operator]
+    return text(visit(customer).get(f"/subscriptions/{subscription.id}").text)
+
+
+def _plain(made: Merchant, customer: object, **members: object) -> object:
+    price = made.price(made.product("Team", "seats"), 1200, "eur")
+    return made.subscription(customer, [(price, 2)], started=40, **members)  # type: ignore[arg-type]
+
+
+def test_it_works(visit: Visit) -> None:
+    page = _page(visit, _plain)
+    assert "Team 2 seats €24.00 per month" in page
+    assert "Your plan renews on" in page
+    assert "for €24.00." in page
+    assert "No payment method yet." in page
+
+
+@pytest.mark.parametrize(
+    ("members", "badge", "sentence"),
+    [
+        ({"status": "active", "cancel_at_period_end": True}, "Active", "and is not renewed."),
+        (
+            {"status": "canceled", "ended_at": 1_790_000_000},
+            "Canceled",
+            "Ended on September 21, 2026. Nothing more is billed.",
+        ),
+        ({"status": "canceled"}, "Canceled", "Ended. Nothing more is billed."),
+        ({"pause_collection": {"behavior": "void"}}, "Paused", "Paused. Nothing is billed until it goes on."),
+        (
+            {"pause_collection": {"behavior": "void", "resumes_at": 1_890_000_000}},
+            "Paused",
+            "until it goes on, on November 22, 2029.",
+        ),
+        ({"status": "paused"}, "Paused", "Paused. Nothing is billed until it goes on."),
+        ({"status": "incomplete"}, "Waiting for the first payment", "It begins as soon as the first invoice is paid."),
+        ({"status": "incomplete_expired"}, "Not started", "Ended. Nothing more is billed."),
+        ({"status": "unpaid"}, "Unpaid", "It is on hold because an invoice was not paid."),
+        ({"status": "past_due"}, "Payment overdue", "Your plan renews on"),
+        ({"collection_method": "send_invoice"}, "Active", "You get an invoice and pay it by its due date."),
+    ],
+)
+def test_each_state_is_said_in_words(visit: Visit, members: dict[str, object], badge: str, sentence: str) -> None:
+    page = _page(visit, lambda made, customer: _plain(made, customer, **members))
+    assert badge in page
+    assert sentence in page
+
+
+def test_a_trial_says_when_and_how_much(visit: Visit) -> None:
+    def build(made: Merchant, customer: object) -> object:
+        end = made.at + 5 * DAY
+        return _plain(made, customer, status="trialing", trial_start=made.at - DAY, trial_end=end)
+
+    page = _page(visit, build)
+    assert "Free until" in page
+    assert "After that, your first payment is €24.00." in page
+
+
+def test_discount_and_credit_are_counted_in(visit: Visit) -> None:
+    def build(made: Merchant, customer: object) -> object:
+        customer.balance = -500  # type: ignore[attr-defined]
+        return _plain(made, customer, discount=Discounted(made.coupon("Partner", percent_off="10")))
+
+    page = _page(visit, build)
+    assert "for €16.60." in page
+    assert "€5.00 of your credit is used for it." in page
+    assert "Partner: 10% off" in page
+    assert "Subtotal €24.00 Discount -€2.40 Customer balance -€5.00" in page
+
+
+def test_a_planned_change_is_shown_with_its_date_and_amount(visit: Visit) -> None:
+    def build(made: Merchant, customer: object) -> object:
+        subscription = _plain(made, customer)
+        small = made.price(made.product("Starter"), 900, "eur")
+        made.schedule(subscription, small, 1, made.at + 20 * DAY)  # type: ignore[arg-type]
+        return subscription
+
+    page = _page(visit, build)
+    assert "Starter , €9.00 per month" in page or "Starter, €9.00 per month" in page
+
+
+def test_usage_makes_the_amount_open(visit: Visit) -> None:
+    def build(made: Merchant, customer: object) -> object:
+        price = made.price(
+            made.product("Calls"), 0, "eur", usage_type="metered", unit_amount=None, unit_amount_decimal="0.02"
+        )
+        return made.subscription(customer, [(price, None)], started=10)  # type: ignore[arg-type]
+
+    page = _page(visit, build)
+    assert "Price varies with usage" in page
+    assert "its amount depends on your usage." in page
