@@ -202,7 +202,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def engine_options(url: str) -> dict[str, Any]:
-    """How the pool behaves. PostgreSQL gives up on a statement that hangs, so that a page answers rather than waits."""
+    """How the pool behaves: it gives up soon on a PostgreSQL that is away, so that a page answers rather than waits."""
     if url.startswith("sqlite"):
         return {}
     return {"pool_size": 10, "max_overflow": 10, "pool_timeout": 5, "connect_args": {"connect_timeout": 5}}
