@@ -14,7 +14,7 @@ from portal_site import clock, create_app, migrating
 from portal_site.billing.models import Customer
 from portal_site.billing.operations import portal_sessions
 from portal_site.config import Settings
-from portal_site.db import Base, db, reading, transaction
+from portal_site.db import Base, db, transaction
 from tests.client import PortalClient
 
 SECRET = "a secret of the tests, long enough"
@@ -130,6 +130,3 @@ def recorder(app: Flask) -> Iterator[Recorder]:
     event.listen(db.engine, *watched)
     yield recorder
     event.remove(db.engine, *watched)
-
-
-__all__ = ["Visit", "reading"]

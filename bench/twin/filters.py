@@ -3,15 +3,19 @@
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from django import template
 from django.utils import formats, timezone, translation
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, ngettext
 
 register = template.Library()
+ICONS = Path(__file__).parents[2] / "templates" / "components" / "icons.html"
+# The portal's own drawing, between its macro's two ends: the same bytes on both sides.
+SPRITE = mark_safe(ICONS.read_text().partition("{% macro sprite() %}")[2].partition("{% endmacro %}")[0])
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£"}
 STYLES = {"long": "F j, Y", "medium": "M j, Y", "iso": "Y-m-d"}
 COUNTRIES = {"US": "United States", "GB": "United Kingdom", "FR": "France", "DE": "Germany"}
@@ -89,6 +93,12 @@ def address_lines(address: dict[str, str] | None) -> list[str]:
 def icon(name: str) -> SafeString:
     """An icon of the sprite."""
     return format_html('<svg class="icon" aria-hidden="true" width="20" height="20"><use href="#i-{}"/></svg>', name)
+
+
+@register.simple_tag
+def sprite() -> SafeString:
+    """All icons, for once in a page."""
+    return SPRITE
 
 
 @register.simple_tag

@@ -9,7 +9,6 @@ from werkzeug.wrappers import Response
 
 from portal_site import clock
 from portal_site.billing.operations import portal_sessions
-from portal_site.billing.operations.portal_sessions import IDLE_LIFE
 from portal_site.portal import visitors
 from portal_site.web import htmx, security
 
@@ -36,7 +35,9 @@ def require_visitor() -> Answer:
 @blueprint.context_processor
 def add_visitor() -> dict[str, Any]:
     """Every page of this door knows whom it is for."""
-    return {"visitor": g.visitor, "now": g.now, "warn_after": IDLE_LIFE - WARNING} if g.get("visitor") else {}
+    if not g.get("visitor"):
+        return {}
+    return {"visitor": g.visitor, "now": g.now, "warn_after": portal_sessions.IDLE_LIFE - WARNING}
 
 
 def portal_feature(name: str) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:

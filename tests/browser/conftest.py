@@ -53,14 +53,15 @@ class Site:
         with self.app.app_context():
             if isinstance(customer, str):
                 options |= self._demo_options(customer)
-                customer_id = self._by_phrase(customer)
+                opened_for = self.customer_id(customer)
             else:
-                customer_id = customer.id
-            opened = portal_sessions.open_session(customer_id, clock.now(), **options)
+                opened_for = customer.id
+            opened = portal_sessions.open_session(opened_for, clock.now(), **options)
             db.session.remove()
         return f"{self.address}/p/session/{opened.token}"
 
-    def _by_phrase(self, phrase: str) -> str:
+    def customer_id(self, phrase: str) -> str:
+        """The id of the demo's customer with this phrase; inside the app's context."""
         with reading() as connection:
             return str(connection.scalar(select(Customer.id).where(Customer.description == phrase)))
 

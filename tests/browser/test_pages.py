@@ -116,7 +116,7 @@ def test_removals(site: Site, page: Page) -> None:
 
 def test_outside_a_session(site: Site, page: Page) -> None:
     with site.app.app_context():
-        customer = site._by_phrase("Active, monthly, in French")
+        customer = site.customer_id("Active, monthly, in French")
         old = portal_sessions.open_session(customer, clock.now() - DAY)
     page.goto(f"{site.address}/p/session/{old.token}")
     _look_at(page, "expired-link")

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import select
+from sqlalchemy import text as sql
+from sqlalchemy.exc import DBAPIError
 from werkzeug.serving import make_server
 
 from portal_site import clock, scoping
@@ -301,3 +303,11 @@ def test_a_query_that_forgets_whose_rows_it_means_is_refused(app: Flask) -> None
             with pytest.raises(scoping.Unscoped, match="invoices"):
                 session.execute(forgetful)
         session.execute(select(Invoice).where(Invoice.customer_id == "cus_x"))
+
+
+@pytest.mark.case("C21")
+def test_a_failed_statement_is_told_without_its_values(app: Flask) -> None:
+    secret = "zzz-secret-zzz"
+    with reading() as connection, pytest.raises(DBAPIError) as error:
+        connection.execute(sql("SELECT * FROM nowhere WHERE name = :name"), {"name": secret})
+    assert secret not in str(error.value)
