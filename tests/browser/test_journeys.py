@@ -56,6 +56,16 @@ def test_correct_the_billing_information(site: Site, customer: Customer, open_pa
     expect(page.get_by_text("Austin, TX 78701")).to_be_visible()
 
 
+def test_enter_in_a_field_saves_the_form(site: Site, customer: Customer, open_page: OpenPage) -> None:
+    page = open_page()
+    page.goto(site.link(customer))
+    page.goto(f"{site.address}/billing-information/edit")
+    page.get_by_label("E-mail").fill("enter@acme.example")
+    page.get_by_label("E-mail").press("Enter")
+    expect(page.get_by_text("Your billing information was updated.")).to_be_visible()
+    expect(page.get_by_text("enter@acme.example")).to_be_visible()
+
+
 def test_a_failed_payment_is_mended_with_a_new_card(site: Site, customer: Customer, open_page: OpenPage) -> None:
     page = open_page(320)
     page.goto(site.link(customer))
