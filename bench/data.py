@@ -29,7 +29,7 @@ PLACES = (
 NAMES = ("Harbour", "Lumen", "Fjord", "Tilleul", "Polaris", "Ember", "Quarry", "Juniper", "Marlow", "Sable")
 COLOURS = ("#12131f", "#f6f1e7", "#0f3d3e", "#ffffff", "#2b1d3a")
 # What a copy of an invoice does not take over. Numbers are unique by customer, so a copy has none.
-COPIED = {"created": "created - 86400 * CAST(:n AS INTEGER)", "number": "NULL"}
+COPIED = {"created": "created - 86400 * CAST(:n AS INTEGER)", "number": "NULL", "cycle_at": "NULL"}
 COPIED_ID = {
     "sqlite": "'in_' || lower(hex(randomblob(12)))",
     "postgresql": "'in_' || substr(md5(random()::text || clock_timestamp()::text), 1, 24)",
@@ -159,7 +159,10 @@ def add_history(app: Flask, customer_id: str, invoices: int) -> None:
         template = {column.key: getattr(found, column.key) for column in Invoice.__mapper__.column_attrs}
         for start in range(0, invoices, 5000):
             numbers = range(start, min(start + 5000, invoices))
-            own = ({"id": new_id("in"), "number": None, "created": template["created"] - 600 * n} for n in numbers)
+            own = (
+                {"id": new_id("in"), "number": None, "cycle_at": None, "created": template["created"] - 600 * n}
+                for n in numbers
+            )
             session.execute(insert(Invoice), [template | members for members in own])
             advance(numbers[-1] + 1, invoices)
 

@@ -4,13 +4,12 @@ Not a way to make real data: it writes rows directly, with dates in the past.
 """
 
 import random
-from calendar import monthrange, timegm
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from time import gmtime
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.gateways.sandbox import test_numbers
@@ -34,17 +33,17 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
     TaxId,
 )
-from portal_site.billing.rules import discounts, pricing, tax_ids
-from portal_site.billing.rules.discounts import CouponTerms
-from portal_site.billing.rules.next_invoice import settle
+from portal_site.billing.operations import agreements, books
+from portal_site.billing.rules import invoices, tax_ids
+from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
+from portal_site.billing.rules.invoices import Line, LineKind, Offer
+from portal_site.billing.rules.periods import boundary
 from portal_site.billing.rules.portal_features import Features
-from portal_site.billing.rules.pricing import PriceTerms
 from portal_site.branding import logos, theme
 from portal_site.db import Base, new_id
 
 DAY = 24 * 60 * 60
 YEAR_DAYS = 365
-MONTHS = {"month": 1, "year": 12}
 Row = TypeVar("Row", bound=Base)
 
 
@@ -224,13 +223,25 @@ class Merchant:
     ) -> None:
         """An invoice for each period so far, newest `most` only; `last` is the status of the newest."""
         spans = list(periods(subscription.start_date, until or self.at, lines[0][1].interval or "month"))[-most:]
-        bills = [self._bill(customer, subscription, lines, span, discount) for span in spans]
-        for number, (invoice, _) in enumerate(bills, 1):
-            invoice["number"] = f"{customer.invoice_prefix}-{number:04d}"
+        self.session.flush()
+        items = list(
+            self.session.scalars(
+                select(SubscriptionItem)
+                .where(
+                    SubscriptionItem.subscription_id == subscription.id, SubscriptionItem.account_id == self.account.id
+                )
+                .order_by(SubscriptionItem.created, SubscriptionItem.id)
+            )
+        )
+        by_price = {item.price_id: item.id for item in items}
+        priced = [(offer(product, price), by_price.get(price.id, ""), quantity) for product, price, quantity in lines]
+        bills = [
+            self._bill(customer, subscription, priced, span, discount, number) for number, span in enumerate(spans, 1)
+        ]
         customer.next_invoice_sequence = len(bills) + 1
         if last != "paid":
             unpaid = {"status": last, "amount_paid": 0, "amount_remaining": bills[-1][0]["amount_due"], "paid_at": None}
-            bills[-1][0].update(unpaid, attempt_count=1)
+            bills[-1][0].update(unpaid)
         for start in range(0, len(bills), 500):
             chunk = bills[start : start + 500]
             self.session.execute(insert(Invoice), [invoice for invoice, _ in chunk])
@@ -241,48 +252,37 @@ class Merchant:
         self,
         customer: Customer,
         subscription: Subscription,
-        lines: Iterable[tuple[Product, Price, int]],
+        lines: Iterable[tuple[Offer, str, int]],
         span: tuple[int, int],
         discount: Discounted | None,
+        number: int,
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         begin, end = span
-        priced = [
-            (product, price, quantity, pricing.amount(terms(price), quantity)) for product, price, quantity in lines
+        running = [DiscountTerms("di_demo", CouponTerms.of(coupon_columns(discount.coupon)))] if discount else []
+        due = [
+            Line(LineKind.CYCLE, what, item_id, quantity, begin, end, what.amount(quantity))
+            for what, item_id, quantity in lines
         ]
-        subtotal = sum(amount for *_, amount in priced)
-        coupons = [CouponTerms.of(coupon_columns(discount.coupon))] if discount else []
-        off = sum(map(sum, discounts.reductions([(p[3], p[0].id) for p in priced], coupons, subscription.currency)))
-        due, after = settle(subtotal - off, 0)
-        invoice_id = new_id("in")
-        common = {"account_id": self.account.id, "livemode": False, "currency": subscription.currency}
-        invoice = common | {
-            "id": invoice_id, "customer_id": customer.id, "subscription_id": subscription.id, "created": begin,
-            "on_behalf_of": subscription.on_behalf_of,
+        charged = invoices.charged(due, running, subscription.currency)
+        bill = invoices.bill(charged, 0, subscription.currency)
+        invoice = books.invoice_row(_billed(customer, self.account, number), subscription, bill, begin) | {
             "status": "paid", "billing_reason": "subscription_cycle", "period_start": begin, "period_end": end,
-            "subtotal": subtotal, "total": subtotal - off, "total_excluding_tax": subtotal - off, "amount_due": due,
-            "amount_paid": due, "amount_remaining": 0, "starting_balance": 0, "ending_balance": after,
-            "attempt_count": 1, "collection_method": subscription.collection_method,
-            "due_date": begin + 14 * DAY if subscription.collection_method == "send_invoice" else None,
-            "finalized_at": begin, "paid_at": begin + 60, "account_name": self.account.business_name,
-            "customer_name": customer.name, "customer_email": customer.email, "customer_phone": customer.phone,
-            "customer_address": customer.address, "customer_tax_ids": [], "total_taxes": [], "metadata_": {},
-            "total_discount_amounts": [{"amount": off, "discount": discount.coupon.name}] if discount else [],
+            "amount_paid": bill.amount_due, "amount_remaining": 0, "attempt_count": 1, "paid_at": begin + 60,
+            "due_date": begin + 14 * DAY if subscription.collection_method == "send_invoice" else None, "cycle_at": begin,
         }  # fmt: skip
-        rows = [
-            common | {
-                "id": new_id("il"), "invoice_id": invoice_id, "position": position, "amount": amount,
-                "description": f"{quantity} × {product.name}", "quantity": quantity, "period_start": begin,
-                "period_end": end, "price_id": price.id, "product_id": product.id, "proration": False,
-                "discountable": True, "subscription_id": subscription.id, "discount_amounts": [], "taxes": [],
-            }
-            for position, (product, price, quantity, amount) in enumerate(priced)
-        ]  # fmt: skip
-        return invoice, [{key: value for key, value in row.items() if key != "livemode"} for row in rows]
+        return invoice, [books.line_row(line, subscription, invoice["id"], at) for at, line in enumerate(charged)]
 
 
-def terms(price: Price) -> PriceTerms:
-    """A price's terms, from its row."""
-    return PriceTerms.of({column.key: getattr(price, column.key) for column in Price.__mapper__.column_attrs})
+def _billed(customer: Customer, account: Account, number: int) -> SimpleNamespace:
+    names = ("id", "account_id", "name", "email", "phone", "address", "shipping", "invoice_prefix")
+    known = {name: getattr(customer, name) for name in names}
+    return SimpleNamespace(**known, livemode=False, number=number, account_name=account.business_name, tax_ids=[])
+
+
+def offer(product: Product, price: Price) -> Offer:
+    """A price as the rules see it."""
+    columns = {column.key: getattr(price, column.key) for column in Price.__mapper__.column_attrs}
+    return agreements.offer_of({**columns, "product": product.name, "unit_label": product.unit_label})
 
 
 def coupon_columns(coupon: Coupon) -> dict[str, Any]:
@@ -292,17 +292,10 @@ def coupon_columns(coupon: Coupon) -> dict[str, Any]:
 
 
 def periods(start: int, until: int, interval: str) -> Iterable[tuple[int, int]]:
-    """All periods from `start` up to the one that holds `until`; each is counted from the start, never chained."""
+    """All periods from `start` up to the one that holds `until`."""
     index, begin = 0, start
     while begin <= until:
         index += 1
-        end = start + index * DAY if interval == "day" else _months_after(start, index * MONTHS[interval])
+        end = boundary(start, interval, index)
         yield begin, end
         begin = end
-
-
-def _months_after(start: int, months: int) -> int:
-    at = gmtime(start)
-    year, month = divmod(at.tm_year * 12 + at.tm_mon - 1 + months, 12)
-    day = min(at.tm_mday, monthrange(year, month + 1)[1])
-    return timegm((year, month + 1, day, at.tm_hour, at.tm_min, at.tm_sec))

@@ -17,6 +17,7 @@ from portal_site.billing.rules.portal_features import Features
 from portal_site.branding import theme
 from portal_site.branding.theme import Branding
 from portal_site.db import Reading
+from portal_site.portal.reads.subscriptions import Payer
 
 COOKIE_MEMBER = "visit"
 
@@ -55,6 +56,7 @@ _VISITOR = Reading(
         Customer.shipping,
         Customer.balance,
         Customer.currency,
+        Customer.tax_exempt,
         Customer.default_payment_method_id,
         Customer.preferred_locales,
         Customer.timezone.label("customer_timezone"),
@@ -147,6 +149,7 @@ class Visitor(Business):
     shipping: Mapping[str, Any] | None
     balance: int
     currency: str | None
+    tax_exempt: str
     default_payment_method_id: str | None
     customer_timezone: str | None
 
@@ -159,6 +162,11 @@ class Visitor(Business):
     def timezone(self) -> str:
         """The customer's, else the merchant's."""
         return self.customer_timezone or self.account_timezone
+
+    @property
+    def payer(self) -> Payer:
+        """What of this customer decides an amount."""
+        return Payer(self.balance, self.currency, self.tax_exempt)
 
     @property
     def scope(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Not imported where they are used: Jinja makes an imported module anew for each i
 
 from flask import Flask
 
-MODULES = ("icons", "badge", "address", "payment_method", "forms")
+MODULES = ("icons", "badge", "address", "payment_method", "line", "forms")
 
 
 def init(app: Flask) -> None:

@@ -33,6 +33,7 @@ def init(app: Flask) -> None:
         month=month,
         number=number,
         country=country,
+        days=days,
         every=every,
         percent=percent,
         phone=phones.pretty,
@@ -119,6 +120,11 @@ def iso(at: int) -> str:
 def number(value: int | Decimal) -> str:
     """A plain number with the locale's separators."""
     return _number(value, _locale())
+
+
+def days(seconds: int) -> str:
+    """A span in days, with two decimals at most where it is not whole: 12, 11.54."""
+    return number((Decimal(seconds) / 86_400).quantize(Decimal("0.01")).normalize() + 0)
 
 
 def percent(value: str | Decimal) -> str:

@@ -7,15 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal_site.billing.rules import discounts, pricing
-from portal_site.billing.rules.discounts import CouponTerms
-from portal_site.billing.rules.next_invoice import RenewingItem, next_invoice, settle
+from portal_site.billing.rules.discounts import Discountable, DiscountTerms
+from portal_site.billing.rules.invoices import Item, settle
+from portal_site.billing.rules.next_invoice import next_invoice
 from portal_site.billing.rules.pricing import PriceTerms, Tier
+from tests.billing.terms import agreement, off, offer
+from tests.billing.terms import price as _price
 
 TIERS = (Tier(10, Decimal(100), Decimal(0)), Tier(20, Decimal(80), Decimal(500)), Tier(None, Decimal(50), Decimal(0)))
-
-
-def _price(unit: str, **members: object) -> PriceTerms:
-    return PriceTerms("eur", Decimal(unit), **members)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -39,40 +38,43 @@ def test_a_quantity_costs(terms: PriceTerms, quantity: int, amount: int) -> None
     assert pricing.amount(terms, quantity) == amount
 
 
-def _off(percent: str | None = None, amount: int | None = None, products: frozenset[str] | None = None) -> CouponTerms:
-    return CouponTerms(Decimal(percent) if percent else None, amount, "eur" if amount else None, products)
+Lines = list[tuple[int, str]]
+
+
+def _taken(lines: Lines, running: list[DiscountTerms], currency: str = "eur") -> list[list[int]]:
+    return discounts.reductions([Discountable(*line) for line in lines], running, currency)
 
 
 @pytest.mark.parametrize(
     ("lines", "coupons", "taken"),
     [
-        ([(1000, "a")], [_off("15")], [[150]]),
-        ([(999, "a")], [_off("33.33")], [[333]]),
-        ([(1000, "a"), (500, "b")], [_off(amount=300)], [[200, 100]]),
-        ([(1000, "a"), (500, "b")], [_off(amount=300, products=frozenset("b"))], [[0, 300]]),
-        ([(100, "a")], [_off(amount=300)], [[100]]),
-        ([(1000, "a")], [_off("50"), _off("50")], [[500], [250]]),
-        ([(1000, "a"), (-400, "a")], [_off("10")], [[100, 0]]),
+        ([(1000, "a")], [off("15")], [[150]]),
+        ([(999, "a")], [off("33.33")], [[333]]),
+        ([(1000, "a"), (500, "b")], [off(amount=300)], [[200, 100]]),
+        ([(1000, "a"), (500, "b")], [off(amount=300, products=frozenset("b"))], [[0, 300]]),
+        ([(100, "a")], [off(amount=300)], [[100]]),
+        ([(1000, "a")], [off("50"), off("50")], [[500], [250]]),
+        ([(1000, "a"), (-400, "a")], [off("10")], [[100, 0]]),
     ],
 )
-def test_coupons_take_off(lines: list[tuple[int, str]], coupons: list[CouponTerms], taken: list[list[int]]) -> None:
-    assert discounts.reductions(lines, coupons, "eur") == taken
+def test_coupons_take_off(lines: Lines, coupons: list[DiscountTerms], taken: list[list[int]]) -> None:
+    assert _taken(lines, coupons) == taken
 
 
 def test_an_amount_in_another_currency_takes_nothing_off() -> None:
-    assert discounts.reductions([(1000, "a")], [_off(amount=300)], "usd") == [[0]]
+    assert _taken([(1000, "a")], [off(amount=300)], "usd") == [[0]]
 
 
 COUPONS = st.one_of(
-    st.decimals("0.01", "100", places=2).map(lambda percent: _off(str(percent))),
-    st.integers(1, 10**9).map(lambda amount: _off(amount=amount)),
+    st.decimals("0.01", "100", places=2).map(lambda percent: off(str(percent))),
+    st.integers(1, 10**9).map(lambda amount: off(amount=amount)),
 )
 LINES = st.lists(st.tuples(st.integers(-(10**9), 10**9), st.sampled_from("abc")), max_size=20)
 
 
 @given(LINES, st.lists(COUPONS, max_size=5))
-def test_no_line_falls_below_zero_and_none_rises(lines: list[tuple[int, str]], coupons: list[CouponTerms]) -> None:
-    taken = discounts.reductions(lines, coupons, "eur")
+def test_no_line_falls_below_zero_and_none_rises(lines: Lines, coupons: list[DiscountTerms]) -> None:
+    taken = _taken(lines, coupons)
     for position, (amount, _) in enumerate(lines):
         off = [shares[position] for shares in taken]
         assert all(share >= 0 for share in off)
@@ -87,28 +89,61 @@ def test_a_balance_is_used_up_or_kept_to_the_cent(total: int, balance: int) -> N
     assert due + after == total + balance
 
 
+@pytest.mark.case("D19")
+@pytest.mark.parametrize(
+    ("total", "balance", "settled"),
+    [
+        (49, 0, (0, 49)),
+        (50, 0, (50, 0)),
+        (30, 30, (60, 0)),
+        (2000, -1970, (0, 30)),
+        (0, 0, (0, 0)),
+        (-500, 0, (0, -500)),
+    ],
+)
+def test_less_than_can_be_charged_is_owed_until_later(total: int, balance: int, settled: tuple[int, int]) -> None:
+    assert settle(total, balance, minimum=50) == settled
+
+
+@pytest.mark.parametrize(
+    ("running", "applied"),
+    [
+        ([off("10", id="a"), off("5", id="b", subscription_id=None)], ["a"]),
+        ([off("5", id="b", subscription_id=None)], ["b"]),
+        ([off("10", id="a"), off("20", id="c", item_id="si_1")], ["c", "a"]),
+        ([off("10", id="a", end=100)], []),
+        ([off("10", id="a", subscription_id="sub_other")], []),
+    ],
+    ids=["the customer's gives way", "the customer's", "items first", "over", "another's"],
+)
+def test_which_discounts_apply(running: list[DiscountTerms], applied: list[str]) -> None:
+    assert [discount.id for discount in discounts.applying(running, "sub", 100)] == applied
+
+
+def test_a_discount_on_an_item_leaves_the_others_alone() -> None:
+    lines = [Discountable(1000, "a", "si_0"), Discountable(1000, "a", "si_1")]
+    assert discounts.reductions(lines, [off("10", item_id="si_1")], "eur") == [[0, 100]]
+
+
 def test_the_next_invoice_adds_up() -> None:
-    items = [RenewingItem(_price("1200"), "a", 2, 100), RenewingItem(_price("9900"), "b", 1, 500)]
-    found = next_invoice(items, [_off("10")], -500, "eur")
+    items = Item("si_0", offer(1200), 2, 0, 100), Item("si_1", offer(9900, product="more"), 1, 0, 500)
+    found = next_invoice(agreement(*items, discounts=(off("10"),), balance=-500))
     assert found is not None
-    assert (found.date, found.subtotal, found.discount, found.balance_used, found.amount_due) == (
-        100,
-        2400,
-        240,
-        500,
-        1660,
-    )
+    amounts = found.subtotal, found.discount, found.tax, found.balance_used, found.amount_due
+    assert (found.date, *amounts) == (100, 2400, 240, 0, 500, 1660)
     assert not found.varies
 
 
 def test_usage_makes_it_vary() -> None:
-    found = next_invoice([RenewingItem(_price("2", metered=True), "a", None, 100)], [], 0, "eur")
+    found = next_invoice(agreement((offer("2", terms=_price("2", metered=True)), None)))
     assert found is not None
     assert (found.amount_due, found.varies) == (0, True)
 
 
 def test_nothing_renews() -> None:
-    assert next_invoice([], [], -500, "eur") is None
+    assert next_invoice(agreement()) is None
+    ending = agreement((offer(1200), 1), start=0, cancel_at=2_678_400)
+    assert next_invoice(ending) is None
 
 
 @given(
@@ -117,10 +152,12 @@ def test_nothing_renews() -> None:
     st.integers(-(10**9), 10**9),
 )
 def test_due_is_subtotal_less_discount_less_balance(
-    items: list[tuple[int, int, int]], coupons: list[CouponTerms], balance: int
+    items: list[tuple[int, int, int]], coupons: list[DiscountTerms], balance: int
 ) -> None:
-    renewing = [RenewingItem(_price(str(unit)), "a", quantity, end) for unit, quantity, end in items]
-    found = next_invoice(renewing, coupons, balance, "eur")
+    renewing = [
+        Item(f"si_{n}", offer(unit, product=f"p{n}"), quantity, 0, end) for n, (unit, quantity, end) in enumerate(items)
+    ]
+    found = next_invoice(agreement(*renewing, discounts=tuple(coupons), balance=balance))
     assert found is not None
     assert found.amount_due == found.subtotal - found.discount - found.balance_used
     assert found.amount_due >= 0

@@ -60,7 +60,8 @@ def test_invoices_of_one_instant_are_not_lost_between_pages(visit: Visit) -> Non
         one = connection.execute(select(Invoice.__table__)).one()._mapping
     with world.transaction() as session:
         session.execute(
-            Invoice.__table__.insert(), [{**one, "id": f"in_{n:03}", "number": f"N-{n:03}"} for n in range(60)]
+            Invoice.__table__.insert(),
+            [{**one, "id": f"in_{n:03}", "number": f"N-{n:03}", "cycle_at": None} for n in range(60)],
         )
     scope = {"account_id": scene.account_id, "customer_id": scene.customer.id, "on_behalf_of": None}
     found, after = [], None
@@ -88,7 +89,10 @@ def test_a_long_history_is_read_from_the_right_place_of_the_right_index(app: Fla
         row = connection.execute(select(Invoice.__table__)).first()
         assert row is not None
     with world.transaction() as session:
-        rows = [{**row._mapping, "id": f"in_x{n}", "number": f"X-{n}", "created": n * 1000} for n in range(3000)]
+        rows = [
+            {**row._mapping, "id": f"in_x{n}", "number": f"X-{n}", "cycle_at": None, "created": n * 1000}
+            for n in range(3000)
+        ]
         session.execute(Invoice.__table__.insert(), rows)
     bound = {"account_id": scene.account_id, "customer_id": scene.customer.id, "on_behalf_of": None, "at": 0}
     bound |= {"after_created": 500_000, "after_id": "in_x5"}
@@ -119,14 +123,14 @@ def test_details_open_in_place_and_are_the_same_as_on_the_page(visit: Visit) -> 
     client = visit(world.scene(last="open").customer)
     invoice = _open_invoice()
     fragment = client.get(f"/invoices/{invoice}/lines").text
-    assert "2 × Team" in text(fragment)
+    assert "2 seats × Team" in text(fragment)
     assert fragment.strip() in client.get(f"/invoices/{invoice}").text
 
 
 def test_an_invoice_shows_who_when_what_and_how_much(visit: Visit) -> None:
     client = visit(world.scene(last="open").customer)
     page = text(client.get(f"/invoices/{_open_invoice()}").text)
-    for shown in ("Acme", "Hedda Berg", "75002 Paris", "hedda@acme.example", "2 × Team", "Left to pay €24.00"):
+    for shown in ("Acme", "Hedda Berg", "75002 Paris", "hedda@acme.example", "2 seats × Team", "Left to pay €24.00"):
         assert shown in page
 
 

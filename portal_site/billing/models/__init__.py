@@ -1,7 +1,8 @@
 """What is stored, one file per aggregate, shaped and named as the field's objects are."""
 
 from portal_site.billing.models.account import Account, BrandAsset
-from portal_site.billing.models.catalog import Coupon, Price, Product
+from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode
+from portal_site.billing.models.clock import TestClock, Worker
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
 from portal_site.billing.models.event import Event
 from portal_site.billing.models.invoice import Invoice, InvoiceLineItem
@@ -9,6 +10,7 @@ from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, Se
 from portal_site.billing.models.portal import PortalConfiguration, PortalSession, PortalVisit
 from portal_site.billing.models.subscription import (
     Discount,
+    PlanChange,
     SchedulePhase,
     SchedulePhaseItem,
     Subscription,
@@ -28,11 +30,13 @@ __all__ = [
     "InvoiceLineItem",
     "PaymentAttempt",
     "PaymentMethod",
+    "PlanChange",
     "PortalConfiguration",
     "PortalSession",
     "PortalVisit",
     "Price",
     "Product",
+    "PromotionCode",
     "SchedulePhase",
     "SchedulePhaseItem",
     "SetupIntent",
@@ -40,4 +44,6 @@ __all__ = [
     "SubscriptionItem",
     "SubscriptionSchedule",
     "TaxId",
+    "TestClock",
+    "Worker",
 ]

@@ -1,8 +1,8 @@
-"""What a merchant sells: products, their prices, and coupons."""
+"""What a merchant sells: products, their prices, coupons, and the codes that customers redeem for them."""
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Text
+from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import AccountId, Described, Id, Moded
@@ -73,3 +73,29 @@ class Coupon(Moded, Described, Base):
     times_redeemed: Mapped[int] = mapped_column(default=0)
     valid: Mapped[bool] = mapped_column(default=True)
     applies_to_products: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class PromotionCode(Moded, Described, Base):
+    """A word that customers type to get a coupon. `code_key` is the code in the form in which codes are compared."""
+
+    __tablename__ = "promotion_codes"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    coupon_id: Mapped[str]
+    created: Mapped[int]
+    code: Mapped[str]
+    code_key: Mapped[str]
+    active: Mapped[bool] = mapped_column(default=True)
+    customer_id: Mapped[str | None] = mapped_column(ForeignKey("customers.id"))
+    expires_at: Mapped[int | None]
+    max_redemptions: Mapped[int | None]
+    times_redeemed: Mapped[int] = mapped_column(default=0)
+    first_time_transaction: Mapped[bool] = mapped_column(default=False)
+    minimum_amount: Mapped[int | None]
+    minimum_amount_currency: Mapped[str | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["account_id", "coupon_id"], ["coupons.account_id", "coupons.id"]),
+        Index("ix_promotion_codes_account_id_code_key", "account_id", "code_key"),
+    )

@@ -47,8 +47,13 @@ class Customer(Moded, Described, Base):
     tax_exempt: Mapped[str] = mapped_column(default="none")
     timezone: Mapped[str | None]
     deleted_at: Mapped[int | None]
+    # No foreign keys on columns that joined later: SQLite would have to copy the table for each.
+    test_clock_id: Mapped[str | None]
 
-    __table_args__ = (Index("ix_customers_account_id_email", "account_id", "email"),)
+    __table_args__ = (
+        Index("ix_customers_account_id_email", "account_id", "email"),
+        Index("ix_customers_test_clock_id", "test_clock_id"),
+    )
 
     def as_object(self) -> dict[str, Any]:
         """The customer as an event carries it."""

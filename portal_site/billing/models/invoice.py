@@ -1,5 +1,8 @@
 """What was billed. An invoice keeps the names and addresses of its day."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -12,7 +15,6 @@ from portal_site.billing.models.columns import (
     LongText,
     Moded,
     OptionalDocument,
-    values,
 )
 from portal_site.db import Base
 
@@ -54,6 +56,8 @@ class Invoice(Moded, Described, Base):
     total_taxes: Mapped[Documents]
     attempt_count: Mapped[int] = mapped_column(default=0)
     next_payment_attempt: Mapped[int | None]
+    # Of a renewal, the instant that it bills: with the subscription it is unique, so that nothing renews twice.
+    cycle_at: Mapped[int | None]
     finalized_at: Mapped[int | None]
     paid_at: Mapped[int | None]
     voided_at: Mapped[int | None]
@@ -84,34 +88,59 @@ class Invoice(Moded, Described, Base):
             sqlite_where=text("status = 'open'"),
             postgresql_where=text("status = 'open'"),
         ),
+        Index(
+            "ix_invoices_to_collect",
+            "next_payment_attempt",
+            "id",
+            sqlite_where=text("next_payment_attempt IS NOT NULL"),
+            postgresql_where=text("next_payment_attempt IS NOT NULL"),
+        ),
         Index("uq_invoices_customer_id_number", "customer_id", "number", unique=True),
+        Index("uq_invoices_subscription_id_cycle_at", "subscription_id", "cycle_at", unique=True),
     )
 
     def as_object(self) -> dict[str, object]:
         """The invoice as an event carries it."""
-        names = ("id", "created", "livemode", "number", "status", "currency", "subtotal", "total", "billing_reason")
-        amounts = ("amount_due", "amount_paid", "amount_remaining", "attempt_count", "collection_method", "due_date")
-        return {
-            "object": "invoice",
-            **values(self, *names, *amounts, "period_start", "period_end", "starting_balance", "ending_balance"),
-            "customer": self.customer_id,
-            "parent": {"subscription_details": {"subscription": self.subscription_id}}
-            if self.subscription_id
-            else None,
-            "status_transitions": values(self, "finalized_at", "marked_uncollectible_at", "paid_at", "voided_at"),
-        }
+        return invoice_object({name: getattr(self, name) for name in ("customer_id", "subscription_id", *_OBJECT)})
+
+
+_TRANSITIONS = ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
+_PLAIN = (
+    "id", "created", "livemode", "number", "status", "currency", "subtotal", "total", "billing_reason", "amount_due",
+    "amount_paid", "amount_remaining", "attempt_count", "collection_method", "due_date", "next_payment_attempt",
+    "period_start", "period_end", "starting_balance", "ending_balance",
+)  # fmt: skip
+_OBJECT = (*_PLAIN, *_TRANSITIONS)
+
+
+def invoice_object(row: Mapping[str, Any]) -> dict[str, object]:
+    """An invoice's columns as an event carries them."""
+    subscription = row["subscription_id"]
+    return {
+        "object": "invoice",
+        **{name: row[name] for name in _PLAIN},
+        "customer": row["customer_id"],
+        "parent": {"subscription_details": {"subscription": subscription}} if subscription else None,
+        "status_transitions": {name: row[name] for name in _TRANSITIONS},
+    }
 
 
 class InvoiceLineItem(Base):
-    """One line of an invoice: so much for this, from then to then. A negative amount is credit."""
+    """One line of an invoice: so much for this, from then to then. A negative amount is credit.
+
+    total = amount − discount_amounts + exclusive taxes. A line without an invoice is pending (the field's invoice item): the
+    subscription's next invoice takes it. A credit names the line that it credits; a line is credited once.
+    """
 
     __tablename__ = "invoice_line_items"
 
     id: Mapped[Id]
     account_id: Mapped[AccountId]
-    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    customer_id: Mapped[CustomerId]
+    invoice_id: Mapped[str | None] = mapped_column(ForeignKey("invoices.id"))
     position: Mapped[int]
     amount: Mapped[int]
+    total: Mapped[int]
     currency: Mapped[str]
     description: Mapped[LongText | None]
     quantity: Mapped[int | None]
@@ -124,7 +153,24 @@ class InvoiceLineItem(Base):
     product_id: Mapped[str | None]
     subscription_id: Mapped[str | None]
     subscription_item_id: Mapped[str | None]
+    product_name: Mapped[LongText | None]  # of its day, like the invoice's other names
+    unit_label: Mapped[str | None]
+    # Of a proration, so many seconds of so many, and what all of them cost.
+    share_left: Mapped[int | None]
+    share_whole: Mapped[int | None]
+    share_amount: Mapped[int | None]
+    credited_line_id: Mapped[str | None]
     discount_amounts: Mapped[Documents]
     taxes: Mapped[Documents]
 
-    __table_args__ = (Index("uq_invoice_line_items_invoice_id_position", "invoice_id", "position", unique=True),)
+    __table_args__ = (
+        Index("uq_invoice_line_items_invoice_id_position", "invoice_id", "position", unique=True),
+        Index("uq_invoice_line_items_credited_line_id", "credited_line_id", unique=True),
+        Index("ix_invoice_line_items_subscription_id_period_end", "subscription_id", "period_end"),
+        Index(
+            "ix_invoice_line_items_pending",
+            "subscription_id",
+            sqlite_where=text("invoice_id IS NULL"),
+            postgresql_where=text("invoice_id IS NULL"),
+        ),
+    )

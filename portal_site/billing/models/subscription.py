@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal_site.billing.models.columns import (
@@ -10,6 +10,7 @@ from portal_site.billing.models.columns import (
     CustomerId,
     Described,
     Document,
+    Documents,
     Id,
     LongText,
     Moded,
@@ -46,12 +47,29 @@ class Subscription(Moded, Described, Base):
     cancellation_details: Mapped[Document]
     pause_collection: Mapped[OptionalDocument]
     status_details: Mapped[OptionalDocument]
+    # A change that waits for its payment: {expires_at, subscription_items, billing_cycle_anchor, trial_end, discounts}.
     pending_update: Mapped[OptionalDocument]
+    # Copies of the rates, as {id, display_name, percentage, inclusive}: a rate's percentage never changes.
+    default_tax_rates: Mapped[Documents]
+    # When something has to be done next; null when nothing has. `billing_failures` tries went wrong, the last by `billing_error`.
+    due_at: Mapped[int | None]
+    billing_failures: Mapped[int] = mapped_column(default=0)
+    billing_error: Mapped[LongText | None]
     # No foreign keys: both rows refer to this one.
     default_payment_method_id: Mapped[str | None]
     latest_invoice_id: Mapped[str | None]
 
     items: Mapped[list["SubscriptionItem"]] = relationship(lazy="raise", back_populates="subscription")
+
+    __table_args__ = (
+        Index(
+            "ix_subscriptions_due",
+            "due_at",
+            "id",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+    )
 
     def as_object(self) -> dict[str, Any]:
         """The subscription as an event carries it; its items have events of their own changes."""
@@ -79,6 +97,7 @@ class SubscriptionItem(Described, Base):
     quantity: Mapped[int | None]
     current_period_start: Mapped[int]
     current_period_end: Mapped[int]
+    tax_rates: Mapped[Documents]  # in place of the subscription's, when there are any
 
     subscription: Mapped[Subscription] = relationship(lazy="raise", back_populates="items")
 
@@ -95,10 +114,30 @@ class Discount(Base):
     subscription_item_id: Mapped[str | None] = mapped_column(ForeignKey("subscription_items.id"))
     coupon_id: Mapped[str]
     promotion_code: Mapped[str | None]
+    promotion_code_id: Mapped[str | None]
     start: Mapped[int]
     end: Mapped[int | None]
 
-    __table_args__ = (ForeignKeyConstraint(["account_id", "coupon_id"], ["coupons.account_id", "coupons.id"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["account_id", "coupon_id"], ["coupons.account_id", "coupons.id"]),
+        # A customer redeems a code once, however many tabs try.
+        Index("uq_discounts_customer_id_promotion_code_id", "customer_id", "promotion_code_id", unique=True),
+    )
+
+
+class PlanChange(Moded, Base):
+    """A change that a customer confirmed. Its `quote_key` makes a second click find the first one's change."""
+
+    __tablename__ = "plan_changes"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId]
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    created: Mapped[int]
+    quote_key: Mapped[str] = mapped_column(unique=True)
+    outcome: Mapped[str]  # a rules.lifecycle.ChangeOutcome value
+    invoice_id: Mapped[str | None] = mapped_column(ForeignKey("invoices.id"), index=True)
 
 
 class SubscriptionSchedule(Moded, Described, Base):

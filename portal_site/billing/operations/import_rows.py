@@ -26,6 +26,10 @@ def _copy(shape: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(shape, name) for name in names}
 
 
+def _rates(rates: list[shapes.TaxRateShape] | None) -> list[dict[str, Any]]:
+    return [rate.model_dump(mode="json") for rate in rates or ()]
+
+
 def products(shape: shapes.ProductShape, account: str) -> Iterator[Base]:
     names = ("name", "active", "description", "unit_label")
     yield Product(account_id=account, metadata_=shape.metadata, **_copy(shape, *COMMON, *names))
@@ -115,6 +119,7 @@ def subscriptions(shape: shapes.SubscriptionShape, account: str) -> Iterator[Bas
         latest_invoice_id=shape.latest_invoice,
         billing_mode=(shape.billing_mode or {}).get("type") or "classic",
         cancellation_details=shape.cancellation_details or {},
+        default_tax_rates=_rates(shape.default_tax_rates),
         metadata_=shape.metadata,
         **_copy(shape, *COMMON, *names, *times, *details),
     )
@@ -126,6 +131,7 @@ def subscriptions(shape: shapes.SubscriptionShape, account: str) -> Iterator[Bas
             # Versions before 2025-03-31 keep the period on the subscription.
             current_period_start=item.current_period_start or shape.current_period_start or shape.start_date,
             current_period_end=item.current_period_end or shape.current_period_end or shape.start_date,
+            tax_rates=_rates(item.tax_rates),
             metadata_=item.metadata,
             **_copy(item, "id", "created", "quantity"),
         )
@@ -159,16 +165,19 @@ def invoices(shape: shapes.InvoiceShape, account: str) -> Iterator[Base]:
         **_copy(shape, "customer_shipping", "starting_balance", "ending_balance"),
     )
     for position, line in enumerate(shape.lines):
-        yield _line(line, position, shape.id, account)
+        yield _line(line, position, shape, account)
 
 
-def _line(line: shapes.LineShape, position: int, invoice_id: str, account: str) -> InvoiceLineItem:
+def _line(line: shapes.LineShape, position: int, invoice: shapes.InvoiceShape, account: str) -> InvoiceLineItem:
     pricing, details = line.pricing or {}, line.details()
     price = pricing.get("price_details") or {}
     return InvoiceLineItem(
         account_id=account,
-        invoice_id=invoice_id,
+        customer_id=invoice.customer,
+        invoice_id=invoice.id,
         position=position,
+        total=line.total,
+        credited_line_id=line.credited_line_id,
         unit_amount_decimal=pricing.get("unit_amount_decimal"),
         period_start=line.period.start,
         period_end=line.period.end,

@@ -1,5 +1,6 @@
 """The field's objects as an export has them, as far as we take them over; whatever else they carry is counted, not read."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -151,12 +152,22 @@ class DiscountShape(Shape):
         return str(found) if found else None
 
 
+class TaxRateShape(BaseModel):
+    """A rate as a whole: its percentage decides amounts, so an id alone is not enough."""
+
+    id: Code
+    display_name: Text = ""
+    percentage: Annotated[Decimal, Field(ge=0, le=100)]
+    inclusive: bool
+
+
 class ItemShape(Shape):
     price: Reference
     quantity: Whole | None = None
     created: Instant = 0
     current_period_start: Instant | None = None
     current_period_end: Instant | None = None
+    tax_rates: list[TaxRateShape] | None = None
     metadata: Metadata = {}
 
 
@@ -189,6 +200,7 @@ class SubscriptionShape(Moded):
     on_behalf_of: Reference | None = None
     items: Annotated[list[ItemShape], BeforeValidator(_data_of)]
     discounts: list[DiscountShape] = []
+    default_tax_rates: list[TaxRateShape] | None = None
     metadata: Metadata = {}
 
 
@@ -209,6 +221,20 @@ class LineShape(Shape):
     pricing: dict[str, Any] | None = None
     parent: dict[str, Any] | None = None
     proration: bool | None = None
+
+    @property
+    def total(self) -> int:
+        """What the line adds to its invoice."""
+        off = sum(part.get("amount") or 0 for part in self.discount_amounts or ())
+        on_top = (tax.get("amount") or 0 for tax in self.taxes or () if tax.get("tax_behavior") == "exclusive")
+        return self.amount - off + sum(on_top)
+
+    @property
+    def credited_line_id(self) -> str | None:
+        """The one line that a credit credits; of several, none can be told from the others."""
+        credited = (self.details().get("proration_details") or {}).get("credited_items") or {}
+        lines: list[Any] = credited.get("invoice_line_items") or []
+        return str(lines[0]) if len(lines) == 1 else None
 
     def details(self) -> dict[str, Any]:
         """The part of `parent` that tells where the line comes from."""

@@ -1,9 +1,9 @@
 """How much coupons take off an invoice's lines; which coupons a customer may use is not decided here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from portal_site.billing.rules.allocation import allocate
 
@@ -34,17 +34,57 @@ class CouponTerms:
         return right_currency and (self.products is None or product in self.products)
 
 
-def reductions(lines: Sequence[tuple[int, str]], coupons: Sequence[CouponTerms], currency: str) -> list[list[int]]:
-    """For each coupon, how much it takes off each line (amount, product), in minor units ≥ 0.
+class Discountable(NamedTuple):
+    """A line that coupons may reduce: its amount, and of which product and item it is."""
 
-    Coupons apply one after the other, each to what the earlier ones left, in the order given; no line falls below zero,
-    and a line that is credit is left alone.
+    amount: int
+    product_id: str
+    item_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscountTerms:
+    """A coupon at work on an item, else on a subscription, else on all that a customer has, until `end` (None: for good)."""
+
+    id: str
+    coupon: CouponTerms
+    duration: str = "forever"
+    end: int | None = None
+    subscription_id: str | None = None
+    item_id: str | None = None
+
+    @property
+    def once(self) -> bool:
+        """Whether the first invoice that it reduces uses it up."""
+        return self.duration == "once"
+
+    def covers(self, line: Discountable, currency: str) -> bool:
+        """Whether it takes anything off this line."""
+        return self.item_id in (None, line.item_id) and self.coupon.covers(line.product_id, currency)
+
+
+def applying(discounts: Iterable[DiscountTerms], subscription_id: str, at: int) -> tuple[DiscountTerms, ...]:
+    """The discounts on an invoice of this subscription at `at`, in the field's order: its items', then its own.
+
+    The customer's count where the subscription has none (docs.stripe.com/billing/subscriptions/coupons).
     """
-    left = [max(0, amount) for amount, _ in lines]
+    running = [discount for discount in discounts if discount.end is None or discount.end > at]
+    own = [discount for discount in running if discount.subscription_id == subscription_id]
+    chosen = own or [discount for discount in running if discount.subscription_id is None]
+    return tuple(sorted(chosen, key=lambda discount: discount.item_id is None))
+
+
+def reductions(lines: Sequence[Discountable], discounts: Sequence[DiscountTerms], currency: str) -> list[list[int]]:
+    """For each discount, how much it takes off each line, in minor units ≥ 0.
+
+    They apply one after the other, each to what the earlier ones left, in the order given; no line falls below zero, and a
+    line that is credit is left alone.
+    """
+    left = [max(0, line.amount) for line in lines]
     taken = []
-    for coupon in coupons:
-        base = [rest if coupon.covers(product, currency) else 0 for rest, (_, product) in zip(left, lines, strict=True)]
-        share = allocate(_off(coupon, sum(base)), base)
+    for discount in discounts:
+        base = [rest if discount.covers(line, currency) else 0 for rest, line in zip(left, lines, strict=True)]
+        share = allocate(_off(discount.coupon, sum(base)), base)
         left = [rest - part for rest, part in zip(left, share, strict=True)]
         taken.append(share)
     return taken

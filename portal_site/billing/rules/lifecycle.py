@@ -68,6 +68,15 @@ class InvoiceStatus(_Status):
         return self in (InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE)
 
 
+class ChangeOutcome(StrEnum):
+    """What became of a change that a customer confirmed."""
+
+    APPLIED = "applied"
+    SCHEDULED = "scheduled"
+    PENDING = "pending"  # it waits for its payment
+    EXPIRED = "expired"
+
+
 class AttemptStatus(StrEnum):
     """How a try to collect stands. The first three are under way; the others are settled."""
 

@@ -29,3 +29,17 @@ def minor(value: Decimal, currency: str) -> int:
     if scaled != scaled.to_integral_value():
         raise ValueError(f"{value} is finer than the minor unit of {currency}")
     return int(scaled)
+
+
+# The least that can be charged (docs.stripe.com/currencies, “minimum charge amounts”); elsewhere half a unit of the major kind.
+MINIMUM = {
+    "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250, "eur": 50,
+    "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
+    "ron": 200, "sek": 300, "sgd": 50, "thb": 1000,
+}  # fmt: skip
+
+
+def minimum_charge(currency: str) -> int:
+    """The smallest amount in minor units that providers take; less than that waits on the customer's balance."""
+    code = currency.lower()
+    return MINIMUM.get(code) or max(1, 10 ** exponent(code) // 2)

@@ -1,65 +1,62 @@
 """The next invoice of a subscription as it stands: when it comes and what it will be. Changes are not weighed here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from portal_site.billing.rules import discounts, pricing
-from portal_site.billing.rules.discounts import CouponTerms
-from portal_site.billing.rules.pricing import PriceTerms
-
-
-@dataclass(frozen=True, slots=True)
-class RenewingItem:
-    """An item that goes on: its price, quantity (None when metered) and the end of its period."""
-
-    terms: PriceTerms
-    product_id: str
-    quantity: int | None
-    period_end: int
+from portal_site.billing.rules import invoices
+from portal_site.billing.rules.agreements import Agreement
+from portal_site.billing.rules.invoices import Bill, Line
 
 
 @dataclass(frozen=True, slots=True)
 class NextInvoice:
-    """`amount_due` = subtotal − discount − balance_used, in minor units; `varies` when usage will be added to it."""
+    """`amount_due` = subtotal − discount + tax − balance_used, in minor units; `varies` when usage will be added to it."""
 
     date: int
     currency: str
     subtotal: int
     discount: int
+    tax: int
     balance_used: int
     amount_due: int
     varies: bool
 
 
-def settle(total: int, balance: int) -> tuple[int, int]:
-    """What is due for a total, and the balance afterwards. A negative balance is credit, a positive one is owed."""
-    after = total + balance
-    return (after, 0) if after >= 0 else (0, after)
+def cycle_lines(agreement: Agreement, date: int) -> tuple[Line, ...]:
+    """The lines of the invoice at `date`, when the periods of some items end: their next periods, and what was pending.
 
-
-def next_invoice(
-    items: Sequence[RenewingItem], coupons: Sequence[CouponTerms], balance: int, currency: str
-) -> NextInvoice | None:
-    """The invoice at the earliest period end among the items, or None when nothing renews.
-
-    Items with a longer interval join only the invoices at their own period's end.
+    Items with a longer interval join only the invoices at their own period's end; nothing is billed from `cancel_at` on.
     """
-    if not items:
-        return None
-    date = min(item.period_end for item in items)
-    due = [item for item in items if item.period_end == date]
-    lines = [
-        (pricing.amount(item.terms, item.quantity or 0), item.product_id) for item in due if not item.terms.metered
+    if agreement.cancel_at is not None and date >= agreement.cancel_at:
+        return agreement.pending
+    due = [item for item in agreement.items if item.period_end == date]
+    running = agreement.running_discounts(date)
+    return (
+        *agreement.pending,
+        *invoices.cycle(due, agreement.anchor, running, agreement.tax_rates, agreement.currency),
+    )
+
+
+def cycle_bill(agreement: Agreement, date: int) -> Bill:
+    """That invoice, settled with the balance."""
+    return invoices.bill(cycle_lines(agreement, date), agreement.balance, agreement.currency)
+
+
+def next_invoice(agreement: Agreement) -> NextInvoice | None:
+    """The invoice at the earliest period end among the items, or None when nothing renews."""
+    going_on = [
+        item for item in agreement.items if agreement.cancel_at is None or item.period_end < agreement.cancel_at
     ]
-    subtotal = sum(amount for amount, _ in lines)
-    discount = sum(map(sum, discounts.reductions(lines, coupons, currency)))
-    amount_due, after = settle(subtotal - discount, balance)
+    if not going_on:
+        return None
+    date = min(item.period_end for item in going_on)
+    found = cycle_bill(agreement, date)
     return NextInvoice(
         date=date,
-        currency=currency,
-        subtotal=subtotal,
-        discount=discount,
-        balance_used=after - balance,
-        amount_due=amount_due,
-        varies=any(item.terms.metered for item in due),
+        currency=found.currency,
+        subtotal=found.subtotal,
+        discount=found.discount,
+        tax=found.tax,
+        balance_used=found.balance_used,
+        amount_due=found.amount_due,
+        varies=any(item.offer.terms.metered for item in going_on if item.period_end == date),
     )

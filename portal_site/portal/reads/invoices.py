@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, literal, literal_column, or_, select, union_all
 
 from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
+from portal_site.billing.rules.invoices import Line
 from portal_site.billing.rules.lifecycle import InvoiceStatus
 from portal_site.db import Reading
 
@@ -96,7 +97,11 @@ INVOICE = Reading(
         InvoiceLineItem.quantity,
         InvoiceLineItem.period_start,
         InvoiceLineItem.period_end,
-        InvoiceLineItem.proration,
+        InvoiceLineItem.product_name,
+        InvoiceLineItem.unit_label,
+        InvoiceLineItem.share_left,
+        InvoiceLineItem.share_whole,
+        InvoiceLineItem.share_amount,
     )
     .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
     .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
@@ -143,7 +148,10 @@ class InvoicePage:
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """One line; `period_end` equals `period_start` for what has no duration."""
+    """One line; `period_end` equals `period_start` for what has no duration.
+
+    Lines of our own name the product, and of a proration how many seconds of how many; others have their `description` alone.
+    """
 
     description: str | None
     amount: int
@@ -151,7 +159,29 @@ class LineView:
     quantity: int | None
     period_start: int
     period_end: int
-    proration: bool
+    product_name: str | None = None
+    unit_label: str | None = None
+    share_left: int | None = None
+    share_whole: int | None = None
+    share_amount: int | None = None
+
+    @classmethod
+    def of(cls, line: Line) -> "LineView":
+        """A line of a quote, shown as it will be on the invoice."""
+        share = line.share
+        return cls(
+            description=None,
+            amount=line.amount,
+            currency=line.offer.terms.currency,
+            quantity=line.quantity,
+            period_start=line.period_start,
+            period_end=line.period_end,
+            product_name=line.offer.product,
+            unit_label=line.offer.unit_label,
+            share_left=share.left if share else None,
+            share_whole=share.whole if share else None,
+            share_amount=line.full if share else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from portal_site.db import Reading
-from portal_site.portal.reads import billing_information, invoices, payment_methods, subscriptions
+from portal_site.portal.reads import billing_information, invoices, payment_methods, subscription_rows, subscriptions
 from portal_site.portal.reads.billing_information import TaxIdView
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceSummary
 from portal_site.portal.reads.payment_methods import PaymentMethodView
@@ -12,15 +12,15 @@ from portal_site.portal.visitors import Visitor
 
 TRIAL_NOTICE = 7 * 24 * 60 * 60
 _OVERVIEW = Reading(
-    subscriptions=subscriptions.LINES,
-    discounts=subscriptions.DISCOUNTS,
+    subscriptions=subscription_rows.LINES,
+    discounts=subscription_rows.DISCOUNTS,
     methods=payment_methods.METHODS,
     invoices=invoices.RECENT_AND_OPEN,
     tax_ids=billing_information.TAX_IDS,
 )
 _SUBSCRIPTION = Reading(
-    subscriptions=subscriptions.LINES_OF_ONE,
-    discounts=subscriptions.DISCOUNTS,
+    subscriptions=subscription_rows.LINES_OF_ONE,
+    discounts=subscription_rows.DISCOUNTS,
     methods=payment_methods.METHODS,
 )
 
@@ -41,7 +41,7 @@ class Overview:
 def find(visitor: Visitor, at: int) -> Overview:
     """What this customer has."""
     rows = _OVERVIEW.fetch(**visitor.scope, at=at)
-    subs = subscriptions.build(rows["subscriptions"], rows["discounts"], visitor.balance, visitor.currency)
+    subs = subscriptions.build(rows["subscriptions"], rows["discounts"], visitor.payer, at)
     methods = payment_methods.build(rows["methods"], visitor.default_payment_method_id, subs, at)
     recent, still_open = invoices.split(rows["invoices"])
     return Overview(
@@ -65,7 +65,7 @@ def find_subscription(
 ) -> tuple[SubscriptionView, PaymentMethodView | None] | None:
     """A customer's own subscription and what it is charged to, or None."""
     rows = _SUBSCRIPTION.fetch(**visitor.scope, at=at, subscription_id=subscription_id)
-    subs = subscriptions.build(rows["subscriptions"], rows["discounts"], visitor.balance, visitor.currency)
+    subs = subscriptions.build(rows["subscriptions"], rows["discounts"], visitor.payer, at)
     if not subs:
         return None
     default = visitor.default_payment_method_id

@@ -4,179 +4,67 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, literal, null, or_, select, union_all
-
-from portal_site.billing.models import (
-    Coupon,
-    Discount,
-    Price,
-    Product,
-    SchedulePhase,
-    SchedulePhaseItem,
-    Subscription,
-    SubscriptionItem,
-    SubscriptionSchedule,
-)
-from portal_site.billing.rules import next_invoice, pricing
-from portal_site.billing.rules.discounts import CouponTerms
+from portal_site.billing.operations.agreements import discount_of
+from portal_site.billing.rules import discounts as discount_rules
+from portal_site.billing.rules import next_invoice
+from portal_site.billing.rules.agreements import Agreement
+from portal_site.billing.rules.discounts import DiscountTerms
+from portal_site.billing.rules.invoices import Item, Line, LineKind, Offer
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
-from portal_site.billing.rules.next_invoice import NextInvoice, RenewingItem
+from portal_site.billing.rules.next_invoice import NextInvoice
 from portal_site.billing.rules.pricing import PriceTerms
-
-MOST = 500
-_OWN = (
-    Subscription.account_id == bindparam("account_id"),
-    Subscription.customer_id == bindparam("customer_id"),
-    or_(
-        bindparam("on_behalf_of", type_=Subscription.id.type).is_(None),
-        Subscription.on_behalf_of == bindparam("on_behalf_of"),
-    ),
-)
-_ENDED_LAST = case({"canceled": 1, "incomplete_expired": 1}, value=Subscription.status, else_=0)
-_SUBSCRIPTION = (
-    Subscription.id,
-    Subscription.status,
-    Subscription.currency,
-    Subscription.created,
-    Subscription.description,
-    Subscription.collection_method,
-    Subscription.trial_end,
-    Subscription.cancel_at,
-    Subscription.cancel_at_period_end,
-    Subscription.ended_at,
-    Subscription.pause_collection,
-    Subscription.default_payment_method_id,
-)
-_PRICE = (
-    Price.currency.label("price_currency"),
-    Price.type,
-    Price.billing_scheme,
-    Price.unit_amount,
-    Price.unit_amount_decimal,
-    Price.interval,
-    Price.interval_count,
-    Price.usage_type,
-    Price.tiers_mode,
-    Price.tiers,
-    Price.transform_quantity,
-    Price.product_id,
-    Product.name.label("product"),
-    Product.unit_label,
-)
-
-
-def _lines(*only: Any, most: int) -> Any:
-    """One row for each item, and one for each item of a phase still to come, with the subscription's columns on each."""
-    chosen = (
-        select(*_SUBSCRIPTION)
-        .where(*_OWN, *only)
-        .order_by(_ENDED_LAST, Subscription.created.desc(), Subscription.id)
-        .limit(most)
-        .cte("chosen")
-    )
-    return union_all(_items(chosen), _planned_items(chosen))
-
-
-def _items(chosen: Any) -> Any:
-    return (
-        select(
-            literal("item").label("kind"),
-            *chosen.c,
-            SubscriptionItem.id.label("item_id"),
-            SubscriptionItem.quantity,
-            SubscriptionItem.current_period_end.label("until"),
-            null().label("origin"),
-            *_PRICE,
-        )
-        .select_from(chosen)
-        .join(SubscriptionItem, SubscriptionItem.subscription_id == chosen.c.id)
-        .join(Price, Price.id == SubscriptionItem.price_id)
-        .join(Product, Product.id == Price.product_id)
-    )
-
-
-def _planned_items(chosen: Any) -> Any:
-    schedule_of_it = and_(
-        SubscriptionSchedule.subscription_id == chosen.c.id,
-        # Said once more for SQLite, which else begins at the far end and reads every merchant's phases.
-        SubscriptionSchedule.customer_id == bindparam("customer_id"),
-        SubscriptionSchedule.status == "active",
-    )
-    phase_to_come = and_(
-        SchedulePhase.schedule_id == SubscriptionSchedule.id, SchedulePhase.start_date > bindparam("at")
-    )
-    return (
-        select(
-            literal("planned").label("kind"),
-            *chosen.c,
-            SchedulePhaseItem.id.label("item_id"),
-            SchedulePhaseItem.quantity,
-            SchedulePhase.start_date.label("until"),
-            SubscriptionSchedule.origin,
-            *_PRICE,
-        )
-        .select_from(chosen)
-        .join(SubscriptionSchedule, schedule_of_it)
-        .join(SchedulePhase, phase_to_come)
-        .join(SchedulePhaseItem, SchedulePhaseItem.phase_id == SchedulePhase.id)
-        .join(Price, Price.id == SchedulePhaseItem.price_id)
-        .join(Product, Product.id == Price.product_id)
-    )
-
-
-LINES = _lines(most=MOST)
-LINES_OF_ONE = _lines(Subscription.id == bindparam("subscription_id"), most=1)
-DISCOUNTS = (
-    select(
-        Discount.subscription_id,
-        Discount.end,
-        Discount.promotion_code,
-        Coupon.id.label("coupon_id"),
-        Coupon.name,
-        Coupon.percent_off,
-        Coupon.amount_off,
-        Coupon.currency.label("coupon_currency"),
-        Coupon.duration,
-        Coupon.applies_to_products,
-    )
-    .join(Coupon, and_(Coupon.account_id == Discount.account_id, Coupon.id == Discount.coupon_id))
-    .where(
-        Discount.account_id == bindparam("account_id"),
-        Discount.customer_id == bindparam("customer_id"),
-        or_(Discount.end.is_(None), Discount.end > bindparam("at")),
-    )
-    .order_by(Discount.start, Discount.id)
-)
+from portal_site.billing.rules.taxes import UNTAXED, TaxRate
 
 
 @dataclass(frozen=True, slots=True)
 class ItemView:
     """A line of a subscription; `amount` is what the whole quantity costs each interval, None when usage decides."""
 
-    product: str
-    product_id: str
-    unit_label: str | None
+    id: str
+    offer: Offer
     quantity: int | None
     amount: int | None
-    currency: str
-    interval: str
-    interval_count: int
+    since: int
     until: int
-    terms: PriceTerms
+    tax_rates: tuple[TaxRate, ...] = ()
+
+    @property
+    def product(self) -> str:
+        """What is sold."""
+        return self.offer.product
+
+    @property
+    def unit_label(self) -> str | None:
+        """What one of it is called."""
+        return self.offer.unit_label
+
+    @property
+    def currency(self) -> str:
+        """The currency of `amount`."""
+        return self.offer.terms.currency
+
+    @property
+    def interval(self) -> str:
+        """day, week, month or year."""
+        return self.offer.interval
+
+    @property
+    def interval_count(self) -> int:
+        """How many of them between two invoices."""
+        return self.offer.interval_count
 
 
 @dataclass(frozen=True, slots=True)
 class DiscountView:
-    """A discount in force, for one subscription or (None) for all of a customer's."""
+    """A discount in force on a subscription."""
 
-    subscription_id: str | None
     label: str
     percent_off: str | None
     amount_off: int | None
     currency: str | None
     duration: str
     end: int | None
-    terms: CouponTerms
+    terms: DiscountTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +86,10 @@ class SubscriptionView:
     created: int
     description: str | None
     collection_method: str
+    anchor: int
+    tax_rates: tuple[TaxRate, ...]
+    pending: int
+    pending_update: Mapping[str, Any] | None
     trial_end: int | None
     cancel_at: int | None
     ended_at: int | None
@@ -214,11 +106,17 @@ class SubscriptionView:
         return list(dict.fromkeys(item.product for item in self.items))
 
 
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """What of the customer decides an amount: its balance, of which currency that is, and whether it is taxed."""
+
+    balance: int = 0
+    currency: str | None = None
+    tax_exempt: str = "none"
+
+
 def build(
-    lines: Iterable[Mapping[str, Any]],
-    discounts: Iterable[Mapping[str, Any]],
-    balance: int,
-    balance_currency: str | None,
+    lines: Iterable[Mapping[str, Any]], discounts: Iterable[Mapping[str, Any]], payer: Payer, at: int
 ) -> list[SubscriptionView]:
     """The subscriptions in those rows: running ones first, then newest first.
 
@@ -228,15 +126,18 @@ def build(
     for line in lines:
         groups.setdefault(line["id"], []).append(line)
     discount_views = [_discount(row) for row in discounts]
-    found = [_subscription(group, discount_views) for group in groups.values()]
+    found = [_subscription(group, discount_views, payer, at) for group in groups.values()]
     found.sort(key=lambda view: (view.status.ended, -view.created, view.id))
-    return _with_next_invoices(found, balance, balance_currency)
+    return _with_next_invoices(found, payer)
 
 
-def _subscription(group: Sequence[Mapping[str, Any]], discounts: Sequence[DiscountView]) -> SubscriptionView:
+def _subscription(
+    group: Sequence[Mapping[str, Any]], discounts: Sequence[DiscountView], payer: Payer, at: int
+) -> SubscriptionView:
     first = group[0]
     items = tuple(sorted((_item(row) for row in group if row["kind"] == "item"), key=lambda item: item.product))
     period_end = min((item.until for item in items), default=None)
+    taxed = payer.tax_exempt not in UNTAXED
     return SubscriptionView(
         id=first["id"],
         status=_status(first),
@@ -244,16 +145,26 @@ def _subscription(group: Sequence[Mapping[str, Any]], discounts: Sequence[Discou
         created=first["created"],
         description=first["description"],
         collection_method=first["collection_method"],
+        anchor=first["billing_cycle_anchor"],
+        tax_rates=tuple(map(TaxRate.of, first["default_tax_rates"])) if taxed else (),
+        pending=first["pending"],
+        pending_update=first["pending_update"],
         trial_end=first["trial_end"],
         cancel_at=first["cancel_at"] or (period_end if first["cancel_at_period_end"] else None),
         ended_at=first["ended_at"],
         resumes_at=(first["pause_collection"] or {}).get("resumes_at"),
         payment_method_id=first["default_payment_method_id"],
-        items=items,
-        discounts=tuple(d for d in discounts if d.subscription_id in (None, first["id"])),
+        items=items if taxed else tuple(replace(item, tax_rates=()) for item in items),
+        discounts=_running(discounts, first["id"], at),
         planned=_planned([row for row in group if row["kind"] == "planned"]),
         next_invoice=None,
     )
+
+
+def _running(discounts: Sequence[DiscountView], subscription_id: str, at: int) -> tuple[DiscountView, ...]:
+    chosen = discount_rules.applying((view.terms for view in discounts), subscription_id, at) if discounts else ()
+    views = {view.terms.id: view for view in discounts}
+    return tuple(views[terms.id] for terms in chosen)
 
 
 def _status(row: Mapping[str, Any]) -> SubscriptionStatus:
@@ -263,18 +174,25 @@ def _status(row: Mapping[str, Any]) -> SubscriptionStatus:
 
 
 def _item(row: Mapping[str, Any]) -> ItemView:
-    terms = PriceTerms.of(row)
-    return ItemView(
-        product=row["product"],
+    terms = PriceTerms.of({**row, "currency": row["price_currency"]})
+    offer = Offer(
+        price_id=row["price_id"],
         product_id=row["product_id"],
-        unit_label=row["unit_label"],
-        quantity=row["quantity"],
-        amount=None if terms.metered else pricing.amount(terms, row["quantity"] or 0),
-        currency=row["price_currency"],
+        product=row["product"],
+        terms=terms,
         interval=row["interval"] or "month",
         interval_count=row["interval_count"] or 1,
+        unit_label=row["unit_label"],
+        tax_behavior=row["tax_behavior"],
+    )
+    return ItemView(
+        id=row["item_id"],
+        offer=offer,
+        quantity=row["quantity"],
+        amount=None if terms.metered else offer.amount(row["quantity"]),
+        since=row["since"],
         until=row["until"],
-        terms=terms,
+        tax_rates=tuple(map(TaxRate.of, row["tax_rates"] or ())),
     )
 
 
@@ -289,24 +207,22 @@ def _planned(rows: Sequence[Mapping[str, Any]]) -> PlannedChange | None:
 
 def _discount(row: Mapping[str, Any]) -> DiscountView:
     return DiscountView(
-        subscription_id=row["subscription_id"],
         label=row["promotion_code"] or row["name"] or row["coupon_id"],
         percent_off=row["percent_off"],
         amount_off=row["amount_off"],
         currency=row["coupon_currency"],
         duration=row["duration"],
         end=row["end"],
-        terms=CouponTerms.of(row),
+        terms=discount_of(row),
     )
 
 
-def _with_next_invoices(
-    views: Sequence[SubscriptionView], balance: int, balance_currency: str | None
-) -> list[SubscriptionView]:
+def _with_next_invoices(views: Sequence[SubscriptionView], payer: Payer) -> list[SubscriptionView]:
     first_billed = sorted(views, key=lambda view: min((item.until for item in view.items), default=0))
     invoices: dict[str, NextInvoice | None] = {}
+    balance = payer.balance
     for view in first_billed:
-        usable = balance if view.currency == balance_currency else 0
+        usable = balance if payer.currency in (None, view.currency) else 0
         invoices[view.id] = invoice = _next_invoice(view, usable)
         if invoice is not None:
             balance += invoice.balance_used
@@ -314,13 +230,32 @@ def _with_next_invoices(
 
 
 def _next_invoice(view: SubscriptionView, balance: int) -> NextInvoice | None:
-    if not view.status.renews:
+    if not view.status.renews or not view.items:
         return None
-    items = [item for item in _items_at_renewal(view) if view.cancel_at is None or item.until < view.cancel_at]
-    renewing = [RenewingItem(item.terms, item.product_id, item.quantity, item.until) for item in items]
-    date = min((item.until for item in items), default=0)
-    coupons = [d.terms for d in view.discounts if d.end is None or d.end > date]
-    return next_invoice.next_invoice(renewing, coupons, balance, view.currency)
+    items = tuple(
+        Item(item.id, item.offer, item.quantity, item.since, item.until, item.tax_rates)
+        for item in _items_at_renewal(view)
+    )
+    agreement = Agreement(
+        id=view.id,
+        currency=view.currency,
+        status=view.status,
+        anchor=view.anchor,
+        items=items,
+        cancel_at=view.cancel_at,
+        discounts=tuple(discount.terms for discount in view.discounts),
+        tax_rates=view.tax_rates,
+        balance=balance,
+        pending=_pending(view, items[0]),
+    )
+    return next_invoice.next_invoice(agreement)
+
+
+def _pending(view: SubscriptionView, item: Item) -> tuple[Line, ...]:
+    if not view.pending:
+        return ()
+    span = item.period_start, item.period_end
+    return (Line(LineKind.REMAINING, item.offer, item.id, None, *span, view.pending),)
 
 
 def _items_at_renewal(view: SubscriptionView) -> Sequence[ItemView]:

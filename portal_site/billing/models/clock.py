@@ -1,0 +1,31 @@
+"""Time that a merchant's developer sets by hand, and the workers that real time needs."""
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal_site.billing.models.columns import AccountId, Id, Moded
+from portal_site.db import Base
+
+
+class TestClock(Moded, Base):
+    """A clock that stands still at `frozen_time` until it is advanced. Customers attached to it live at that time."""
+
+    __test__ = False  # pytest would take it for tests
+    __tablename__ = "test_clocks"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId] = mapped_column(index=True)
+    created: Mapped[int]
+    name: Mapped[str | None]
+    frozen_time: Mapped[int]
+    status: Mapped[str] = mapped_column(default="ready")
+    target_frozen_time: Mapped[int | None]
+
+
+class Worker(Base):
+    """A worker process and when it last said that it is there; it belongs to no merchant."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[Id]
+    started_at: Mapped[int]
+    seen_at: Mapped[int]

@@ -1,0 +1,263 @@
+"""Loads subscriptions as the rules see them: one for a quote, hundreds for a billing run, by the same selects."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import and_, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session, aliased
+
+from portal_site.billing.models import (
+    Coupon,
+    Discount,
+    Invoice,
+    InvoiceLineItem,
+    Price,
+    Product,
+    Subscription,
+    SubscriptionItem,
+)
+from portal_site.billing.rules.agreements import Agreement
+from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
+from portal_site.billing.rules.invoices import Item, Line, LineKind, Offer
+from portal_site.billing.rules.lifecycle import SubscriptionStatus
+from portal_site.billing.rules.pricing import PriceTerms
+from portal_site.billing.rules.proration import Share
+from portal_site.billing.rules.taxes import UNTAXED, Tax, TaxRate
+
+Reader = Session | Connection
+OFFER = (
+    Price.id,
+    Price.currency,
+    Price.billing_scheme,
+    Price.unit_amount,
+    Price.unit_amount_decimal,
+    Price.tiers_mode,
+    Price.tiers,
+    Price.transform_quantity,
+    Price.usage_type,
+    Price.interval,
+    Price.interval_count,
+    Price.tax_behavior,
+    Price.product_id,
+    Product.name.label("product"),
+    Product.unit_label,
+)
+SUBSCRIPTION = (
+    Subscription.id,
+    Subscription.account_id,
+    Subscription.customer_id,
+    Subscription.on_behalf_of,
+    Subscription.livemode,
+    Subscription.created,
+    Subscription.description,
+    Subscription.status,
+    Subscription.currency,
+    Subscription.collection_method,
+    Subscription.days_until_due,
+    Subscription.billing_mode,
+    Subscription.billing_cycle_anchor,
+    Subscription.trial_start,
+    Subscription.trial_end,
+    Subscription.cancel_at,
+    Subscription.cancel_at_period_end,
+    Subscription.canceled_at,
+    Subscription.ended_at,
+    Subscription.cancellation_details,
+    Subscription.pause_collection,
+    Subscription.pending_update,
+    Subscription.default_tax_rates,
+    Subscription.default_payment_method_id,
+    Subscription.latest_invoice_id,
+    Subscription.due_at,
+)
+
+
+def offer_of(row: Any) -> Offer:
+    """The offer in the columns of OFFER."""
+    return Offer(
+        price_id=row["id"],
+        product_id=row["product_id"],
+        product=row["product"],
+        terms=PriceTerms.of(row),
+        interval=row["interval"] or "month",
+        interval_count=row["interval_count"] or 1,
+        unit_label=row["unit_label"],
+        tax_behavior=row["tax_behavior"],
+    )
+
+
+def offers(reader: Reader, account_id: str | None, price_ids: Iterable[str], *only: Any) -> dict[str, Offer]:
+    """The offers with these prices, by price; of one account, or (None) of those that own what refers to them."""
+    wanted = sorted(set(price_ids))
+    query = select(*OFFER).join(Product, Product.id == Price.product_id).where(Price.id.in_(wanted), *only)
+    if account_id is not None:
+        query = query.where(Price.account_id == account_id)
+    query = query.execution_options(unscoped="prices that a subscription of ours refers to")
+    return {row.id: offer_of(row._mapping) for row in reader.execute(query)}
+
+
+def load(reader: Reader, subscriptions: Sequence[Any], customers: Mapping[str, Any], at: int) -> dict[str, Agreement]:
+    """The agreements of these subscriptions (rows with the columns of SUBSCRIPTION), by id.
+
+    `customers` are their rows by id, with `balance`, `currency` and `tax_exempt`. Debits are left out: see `with_debits`.
+    """
+    ids = [row.id for row in subscriptions]
+    items = _items(reader, ids)
+    discounts = _discounts(reader, list({row.customer_id for row in subscriptions}), at)
+    waiting = _pending(reader, ids)
+    found = {}
+    for row in subscriptions:
+        customer = customers[row.customer_id]
+        taxed = customer.tax_exempt not in UNTAXED
+        found[row.id] = Agreement(
+            id=row.id,
+            currency=row.currency,
+            status=SubscriptionStatus(row.status),
+            anchor=row.billing_cycle_anchor,
+            items=tuple(item if taxed else replace(item, tax_rates=()) for item in items[row.id]),
+            collection_method=row.collection_method,
+            billing_mode=row.billing_mode,
+            trial_end=row.trial_end,
+            cancel_at=row.cancel_at or (_end(items[row.id]) if row.cancel_at_period_end else None),
+            collection_paused=row.pause_collection is not None,
+            discounts=tuple(discounts[row.customer_id]),
+            tax_rates=tuple(map(TaxRate.of, row.default_tax_rates)) if taxed else (),
+            balance=customer.balance if customer.currency in (None, row.currency) else 0,
+            pending=tuple(waiting[row.id]),
+        )
+    return found
+
+
+def _end(items: Iterable[Item]) -> int | None:
+    return min((item.period_end for item in items), default=None)
+
+
+def _of_subscriptions(query: Any, column: Any, ids: Sequence[str]) -> Any:
+    return query.where(column.in_(ids)).execution_options(unscoped="of subscriptions that were found by their owner")
+
+
+def _items(reader: Reader, ids: Sequence[str]) -> dict[str, list[Item]]:
+    columns = (
+        SubscriptionItem.id,
+        SubscriptionItem.subscription_id,
+        SubscriptionItem.price_id,
+        SubscriptionItem.quantity,
+        SubscriptionItem.current_period_start,
+        SubscriptionItem.current_period_end,
+        SubscriptionItem.tax_rates,
+    )
+    query = _of_subscriptions(select(*columns), SubscriptionItem.subscription_id, ids)
+    rows = reader.execute(query.order_by(SubscriptionItem.created, SubscriptionItem.id)).all()
+    known = offers(reader, None, (row.price_id for row in rows))
+    items: dict[str, list[Item]] = defaultdict(list)
+    for row in rows:
+        rates = tuple(map(TaxRate.of, row.tax_rates)) if row.tax_rates else ()
+        period = row.current_period_start, row.current_period_end
+        items[row.subscription_id].append(Item(row.id, known[row.price_id], row.quantity, *period, rates))
+    return items
+
+
+def _discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dict[str, list[DiscountTerms]]:
+    query = (
+        select(
+            Discount.id,
+            Discount.customer_id,
+            Discount.subscription_id,
+            Discount.subscription_item_id,
+            Discount.end,
+            Coupon.duration,
+            Coupon.percent_off,
+            Coupon.amount_off,
+            Coupon.currency.label("coupon_currency"),
+            Coupon.applies_to_products,
+        )
+        .join(Coupon, and_(Coupon.account_id == Discount.account_id, Coupon.id == Discount.coupon_id))
+        .where(Discount.customer_id.in_(customer_ids), Discount.end.is_(None) | (Discount.end > at))
+        .order_by(Discount.start, Discount.id)
+    )
+    found: dict[str, list[DiscountTerms]] = defaultdict(list)
+    for row in reader.execute(query):
+        found[row.customer_id].append(discount_of(row._mapping))
+    return found
+
+
+def discount_of(row: Any) -> DiscountTerms:
+    """The discount in columns named as above."""
+    return DiscountTerms(
+        id=row["id"],
+        coupon=CouponTerms.of(row),
+        duration=row["duration"],
+        end=row["end"],
+        subscription_id=row["subscription_id"],
+        item_id=row["subscription_item_id"],
+    )
+
+
+def _pending(reader: Reader, ids: Sequence[str]) -> dict[str, list[Line]]:
+    query = _of_subscriptions(select(InvoiceLineItem.__table__), InvoiceLineItem.subscription_id, ids)
+    query = query.where(InvoiceLineItem.invoice_id.is_(None)).order_by(InvoiceLineItem.position, InvoiceLineItem.id)
+    return _lines(reader, query)
+
+
+def _lines(reader: Reader, query: Any) -> dict[str, list[Line]]:
+    rows = reader.execute(query).all()
+    known = offers(reader, None, (row.price_id for row in rows if row.price_id)) if rows else {}
+    lines: dict[str, list[Line]] = defaultdict(list)
+    for row in rows:
+        if row.price_id in known:
+            lines[row.subscription_id].append(line_of(row, known[row.price_id]))
+    return lines
+
+
+def line_of(row: Any, offer: Offer) -> Line:
+    """A stored line as the rules see it."""
+    kind = LineKind.CYCLE if not row.proration else LineKind.UNUSED if row.amount < 0 else LineKind.REMAINING
+    return Line(
+        kind=kind,
+        offer=offer,
+        item_id=row.subscription_item_id or "",
+        quantity=row.quantity,
+        period_start=row.period_start,
+        period_end=row.period_end,
+        amount=row.amount,
+        discounts=tuple((str(part["discount"]), part["amount"]) for part in row.discount_amounts),
+        taxes=tuple(map(_tax, row.taxes)),
+        share=Share(row.share_left, row.share_whole) if row.share_whole else None,
+        full=row.share_amount or 0,
+        credits=row.credited_line_id,
+        id=row.id,
+    )
+
+
+def _tax(document: Mapping[str, Any]) -> Tax:
+    rate = TaxRate.of({
+        "id": (document.get("tax_rate_details") or {}).get("tax_rate") or "",
+        "display_name": document.get("display_name"),
+        "percentage": document.get("percentage") or 0,
+        "inclusive": document.get("tax_behavior") == "inclusive",
+    })  # fmt: skip
+    return Tax(rate, document["amount"], document.get("taxable_amount") or 0)
+
+
+def with_debits(reader: Reader, agreement: Agreement, at: int) -> Agreement:
+    """The agreement with what was paid for time after `at` and is not credited yet, and whether an invoice is open."""
+    credit = aliased(InvoiceLineItem)
+    charged = (
+        select(InvoiceLineItem.__table__)
+        .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
+        .outerjoin(credit, credit.credited_line_id == InvoiceLineItem.id)
+        .where(
+            InvoiceLineItem.period_end > at,
+            InvoiceLineItem.amount > 0,
+            InvoiceLineItem.invoice_id.is_(None) | (Invoice.status == "paid"),
+            credit.id.is_(None),
+        )
+        .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id)
+    )
+    debits = _lines(reader, _of_subscriptions(charged, InvoiceLineItem.subscription_id, [agreement.id]))[agreement.id]
+    still_open = select(Invoice.id).where(Invoice.status == "open").limit(1)
+    is_open = reader.execute(_of_subscriptions(still_open, Invoice.subscription_id, [agreement.id])).first()
+    return replace(agreement, debits=tuple(debits), has_open_invoice=is_open is not None)

@@ -1,0 +1,233 @@
+"""How invoices, their lines and events are written into the books: one row or thousands, by the same hand."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import insert, update
+from sqlalchemy.orm import Session
+
+from portal_site.billing.models import CustomerBalanceTransaction, Event, Invoice, InvoiceLineItem
+from portal_site.billing.models.invoice import invoice_object
+from portal_site.billing.rules.descriptions import describe
+from portal_site.billing.rules.invoices import Bill, Line
+from portal_site.billing.rules.lifecycle import InvoiceStatus
+from portal_site.billing.rules.taxes import Tax
+from portal_site.db import Base, new_id
+
+Row = dict[str, Any]
+# What refers to others comes after them.
+ORDER: tuple[type[Base], ...] = (Invoice, InvoiceLineItem, CustomerBalanceTransaction, Event)
+
+
+class Books:
+    """The rows of one transaction, kept together and written with one statement for each table."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.rows: dict[type[Base], list[Row]] = defaultdict(list)
+        self.taken: list[Row] = []  # pending lines that an invoice takes
+
+    def event(self, kind: str, owner: Any, at: int, document: Mapping[str, Any], previous: Row | None = None) -> None:
+        """Something happened to `document`, an object of the account that `owner` (any row of it) belongs to."""
+        data: Row = {"object": document}
+        if previous:
+            data["previous_attributes"] = previous
+        row = {
+            "id": new_id("evt"),
+            "account_id": owner.account_id,
+            "livemode": owner.livemode,
+            "created": at,
+            "type": kind,
+        }
+        self.rows[Event].append({**row, "data": data})
+
+    def pending(self, subscription: Any, lines: Iterable[Line]) -> None:
+        """Lines that wait for the subscription's next invoice."""
+        for position, line in enumerate(lines):
+            self.rows[InvoiceLineItem].append(line_row(line, subscription, None, position))
+
+    def invoice(self, customer: Any, subscription: Any, bill: Bill, at: int, **members: Any) -> Row:
+        """Write a finalised invoice and move the customer's balance; it is paid already when nothing is due.
+
+        `customer` carries its names, `invoice_prefix`, and `number` (the sequence number that this invoice takes).
+        """
+        row = invoice_row(customer, subscription, bill, at) | members
+        self.rows[Invoice].append(row)
+        for position, line in enumerate(bill.lines):
+            if line.id is None:
+                self.rows[InvoiceLineItem].append(line_row(line, subscription, row["id"], position))
+            else:
+                self.taken.append({"id": line.id, "invoice_id": row["id"], "position": position})
+        if bill.balance_used:
+            self.rows[CustomerBalanceTransaction].append(balance_row(customer, bill, row["id"], at))
+        self._tell(customer, row, at)
+        return row
+
+    def _tell(self, owner: Any, row: Row, at: int) -> None:
+        draft = {**row, "status": InvoiceStatus.DRAFT, "number": None, "finalized_at": None, "paid_at": None}
+        self.event("invoice.created", owner, at, invoice_object(draft))
+        final = {**row, "status": InvoiceStatus.OPEN, "paid_at": None}
+        self.event("invoice.finalized", owner, at, invoice_object(final))
+        if row["status"] == InvoiceStatus.PAID:
+            self.event("invoice.paid", owner, at, invoice_object(row))
+            self.event("invoice.payment_succeeded", owner, at, invoice_object(row))
+
+    def write(self) -> None:
+        """Send what was collected."""
+        for kind in ORDER:
+            if self.rows[kind]:
+                self.session.execute(insert(kind), self.rows[kind])
+        if self.taken:
+            whose = {"unscoped": "lines that were found by their subscription"}
+            self.session.execute(update(InvoiceLineItem), self.taken, execution_options=whose)
+        self.rows.clear()
+        self.taken.clear()
+
+
+def invoice_row(customer: Any, subscription: Any, bill: Bill, at: int) -> Row:
+    """A finalised invoice's columns, with the names and addresses of the day."""
+    paid = bill.amount_due == 0
+    return {
+        "id": new_id("in"),
+        "account_id": customer.account_id,
+        "livemode": customer.livemode,
+        "customer_id": customer.id,
+        "subscription_id": subscription.id,
+        "on_behalf_of": subscription.on_behalf_of,
+        "created": at,
+        "number": f"{customer.invoice_prefix}-{customer.number:04d}",
+        "status": InvoiceStatus.PAID if paid else InvoiceStatus.OPEN,
+        "billing_reason": "subscription_update",
+        "collection_method": subscription.collection_method,
+        "currency": bill.currency,
+        "period_start": at,
+        "period_end": at,
+        "due_date": _due_date(subscription, at),
+        **amounts(bill),
+        "amount_paid": 0,
+        "amount_remaining": bill.amount_due,
+        "attempt_count": 0,
+        "next_payment_attempt": None,
+        "cycle_at": None,
+        "finalized_at": at,
+        "paid_at": at if paid else None,
+        "voided_at": None,
+        "marked_uncollectible_at": None,
+        "metadata_": {},
+        **snapshot(customer),
+    }
+
+
+def _due_date(subscription: Any, at: int) -> int | None:
+    if subscription.collection_method != "send_invoice":
+        return None
+    return at + (subscription.days_until_due or 0) * 24 * 60 * 60
+
+
+def snapshot(customer: Any) -> Row:
+    """Whom the invoice is from and to, as of today."""
+    return {
+        "account_name": customer.account_name,
+        "customer_name": customer.name,
+        "customer_email": customer.email,
+        "customer_phone": customer.phone,
+        "customer_address": customer.address,
+        "customer_shipping": customer.shipping,
+        "customer_tax_ids": customer.tax_ids,
+    }
+
+
+def amounts(bill: Bill) -> Row:
+    """What an invoice adds up to."""
+    included = sum(tax.amount for line in bill.lines for tax in line.taxes if tax.rate.inclusive)
+    return {
+        "subtotal": bill.subtotal,
+        "total": bill.total,
+        "total_excluding_tax": bill.total - bill.tax - included,
+        "amount_due": bill.amount_due,
+        "starting_balance": bill.starting_balance,
+        "ending_balance": bill.ending_balance,
+        "total_discount_amounts": _summed_discounts(bill.lines),
+        "total_taxes": _summed_taxes(bill.lines),
+    }
+
+
+def _summed_discounts(lines: Sequence[Line]) -> list[Row]:
+    sums: dict[str, int] = defaultdict(int)
+    for line in lines:
+        for discount_id, amount in line.discounts:
+            sums[discount_id] += amount
+    return [{"amount": amount, "discount": discount_id} for discount_id, amount in sums.items()]
+
+
+def _summed_taxes(lines: Sequence[Line]) -> list[Row]:
+    sums: dict[str, Tax] = {}
+    for tax in (tax for line in lines for tax in line.taxes):
+        known = sums.get(tax.rate.id)
+        sums[tax.rate.id] = Tax(tax.rate, tax.amount + known.amount, tax.taxable + known.taxable) if known else tax
+    return [tax_document(tax) for tax in sums.values()]
+
+
+def tax_document(tax: Tax) -> Row:
+    """A tax as lines and invoices store it, in the field's shape with the rate's name and percentage added."""
+    return {
+        "amount": tax.amount,
+        "tax_behavior": "inclusive" if tax.rate.inclusive else "exclusive",
+        "taxable_amount": tax.taxable,
+        "tax_rate_details": {"tax_rate": tax.rate.id},
+        "type": "tax_rate_details",
+        "display_name": tax.rate.display_name,
+        "percentage": str(tax.rate.percentage),
+    }
+
+
+def line_row(line: Line, subscription: Any, invoice_id: str | None, position: int) -> Row:
+    """A line's columns."""
+    offer = line.offer
+    return {
+        "id": new_id("il"),
+        "account_id": subscription.account_id,
+        "customer_id": subscription.customer_id,
+        "invoice_id": invoice_id,
+        "position": position,
+        "amount": line.amount,
+        "total": line.total,
+        "currency": offer.terms.currency,
+        "description": describe(line),
+        "quantity": line.quantity,
+        "unit_amount_decimal": None if line.share or line.offer.terms.tiers else str(offer.terms.unit_amount),
+        "period_start": line.period_start,
+        "period_end": line.period_end,
+        "proration": line.share is not None,
+        "discountable": line.share is None,
+        "price_id": offer.price_id,
+        "product_id": offer.product_id,
+        "subscription_id": subscription.id,
+        "subscription_item_id": line.item_id,
+        "product_name": offer.product,
+        "unit_label": offer.unit_label,
+        "share_left": line.share.left if line.share else None,
+        "share_whole": line.share.whole if line.share else None,
+        "share_amount": line.full if line.share else None,
+        "credited_line_id": line.credits,
+        "discount_amounts": [{"amount": amount, "discount": discount_id} for discount_id, amount in line.discounts],
+        "taxes": [tax_document(tax) for tax in line.taxes],
+    }
+
+
+def balance_row(customer: Any, bill: Bill, invoice_id: str, at: int) -> Row:
+    """The change of the customer's balance that an invoice made."""
+    kind = "invoice_too_small" if bill.amount_due == 0 and bill.ending_balance > 0 else "applied_to_invoice"
+    return {
+        "id": new_id("cbtxn"),
+        "account_id": customer.account_id,
+        "livemode": customer.livemode,
+        "customer_id": customer.id,
+        "created": at,
+        "type": kind,
+        "amount": bill.balance_used,
+        "currency": bill.currency,
+        "ending_balance": bill.ending_balance,
+        "invoice_id": invoice_id,
+    }

@@ -1,0 +1,51 @@
+"""A subscription as the rules see it: all that decides what it will cost, and nothing else."""
+
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from portal_site.billing.rules import discounts
+from portal_site.billing.rules.discounts import DiscountTerms
+from portal_site.billing.rules.invoices import Item, Line
+from portal_site.billing.rules.lifecycle import SubscriptionStatus
+from portal_site.billing.rules.taxes import TaxRate
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A subscription's terms at one instant.
+
+    `balance` is the customer's in minor units, as far as it is in this currency; `pending` are lines that wait for the next
+    invoice; `debits` are lines that were paid, reach beyond the instant and have not been credited, by the item they are of.
+    """
+
+    id: str
+    currency: str
+    status: SubscriptionStatus
+    anchor: int
+    items: tuple[Item, ...]
+    collection_method: str = "charge_automatically"
+    billing_mode: str = "flexible"
+    trial_end: int | None = None
+    cancel_at: int | None = None
+    collection_paused: bool = False
+    discounts: tuple[DiscountTerms, ...] = ()
+    tax_rates: tuple[TaxRate, ...] = ()
+    balance: int = 0
+    pending: tuple[Line, ...] = ()
+    debits: tuple[Line, ...] = ()
+    managed_elsewhere: bool = False
+    has_open_invoice: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def period_end(self) -> int:
+        """When something is billed next."""
+        return min(item.period_end for item in self.items)
+
+    def running_discounts(self, at: int) -> tuple[DiscountTerms, ...]:
+        """The discounts on an invoice at `at`."""
+        return discounts.applying(self.discounts, self.id, at)
+
+    def without_discounts(self, spent: frozenset[str]) -> Self:
+        """The same once these discounts have been used up."""
+        return replace(self, discounts=tuple(d for d in self.discounts if d.id not in spent)) if spent else self

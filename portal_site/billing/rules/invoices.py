@@ -1,0 +1,176 @@
+"""What an invoice says: its lines and what they add up to. Previews, changes and renewals all come through here."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from portal_site.billing.rules import discounts, money, periods, pricing, taxes
+from portal_site.billing.rules.discounts import Discountable, DiscountTerms
+from portal_site.billing.rules.pricing import PriceTerms
+from portal_site.billing.rules.proration import Share
+from portal_site.billing.rules.taxes import Tax, TaxRate
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A recurring price and what it buys."""
+
+    price_id: str
+    product_id: str
+    product: str
+    terms: PriceTerms
+    interval: str = "month"
+    interval_count: int = 1
+    unit_label: str | None = None
+    tax_behavior: str = "unspecified"
+
+    @property
+    def length(self) -> int:
+        """How long its interval is on average, in seconds."""
+        return periods.average_length(self.interval, self.interval_count)
+
+    def amount(self, quantity: int | None) -> int:
+        """What a period costs in minor units; nothing yet where usage decides."""
+        return 0 if self.terms.metered else pricing.amount(self.terms, quantity or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a subscription, with its quantity (None when metered) and current period."""
+
+    id: str
+    offer: Offer
+    quantity: int | None
+    period_start: int
+    period_end: int
+    tax_rates: tuple[TaxRate, ...] = ()
+
+    @property
+    def amount(self) -> int:
+        """What its period costs, before discounts and tax."""
+        return self.offer.amount(self.quantity)
+
+
+class LineKind(StrEnum):
+    """Why a line is there: a period that begins, or a part of one that was not used, or that remains."""
+
+    CYCLE = "cycle"
+    UNUSED = "unused"
+    REMAINING = "remaining"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line. `amount` in minor units is before `discounts` ((discount id, minor units ≥ 0) each) and tax on top.
+
+    Of a proration, `share` is the part of the period and `full` what all of it costs; a credit names the line it `credits`.
+    `id` is known of a line that is stored already and waits for an invoice.
+    """
+
+    kind: LineKind
+    offer: Offer
+    item_id: str
+    quantity: int | None
+    period_start: int
+    period_end: int
+    amount: int
+    discounts: tuple[tuple[str, int], ...] = ()
+    taxes: tuple[Tax, ...] = ()
+    share: Share | None = None
+    full: int = 0
+    credits: str | None = None
+    id: str | None = None
+
+    @property
+    def discount(self) -> int:
+        """What coupons take off it."""
+        return sum(amount for _, amount in self.discounts)
+
+    @property
+    def total(self) -> int:
+        """What it adds to the invoice."""
+        return self.amount - self.discount + taxes.on_top(self.taxes)
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """total = subtotal − discount + tax on top = sum of the lines; due = what `settle` leaves of it. All in minor units."""
+
+    currency: str
+    lines: tuple[Line, ...]
+    subtotal: int
+    discount: int
+    tax: int
+    total: int
+    starting_balance: int
+    ending_balance: int
+    amount_due: int
+
+    @property
+    def balance_used(self) -> int:
+        """How much the customer's balance changes: credit used (> 0), or debt paid and credit won (< 0)."""
+        return self.ending_balance - self.starting_balance
+
+
+def settle(total: int, balance: int, minimum: int = 0) -> tuple[int, int]:
+    """What is due for a total, and the balance afterwards. A negative balance is credit, a positive one is owed.
+
+    Less than the `minimum` that a provider takes is owed until a later invoice.
+    """
+    after = total + balance
+    return (after, 0) if after >= max(0, minimum) else (0, after)
+
+
+def bill(lines: Sequence[Line], balance: int, currency: str) -> Bill:
+    """The lines added up and settled with the balance."""
+    subtotal = sum(line.amount for line in lines)
+    discount = sum(line.discount for line in lines)
+    tax = sum(taxes.on_top(line.taxes) for line in lines)
+    total = subtotal - discount + tax
+    due, after = settle(total, balance, money.minimum_charge(currency))
+    return Bill(currency, tuple(lines), subtotal, discount, tax, total, balance, after, due)
+
+
+def cycle(
+    items: Iterable[Item], anchor: int, running: Sequence[DiscountTerms], rates: Sequence[TaxRate], currency: str
+) -> tuple[Line, ...]:
+    """The lines for the periods that follow those of the items."""
+    lines = []
+    for item in items:
+        start, end = periods.period_after(anchor, item.offer.interval, item.offer.interval_count, item.period_end)
+        lines.append(
+            Line(LineKind.CYCLE, item.offer, item.id, item.quantity, start, end, item.amount, taxes=_blank(item, rates))
+        )
+    return charged(lines, running, currency)
+
+
+def _blank(item: Item, rates: Sequence[TaxRate]) -> tuple[Tax, ...]:
+    """The rates that a line is taxed by, without amounts yet: an item's own, else the subscription's."""
+    return tuple(Tax(rate, 0, 0) for rate in item.tax_rates or rates)
+
+
+def charged(lines: Sequence[Line], running: Sequence[DiscountTerms], currency: str) -> tuple[Line, ...]:
+    """The lines with what the discounts take off them, and taxed on the rest."""
+    if running:
+        payable = [Discountable(line.amount - line.discount, line.offer.product_id, line.item_id) for line in lines]
+        taken = discounts.reductions(payable, running, currency)
+        lines = [
+            replace(line, discounts=line.discounts + _parts(running, [share[i] for share in taken]))
+            for i, line in enumerate(lines)
+        ]
+    return tuple(taxed(line) if line.taxes else line for line in lines)
+
+
+def _parts(running: Sequence[DiscountTerms], amounts: Sequence[int]) -> tuple[tuple[str, int], ...]:
+    return tuple((discount.id, amount) for discount, amount in zip(running, amounts, strict=True) if amount)
+
+
+def taxed(line: Line) -> Line:
+    """The line with its rates applied to what is left after discounts."""
+    return replace(line, taxes=taxes.taxes(line.amount - line.discount, [tax.rate for tax in line.taxes]))
+
+
+def spent(lines: Iterable[Line], running: Iterable[DiscountTerms]) -> frozenset[str]:
+    """The discounts for one invoice only that these lines use up."""
+    used = {discount_id for line in lines for discount_id, _ in line.discounts}
+    return frozenset(discount.id for discount in running if discount.once and discount.id in used)

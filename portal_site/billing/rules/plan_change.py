@@ -1,0 +1,324 @@
+"""What a change of a subscription costs, and when it takes effect: the quote that is shown is the one that is charged."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.rules import invoices, periods
+from portal_site.billing.rules.agreements import Agreement
+from portal_site.billing.rules.allocation import allocate
+from portal_site.billing.rules.discounts import DiscountTerms
+from portal_site.billing.rules.invoices import Bill, Item, Line, LineKind, Offer
+from portal_site.billing.rules.lifecycle import SubscriptionStatus
+from portal_site.billing.rules.next_invoice import NextInvoice, next_invoice
+from portal_site.billing.rules.proration import Share
+from portal_site.billing.rules.taxes import Tax
+from portal_site.billing.words import N_
+
+VALIDITY = 30 * 60  # seconds for which a quote holds
+PENDING_LIFE = (
+    23 * 60 * 60
+)  # seconds that a change waits for its payment (docs.stripe.com/billing/subscriptions/pending-updates)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an item shall become."""
+
+    offer: Offer
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the merchant bills changes, in the field's words (rules.portal_features.SubscriptionUpdate)."""
+
+    proration_behavior: str = "none"
+    billing_cycle_anchor: str = "unchanged"
+    schedule_at_period_end: tuple[str, ...] = ()
+    trial_update_behavior: str = "end_trial"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A change as it would be made at `at`.
+
+    `items`, `anchor` and `trial_end` hold afterwards, from `effective_at` on. `bill` is today's invoice, whose lines are also
+    those of `waiting` when nothing is invoiced today but everything on the next invoice. `code` is the discount that is new.
+    """
+
+    at: int
+    effective_at: int
+    items: tuple[Item, ...]
+    anchor: int
+    trial_end: int | None
+    bill: Bill
+    waiting: tuple[Line, ...]
+    spent: frozenset[str]
+    code: DiscountTerms | None
+    next_invoice: NextInvoice | None
+
+    @property
+    def deferred(self) -> bool:
+        """Whether the change waits for the end of the period."""
+        return self.effective_at > self.at
+
+    @property
+    def invoiced(self) -> bool:
+        """Whether an invoice is made today."""
+        return bool(self.bill.lines)
+
+
+def refusal(agreement: Agreement, at: int) -> BillingError | None:
+    """Why this subscription cannot be changed now, or None."""
+    reasons = (
+        (agreement.status.ended, N_("This subscription has ended.")),
+        (
+            agreement.managed_elsewhere,
+            N_("Changes of this plan are already arranged with us. Please contact us about it."),
+        ),
+        (_is_leaving(agreement), N_("This subscription is about to end. Keep it before you change it.")),
+        (_is_paused(agreement), N_("This subscription is paused. Resume it before you change it.")),
+        (
+            agreement.has_open_invoice or not agreement.status.renews,
+            N_("An invoice of this subscription is not paid yet. Pay it before you change your plan."),
+        ),
+        (
+            agreement.collection_method == "send_invoice",
+            N_("You pay this subscription by invoice. Please contact us to change it."),
+        ),
+        (
+            all(item.offer.terms.metered for item in agreement.items),
+            N_("You pay for what you use, so there is nothing to change here."),
+        ),
+        (
+            agreement.period_end <= at,
+            N_("Your renewal is being prepared. Please try again in a few minutes."),
+        ),
+    )
+    return next((BillingError(sentence, "subscription_not_changeable") for holds, sentence in reasons if holds), None)
+
+
+def _is_leaving(agreement: Agreement) -> bool:
+    return agreement.cancel_at is not None
+
+
+def _is_paused(agreement: Agreement) -> bool:
+    return agreement.collection_paused or agreement.status == SubscriptionStatus.PAUSED
+
+
+def mismatch(item: Item, offer: Offer, currency: str) -> BillingError | None:
+    """Why an item cannot be moved to a price, or None."""
+    if offer.terms.currency != currency:
+        return BillingError(N_("This price is in another currency."), "currency_mismatch", "price")
+    known = {item.offer.tax_behavior, offer.tax_behavior} - {"unspecified"}
+    if len(known) > 1:
+        return BillingError(N_("Tax is calculated in another way for this price."), "tax_behavior_mismatch", "price")
+    return None
+
+
+def quote(
+    agreement: Agreement, wishes: Mapping[str, Wish], policy: Policy, at: int, code: DiscountTerms | None = None
+) -> Quote:
+    """The quote for moving items to other prices and quantities, and for a promotion code.
+
+    Raises BillingError when nothing would change. Whether the subscription and the prices allow it is asked of `refusal` and
+    `mismatch`.
+    """
+    changed = {id for item in agreement.items if (id := item.id) in wishes and _differs(item, wishes[id])}
+    if not changed and code is None:
+        raise BillingError(N_("This is what you have already. Choose something else."), "no_changes")
+    before = agreement if code is None else replace(agreement, discounts=(*agreement.discounts, code))
+    after = tuple(_moved(item, wishes[item.id]) if item.id in changed else item for item in before.items)
+    if not changed:
+        return _quote(before, after, at, code)
+    if before.status == SubscriptionStatus.TRIALING:
+        if policy.trial_update_behavior == "continue_trial":
+            return _quote(before, after, at, code)
+        return _restarted(before, after, at, code, credits=())
+    if _is_deferred(before.items, after, policy.schedule_at_period_end):
+        effective_at = max(item.period_end for item in before.items if item.id in changed)
+        return _quote(before, after, at, code, effective_at=effective_at)
+    shorter_or_longer = any(_interval(old) != _interval(new) for old, new in zip(before.items, after, strict=True))
+    if policy.billing_cycle_anchor == "now" or (before.billing_mode == "classic" and shorter_or_longer):
+        unused = () if policy.proration_behavior == "none" else _unused(before, {item.id for item in after}, at)
+        return _restarted(before, after, at, code, credits=unused)
+    if policy.proration_behavior == "none":
+        return _quote(before, after, at, code)
+    return _prorated(before, after, changed, policy, at, code)
+
+
+def _differs(item: Item, wish: Wish) -> bool:
+    return (item.offer.price_id, item.quantity) != (wish.offer.price_id, wish.quantity)
+
+
+def _moved(item: Item, wish: Wish) -> Item:
+    return replace(item, offer=wish.offer, quantity=wish.quantity)
+
+
+def _interval(item: Item) -> tuple[str, int]:
+    return item.offer.interval, item.offer.interval_count
+
+
+def _is_deferred(before: Sequence[Item], after: Sequence[Item], conditions: Iterable[str]) -> bool:
+    """Whether any item gets less, by one of the conditions: a lower amount for the same time, or a shorter interval."""
+    for old, new in zip(before, after, strict=True):
+        # Crosswise, so that no division rounds: a/x < b/y exactly when a·y < b·x.
+        falls = new.amount * old.offer.length < old.amount * new.offer.length
+        if "decreasing_item_amount" in conditions and falls:
+            return True
+        if "shortening_interval" in conditions and new.offer.length < old.offer.length:
+            return True
+    return False
+
+
+def _restarted(
+    before: Agreement, after: Sequence[Item], at: int, code: DiscountTerms | None, credits: tuple[Line, ...]
+) -> Quote:
+    """All periods begin anew today and are billed in full."""
+    begun = tuple(replace(item, period_start=at, period_end=at) for item in after)
+    running = before.running_discounts(at)
+    lines = invoices.cycle(begun, at, running, before.tax_rates, before.currency)
+    ends = {line.item_id: line.period_end for line in lines}
+    items = tuple(replace(item, period_end=ends[item.id]) for item in begun)
+    trial_end = at if before.status == SubscriptionStatus.TRIALING else before.trial_end
+    restarted = replace(before, anchor=at, trial_end=trial_end, status=SubscriptionStatus.ACTIVE)
+    return _quote(restarted, items, at, code, lines=(*before.pending, *credits, *lines))
+
+
+def _prorated(
+    before: Agreement, after: Sequence[Item], changed: set[str], policy: Policy, at: int, code: DiscountTerms | None
+) -> Quote:
+    """Unused time is credited, remaining time charged, for the items that change."""
+    items = tuple(
+        _in_its_period(item, before.anchor, at) if item.id in changed and _interval(item) != _interval(old) else item
+        for old, item in zip(before.items, after, strict=True)
+    )
+    invoiced = policy.proration_behavior == "always_invoice" or any(
+        old.period_end != new.period_end for old, new in zip(before.items, items, strict=True)
+    )
+    lines = (*_unused(before, changed, at), *_remaining(before, items, changed, at, invoiced))
+    if len(items) == 1 and not _on_grid(before.anchor, items[0]):
+        before = replace(before, anchor=items[0].period_start)
+    if invoiced:
+        return _quote(before, items, at, code, lines=(*before.pending, *lines))
+    return _quote(before, items, at, code, waiting=lines)
+
+
+def _in_its_period(item: Item, anchor: int, at: int) -> Item:
+    start, end = periods.period_around(anchor, item.offer.interval, item.offer.interval_count, item.period_start, at)
+    return replace(item, period_start=start, period_end=end)
+
+
+def _on_grid(anchor: int, item: Item) -> bool:
+    if item.offer.interval in periods.SECONDS:
+        return True
+    return periods.period_around(anchor, "month", 1, anchor, max(anchor, item.period_start))[0] == item.period_start
+
+
+def _unused(before: Agreement, changed: set[str], at: int) -> tuple[Line, ...]:
+    """Credit for the time that will not be used, of what was actually charged for it.
+
+    Classic subscriptions are credited at their current price instead, whatever was charged: that is what the field does with
+    them (docs.stripe.com/billing/subscriptions/billing-mode).
+    """
+    if before.billing_mode == "classic":
+        debits: Iterable[Line] = _whole_periods(before, before.items, before.running_discounts(at))
+    else:
+        debits = before.debits
+    found = (_credit(line, at) for line in debits if line.item_id in changed)
+    return tuple(line for line in found if line.amount)
+
+
+def _credit(debit: Line, at: int) -> Line:
+    share = Share.of_period(debit.period_start, debit.period_end, at)
+    net = debit.amount - debit.discount
+    return replace(
+        debit,
+        kind=LineKind.UNUSED,
+        period_start=at,
+        amount=-share.of(net),
+        discounts=(),
+        taxes=tuple(Tax(tax.rate, -share.of(tax.amount), -share.of(tax.taxable)) for tax in debit.taxes),
+        share=share,
+        full=net,
+        credits=debit.id,
+        id=None,
+    )
+
+
+def _remaining(
+    before: Agreement, items: Sequence[Item], changed: set[str], at: int, invoiced: bool
+) -> tuple[Line, ...]:
+    """The rest of the period at the new price. Lasting discounts take off their share of the period's discount; those for
+    one invoice take off in full, and only if this is an invoice.
+    """
+    running = before.running_discounts(at)
+    whole = _whole_periods(before, items, [discount for discount in running if not discount.once])
+    lines = [_debit(line, at) for line in whole if line.item_id in changed]
+    once = [discount for discount in running if discount.once] if invoiced else []
+    return invoices.charged(lines, once, before.currency)
+
+
+def _debit(period: Line, at: int) -> Line:
+    share = Share.of_period(period.period_start, period.period_end, at)
+    # Rounded once for all coupons together: each on its own could add up to more than the line.
+    parts = allocate(share.of(period.discount), [amount for _, amount in period.discounts])
+    return replace(
+        period,
+        kind=LineKind.REMAINING,
+        period_start=at,
+        amount=share.of(period.amount),
+        discounts=tuple((discount_id, part) for (discount_id, _), part in zip(period.discounts, parts, strict=True)),
+        share=share,
+        full=period.amount,
+    )
+
+
+def _whole_periods(before: Agreement, items: Sequence[Item], running: Sequence[DiscountTerms]) -> tuple[Line, ...]:
+    """What the current period of each item costs in whole."""
+    lines = tuple(
+        Line(LineKind.CYCLE, item.offer, item.id, item.quantity, item.period_start, item.period_end, item.amount,
+             taxes=tuple(Tax(rate, 0, 0) for rate in item.tax_rates or before.tax_rates))
+        for item in items
+    )  # fmt: skip
+    return invoices.charged(lines, running, before.currency)
+
+
+def _quote(
+    agreement: Agreement,
+    items: tuple[Item, ...],
+    at: int,
+    code: DiscountTerms | None,
+    *,
+    lines: tuple[Line, ...] = (),
+    waiting: tuple[Line, ...] = (),
+    effective_at: int | None = None,
+) -> Quote:
+    """The quote for these lines, with the invoice that will come after it."""
+    bill = invoices.bill(lines, agreement.balance, agreement.currency) if lines else _nothing(agreement)
+    spent = invoices.spent(lines, agreement.discounts)
+    # A change at the end of another item's longer period leaves the next invoice as it is.
+    at_renewal = items if effective_at is None or effective_at == agreement.period_end else agreement.items
+    later = replace(
+        agreement.without_discounts(spent),
+        items=at_renewal,
+        balance=bill.ending_balance,
+        pending=() if lines else (*agreement.pending, *waiting),
+    )
+    return Quote(
+        at=at,
+        effective_at=effective_at or at,
+        items=items,
+        anchor=agreement.anchor,
+        trial_end=agreement.trial_end,
+        bill=bill,
+        waiting=waiting,
+        spent=spent,
+        code=code,
+        next_invoice=next_invoice(later),
+    )
+
+
+def _nothing(agreement: Agreement) -> Bill:
+    return Bill(agreement.currency, (), 0, 0, 0, 0, agreement.balance, agreement.balance, 0)

@@ -1,0 +1,94 @@
+"""Billing periods: month ends that come back, leap years, and one period for every instant, whatever the clocks do."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal_site.billing.rules.periods import boundary, period_after, period_around
+from tests.billing.terms import at
+
+INTERVALS = st.sampled_from([("day", 1), ("day", 30), ("week", 1), ("week", 2), ("month", 1), ("month", 3), ("month", 6),
+                             ("year", 1), ("year", 2)])  # fmt: skip
+INSTANTS = st.integers(at("1990-01-01"), at("2060-01-01"))
+
+
+def _days(anchor: str, interval: str, count: int, periods: int) -> list[str]:
+    return [_day(boundary(at(anchor), interval, step * count)) for step in range(periods)]
+
+
+def _day(instant: int) -> str:
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d")
+
+
+@pytest.mark.case("D11")
+@pytest.mark.parametrize(
+    ("anchor", "interval", "count", "days"),
+    [
+        ("2026-01-31", "month", 1, ["2026-01-31", "2026-02-28", "2026-03-31", "2026-04-30", "2026-05-31"]),
+        ("2028-01-31", "month", 1, ["2028-01-31", "2028-02-29", "2028-03-31"]),
+        ("2028-02-29", "year", 1, ["2028-02-29", "2029-02-28", "2030-02-28", "2031-02-28", "2032-02-29"]),
+        ("2026-08-30", "month", 6, ["2026-08-30", "2027-02-28", "2027-08-30", "2028-02-29"]),
+        ("2026-12-31", "month", 2, ["2026-12-31", "2027-02-28", "2027-04-30", "2027-06-30", "2027-08-31"]),
+        ("2026-12-28", "week", 1, ["2026-12-28", "2027-01-04"]),
+        ("2026-02-27", "day", 1, ["2026-02-27", "2026-02-28", "2026-03-01"]),
+    ],
+)
+def test_each_boundary_is_counted_from_the_anchor(anchor: str, interval: str, count: int, days: list[str]) -> None:
+    assert _days(anchor, interval, count, len(days)) == days
+
+
+@pytest.mark.case("D11")
+def test_a_hundred_years_of_month_ends_do_not_drift() -> None:
+    anchor = at("2026-01-31 23:59:59")
+    start = anchor
+    for month in range(1, 1201):
+        start, end = period_after(anchor, "month", 1, start)
+        assert end == boundary(anchor, "month", month)
+        start = end
+    assert _day(start) == "2126-01-31"
+
+
+@pytest.mark.case("D11")
+@given(INSTANTS, INTERVALS, st.integers(0, 200))
+def test_going_on_from_a_boundary_is_counting_from_the_anchor(anchor: int, every: tuple[str, int], steps: int) -> None:
+    interval, count = every
+    start = boundary(anchor, interval, steps * count)
+    assert period_after(anchor, interval, count, start) == (start, boundary(anchor, interval, (steps + 1) * count))
+
+
+@pytest.mark.case("D12")
+@given(INSTANTS, INTERVALS, INSTANTS)
+def test_each_instant_is_in_exactly_one_period(anchor: int, every: tuple[str, int], instant: int) -> None:
+    interval, count = every
+    origin, moment = min(anchor, instant), max(anchor, instant)
+    start, end = period_around(origin, interval, count, origin, moment)
+    assert start <= moment < end
+    assert period_around(origin, interval, count, origin, end)[0] == end
+    if start > origin:
+        assert period_around(origin, interval, count, origin, start - 1)[1] == start
+
+
+@pytest.mark.case("D12")
+@pytest.mark.parametrize(
+    "zone", ["Asia/Beirut", "Pacific/Apia", "Europe/Paris", "America/St_Johns", "Pacific/Kiritimati"]
+)
+def test_what_clocks_on_walls_do_moves_no_boundary(zone: str) -> None:
+    """Midnight in Beirut that does not exist, Samoa's lost day: instants are stored, and follow each other."""
+    anchor = int(datetime(2011, 1, 30, 0, 0, tzinfo=ZoneInfo(zone)).timestamp())
+    ends = [boundary(anchor, "day", step) for step in range(800)]
+    assert {later - earlier for earlier, later in pairwise(ends)} == {86_400}
+
+
+def test_a_new_interval_goes_on_from_where_the_period_began() -> None:
+    start = at("2026-06-15")
+    assert period_around(at("2026-01-15"), "year", 1, start, at("2026-06-20")) == (start, at("2027-06-15"))
+    assert period_around(at("2026-01-15"), "month", 1, at("2026-01-15"), at("2026-06-20")) == (
+        start,
+        at("2026-07-15"),
+    )
+    # From the 28th of February of an anchor on the 31st, months end on the 31st again.
+    assert period_around(at("2026-01-31"), "month", 1, at("2026-02-28"), at("2026-03-05"))[1] == at("2026-03-31")
