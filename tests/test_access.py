@@ -43,6 +43,20 @@ DOORS = {
     "portal.show_subscriptions": Door("GET", "/subscriptions"),
     "portal.show_subscription_list": Door("GET", "/subscriptions/list"),
     "portal.show_subscription": Door("GET", "/subscriptions/{subscription}"),
+    "portal.show_plan_change": Door("GET", "/subscriptions/{subscription}/plan-change", "subscription_update"),
+    "portal.show_plan_change_quote": Door("GET", "/subscriptions/{subscription}/plan-change/quote", "subscription_update"),
+    "portal.change_plan": Door("POST", "/subscriptions/{subscription}/plan-change", "subscription_update", ok=(409,)),
+    "portal.apply_promotion_code": Door(
+        "POST", "/subscriptions/{subscription}/promotion-code", "subscription_update", (("promotion_code", "X"),), (422,)
+    ),
+    "portal.pay_plan_change": Door("POST", "/subscriptions/{subscription}/plan-change/payment", "subscription_update", ok=DONE),
+    "portal.finish_plan_change": Door("GET", "/subscriptions/{subscription}/plan-change/return", "subscription_update", ok=DONE),
+    "portal.withdraw_plan_change": Door(
+        "POST", "/subscriptions/{subscription}/plan-change/withdrawal", "subscription_update", ok=DONE
+    ),
+    "portal.undo_planned_change": Door(
+        "POST", "/subscriptions/{subscription}/planned-change/removal", "subscription_update", ok=DONE
+    ),
     "portal.show_payment_methods": Door("GET", "/payment-methods", "payment_method_update"),
     "portal.show_payment_method_list": Door("GET", "/payment-methods/list", "payment_method_update"),
     "portal.add_payment_method": Door("POST", "/payment-methods", "payment_method_update", ok=DONE),

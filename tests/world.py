@@ -1,17 +1,29 @@
 """Merchants and customers for tests, made by the demo's own builder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sqlalchemy import delete
+
 from portal_site import clock
-from portal_site.billing.models import Account, Customer, PaymentMethod, PortalConfiguration, Subscription
-from portal_site.billing.rules.portal_features import UPDATES, CustomerUpdate, Features
+from portal_site.billing.models import Account, Customer, Event, PaymentMethod, PortalConfiguration, Price, Subscription
+from portal_site.billing.operations import agreements, pending_updates, plan_changes
+from portal_site.billing.operations.books import Books
+from portal_site.billing.rules import invoices
+from portal_site.billing.rules.portal_features import UPDATES, CustomerUpdate, Features, SubscriptionUpdate
 from portal_site.db import transaction
 from portal_site.demo.builder import Merchant
 
-EVERYTHING = Features(customer_update=CustomerUpdate(allowed_updates=UPDATES))
+EVERYTHING = Features(
+    customer_update=CustomerUpdate(allowed_updates=UPDATES),
+    subscription_update=SubscriptionUpdate(
+        enabled=True,
+        default_allowed_updates=("price", "quantity", "promotion_code"),
+        proration_behavior="always_invoice",
+    ),
+)
 VISA, MASTERCARD, FAILS, ASKS = "4242424242424242", "5555555555554444", "4000000000000341", "4000002760003184"
 
 
@@ -68,4 +80,86 @@ def scene(
     return Scene(customer, method, subscription, made.account.id)
 
 
-__all__ = ["Account", "Merchant", "PortalConfiguration", "Scene", "merchant", "scene", "transaction"]
+@dataclass
+class Shop:
+    """A merchant with plans to change between: Team at €10 a month or €100 a year, Solo at €4, and a customer on Team.
+
+    The customer's month began on 1 April 2026; `START`, `HALF` and `END` are its bounds and its middle.
+    """
+
+    merchant: Merchant
+    customer: Customer
+    subscription: Subscription
+    prices: dict[str, Price]
+    item_id: str
+    features: SubscriptionUpdate
+    method: PaymentMethod | None
+
+
+START, HALF, END = 1_775_001_600, 1_776_297_600, 1_777_593_600
+
+
+def shop(
+    name: str = "Acme",
+    *,
+    quantity: int = 1,
+    card: str | None = VISA,
+    status: str = "active",
+    currency: str = "eur",
+    tax: Sequence[dict[str, Any]] = (),
+    policy: dict[str, Any] | None = None,
+    customer: dict[str, Any] | None = None,
+    **members: Any,
+) -> Shop:
+    """A new shop; `policy` are options of portal_features.SubscriptionUpdate, `members` of the subscription."""
+    with transaction() as session:
+        made = Merchant.open(session, START + 1, name)
+        team, solo = made.product("Team", "seats"), made.product("Solo")
+        prices = {
+            "team": made.price(team, 1000, currency),
+            "year": made.price(team, 10000, currency, "year"),
+            "solo": made.price(solo, 400, currency),
+        }
+        offered = ({"product": team.id, "prices": [prices["team"].id, prices["year"].id]},
+                   {"product": solo.id, "prices": [prices["solo"].id]})  # fmt: skip
+        update = {
+            "enabled": True,
+            "default_allowed_updates": ("price", "quantity", "promotion_code"),
+            "products": offered,
+        }
+        features = SubscriptionUpdate(**{**update, "proration_behavior": "always_invoice", **(policy or {})})
+        made.configuration(replace(EVERYTHING, subscription_update=features))
+        buyer = made.customer("Hedda Berg", f"hedda@{name.lower()}.example", "usual", **(customer or {}))
+        method = made.method(buyer, card) if card else None
+        subscription = made.subscription(
+            buyer, [(prices["team"], quantity)], started=0, status=status, created=START, start_date=START,
+            default_tax_rates=list(tax), **{"billing_cycle_anchor": START, **members},
+        )  # fmt: skip
+        item = pending_updates.items_of(session, subscription)[0]
+        item.current_period_start = START
+        item.current_period_end = END if status != "trialing" else members["trial_end"]
+        pending_updates.reschedule(session, subscription, [item], START)
+        if status != "trialing":
+            _bill_first(made, buyer, subscription, tax)
+    return Shop(made, buyer, subscription, prices, item.id, features, method)
+
+
+def _bill_first(made: Merchant, buyer: Customer, subscription: Subscription, tax: Sequence[dict[str, Any]]) -> None:
+    """The invoice for the month that runs, paid."""
+    session = made.session
+    known = {buyer.id: buyer}
+    agreement = agreements.load(session, [subscription], known, START)[subscription.id]
+    begun = [replace(item, period_end=START) for item in agreement.items]
+    lines = invoices.cycle(begun, START, agreement.running_discounts(START), agreement.tax_rates, agreement.currency)
+    bill = invoices.bill(lines, 0, agreement.currency)
+    books = Books(session)
+    row = books.invoice(
+        plan_changes.numbered(session, buyer), subscription, bill, START, billing_reason="subscription_cycle",
+        cycle_at=START, status="paid", amount_paid=bill.amount_due, amount_remaining=0, paid_at=START,
+    )  # fmt: skip
+    books.write()
+    session.execute(delete(Event).where(Event.account_id == buyer.account_id))
+    subscription.latest_invoice_id = row["id"]
+
+
+__all__ = ["Account", "Merchant", "PortalConfiguration", "Scene", "Shop", "merchant", "scene", "shop", "transaction"]

@@ -21,6 +21,7 @@ def partial(condition):
 
 def upgrade() -> None:
     new_tables()
+    op.add_column('accounts', sa.Column('dunning', JSON, nullable=False, server_default=sa.text("'{}'")))
     op.add_column('customers', sa.Column('test_clock_id', sa.String(), nullable=True))
     op.create_index('ix_customers_test_clock_id', 'customers', ['test_clock_id'])
     op.add_column('discounts', sa.Column('promotion_code_id', sa.String(), nullable=True))
@@ -32,6 +33,8 @@ def upgrade() -> None:
     op.create_index(
         'ix_invoices_to_collect', 'invoices', ['next_payment_attempt', 'id'], **partial('next_payment_attempt IS NOT NULL')
     )
+    op.add_column('payment_attempts', sa.Column('automatic', sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column('payment_attempts', sa.Column('checked_at', sa.BigInteger(), nullable=True))
     op.add_column('subscription_items', sa.Column('tax_rates', JSON, nullable=False, server_default=EMPTY))
     subscriptions()
     lines()
@@ -82,6 +85,16 @@ def new_tables() -> None:
     sa.PrimaryKeyConstraint('id', name='pk_promotion_codes')
     )
     op.create_index('ix_promotion_codes_account_id_code_key', 'promotion_codes', ['account_id', 'code_key'])
+    op.create_table('promotion_code_tries',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('account_id', sa.String(), nullable=False),
+    sa.Column('customer_id', sa.String(), nullable=False),
+    sa.Column('created', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name='fk_promotion_code_tries_account_id'),
+    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name='fk_promotion_code_tries_customer_id'),
+    sa.PrimaryKeyConstraint('id', name='pk_promotion_code_tries')
+    )
+    op.create_index('ix_promotion_code_tries_customer_id_created', 'promotion_code_tries', ['customer_id', 'created'])
     op.create_table('plan_changes',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('account_id', sa.String(), nullable=False),
@@ -127,6 +140,7 @@ def lines() -> None:
         batch.add_column(sa.Column('share_whole', sa.BigInteger(), nullable=True))
         batch.add_column(sa.Column('share_amount', sa.BigInteger(), nullable=True))
         batch.add_column(sa.Column('credited_line_id', sa.String(), nullable=True))
+        batch.add_column(sa.Column('pending_since', sa.BigInteger(), nullable=True))
     op.execute(
         'UPDATE invoice_line_items SET total = amount,'
         ' customer_id = (SELECT customer_id FROM invoices WHERE invoices.id = invoice_line_items.invoice_id)'
@@ -154,12 +168,14 @@ def downgrade() -> None:
         batch.drop_constraint('fk_invoice_line_items_customer_id', type_='foreignkey')
         batch.alter_column('invoice_id', existing_type=sa.String(), nullable=False)
         for name in ('customer_id', 'total', 'product_name', 'unit_label', 'share_left', 'share_whole', 'share_amount',
-                     'credited_line_id'):
+                     'credited_line_id', 'pending_since'):
             batch.drop_column(name)
     op.drop_index('ix_subscriptions_due', 'subscriptions')
     for name in ('default_tax_rates', 'due_at', 'billing_failures', 'billing_error'):
         op.drop_column('subscriptions', name)
     op.drop_column('subscription_items', 'tax_rates')
+    op.drop_column('payment_attempts', 'checked_at')
+    op.drop_column('payment_attempts', 'automatic')
     op.drop_index('ix_invoices_to_collect', 'invoices')
     op.drop_index('uq_invoices_subscription_id_cycle_at', 'invoices')
     op.drop_column('invoices', 'cycle_at')
@@ -167,5 +183,6 @@ def downgrade() -> None:
     op.drop_column('discounts', 'promotion_code_id')
     op.drop_index('ix_customers_test_clock_id', 'customers')
     op.drop_column('customers', 'test_clock_id')
-    for table in ('plan_changes', 'promotion_codes', 'workers', 'test_clocks'):
+    op.drop_column('accounts', 'dunning')
+    for table in ('promotion_code_tries', 'plan_changes', 'promotion_codes', 'workers', 'test_clocks'):
         op.drop_table(table)

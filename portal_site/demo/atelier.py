@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Price, Product
-from portal_site.billing.rules.portal_features import CustomerUpdate, Features
+from portal_site.billing.rules.portal_features import CustomerUpdate, Features, SubscriptionUpdate
 from portal_site.demo.builder import DAY, Discounted, Merchant
 
 LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 190 40">
@@ -27,13 +27,21 @@ def build(session: Session, at: int) -> None:
         terms_of_service_url="https://tilleul.example/conditions", privacy_policy_url="https://tilleul.example/donnees",
     )  # fmt: skip
     updates = ("name", "email", "address", "phone", "shipping", "tax_id")
-    merchant.configuration(
-        Features(customer_update=CustomerUpdate(allowed_updates=updates)), default_return_url="https://tilleul.example",
-        headline="Votre abonnement à l’Atelier Tilleul",
-    )  # fmt: skip
     review, workshops = merchant.product("La Revue"), merchant.product("Ateliers du samedi", "places")
     monthly, yearly = merchant.price(review, 990, "eur"), merchant.price(review, 9900, "eur", "year")
     places = merchant.price(workshops, 4500, "eur")
+    offered = (
+        {"product": review.id, "prices": [monthly.id, yearly.id], "adjustable_quantity": {"enabled": False}},
+        {"product": workshops.id, "prices": [places.id], "adjustable_quantity": {"enabled": True, "maximum": 12}},
+    )
+    change = SubscriptionUpdate(
+        enabled=True, default_allowed_updates=("price", "quantity"), products=offered,
+        proration_behavior="create_prorations",
+    )  # fmt: skip
+    merchant.configuration(
+        Features(customer_update=CustomerUpdate(allowed_updates=updates), subscription_update=change),
+        default_return_url="https://tilleul.example", headline="Votre abonnement à l’Atelier Tilleul",
+    )  # fmt: skip
 
     _active(merchant, review, monthly)
     _with_credit(merchant, workshops, places)

@@ -26,6 +26,7 @@ from portal_site.billing.models import (
     PortalConfiguration,
     Price,
     Product,
+    PromotionCode,
     SchedulePhase,
     SchedulePhaseItem,
     Subscription,
@@ -34,7 +35,7 @@ from portal_site.billing.models import (
     TaxId,
 )
 from portal_site.billing.operations import agreements, books
-from portal_site.billing.rules import invoices, tax_ids
+from portal_site.billing.rules import invoices, promotion_codes, tax_ids
 from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
 from portal_site.billing.rules.invoices import Line, LineKind, Offer
 from portal_site.billing.rules.periods import boundary
@@ -114,6 +115,12 @@ class Merchant:
         """A reduction."""
         return self.row(Coupon, "cpn", name=name, duration=duration, **members)
 
+    def promotion_code(self, code: str, coupon: Coupon, **members: Any) -> PromotionCode:
+        """A code for a coupon."""
+        return self.row(
+            PromotionCode, "promo", code=code, code_key=promotion_codes.key(code), coupon_id=coupon.id, **members
+        )
+
     # --- who buys it --------------------------------------------------------------------------------------------------
 
     def customer(self, name: str, email: str, phrase: str, **members: Any) -> Customer:
@@ -169,10 +176,10 @@ class Merchant:
         start = self.at - started * DAY
         currency = prices[0][0].currency
         customer.currency = currency
+        usual = {"created": start, "start_date": start, "billing_cycle_anchor": members.get("trial_end") or start}
         made = self.row(
-            Subscription, "sub", customer_id=customer.id, status=status, currency=currency, created=start,
-            start_date=start, billing_cycle_anchor=members.get("trial_end") or start, **members,
-        )  # fmt: skip
+            Subscription, "sub", customer_id=customer.id, status=status, currency=currency, **{**usual, **members}
+        )
         for price, quantity in prices:
             begin, end = self.period(made, price)
             self.row(
@@ -180,12 +187,16 @@ class Merchant:
                 current_period_start=begin, current_period_end=end,
             )  # fmt: skip
         if discount is not None:
-            row = Discount(
-                id=new_id("di"), account_id=self.account.id, customer_id=customer.id, subscription_id=made.id,
-                coupon_id=discount.coupon.id, start=start, end=discount.end,
-            )  # fmt: skip
-            self.session.add(row)
+            self.discount(made, discount.coupon, discount.end)
         return made
+
+    def discount(self, subscription: Subscription, coupon: Coupon, end: int | None = None) -> None:
+        """Put a coupon to work on a subscription."""
+        row = Discount(
+            id=new_id("di"), account_id=self.account.id, customer_id=subscription.customer_id,
+            subscription_id=subscription.id, coupon_id=coupon.id, start=subscription.created, end=end,
+        )  # fmt: skip
+        self.session.add(row)
 
     def period(self, subscription: Subscription, price: Price) -> tuple[int, int]:
         """The period of this price that holds now."""

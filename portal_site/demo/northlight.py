@@ -50,6 +50,11 @@ def build(session: Session, at: int) -> None:
         _features(team, starter, monthly, yearly, small), default_return_url="https://northlight.example/app"
     )
 
+    merchant.promotion_code("NORTH20", merchant.coupon("20 % for you", percent_off="20"))
+    merchant.promotion_code(
+        "ONCE5", merchant.coupon("5 off", "once", amount_off=500, currency="usd"), max_redemptions=3
+    )
+
     _on_trial(merchant, small)
     _yearly_seats(merchant, team, yearly)
     _several_items(merchant, team, monthly, storage, calls)
@@ -71,7 +76,8 @@ def _features(team: Product, starter: Product, *prices: Price) -> Features:
         subscription_pause=SubscriptionPause(enabled=True),
         subscription_update=SubscriptionUpdate(
             enabled=True, default_allowed_updates=("price", "quantity", "promotion_code"), products=offered,
-            proration_behavior="create_prorations",
+            proration_behavior="always_invoice",
+            schedule_at_period_end=("decreasing_item_amount", "shortening_interval"),
         ),
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from time import gmtime
 
 from sqlalchemy.orm import Session
 
-from portal_site.billing.rules.portal_features import CustomerUpdate, Features, InvoiceHistory
+from portal_site.billing.rules.portal_features import CustomerUpdate, Features, InvoiceHistory, SubscriptionUpdate
 from portal_site.demo.builder import Merchant
 
 LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 150 40">
@@ -37,9 +37,17 @@ def build(session: Session, at: int) -> None:
         session, at, "ZAP! Gyms", LOGO, branding=BRANDING, country="JP", default_currency="jpy", timezone="Asia/Tokyo",
         support_url="https://zap.example/help",
     )  # fmt: skip
-    merchant.configuration(Features(), headline="Stronger every month. Look after your membership here.")
-    membership = merchant.product("All-in membership")
+    membership, classes = merchant.product("All-in membership"), merchant.product("Classes only")
     yen, dinar = merchant.price(membership, 8800, "jpy"), merchant.price(membership, 18750, "kwd")
+    few = merchant.price(classes, 3300, "jpy"), merchant.price(classes, 7250, "kwd")
+    offered = (
+        {"product": membership.id, "prices": [yen.id, dinar.id]},
+        {"product": classes.id, "prices": [price.id for price in few]},
+    )
+    change = SubscriptionUpdate(enabled=True, default_allowed_updates=("price", "quantity"), products=offered)
+    merchant.configuration(
+        Features(subscription_update=change), headline="Stronger every month. Look after your membership here."
+    )
 
     sakura = merchant.customer(
         "Sakura Mori", "sakura@mori.example", "Pays in yen; the card expires this month", address=OSAKA

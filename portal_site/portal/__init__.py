@@ -75,6 +75,7 @@ def init(app: Flask) -> None:
         invoices,
         overview,
         payment_methods,
+        plan_changes,
         sessions,
         subscriptions,
     )

@@ -4,6 +4,7 @@ from flask import abort, g, render_template
 
 from portal_site.portal import blueprint
 from portal_site.portal.reads import overview
+from portal_site.web.forms import sentence
 
 
 @blueprint.get("/subscriptions")
@@ -27,4 +28,10 @@ def show_subscription(subscription_id: str) -> str:
     if found is None:
         abort(404)
     subscription, method = found
-    return render_template("portal/subscriptions/show.html", subscription=subscription, method=method)
+    refusal = subscription.change_refusal(g.now)
+    return render_template(
+        "portal/subscriptions/show.html",
+        subscription=subscription,
+        method=method,
+        change_refusal=sentence(refusal) if refusal else "",
+    )

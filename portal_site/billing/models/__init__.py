@@ -1,7 +1,7 @@
 """What is stored, one file per aggregate, shaped and named as the field's objects are."""
 
 from portal_site.billing.models.account import Account, BrandAsset
-from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode
+from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
 from portal_site.billing.models.clock import TestClock, Worker
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
 from portal_site.billing.models.event import Event
@@ -37,6 +37,7 @@ __all__ = [
     "Price",
     "Product",
     "PromotionCode",
+    "PromotionCodeTry",
     "SchedulePhase",
     "SchedulePhaseItem",
     "SetupIntent",

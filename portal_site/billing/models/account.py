@@ -25,6 +25,8 @@ class Account(Base):
     privacy_policy_url: Mapped[str | None]
     terms_of_service_url: Mapped[str | None]
     branding: Mapped[Document]
+    # What follows on a failed renewal: what rules.dunning.Policy reads.
+    dunning: Mapped[Document]
     logo_id: Mapped[str | None] = mapped_column()
     icon_id: Mapped[str | None] = mapped_column()
 

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, Described, Id, Moded
+from portal_site.billing.models.columns import AccountId, CustomerId, Described, Id, Moded
 from portal_site.db import Base
 
 
@@ -99,3 +99,16 @@ class PromotionCode(Moded, Described, Base):
         ForeignKeyConstraint(["account_id", "coupon_id"], ["coupons.account_id", "coupons.id"]),
         Index("ix_promotion_codes_account_id_code_key", "account_id", "code_key"),
     )
+
+
+class PromotionCodeTry(Base):
+    """A customer typed a code that is none: so many in an hour are guessing."""
+
+    __tablename__ = "promotion_code_tries"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId]
+    created: Mapped[int]
+
+    __table_args__ = (Index("ix_promotion_code_tries_customer_id_created", "customer_id", "created"),)

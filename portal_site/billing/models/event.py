@@ -32,9 +32,12 @@ class Event(Moded, Base):
     __table_args__ = (Index("ix_events_account_id_created_id", "account_id", "created", "id"),)
 
     @classmethod
-    def of(cls, kind: str, row: Eventful, at: int, previous: dict[str, Any] | None = None) -> "Event":
-        """The event `kind` of a row that just changed; `previous` holds the members that were different before."""
-        data: dict[str, Any] = {"object": row.as_object()}
+    def of(cls, kind: str, row: Eventful, at: int, previous: dict[str, Any] | None = None, **members: Any) -> "Event":
+        """The event `kind` of a row that just changed; `previous` holds the members that were different before.
+
+        `members` are those of the object that are rows of their own, such as a subscription's items.
+        """
+        data: dict[str, Any] = {"object": {**row.as_object(), **members}}
         if previous:
             data["previous_attributes"] = previous
         return cls(id=new_id("evt"), account_id=row.account_id, livemode=row.livemode, created=at, type=kind, data=data)

@@ -16,7 +16,7 @@ from portal_site.billing.models.columns import (
     Moded,
     OptionalDocument,
 )
-from portal_site.db import Base
+from portal_site.db import Base, new_id
 
 
 class Invoice(Moded, Described, Base):
@@ -160,6 +160,7 @@ class InvoiceLineItem(Base):
     share_whole: Mapped[int | None]
     share_amount: Mapped[int | None]
     credited_line_id: Mapped[str | None]
+    pending_since: Mapped[int | None]  # of a line that waited for its invoice
     discount_amounts: Mapped[Documents]
     taxes: Mapped[Documents]
 
@@ -174,3 +175,9 @@ class InvoiceLineItem(Base):
             postgresql_where=text("invoice_id IS NULL"),
         ),
     )
+
+    def waiting_again(self, credited_line_id: str | None) -> "InvoiceLineItem":
+        """A line as this one was before its invoice, which is void, took it."""
+        own = {"id": new_id("il"), "invoice_id": None, "credited_line_id": credited_line_id}
+        columns = {column.key: getattr(self, column.key) for column in type(self).__mapper__.column_attrs}
+        return InvoiceLineItem(**{**columns, **own})

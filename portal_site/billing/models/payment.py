@@ -75,6 +75,8 @@ class PaymentAttempt(Moded, Base):
     gateway_reference: Mapped[str | None]
     decline_code: Mapped[str | None]
     next_action_url: Mapped[LongText | None]
+    automatic: Mapped[bool] = mapped_column(default=False)  # tried because it was due, not because the customer asked
+    checked_at: Mapped[int | None]
     settled_at: Mapped[int | None]
 
     __table_args__ = (

@@ -72,7 +72,7 @@ class Subscription(Moded, Described, Base):
     )
 
     def as_object(self) -> dict[str, Any]:
-        """The subscription as an event carries it; its items have events of their own changes."""
+        """The subscription as an event carries it, without its items: they are rows of their own."""
         terms = ("currency", "collection_method", "billing_cycle_anchor", "trial_start", "trial_end", "description")
         ending = ("cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "cancellation_details")
         return {
@@ -81,6 +81,7 @@ class Subscription(Moded, Described, Base):
             "customer": self.customer_id,
             "default_payment_method": self.default_payment_method_id,
             "latest_invoice": self.latest_invoice_id,
+            "pause_collection": self.pause_collection,
         }
 
 
@@ -100,6 +101,11 @@ class SubscriptionItem(Described, Base):
     tax_rates: Mapped[Documents]  # in place of the subscription's, when there are any
 
     subscription: Mapped[Subscription] = relationship(lazy="raise", back_populates="items")
+
+    def as_object(self) -> dict[str, Any]:
+        """The item as an event's subscription carries it."""
+        named = values(self, "id", "created", "quantity", "current_period_start", "current_period_end")
+        return {"object": "subscription_item", **named, "price": self.price_id, "subscription": self.subscription_id}
 
 
 class Discount(Base):
@@ -123,6 +129,18 @@ class Discount(Base):
         # A customer redeems a code once, however many tabs try.
         Index("uq_discounts_customer_id_promotion_code_id", "customer_id", "promotion_code_id", unique=True),
     )
+
+    def as_object(self) -> dict[str, Any]:
+        """The discount as an event carries it."""
+        return {
+            "object": "discount",
+            **values(self, "id", "start", "end"),
+            "customer": self.customer_id,
+            "subscription": self.subscription_id,
+            "subscription_item": self.subscription_item_id,
+            "promotion_code": self.promotion_code_id,
+            "source": {"type": "coupon", "coupon": self.coupon_id},
+        }
 
 
 class PlanChange(Moded, Base):
@@ -158,6 +176,16 @@ class SubscriptionSchedule(Moded, Described, Base):
     completed_at: Mapped[int | None]
 
     __table_args__ = (Index("ix_subscription_schedules_customer_id_status", "customer_id", "status"),)
+
+    def as_object(self) -> dict[str, Any]:
+        """The schedule as an event carries it."""
+        moments = ("released_at", "canceled_at", "completed_at")
+        return {
+            "object": "subscription_schedule",
+            **values(self, "id", "created", "livemode", "status", "end_behavior", *moments),
+            "customer": self.customer_id,
+            "subscription": self.subscription_id,
+        }
 
 
 class SchedulePhase(Base):

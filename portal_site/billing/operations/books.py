@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from portal_site.billing.models import CustomerBalanceTransaction, Event, Invoice, InvoiceLineItem
 from portal_site.billing.models.invoice import invoice_object
 from portal_site.billing.rules.descriptions import describe
-from portal_site.billing.rules.invoices import Bill, Line
+from portal_site.billing.rules.invoices import Bill, Line, summed_taxes
 from portal_site.billing.rules.lifecycle import InvoiceStatus
 from portal_site.billing.rules.taxes import Tax
 from portal_site.db import Base, new_id
@@ -42,10 +42,10 @@ class Books:
         }
         self.rows[Event].append({**row, "data": data})
 
-    def pending(self, subscription: Any, lines: Iterable[Line]) -> None:
+    def pending(self, subscription: Any, lines: Iterable[Line], at: int) -> None:
         """Lines that wait for the subscription's next invoice."""
         for position, line in enumerate(lines):
-            self.rows[InvoiceLineItem].append(line_row(line, subscription, None, position))
+            self.rows[InvoiceLineItem].append(line_row(line, subscription, None, position) | {"pending_since": at})
 
     def invoice(self, customer: Any, subscription: Any, bill: Bill, at: int, **members: Any) -> Row:
         """Write a finalised invoice and move the customer's balance; it is paid already when nothing is due.
@@ -162,11 +162,7 @@ def _summed_discounts(lines: Sequence[Line]) -> list[Row]:
 
 
 def _summed_taxes(lines: Sequence[Line]) -> list[Row]:
-    sums: dict[str, Tax] = {}
-    for tax in (tax for line in lines for tax in line.taxes):
-        known = sums.get(tax.rate.id)
-        sums[tax.rate.id] = Tax(tax.rate, tax.amount + known.amount, tax.taxable + known.taxable) if known else tax
-    return [tax_document(tax) for tax in sums.values()]
+    return [tax_document(tax) for tax in summed_taxes(lines)]
 
 
 def tax_document(tax: Tax) -> Row:
@@ -211,6 +207,7 @@ def line_row(line: Line, subscription: Any, invoice_id: str | None, position: in
         "share_whole": line.share.whole if line.share else None,
         "share_amount": line.full if line.share else None,
         "credited_line_id": line.credits,
+        "pending_since": None,
         "discount_amounts": [{"amount": amount, "discount": discount_id} for discount_id, amount in line.discounts],
         "taxes": [tax_document(tax) for tax in line.taxes],
     }

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.models import Customer
+from portal_site.billing.models import Customer, PaymentAttempt
 from portal_site.billing.words import N_
 
 Row = TypeVar("Row", bound=Any)
@@ -47,3 +47,13 @@ def locked_customer(session: Session, customer_id: str) -> Customer:
     if found is None:
         raise NotFound(N_("There is no such thing here."), "resource_missing")
     return found
+
+
+def payment_under_way(session: Session, customer_id: str, invoice_id: str | None) -> PaymentAttempt | None:
+    """The try to collect an invoice whose outcome is not settled yet, if there is one."""
+    query = select(PaymentAttempt).where(
+        PaymentAttempt.customer_id == customer_id,
+        PaymentAttempt.invoice_id == invoice_id,
+        PaymentAttempt.settled_at.is_(None),
+    )
+    return session.scalar(query)

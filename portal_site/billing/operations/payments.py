@@ -3,14 +3,24 @@
 So a crash or a lost answer leaves an attempt under way, which is settled by asking the gateway; nothing is charged twice.
 """
 
-from sqlalchemy import Select, select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable, StateChanged
 from portal_site.billing.gateways import Charge, Gateway
-from portal_site.billing.models import Event, Invoice, PaymentAttempt, PaymentMethod, Subscription
-from portal_site.billing.operations import lookups
-from portal_site.billing.rules.lifecycle import AttemptStatus, InvoiceStatus, SubscriptionStatus
+from portal_site.billing.models import (
+    Account,
+    Customer,
+    Event,
+    Invoice,
+    PaymentAttempt,
+    PaymentMethod,
+    PlanChange,
+    Subscription,
+)
+from portal_site.billing.operations import lookups, pending_updates
+from portal_site.billing.rules import dunning
+from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome, InvoiceStatus, SubscriptionStatus
 from portal_site.billing.words import N_
 from portal_site.db import new_id, transaction
 
@@ -44,18 +54,39 @@ def settle_payment(
     return _settle(gateway, attempt, at, return_url, give_up=False) if attempt else None
 
 
+def collect(gateway: Gateway, customer_id: str, invoice_id: str, at: int, return_url: str) -> PaymentAttempt | None:
+    """Charge an open invoice to what its subscription is paid with; None when there is nothing left to collect.
+
+    Without a payment method it counts as a try that failed.
+    """
+    with transaction() as session:
+        customer = lookups.locked_customer(session, customer_id)
+        invoice = lookups.own(session, Invoice, customer_id, invoice_id, lock=True)
+        if invoice.status != InvoiceStatus.OPEN or invoice.amount_remaining <= 0:
+            invoice.next_payment_attempt = None
+            return None
+        method_id = _method(session, customer, invoice)
+        if method_id is None:
+            _tried(session, invoice, at, automatic=True)
+            return None
+        amount = invoice.amount_remaining
+    return pay_invoice(gateway, customer_id, invoice_id, method_id, amount, at, return_url)
+
+
+def _method(session: Session, customer: Customer, invoice: Invoice) -> str | None:
+    """The subscription's own payment method, else the customer's default, if it is still attached."""
+    chosen = select(Subscription.default_payment_method_id).where(
+        Subscription.customer_id == customer.id, Subscription.id == invoice.subscription_id
+    )
+    wanted = session.scalar(chosen) or customer.default_payment_method_id
+    attached = PaymentMethod.customer_id == customer.id, PaymentMethod.detached_at.is_(None)
+    return session.scalar(select(PaymentMethod.id).where(PaymentMethod.id == wanted, *attached))
+
+
 def _under_way(customer_id: str, invoice_id: str) -> PaymentAttempt | None:
     with transaction() as session:
         invoice = lookups.own(session, Invoice, customer_id, invoice_id)
-        return session.scalar(_under_way_of(invoice))
-
-
-def _under_way_of(invoice: Invoice) -> Select[PaymentAttempt]:
-    return select(PaymentAttempt).where(
-        PaymentAttempt.customer_id == invoice.customer_id,
-        PaymentAttempt.invoice_id == invoice.id,
-        PaymentAttempt.settled_at.is_(None),
-    )
+        return lookups.payment_under_way(session, customer_id, invoice.id)
 
 
 def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: int) -> tuple[PaymentAttempt, str]:
@@ -66,7 +97,7 @@ def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: i
             raise StateChanged(N_("This invoice is not open for payment any more."), "invoice_not_open")
         if invoice.amount_remaining != amount:
             raise StateChanged(N_("The amount of this invoice has changed. Please look at it again."), "amount_changed")
-        if session.scalar(_under_way_of(invoice)) is not None:
+        if lookups.payment_under_way(session, customer_id, invoice.id) is not None:
             raise StateChanged(N_("This invoice is being paid already. Please look at it again."), "payment_under_way")
         method = lookups.own(session, PaymentMethod, customer_id, method_id)
         if method.detached_at is not None:
@@ -83,6 +114,7 @@ def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: i
             currency=invoice.currency,
             status=AttemptStatus.PROCESSING,
             idempotency_key=new_id("charge"),
+            automatic=invoice.next_payment_attempt is not None and invoice.next_payment_attempt <= at,
         )
         session.add(attempt)
     return attempt, method.gateway_reference or method.id
@@ -107,40 +139,109 @@ def _settle(gateway: Gateway, attempt: PaymentAttempt, at: int, return_url: str,
 def _record(attempt: PaymentAttempt, charge: Charge | None, at: int) -> PaymentAttempt:
     """Write down the outcome; None: the gateway did not answer. What is settled already stays as it is."""
     with transaction() as session:
+        lookups.locked_customer(session, attempt.customer_id)
         invoice = lookups.own(session, Invoice, attempt.customer_id, attempt.invoice_id, lock=True)
         row = lookups.own(session, PaymentAttempt, attempt.customer_id, attempt.id, lock=True)
         if row.settled_at is not None:
             return row
+        row.checked_at = at
         if charge is None:
             row.status = AttemptStatus.UNKNOWN
             return row
+        asked_before = row.status == AttemptStatus.REQUIRES_ACTION
         row.status = AttemptStatus(charge.status)
         row.gateway_reference = charge.reference
         row.decline_code, row.next_action_url = charge.decline_code, charge.next_action_url
         if row.status == AttemptStatus.REQUIRES_ACTION:
+            if not asked_before:
+                session.add(Event.of("invoice.payment_action_required", invoice, at))
+                _tried(session, invoice, at, row.automatic)
             return row
         row.settled_at = at
-        invoice.attempt_count += 1
         if row.status == AttemptStatus.SUCCEEDED:
             _mark_paid(session, invoice, row.amount, at)
-        else:
-            session.add(Event.of("invoice.payment_failed", invoice, at))
+        elif not asked_before:
+            _tried(session, invoice, at, row.automatic)
     return row
+
+
+def _tried(session: Session, invoice: Invoice, at: int, automatic: bool) -> None:
+    """A try brought no money: decide when the next one is, or what becomes of the subscription when there is none.
+
+    As in the field, only the first try and automatic ones count; what the customer tries in between moves nothing.
+    """
+    counts = automatic or invoice.attempt_count == 0
+    invoice.attempt_count += counts
+    session.flush()
+    session.add(Event.of("invoice.payment_failed", invoice, at))
+    subscription = _subscription_of(session, invoice)
+    if not counts or subscription is None:
+        return
+    if _is_for_a_change(subscription, invoice) or invoice.collection_method == "send_invoice":
+        invoice.next_payment_attempt = None  # the customer's turn: the old plan stays in force
+        return
+    document = session.scalar(select(Account.dunning).where(Account.id == invoice.account_id))
+    policy = dunning.Policy.of(document or {})
+    invoice.next_payment_attempt = policy.next_try(invoice.attempt_count, at)
+    status = SubscriptionStatus.PAST_DUE if invoice.next_payment_attempt is not None else policy.end
+    if SubscriptionStatus(subscription.status).renews:
+        _move(session, subscription, status, at)
+
+
+def _move(session: Session, subscription: Subscription, status: SubscriptionStatus, at: int) -> None:
+    """Bring a subscription into another state, with what follows from it."""
+    if subscription.status == status:
+        return
+    previous = {"status": subscription.status}
+    subscription.status = status
+    kind = "customer.subscription.updated"
+    if status == SubscriptionStatus.CANCELED:
+        subscription.canceled_at = subscription.canceled_at or at
+        subscription.ended_at = at
+        subscription.cancellation_details = {**(subscription.cancellation_details or {}), "reason": "payment_failed"}
+        kind = "customer.subscription.deleted"
+    items = pending_updates.items_of(session, subscription)
+    pending_updates.reschedule(session, subscription, items, at)
+    session.flush()
+    session.add(Event.of(kind, subscription, at, previous, items=pending_updates.item_list(items)))
+
+
+def _subscription_of(session: Session, invoice: Invoice) -> Subscription | None:
+    if invoice.subscription_id is None:
+        return None
+    return lookups.own(session, Subscription, invoice.customer_id, invoice.subscription_id, lock=True)
+
+
+def _is_for_a_change(subscription: Subscription, invoice: Invoice) -> bool:
+    return (subscription.pending_update or {}).get("invoice") == invoice.id
 
 
 def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None:
     invoice.amount_paid += amount
     invoice.amount_remaining -= amount
-    invoice.status, invoice.paid_at = InvoiceStatus.PAID, at
+    invoice.attempt_count = max(1, invoice.attempt_count)
+    invoice.status, invoice.paid_at, invoice.next_payment_attempt = InvoiceStatus.PAID, at, None
     session.flush()
     session.add_all([Event.of("invoice.paid", invoice, at), Event.of("invoice.payment_succeeded", invoice, at)])
-    if invoice.subscription_id:
-        _recover(session, invoice, at)
+    subscription = _subscription_of(session, invoice)
+    if subscription is None:
+        return
+    if _is_for_a_change(subscription, invoice):
+        _complete_change(session, subscription, invoice, at)
+    else:
+        _recover(session, subscription, invoice, at)
 
 
-def _recover(session: Session, invoice: Invoice, at: int) -> None:
+def _complete_change(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:
+    """The change that waited for this payment takes effect with it, in the same transaction."""
+    pending_updates.apply(session, subscription, subscription.pending_update or {}, at)
+    mine = PlanChange.customer_id == invoice.customer_id, PlanChange.invoice_id == invoice.id
+    session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.APPLIED))
+    session.add(Event.of("customer.subscription.pending_update_applied", subscription, at))
+
+
+def _recover(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:
     """A subscription whose last debt was just paid is in force again."""
-    subscription = lookups.own(session, Subscription, invoice.customer_id, invoice.subscription_id or "", lock=True)
     still_open = select(Invoice.id).where(
         Invoice.customer_id == invoice.customer_id,
         Invoice.subscription_id == subscription.id,
@@ -148,6 +249,4 @@ def _recover(session: Session, invoice: Invoice, at: int) -> None:
     )
     behind = (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID)
     if subscription.status in behind and session.scalar(still_open.limit(1)) is None:
-        previous = {"status": subscription.status}
-        subscription.status = SubscriptionStatus.ACTIVE
-        session.add(Event.of("customer.subscription.updated", subscription, at, previous))
+        _move(session, subscription, SubscriptionStatus.ACTIVE, at)

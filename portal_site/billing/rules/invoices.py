@@ -174,3 +174,12 @@ def spent(lines: Iterable[Line], running: Iterable[DiscountTerms]) -> frozenset[
     """The discounts for one invoice only that these lines use up."""
     used = {discount_id for line in lines for discount_id, _ in line.discounts}
     return frozenset(discount.id for discount in running if discount.once and discount.id in used)
+
+
+def summed_taxes(lines: Iterable[Line]) -> list[Tax]:
+    """The taxes of some lines, one for each rate."""
+    sums: dict[str, Tax] = {}
+    for tax in (tax for line in lines for tax in line.taxes):
+        known = sums.get(tax.rate.id)
+        sums[tax.rate.id] = Tax(tax.rate, tax.amount + known.amount, tax.taxable + known.taxable) if known else tax
+    return list(sums.values())

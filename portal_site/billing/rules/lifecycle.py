@@ -1,5 +1,6 @@
 """The states of subscriptions, invoices and payment attempts, and the words for them."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Self
 
@@ -51,6 +52,14 @@ class SubscriptionStatus(_Status):
     def renews(self) -> bool:
         """Whether the next period will be billed if nobody does anything."""
         return self in (SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
+
+
+def next_due(status: str, period_ends: Iterable[int], *others: int | None) -> int | None:
+    """When something has to be done about a subscription next: a renewal, or one of the `others` (ends, expiries, phases)."""
+    moments = [moment for moment in others if moment is not None]
+    if SubscriptionStatus(status).renews:
+        moments += period_ends
+    return min(moments, default=None) if not SubscriptionStatus(status).ended else None
 
 
 class InvoiceStatus(_Status):

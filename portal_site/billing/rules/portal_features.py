@@ -19,6 +19,17 @@ REASONS = (
 )
 
 
+MOST = 999_999
+
+
+@dataclass(frozen=True)
+class QuantityLimits:
+    """The least and the most of a product."""
+
+    minimum: int = 1
+    maximum: int = MOST
+
+
 class _Option:
     """A group of options that can be read from a document; members that it does not know are an error."""
 
@@ -107,6 +118,23 @@ class SubscriptionUpdate(_Option):
     billing_cycle_anchor: str = "unchanged"
     schedule_at_period_end: tuple[str, ...] = ()
     trial_update_behavior: str = "end_trial"
+
+    @property
+    def price_ids(self) -> tuple[str, ...]:
+        """The prices that are offered, in the merchant's order."""
+        return tuple(price for product in self.products for price in product["prices"])
+
+    def limits(self, product_id: str) -> "QuantityLimits | None":
+        """Between which quantities a customer may choose of this product, or None when not at all."""
+        if "quantity" not in self.default_allowed_updates:
+            return None
+        for product in self.products:
+            adjustable = product.get("adjustable_quantity")
+            if product["product"] == product_id and adjustable is not None:
+                if not adjustable["enabled"]:
+                    return None
+                return QuantityLimits(adjustable.get("minimum") or 1, adjustable.get("maximum") or MOST)
+        return QuantityLimits()
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from portal_site.billing.errors import BillingError
 from portal_site.billing.operations.agreements import discount_of
 from portal_site.billing.rules import discounts as discount_rules
-from portal_site.billing.rules import next_invoice
+from portal_site.billing.rules import next_invoice, plan_change
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import DiscountTerms
 from portal_site.billing.rules.invoices import Item, Line, LineKind, Offer
@@ -104,6 +105,31 @@ class SubscriptionView:
     def products(self) -> list[str]:
         """The names of what it contains."""
         return list(dict.fromkeys(item.product for item in self.items))
+
+    def agreement(self, balance: int = 0) -> Agreement:
+        """The subscription as the rules see it, with the items that will be billed next."""
+        items = tuple(
+            Item(item.id, item.offer, item.quantity, item.since, item.until, item.tax_rates)
+            for item in _items_at_renewal(self)
+        )
+        return Agreement(
+            id=self.id,
+            currency=self.currency,
+            status=self.status,
+            anchor=self.anchor,
+            items=items,
+            collection_method=self.collection_method,
+            cancel_at=self.cancel_at,
+            discounts=tuple(discount.terms for discount in self.discounts),
+            tax_rates=self.tax_rates,
+            balance=balance,
+            pending=_pending(self, items[0]),
+            managed_elsewhere=self.planned is not None and not self.planned.by_customer,
+        )
+
+    def change_refusal(self, at: int) -> BillingError | None:
+        """Why its plan cannot be changed now, as far as the page's own data tells."""
+        return plan_change.refusal(self.agreement(), at) if self.items else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,23 +258,7 @@ def _with_next_invoices(views: Sequence[SubscriptionView], payer: Payer) -> list
 def _next_invoice(view: SubscriptionView, balance: int) -> NextInvoice | None:
     if not view.status.renews or not view.items:
         return None
-    items = tuple(
-        Item(item.id, item.offer, item.quantity, item.since, item.until, item.tax_rates)
-        for item in _items_at_renewal(view)
-    )
-    agreement = Agreement(
-        id=view.id,
-        currency=view.currency,
-        status=view.status,
-        anchor=view.anchor,
-        items=items,
-        cancel_at=view.cancel_at,
-        discounts=tuple(discount.terms for discount in view.discounts),
-        tax_rates=view.tax_rates,
-        balance=balance,
-        pending=_pending(view, items[0]),
-    )
-    return next_invoice.next_invoice(agreement)
+    return next_invoice.next_invoice(view.agreement(balance))
 
 
 def _pending(view: SubscriptionView, item: Item) -> tuple[Line, ...]:

@@ -1,0 +1,185 @@
+"""What a confirmed change makes of a subscription: at once, or once its invoice is paid, or never.
+
+Not verbs: the operations that change plans and settle payments share these moves, inside their own transactions.
+"""
+
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from portal_site.billing.models import (
+    Customer,
+    CustomerBalanceTransaction,
+    Discount,
+    Event,
+    Invoice,
+    InvoiceLineItem,
+    PlanChange,
+    SchedulePhase,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionSchedule,
+)
+from portal_site.billing.operations import promotion_codes
+from portal_site.billing.rules.lifecycle import ChangeOutcome, InvoiceStatus, SubscriptionStatus, next_due
+from portal_site.billing.rules.plan_change import PENDING_LIFE, Quote
+from portal_site.db import new_id
+
+Document = dict[str, Any]
+
+
+def document(quote: Quote, discount: Document | None, invoice_id: str | None, at: int) -> Document:
+    """A change as a subscription keeps it in `pending_update`: the field's members, and what else it takes to apply it."""
+    return {
+        "expires_at": at + PENDING_LIFE,
+        "subscription_items": [
+            {
+                "id": item.id,
+                "price": item.offer.price_id,
+                "quantity": item.quantity,
+                "current_period_start": item.period_start,
+                "current_period_end": item.period_end,
+            }
+            for item in quote.items
+        ],
+        "billing_cycle_anchor": quote.anchor,
+        "trial_end": quote.trial_end,
+        "discount": discount,
+        "spent": sorted(quote.spent),
+        "invoice": invoice_id,
+    }
+
+
+def items_of(session: Session, subscription: Subscription) -> list[SubscriptionItem]:
+    """The subscription's items."""
+    mine = SubscriptionItem.subscription_id == subscription.id, SubscriptionItem.account_id == subscription.account_id
+    return list(
+        session.scalars(select(SubscriptionItem).where(*mine).order_by(SubscriptionItem.created, SubscriptionItem.id))
+    )
+
+
+def apply(session: Session, subscription: Subscription, change: Document, at: int) -> None:
+    """Make the change."""
+    items = items_of(session, subscription)
+    previous = {**_changeable(subscription), "items": item_list(items)}
+    wanted = {item["id"]: item for item in change["subscription_items"]}
+    for item in items:
+        new = wanted[item.id]
+        item.price_id, item.quantity = new["price"], new["quantity"]
+        item.current_period_start, item.current_period_end = new["current_period_start"], new["current_period_end"]
+    subscription.billing_cycle_anchor = change["billing_cycle_anchor"]
+    subscription.trial_end = change["trial_end"]
+    if subscription.status == SubscriptionStatus.TRIALING and (subscription.trial_end or 0) <= at:
+        subscription.status = SubscriptionStatus.ACTIVE
+    subscription.pending_update = None
+    if change["discount"]:
+        add_discount(session, subscription, change["discount"], at)
+    use_up(session, subscription.customer_id, change["spent"], at)
+    reschedule(session, subscription, items, at)
+    session.flush()
+    now = {**_changeable(subscription), "items": item_list(items)}
+    before = {name: value for name, value in previous.items() if now[name] != value}
+    session.add(Event.of("customer.subscription.updated", subscription, at, before, items=now["items"]))
+
+
+def reschedule(session: Session, subscription: Subscription, items: list[SubscriptionItem], at: int) -> None:
+    """Note when something has to be done about the subscription next."""
+    phases = (
+        select(func.min(SchedulePhase.start_date))
+        .join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
+        .where(
+            SubscriptionSchedule.customer_id == subscription.customer_id,
+            SubscriptionSchedule.subscription_id == subscription.id,
+            SubscriptionSchedule.status == "active",
+            SchedulePhase.start_date > at,
+        )
+    )
+    subscription.due_at = next_due(
+        subscription.status,
+        [item.current_period_end for item in items],
+        subscription.cancel_at,
+        (subscription.pending_update or {}).get("expires_at"),
+        (subscription.pause_collection or {}).get("resumes_at"),
+        session.scalar(phases),
+    )
+
+
+def _changeable(subscription: Subscription) -> Document:
+    names = ("status", "billing_cycle_anchor", "trial_end")
+    return {name: getattr(subscription, name) for name in names}
+
+
+def item_list(items: list[SubscriptionItem]) -> Document:
+    """Items as an event's subscription carries them."""
+    return {"object": "list", "data": [item.as_object() for item in items]}
+
+
+def add_discount(session: Session, subscription: Subscription, discount: Document, at: int) -> None:
+    """Put a redeemed code to work on the subscription."""
+    row = Discount(
+        account_id=subscription.account_id,
+        customer_id=subscription.customer_id,
+        subscription_id=subscription.id,
+        **discount,
+    )
+    session.add(row)
+    told = {
+        "id": new_id("evt"),
+        "account_id": subscription.account_id,
+        "livemode": subscription.livemode,
+        "created": at,
+    }
+    session.add(Event(**told, type="customer.discount.created", data={"object": row.as_object()}))
+
+
+def use_up(session: Session, customer_id: str, discount_ids: list[str], at: int) -> None:
+    """End the discounts that were for one invoice."""
+    if discount_ids:
+        mine = Discount.customer_id == customer_id, Discount.id.in_(discount_ids)
+        session.execute(update(Discount).where(*mine).values(end=at))
+
+
+def drop(session: Session, customer: Customer, subscription: Subscription, at: int) -> None:
+    """Forget the change that waits: its invoice is void, and credit, pending lines and the code are as they were."""
+    change = subscription.pending_update or {}
+    subscription.pending_update = None
+    invoice = session.scalar(
+        select(Invoice).where(Invoice.customer_id == customer.id, Invoice.id == change.get("invoice"))
+    )
+    if invoice is not None and invoice.status == InvoiceStatus.OPEN:
+        void(session, customer, invoice, at)
+    if (discount := change.get("discount")) and discount["promotion_code_id"]:
+        coupon, code = discount["coupon_id"], discount["promotion_code_id"]
+        promotion_codes.give_back(session, customer.account_id, code, coupon)
+    mine = PlanChange.customer_id == customer.id, PlanChange.invoice_id == change.get("invoice")
+    session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.EXPIRED))
+    items = items_of(session, subscription)
+    reschedule(session, subscription, items, at)
+    session.flush()
+    session.add(Event.of("customer.subscription.pending_update_expired", subscription, at, items=item_list(items)))
+
+
+def void(session: Session, customer: Customer, invoice: Invoice, at: int) -> None:
+    """Take an open invoice back: the balance that it used returns, and so do the lines that had waited for it."""
+    invoice.status, invoice.voided_at, invoice.next_payment_attempt = InvoiceStatus.VOID, at, None
+    moved = (invoice.ending_balance or 0) - invoice.starting_balance
+    if moved:
+        customer.balance -= moved
+        row = CustomerBalanceTransaction(
+            id=new_id("cbtxn"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
+            created=at, type="unapplied_from_invoice", amount=-moved, currency=invoice.currency,
+            ending_balance=customer.balance, invoice_id=invoice.id,
+        )  # fmt: skip
+        session.add(row)
+    mine = InvoiceLineItem.customer_id == customer.id, InvoiceLineItem.invoice_id == invoice.id
+    lines = session.scalars(select(InvoiceLineItem).where(*mine)).all()
+    credited = {line.id: line.credited_line_id for line in lines}
+    for line in lines:
+        line.credited_line_id = None
+    session.flush()
+    for line in lines:
+        if line.pending_since is not None:
+            session.add(line.waiting_again(credited[line.id]))
+    session.flush()
+    session.add(Event.of("invoice.voided", invoice, at))

@@ -1,0 +1,359 @@
+"""Changing plan, quantity and items: the preview and the change load the same agreement and ask the same rule."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.models import (
+    Account,
+    Customer,
+    Event,
+    PlanChange,
+    Price,
+    SchedulePhase,
+    Subscription,
+    SubscriptionSchedule,
+    TaxId,
+)
+from portal_site.billing.operations import agreements, lookups, pending_updates, promotion_codes, schedules
+from portal_site.billing.operations.agreements import Reader
+from portal_site.billing.operations.books import Books
+from portal_site.billing.rules import plan_change
+from portal_site.billing.rules import promotion_codes as code_rules
+from portal_site.billing.rules.agreements import Agreement
+from portal_site.billing.rules.discounts import DiscountTerms
+from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.lifecycle import ChangeOutcome
+from portal_site.billing.rules.plan_change import VALIDITY, Policy, Quote, Wish
+from portal_site.billing.rules.portal_features import SubscriptionUpdate
+from portal_site.billing.rules.promotion_codes import CodeTerms
+from portal_site.billing.words import N_
+from portal_site.db import new_id, reading, transaction
+
+CHANGED = N_("The amount or the terms have changed since you looked. Please check them again.")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a customer asks for: a price and quantity for some items (None: as it is), and a promotion code by its id."""
+
+    items: Mapping[str, tuple[str | None, int | None]]
+    code_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What a customer saw and said yes to: the instant of the quote, its fingerprint, and a key that is used once."""
+
+    at: int
+    fingerprint: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A subscription before a change: its agreement, what it may become, and the promotion code at hand.
+
+    `refusal` says why nothing can be changed at all.
+    """
+
+    agreement: Agreement
+    offers: dict[str, Offer]
+    refusal: BillingError | None
+    planned: bool
+    pending_update: Mapping[str, Any] | None
+
+
+def situation(customer_id: str, subscription_id: str, features: SubscriptionUpdate, at: int) -> Situation:
+    """What a customer's subscription is and may become. Raises NotFound."""
+    with reading() as reader:
+        row, customer = _rows(reader, customer_id, subscription_id)
+        return _situation(reader, row, customer, features, at)
+
+
+def preview(situation: Situation, features: SubscriptionUpdate, customer_id: str, order: Order, at: int) -> Quote:
+    """What the order would cost, and when. Raises BillingError for what cannot be had, with the form's field as `param`."""
+    with reading() as reader:
+        code = _code(reader, customer_id, situation, order)
+        return _quote(reader, customer_id, situation, features, order, code, at)
+
+
+def fingerprint(quote: Quote) -> str:
+    """What a customer agrees to when it accepts this quote, in 64 characters: the same for the same terms and amounts."""
+    lines = [
+        (line.kind, line.item_id, line.offer.price_id, line.quantity, line.period_start, line.period_end, line.total)
+        for line in (*quote.bill.lines, *quote.waiting)
+    ]
+    items = [(item.id, item.offer.price_id, item.quantity, item.period_start, item.period_end) for item in quote.items]
+    following = quote.next_invoice and (quote.next_invoice.date, quote.next_invoice.amount_due)
+    terms = [quote.effective_at, quote.bill.amount_due, quote.bill.ending_balance, lines, items, following]
+    return hashlib.sha256(json.dumps(terms).encode()).hexdigest()
+
+
+def change_plan(
+    customer_id: str, subscription_id: str, features: SubscriptionUpdate, order: Order, agreed: Agreed, at: int
+) -> PlanChange:
+    """Make the change that was agreed to, or raise StateChanged when it is not what it was. A second call finds the first.
+
+    A change that costs something now makes an open invoice and waits in `pending_update` until that is paid.
+    """
+    with transaction() as session:
+        customer = lookups.locked_customer(session, customer_id)
+        made = _made(session, customer_id, agreed.key)
+        if made is not None:
+            return made
+        subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
+        if not agreed.at <= at <= agreed.at + VALIDITY:
+            raise StateChanged(N_("This quote has expired. Please check the amount again."), "quote_expired")
+        found = _situation(session, subscription, customer, features, agreed.at)
+        code = _code(session, customer_id, found, order)
+        quote = _quote(session, customer_id, found, features, order, code, agreed.at)
+        if fingerprint(quote) != agreed.fingerprint:
+            raise StateChanged(CHANGED, "quote_changed")
+        if found.planned:
+            schedules.release(session, subscription, at)
+        return _make(session, customer, subscription, quote, code, agreed.key, at)
+
+
+def _made(session: Session, customer_id: str, key: str) -> PlanChange | None:
+    mine = PlanChange.customer_id == customer_id, PlanChange.quote_key == key
+    return session.scalar(select(PlanChange).where(*mine))
+
+
+def withdraw(customer_id: str, subscription_id: str, at: int) -> None:
+    """Give up a change that waits for its payment. What is being paid at this moment cannot be given up."""
+    with transaction() as session:
+        customer = lookups.locked_customer(session, customer_id)
+        subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
+        if not subscription.pending_update:
+            raise StateChanged(N_("There is no change to take back any more."), "no_pending_update")
+        if lookups.payment_under_way(session, customer_id, subscription.pending_update.get("invoice")):
+            raise StateChanged(N_("This change is being paid for. Please look again in a moment."), "payment_under_way")
+        pending_updates.drop(session, customer, subscription, at)
+
+
+# --- what there is ----------------------------------------------------------------------------------------------------
+
+
+def _rows(reader: Reader, customer_id: str, subscription_id: str) -> tuple[Any, Any]:
+    mine = Subscription.id == subscription_id, Subscription.customer_id == customer_id
+    row = reader.execute(select(*agreements.SUBSCRIPTION).where(*mine)).first()
+    columns = (Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.tax_exempt)
+    customer = reader.execute(select(*columns).where(Customer.id == customer_id)).first()
+    if row is None or customer is None:
+        raise NotFound(N_("There is no such thing here."), "resource_missing")
+    return row, customer
+
+
+def _situation(reader: Reader, row: Any, customer: Any, features: SubscriptionUpdate, at: int) -> Situation:
+    loaded = agreements.load(reader, [row], {customer.id: customer}, at)[row.id]
+    agreement = agreements.with_debits(reader, loaded, at)
+    origins = _schedules(reader, row, at)
+    agreement = replace(agreement, managed_elsewhere=any(origin != "portal" for origin in origins))
+    fitting = (Price.active, Price.type == "recurring", Price.usage_type == "licensed", Price.livemode == row.livemode)
+    offers = agreements.offers(reader, customer.account_id, features.price_ids, *fitting)
+    return Situation(agreement, offers, plan_change.refusal(agreement, at), "portal" in origins, row.pending_update)
+
+
+def _schedules(reader: Reader, row: Any, at: int) -> list[str]:
+    """Who made the schedules that still have a phase to come."""
+    query = (
+        select(SubscriptionSchedule.origin)
+        .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
+        .where(
+            SubscriptionSchedule.customer_id == row.customer_id,
+            SubscriptionSchedule.subscription_id == row.id,
+            SubscriptionSchedule.status == "active",
+            SchedulePhase.start_date > at,
+        )
+    )
+    return [origin for (origin,) in reader.execute(query)]
+
+
+# --- what is asked for ------------------------------------------------------------------------------------------------
+
+
+def choices(found: Situation, features: SubscriptionUpdate, item: Item) -> list[Offer]:
+    """The offers that an item may move to, its own first. A product that another item has already is not among them."""
+    if item.offer.terms.metered:
+        return []
+    others = {other.offer.product_id for other in found.agreement.items if other.id != item.id}
+    offered = [found.offers[price] for price in features.price_ids if price in found.offers]
+    fitting = [
+        offer
+        for offer in offered
+        if offer.product_id not in others
+        and offer.price_id != item.offer.price_id
+        and plan_change.mismatch(item, offer, found.agreement.currency) is None
+    ]
+    return [item.offer, *(fitting if "price" in features.default_allowed_updates else [])]
+
+
+def _quote(
+    reader: Reader,
+    customer_id: str,
+    found: Situation,
+    features: SubscriptionUpdate,
+    order: Order,
+    code: CodeTerms | None,
+    at: int,
+) -> Quote:
+    if found.refusal is not None:
+        raise found.refusal
+    wishes = {
+        item.id: _wish(found, features, item, *order.items[item.id])
+        for item in found.agreement.items
+        if item.id in order.items and not item.offer.terms.metered
+    }
+    if set(order.items) - {item.id for item in found.agreement.items}:
+        raise BillingError(N_("Choose from what your subscription contains."), "resource_missing", "items")
+    policy = Policy(
+        features.proration_behavior,
+        features.billing_cycle_anchor or "unchanged",
+        features.schedule_at_period_end,
+        features.trial_update_behavior,
+    )
+    discount = _discount(reader, customer_id, found.agreement, wishes, code, at) if code else None
+    return plan_change.quote(found.agreement, wishes, policy, at, discount)
+
+
+def _wish(
+    found: Situation, features: SubscriptionUpdate, item: Item, price_id: str | None, quantity: int | None
+) -> Wish:
+    allowed = {offer.price_id: offer for offer in choices(found, features, item)}
+    offer = allowed.get(price_id or item.offer.price_id)
+    if offer is None:
+        raise BillingError(N_("Choose one of the plans on this page."), "price_not_offered", f"price-{item.id}")
+    same = offer.price_id == item.offer.price_id
+    if same and quantity in (None, item.quantity):
+        return Wish(offer, item.quantity or 0)
+    limits = features.limits(offer.product_id)
+    param = f"quantity-{item.id}"
+    quantity = item.quantity or 0 if quantity is None else quantity
+    if limits is None and not same and quantity in (1, item.quantity):
+        return Wish(offer, 1)  # of what comes in no other quantity, one
+    if limits is None:
+        raise BillingError(N_("The quantity of this plan cannot be changed here."), "quantity_not_adjustable", param)
+    if not limits.minimum <= quantity <= limits.maximum:
+        raise BillingError(
+            N_("Choose a quantity from %(least)s to %(most)s."), "quantity_invalid", param,
+            least=limits.minimum, most=limits.maximum,
+        )  # fmt: skip
+    return Wish(offer, quantity)
+
+
+def _code(reader: Reader, customer_id: str, found: Situation, order: Order) -> CodeTerms | None:
+    if order.code_id is None:
+        return None
+    account = select(Customer.account_id).where(Customer.id == customer_id)
+    return promotion_codes.load(reader, reader.execute(account).scalar_one(), order.code_id)
+
+
+def _discount(
+    reader: Reader, customer_id: str, agreement: Agreement, wishes: Mapping[str, Wish], code: CodeTerms, at: int
+) -> DiscountTerms:
+    """The code at work on the subscription as it shall be. Raises BillingError when it may not be redeemed."""
+    items = tuple(
+        replace(item, offer=wishes[item.id].offer, quantity=wishes[item.id].quantity) if item.id in wishes else item
+        for item in agreement.items
+    )
+    who = promotion_codes.redeemer(reader, customer_id, code, agreement.currency, items)
+    refusal = code_rules.refusal(code, who, at)
+    if refusal is not None:
+        raise refusal
+    # Known before it exists: the lines of the quote name it, and quote and charge must agree on it.
+    name = hashlib.sha256(f"{code.id}:{agreement.id}".encode()).hexdigest()[:24]
+    return DiscountTerms(f"di_{name}", code.coupon, code.duration, code.end(at), agreement.id)
+
+
+# --- what is done -----------------------------------------------------------------------------------------------------
+
+
+def _make(
+    session: Session,
+    customer: Customer,
+    subscription: Subscription,
+    quote: Quote,
+    code: CodeTerms | None,
+    key: str,
+    at: int,
+) -> PlanChange:
+    change = PlanChange(
+        id=new_id("plch"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
+        subscription_id=subscription.id, created=at, quote_key=key, outcome=ChangeOutcome.APPLIED,
+    )  # fmt: skip
+    discount = _redeemed(session, customer, code, quote, at) if code else None
+    if quote.deferred:
+        change.outcome = ChangeOutcome.SCHEDULED
+        schedules.plan(session, subscription, quote, at)
+        if discount:
+            pending_updates.add_discount(session, subscription, discount, at)
+        session.add(change)
+        return change
+    books = Books(session)
+    if quote.invoiced:
+        change.invoice_id = _invoice(session, books, customer, subscription, quote, at)
+        subscription.latest_invoice_id = change.invoice_id
+    books.pending(subscription, quote.waiting, at)
+    books.write()
+    update = pending_updates.document(quote, discount, change.invoice_id, at)
+    if quote.bill.amount_due:
+        change.outcome = ChangeOutcome.PENDING
+        subscription.pending_update = update
+        items = pending_updates.items_of(session, subscription)
+        pending_updates.reschedule(session, subscription, items, at)
+        session.add(Event.of("customer.subscription.updated", subscription, at, {"pending_update": None}))
+    else:
+        pending_updates.apply(session, subscription, update, at)
+    session.add(change)
+    return change
+
+
+def _redeemed(session: Session, customer: Customer, code: CodeTerms, quote: Quote, at: int) -> dict[str, Any]:
+    promotion_codes.redeem(session, customer.account_id, code)
+    assert quote.code is not None
+    return {
+        "id": quote.code.id,
+        "coupon_id": code.coupon_id,
+        "promotion_code": code.code,
+        "promotion_code_id": code.id,
+        "start": at,
+        "end": quote.code.end,
+    }
+
+
+def _invoice(
+    session: Session, books: Books, customer: Customer, subscription: Subscription, quote: Quote, at: int
+) -> str:
+    """Today's invoice, numbered, with the customer's balance moved; it is to be collected at once."""
+    row = books.invoice(
+        numbered(session, customer), subscription, quote.bill, at,
+        next_payment_attempt=at if quote.bill.amount_due else None,
+        period_start=min(item.period_start for item in quote.items),
+    )  # fmt: skip
+    customer.balance += quote.bill.balance_used
+    customer.currency = customer.currency or quote.bill.currency
+    return str(row["id"])
+
+
+def numbered(session: Session, customer: Customer) -> SimpleNamespace:
+    """The customer as `Books` takes it, with the next number of its sequence. The row is locked: numbers have no gaps."""
+    if customer.invoice_prefix is None:
+        customer.invoice_prefix = new_id("x").upper()[2:10]
+    number = customer.next_invoice_sequence
+    customer.next_invoice_sequence += 1
+    names = ("id", "account_id", "livemode", "name", "email", "phone", "address", "shipping", "invoice_prefix")
+    mine = TaxId.customer_id == customer.id
+    tax_ids = [
+        {"type": kind, "value": value} for kind, value in session.execute(select(TaxId.type, TaxId.value).where(mine))
+    ]
+    account_name = session.scalar(select(Account.business_name).where(Account.id == customer.account_id))
+    known = {name: getattr(customer, name) for name in names}
+    return SimpleNamespace(**known, number=number, account_name=account_name, tax_ids=tax_ids)

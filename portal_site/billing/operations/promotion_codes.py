@@ -1,0 +1,137 @@
+"""Finding promotion codes that customers type, counting the tries, and redeeming a code exactly as often as it may be."""
+
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.models import Coupon, Customer, Discount, Invoice, PromotionCode, PromotionCodeTry
+from portal_site.billing.operations import lookups
+from portal_site.billing.operations.agreements import Reader
+from portal_site.billing.rules import promotion_codes as rules
+from portal_site.billing.rules.discounts import CouponTerms
+from portal_site.billing.rules.invoices import Item
+from portal_site.billing.rules.promotion_codes import CodeTerms, Redeemer
+from portal_site.billing.words import N_
+from portal_site.db import new_id, transaction
+
+MOST_TRIES, TRIES_WITHIN = 10, 60 * 60
+
+_CODE = (
+    PromotionCode.id,
+    PromotionCode.code,
+    PromotionCode.coupon_id,
+    PromotionCode.active,
+    PromotionCode.customer_id,
+    PromotionCode.expires_at,
+    PromotionCode.max_redemptions,
+    PromotionCode.times_redeemed,
+    PromotionCode.first_time_transaction,
+    PromotionCode.minimum_amount,
+    PromotionCode.minimum_amount_currency,
+)
+_COUPON = (
+    Coupon.percent_off,
+    Coupon.amount_off,
+    Coupon.currency.label("coupon_currency"),
+    Coupon.applies_to_products,
+    Coupon.duration,
+    Coupon.duration_in_months,
+    Coupon.valid.label("coupon_valid"),
+    Coupon.redeem_by.label("coupon_redeem_by"),
+    Coupon.max_redemptions.label("coupon_max_redemptions"),
+    Coupon.times_redeemed.label("coupon_times_redeemed"),
+)
+
+
+def find(customer_id: str, typed: str, at: int) -> str:
+    """The id of the code that was typed. Raises BillingError for none of ours, and when too many were none of ours."""
+    with transaction() as session:
+        customer = lookups.locked_customer(session, customer_id)
+        recent = (PromotionCodeTry.customer_id == customer_id, PromotionCodeTry.created > at - TRIES_WITHIN)
+        if (session.scalar(select(func.count()).where(*recent)) or 0) >= MOST_TRIES:
+            raise BillingError(
+                N_("Too many codes were tried. Please wait an hour."), "promotion_code_invalid", "promotion_code"
+            )
+        found = _typed(session, customer, typed)
+        if found is None:
+            row = PromotionCodeTry(
+                id=new_id("try"), account_id=customer.account_id, customer_id=customer_id, created=at
+            )
+            session.add(row)
+    if found is None:
+        raise rules.unknown()
+    return found
+
+
+def _typed(session: Session, customer: Customer, typed: str) -> str | None:
+    """The newest active code so written that this customer may know of, else the newest inactive one, to say why not."""
+    if not typed or len(typed) > rules.LONGEST:
+        return None
+    query = (
+        select(PromotionCode.id)
+        .where(
+            PromotionCode.account_id == customer.account_id,
+            PromotionCode.livemode == customer.livemode,
+            PromotionCode.code_key == rules.key(typed),
+            or_(PromotionCode.customer_id.is_(None), PromotionCode.customer_id == customer.id),
+        )
+        .order_by(PromotionCode.active.desc(), PromotionCode.customer_id.is_(None), PromotionCode.created.desc())
+    )
+    return session.scalar(query.limit(1))
+
+
+def load(reader: Reader, account_id: str, code_id: str) -> CodeTerms:
+    """A code's terms. Raises BillingError when it is gone."""
+    query = (
+        select(*_CODE, *_COUPON)
+        .join(Coupon, and_(Coupon.account_id == PromotionCode.account_id, Coupon.id == PromotionCode.coupon_id))
+        .where(PromotionCode.account_id == account_id, PromotionCode.id == code_id)
+    )
+    row = reader.execute(query).first()
+    if row is None:
+        raise rules.unknown()
+    named: dict[str, Any] = dict(row._mapping)
+    coupon = CouponTerms.of({name: named.pop(name) for name in ("percent_off", "amount_off", "applies_to_products", "coupon_currency")})  # fmt: skip # noqa: E501
+    return CodeTerms(coupon=coupon, **named)
+
+
+def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, items: tuple[Item, ...]) -> Redeemer:
+    """Who wants to redeem it, with what of the past counts."""
+    paid = select(Invoice.id).where(Invoice.customer_id == customer_id, Invoice.amount_paid > 0).limit(1)
+    used = (
+        select(Discount.id).where(Discount.customer_id == customer_id, Discount.promotion_code_id == code.id).limit(1)
+    )
+    return Redeemer(
+        customer_id=customer_id,
+        currency=currency,
+        items=items,
+        has_paid_before=reader.execute(paid).first() is not None,
+        has_redeemed=reader.execute(used).first() is not None,
+    )
+
+
+def redeem(session: Session, account_id: str, code: CodeTerms) -> None:
+    """Count one redemption of the code and its coupon, or refuse: the count is checked where it is raised, so that no two
+    customers get the last one.
+    """
+    for kind, row_id in ((PromotionCode, code.id), (Coupon, code.coupon_id)):
+        counted = (
+            update(kind)
+            .where(
+                kind.account_id == account_id,
+                kind.id == row_id,
+                or_(kind.max_redemptions.is_(None), kind.times_redeemed < kind.max_redemptions),
+            )
+            .values(times_redeemed=kind.times_redeemed + 1)
+        )
+        if session.execute(counted).rowcount != 1:  # type: ignore[attr-defined]
+            raise BillingError(N_("This code has been used up."), "promotion_code_invalid", "promotion_code")
+
+
+def give_back(session: Session, account_id: str, code_id: str, coupon_id: str) -> None:
+    """Count one redemption less: the change that it was for never came to be."""
+    for kind, row_id in ((PromotionCode, code_id), (Coupon, coupon_id)):
+        mine = kind.account_id == account_id, kind.id == row_id, kind.times_redeemed > 0
+        session.execute(update(kind).where(*mine).values(times_redeemed=kind.times_redeemed - 1))

@@ -1,0 +1,141 @@
+"""What a customer chose on the page for changing a plan, read from the address, and the page's own view of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import gettext as _
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.operations import plan_changes
+from portal_site.billing.operations.plan_changes import Order, Situation
+from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.portal_features import QuantityLimits, SubscriptionUpdate
+from portal_site.web import signing
+from portal_site.web.filters import number
+from portal_site.web.forms import sentence
+
+LONGEST_NUMBER = 12
+CODE = "promotion-code"
+
+
+@dataclass
+class ItemChoice:
+    """One item's part of the form: the offers it may move to, and what was chosen."""
+
+    item: Item
+    offers: list[Offer]
+    limits: dict[str, QuantityLimits | None]
+    price_id: str
+    quantity: str
+    price_error: str = ""
+    quantity_error: str = ""
+
+    @property
+    def offer(self) -> Offer:
+        """The offer that is chosen, the item's own while none of them is."""
+        return next((offer for offer in self.offers if offer.price_id == self.price_id), self.item.offer)
+
+    @property
+    def range(self) -> QuantityLimits | None:
+        """The quantities that the chosen offer comes in, None when it cannot be chosen."""
+        return self.limits.get(self.offer.price_id)
+
+    @property
+    def adjustable(self) -> bool:
+        """Whether a quantity can be chosen for any of the offers."""
+        return any(limits is not None for limits in self.limits.values())
+
+    @property
+    def price_field(self) -> str:
+        """The name of the field for the offer."""
+        return f"price-{self.item.id}"
+
+    @property
+    def quantity_field(self) -> str:
+        """The name of the field for the quantity."""
+        return f"quantity-{self.item.id}"
+
+
+@dataclass
+class ChangeForm:
+    """The whole form."""
+
+    items: list[ItemChoice]
+    code: str
+    code_id: str | None
+    code_error: str = ""
+    code_typed: str = ""
+
+    @classmethod
+    def bind(
+        cls, found: Situation, features: SubscriptionUpdate, given: Mapping[str, str], customer_id: str
+    ) -> "ChangeForm":
+        """The form as it was sent; what was not sent is as the subscription has it."""
+        items = []
+        for item in found.agreement.items:
+            offers = plan_changes.choices(found, features, item)
+            limits = {offer.price_id: features.limits(offer.product_id) for offer in offers}
+            price = given.get(f"price-{item.id}") or item.offer.price_id
+            quantity = given.get(f"quantity-{item.id}", str(item.quantity or 0))
+            items.append(ItemChoice(item, offers, limits, price, quantity))
+        code = given.get("code", "")
+        known = signing.read(CODE, code) if code else None
+        mine = known["code"] if known and known["customer"] == customer_id else None
+        return cls(items, code if mine else "", mine)
+
+    @property
+    def wrong(self) -> bool:
+        """Whether something has to be mended first."""
+        return bool(self.code_error) or any(choice.price_error or choice.quantity_error for choice in self.items)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The form as an address carries it."""
+        chosen: dict[str, str] = {}
+        for choice in self.items:
+            if choice.offers:
+                chosen |= {choice.price_field: choice.price_id, choice.quantity_field: choice.quantity}
+        return chosen | ({"code": self.code} if self.code else {})
+
+    def order(self) -> Order | None:
+        """What is asked for; None after noting at the fields what cannot be understood."""
+        wanted: dict[str, tuple[str | None, int | None]] = {}
+        for choice in self.items:
+            quantity = _whole(choice.quantity)
+            if choice.offers and quantity is None:
+                choice.quantity_error = _("Enter a whole number, such as %(example)s.", example=number(12))
+            wanted[choice.item.id] = (choice.price_id, quantity)
+        return None if self.wrong else Order(wanted, self.code_id)
+
+    def refuse(self, refusal: BillingError) -> str:
+        """Note a refusal at its field; the sentence when it belongs to no field."""
+        name, _dash, item_id = (refusal.param or "").partition("-")
+        for choice in self.items:
+            if choice.item.id == item_id and name in ("price", "quantity"):
+                setattr(choice, f"{name}_error", sentence(refusal))
+                return ""
+        if refusal.param == "promotion_code":
+            self.code_error, self.code, self.code_id = sentence(refusal), "", None
+            return ""
+        return sentence(refusal)
+
+
+def _whole(text: str) -> int | None:
+    plain = text.strip()
+    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) <= LONGEST_NUMBER else None
+
+
+def order_document(order: Order) -> dict[str, Any]:
+    """An order as a signed quote carries it."""
+    return {"items": {name: list(wish) for name, wish in order.items.items()}, "code": order.code_id}
+
+
+def order_of(document: Mapping[str, Any]) -> Order:
+    """The inverse."""
+    return Order({name: (wish[0], wish[1]) for name, wish in document["items"].items()}, document["code"])
+
+
+def sign_code(code_id: str, customer_id: str) -> str:
+    """A code that was found, as the form carries it: so codes can be tried only where tries are counted."""
+    return signing.sign(CODE, {"code": code_id, "customer": customer_id})

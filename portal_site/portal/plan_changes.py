@@ -1,0 +1,281 @@
+"""Changing plan and quantity: choose, see what it costs, confirm, and what follows when it has to be paid first."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.models import PaymentAttempt, PlanChange
+from portal_site.billing.operations import payments, plan_changes, promotion_codes, schedules
+from portal_site.billing.operations.plan_changes import Agreed, Order, Situation
+from portal_site.billing.rules import invoices as invoice_rules
+from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome
+from portal_site.billing.rules.plan_change import Quote
+from portal_site.billing.rules.taxes import Tax
+from portal_site.portal import blueprint, portal_feature
+from portal_site.portal.plan_change_forms import ChangeForm, order_document, order_of, sign_code
+from portal_site.portal.reads import overview
+from portal_site.portal.reads.invoices import LineView
+from portal_site.portal.reads.payment_methods import PaymentMethodView
+from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.web import declines, signing
+from portal_site.web.forms import sentence
+
+FEATURE = "subscription_update"
+QUOTE = "plan-change"
+Page = str | tuple[str, int]
+
+
+@dataclass
+class ChangePage:
+    """All that the page and its quote show. `quote` is None while nothing is chosen or something is wrong."""
+
+    subscription: SubscriptionView
+    method: PaymentMethodView | None
+    refusal: str
+    form: ChangeForm
+    quote: Quote | None = None
+    token: str = ""
+    problem: str = ""
+
+    @property
+    def lines(self) -> list[LineView]:
+        """The quote's lines as they will be on an invoice."""
+        return [LineView.of(line) for line in (*self.quote.bill.lines, *self.quote.waiting)] if self.quote else []
+
+    @property
+    def taxes(self) -> list[Tax]:
+        """The quote's taxes, added up by rate."""
+        return invoice_rules.summed_taxes(self.quote.bill.lines) if self.quote else []
+
+    @property
+    def trial_ends(self) -> bool:
+        """Whether the change would end a free trial."""
+        return self.quote is not None and (self.quote.trial_end or 0) <= self.quote.at
+
+    @property
+    def choices_without_code(self) -> dict[str, str]:
+        """The form's fields but for the code."""
+        return {name: value for name, value in self.form.fields.items() if name != "code"}
+
+    @property
+    def status(self) -> int:
+        """The answer's status."""
+        return 422 if self.form.wrong or self.problem else 200
+
+
+@blueprint.get("/subscriptions/<subscription_id>/plan-change")
+@portal_feature(FEATURE)
+def show_plan_change(subscription_id: str) -> Page:
+    """Choose another plan or quantity, and see what it costs."""
+    page = _page(subscription_id, request.args)
+    return render_template("portal/plan_changes/show.html", page=page), page.status
+
+
+@blueprint.get("/subscriptions/<subscription_id>/plan-change/quote")
+@portal_feature(FEATURE)
+def show_plan_change_quote(subscription_id: str) -> Page:
+    """What the present choice costs, alone."""
+    page = _page(subscription_id, request.args)
+    return render_template("portal/plan_changes/_quote.html", page=page), page.status
+
+
+@blueprint.post("/subscriptions/<subscription_id>/promotion-code")
+@portal_feature(FEATURE)
+def apply_promotion_code(subscription_id: str) -> Response | Page:
+    """Look a code up and go on with it. Here, and only here, a code can be tried; wrong ones are counted."""
+    features = g.visitor.features.subscription_update
+    if "promotion_code" not in features.default_allowed_updates:
+        abort(404)
+    page = _page(subscription_id, request.form)
+    typed = request.form.get("promotion_code", "")
+    try:
+        code_id = promotion_codes.find(g.visitor.customer_id, typed, g.now)
+        page.form.code, page.form.code_id = sign_code(code_id, g.visitor.customer_id), code_id
+        _fill(page, _situation(subscription_id), page.form.order())
+    except BillingError as refusal:
+        page.problem = page.form.refuse(refusal)
+    if page.form.code_error:
+        page.form.code_typed, page.quote = typed, None
+        return render_template("portal/plan_changes/show.html", page=page), 422
+    chosen: dict[str, Any] = {"subscription_id": subscription_id, **page.form.fields}
+    return redirect(url_for("portal.show_plan_change", **chosen), 303)
+
+
+@blueprint.post("/subscriptions/<subscription_id>/plan-change")
+@portal_feature(FEATURE)
+def change_plan(subscription_id: str) -> Response | Page:
+    """Do exactly what was shown, or show what it would be now."""
+    _own(subscription_id)
+    signed = signing.read(QUOTE, request.form.get("quote", ""))
+    if not signed or (signed["customer"], signed["subscription"]) != (g.visitor.customer_id, subscription_id):
+        return _again(subscription_id, None, _("This quote is not valid. Please choose again."), 409)
+    order = order_of(signed["order"])
+    agreed = Agreed(signed["at"], signed["fingerprint"], signed["key"])
+    features = g.visitor.features.subscription_update
+    try:
+        change = plan_changes.change_plan(g.visitor.customer_id, subscription_id, features, order, agreed, g.now)
+    except StateChanged as changed:
+        return _again(subscription_id, order, sentence(changed), 409)
+    except BillingError as refusal:
+        return _again(subscription_id, order, sentence(refusal), 422)
+    if change.outcome == ChangeOutcome.PENDING:
+        return _collect(subscription_id, change.invoice_id or "")
+    flash(_done(change), "good")
+    return _to_subscription(subscription_id)
+
+
+@blueprint.post("/subscriptions/<subscription_id>/plan-change/payment")
+@portal_feature(FEATURE)
+def pay_plan_change(subscription_id: str) -> Response:
+    """Try once more to pay for a change that waits."""
+    waiting = _own(subscription_id)[0].pending_update
+    if not waiting:
+        return _to_subscription(subscription_id)
+    return _collect(subscription_id, waiting["invoice"])
+
+
+@blueprint.get("/subscriptions/<subscription_id>/plan-change/return")
+@portal_feature(FEATURE)
+def finish_plan_change(subscription_id: str) -> Response:
+    """Back from the bank's page, or looking again. A GET that writes: a bank can only redirect."""
+    waiting = _own(subscription_id)[0].pending_update
+    if not waiting:
+        return _to_subscription(subscription_id)
+    invoice_id, gateway = waiting["invoice"], current_app.extensions["gateway"]
+    attempt = payments.settle_payment(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id))
+    return _after(subscription_id, attempt, came_back=True)
+
+
+@blueprint.post("/subscriptions/<subscription_id>/plan-change/withdrawal")
+@portal_feature(FEATURE)
+def withdraw_plan_change(subscription_id: str) -> Response:
+    """Give up a change that waits for its payment."""
+    _own(subscription_id)
+    try:
+        plan_changes.withdraw(g.visitor.customer_id, subscription_id, g.now)
+        flash(_("The change was taken back. Your plan stays as it is, and nothing is charged."), "good")
+    except BillingError as refusal:
+        flash(sentence(refusal), "bad")
+    return _to_subscription(subscription_id)
+
+
+@blueprint.post("/subscriptions/<subscription_id>/planned-change/removal")
+@portal_feature(FEATURE)
+def undo_planned_change(subscription_id: str) -> Response:
+    """Keep the plan that there is: the change at the end of the period will not come."""
+    _own(subscription_id)
+    try:
+        schedules.undo_planned_change(g.visitor.customer_id, subscription_id, g.now)
+        flash(_("The change was taken back. Your plan goes on as it is."), "good")
+    except BillingError as refusal:
+        flash(sentence(refusal), "bad")
+    return _to_subscription(subscription_id)
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def _own(subscription_id: str) -> tuple[SubscriptionView, PaymentMethodView | None]:
+    return overview.find_subscription(g.visitor, subscription_id, g.now) or abort(404)
+
+
+def _situation(subscription_id: str) -> Situation:
+    features = g.visitor.features.subscription_update
+    try:
+        return plan_changes.situation(g.visitor.customer_id, subscription_id, features, g.now)
+    except NotFound:
+        abort(404)
+
+
+def _page(subscription_id: str, given: Any) -> ChangePage:
+    subscription, method = _own(subscription_id)
+    found = _situation(subscription_id)
+    form = ChangeForm.bind(found, g.visitor.features.subscription_update, given, g.visitor.customer_id)
+    refusal = sentence(found.refusal) if found.refusal else ""
+    page = ChangePage(subscription, method, refusal, form)
+    if not refusal and (order := form.order()):
+        _fill(page, found, order)
+    return page
+
+
+def _fill(page: ChangePage, found: Situation, order: Order | None) -> None:
+    """Add the quote for an order, signed so that confirming it means exactly this."""
+    if order is None:
+        return
+    features = g.visitor.features.subscription_update
+    try:
+        page.quote = plan_changes.preview(found, features, g.visitor.customer_id, order, g.now)
+    except BillingError as refusal:
+        if refusal.code != "no_changes":
+            page.problem = page.form.refuse(refusal)
+        return
+    agreed = {
+        "customer": g.visitor.customer_id,
+        "subscription": page.subscription.id,
+        "order": order_document(order),
+        "at": g.now,
+        "fingerprint": plan_changes.fingerprint(page.quote),
+        "key": secrets.token_urlsafe(16),
+    }
+    page.token = signing.sign(QUOTE, agreed)
+
+
+def _again(subscription_id: str, order: Order | None, problem: str, status: int) -> Page:
+    """The page anew, with what was asked for and what it costs now."""
+    given: dict[str, str] = {}
+    for item_id, (price, quantity) in (order.items if order else {}).items():
+        given |= {f"price-{item_id}": price or "", f"quantity-{item_id}": str(quantity)}
+    if order and order.code_id:
+        given["code"] = sign_code(order.code_id, g.visitor.customer_id)
+    page = _page(subscription_id, given)
+    page.problem = problem
+    return render_template("portal/plan_changes/show.html", page=page), status
+
+
+# --- after it ---------------------------------------------------------------------------------------------------------
+
+
+def _done(change: PlanChange) -> str:
+    if change.outcome == ChangeOutcome.SCHEDULED:
+        return _("Your change is planned for the end of the period.")
+    if change.outcome == ChangeOutcome.EXPIRED:
+        return _("This change was taken back.")
+    return _("Your plan was changed.")
+
+
+def _collect(subscription_id: str, invoice_id: str) -> Response:
+    gateway = current_app.extensions["gateway"]
+    try:
+        attempt = payments.collect(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id))
+    except StateChanged:  # another click is paying it
+        return _to_subscription(subscription_id)
+    if attempt is None and _own(subscription_id)[0].pending_update:
+        flash(_("Add a payment method, then pay for the change."), "bad")
+        return _to_subscription(subscription_id)
+    return _after(subscription_id, attempt)
+
+
+def _after(subscription_id: str, attempt: PaymentAttempt | None, came_back: bool = False) -> Response:
+    """Where each outcome of the payment leads."""
+    if attempt is None:
+        return _to_subscription(subscription_id)
+    if attempt.status == AttemptStatus.REQUIRES_ACTION and attempt.next_action_url and not came_back:
+        return redirect(attempt.next_action_url, 303)
+    if attempt.status == AttemptStatus.SUCCEEDED:
+        flash(_("Thank you. It is paid, and your plan was changed."), "good")
+    if attempt.status == AttemptStatus.DECLINED:
+        flash(declines.words(attempt.decline_code), "bad")
+    return _to_subscription(subscription_id)
+
+
+def _to_subscription(subscription_id: str) -> Response:
+    return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)
+
+
+def _return_url(subscription_id: str) -> str:
+    return url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True)
