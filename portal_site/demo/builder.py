@@ -205,11 +205,13 @@ class Merchant:
         starts = list(periods(subscription.start_date, self.at, price.interval or "month"))
         return starts[-1]
 
-    def schedule(self, subscription: Subscription, price: Price, quantity: int, date: int) -> None:
+    def schedule(
+        self, subscription: Subscription, price: Price, quantity: int, date: int, origin: str = "portal"
+    ) -> None:
         """A change at `date`, as the portal would have planned it for the customer."""
         plan = self.row(
             SubscriptionSchedule, "sub_sched", customer_id=subscription.customer_id, subscription_id=subscription.id,
-            status="active", origin="portal",
+            status="active", origin=origin,
         )  # fmt: skip
         phase = SchedulePhase(id=new_id("phase"), account_id=self.account.id, schedule_id=plan.id, start_date=date)
         self.session.add(phase)

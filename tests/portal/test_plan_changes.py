@@ -362,7 +362,7 @@ def test_a_planned_change_gives_way_to_a_new_one(app: Flask) -> None:
     assert _confirm(client, shop, page).status_code == 303
     assert "From May 1" not in text(client.get(f"/subscriptions/{shop.subscription.id}").text)
     with reading() as reader:
-        assert list(reader.scalars(select(PlanChange.outcome).order_by(PlanChange.created))) == ["scheduled", "applied"]
+        assert sorted(reader.scalars(select(PlanChange.outcome))) == ["applied", "scheduled"]
 
 
 @pytest.mark.parametrize(

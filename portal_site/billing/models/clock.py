@@ -1,8 +1,10 @@
 """Time that a merchant's developer sets by hand, and the workers that real time needs."""
 
+from typing import Any
+
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, Id, Moded
+from portal_site.billing.models.columns import AccountId, Id, Moded, values
 from portal_site.db import Base
 
 
@@ -19,6 +21,12 @@ class TestClock(Moded, Base):
     frozen_time: Mapped[int]
     status: Mapped[str] = mapped_column(default="ready")
     target_frozen_time: Mapped[int | None]
+
+    def as_object(self) -> dict[str, Any]:
+        """The clock as an event carries it."""
+        details = {"advancing": {"target_frozen_time": self.target_frozen_time}} if self.target_frozen_time else {}
+        named = values(self, "id", "created", "livemode", "name", "frozen_time", "status")
+        return {"object": "test_helpers.test_clock", **named, "status_details": details}
 
 
 class Worker(Base):

@@ -54,9 +54,9 @@ def document(quote: Quote, discount: Document | None, invoice_id: str | None, at
 def items_of(session: Session, subscription: Subscription) -> list[SubscriptionItem]:
     """The subscription's items."""
     mine = SubscriptionItem.subscription_id == subscription.id, SubscriptionItem.account_id == subscription.account_id
-    return list(
-        session.scalars(select(SubscriptionItem).where(*mine).order_by(SubscriptionItem.created, SubscriptionItem.id))
-    )
+    # populate_existing: a billing run changes rows without this session's knowledge.
+    query = select(SubscriptionItem).where(*mine).order_by(SubscriptionItem.created, SubscriptionItem.id)
+    return list(session.scalars(query, execution_options={"populate_existing": True}))
 
 
 def apply(session: Session, subscription: Subscription, change: Document, at: int) -> None:

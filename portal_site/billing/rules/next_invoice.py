@@ -36,9 +36,15 @@ def cycle_lines(agreement: Agreement, date: int) -> tuple[Line, ...]:
     )
 
 
-def cycle_bill(agreement: Agreement, date: int) -> Bill:
-    """That invoice, settled with the balance."""
-    return invoices.bill(cycle_lines(agreement, date), agreement.balance, agreement.currency)
+def cycle_bill(agreement: Agreement, date: int, balance: int | None = None) -> Bill:
+    """That invoice, settled with the balance: the agreement's, or what is left of it after others were billed."""
+    usable = agreement.balance if balance is None else balance
+    return invoices.bill(cycle_lines(agreement, date), usable, agreement.currency)
+
+
+def spent(agreement: Agreement, bill: Bill, date: int) -> frozenset[str]:
+    """The discounts for one invoice only that this one uses up."""
+    return invoices.spent(bill.lines, agreement.running_discounts(date)) if agreement.discounts else frozenset()
 
 
 def next_invoice(agreement: Agreement) -> NextInvoice | None:

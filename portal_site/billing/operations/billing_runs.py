@@ -1,0 +1,129 @@
+"""Everything that time brings about, up to an instant: renewals and ends, payments to settle, invoices to collect.
+
+It is called again and again by workers, and by test clocks for the customers that live by them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.gateways import Gateway
+from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
+from portal_site.billing.operations import payments, renewals
+from portal_site.billing.operations.renewals import Batch
+from portal_site.billing.rules.lifecycle import AttemptStatus, InvoiceStatus
+from portal_site.db import db, reading
+
+BATCH = {"sqlite": 100, "postgresql": 500}  # a batch holds SQLite's one write lock for some milliseconds only
+COLLECTED_AT_ONCE = 200
+ASK_AGAIN = 60  # seconds after which a payment without an answer is asked about
+LOOK_AGAIN = 15 * 60  # and one that waits for the customer at the bank
+UNSCOPED = {"unscoped": "a billing run is about all merchants"}
+Address = Callable[[str], str]
+
+
+@dataclass
+class Report:
+    """What a run did."""
+
+    batch: Batch = field(default_factory=Batch)
+    settled: int = 0
+    collected: int = 0
+    failed: int = 0
+
+    @property
+    def did_something(self) -> bool:
+        """Whether there was anything to do."""
+        return bool(self.batch.seen or self.settled or self.collected)
+
+
+def run(
+    gateway: Gateway,
+    at: int,
+    return_url: Address,
+    clock_id: str | None = None,
+    beat: Callable[[Report], None] = lambda report: None,
+) -> Report:
+    """Do all that is due at `at`; `beat` is called after each batch, so that a long run shows that it is alive.
+
+    `return_url` makes the address to which a bank sends the customer of an invoice back.
+    """
+    report = Report()
+    most = BATCH[db.engine.dialect.name]
+    while (batch := renewals.renew_due(at, most, clock_id)).seen:
+        report.batch += batch
+        beat(report)
+    for customer_id, invoice_id in _unsettled(at, clock_id):
+        report.settled += 1
+        _safely(report, payments.settle_payment, gateway, customer_id, invoice_id, at, return_url(invoice_id))
+    for customer_id, invoice_id in _to_collect(at, clock_id):
+        report.collected += 1
+        _safely(report, payments.collect, gateway, customer_id, invoice_id, at, return_url(invoice_id))
+        beat(report)
+    return report
+
+
+def _safely(report: Report, action: Callable[..., object], *given: object) -> None:
+    """One invoice that cannot be collected now holds up no other."""
+    try:
+        action(*given)
+    except BillingError:  # somebody else settled it in between
+        report.failed += 1
+
+
+def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
+    """The invoices whose next try is due, oldest first. A page at a time: each one leaves the list once it was tried."""
+    tried: set[str] = set()
+    query = (
+        select(Invoice.customer_id, Invoice.id)
+        .join(Customer, Customer.id == Invoice.customer_id)
+        .where(Invoice.next_payment_attempt <= at, Invoice.status == InvoiceStatus.OPEN, _lives_by(clock_id))
+        .order_by(Invoice.next_payment_attempt, Invoice.id)
+        .limit(COLLECTED_AT_ONCE)
+    )
+    while True:
+        with reading() as reader:
+            found = [(row[0], row[1]) for row in reader.execute(query) if row[1] not in tried]
+        if not found:
+            return
+        tried |= {invoice_id for _, invoice_id in found}
+        yield from found
+
+
+def _unsettled(at: int, clock_id: str | None) -> list[tuple[str, str]]:
+    """The payments whose outcome nobody knows, or that a customer may have confirmed at the bank without coming back."""
+    since = func.coalesce(PaymentAttempt.checked_at, PaymentAttempt.created)
+    asked = PaymentAttempt.status == AttemptStatus.REQUIRES_ACTION
+    query = (
+        select(PaymentAttempt.customer_id, PaymentAttempt.invoice_id)
+        .join(Customer, Customer.id == PaymentAttempt.customer_id)
+        .where(
+            PaymentAttempt.settled_at.is_(None),
+            or_(since <= at - LOOK_AGAIN, ~asked & (since <= at - ASK_AGAIN)),
+            _lives_by(clock_id),
+        )
+        .order_by(PaymentAttempt.created)
+        .limit(COLLECTED_AT_ONCE)
+    )
+    with reading() as reader:
+        return [(row[0], row[1]) for row in reader.execute(query)]
+
+
+def _lives_by(clock_id: str | None) -> ColumnElement[bool]:
+    return Customer.test_clock_id.is_(None) if clock_id is None else Customer.test_clock_id == clock_id
+
+
+def next_moment(session: Session, clock_id: str, until: int) -> int | None:
+    """The earliest instant up to `until` at which something is due for the customers of a clock."""
+    mine = Customer.test_clock_id == clock_id
+    firsts = (
+        select(func.min(Subscription.due_at)).join(Customer, Customer.id == Subscription.customer_id).where(mine),
+        select(func.min(Invoice.next_payment_attempt))
+        .join(Customer, Customer.id == Invoice.customer_id)
+        .where(mine, Invoice.status == InvoiceStatus.OPEN),
+    )
+    moments = [session.scalar(query.execution_options(**UNSCOPED)) for query in firsts]
+    return min((moment for moment in moments if moment is not None and moment <= until), default=None)

@@ -1,0 +1,209 @@
+"""The life of a subscription in dated steps: `goes_to` lets time pass, the verbs act, and `bills` tells all that was billed."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from time import gmtime, strftime
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import func, select
+
+from portal_site.billing.models import (
+    Customer,
+    CustomerBalanceTransaction,
+    Event,
+    Invoice,
+    InvoiceLineItem,
+    PaymentAttempt,
+    PlanChange,
+    Subscription,
+    SubscriptionItem,
+)
+from portal_site.billing.operations import payments, plan_changes, schedules, test_clocks
+from portal_site.billing.operations.plan_changes import Agreed, Order
+from portal_site.billing.rules import money
+from portal_site.billing.rules.plan_change import Quote
+from portal_site.db import db, reading, transaction
+from tests import world
+from tests.billing.terms import at as instant
+
+BACK = "http://127.0.0.1:8000/back"
+
+
+@dataclass
+class Life:
+    """One customer of a shop, living by a test clock that begins at `world.START` (1 April 2026)."""
+
+    app: Flask
+    shop: world.Shop
+    clock_id: str
+    now: int
+    first_balance: int = 0
+
+    @classmethod
+    def begins(cls, app: Flask, start: int = world.START, **options: Any) -> "Life":
+        """A customer on Team (€10 a month), who has just paid the first month. Options are those of `world.shop`."""
+        shop = world.shop(**options)
+        clock = test_clocks.create(start, start, shop.customer.account_id)
+        test_clocks.attach(clock.id, shop.customer.id)
+        return cls(app, shop, clock.id, start, options.get("customer", {}).get("balance", 0))
+
+    @contextmanager
+    def _context(self) -> Iterator[Any]:
+        with self.app.test_request_context(base_url="http://127.0.0.1:8000"):
+            yield self.app.extensions["gateway"]
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    def goes_to(self, date: str) -> "Life":
+        """Time passes; everything due on the way is done."""
+        self.now = instant(date)
+        with self._context() as gateway:
+            test_clocks.advance(gateway, self.clock_id, self.now, lambda invoice_id: BACK)
+        return self
+
+    def _order(self, price: str | None, quantity: int | None, code: str | None) -> Order:
+        price_id = self.shop.prices[price].id if price else None
+        return Order({self.shop.item_id: (price_id, quantity)}, code)
+
+    def quote(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> Quote:
+        """What a change would cost now."""
+        found = plan_changes.situation(self.shop.customer.id, self.shop.subscription.id, self.shop.features, self.now)
+        order = self._order(price, quantity, code)
+        return plan_changes.preview(found, self.shop.features, self.shop.customer.id, order, self.now)
+
+    def changes(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
+        """The customer changes the plan at the price shown; what is due is charged."""
+        quote = self.quote(price, quantity, code)
+        agreed = Agreed(self.now, plan_changes.fingerprint(quote), secrets.token_hex(8))
+        order = self._order(price, quantity, code)
+        change = plan_changes.change_plan(
+            self.shop.customer.id, self.shop.subscription.id, self.shop.features, order, agreed, self.now
+        )
+        if change.outcome == "pending":
+            with self._context() as gateway:
+                payments.collect(gateway, self.shop.customer.id, change.invoice_id or "", self.now, BACK)
+        return change
+
+    def takes_it_back(self) -> None:
+        """The customer undoes the change that is planned."""
+        schedules.undo_planned_change(self.shop.customer.id, self.shop.subscription.id, self.now)
+
+    def gets_a_card(self, number: str = world.VISA) -> None:
+        """A new default payment method."""
+        with transaction() as session:
+            made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
+            customer = session.scalars(select(Customer).where(Customer.id == self.shop.customer.id)).one()
+            customer.default_payment_method_id = None
+            made.method(customer, number)
+
+    def pays(self) -> PaymentAttempt | None:
+        """The customer pays the oldest open invoice."""
+        with reading() as reader:
+            open_ones = (
+                select(Invoice.id).where(Invoice.status == "open", self._mine(Invoice)).order_by(Invoice.created)
+            )
+            invoice_id = reader.scalar(open_ones)
+        with self._context() as gateway:
+            return payments.collect(gateway, self.shop.customer.id, str(invoice_id), self.now, BACK)
+
+    def has(self, **members: Any) -> None:
+        """The subscription gets other members, as the merchant may set them."""
+        with transaction() as session:
+            row = session.scalars(select(Subscription).where(self._mine(Subscription))).one()
+            for name, value in members.items():
+                setattr(row, name, value)
+
+    def gets_a_discount(self, end: int | None = None, **coupon: Any) -> None:
+        """A coupon on the subscription; `coupon` are a coupon's members."""
+        with transaction() as session:
+            made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
+            made.discount(self.shop.subscription, made.coupon("Offer", **coupon), end)
+
+    def code(self, **coupon: Any) -> str:
+        """A promotion code's id; `coupon` are its coupon's members."""
+        with transaction() as session:
+            made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
+            return str(made.promotion_code("CODE", made.coupon("Code", **coupon)).id)
+
+    # --- what became of it --------------------------------------------------------------------------------------------
+
+    def _mine(self, kind: Any) -> Any:
+        return kind.customer_id == self.shop.customer.id
+
+    def bills(self) -> list[str]:
+        """Every invoice after the first, whole: `2026-05-01 paid: 1 seats × Team (at €10.00 / month) 10.00 = 10.00`."""
+        db.session.remove()
+        with reading() as reader:
+            invoices = reader.execute(
+                select(Invoice.__table__).where(self._mine(Invoice)).order_by(Invoice.number)
+            ).all()[1:]
+            lines = reader.execute(
+                select(InvoiceLineItem.__table__)
+                .where(self._mine(InvoiceLineItem), InvoiceLineItem.invoice_id.is_not(None))
+                .order_by(InvoiceLineItem.position)
+            ).all()
+        return [self._told(invoice, [line for line in lines if line.invoice_id == invoice.id]) for invoice in invoices]
+
+    def _told(self, invoice: Any, lines: list[Any]) -> str:
+        def amount(minor: int) -> Decimal:
+            return money.major(minor, invoice.currency)
+
+        parts = ", ".join(f"{line.description} {amount(line.amount)}" for line in lines)
+        discount = sum(part["amount"] for part in invoice.total_discount_amounts)
+        on_top = sum(tax["amount"] for tax in invoice.total_taxes if tax["tax_behavior"] == "exclusive")
+        inside = sum(tax["amount"] for tax in invoice.total_taxes if tax["tax_behavior"] == "inclusive")
+        more = f", discount {amount(-discount)}" if discount else ""
+        more += f", tax {amount(on_top)}" if on_top else ""
+        more += f" (tax {amount(inside)})" if inside else ""
+        due = f", due {amount(invoice.amount_due)}" if invoice.amount_due != invoice.total else ""
+        assert invoice.total == sum(line.total for line in lines)
+        return f"{_day(invoice.created)} {invoice.status}: {parts}{more} = {amount(invoice.total)}{due}"
+
+    @property
+    def subscription(self) -> Any:
+        """The subscription's row."""
+        db.session.remove()
+        with reading() as reader:
+            return reader.execute(select(Subscription.__table__).where(self._mine(Subscription))).one()
+
+    @property
+    def item(self) -> Any:
+        """The item's row."""
+        db.session.remove()
+        with reading() as reader:
+            mine = SubscriptionItem.subscription_id == self.shop.subscription.id
+            return reader.execute(select(SubscriptionItem.__table__).where(mine)).one()
+
+    @property
+    def period(self) -> tuple[str, str]:
+        """The item's current period."""
+        return _day(self.item.current_period_start), _day(self.item.current_period_end)
+
+    @property
+    def balance(self) -> int:
+        """The customer's balance, which is the sum of its changes."""
+        db.session.remove()
+        with reading() as reader:
+            known = reader.scalar(select(Customer.balance).where(Customer.id == self.shop.customer.id)) or 0
+            mine = CustomerBalanceTransaction.customer_id == self.shop.customer.id
+            moved = (
+                reader.scalar(select(func.coalesce(func.sum(CustomerBalanceTransaction.amount), 0)).where(mine)) or 0
+            )
+        assert known == moved + self.first_balance
+        return int(known)
+
+    @property
+    def events(self) -> list[str]:
+        """The types of all events so far, in order."""
+        db.session.remove()
+        with reading() as reader:
+            mine = Event.account_id == self.shop.customer.account_id
+            return list(reader.scalars(select(Event.type).where(mine).order_by(Event.created, Event.id)))
+
+
+def _day(at: int) -> str:
+    return strftime("%Y-%m-%d", gmtime(at))
