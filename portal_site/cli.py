@@ -1,7 +1,9 @@
 """The `portal` command: a few lines around an operation each. Errors are one line that says what to do."""
 
+import logging
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
@@ -162,6 +164,101 @@ def check(app: Flask) -> None:
     if current != head:
         fail("schema: not up to date. Run `portal migrate`.")
     click.echo("schema: up to date")
+    _check_worker()
+
+
+def _check_worker() -> None:
+    from portal_site import clock, worker
+    from portal_site.billing.operations import parking
+
+    seen = worker.last_seen()
+    if seen is None or clock.now() - seen > worker.SILENCE:
+        fail("worker: none has been seen for three minutes. Run `portal worker`.")
+    click.echo(f"worker: alive, seen {clock.now() - seen} s ago")
+    parked = parking.parked()
+    for subscription_id, reason in parked:
+        click.echo(f"billing: {subscription_id} is parked: {reason}", err=True)
+    if parked:
+        fail("billing: mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each.")
+    click.echo("billing: nothing is parked")
+
+
+@main.command()
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 32), help="Runs at the same time.")
+@with_app
+def worker(app: Flask, threads: int) -> None:
+    """Renew, collect and follow up whatever is due, once a minute. Any number of workers may run."""
+    from portal_site import worker as work
+
+    settings: Settings = app.config["SETTINGS"]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    work.serve(app, settings.queue_url, threads)
+
+
+@main.command()
+@click.argument("subscription")
+@with_app
+def unpark(_app: Flask, subscription: str) -> None:
+    """Bill a parked subscription again, after what was wrong with it is mended."""
+    from portal_site import clock as clocks
+    from portal_site.billing.operations import parking
+
+    parking.unpark(subscription, clocks.now())
+    click.echo("It is billed again with the worker's next run.")
+
+
+@main.group()
+def clock() -> None:
+    """Test clocks: customers attached to one live at its time."""
+
+
+MOMENT = click.DateTime(("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _instant(moment: datetime) -> int:
+    return int(moment.replace(tzinfo=UTC).timestamp())
+
+
+@clock.command("create")
+@click.option("--at", "moment", type=MOMENT, help="The time it stands at (UTC); now when not given.")
+@click.option("--name", help="For telling it from others.")
+@click.option("--account", "account_id", help="The account; needed when there are several.")
+@with_app
+def create_clock(_app: Flask, moment: datetime | None, name: str | None, account_id: str | None) -> None:
+    """Make a clock and print its id."""
+    from portal_site import clock as clocks
+    from portal_site.billing.operations import test_clocks
+
+    now = clocks.now()
+    made = test_clocks.create(_instant(moment) if moment else now, now, account_id, name)
+    click.echo(made.id)
+
+
+@clock.command("attach")
+@click.argument("clock_id")
+@click.argument("customer")
+@with_app
+def attach_clock(_app: Flask, clock_id: str, customer: str) -> None:
+    """Let a customer (id or e-mail address) live by a clock."""
+    from portal_site.billing.operations import test_clocks
+
+    made = test_clocks.attach(clock_id, customer)
+    click.echo(
+        f"{customer} lives at {datetime.fromtimestamp(made.frozen_time, UTC):%Y-%m-%d %H:%M:%S} UTC now.", err=True
+    )
+
+
+@clock.command("advance")
+@click.argument("clock_id")
+@click.option("--to", "moment", type=MOMENT, required=True, help="The time to move to (UTC).")
+@with_app
+def advance_clock(app: Flask, clock_id: str, moment: datetime) -> None:
+    """Move a clock forward; everything due on the way is done, in order."""
+    from portal_site import worker as work
+    from portal_site.billing.operations import test_clocks
+
+    test_clocks.advance(app.extensions["gateway"], clock_id, _instant(moment), work.return_address)
+    click.echo(f"It is {moment:%Y-%m-%d %H:%M:%S} UTC for the customers of {clock_id}.", err=True)
 
 
 @main.command()

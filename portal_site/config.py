@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 SECRET_KEY_LENGTH = 32
+QUEUES = ("sqlite", "redis", "rediss", "postgres", "postgresql", "postgresql+psycopg")
 DRIVERS = {
     "sqlite": "sqlite",
     "postgres": "postgresql+psycopg",
@@ -33,12 +34,18 @@ class Settings:
     secret_key_fallbacks: tuple[str, ...] = ()
     trusted_proxies: int = 0
     gateway: str = "sandbox"
+    queue: str = ""
     demo: bool = False
 
     @property
     def secure(self) -> bool:
         """Whether customers reach this portal over HTTPS."""
         return self.base_url.startswith("https://")
+
+    @property
+    def queue_url(self) -> str:
+        """Where workers keep their queue: a file of its own beside the data, unless the setting names another."""
+        return self.queue or f"sqlite:///{self.data_dir / 'queue.db'}"
 
     @property
     def port(self) -> int:
@@ -63,6 +70,7 @@ class Settings:
             secret_key_fallbacks=tuple(environ.get("PORTAL_SECRET_KEY_FALLBACKS", "").split()),
             base_url=reader.base_url(),
             trusted_proxies=reader.count("PORTAL_TRUSTED_PROXIES", most=10),
+            queue=reader.queue_url(),
             gateway=reader.choice("PORTAL_GATEWAY", ("sandbox",)),
             demo=reader.choice("PORTAL_DEMO", ("0", "1")) == "1",
         )
@@ -94,6 +102,13 @@ class _Reader:
         if driver == "sqlite" and not url.database:
             return self._fault("PORTAL_DATABASE_URL names no file: write sqlite:////path/to/portal.db.")
         return url.set(drivername=driver).render_as_string(hide_password=False)
+
+    def queue_url(self) -> str:
+        raw = self.environ.get("PORTAL_QUEUE_URL", "")
+        scheme, found, rest = raw.partition("://")
+        if raw and not (found and rest and scheme in QUEUES):
+            return self._fault("PORTAL_QUEUE_URL must be sqlite:////path, redis://… or postgresql://….")
+        return raw
 
     def secret_key(self) -> str:
         key = self.environ.get("PORTAL_SECRET_KEY", "")

@@ -62,8 +62,28 @@ def test_from_nothing_to_a_link(portal: Portal, tmp_path: Path) -> None:
         assert re.fullmatch(r"https://billing\.acme\.example/p/session/[\w-]{43}\n", link.stdout)
         assert link.stderr == ""
     checked = portal("check")
-    assert checked.returncode == 0
+    assert checked.returncode == 1
     assert checked.stdout == "settings: ok\ndatabase: reachable\nschema: up to date\n"
+    assert checked.stderr == "worker: none has been seen for three minutes. Run `portal worker`.\n"
+
+
+def test_a_test_clock_from_its_making_to_next_month(portal: Portal, tmp_path: Path) -> None:
+    portal("migrate")
+    (tmp_path / "export.json").write_text(EXPORT)
+    portal("import", str(tmp_path / "export.json"))
+    made = portal("clock", "create", "--at", "2026-01-31", "--name", "January")
+    clock_id = made.stdout.strip()
+    assert re.fullmatch(r"clock_\w{24}", clock_id)
+    attached = portal("clock", "attach", clock_id, "one@acme.example")
+    assert attached.stderr == "one@acme.example lives at 2026-01-31 00:00:00 UTC now.\n"
+    moved = portal("clock", "advance", clock_id, "--to", "2026-03-01 12:00:00")
+    assert moved.stderr == f"It is 2026-03-01 12:00:00 UTC for the customers of {clock_id}.\n"
+    back = portal("clock", "advance", clock_id, "--to", "2026-02-01")
+    assert (back.returncode, back.stderr) == (1, "A test clock moves forward, by at most ten years at once.\n")
+    for words in (("attach", "clock_none", "cus_one"), ("advance", "clock_none", "--to", "2026-02-01")):
+        assert portal("clock", *words).stderr == "No such test clock: 'clock_none'\n"
+    assert portal("clock", "attach", clock_id, "cus_none").stderr == "No such customer: 'cus_none'\n"
+    assert portal("unpark", "sub_none").stderr == "No such subscription: 'sub_none'\n"
 
 
 @pytest.mark.parametrize(

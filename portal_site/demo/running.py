@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from flask import Flask
 
-from portal_site import cli, clock, create_app, demo, migrating, progress
+from portal_site import cli, clock, create_app, demo, migrating, progress, worker
 from portal_site.config import Settings
 from portal_site.demo.builder import DAY
 
@@ -31,7 +31,11 @@ def run(port: int, data: Path) -> None:
         cli.fail(f"Cannot use {data}: {error.strerror or error}. Choose another folder with --data.")
     with app.test_request_context(base_url=f"http://127.0.0.1:{port}"):
         _print_links()
-    cli.serve(app, "127.0.0.1", port)
+    stop = worker.beside(app)
+    try:
+        cli.serve(app, "127.0.0.1", port)
+    finally:
+        stop.set()
 
 
 def _throw_away_stale(data: Path) -> bool:

@@ -1,0 +1,189 @@
+"""The worker: it says that it is there, does what is due, parks what it cannot bill, and comes back after being killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import create_engine, func, select, text
+
+from portal_site import cli, clock, worker
+from portal_site.billing.models import Invoice, Subscription
+from portal_site.billing.models import Worker as WorkerRow
+from portal_site.billing.operations import parking, renewals
+from portal_site.db import db, reading
+from tests import world
+from tests.conftest import SECRET
+
+LATER = world.END + 60
+
+
+def _invoices() -> int:
+    db.session.remove()
+    with reading() as reader:
+        return reader.scalar(select(func.count()).select_from(Invoice)) or 0
+
+
+def test_it_does_what_is_due_and_says_that_it_was_there(app: Flask) -> None:
+    world.shop()
+    report = worker.tick(app, LATER)
+    assert (report.batch.invoiced, report.collected) == (1, 1)
+    assert worker.last_seen() == LATER
+    assert not worker.tick(app, LATER + 60).did_something
+    assert _invoices() == 2
+    with reading() as reader:
+        assert list(reader.scalars(select(WorkerRow.id))) == [worker.name()]
+
+
+@pytest.mark.case("D13")
+def test_a_clock_that_went_back_bills_nothing(app: Flask) -> None:
+    world.shop()
+    worker.beat(LATER + 3600)
+    with pytest.raises(worker.ClockWentBack, match="behind"):
+        worker.tick(app, LATER)
+    assert _invoices() == 1
+    assert worker.tick(app, LATER + 3600 - 300).batch.invoiced == 1
+
+
+@pytest.mark.case("F11")
+def test_a_subscription_that_cannot_be_billed_is_parked_and_the_others_go_on(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shops = [world.shop(f"Shop{number}") for number in range(7)]
+    bad = shops[3].subscription.id
+    _poison(monkeypatch, bad)
+    for number in range(renewals.MOST_FAILURES):
+        worker.tick(app, LATER + number * renewals.RETRY)
+    assert _invoices() == 7 + 6
+    assert parking.parked() == [(bad, "ValueError: bad data")]
+    assert not worker.tick(app, LATER + 10 * renewals.RETRY).did_something
+    monkeypatch.undo()
+    parking.unpark(bad, LATER)
+    worker.tick(app, LATER + 11 * renewals.RETRY)
+    assert _invoices() == 7 + 7
+    assert parking.parked() == []
+
+
+def _poison(monkeypatch: pytest.MonkeyPatch, subscription_id: str) -> None:
+    """The rules choke on this one."""
+    rule = renewals.next_invoice.cycle_bill
+
+    def choke(agreement: object, *given: object) -> object:
+        if agreement.id == subscription_id:  # type: ignore[attr-defined]
+            raise ValueError("bad data")
+        return rule(agreement, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(renewals.next_invoice, "cycle_bill", choke)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [("sqlite:///{folder}/deep/queue.db", "SqliteHuey"), ("postgresql+psycopg://u@127.0.0.1/x", "PostgresHuey")],
+)
+def test_the_queue_is_where_the_setting_says(
+    tmp_path: Path, url: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huey.storage.PostgresStorage.initialize_schema", lambda _self: None, raising=False)
+    try:
+        queue = worker.make_queue(url.format(folder=tmp_path))
+    except Exception as error:
+        assert "connect" in str(error).lower(), error  # a server that is not there was asked for
+        return
+    assert type(queue).__name__ == kind
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Workers of this test, stopped at its end."""
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for one in started:
+        one.kill()
+        one.wait(10)
+
+
+@pytest.mark.case("F1")
+def test_a_worker_process_that_is_killed_is_replaced_by_the_next(
+    sqlite_app: Flask, tmp_path: Path, process: list[subprocess.Popen[bytes]]
+) -> None:
+    """Real processes with a real queue: the first is killed as soon as it works, the second finishes."""
+    environment = {
+        **os.environ, "PORTAL_SECRET_KEY": SECRET, "PORTAL_BASE_URL": "http://127.0.0.1:8000",
+        "PORTAL_DATA_DIR": str(tmp_path), "PORTAL_DATABASE_URL": f"sqlite:///{tmp_path}/portal.db",
+        "PYTHONPATH": str(Path(__file__).parent.parent),
+    }  # fmt: skip
+    from tests.conftest import make_app
+
+    own = make_app(environment["PORTAL_DATABASE_URL"], tmp_path)
+    with own.app_context():
+        for number in range(150):
+            shop = world.shop(f"Shop{number}")
+        with world.transaction() as session:
+            now = clock.now()
+            session.execute(text(f"UPDATE subscriptions SET due_at = {now - 60}"))
+            session.execute(text(f"UPDATE subscription_items SET current_period_end = {now - 60}"))
+        db.session.remove()
+        assert shop
+    command = [sys.executable, "-m", "portal_site.cli", "worker"]
+
+    def start() -> subprocess.Popen[bytes]:
+        process.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+        return process[-1]
+
+    engine = create_engine(environment["PORTAL_DATABASE_URL"])
+
+    def paid() -> int:
+        with engine.connect() as connection:
+            query = "SELECT count(*) FROM invoices WHERE status = 'paid' AND billing_reason = 'subscription_cycle'"
+            return int(connection.execute(text(query)).scalar_one())
+
+    first = start()
+    _wait(lambda: paid() > 155)
+    first.send_signal(signal.SIGKILL)
+    first.wait(10)
+    start()
+    _wait(lambda: paid() == 300)
+    with engine.connect() as connection:
+        twice = (
+            "SELECT count(*) FROM (SELECT subscription_id FROM invoices GROUP BY subscription_id HAVING count(*) <> 2)"
+        )
+        assert connection.execute(text(twice)).scalar_one() == 0
+        charges = "SELECT count(*) FROM sandbox_charges"
+        assert connection.execute(text(charges)).scalar_one() == 150
+    engine.dispose()
+
+
+def _wait(done: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, "the worker did not get there"
+        time.sleep(0.05)
+
+
+def test_check_tells_of_workers_and_of_what_is_parked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = world.shop()
+    said: list[str] = []
+    monkeypatch.setattr("click.echo", lambda words, **_: said.append(words))
+    with pytest.raises(SystemExit):
+        cli._check_worker()
+    worker.beat(clock.now())
+    cli._check_worker()
+    assert said[-2].startswith("worker: alive, seen ")
+    assert said[-1] == "billing: nothing is parked"
+    with world.transaction() as session:
+        row = session.merge(shop.subscription)
+        row.due_at, row.billing_error = None, "ValueError: bad data"
+    with pytest.raises(SystemExit):
+        cli._check_worker()
+    assert f"billing: {shop.subscription.id} is parked: ValueError: bad data" in said
+
+
+def test_the_subscription_says_when_it_is_due_next(app: Flask) -> None:
+    shop = world.shop()
+    with reading() as reader:
+        assert reader.scalar(select(Subscription.due_at).where(Subscription.id == shop.subscription.id)) == world.END
