@@ -278,9 +278,11 @@ def test_what_is_no_http_is_answered_and_the_portal_lives_on(sqlite_app: Flask) 
             b"\0" * 100,
         ):
             with socket.create_connection(server.server_address, timeout=5) as connection:
-                connection.sendall(raw)
-                connection.shutdown(socket.SHUT_WR)
-                assert b" 200 " not in connection.recv(200)
+                # A server that has read enough may close before all of it came, which resets the connection.
+                with suppress(ConnectionError):
+                    connection.sendall(raw)
+                    connection.shutdown(socket.SHUT_WR)
+                    assert b" 200 " not in connection.recv(200)
         with socket.create_connection(server.server_address, timeout=5) as connection:
             connection.sendall(b"GET /logged-out HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert b" 200 " in connection.recv(200)
