@@ -102,8 +102,9 @@ def migrate(app: Flask) -> None:
 @main.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--account", "account_id", help="The account the objects belong to; needed when there are several.")
+@click.option("--renew", is_flag=True, help="Bill the subscriptions here from the end of their current period on.")
 @with_app
-def import_objects(_app: Flask, file: Path, account_id: str | None) -> None:
+def import_objects(_app: Flask, file: Path, account_id: str | None, renew: bool) -> None:
     """Take over a JSON file of Stripe API objects by type."""
     from portal_site import clock, progress
     from portal_site.billing.operations import imports
@@ -113,7 +114,7 @@ def import_objects(_app: Flask, file: Path, account_id: str | None) -> None:
     except OSError as error:
         fail(f"Cannot read {file}: {error.strerror}.")
     with progress.steps("Importing") as advance:
-        report = imports.import_objects(text, clock.now(), account_id, advance)
+        report = imports.import_objects(text, clock.now(), account_id, advance, renew=renew)
     click.echo(report.sentence(), err=True)
 
 

@@ -23,9 +23,10 @@ def require_visitor() -> Answer:
     """Let a customer with a living session in; show everybody else how to come back."""
     from portal_site.portal.sessions import over_page
 
-    g.now = clock.now()
-    g.visitor = visitors.find_visitor(g.now)
+    real = clock.now()
+    g.visitor = visitors.find_visitor(real)
     if g.visitor is not None:
+        g.now = g.visitor.time(real)
         return None
     if htmx.is_fragment_request():
         return htmx.leave_to(url_for("sessions.show_session_over"))
@@ -60,7 +61,7 @@ def portal_feature(name: str) -> Callable[[Callable[P, Answer]], Callable[P, Ans
 def log_out() -> Response:
     """End the session on the server and empty this browser of it."""
     token = session.get(visitors.COOKIE_MEMBER)
-    portal_sessions.end_session(g.visitor.account_id, g.visitor.session_id, g.now)
+    portal_sessions.end_session(g.visitor.account_id, g.visitor.session_id, clock.now())
     security.start_over()
     session["left"] = token
     response = redirect(url_for("sessions.show_logged_out"), 303)

@@ -9,7 +9,7 @@ from typing import Any
 from flask import session
 from sqlalchemy import bindparam, func, or_, select
 
-from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit
+from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit, TestClock
 from portal_site.billing.operations import portal_sessions
 from portal_site.billing.operations.portal_sessions import IDLE_LIFE, SEEN_STEP, WHOLE_LIFE, hash_token
 from portal_site.billing.rules import portal_features, web_addresses
@@ -60,12 +60,14 @@ _VISITOR = Reading(
         Customer.default_payment_method_id,
         Customer.preferred_locales,
         Customer.timezone.label("customer_timezone"),
+        TestClock.frozen_time,
     )
     .select_from(PortalVisit)
     .join(PortalSession, PortalSession.id == PortalVisit.session_id)
     .join(Customer, Customer.id == PortalSession.customer_id)
     .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
     .join(Account, Account.id == _SHOWN_ACCOUNT)
+    .outerjoin(TestClock, TestClock.id == Customer.test_clock_id)
     .where(
         PortalVisit.token_hash == bindparam("token_hash"),
         PortalVisit.ended_at.is_(None),
@@ -152,6 +154,11 @@ class Visitor(Business):
     tax_exempt: str
     default_payment_method_id: str | None
     customer_timezone: str | None
+    frozen_time: int | None
+
+    def time(self, real: int) -> int:
+        """The instant at which this customer lives: its test clock's, else the real one."""
+        return real if self.frozen_time is None else self.frozen_time
 
     @cached_property
     def features(self) -> Features:

@@ -28,7 +28,7 @@ PRICE = {
 
 def _take(document: Any, **options: Any) -> Report:
     text = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return imports.import_objects(text, NOW, options.get("account_id"))
+    return imports.import_objects(text, NOW, options.pop("account_id", None), **options)
 
 
 def _rows() -> int:
@@ -51,6 +51,34 @@ def test_a_second_run_changes_nothing(app: Flask) -> None:
     report = _take(document)
     assert (report.added, report.present) == ({}, 3)
     assert _rows() == before
+
+
+def _subscription(name: str, period_end: int, status: str = "active") -> dict[str, Any]:
+    period = {"current_period_start": period_end - 30 * 86400, "current_period_end": period_end}
+    item = {"id": f"si_{name}", "object": "subscription_item", "price": PRICE, "quantity": 1, "created": NOW, **period}
+    return {
+        "id": f"sub_{name}", "object": "subscription", "customer": "cus_one", "status": status, "created": NOW - 86400,
+        "currency": "eur", "billing_cycle_anchor": period["current_period_start"], "start_date": NOW - 86400,
+        "collection_method": "charge_automatically", "livemode": False, "items": {"object": "list", "data": [item]},
+    }  # fmt: skip
+
+
+def test_subscriptions_are_billed_here_only_when_asked_and_never_for_the_past(app: Flask) -> None:
+    document = {
+        "customer": [CUSTOMER], "product": [PRODUCT], "price": [PRICE],
+        "subscription": [
+            _subscription("runs", NOW + 86400), _subscription("stale", NOW - 86400), _subscription("over", NOW, "canceled")
+        ],
+    }  # fmt: skip
+    mine = select(Subscription.id, Subscription.due_at).order_by(Subscription.id)
+    _take(document)
+    with reading() as connection:
+        assert {due for _, due in connection.execute(mine)} == {None}
+    report = _take(document, renew=True)
+    assert (report.renewed, report.stale) == (1, 1)
+    assert "1 subscriptions are renewed here" in report.sentence()
+    with reading() as connection:
+        assert dict(connection.execute(mine).all()) == {"sub_over": None, "sub_runs": NOW + 86400, "sub_stale": None}  # type: ignore[arg-type]
 
 
 def test_unknown_members_and_types_are_counted(app: Flask) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PlanChange, Subscription, SubscriptionItem
-from portal_site.billing.operations import pending_updates
+from portal_site.billing.operations import pending_updates, test_clocks
 from portal_site.db import db, reading
 from tests import world
 from tests.client import PortalClient, text
@@ -385,3 +385,19 @@ def test_a_subscription_that_cannot_be_changed_says_why(app: Flask, members: dic
     assert '<form class="stack"' not in page.text
     if members.get("status") != "canceled":
         assert words in text(client.get(f"/subscriptions/{shop.subscription.id}").text)
+
+
+def test_a_customer_on_a_test_clock_lives_at_its_time(app: Flask) -> None:
+    shop = world.shop()
+    clock = test_clocks.create(world.HALF, world.START, shop.customer.account_id)
+    test_clocks.attach(clock.id, shop.customer.id)
+    client = enter(app, shop.customer)
+    page = client.get("/")
+    assert "Test mode, at April 16, 2026" in text(page.text)
+    quote = _quote(client, shop, quantity=2)
+    assert "15 of 30 days" in text(quote.text)
+    assert _confirm(client, shop, quote).status_code == 303
+    with reading() as reader:
+        assert reader.scalar(select(func.max(Invoice.created))) == world.HALF
+    client.send("/log-out")
+    assert client.get("/").status_code == 403

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.models import Account, PortalConfiguration
-from portal_site.billing.operations import import_rows
+from portal_site.billing.models import Account, PortalConfiguration, Subscription
+from portal_site.billing.operations import import_rows, pending_updates
 from portal_site.billing.operations.import_shapes import SHAPES, AccountShape, InvoiceShape, Shape
 from portal_site.billing.rules.portal_features import Features
 from portal_site.db import Base, new_id, transaction
@@ -29,6 +29,8 @@ class Report:
     present: int = 0
     unknown_members: int = 0
     unknown_objects: int = 0
+    renewed: int = 0
+    stale: int = 0
 
     def sentence(self) -> str:
         """For the person at the terminal."""
@@ -40,6 +42,10 @@ class Report:
             notes.append(f"{self.unknown_objects} objects of other types were left out.")
         if self.unknown_members:
             notes.append(f"{self.unknown_members} members that this version does not know were left out.")
+        if self.renewed:
+            notes.append(f"{self.renewed} subscriptions are renewed here from the end of their period on.")
+        if self.stale:
+            notes.append(f"{self.stale} subscriptions ended their period before now: `portal unpark` bills them.")
         return " ".join(notes)
 
 
@@ -47,11 +53,19 @@ class ImportRefused(BillingError):
     """The file cannot be taken over; nothing of it was. The sentence names the object."""
 
 
-def import_objects(text: bytes, at: int, account_id: str | None, advance: Advance = lambda done, whole: None) -> Report:
+def import_objects(
+    text: bytes,
+    at: int,
+    account_id: str | None,
+    advance: Advance = lambda done, whole: None,
+    *,
+    renew: bool = False,
+) -> Report:
     """Take over a JSON file {type: [objects]} for an account, in one transaction.
 
     Objects that are there already stay as they are. Without `account_id` the file's own account or the only one there is
-    taken, and where there is none, one is made.
+    taken, and where there is none, one is made. With `renew` the file's subscriptions are billed here from the end of
+    their current period on; without it they are only shown, since the system they come from may still bill them.
     """
     report = Report()
     objects = parse(text, report)
@@ -61,6 +75,8 @@ def import_objects(text: bytes, at: int, account_id: str | None, advance: Advanc
         fresh = _fresh(session, rows, account.id, report)
         _check_references(session, fresh, account.id)
         _store(session, fresh, report, advance)
+        if renew:
+            _renew(session, [shape.id for shape in objects["subscription"]], account.id, at, report)
         _ensure_default_configuration(session, account.id, {getattr(row, "livemode", False) for row in fresh}, at)
     return report
 
@@ -211,6 +227,18 @@ def _store(session: Session, fresh: list[Base], report: Report, advance: Advance
             advance(done, len(fresh))
         if mine:
             report.added[table.name.replace("_", " ")] += len(mine)
+
+
+def _renew(session: Session, ids: list[str], account_id: str, at: int, report: Report) -> None:
+    """Put subscriptions on the list of what is due; a period that is over was the other system's to bill."""
+    for start in range(0, len(ids), BATCH):
+        mine = Subscription.account_id == account_id, Subscription.id.in_(ids[start : start + BATCH])
+        for subscription in session.scalars(select(Subscription).where(*mine, Subscription.due_at.is_(None))):
+            pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), at)
+            if subscription.due_at is not None and subscription.due_at <= at:
+                subscription.due_at = None
+                report.stale += 1
+            report.renewed += subscription.due_at is not None
 
 
 def _ensure_default_configuration(session: Session, account_id: str, modes: set[bool], at: int) -> None:
