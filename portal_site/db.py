@@ -1,12 +1,15 @@
 """The database: one model base, one way to write (`transaction`), one way to read a page (`Reading`)."""
 
+import random
 import secrets
 import sqlite3
 import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -64,6 +67,30 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         session.info["inside"] = False
+
+
+TRIES = 3
+PAUSE = 0.05  # seconds, at most, before the second try; twice that before the third
+# PostgreSQL breaks a deadlock, or a clash of serializable transactions, by failing one of them: nothing of it was kept.
+CONFLICTS = ("40P01", "40001")
+T = TypeVar("T")
+
+
+def is_conflict(error: DBAPIError) -> bool:
+    """Whether the statement failed only because of what another transaction did at the same time."""
+    return getattr(error.orig, "sqlstate", None) in CONFLICTS
+
+
+def insist(action: Callable[..., T], *given: Any) -> T:
+    """Call `action(*given)`; after a conflict with another transaction again, after a random pause, up to three times in all."""
+    for attempt in range(1, TRIES):
+        try:
+            return action(*given)
+        except DBAPIError as error:
+            if not is_conflict(error):
+                raise
+            time.sleep(random.uniform(0, PAUSE * attempt))  # noqa: S311 - keeps two apart, hides nothing
+    return action(*given)
 
 
 Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
@@ -211,8 +238,9 @@ def engine_options(url: str) -> dict[str, Any]:
 
 
 def init(app: Flask) -> None:
-    """Bind the database to the app."""
+    """Bind the database to the app. A request that lost a conflict is done again: each is safe to repeat, as a reload is."""
     db.init_app(app)
+    app.dispatch_request = partial(insist, app.dispatch_request)  # type: ignore[method-assign]
     with app.app_context():
         _make_folder(db.engine.url)
         prepare(db.engine)

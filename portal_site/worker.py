@@ -19,7 +19,7 @@ from portal_site import clock
 from portal_site.billing.models import Worker
 from portal_site.billing.operations import billing_runs
 from portal_site.billing.operations.billing_runs import Report
-from portal_site.db import reading, transaction
+from portal_site.db import insist, reading, transaction
 
 SILENCE = 3 * 60  # seconds after which a worker that said nothing counts as gone
 BEAT = 20  # and how often one says that it is there, at most
@@ -61,14 +61,14 @@ def tick(app: Flask, at: int | None = None) -> Report:
     """Do what is due now."""
     at = clock.now() if at is None else at
     with app.app_context(), app.test_request_context(base_url=app.config["SETTINGS"].base_url):
-        beat(at)
+        insist(beat, at)
         began = said = clock.now()
 
         def go_on(_report: Report) -> None:
             nonlocal said
             if (now := clock.now()) >= said + BEAT:
                 said = now
-                beat(at + now - began)
+                insist(beat, at + now - began)
 
         report = billing_runs.run(app.extensions["gateway"], at, return_address, beat=go_on)
     if report.did_something:

@@ -21,6 +21,12 @@ SECRET = "a secret of the tests, long enough"
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the simulation plays, and which of its lives to play again."""
+    parser.addoption("--seeds", type=int, default=200, help="Lives that the simulation plays.")
+    parser.addoption("--seed", type=int, default=None, help="The one life to play again.")
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty PostgreSQL database: the one that is given, else a real server of our own."""

@@ -15,7 +15,7 @@ from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscr
 from portal_site.billing.operations import payments, renewals
 from portal_site.billing.operations.renewals import Batch
 from portal_site.billing.rules.lifecycle import AttemptStatus, InvoiceStatus
-from portal_site.db import db, reading
+from portal_site.db import db, insist, reading
 
 BATCH = {"sqlite": 100, "postgresql": 500}  # a batch holds SQLite's one write lock for some milliseconds only
 COLLECTED_AT_ONCE = 200
@@ -53,7 +53,7 @@ def run(
     """
     report = Report()
     most = BATCH[db.engine.dialect.name]
-    while (batch := renewals.renew_due(at, most, clock_id)).seen:
+    while (batch := insist(renewals.renew_due, at, most, clock_id)).seen:
         report.batch += batch
         beat(report)
     for customer_id, invoice_id in _unsettled(at, clock_id):
@@ -69,7 +69,7 @@ def run(
 def _safely(report: Report, action: Callable[..., object], *given: object) -> None:
     """One invoice that cannot be collected now holds up no other."""
     try:
-        action(*given)
+        insist(action, *given)
     except BillingError:  # somebody else settled it in between
         report.failed += 1
 

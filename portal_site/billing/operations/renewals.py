@@ -30,7 +30,7 @@ from portal_site.billing.rules import next_invoice
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.invoices import Line
 from portal_site.billing.rules.lifecycle import SubscriptionStatus, next_due
-from portal_site.db import new_id, transaction
+from portal_site.db import is_conflict, new_id, transaction
 
 MOST_BEHIND = 15  # periods: a subscription that is further behind is parked rather than billed for all of them
 MOST_FAILURES = 3
@@ -90,7 +90,7 @@ def renew_due(at: int, most: int, clock_id: str | None = None) -> Batch:
             claimed = list(customers)
             return _renew(session, customers, at)
     except DBAPIError as error:
-        if error.connection_invalidated or not claimed:
+        if error.connection_invalidated or is_conflict(error) or not claimed:
             raise
         return _renew_in_halves(claimed, at)
     except Exception:
@@ -119,6 +119,8 @@ def _renew_alone(customer_id: str, at: int) -> Batch:
         with transaction() as session:
             return _renew(session, _locked(session, [customer_id]), at)
     except Exception as error:
+        if isinstance(error, DBAPIError) and is_conflict(error):
+            raise
         return _note_failure(customer_id, at, error)
 
 
@@ -150,7 +152,8 @@ def _claim(session: Session, at: int, most: int, clock_id: str | None) -> dict[s
 
 
 def _locked(session: Session, customer_ids: Sequence[str]) -> dict[str, Any]:
-    query = select(*_CUSTOMER).where(Customer.id.in_(customer_ids)).with_for_update(of=Customer)
+    # In one order for all workers, so that two of them cannot wait for each other.
+    query = select(*_CUSTOMER).where(Customer.id.in_(customer_ids)).order_by(Customer.id).with_for_update(of=Customer)
     return {row.id: row for row in session.execute(query)}
 
 

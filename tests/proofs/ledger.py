@@ -1,0 +1,172 @@
+"""What must hold of the books at every instant, whatever happened before."""
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import select
+
+from portal_site.billing.gateways.sandbox.models import SandboxCharge
+from portal_site.billing.models import (
+    Customer,
+    CustomerBalanceTransaction,
+    Event,
+    Invoice,
+    InvoiceLineItem,
+    PaymentAttempt,
+    PlanChange,
+    PromotionCode,
+    Subscription,
+    SubscriptionItem,
+)
+from portal_site.db import db, reading
+
+Rows = list[Any]
+
+
+def audit(account_id: str, first_balance: int = 0) -> None:
+    """Assert that all books of an account are true."""
+    db.session.remove()
+    with reading() as reader:
+
+        def rows(kind: Any) -> Rows:
+            return list(reader.execute(select(kind.__table__).where(kind.account_id == account_id)))
+
+        invoices, lines, attempts = rows(Invoice), rows(InvoiceLineItem), rows(PaymentAttempt)
+        keys = [attempt.idempotency_key for attempt in attempts]
+        charges = list(reader.execute(select(SandboxCharge.__table__).where(SandboxCharge.idempotency_key.in_(keys))))
+        customers, moves, events = rows(Customer), rows(CustomerBalanceTransaction), rows(Event)
+        subscriptions, items = rows(Subscription), rows(SubscriptionItem)
+        changes, codes = rows(PlanChange), rows(PromotionCode)
+    _invoices_add_up(invoices, lines)
+    _each_customer_is_even(customers, invoices, moves, first_balance)
+    _charges_are_invoiced(invoices, attempts, charges)
+    _nothing_is_billed_twice(invoices, lines)
+    _credits_are_covered(lines, invoices)
+    _events_tell_of_all(invoices, events)
+    _changes_are_paid_for(changes, invoices, subscriptions)
+    for item in items:
+        assert (item.quantity or 0) >= 0, item.id
+        assert item.current_period_start <= item.current_period_end, item.id
+    for code in codes:
+        limit = code.max_redemptions
+        assert code.times_redeemed >= 0
+        assert limit is None or code.times_redeemed <= limit
+
+
+def _invoices_add_up(invoices: Rows, lines: Rows) -> None:
+    of = defaultdict(list)
+    for line in lines:
+        of[line.invoice_id].append(line)
+    for invoice in invoices:
+        told = f"{invoice.number} {invoice.status}"
+        assert invoice.total == sum(line.total for line in of[invoice.id]), told
+        assert invoice.amount_due == invoice.total - (invoice.ending_balance - invoice.starting_balance), told
+        assert invoice.amount_due == invoice.amount_paid + invoice.amount_remaining, told
+        assert min(invoice.amount_due, invoice.amount_paid, invoice.amount_remaining) >= 0, told
+        assert (invoice.status == "paid") <= (invoice.amount_remaining == 0), told
+
+
+def _each_customer_is_even(customers: Rows, invoices: Rows, moves: Rows, first_balance: int) -> None:
+    """All that was billed is paid, or still to pay, or in the balance."""
+    for customer in customers:
+        mine = [invoice for invoice in invoices if invoice.customer_id == customer.id]
+        moved = sum(move.amount for move in moves if move.customer_id == customer.id)
+        assert customer.balance == first_balance + moved
+        valid = [invoice for invoice in mine if invoice.status != "void"]
+        billed = sum(invoice.total for invoice in valid)
+        settled = sum(invoice.amount_paid + invoice.amount_remaining for invoice in valid)
+        assert billed == settled + customer.balance - first_balance
+        assert sorted(int(invoice.number[-4:]) for invoice in mine) == list(range(1, len(mine) + 1))
+        assert customer.next_invoice_sequence == len(mine) + 1
+
+
+def _charges_are_invoiced(invoices: Rows, attempts: Rows, charges: Rows) -> None:
+    """What the gateway took is what the invoices say is paid, but for what is still being settled."""
+    attempt_of = {attempt.idempotency_key: attempt for attempt in attempts}
+    taken: dict[str, int] = defaultdict(int)
+    unsettled = {attempt.invoice_id for attempt in attempts if attempt.settled_at is None}
+    for charge in charges:
+        if charge.status == "succeeded":
+            attempt = attempt_of[charge.idempotency_key]
+            assert charge.amount == attempt.amount
+            assert attempt.status == "succeeded" or attempt.settled_at is None, "money taken, called declined"
+            taken[attempt.invoice_id] += charge.amount
+    for invoice in invoices:
+        assert taken[invoice.id] <= invoice.amount_due or not taken[invoice.id], f"{invoice.number} was charged twice"
+        if invoice.id not in unsettled and invoice.cycle_at != invoice.created:
+            assert taken[invoice.id] in (invoice.amount_paid, 0), invoice.number
+        if taken[invoice.id]:
+            assert invoice.status != "void", f"{invoice.number} is void and was charged"
+    counts: dict[str, int] = defaultdict(int)
+    for attempt in attempts:
+        counts[attempt.invoice_id] += attempt.settled_at is None
+    assert max(counts.values(), default=0) <= 1
+
+
+def _nothing_is_billed_twice(invoices: Rows, lines: Rows) -> None:
+    status = {invoice.id: invoice.status for invoice in invoices}
+    credited = {line.credited_line_id for line in lines}
+    seen = set()
+    for line in lines:
+        if line.proration or line.id in credited or status.get(line.invoice_id) in ("void", None):
+            continue
+        key = (line.subscription_item_id, line.period_start, line.price_id)
+        assert key not in seen, f"{key} is billed twice"
+        seen.add(key)
+    renewed = [(i.subscription_id, i.cycle_at) for i in invoices if i.cycle_at is not None]
+    assert len(renewed) == len(set(renewed))
+
+
+def _credits_are_covered(lines: Rows, invoices: Rows) -> None:
+    """No credit is more than what it is for."""
+    by_id = {line.id: line for line in lines}
+    for line in lines:
+        if line.credited_line_id:
+            assert line.total <= 0
+            assert -line.total <= by_id[line.credited_line_id].total, line.description
+
+
+def _events_tell_of_all(invoices: Rows, events: Rows) -> None:
+    told: dict[str, list[str]] = defaultdict(list)
+    for event in events:
+        told[event.data["object"]["id"]].append(event.type)
+    for invoice in invoices:
+        if invoice.id not in told:  # the first month's, which the test itself made
+            assert invoice.cycle_at == invoice.period_start
+            continue
+        for kind, fact in (
+            ("invoice.created", True),
+            ("invoice.finalized", True),
+            ("invoice.paid", invoice.status == "paid"),
+            ("invoice.voided", invoice.status == "void"),
+        ):
+            assert told[invoice.id].count(kind) == fact, (invoice.number, invoice.status, kind)
+
+
+def _changes_are_paid_for(changes: Rows, invoices: Rows, subscriptions: Rows) -> None:
+    status = {invoice.id: invoice.status for invoice in invoices}
+    waiting = {(subscription.pending_update or {}).get("invoice") for subscription in subscriptions}
+    for change in changes:
+        if change.outcome == "applied" and change.invoice_id:
+            assert status[change.invoice_id] == "paid"
+        if change.outcome == "pending":
+            assert change.invoice_id in waiting
+            assert status[change.invoice_id] == "open"
+        if change.outcome == "expired":
+            assert status[change.invoice_id] == "void"
+
+
+def settled(account_id: str, at: int) -> None:
+    """Assert that nothing is left to do at `at`: no payment in doubt, nothing overdue, nothing parked."""
+    db.session.remove()
+    with reading() as reader:
+        doubtful = select(PaymentAttempt.status).where(
+            PaymentAttempt.account_id == account_id, PaymentAttempt.settled_at.is_(None)
+        )
+        assert set(reader.scalars(doubtful)) <= {"requires_action"}
+        mine = select(Subscription.__table__).where(Subscription.account_id == account_id)
+        for subscription in reader.execute(mine):
+            assert subscription.billing_error is None, subscription.billing_error
+            assert subscription.due_at is None or subscription.due_at > at
+            if subscription.status in ("active", "trialing", "past_due"):
+                assert subscription.due_at is not None, f"a {subscription.status} subscription will never renew"

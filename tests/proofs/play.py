@@ -1,0 +1,256 @@
+"""One customer, a gateway that loses answers, a program that is killed, and a clock: all moves that a test may make.
+
+Every move leaves the books true, which `audit` asserts; each is safe to repeat, so one that was killed may be tried again.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from flask import Flask
+from sqlalchemy import event, select, update
+
+from portal_site.billing.errors import BillingError, GatewayUnavailable
+from portal_site.billing.gateways.sandbox.models import SandboxCharge
+from portal_site.billing.models import Customer, Invoice, PlanChange, Subscription
+from portal_site.billing.operations import (
+    billing_runs,
+    payments,
+    plan_changes,
+    promotion_codes,
+    schedules,
+    test_clocks,
+)
+from portal_site.billing.operations.plan_changes import Agreed, Order
+from portal_site.billing.rules.plan_change import Quote
+from portal_site.billing.rules.portal_features import SubscriptionUpdate
+from portal_site.db import db, reading, transaction
+from tests import world
+from tests.proofs import ledger
+
+BACK = "http://127.0.0.1:8000/back"
+DAY = 24 * 60 * 60
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """The process dies here. No `except Exception` may catch it."""
+
+
+def raise_killed() -> None:
+    """Die within the test's own process: what is open is rolled back, as a database does when a program is gone."""
+    raise Killed
+
+
+@contextmanager
+def killing(after: int | None, die: Callable[[], None] = raise_killed) -> Iterator[SimpleNamespace]:
+    """Die at the point with this number, counted from 0: before or after a statement, before a commit. None: only count."""
+    seen = SimpleNamespace(points=0)
+
+    def point(*_given: Any) -> None:
+        seen.points += 1
+        if seen.points - 1 == after:
+            die()
+
+    for moment in ("before_cursor_execute", "after_cursor_execute", "commit"):
+        event.listen(db.engine, moment, point)
+    try:
+        yield seen
+    finally:
+        for moment in ("before_cursor_execute", "after_cursor_execute", "commit"):
+            event.remove(db.engine, moment, point)
+
+
+@dataclass
+class FlakyGateway:
+    """The sandbox behind a bad line: a call may not arrive, and an answer may not come back."""
+
+    inner: Any
+    dice: random.Random
+    losses: float = 0.0
+
+    def _call(self, action: Callable[..., T], *given: Any) -> T:
+        if self.dice.random() < self.losses:
+            raise GatewayUnavailable("The line is bad.")
+        answer = action(*given)
+        if self.dice.random() < self.losses:
+            raise GatewayUnavailable("The line is bad.")
+        return answer
+
+    def charge(self, *given: Any) -> Any:
+        """Collect."""
+        return self._call(self.inner.charge, *given)
+
+    def find_charge(self, *given: Any) -> Any:
+        """Look a charge up."""
+        return self._call(self.inner.find_charge, *given)
+
+    def cancel_charge(self, *given: Any) -> Any:
+        """Give a charge up."""
+        return self._call(self.inner.cancel_charge, *given)
+
+
+@dataclass
+class Play:
+    """The state of one game. `now` is the customer's time, by a test clock of its own."""
+
+    dice: random.Random
+    features: SubscriptionUpdate
+    account_id: str
+    ids: tuple[str, str]  # the customer's and the subscription's
+    item_id: str
+    prices: dict[str, str]
+    clock_id: str
+    now: int
+    gateway: Any = None
+    code_id: str | None = None
+    told: list[str] = field(default_factory=list)
+    changes: int = 0
+
+    @classmethod
+    def begin(cls, app: Flask, dice: random.Random, **options: Any) -> "Play":
+        """A customer of a new shop, with one promotion code that may be redeemed twice."""
+        shop = world.shop(**options)
+        clock = test_clocks.create(world.START, world.START, shop.customer.account_id)
+        test_clocks.attach(clock.id, shop.customer.id)
+        with transaction() as session:
+            made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+            coupon = made.coupon("Quarter", percent_off="25", duration="once")
+            code = made.promotion_code("QUARTER", coupon, max_redemptions=2)
+        gateway = FlakyGateway(app.extensions["gateway"], dice)
+        prices = {name: price.id for name, price in shop.prices.items()}
+        ids = shop.customer.id, shop.subscription.id
+        known = (dice, shop.features, shop.customer.account_id, ids, shop.item_id, prices, clock.id)
+        return cls(*known, now=world.START + 3600, gateway=gateway, code_id=code.id)
+
+    def audit(self) -> None:
+        """The books are true."""
+        ledger.audit(self.account_id)
+
+    # --- moves --------------------------------------------------------------------------------------------------------
+
+    def wait(self, seconds: int) -> None:
+        """Time passes, and nothing runs."""
+        self.now += seconds
+
+    def run(self) -> None:
+        """The worker's minute."""
+        billing_runs.run(self.gateway, self.now, lambda _id: BACK, self.clock_id)
+
+    def change(self, price: str, quantity: int, with_code: bool, hesitates: int, dies: int | None) -> None:
+        """The customer looks at a quote, thinks about it, and confirms, twice when nothing came back the first time."""
+        order = Order({self.item_id: (self.prices[price], quantity)}, self.code_id if with_code else None)
+        try:
+            quote = self._quote(order)
+        except BillingError as refusal:
+            self.told.append(f"refused: {refusal.code}")
+            return
+        agreed = Agreed(self.now, plan_changes.fingerprint(quote), f"{self.ids[0]}:{self.changes}")
+        self.changes += 1
+        self.now += hesitates
+        first = self._try(lambda: self._confirm(order, agreed), dies)
+        again = self._try(lambda: self._confirm(order, agreed), None)
+        if isinstance(first, PlanChange):
+            assert isinstance(again, PlanChange)
+            assert again.id == first.id, "a second confirm made a second change"
+        if isinstance(again, PlanChange):
+            self._as_quoted(again, quote)
+            self.told.append(f"change to {quantity} {price}: {again.outcome}")
+
+    def _quote(self, order: Order) -> Quote:
+        found = plan_changes.situation(*self.ids, self.features, self.now)
+        return plan_changes.preview(found, self.features, self.ids[0], order, self.now)
+
+    def _confirm(self, order: Order, agreed: Agreed) -> PlanChange:
+        change = plan_changes.change_plan(*self.ids, self.features, order, agreed, self.now)
+        if change.outcome == "pending":
+            payments.collect(self.gateway, self.ids[0], change.invoice_id or "", self.now, BACK)
+        return change
+
+    def _try(self, action: Callable[[], T], dies: int | None) -> T | BillingError | None:
+        """Its result, what it was refused with, or None when the program died on the way."""
+        try:
+            with killing(dies):
+                return action()
+        except Killed:
+            self.told.append("killed")
+            return None
+        except BillingError as refusal:
+            self.told.append(f"refused: {refusal.code}")
+            return refusal
+
+    def _as_quoted(self, change: PlanChange, quote: Quote) -> None:
+        """Quote = charge, to the cent and line by line."""
+        db.session.remove()
+        with reading() as reader:
+            mine = Invoice.customer_id == self.ids[0], Invoice.id == change.invoice_id
+            invoice = reader.execute(select(Invoice.__table__).where(*mine)).first()
+        assert (invoice is not None) == (quote.invoiced and not quote.deferred)
+        if invoice is not None:
+            assert (invoice.amount_due, invoice.total) == (quote.bill.amount_due, quote.bill.total)
+
+    def pay(self, dies: int | None) -> None:
+        """The customer pays the oldest open invoice."""
+        with reading() as reader:
+            mine = Invoice.customer_id == self.ids[0], Invoice.status == "open"
+            found = reader.scalar(select(Invoice.id).where(*mine).order_by(Invoice.created, Invoice.number).limit(1))
+        if found:
+            self._try(lambda: payments.collect(self.gateway, self.ids[0], found, self.now, BACK), dies)
+
+    def come_back(self) -> None:
+        """The bank's page sends the customer back, with or without having confirmed; sometimes twice."""
+        with reading() as reader:
+            mine = Invoice.customer_id == self.ids[0], Invoice.status == "open"
+            for invoice_id in list(reader.scalars(select(Invoice.id).where(*mine))):
+                for _ in range(2):
+                    payments.settle_payment(self.gateway, self.ids[0], invoice_id, self.now, BACK)
+
+    def confirm_at_bank(self) -> None:
+        """The customer says yes on the bank's page."""
+        with transaction() as session:
+            waiting = update(SandboxCharge).where(SandboxCharge.status == "requires_action")
+            session.execute(waiting.values(status="succeeded"))
+
+    def withdraw(self, dies: int | None) -> None:
+        """The customer gives up a change that waits."""
+        self._try(lambda: plan_changes.withdraw(*self.ids, self.now), dies)
+
+    def undo(self) -> None:
+        """The customer takes a planned change back."""
+        self._try(lambda: schedules.undo_planned_change(*self.ids, self.now), None)
+
+    def find_code(self, typed: str) -> None:
+        """The customer types a promotion code."""
+        self._try(lambda: promotion_codes.find(self.ids[0], typed, self.now), None)
+
+    def take_card(self, number: str) -> None:
+        """A new card becomes the default one."""
+        with transaction() as session:
+            made = world.Merchant(session, self.now, session.get(world.Account, self.account_id))
+            customer = session.scalars(select(Customer).where(Customer.id == self.ids[0])).one()
+            customer.default_payment_method_id = None
+            made.method(customer, number)
+
+    def die_in_a_run(self, point: int) -> None:
+        """The worker is killed, and another comes."""
+        self._try(self.run, point)
+        self.run()
+
+    def end(self) -> None:
+        """Everything that hangs is settled: the line is good again, and the worker runs on for two days."""
+        self.gateway.losses = 0
+        for pause in (90, 1200, 3600, 6 * 3600, DAY, DAY):
+            self.now += pause
+            self.run()
+        self.audit()
+        ledger.settled(self.account_id, self.now)
+
+    @property
+    def status(self) -> str:
+        """The subscription's."""
+        db.session.remove()
+        with reading() as reader:
+            return str(reader.scalar(select(Subscription.status).where(Subscription.id == self.ids[1])))

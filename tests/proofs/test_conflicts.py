@@ -1,0 +1,89 @@
+"""Transactions that clash: what PostgreSQL gives up is done again, and nobody notices."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import OperationalError
+
+from portal_site import worker
+from portal_site.billing.models import Customer, Invoice, Subscription
+from portal_site.db import TRIES, db, insist, reading
+from tests import world
+from tests.conftest import Visit
+
+LATER = world.END + 60
+
+
+class Deadlock(Exception):
+    """As the driver reports one."""
+
+    sqlstate = "40P01"
+
+
+@contextmanager
+def every_write_fails(times: int, every: int = 1) -> Iterator[SimpleNamespace]:
+    """Each `every`-th statement that writes is refused as a deadlock's victim, until that happened `times` times."""
+    seen = SimpleNamespace(writes=0, refused=0)
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if not statement.startswith(("UPDATE", "INSERT")) or seen.refused >= times:
+            return
+        seen.writes += 1
+        if seen.writes % every == 0:
+            seen.refused += 1
+            raise OperationalError(statement, None, Deadlock())
+
+    event.listen(db.engine, "before_cursor_execute", refuse)
+    try:
+        yield seen
+    finally:
+        event.remove(db.engine, "before_cursor_execute", refuse)
+
+
+@pytest.mark.case("F9")
+@pytest.mark.parametrize(("times", "status", "name"), [(TRIES - 1, 303, "After"), (TRIES, 503, "Hedda Berg")])
+def test_a_request_that_lost_a_conflict_is_done_again_three_times_at_most(
+    app: Flask, visit: Visit, times: int, status: int, name: str
+) -> None:
+    client = visit(world.scene().customer)
+    client.get("/billing-information/edit")
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    try:
+        with every_write_fails(times) as seen:
+            answer = client.send("/billing-information/edit", {"email": "hedda@acme.example", "name": "After"})
+    finally:
+        app.config["PROPAGATE_EXCEPTIONS"] = True
+    assert (answer.status_code, seen.refused) == (status, times)
+    db.session.remove()
+    with reading() as reader:
+        assert reader.scalar(select(Customer.name)) == name
+
+
+@pytest.mark.case("F9")
+@pytest.mark.parametrize("every", [1, 2, 3, 4, 5, 6, 7])
+def test_a_billing_run_that_lost_conflicts_bills_all_the_same_and_counts_no_failure(app: Flask, every: int) -> None:
+    for number in range(3):
+        world.shop(f"Shop{number}")
+    with every_write_fails(2, every) as seen:
+        worker.tick(app, LATER)
+    assert seen.refused
+    with reading() as reader:
+        assert reader.scalar(select(func.count()).select_from(Invoice)) == 6
+        assert set(reader.scalars(select(Subscription.billing_failures))) == {0}
+
+
+def test_what_failed_for_another_reason_is_not_done_again() -> None:
+    calls = []
+
+    def fails() -> None:
+        calls.append(1)
+        raise OperationalError("SELECT", None, ValueError("disk full"))
+
+    with pytest.raises(OperationalError):
+        insist(fails)
+    assert len(calls) == 1

@@ -1,0 +1,144 @@
+"""A process that dies, really, at every point at which the world could notice: around each statement and before each commit.
+
+The sandbox keeps its books by statements of its own, so dying before and after each call of the gateway is among them.
+"""
+
+import os
+import secrets
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from portal_site.billing.gateways.sandbox.models import SandboxCharge
+from portal_site.billing.models import Invoice, PaymentAttempt, PlanChange, Subscription, SubscriptionItem
+from portal_site.billing.operations import billing_runs, payments, plan_changes
+from portal_site.billing.operations.plan_changes import Agreed, Order
+from portal_site.billing.rules.dunning import Policy
+from portal_site.db import db, reading
+from tests import world
+from tests.proofs import ledger
+from tests.proofs.play import BACK, killing
+
+Step = Callable[[], object]
+SECOND_TRY = world.END + Policy().retry_days[0] * 24 * 60 * 60
+
+
+def _dies(action: Step, point: int | None) -> int:
+    """Do it in a process of its own that is killed at a point; how many points it passed, when it came to the end."""
+    db.session.remove()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:  # nothing of the parent's may be cleaned up here, so this never returns
+        try:
+            db.engine.dispose(close=False)  # the parent's connections stay the parent's
+            with killing(point, lambda: os.kill(os.getpid(), signal.SIGKILL)) as seen:
+                action()
+            os.write(writer, str(seen.points).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if point is None:
+        assert said, "the action failed"
+        return int(said)
+    killed = os.WIFSIGNALED(status)
+    assert killed or said, "the action failed"
+    return -1 if killed else int(said)
+
+
+def _changing(app: Flask, shop: world.Shop) -> Step:
+    """A confirmed change from one seat to three, and its payment."""
+    customer_id, subscription_id, features = shop.customer.id, shop.subscription.id, shop.features
+    order = Order({shop.item_id: (None, 3)})
+    found = plan_changes.situation(customer_id, subscription_id, features, world.HALF)
+    quote = plan_changes.preview(found, features, customer_id, order, world.HALF)
+    agreed = Agreed(world.HALF, plan_changes.fingerprint(quote), secrets.token_hex(8))
+    gateway = app.extensions["gateway"]
+
+    def confirm() -> None:
+        change = plan_changes.change_plan(customer_id, subscription_id, features, order, agreed, world.HALF)
+        if change.outcome == "pending":
+            payments.collect(gateway, customer_id, change.invoice_id or "", world.HALF, BACK)
+
+    return confirm
+
+
+def _renewing(app: Flask, _shop: world.Shop) -> Step:
+    """The worker's minute after the month's end: a renewal and its payment."""
+    gateway = app.extensions["gateway"]
+    return lambda: billing_runs.run(gateway, world.END, lambda _id: BACK)
+
+
+def _trying_again(app: Flask, shop: world.Shop) -> Step:
+    """The worker's second try to collect a renewal, some days later; in between the customer left another card."""
+    gateway = app.extensions["gateway"]
+    billing_runs.run(gateway, world.END, lambda _id: BACK)
+    with world.transaction() as session:
+        made = world.Merchant(session, world.END, session.get(world.Account, shop.customer.account_id))
+        customer = session.get(world.Customer, shop.customer.id)
+        assert customer is not None
+        customer.default_payment_method_id = None
+        made.method(customer, world.VISA)
+    return lambda: billing_runs.run(gateway, SECOND_TRY, lambda _id: BACK)
+
+
+STORIES: dict[str, tuple[Any, int, str, int]] = {
+    # what is done, when the worker looks after it, the first card, and the seats in the end
+    "change": (_changing, world.HALF, world.VISA, 3),
+    "renew": (_renewing, world.END, world.VISA, 1),
+    "collect": (_trying_again, SECOND_TRY, world.FAILS, 1),
+}
+
+
+@pytest.mark.case("F1", "F2")
+@pytest.mark.parametrize("story", STORIES)
+def test_a_kill_at_any_point_loses_nothing_and_does_nothing_twice(app: Flask, story: str) -> None:
+    prepare, at, card, seats = STORIES[story]
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        action = prepare(app, world.shop("Counted", card=card))
+        points = _dies(action, None)
+        assert points > 20
+        for point in range(points):
+            shop = world.shop(f"Shop{point}", card=card)
+            action = prepare(app, shop)
+            assert _dies(action, point) == -1
+            _recover(app, at)
+            if story == "change":
+                action()  # the customer, who saw no answer, clicks again
+            try:
+                _done_once(shop, seats)
+            except BaseException as error:
+                error.add_note(f"killed before point {point} of {points}")
+                raise
+
+
+def _recover(app: Flask, at: int) -> None:
+    """Another worker takes over, and runs until nothing is in doubt."""
+    for later in (0, 61, 130):
+        billing_runs.run(app.extensions["gateway"], at + later, lambda _id: BACK)
+
+
+def _done_once(shop: world.Shop, seats: int) -> None:
+    ledger.audit(shop.customer.account_id)
+    ledger.settled(shop.customer.account_id, world.HALF)
+    with reading() as reader:
+        mine = Invoice.customer_id == shop.customer.id
+        assert list(reader.scalars(select(Invoice.status).where(mine))) == ["paid", "paid"]
+        due = reader.scalar(select(func.sum(Invoice.amount_due)).where(mine, Invoice.number.like("%-0002")))
+        keys = select(PaymentAttempt.idempotency_key).where(PaymentAttempt.customer_id == shop.customer.id)
+        charged = select(SandboxCharge.amount).where(
+            SandboxCharge.idempotency_key.in_(keys), SandboxCharge.status == "succeeded"
+        )
+        assert list(reader.scalars(charged)) == [due]
+        item = select(SubscriptionItem.quantity).where(SubscriptionItem.id == shop.item_id)
+        assert reader.scalar(item) == seats
+        changes = select(func.count()).select_from(PlanChange).where(PlanChange.customer_id == shop.customer.id)
+        assert reader.scalar(changes) == (seats != 1)
+        status = select(Subscription.status).where(Subscription.id == shop.subscription.id)
+        assert reader.scalar(status) == "active"
