@@ -129,19 +129,49 @@ def shop(
         }
         features = SubscriptionUpdate(**{**update, "proration_behavior": "always_invoice", **(policy or {})})
         made.configuration(replace(EVERYTHING, subscription_update=features))
-        buyer = made.customer("Hedda Berg", f"hedda@{name.lower()}.example", "usual", **(customer or {}))
-        method = made.method(buyer, card) if card else None
-        subscription = made.subscription(
-            buyer, [(prices["team"], quantity)], started=0, status=status, created=START, start_date=START,
-            default_tax_rates=list(tax), **{"billing_cycle_anchor": START, **members},
-        )  # fmt: skip
-        item = pending_updates.items_of(session, subscription)[0]
-        item.current_period_start = START
-        item.current_period_end = END if status != "trialing" else members["trial_end"]
-        pending_updates.reschedule(session, subscription, [item], START)
-        if status != "trialing":
-            _bill_first(made, buyer, subscription, tax)
-    return Shop(made, buyer, subscription, prices, item.id, features, method)
+        email = f"hedda@{name.lower()}.example"
+        bought = {"quantity": quantity, "card": card, "status": status, "tax": tax, "customer": customer or {}}
+        buyer, method, subscription, item_id = _buy(made, "Hedda Berg", email, prices["team"], **bought, **members)
+    return Shop(made, buyer, subscription, prices, item_id, features, method)
+
+
+def neighbour(shop: Shop, number: int) -> Shop:
+    """The same shop with another customer of it, who is as the first."""
+    with transaction() as session:
+        made = Merchant(session, START + 1, session.get(Account, shop.customer.account_id))
+        team = session.get(Price, shop.prices["team"].id)
+        assert team is not None
+        buyer, method, subscription, item_id = _buy(made, f"Buyer {number}", f"buyer{number}@acme.example", team)
+    return replace(shop, customer=buyer, subscription=subscription, item_id=item_id, method=method)
+
+
+def _buy(
+    made: Merchant,
+    name: str,
+    email: str,
+    price: Price,
+    *,
+    quantity: int = 1,
+    card: str | None = VISA,
+    status: str = "active",
+    tax: Sequence[dict[str, Any]] = (),
+    customer: dict[str, Any] | None = None,
+    **members: Any,
+) -> tuple[Customer, PaymentMethod | None, Subscription, str]:
+    """A customer with a subscription whose first month is paid, and the id of its item."""
+    buyer = made.customer(name, email, "usual", **(customer or {}))
+    method = made.method(buyer, card) if card else None
+    subscription = made.subscription(
+        buyer, [(price, quantity)], started=0, status=status, created=START, start_date=START,
+        default_tax_rates=list(tax), **{"billing_cycle_anchor": START, **members},
+    )  # fmt: skip
+    item = pending_updates.items_of(made.session, subscription)[0]
+    item.current_period_start = START
+    item.current_period_end = END if status != "trialing" else members["trial_end"]
+    pending_updates.reschedule(made.session, subscription, [item], START)
+    if status != "trialing":
+        _bill_first(made, buyer, subscription, tax)
+    return buyer, method, subscription, item.id
 
 
 def _bill_first(made: Merchant, buyer: Customer, subscription: Subscription, tax: Sequence[dict[str, Any]]) -> None:

@@ -1,0 +1,164 @@
+"""Many at once, on both databases: threads that start together, and the one outcome that may come of it."""
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.gateways.sandbox.models import SandboxCharge
+from portal_site.billing.models import Invoice, PlanChange, PromotionCode, SubscriptionItem
+from portal_site.billing.operations import billing_runs, payments, plan_changes, promotion_codes
+from portal_site.billing.operations.plan_changes import Agreed, Order
+from portal_site.db import db, reading
+from tests import world
+from tests.proofs import ledger
+from tests.proofs.play import BACK
+
+AT = world.HALF
+
+
+def together(app: Flask, actions: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What each action returned or was refused with; all begin at the same moment, each in a thread of its own."""
+    results: list[Any] = [None] * len(actions)
+    gate = threading.Barrier(len(actions))
+
+    def run(number: int) -> None:
+        with app.test_request_context(base_url="http://127.0.0.1:8000"):
+            gate.wait(10)
+            try:
+                results[number] = actions[number]()
+            except Exception as error:
+                results[number] = error
+            finally:
+                db.session.remove()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(actions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    unexpected = [error for error in results if isinstance(error, Exception) and not isinstance(error, BillingError)]
+    assert not unexpected, unexpected[0]
+    return results
+
+
+def _confirm(app: Flask, shop: world.Shop, quantity: int = 3, code_id: str | None = None, at: int = AT) -> Any:
+    """An action that confirms a quote which was made before."""
+    known = shop.customer.id, shop.subscription.id, shop.features
+    order = Order({shop.item_id: (None, quantity)}, code_id)
+    quote = plan_changes.preview(plan_changes.situation(*known, at), known[2], known[0], order, at)
+    agreed = Agreed(at, plan_changes.fingerprint(quote), secrets.token_hex(8))
+
+    def confirm() -> PlanChange:
+        change = plan_changes.change_plan(*known, order, agreed, at)
+        if change.outcome == "pending":
+            payments.collect(app.extensions["gateway"], known[0], change.invoice_id or "", at, BACK)
+        return change
+
+    return confirm
+
+
+def _count(kind: Any, *where: Any) -> int:
+    with reading() as reader:
+        return reader.scalar(select(func.count()).select_from(kind).where(*where)) or 0
+
+
+@pytest.mark.case("D6", "F5")
+def test_fifty_clicks_on_one_quote_are_one_change_one_invoice_and_one_charge(app: Flask) -> None:
+    shop = world.shop()
+    results = together(app, [_confirm(app, shop)] * 50)
+    made = {result.id for result in results if isinstance(result, PlanChange)}
+    assert len(made) == 1
+    others = {result.code for result in results if isinstance(result, BillingError)}
+    assert others <= {"payment_under_way", "invoice_not_open"}
+    assert (_count(PlanChange), _count(Invoice), _count(SandboxCharge)) == (1, 2, 1)
+    ledger.audit(shop.customer.account_id)
+
+
+@pytest.mark.case("D6", "D7")
+def test_of_twenty_tabs_with_quotes_of_their_own_one_wins_and_the_others_are_shown_a_new_one(app: Flask) -> None:
+    shop = world.shop()
+    results = together(app, [_confirm(app, shop, quantity) for quantity in range(2, 22)])
+    made = [result for result in results if isinstance(result, PlanChange)]
+    assert len(made) == 1
+    assert {result.code for result in results if isinstance(result, BillingError)} <= {
+        "quote_changed", "subscription_not_changeable"
+    }  # fmt: skip
+    assert (_count(PlanChange), _count(Invoice), _count(SandboxCharge)) == (1, 2, 1)
+    ledger.audit(shop.customer.account_id)
+
+
+@pytest.mark.case("D4")
+def test_a_code_for_five_is_redeemed_five_times_by_sixteen_at_once(app: Flask) -> None:
+    first = world.shop("First")
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(world.Account, first.customer.account_id))
+        code_id = made.promotion_code("FIVE", made.coupon("Five", percent_off="10"), max_redemptions=5).id
+    shops = [first] + [world.neighbour(first, number) for number in range(15)]
+    results = together(app, [_confirm(app, shop, 2, code_id) for shop in shops])
+    assert Counter(type(result).__name__ for result in results)["PlanChange"] == 5
+    with reading() as reader:
+        assert reader.scalar(select(PromotionCode.times_redeemed)) == 5
+    ledger.audit(first.customer.account_id)
+
+
+@pytest.mark.case("D3")
+def test_ten_tries_an_hour_are_ten_however_many_come_at_once(app: Flask) -> None:
+    shop = world.shop()
+    customer_id = shop.customer.id
+    results = together(app, [lambda: promotion_codes.find(customer_id, "WRONG", AT)] * 24)
+    said = Counter(str(result.message) for result in results)
+    assert sorted(said.values()) == [10, 14]
+    assert said["Too many codes were tried. Please wait an hour."] == 14
+
+
+@pytest.mark.case("D7")
+@pytest.mark.parametrize("round_", range(6))
+def test_a_change_against_the_renewal_ends_as_if_one_came_after_the_other(app: Flask, round_: int) -> None:
+    shop = world.shop()
+    change = _confirm(app, shop, at=world.END - 60)
+    gateway = app.extensions["gateway"]
+
+    def renew() -> None:
+        billing_runs.run(gateway, world.END, lambda _id: BACK)
+
+    changed, _ = together(app, [change, renew])
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        for later in (61, 130):
+            billing_runs.run(gateway, world.END + later, lambda _id: BACK)
+    ledger.audit(shop.customer.account_id)
+    ledger.settled(shop.customer.account_id, world.END)
+    assert _count(Invoice, Invoice.cycle_at == world.END) == 1
+    with reading() as reader:
+        quantity = reader.scalar(select(SubscriptionItem.quantity))
+    if isinstance(changed, BillingError):
+        assert (quantity, changed.code) in ((1, "quote_changed"), (1, "subscription_not_changeable"))
+    else:
+        assert quantity == (3 if changed.outcome == "applied" or _applied(changed.id) else 1)
+
+
+def _applied(change_id: str) -> bool:
+    with reading() as reader:
+        return reader.scalar(select(PlanChange.outcome).where(PlanChange.id == change_id)) == "applied"
+
+
+@pytest.mark.case("F10", "D23")
+def test_four_workers_share_the_work_and_do_none_of_it_twice(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(billing_runs, "BATCH", {"sqlite": 3, "postgresql": 3})
+    shops = [world.shop(f"Shop{number}") for number in range(24)]
+    gateway = app.extensions["gateway"]
+    reports = together(app, [lambda: billing_runs.run(gateway, world.END, lambda _id: BACK)] * 4)
+    assert sum(report.batch.invoiced for report in reports) == 24
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        billing_runs.run(gateway, world.END + 61, lambda _id: BACK)
+    assert (_count(Invoice), _count(Invoice, Invoice.status == "paid"), _count(SandboxCharge)) == (48, 48, 24)
+    for shop in shops:
+        ledger.audit(shop.customer.account_id)
+        ledger.settled(shop.customer.account_id, world.END)
