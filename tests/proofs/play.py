@@ -15,10 +15,11 @@ from sqlalchemy import event, select, update
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
-from portal_site.billing.models import Customer, Invoice, PlanChange, Subscription
+from portal_site.billing.models import Customer, Event, Invoice, PlanChange, Subscription
 from portal_site.billing.operations import (
     billing_runs,
     payments,
+    pending_updates,
     plan_changes,
     promotion_codes,
     schedules,
@@ -45,9 +46,15 @@ def raise_killed() -> None:
     raise Killed
 
 
+BEFORE = ("before_cursor_execute", "commit")
+AROUND = (*BEFORE, "after_cursor_execute")
+
+
 @contextmanager
-def killing(after: int | None, die: Callable[[], None] = raise_killed) -> Iterator[SimpleNamespace]:
-    """Die at the point with this number, counted from 0: before or after a statement, before a commit. None: only count."""
+def killing(
+    after: int | None, points: tuple[str, ...] = BEFORE, die: Callable[[], None] = raise_killed
+) -> Iterator[SimpleNamespace]:
+    """Die at the point with this number, counted from 0; None: only count them."""
     seen = SimpleNamespace(points=0)
 
     def point(*_given: Any) -> None:
@@ -55,12 +62,12 @@ def killing(after: int | None, die: Callable[[], None] = raise_killed) -> Iterat
         if seen.points - 1 == after:
             die()
 
-    for moment in ("before_cursor_execute", "after_cursor_execute", "commit"):
+    for moment in points:
         event.listen(db.engine, moment, point)
     try:
         yield seen
     finally:
-        for moment in ("before_cursor_execute", "after_cursor_execute", "commit"):
+        for moment in points:
             event.remove(db.engine, moment, point)
 
 
@@ -111,13 +118,14 @@ class Play:
     changes: int = 0
 
     @classmethod
-    def begin(cls, app: Flask, dice: random.Random, **options: Any) -> "Play":
+    def begin(cls, app: Flask, dice: random.Random, dunning: dict[str, Any] | None = None, **options: Any) -> "Play":
         """A customer of a new shop, with one promotion code that may be redeemed twice."""
         shop = world.shop(**options)
         clock = test_clocks.create(world.START, world.START, shop.customer.account_id)
         test_clocks.attach(clock.id, shop.customer.id)
         with transaction() as session:
             made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+            made.account.dunning = dunning or {}
             coupon = made.coupon("Quarter", percent_off="25", duration="once")
             code = made.promotion_code("QUARTER", coupon, max_redemptions=2)
         gateway = FlakyGateway(app.extensions["gateway"], dice)
@@ -192,8 +200,10 @@ class Play:
         if invoice is not None:
             assert (invoice.amount_due, invoice.total) == (quote.bill.amount_due, quote.bill.total)
 
-    def pay(self, dies: int | None) -> None:
-        """The customer pays the oldest open invoice."""
+    def pay(self, dies: int | None, card: str | None) -> None:
+        """The customer pays the oldest open invoice, perhaps with another card."""
+        if card:
+            self.take_card(card)
         with reading() as reader:
             mine = Invoice.customer_id == self.ids[0], Invoice.status == "open"
             found = reader.scalar(select(Invoice.id).where(*mine).order_by(Invoice.created, Invoice.number).limit(1))
@@ -234,6 +244,16 @@ class Play:
             customer.default_payment_method_id = None
             made.method(customer, number)
 
+    def is_given_notice(self, seconds: int | None) -> None:
+        """The merchant sets the day on which the subscription ends, or takes it back."""
+        with transaction() as session:
+            mine = Subscription.customer_id == self.ids[0], Subscription.id == self.ids[1]
+            subscription = session.scalars(select(Subscription).where(*mine)).one()
+            if subscription.ended_at is None:
+                subscription.cancel_at = seconds and self.now + seconds
+                items = pending_updates.items_of(session, subscription)
+                pending_updates.reschedule(session, subscription, items, self.now)
+
     def die_in_a_run(self, point: int) -> None:
         """The worker is killed, and another comes."""
         self._try(self.run, point)
@@ -249,8 +269,12 @@ class Play:
         ledger.settled(self.account_id, self.now)
 
     @property
-    def status(self) -> str:
-        """The subscription's."""
+    def moves(self) -> set[tuple[str, str]]:
+        """From which state to which the subscription went, as its events tell."""
         db.session.remove()
         with reading() as reader:
-            return str(reader.scalar(select(Subscription.status).where(Subscription.id == self.ids[1])))
+            told = select(Event.data).where(
+                Event.account_id == self.account_id, Event.type.like("customer.subscription.%")
+            )
+            changed = [data for data in reader.scalars(told) if "status" in data.get("previous_attributes", {})]
+        return {(data["previous_attributes"]["status"], data["object"]["status"]) for data in changed}

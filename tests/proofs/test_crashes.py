@@ -21,7 +21,7 @@ from portal_site.billing.rules.dunning import Policy
 from portal_site.db import db, reading
 from tests import world
 from tests.proofs import ledger
-from tests.proofs.play import BACK, killing
+from tests.proofs.play import AROUND, BACK, killing
 
 Step = Callable[[], object]
 SECOND_TRY = world.END + Policy().retry_days[0] * 24 * 60 * 60
@@ -35,7 +35,7 @@ def _dies(action: Step, point: int | None) -> int:
     if child == 0:  # nothing of the parent's may be cleaned up here, so this never returns
         try:
             db.engine.dispose(close=False)  # the parent's connections stay the parent's
-            with killing(point, lambda: os.kill(os.getpid(), signal.SIGKILL)) as seen:
+            with killing(point, AROUND, lambda: os.kill(os.getpid(), signal.SIGKILL)) as seen:
                 action()
             os.write(writer, str(seen.points).encode())
         finally:

@@ -193,7 +193,7 @@ def _move(session: Session, subscription: Subscription, status: SubscriptionStat
     if subscription.status == status:
         return
     previous = {"status": subscription.status}
-    subscription.status = status
+    subscription.status = SubscriptionStatus(subscription.status).become(status)
     kind = "customer.subscription.updated"
     if status == SubscriptionStatus.CANCELED:
         subscription.canceled_at = subscription.canceled_at or at

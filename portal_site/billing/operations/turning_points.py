@@ -72,7 +72,8 @@ def _ends(session: Session, subscription: Subscription, moment: int) -> bool:
 def end(session: Session, subscription: Subscription, moment: int, at: int) -> None:
     """End the subscription: nothing renews any more."""
     previous = {"status": subscription.status}
-    subscription.status, subscription.ended_at = SubscriptionStatus.CANCELED, moment
+    subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.CANCELED)
+    subscription.ended_at = moment
     subscription.canceled_at = subscription.canceled_at or moment
     session.flush()
     items = pending_updates.item_list(pending_updates.items_of(session, subscription))

@@ -1,6 +1,6 @@
 """The states of subscriptions, invoices and payment attempts, and the words for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Self
 
@@ -48,10 +48,32 @@ class SubscriptionStatus(_Status):
         """Whether nothing will ever be billed for it again."""
         return self in (SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED)
 
+    def become(self, other: "SubscriptionStatus") -> "SubscriptionStatus":
+        """The other state, if it may follow this one. Raises ValueError: nothing in the program may try what may not be."""
+        if other not in MOVES[self]:
+            raise ValueError(f"a subscription that is {self} cannot become {other}")
+        return other
+
     @property
     def renews(self) -> bool:
         """Whether the next period will be billed if nobody does anything."""
         return self in (SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
+
+
+# From each state, those that it may become. What is not here does not happen.
+MOVES: Mapping[SubscriptionStatus, frozenset[SubscriptionStatus]] = {
+    SubscriptionStatus(before): frozenset(map(SubscriptionStatus, after.split()))
+    for before, after in {
+        "incomplete": "active trialing incomplete_expired",
+        "trialing": "active past_due unpaid paused canceled",
+        "active": "past_due unpaid paused canceled",
+        "past_due": "active unpaid paused canceled",
+        "unpaid": "active canceled",
+        "paused": "active past_due canceled",
+        "canceled": "",
+        "incomplete_expired": "",
+    }.items()
+}
 
 
 def next_due(status: str, period_ends: Iterable[int], *others: int | None) -> int | None:
