@@ -22,9 +22,17 @@ SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the simulation plays, and which of its lives to play again."""
+    """How long the simulation plays, which of its lives to play again, and whose tests to run."""
+    parser.addoption("--case", default=None, help="Run the tests of this case of the catalogue only, such as D4.")
     parser.addoption("--seeds", type=int, default=200, help="Lives that the simulation plays.")
     parser.addoption("--seed", type=int, default=None, help="The one life to play again.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave only the tests of the case that was asked for."""
+    wanted = config.getoption("--case")
+    if wanted:
+        items[:] = [item for item in items if any(wanted in mark.args for mark in item.iter_markers("case"))]
 
 
 @pytest.fixture(scope="session")

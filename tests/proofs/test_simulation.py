@@ -98,7 +98,7 @@ def _move(game: Play, dice: random.Random) -> None:
     getattr(game, name)(*given)
 
 
-@pytest.mark.case("F1", "F2", "D18")
+@pytest.mark.case("F1", "F2", "D18", "D23")
 def test_no_luck_however_bad_brings_the_books_out_of_true(
     app: Flask, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,10 +4,16 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
-from portal_site.billing.errors import BillingError
+from portal_site.billing.errors import BillingError, StateChanged
+from portal_site.billing.models import InvoiceLineItem
+from portal_site.billing.operations import plan_changes
+from portal_site.db import reading
 from tests import world
 from tests.billing.terms import at
+from tests.proofs import ledger
 from tests.scenarios.life import Life
 
 AT_ONCE = {"proration_behavior": "always_invoice"}
@@ -218,6 +224,25 @@ def test_what_had_waited_waits_again_when_a_change_expires(app: Flask) -> None:
         f"2026-05-01 paid: {UNUSED} Team after 11 Apr 2026 -6.67, {LEFT} 2 × Team after 11 Apr 2026 13.33, "
         f"2 {TEAM} 20.00 = 26.66"
     )
+
+
+@pytest.mark.case("D20")
+def test_what_was_paid_is_given_back_once_and_never_more(app: Flask) -> None:
+    """No refund leaves the house: credit is for time that was paid for and is not used, and of each line once."""
+    life = Life.begins(app, quantity=4).goes_to("2026-04-11")
+    for quantity in (2, 6, 1, 5, 1):
+        life.changes(quantity=quantity)
+    with reading() as reader:
+        lines = {line.id: line for line in reader.execute(select(InvoiceLineItem.__table__))}
+    credits = [line for line in lines.values() if line.credited_line_id]
+    assert len(credits) == 5
+    for line in credits:
+        assert 0 < -line.total <= lines[line.credited_line_id].total
+    with pytest.raises(IntegrityError, match="credited_line_id"), world.transaction() as session:
+        session.add(InvoiceLineItem(**credits[0]._mapping).waiting_again(credits[0].credited_line_id))
+    with pytest.raises(StateChanged):
+        plan_changes.withdraw(life.shop.customer.id, life.shop.subscription.id, life.now)  # paid, so it stays
+    ledger.audit(life.shop.customer.account_id)
 
 
 def test_a_renewal_ends_a_change_that_was_never_paid(app: Flask) -> None:
