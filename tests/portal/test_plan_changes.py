@@ -315,6 +315,7 @@ def test_authentication_is_asked_for_and_completes_the_change(app: Flask) -> Non
     assert _state(shop)[0].quantity == 3
 
 
+@pytest.mark.case("D3")
 @HALF
 def test_a_code_takes_off_and_is_used_once(app: Flask) -> None:
     shop = world.shop()

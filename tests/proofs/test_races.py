@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from portal_site.billing.errors import BillingError
+from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PlanChange, PromotionCode, SubscriptionItem
 from portal_site.billing.operations import billing_runs, payments, plan_changes, promotion_codes
@@ -142,6 +142,23 @@ def test_a_change_against_the_renewal_ends_as_if_one_came_after_the_other(app: F
         assert (quantity, changed.code) in ((1, "quote_changed"), (1, "subscription_not_changeable"))
     else:
         assert quantity == (3 if changed.outcome == "applied" or _applied(changed.id) else 1)
+
+
+@pytest.mark.case("D7")
+def test_between_the_periods_end_and_the_renewal_nothing_can_be_changed(app: Flask) -> None:
+    shop = world.shop()
+    confirm = _confirm(app, shop, at=world.END - 60)
+    known = shop.customer.id, shop.subscription.id, shop.features
+    found = plan_changes.situation(*known, world.END)
+    assert found.refusal
+    assert str(found.refusal.message).startswith("Your renewal is being prepared.")
+    with pytest.raises(BillingError, match="renewal"):
+        plan_changes.preview(found, known[2], known[0], Order({shop.item_id: (None, 3)}), world.END)
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        billing_runs.run(app.extensions["gateway"], world.END, lambda _id: BACK)
+        with pytest.raises(StateChanged):  # a quote for a period that is over is worth nothing
+            confirm()
+    ledger.audit(shop.customer.account_id)
 
 
 def _applied(change_id: str) -> bool:
