@@ -9,8 +9,8 @@ from sqlalchemy import delete
 
 from portal_site import clock
 from portal_site.billing.models import Account, Customer, Event, PaymentMethod, PortalConfiguration, Price, Subscription
-from portal_site.billing.operations import agreements, pending_updates, plan_changes
-from portal_site.billing.operations.books import Books
+from portal_site.billing.operations import agreements, pending_updates
+from portal_site.billing.operations.books import Books, numbered
 from portal_site.billing.rules import invoices
 from portal_site.billing.rules.portal_features import UPDATES, CustomerUpdate, Features, SubscriptionUpdate
 from portal_site.db import transaction
@@ -184,7 +184,7 @@ def _bill_first(made: Merchant, buyer: Customer, subscription: Subscription, tax
     bill = invoices.bill(lines, 0, agreement.currency)
     books = Books(session)
     row = books.invoice(
-        plan_changes.numbered(session, buyer), subscription, bill, START, billing_reason="subscription_cycle",
+        numbered(session, buyer), subscription, bill, START, billing_reason="subscription_cycle",
         cycle_at=START, status="paid", amount_paid=bill.amount_due, amount_remaining=0, paid_at=START,
     )  # fmt: skip
     books.write()

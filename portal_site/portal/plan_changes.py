@@ -11,7 +11,8 @@ from werkzeug.wrappers import Response
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.models import PaymentAttempt, PlanChange
 from portal_site.billing.operations import payments, plan_changes, promotion_codes, schedules
-from portal_site.billing.operations.plan_changes import Agreed, Order, Situation
+from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations.plan_changes import Order, Situation
 from portal_site.billing.rules import invoices as invoice_rules
 from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome
 from portal_site.billing.rules.plan_change import Quote

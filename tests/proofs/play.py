@@ -25,7 +25,8 @@ from portal_site.billing.operations import (
     schedules,
     test_clocks,
 )
-from portal_site.billing.operations.plan_changes import Agreed, Order
+from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.rules.plan_change import Quote
 from portal_site.billing.rules.portal_features import SubscriptionUpdate
 from portal_site.db import db, reading, transaction

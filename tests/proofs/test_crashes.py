@@ -16,7 +16,8 @@ from sqlalchemy import func, select
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PaymentAttempt, PlanChange, Subscription, SubscriptionItem
 from portal_site.billing.operations import billing_runs, payments, plan_changes
-from portal_site.billing.operations.plan_changes import Agreed, Order
+from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.rules.dunning import Policy
 from portal_site.db import db, reading
 from tests import world

@@ -14,7 +14,8 @@ from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PlanChange, PromotionCode, SubscriptionItem
 from portal_site.billing.operations import billing_runs, payments, plan_changes, promotion_codes
-from portal_site.billing.operations.plan_changes import Agreed, Order
+from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations.plan_changes import Order
 from portal_site.db import db, reading
 from tests import world
 from tests.proofs import ledger

@@ -23,7 +23,8 @@ from portal_site.billing.models import (
     SubscriptionItem,
 )
 from portal_site.billing.operations import payments, plan_changes, schedules, test_clocks
-from portal_site.billing.operations.plan_changes import Agreed, Order
+from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.rules import money
 from portal_site.billing.rules.plan_change import Quote
 from portal_site.db import db, reading, transaction

@@ -1,6 +1,7 @@
 """What is stored, one file per aggregate, shaped and named as the field's objects are."""
 
 from portal_site.billing.models.account import Account, BrandAsset
+from portal_site.billing.models.cancellation import CancellationAttempt, FeedbackOption
 from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
 from portal_site.billing.models.clock import TestClock, Worker
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
@@ -21,11 +22,13 @@ from portal_site.billing.models.subscription import (
 __all__ = [
     "Account",
     "BrandAsset",
+    "CancellationAttempt",
     "Coupon",
     "Customer",
     "CustomerBalanceTransaction",
     "Discount",
     "Event",
+    "FeedbackOption",
     "Invoice",
     "InvoiceLineItem",
     "PaymentAttempt",

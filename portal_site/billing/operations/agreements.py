@@ -9,8 +9,10 @@ from sqlalchemy import and_, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, aliased
 
+from portal_site.billing.errors import NotFound
 from portal_site.billing.models import (
     Coupon,
+    Customer,
     Discount,
     Invoice,
     InvoiceLineItem,
@@ -26,6 +28,7 @@ from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.pricing import PriceTerms
 from portal_site.billing.rules.proration import Share
 from portal_site.billing.rules.taxes import UNTAXED, Tax, TaxRate
+from portal_site.billing.words import N_
 
 Reader = Session | Connection
 OFFER = (
@@ -240,6 +243,22 @@ def _tax(document: Mapping[str, Any]) -> Tax:
         "inclusive": document.get("tax_behavior") == "inclusive",
     })  # fmt: skip
     return Tax(rate, document["amount"], document.get("taxable_amount") or 0)
+
+
+def rows(reader: Reader, customer_id: str, subscription_id: str) -> tuple[Any, Any]:
+    """A customer's own subscription and the customer, as `whole` needs them. Raises NotFound."""
+    mine = Subscription.id == subscription_id, Subscription.customer_id == customer_id
+    row = reader.execute(select(*SUBSCRIPTION).where(*mine)).first()
+    columns = (Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.tax_exempt)
+    customer = reader.execute(select(*columns).where(Customer.id == customer_id)).first()
+    if row is None or customer is None:
+        raise NotFound(N_("There is no such thing here."), "resource_missing")
+    return row, customer
+
+
+def whole(reader: Reader, row: Any, customer: Any, at: int) -> Agreement:
+    """One subscription's agreement with all that a quote needs."""
+    return with_debits(reader, load(reader, [row], {customer.id: customer}, at)[row.id], at)
 
 
 def with_debits(reader: Reader, agreement: Agreement, at: int) -> Agreement:

@@ -2,12 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from portal_site.billing.models import CustomerBalanceTransaction, Event, Invoice, InvoiceLineItem
+from portal_site.billing.models import (
+    Account,
+    Customer,
+    CustomerBalanceTransaction,
+    Event,
+    Invoice,
+    InvoiceLineItem,
+    Subscription,
+    TaxId,
+)
 from portal_site.billing.models.invoice import invoice_object
 from portal_site.billing.rules.descriptions import describe
 from portal_site.billing.rules.invoices import Bill, Line, summed_taxes
@@ -228,3 +238,32 @@ def balance_row(customer: Any, bill: Bill, invoice_id: str, at: int) -> Row:
         "ending_balance": bill.ending_balance,
         "invoice_id": invoice_id,
     }
+
+
+def bill_now(books: Books, customer: Customer, subscription: Subscription, bill: Bill, at: int, **members: Any) -> str:
+    """Add an invoice of today that is collected at once, with the customer's next number and balance; its id.
+
+    The customer's row is locked, so numbers have no gaps.
+    """
+    due = at if bill.amount_due and subscription.collection_method == "charge_automatically" else None
+    row = books.invoice(numbered(books.session, customer), subscription, bill, at, next_payment_attempt=due, **members)
+    customer.balance += bill.balance_used
+    customer.currency = customer.currency or bill.currency
+    subscription.latest_invoice_id = row["id"]
+    return str(row["id"])
+
+
+def numbered(session: Session, customer: Customer) -> SimpleNamespace:
+    """The customer as `Books` takes it, with the next number of its sequence. The row is locked: numbers have no gaps."""
+    if customer.invoice_prefix is None:
+        customer.invoice_prefix = new_id("x").upper()[2:10]
+    number = customer.next_invoice_sequence
+    customer.next_invoice_sequence += 1
+    names = ("id", "account_id", "livemode", "name", "email", "phone", "address", "shipping", "invoice_prefix")
+    mine = TaxId.customer_id == customer.id
+    tax_ids = [
+        {"type": kind, "value": value} for kind, value in session.execute(select(TaxId.type, TaxId.value).where(mine))
+    ]
+    account_name = session.scalar(select(Account.business_name).where(Account.id == customer.account_id))
+    known = {name: getattr(customer, name) for name in names}
+    return SimpleNamespace(**known, number=number, account_name=account_name, tax_ids=tax_ids)

@@ -1,18 +1,15 @@
 """Changing plan, quantity and items: the preview and the change load the same agreement and ask the same rule."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.models import (
-    Account,
     Customer,
     Event,
     PlanChange,
@@ -20,24 +17,22 @@ from portal_site.billing.models import (
     SchedulePhase,
     Subscription,
     SubscriptionSchedule,
-    TaxId,
 )
 from portal_site.billing.operations import agreements, lookups, pending_updates, promotion_codes, schedules
+from portal_site.billing.operations.agreed import Agreed, hashed
 from portal_site.billing.operations.agreements import Reader
-from portal_site.billing.operations.books import Books
+from portal_site.billing.operations.books import Books, bill_now
 from portal_site.billing.rules import plan_change
 from portal_site.billing.rules import promotion_codes as code_rules
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import DiscountTerms
 from portal_site.billing.rules.invoices import Item, Offer
 from portal_site.billing.rules.lifecycle import ChangeOutcome
-from portal_site.billing.rules.plan_change import VALIDITY, Policy, Quote, Wish
+from portal_site.billing.rules.plan_change import Policy, Quote, Wish
 from portal_site.billing.rules.portal_features import SubscriptionUpdate
 from portal_site.billing.rules.promotion_codes import CodeTerms
 from portal_site.billing.words import N_
 from portal_site.db import new_id, reading, transaction
-
-CHANGED = N_("The amount or the terms have changed since you looked. Please check them again.")
 
 
 @dataclass(frozen=True)
@@ -46,15 +41,6 @@ class Order:
 
     items: Mapping[str, tuple[str | None, int | None]]
     code_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Agreed:
-    """What a customer saw and said yes to: the instant of the quote, its fingerprint, and a key that is used once."""
-
-    at: int
-    fingerprint: str
-    key: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +60,7 @@ class Situation:
 def situation(customer_id: str, subscription_id: str, features: SubscriptionUpdate, at: int) -> Situation:
     """What a customer's subscription is and may become. Raises NotFound."""
     with reading() as reader:
-        row, customer = _rows(reader, customer_id, subscription_id)
+        row, customer = agreements.rows(reader, customer_id, subscription_id)
         return _situation(reader, row, customer, features, at)
 
 
@@ -94,7 +80,7 @@ def fingerprint(quote: Quote) -> str:
     items = [(item.id, item.offer.price_id, item.quantity, item.period_start, item.period_end) for item in quote.items]
     following = quote.next_invoice and (quote.next_invoice.date, quote.next_invoice.amount_due)
     terms = [quote.effective_at, quote.bill.amount_due, quote.bill.ending_balance, lines, items, following]
-    return hashlib.sha256(json.dumps(terms).encode()).hexdigest()
+    return hashed(terms)
 
 
 def change_plan(
@@ -110,13 +96,11 @@ def change_plan(
         if made is not None:
             return made
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
-        if not agreed.at <= at <= agreed.at + VALIDITY:
-            raise StateChanged(N_("This quote has expired. Please check the amount again."), "quote_expired")
+        agreed.check_time(at)
         found = _situation(session, subscription, customer, features, agreed.at)
         code = _code(session, customer_id, found, order)
         quote = _quote(session, customer_id, found, features, order, code, agreed.at)
-        if fingerprint(quote) != agreed.fingerprint:
-            raise StateChanged(CHANGED, "quote_changed")
+        agreed.check(fingerprint(quote))
         if found.planned:
             schedules.release(session, subscription, at)
         return _make(session, customer, subscription, quote, code, agreed.key, at)
@@ -142,19 +126,8 @@ def withdraw(customer_id: str, subscription_id: str, at: int) -> None:
 # --- what there is ----------------------------------------------------------------------------------------------------
 
 
-def _rows(reader: Reader, customer_id: str, subscription_id: str) -> tuple[Any, Any]:
-    mine = Subscription.id == subscription_id, Subscription.customer_id == customer_id
-    row = reader.execute(select(*agreements.SUBSCRIPTION).where(*mine)).first()
-    columns = (Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.tax_exempt)
-    customer = reader.execute(select(*columns).where(Customer.id == customer_id)).first()
-    if row is None or customer is None:
-        raise NotFound(N_("There is no such thing here."), "resource_missing")
-    return row, customer
-
-
 def _situation(reader: Reader, row: Any, customer: Any, features: SubscriptionUpdate, at: int) -> Situation:
-    loaded = agreements.load(reader, [row], {customer.id: customer}, at)[row.id]
-    agreement = agreements.with_debits(reader, loaded, at)
+    agreement = agreements.whole(reader, row, customer, at)
     origins = _schedules(reader, row, at)
     agreement = replace(agreement, managed_elsewhere=any(origin != "portal" for origin in origins))
     fitting = (Price.active, Price.type == "recurring", Price.usage_type == "licensed", Price.livemode == row.livemode)
@@ -299,8 +272,8 @@ def _make(
         return change
     books = Books(session)
     if quote.invoiced:
-        change.invoice_id = _invoice(session, books, customer, subscription, quote, at)
-        subscription.latest_invoice_id = change.invoice_id
+        start = min(item.period_start for item in quote.items)
+        change.invoice_id = bill_now(books, customer, subscription, quote.bill, at, period_start=start)
     books.pending(subscription, quote.waiting, at)
     books.write()
     update = pending_updates.document(quote, discount, change.invoice_id, at)
@@ -327,33 +300,3 @@ def _redeemed(session: Session, customer: Customer, code: CodeTerms, quote: Quot
         "start": at,
         "end": quote.code.end,
     }
-
-
-def _invoice(
-    session: Session, books: Books, customer: Customer, subscription: Subscription, quote: Quote, at: int
-) -> str:
-    """Today's invoice, numbered, with the customer's balance moved; it is to be collected at once."""
-    row = books.invoice(
-        numbered(session, customer), subscription, quote.bill, at,
-        next_payment_attempt=at if quote.bill.amount_due else None,
-        period_start=min(item.period_start for item in quote.items),
-    )  # fmt: skip
-    customer.balance += quote.bill.balance_used
-    customer.currency = customer.currency or quote.bill.currency
-    return str(row["id"])
-
-
-def numbered(session: Session, customer: Customer) -> SimpleNamespace:
-    """The customer as `Books` takes it, with the next number of its sequence. The row is locked: numbers have no gaps."""
-    if customer.invoice_prefix is None:
-        customer.invoice_prefix = new_id("x").upper()[2:10]
-    number = customer.next_invoice_sequence
-    customer.next_invoice_sequence += 1
-    names = ("id", "account_id", "livemode", "name", "email", "phone", "address", "shipping", "invoice_prefix")
-    mine = TaxId.customer_id == customer.id
-    tax_ids = [
-        {"type": kind, "value": value} for kind, value in session.execute(select(TaxId.type, TaxId.value).where(mine))
-    ]
-    account_name = session.scalar(select(Account.business_name).where(Account.id == customer.account_id))
-    known = {name: getattr(customer, name) for name in names}
-    return SimpleNamespace(**known, number=number, account_name=account_name, tax_ids=tax_ids)

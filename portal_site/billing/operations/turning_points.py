@@ -5,7 +5,7 @@ Not verbs: a billing run takes these steps, inside its own transaction, before i
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import (
@@ -76,17 +76,29 @@ def end(session: Session, subscription: Subscription, moment: int, at: int) -> N
     subscription.ended_at = moment
     subscription.canceled_at = subscription.canceled_at or moment
     session.flush()
+    _cancel_schedules(session, subscription, at)
     items = pending_updates.item_list(pending_updates.items_of(session, subscription))
     session.add(Event.of("customer.subscription.deleted", subscription, at, previous, items=items))
 
 
-def _advance_schedules(session: Session, subscription: Subscription, moment: int, at: int) -> None:
-    mine = (
+def _cancel_schedules(session: Session, subscription: Subscription, at: int) -> None:
+    """What was planned for a subscription that is over will not come."""
+    for schedule in session.scalars(select(SubscriptionSchedule).where(*_running(subscription))).all():
+        schedule.status, schedule.canceled_at = "canceled", at
+        session.flush()
+        session.add(Event.of("subscription_schedule.canceled", schedule, at))
+
+
+def _running(subscription: Subscription) -> tuple[ColumnElement[bool], ...]:
+    return (
         SubscriptionSchedule.customer_id == subscription.customer_id,
         SubscriptionSchedule.subscription_id == subscription.id,
         SubscriptionSchedule.status == "active",
     )
-    for schedule in session.scalars(select(SubscriptionSchedule).where(*mine)).all():
+
+
+def _advance_schedules(session: Session, subscription: Subscription, moment: int, at: int) -> None:
+    for schedule in session.scalars(select(SubscriptionSchedule).where(*_running(subscription))).all():
         of_it = SchedulePhase.schedule_id == schedule.id, SchedulePhase.account_id == schedule.account_id
         phases = session.scalars(select(SchedulePhase).where(*of_it).order_by(SchedulePhase.start_date)).all()
         begun = [phase for phase in phases if phase.start_date <= moment]

@@ -141,8 +141,8 @@ def quote(
         return _quote(before, after, at, code, effective_at=effective_at)
     shorter_or_longer = any(_interval(old) != _interval(new) for old, new in zip(before.items, after, strict=True))
     if policy.billing_cycle_anchor == "now" or (before.billing_mode == "classic" and shorter_or_longer):
-        unused = () if policy.proration_behavior == "none" else _unused(before, {item.id for item in after}, at)
-        return _restarted(before, after, at, code, credits=unused)
+        credits = () if policy.proration_behavior == "none" else unused(before, {item.id for item in after}, at)
+        return _restarted(before, after, at, code, credits=credits)
     if policy.proration_behavior == "none":
         return _quote(before, after, at, code)
     return _prorated(before, after, changed, policy, at, code)
@@ -197,7 +197,7 @@ def _prorated(
     invoiced = policy.proration_behavior == "always_invoice" or any(
         old.period_end != new.period_end for old, new in zip(before.items, items, strict=True)
     )
-    lines = (*_unused(before, changed, at), *_remaining(before, items, changed, at, invoiced))
+    lines = (*unused(before, changed, at), *_remaining(before, items, changed, at, invoiced))
     if len(items) == 1 and not _on_grid(before.anchor, items[0]):
         before = replace(before, anchor=items[0].period_start)
     if invoiced:
@@ -216,7 +216,7 @@ def _on_grid(anchor: int, item: Item) -> bool:
     return periods.period_around(anchor, "month", 1, anchor, max(anchor, item.period_start))[0] == item.period_start
 
 
-def _unused(before: Agreement, changed: set[str], at: int) -> tuple[Line, ...]:
+def unused(before: Agreement, changed: set[str], at: int) -> tuple[Line, ...]:
     """Credit for the time that will not be used, of what was actually charged for it.
 
     Classic subscriptions are credited at their current price instead, whatever was charged: that is what the field does with

@@ -1,0 +1,224 @@
+"""Leaving, and staying after all: why a customer goes, what that brings about, and the way back until the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.errors import BillingError, StateChanged
+from portal_site.billing.models import (
+    CancellationAttempt,
+    Customer,
+    Event,
+    FeedbackOption,
+    Invoice,
+    InvoiceLineItem,
+    Subscription,
+)
+from portal_site.billing.operations import agreements, lookups, pending_updates, turning_points
+from portal_site.billing.operations.agreed import Agreed, hashed
+from portal_site.billing.operations.books import Books, bill_now
+from portal_site.billing.rules import cancellation
+from portal_site.billing.rules.agreements import Agreement
+from portal_site.billing.rules.cancellation import Ending
+from portal_site.billing.rules.lifecycle import InvoiceStatus
+from portal_site.billing.rules.portal_features import CancellationReason, SubscriptionCancel
+from portal_site.billing.words import N_
+from portal_site.db import new_id, reading, transaction
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a customer leaves: one of the standard reasons, or one of the merchant's own by its id, and a comment."""
+
+    feedback: str | None = None
+    option_id: str | None = None
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A subscription before its cancellation; `ending` is None where `refusal` says why it cannot be cancelled."""
+
+    agreement: Agreement
+    refusal: BillingError | None
+    ending: Ending | None
+
+
+def situation(customer_id: str, subscription_id: str, features: SubscriptionCancel, at: int) -> Situation:
+    """What cancelling now would bring about. Raises NotFound."""
+    with reading() as reader:
+        row, customer = agreements.rows(reader, customer_id, subscription_id)
+        return _situation(reader, row, customer, features, at)
+
+
+def _situation(reader: Any, row: Any, customer: Any, features: SubscriptionCancel, at: int) -> Situation:
+    agreement = agreements.whole(reader, row, customer, at)
+    refusal = cancellation.refusal(agreement)
+    if refusal is not None:
+        return Situation(agreement, refusal, None)
+    waiting = row.pending_update is not None
+    ending = cancellation.ending(agreement, features.mode, features.proration_behavior, waiting, at)
+    return Situation(agreement, None, ending)
+
+
+def fingerprint(ending: Ending) -> str:
+    """What a customer agrees to when it accepts this end: its day, and what is settled."""
+    # At the period's end the second of the click changes nothing; at once it does.
+    moment = None if ending.immediate else ending.ends_at
+    lines = [(line.item_id, line.total) for line in ending.bill.lines]
+    terms = [moment, ending.immediate, ending.drops, ending.bill.amount_due, ending.bill.ending_balance, lines]
+    return hashed(terms)
+
+
+def feedback_options(account_id: str, wanted: Sequence[str]) -> dict[str, str]:
+    """The merchant's own reasons by id, in the configuration's order; those that are no longer in use are left out."""
+    if not wanted:
+        return {}
+    query = select(FeedbackOption.id, FeedbackOption.description).where(
+        FeedbackOption.account_id == account_id, FeedbackOption.id.in_(wanted), FeedbackOption.status == "active"
+    )
+    with reading() as reader:
+        found = {row[0]: row[1] for row in reader.execute(query)}
+    return {name: found[name] for name in wanted if name in found}
+
+
+def begin(
+    customer_id: str, subscription_id: str, features: CancellationReason, reason: Reason, at: int
+) -> CancellationAttempt:
+    """Note why a customer wants to leave. Raises BillingError for a reason that is not asked for."""
+    with transaction() as session:
+        customer = lookups.locked_customer(session, customer_id)
+        subscription = lookups.own(session, Subscription, customer_id, subscription_id)
+        _check(session, customer, features, reason)
+        attempt = _attempt(subscription, at)
+        attempt.feedback, attempt.feedback_option_id = reason.feedback, reason.option_id
+        attempt.comment = reason.comment
+        session.add(attempt)
+    return attempt
+
+
+def _check(session: Session, customer: Customer, features: CancellationReason, reason: Reason) -> None:
+    unknown = BillingError(N_("Choose one of the reasons, or none."), "reason_not_offered", "reason")
+    if reason.feedback is not None and reason.feedback not in features.options:
+        raise unknown
+    if len(reason.comment or "") > cancellation.LONGEST_COMMENT:
+        raise BillingError(N_("Please write at most 500 characters."), "comment_too_long", "comment")
+    if reason.option_id is None:
+        return
+    mine = FeedbackOption.account_id == customer.account_id, FeedbackOption.status == "active"
+    found = session.scalar(select(FeedbackOption.id).where(FeedbackOption.id == reason.option_id, *mine))
+    if found is None or reason.option_id not in features.feedback_options:
+        raise unknown
+
+
+def _attempt(subscription: Subscription, at: int) -> CancellationAttempt:
+    return CancellationAttempt(
+        id=new_id("cxl"), account_id=subscription.account_id, customer_id=subscription.customer_id,
+        livemode=subscription.livemode, subscription_id=subscription.id, created=at,
+    )  # fmt: skip
+
+
+def cancel(
+    customer_id: str, subscription_id: str, features: SubscriptionCancel, agreed: Agreed, at: int, attempt_id: str = ""
+) -> Subscription:
+    """Cancel as it was shown, or raise StateChanged when that is not what it would be any more."""
+    with transaction() as session:
+        customer = lookups.locked_customer(session, customer_id)
+        subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
+        attempt = lookups.own(session, CancellationAttempt, customer_id, attempt_id) if attempt_id else None
+        if attempt is not None and attempt.outcome == "canceled":
+            return subscription  # a second click
+        found = _situation(session, subscription, customer, features, agreed.at)
+        if found.ending is None:
+            assert found.refusal
+            raise StateChanged(found.refusal.message, found.refusal.code)
+        agreed.check_time(at)
+        agreed.check(fingerprint(found.ending))
+        if attempt is None:
+            attempt = _attempt(subscription, at)
+            session.add(attempt)
+        attempt.outcome, attempt.closed_at = "canceled", at
+        if found.ending.immediate:
+            _end(session, customer, subscription, found.ending, attempt, at)
+        else:
+            _plan_end(session, subscription, found.ending, attempt, at)
+    return subscription
+
+
+def _plan_end(
+    session: Session, subscription: Subscription, ending: Ending, attempt: CancellationAttempt, at: int
+) -> None:
+    # Both signs for those who watch only one of them; the day is fixed, whatever the subscription's billing mode.
+    _tell_of(session, subscription, at, cancel_at=ending.ends_at, cancel_at_period_end=True, canceled_at=at,
+             cancellation_details=attempt.details)  # fmt: skip
+
+
+def _end(
+    session: Session,
+    customer: Customer,
+    subscription: Subscription,
+    ending: Ending,
+    attempt: CancellationAttempt,
+    at: int,
+) -> None:
+    if subscription.pending_update:
+        if lookups.payment_under_way(session, customer.id, subscription.pending_update.get("invoice")):
+            raise StateChanged(N_("A change is being paid for. Please look again in a moment."), "payment_under_way")
+        pending_updates.drop(session, customer, subscription, at)
+    if ending.bill.lines:
+        books = Books(session)
+        bill_now(books, customer, subscription, ending.bill, at)
+        books.write()
+    _drop_pending(session, subscription)
+    _stop_collecting(session, subscription, at)
+    subscription.cancellation_details = attempt.details
+    turning_points.end(session, subscription, at, at)
+    pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), at)
+
+
+def _drop_pending(session: Session, subscription: Subscription) -> None:
+    """Lines that waited for an invoice that will not come."""
+    waiting = InvoiceLineItem.customer_id == subscription.customer_id, InvoiceLineItem.invoice_id.is_(None)
+    session.execute(delete(InvoiceLineItem).where(*waiting, InvoiceLineItem.subscription_id == subscription.id))
+
+
+def _stop_collecting(session: Session, subscription: Subscription, at: int) -> None:
+    """What is open stays owed, and can be paid; nobody's card is tried for it any more."""
+    still_open = (
+        Invoice.customer_id == subscription.customer_id,
+        Invoice.subscription_id == subscription.id,
+        Invoice.status == InvoiceStatus.OPEN,
+        Invoice.created < at,
+    )
+    for invoice in session.scalars(select(Invoice).where(*still_open)).all():
+        invoice.next_payment_attempt = None
+
+
+def keep(customer_id: str, subscription_id: str, at: int) -> None:
+    """Take a cancellation back before it comes. Raises StateChanged when there is none, or it is the merchant's."""
+    with transaction() as session:
+        lookups.locked_customer(session, customer_id)
+        subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
+        if not cancellation.can_be_kept(
+            subscription.status, subscription.cancel_at, subscription.cancel_at_period_end,
+            subscription.cancellation_details,
+        ):  # fmt: skip
+            raise StateChanged(N_("There is no cancellation to take back any more."), "not_canceled")
+        _tell_of(session, subscription, at, cancel_at=None, cancel_at_period_end=False, canceled_at=None,
+                 cancellation_details={})  # fmt: skip
+
+
+def _tell_of(session: Session, subscription: Subscription, at: int, **members: Any) -> None:
+    """Change these members, and tell of those that were different."""
+    before = {name: getattr(subscription, name) for name in members}
+    for name, value in members.items():
+        setattr(subscription, name, value)
+    items = pending_updates.items_of(session, subscription)
+    pending_updates.reschedule(session, subscription, items, at)
+    session.flush()
+    previous = {name: value for name, value in before.items() if value != members[name]}
+    told = pending_updates.item_list(items)
+    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))

@@ -1,0 +1,79 @@
+"""What cancelling a subscription brings about: when it ends, what is credited, and what goes with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.rules import invoices, plan_change
+from portal_site.billing.rules.agreements import Agreement
+from portal_site.billing.rules.invoices import Bill
+from portal_site.billing.rules.lifecycle import SubscriptionStatus
+from portal_site.billing.words import N_
+
+LONGEST_COMMENT = 500
+LAST = "other"
+# States in which no paid time runs: there is no end of a period to wait for.
+IDLE = (SubscriptionStatus.UNPAID, SubscriptionStatus.PAUSED, SubscriptionStatus.INCOMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A cancellation as it would be made at `at`.
+
+    `bill` is the invoice for what is settled at once: pending lines and credit for unused time; it has no lines when nothing
+    is settled. `drops` says that pending lines or a change that waits for its payment are given up with it.
+    """
+
+    at: int
+    ends_at: int
+    bill: Bill
+    drops: bool
+
+    @property
+    def immediate(self) -> bool:
+        """Whether the service ends now."""
+        return self.ends_at <= self.at
+
+
+def refusal(agreement: Agreement) -> BillingError | None:
+    """Why it cannot be cancelled, or None. Nothing but being over, or about to be, is a reason."""
+    if agreement.status.ended:
+        return BillingError(N_("This subscription has ended already."), "subscription_ended")
+    if agreement.cancel_at is not None:
+        return BillingError(N_("This subscription is cancelled already."), "subscription_canceled")
+    return None
+
+
+def ending(agreement: Agreement, mode: str, proration_behavior: str, waiting: bool, at: int) -> Ending:
+    """What a cancellation at `at` would be, by the merchant's `mode` (at_period_end, immediately) and proration.
+
+    At the period's end everything that was ordered is delivered, so of several items the longest period counts. `waiting`
+    says whether a change waits for its payment.
+    """
+    at_once = mode == "immediately" or agreement.status in IDLE
+    if not at_once:
+        return Ending(at, max(item.period_end for item in agreement.items), _nothing(agreement), drops=False)
+    if proration_behavior == "none" or agreement.status in IDLE:
+        return Ending(at, at, _nothing(agreement), drops=waiting or bool(agreement.pending))
+    lines = (*agreement.pending, *plan_change.unused(agreement, {item.id for item in agreement.items}, at))
+    bill = invoices.bill(lines, agreement.balance, agreement.currency) if lines else _nothing(agreement)
+    return Ending(at, at, bill, drops=waiting)
+
+
+def _nothing(agreement: Agreement) -> Bill:
+    return invoices.bill((), agreement.balance, agreement.currency)
+
+
+def can_be_kept(status: str, cancel_at: int | None, at_period_end: bool, details: Mapping[str, Any] | None) -> bool:
+    """Whether a customer may take its end back: it was asked for, and has not come. A day that the merchant set stays."""
+    asked_for = at_period_end or (details or {}).get("reason") == "cancellation_requested"
+    return not SubscriptionStatus(status).ended and asked_for and (at_period_end or cancel_at is not None)
+
+
+def shuffled(reasons: Sequence[str], session_id: str) -> list[str]:
+    """The reasons in an order of this session's own, so that none profits from standing first; «other» stays last."""
+    order = [reason for reason in reasons if reason != LAST]
+    Random(session_id).shuffle(order)  # noqa: S311 - fair, not secret
+    return [*order, *(reason for reason in reasons if reason == LAST)]
