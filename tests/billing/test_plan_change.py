@@ -305,6 +305,7 @@ def test_no_path_of_changes_pays_less_than_its_time(path: list[tuple[int, int, i
     assert abs(paid - spent) <= Fraction(lines, 2)
 
 
+@pytest.mark.case("D16", "D20")
 @settings(max_examples=300)
 @given(PATHS, RUNNING, st.sampled_from([(), (VAT,), (INCLUDED,)]), st.integers(-5000, 5000))
 def test_sums_hold_on_every_path(path: list[tuple[int, int, int]], running: Any, rates: Any, balance: int) -> None:

@@ -284,6 +284,9 @@ class _Run:
             mine[-1].update(values)
         else:
             mine.append({"id": row.id, "latest_invoice_id": row.latest_invoice_id, **values})
+        due = mine[-1]["due_at"]
+        if due is not None and row.due_at is not None and due <= min(row.due_at, self.at):
+            raise ValueError(f"{row.id} does not move on from {row.due_at}")  # else a run would never end
         mine[-1].setdefault("status", row.status)
         mine[-1].setdefault("billing_error", None)
         mine[-1]["billing_failures"] = 0
