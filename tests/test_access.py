@@ -11,7 +11,13 @@ from werkzeug.test import TestResponse
 from portal_site import clock
 from portal_site.billing.models import Invoice, SetupIntent
 from portal_site.billing.operations import customers
-from portal_site.billing.rules.portal_features import CustomerUpdate, Features, InvoiceHistory, PaymentMethodUpdate
+from portal_site.billing.rules.portal_features import (
+    CustomerUpdate,
+    Features,
+    InvoiceHistory,
+    PaymentMethodUpdate,
+    SubscriptionCancel,
+)
 from portal_site.db import reading
 from tests import world
 from tests.client import PortalClient
@@ -57,6 +63,16 @@ DOORS = {
     "portal.undo_planned_change": Door(
         "POST", "/subscriptions/{subscription}/planned-change/removal", "subscription_update", ok=DONE
     ),
+    "portal.show_cancellation": Door("GET", "/subscriptions/{subscription}/cancellation", "subscription_cancel"),
+    "portal.tell_reason": Door("POST", "/subscriptions/{subscription}/cancellation/reason", "subscription_cancel", ok=DONE),
+    "portal.show_cancellation_end": Door("GET", "/subscriptions/{subscription}/cancellation/end", "subscription_cancel"),
+    "portal.cancel_subscription": Door("POST", "/subscriptions/{subscription}/cancellation", "subscription_cancel", ok=(409,)),
+    "portal.keep_subscription": Door(
+        "POST", "/subscriptions/{subscription}/cancellation/removal", "subscription_cancel", ok=DONE
+    ),
+    "portal.download_acknowledgement": Door(
+        "GET", "/subscriptions/{subscription}/cancellation/acknowledgement", "subscription_cancel", ok=(404,)
+    ),
     "portal.show_payment_methods": Door("GET", "/payment-methods", "payment_method_update"),
     "portal.show_payment_method_list": Door("GET", "/payment-methods/list", "payment_method_update"),
     "portal.add_payment_method": Door("POST", "/payment-methods", "payment_method_update", ok=DONE),
@@ -90,6 +106,7 @@ OFF = Features(
     customer_update=CustomerUpdate(enabled=False),
     invoice_history=InvoiceHistory(enabled=False),
     payment_method_update=PaymentMethodUpdate(enabled=False),
+    subscription_cancel=SubscriptionCancel(enabled=False),
 )
 MISSING = {
     "subscription": "sub_none",

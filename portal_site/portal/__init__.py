@@ -73,6 +73,7 @@ def init(app: Flask) -> None:
     """Mount the door: the few pages open to strangers, then those for customers."""
     from portal_site.portal import (  # noqa: F401 - each registers its routes on the blueprint
         billing_information,
+        cancellations,
         invoices,
         overview,
         payment_methods,

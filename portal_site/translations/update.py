@@ -18,8 +18,9 @@ FOLDER = Path(__file__).parent
 # The sandbox's and the demo's pages are for developers and stay in English.
 ENGLISH_ONLY = ("sandbox", "demo")
 KEYWORDS: dict[str, Any] = {**DEFAULT_KEYWORDS, "NN_": (1, 2), "_l": None}
-METHODS = [("**.py", "python"), ("**.html", "jinja2")]
-OPTIONS = {"**.html": {"trimmed": "true", "extensions": "jinja2.ext.i18n"}}
+METHODS = [("**.py", "python"), ("**.html", "jinja2"), ("**.txt", "jinja2")]
+JINJA = {"trimmed": "true", "extensions": "jinja2.ext.i18n"}
+OPTIONS = {"**.html": JINJA, "**.txt": JINJA}
 
 
 def extracted() -> Catalog:

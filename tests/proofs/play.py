@@ -18,6 +18,7 @@ from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Customer, Event, Invoice, PlanChange, Subscription
 from portal_site.billing.operations import (
     billing_runs,
+    cancellations,
     payments,
     pending_updates,
     plan_changes,
@@ -28,7 +29,7 @@ from portal_site.billing.operations import (
 from portal_site.billing.operations.agreed import Agreed
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.rules.plan_change import Quote
-from portal_site.billing.rules.portal_features import SubscriptionUpdate
+from portal_site.billing.rules.portal_features import SubscriptionCancel, SubscriptionUpdate
 from portal_site.db import db, reading, transaction
 from tests import world
 from tests.proofs import ledger
@@ -244,6 +245,20 @@ class Play:
             customer = session.scalars(select(Customer).where(Customer.id == self.ids[0])).one()
             customer.default_payment_method_id = None
             made.method(customer, number)
+
+    def cancel(self, mode: str, proration: str, dies: int | None) -> None:
+        """The customer cancels, and clicks once more."""
+        features = SubscriptionCancel(mode=mode, proration_behavior=proration)
+        found = cancellations.situation(*self.ids, features, self.now)
+        if found.ending is None:
+            return
+        agreed = Agreed(self.now, cancellations.fingerprint(found.ending), "")
+        for point in (dies, None):
+            self._try(lambda: cancellations.cancel(*self.ids, features, agreed, self.now), point)
+
+    def keep(self) -> None:
+        """And does not want to go after all."""
+        self._try(lambda: cancellations.keep(*self.ids, self.now), None)
 
     def is_given_notice(self, seconds: int | None) -> None:
         """The merchant sets the day on which the subscription ends, or takes it back."""

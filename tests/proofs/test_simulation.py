@@ -28,6 +28,7 @@ TAXES = (
     ({"id": "txr_b", "display_name": "MwSt", "percentage": "19", "inclusive": True},),
 )
 CARDS = (world.VISA, world.VISA, world.FAILS, world.ASKS)
+ENDS = ("at_period_end", "at_period_end", "at_period_end", "immediately")
 PLANS = ("team", "year", "solo")
 
 
@@ -87,6 +88,9 @@ def _move(game: Play, dice: random.Random) -> None:
             ("take_card", (dice.choice(CARDS),)),
             ("die_in_a_run", (dice.randrange(80),)),
             ("run", ()),
+            ("cancel", (dice.choice(ENDS), dice.choice(("none", "always_invoice")), dies)),
+            ("keep", ()),
+            ("keep", ()),
             ("is_given_notice", (dice.choice((None, None, DAY, 9 * DAY)),)),
         ]
     )

@@ -22,11 +22,12 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionItem,
 )
-from portal_site.billing.operations import payments, plan_changes, schedules, test_clocks
+from portal_site.billing.operations import cancellations, payments, plan_changes, schedules, test_clocks
 from portal_site.billing.operations.agreed import Agreed
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.rules import money
 from portal_site.billing.rules.plan_change import Quote
+from portal_site.billing.rules.portal_features import SubscriptionCancel
 from portal_site.db import db, reading, transaction
 from tests import world
 from tests.billing.terms import at as instant
@@ -88,6 +89,24 @@ class Life:
             with self._context() as gateway:
                 payments.collect(gateway, self.shop.customer.id, change.invoice_id or "", self.now, BACK)
         return change
+
+    def cancels(self, **options: Any) -> None:
+        """The customer cancels as it is shown; `options` are those of portal_features.SubscriptionCancel."""
+        features = SubscriptionCancel(**options)
+        known = self.shop.customer.id, self.shop.subscription.id, features
+        found = cancellations.situation(*known, self.now)
+        if found.refusal:
+            raise found.refusal
+        assert found.ending
+        agreed = Agreed(self.now, cancellations.fingerprint(found.ending), secrets.token_hex(8))
+        done = cancellations.cancel(*known, agreed, self.now)
+        if done.invoice_id:
+            with self._context() as gateway:
+                payments.collect(gateway, self.shop.customer.id, done.invoice_id, self.now, BACK)
+
+    def keeps(self) -> None:
+        """And changes their mind."""
+        cancellations.keep(self.shop.customer.id, self.shop.subscription.id, self.now)
 
     def takes_it_back(self) -> None:
         """The customer undoes the change that is planned."""

@@ -39,6 +39,15 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Canceled:
+    """What a cancellation did; `invoice_id` is that of an invoice that has to be collected now."""
+
+    ends_at: int
+    immediate: bool
+    invoice_id: str | None = None
+
+
+@dataclass(frozen=True)
 class Situation:
     """A subscription before its cancellation; `ending` is None where `refusal` says why it cannot be cancelled."""
 
@@ -123,14 +132,15 @@ def _attempt(subscription: Subscription, at: int) -> CancellationAttempt:
 
 def cancel(
     customer_id: str, subscription_id: str, features: SubscriptionCancel, agreed: Agreed, at: int, attempt_id: str = ""
-) -> Subscription:
+) -> Canceled:
     """Cancel as it was shown, or raise StateChanged when that is not what it would be any more."""
     with transaction() as session:
         customer = lookups.locked_customer(session, customer_id)
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
         attempt = lookups.own(session, CancellationAttempt, customer_id, attempt_id) if attempt_id else None
         if attempt is not None and attempt.outcome == "canceled":
-            return subscription  # a second click
+            ended = subscription.ended_at  # a second click
+            return Canceled(ended or subscription.cancel_at or at, ended is not None)
         found = _situation(session, subscription, customer, features, agreed.at)
         if found.ending is None:
             assert found.refusal
@@ -142,18 +152,12 @@ def cancel(
             session.add(attempt)
         attempt.outcome, attempt.closed_at = "canceled", at
         if found.ending.immediate:
-            _end(session, customer, subscription, found.ending, attempt, at)
-        else:
-            _plan_end(session, subscription, found.ending, attempt, at)
-    return subscription
-
-
-def _plan_end(
-    session: Session, subscription: Subscription, ending: Ending, attempt: CancellationAttempt, at: int
-) -> None:
-    # Both signs for those who watch only one of them; the day is fixed, whatever the subscription's billing mode.
-    _tell_of(session, subscription, at, cancel_at=ending.ends_at, cancel_at_period_end=True, canceled_at=at,
-             cancellation_details=attempt.details)  # fmt: skip
+            invoice_id = _end(session, customer, subscription, found.ending, attempt, at)
+            return Canceled(at, True, invoice_id)
+        # Both signs for those who watch only one of them; the day is fixed, whatever the subscription's billing mode.
+        _tell_of(session, subscription, at, cancel_at=found.ending.ends_at, cancel_at_period_end=True, canceled_at=at,
+                 cancellation_details=attempt.details)  # fmt: skip
+        return Canceled(found.ending.ends_at, False)
 
 
 def _end(
@@ -163,20 +167,22 @@ def _end(
     ending: Ending,
     attempt: CancellationAttempt,
     at: int,
-) -> None:
+) -> str | None:
     if subscription.pending_update:
         if lookups.payment_under_way(session, customer.id, subscription.pending_update.get("invoice")):
             raise StateChanged(N_("A change is being paid for. Please look again in a moment."), "payment_under_way")
         pending_updates.drop(session, customer, subscription, at)
+    invoice_id = None
     if ending.bill.lines:
         books = Books(session)
-        bill_now(books, customer, subscription, ending.bill, at)
+        invoice_id = bill_now(books, customer, subscription, ending.bill, at)
         books.write()
     _drop_pending(session, subscription)
     _stop_collecting(session, subscription, at)
     subscription.cancellation_details = attempt.details
     turning_points.end(session, subscription, at, at)
     pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), at)
+    return invoice_id if ending.bill.amount_due else None
 
 
 def _drop_pending(session: Session, subscription: Subscription) -> None:

@@ -46,6 +46,10 @@ class Agreement:
         """The discounts on an invoice at `at`."""
         return discounts.applying(self.discounts, self.id, at)
 
+    def until(self, end: int) -> Self:
+        """The same if it ends then."""
+        return replace(self, cancel_at=end)
+
     def without_discounts(self, spent: frozenset[str]) -> Self:
         """The same once these discounts have been used up."""
         return replace(self, discounts=tuple(d for d in self.discounts if d.id not in spent)) if spent else self

@@ -36,6 +36,11 @@ class Ending:
         """Whether the service ends now."""
         return self.ends_at <= self.at
 
+    @property
+    def invoiced(self) -> bool:
+        """Whether an invoice is made today."""
+        return bool(self.bill.lines)
+
 
 def refusal(agreement: Agreement) -> BillingError | None:
     """Why it cannot be cancelled, or None. Nothing but being over, or about to be, is a reason."""

@@ -89,13 +89,20 @@ class Retention(_Option):
 
 @dataclass(frozen=True)
 class SubscriptionCancel(_Option):
-    """Cancelling: on, at the end of the period."""
+    """Cancelling: on, at the end of the period.
+
+    The labels take the place of the words on the link and on the button, where a law prescribes them; `acknowledgement`
+    shows what was received when, to the second, with a copy to keep.
+    """
 
     enabled: bool = True
     mode: str = "at_period_end"
     proration_behavior: str = "none"
     cancellation_reason: CancellationReason = field(default_factory=CancellationReason)
     retention: Retention = field(default_factory=Retention)
+    link_label: str | None = None
+    confirm_label: str | None = None
+    acknowledgement: bool = False
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ _SUBSCRIPTION = (
     Subscription.trial_end,
     Subscription.cancel_at,
     Subscription.cancel_at_period_end,
+    Subscription.canceled_at,
+    Subscription.cancellation_details,
     Subscription.ended_at,
     Subscription.pause_collection,
     Subscription.pending_update,

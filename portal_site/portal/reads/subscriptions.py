@@ -6,8 +6,8 @@ from typing import Any
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.operations.agreements import discount_of
+from portal_site.billing.rules import cancellation, next_invoice, plan_change
 from portal_site.billing.rules import discounts as discount_rules
-from portal_site.billing.rules import next_invoice, plan_change
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import DiscountTerms
 from portal_site.billing.rules.invoices import Item, Line, LineKind, Offer
@@ -93,6 +93,8 @@ class SubscriptionView:
     pending_update: Mapping[str, Any] | None
     trial_end: int | None
     cancel_at: int | None
+    canceled_at: int | None
+    can_be_kept: bool
     ended_at: int | None
     resumes_at: int | None
     payment_method_id: str | None
@@ -177,6 +179,10 @@ def _subscription(
         pending_update=first["pending_update"],
         trial_end=first["trial_end"],
         cancel_at=first["cancel_at"] or (period_end if first["cancel_at_period_end"] else None),
+        canceled_at=first["canceled_at"],
+        can_be_kept=cancellation.can_be_kept(
+            first["status"], first["cancel_at"], first["cancel_at_period_end"], first["cancellation_details"]
+        ),
         ended_at=first["ended_at"],
         resumes_at=(first["pause_collection"] or {}).get("resumes_at"),
         payment_method_id=first["default_payment_method_id"],

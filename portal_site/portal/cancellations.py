@@ -1,0 +1,207 @@
+"""Cancelling a subscription, in at most two pages, and keeping it after all."""
+
+import secrets
+from dataclasses import dataclass
+from time import gmtime, strftime
+
+from flask import Response as FlaskResponse
+from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.operations import cancellations, payments
+from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations.cancellations import Situation
+from portal_site.billing.rules import invoices as invoice_rules
+from portal_site.billing.rules import next_invoice
+from portal_site.billing.rules.cancellation import Ending
+from portal_site.billing.rules.next_invoice import NextInvoice
+from portal_site.billing.rules.portal_features import SubscriptionCancel
+from portal_site.billing.rules.taxes import Tax
+from portal_site.portal import blueprint, portal_feature
+from portal_site.portal.cancellation_forms import ReasonForm
+from portal_site.portal.reads import overview
+from portal_site.portal.reads.invoices import LineView
+from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.web import filters, signing
+from portal_site.web.forms import sentence
+
+FEATURE = "subscription_cancel"
+ENDING = "cancellation"
+Page = str | tuple[str, int]
+
+
+@dataclass
+class EndingPage:
+    """What cancelling would bring about, and the signed yes to exactly that."""
+
+    subscription: SubscriptionView
+    ending: Ending | None
+    following: NextInvoice | None
+    token: str
+    owed: bool = False
+    problem: str = ""
+
+    @property
+    def lines(self) -> list[LineView]:
+        """What is settled at once, as it will be on an invoice."""
+        return [LineView.of(line) for line in self.ending.bill.lines] if self.ending else []
+
+    @property
+    def taxes(self) -> list[Tax]:
+        """The taxes in it, added up by rate."""
+        return invoice_rules.summed_taxes(self.ending.bill.lines) if self.ending else []
+
+
+@blueprint.get("/subscriptions/<subscription_id>/cancellation")
+@portal_feature(FEATURE)
+def show_cancellation(subscription_id: str) -> Page:
+    """Why? Or, where that is not asked, what cancelling means."""
+    subscription = _own(subscription_id)
+    if not _reasons(subscription_id):
+        return _ending_page(subscription_id)
+    form = _reason_form()
+    return render_template("portal/cancellations/reason.html", subscription=subscription, form=form)
+
+
+@blueprint.post("/subscriptions/<subscription_id>/cancellation/reason")
+@portal_feature(FEATURE)
+def tell_reason(subscription_id: str) -> Response | Page:
+    """Note why, and go on to what cancelling means."""
+    subscription = _own(subscription_id)
+    if not _reasons(subscription_id):
+        abort(404)
+    features, form = _features().cancellation_reason, _reason_form()
+    if not form.validate():
+        return render_template("portal/cancellations/reason.html", subscription=subscription, form=form), 422
+    reason = form.given(_own_reasons())
+    attempt = cancellations.begin(g.visitor.customer_id, subscription_id, features, reason, g.now)
+    there = url_for("portal.show_cancellation_end", subscription_id=subscription_id, attempt=attempt.id)
+    return redirect(there, 303)
+
+
+@blueprint.get("/subscriptions/<subscription_id>/cancellation/end")
+@portal_feature(FEATURE)
+def show_cancellation_end(subscription_id: str) -> Page:
+    """What cancelling means, with the button."""
+    return _ending_page(subscription_id, request.args.get("attempt", ""))
+
+
+@blueprint.post("/subscriptions/<subscription_id>/cancellation")
+@portal_feature(FEATURE)
+def cancel_subscription(subscription_id: str) -> Response | Page:
+    """Do exactly what was shown, or show what it would be now."""
+    _own(subscription_id)
+    signed = signing.read(ENDING, request.form.get("quote", ""))
+    if not signed or (signed["customer"], signed["subscription"]) != (g.visitor.customer_id, subscription_id):
+        return _ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
+    agreed = Agreed(signed["at"], signed["fingerprint"], signed["key"])
+    try:
+        done = cancellations.cancel(
+            g.visitor.customer_id, subscription_id, _features(), agreed, g.now, signed["attempt"]
+        )
+    except StateChanged as changed:
+        return _ending_page(subscription_id, signed["attempt"], sentence(changed), 409)
+    if done.immediate:
+        _collect(subscription_id, done.invoice_id)
+        flash(_("Your subscription is cancelled. It has ended."), "good")
+    else:
+        flash(_("Your subscription is cancelled. It ends on %(date)s.", date=filters.date(done.ends_at)), "good")
+    return _to_subscription(subscription_id)
+
+
+@blueprint.post("/subscriptions/<subscription_id>/cancellation/removal")
+@portal_feature(FEATURE)
+def keep_subscription(subscription_id: str) -> Response:
+    """Do not cancel after all."""
+    _own(subscription_id)
+    try:
+        cancellations.keep(g.visitor.customer_id, subscription_id, g.now)
+        flash(_("Your subscription goes on as it was."), "good")
+    except BillingError as refusal:
+        flash(sentence(refusal), "bad")
+    return _to_subscription(subscription_id)
+
+
+@blueprint.get("/subscriptions/<subscription_id>/cancellation/acknowledgement")
+@portal_feature(FEATURE)
+def download_acknowledgement(subscription_id: str) -> FlaskResponse:
+    """A lasting copy: what was cancelled, when to the second, and from when it holds."""
+    subscription = _own(subscription_id)
+    if not (_features().acknowledgement and subscription.canceled_at):
+        abort(404)
+    text = render_template("portal/cancellations/acknowledgement.txt", subscription=subscription)
+    name = f"cancellation-{strftime('%Y-%m-%d', gmtime(subscription.canceled_at))}.txt"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return FlaskResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
+
+
+def _features() -> SubscriptionCancel:
+    features: SubscriptionCancel = g.visitor.features.subscription_cancel
+    return features
+
+
+def _own(subscription_id: str) -> SubscriptionView:
+    found = overview.find_subscription(g.visitor, subscription_id, g.now)
+    return found[0] if found else abort(404)
+
+
+def _own_reasons() -> dict[str, str]:
+    return cancellations.feedback_options(g.visitor.account_id, _features().cancellation_reason.feedback_options)
+
+
+def _reason_form() -> ReasonForm:
+    return ReasonForm.make(_features().cancellation_reason, _own_reasons(), g.visitor.session_id)
+
+
+def _reasons(subscription_id: str) -> bool:
+    """Whether to ask: there is something to choose from, and something to cancel."""
+    reasons = _features().cancellation_reason
+    wanted = reasons.enabled and (reasons.options or reasons.feedback_options)
+    return bool(wanted) and _situation(subscription_id).refusal is None
+
+
+def _situation(subscription_id: str) -> Situation:
+    try:
+        return cancellations.situation(g.visitor.customer_id, subscription_id, _features(), g.now)
+    except NotFound:
+        abort(404)
+
+
+def _ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", status: int = 200) -> Page:
+    subscription, found = _own(subscription_id), _situation(subscription_id)
+    if found.ending is None:
+        assert found.refusal
+        page = EndingPage(subscription, None, None, "", problem=problem or sentence(found.refusal))
+    else:
+        following = next_invoice.next_invoice(found.agreement.until(found.ending.ends_at))
+        token = _sign(subscription_id, found.ending, attempt_id)
+        owed = found.agreement.has_open_invoice
+        page = EndingPage(subscription, found.ending, following, token, owed, problem)
+    return render_template("portal/cancellations/end.html", page=page), status
+
+
+def _sign(subscription_id: str, ending: Ending, attempt_id: str) -> str:
+    return signing.sign(
+        ENDING,
+        {
+            "customer": g.visitor.customer_id,
+            "subscription": subscription_id,
+            "attempt": attempt_id,
+            "at": g.now,
+            "fingerprint": cancellations.fingerprint(ending),
+            "key": secrets.token_urlsafe(16),
+        },
+    )
+
+
+def _collect(subscription_id: str, invoice_id: str | None) -> None:
+    """What was settled at once and left something to pay is collected at once."""
+    if invoice_id:
+        back = url_for("portal.show_subscription", subscription_id=subscription_id, _external=True)
+        payments.collect(current_app.extensions["gateway"], g.visitor.customer_id, invoice_id, g.now, back)
+
+
+def _to_subscription(subscription_id: str) -> Response:
+    return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)
