@@ -12,13 +12,15 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, Optional, StopValidation, ValidationError
 
 from portal_site.billing.errors import BillingError
+from portal_site.web import filters
 
 SHORTEST_CARD, LONGEST_CARD = 13, 19
 
 
 def sentence(refusal: BillingError) -> str:
-    """A refusal in the page's language."""
-    return _(refusal.message, **refusal.values) if refusal.values else _(refusal.message)
+    """A refusal in the page's language, with numbers as people there write them."""
+    values = {name: filters.number(value) if type(value) is int else value for name, value in refusal.values.items()}
+    return _(refusal.message, **values) if values else _(refusal.message)
 
 
 def clean(text: str | None) -> str:

@@ -20,7 +20,8 @@ def customer(site: Site) -> Customer:
     return made
 
 
-def _fill_card(page: Page, number: str) -> None:
+def fill_card(page: Page, number: str) -> None:
+    """On the sandbox's page."""
     page.get_by_label("Card number").fill(number)
     page.get_by_label("Expiry").fill("12/34")
     page.get_by_label("Security code").fill("123")
@@ -73,9 +74,9 @@ def test_a_failed_payment_is_mended_with_a_new_card(site: Site, customer: Custom
     page.get_by_role("button", name="Pay €24.00").click()
     expect(page.get_by_text("Nothing was charged.")).to_be_visible()
     page.get_by_role("button", name="Add a payment method").click()
-    _fill_card(page, "4000 0000 0000 0002")
+    fill_card(page, "4000 0000 0000 0002")
     expect(page.get_by_role("alert")).to_contain_text("Your card was declined")
-    _fill_card(page, "4242 4242 4242 4242")
+    fill_card(page, "4242 4242 4242 4242")
     expect(page.get_by_text("Payment method ending in 4242 was added")).to_be_visible()
     page.get_by_role("link", name="Pay €24.00").click()
     page.get_by_role("button", name="Pay €24.00").click()
@@ -90,11 +91,11 @@ def test_the_bank_asks_before_a_card_is_saved_and_before_it_is_charged(
     page = open_page()
     page.goto(site.link(customer))
     page.get_by_role("button", name="Add a payment method").click()
-    _fill_card(page, "4000002500003155")
+    fill_card(page, "4000002500003155")
     page.get_by_role("button", name="Complete authentication").click()
     expect(page.get_by_text("Payment method ending in 3155 was added")).to_be_visible()
     page.get_by_role("button", name="Add a payment method").click()
-    _fill_card(page, "4000002760003184")
+    fill_card(page, "4000002760003184")
     page.get_by_role("link", name="Pay €24.00").click()
     page.get_by_role("button", name="Pay €24.00").click()
     page.get_by_role("button", name="Fail authentication").click()

@@ -8,7 +8,9 @@ from playwright.sync_api import Browser, Page
 from portal_site import clock
 from portal_site.billing.operations import portal_sessions
 from portal_site.demo.builder import DAY
+from tests import world
 from tests.browser.conftest import SCREENSHOTS, Site, scrolls_sideways, violations
+from tests.browser.shopper import Shopper
 
 PHRASES = (
     "Free trial, ends in five days, no card yet", "Active, yearly, 25 seats", "Several items, one by usage, a discount",
@@ -111,6 +113,55 @@ def test_removals(site: Site, page: Page) -> None:
     page.goto(f"{site.address}/billing-information")
     page.get_by_role("link", name="Remove").click()
     _look_at(page, "tax-id-removal")
+    page.context.close()
+
+
+def test_a_change_of_plan_in_each_state(site: Site, page: Page) -> None:
+    down = {"schedule_at_period_end": ("decreasing_item_amount",)}
+    shopper = Shopper.of(site, card=world.FAILS, policy=down)
+    shopper.opens_plans(page)
+    _look_at(page, "plan-change")
+    quantity = page.get_by_label("Quantity (seats)")
+    quantity.fill("0")
+    page.locator("#quote .error").wait_for()
+    page.reload()
+    _look_at(page, "plan-change-wrong")
+    page.goto(page.url.partition("?")[0])
+    page.get_by_role("radio", name="Solo").check()
+    page.get_by_text("everything stays as it is").wait_for()
+    _look_at(page, "plan-change-down")
+    page.get_by_role("radio", name="€10.00").check()
+    quantity.fill("3")
+    page.get_by_text("15 of 30 days").first.wait_for()
+    _look_at(page, "plan-change-quote")
+    page.get_by_label("Promotion code").fill("WINTER")
+    page.get_by_role("button", name="Apply").click()
+    _look_at(page, "plan-change-code-refused")
+    page.get_by_label("Promotion code").fill("SPRING")
+    page.get_by_role("button", name="Apply").click()
+    _look_at(page, "plan-change-code")
+    page.get_by_role("button", name="Change plan and pay").click()
+    _look_at(page, "plan-change-declined")
+    page.goto(f"{site.address}/subscriptions/{shopper.shop.subscription.id}/plan-change")
+    _look_at(page, "plan-change-refused")
+    page.context.close()
+
+
+def test_leaving_and_staying(site: Site, page: Page) -> None:
+    shopper = Shopper.of(site)
+    page.goto(site.link(shopper.shop.customer))
+    page.get_by_role("link", name="Team").first.click()
+    page.get_by_role("link", name="Cancel subscription").click()
+    _look_at(page, "cancellation-reason")
+    page.get_by_label("Your comment").fill("4242 4242 4242 4242")
+    page.get_by_role("button", name="Continue").click()
+    _look_at(page, "cancellation-reason-refused")
+    page.get_by_role("link", name="Skip this step").click()
+    _look_at(page, "cancellation-end")
+    page.get_by_role("button", name="Cancel subscription").click()
+    _look_at(page, "cancellation-done")
+    page.goto(f"{site.address}/subscriptions/{shopper.shop.subscription.id}/cancellation")
+    _look_at(page, "cancellation-again")
     page.context.close()
 
 

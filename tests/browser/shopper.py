@@ -1,0 +1,48 @@
+"""A customer in the middle of a month, for journeys through plans."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Page
+from sqlalchemy import func, select
+
+from portal_site.billing.gateways.sandbox.models import SandboxCharge
+from portal_site.billing.models import Invoice
+from portal_site.billing.operations import test_clocks
+from portal_site.db import db, reading
+from tests import world
+from tests.browser.conftest import Site
+
+
+@dataclass
+class Shopper:
+    """A customer on Team (€10 a month), who lives on 16 April, in the middle of the month."""
+
+    site: Site
+    shop: world.Shop
+
+    @classmethod
+    def of(cls, site: Site, **options: Any) -> "Shopper":
+        with site.app.app_context():
+            shop = world.shop(**options)
+            clock = test_clocks.create(world.HALF, world.START, shop.customer.account_id)
+            test_clocks.attach(clock.id, shop.customer.id)
+            with world.transaction() as session:
+                made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+                made.promotion_code("SPRING", made.coupon("Spring", percent_off="20", duration="once"))
+            db.session.remove()
+        return cls(site, shop)
+
+    def opens_plans(self, page: Page) -> None:
+        """From the link to the page for changing the plan."""
+        page.goto(self.site.link(self.shop.customer))
+        page.get_by_role("link", name="Team").first.click()
+        page.get_by_role("link", name="Change plan").click()
+
+    def paid(self) -> tuple[int, int]:
+        """How many invoices there are, and how many charges for this customer's invoices succeeded."""
+        with self.site.app.app_context(), reading() as reader:
+            mine = Invoice.customer_id == self.shop.customer.id
+            invoices = reader.scalar(select(func.count()).select_from(Invoice).where(mine)) or 0
+            charged = SandboxCharge.return_url.contains(self.shop.subscription.id), SandboxCharge.status == "succeeded"
+            return invoices, reader.scalar(select(func.count()).select_from(SandboxCharge).where(*charged)) or 0

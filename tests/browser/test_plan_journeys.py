@@ -1,0 +1,166 @@
+"""Changing plan, quantity and mind, from the link to the invoice, with JavaScript and without."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests import world
+from tests.browser.conftest import OpenPage, Site
+from tests.browser.shopper import Shopper
+from tests.browser.test_journeys import fill_card
+
+DOWN = {"schedule_at_period_end": ("decreasing_item_amount", "shortening_interval")}
+
+
+def _show(page: Page, script: bool) -> None:
+    """Without a script the quote comes with a button."""
+    if not script:
+        page.get_by_role("button", name="Show what it costs").click()
+
+
+def _due(page: Page, amount: str) -> None:
+    expect(page.get_by_test_id("due-today")).to_have_text(amount)
+
+
+def test_more_seats_are_quoted_charged_and_invoiced_to_the_cent(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site)
+    page = open_page(320)
+    page.goto(site.link(shopper.shop.customer))
+    page.get_by_role("link", name="Team").first.click()
+    page.get_by_role("link", name="Update quantity").click()
+    page.get_by_label("Quantity (seats)").fill("3")
+    _show(page, script)
+    _due(page, "€10.00")
+    expect(page.get_by_text("15 of 30 days × €10.00 = €5.00 credit")).to_be_visible()
+    if script:
+        expect(page.locator("#voice")).to_have_text("Due today: €10.00.")
+    page.get_by_label("Quantity (seats)").fill("0")
+    _show(page, script)
+    expect(page.get_by_text("Choose a quantity from 1 to 999,999.").first).to_be_visible()
+    page.get_by_label("Quantity (seats)").fill("3")
+    _show(page, script)
+    page.get_by_role("button", name="Change plan and pay €10.00").click()
+    expect(page.get_by_text("It is paid, and your plan was changed.")).to_be_visible()
+    expect(page.get_by_text("3 seats")).to_be_visible()
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("link", name="April 16, 2026").or_(page.get_by_text("16 April 2026")).first).to_be_visible()
+    assert shopper.paid() == (2, 1)
+
+
+def test_another_interval_and_a_code(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site)
+    page = open_page()
+    shopper.opens_plans(page)
+    page.get_by_role("radio", name="€100.00").check()
+    _show(page, script)
+    _due(page, "€90.89")
+    page.get_by_label("Promotion code").fill("WINTER")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_text("There is no such code.").first).to_be_visible()
+    page.get_by_label("Promotion code").fill("spring")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_text("Your code is used.")).to_be_visible()
+    _due(page, "€71.71")
+    page.get_by_role("button", name="Change plan and pay €71.71").click()
+    expect(page.get_by_text("your plan was changed")).to_be_visible()
+    expect(page.get_by_text("per year").first).to_be_visible()
+    assert shopper.paid() == (2, 1)
+
+
+def test_down_at_the_end_of_the_period_and_not_after_all(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site, policy=DOWN)
+    page = open_page()
+    shopper.opens_plans(page)
+    page.get_by_role("radio", name="Solo").check()
+    _show(page, script)
+    expect(page.get_by_text("Until 1 May 2026 everything stays as it is.")).to_be_visible()
+    page.get_by_role("button", name="Change plan on 1 May 2026").click()
+    expect(page.get_by_text("Your change is planned for the end of the period.")).to_be_visible()
+    expect(page.get_by_text("From 1 May 2026:")).to_contain_text("Solo, €4.00")
+    page.get_by_role("button", name="Take this change back").click()
+    expect(page.get_by_text("Your plan goes on as it is.")).to_be_visible()
+    expect(page.get_by_text("From 1 May 2026:")).to_have_count(0)
+    assert shopper.paid() == (1, 0)
+
+
+def test_a_declined_card_leaves_the_old_plan_until_another_pays(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site, card=world.FAILS)
+    page = open_page()
+    shopper.opens_plans(page)
+    page.get_by_label("Quantity (seats)").fill("3")
+    _show(page, script)
+    page.get_by_role("button", name="Change plan and pay €10.00").click()
+    expect(page.get_by_text("declined")).to_be_visible()
+    expect(page.get_by_text("until then your plan stays as it is")).to_be_visible()
+    page.get_by_role("link", name="Use another payment method").click()
+    page.get_by_role("button", name="Add a payment method").click()
+    fill_card(page, "4242 4242 4242 4242")
+    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("link", name="Team").first.click()
+    page.get_by_role("button", name="Pay now").click()
+    expect(page.get_by_text("your plan was changed")).to_be_visible()
+    expect(page.get_by_text("3 seats")).to_be_visible()
+    assert shopper.paid() == (2, 1)
+
+
+def test_a_change_that_is_not_paid_can_be_taken_back(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site, card=world.FAILS)
+    page = open_page(320)
+    shopper.opens_plans(page)
+    page.get_by_label("Quantity (seats)").fill("3")
+    _show(page, script)
+    page.get_by_role("button", name="Change plan and pay").click()
+    page.get_by_role("button", name="Take this change back").click()
+    expect(page.get_by_text("nothing is charged")).to_be_visible()
+    expect(page.get_by_role("link", name="Change plan")).to_be_visible()
+
+
+def test_the_bank_asks_first(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site, card=world.ASKS)
+    page = open_page()
+    shopper.opens_plans(page)
+    page.get_by_label("Quantity (seats)").fill("2")
+    _show(page, script)
+    page.get_by_role("button", name="Change plan and pay €5.00").click()
+    page.get_by_role("button", name="Fail authentication").click()
+    expect(page.get_by_text("could not confirm that it is you")).to_be_visible()
+    page.get_by_role("button", name="Pay now").click()
+    page.get_by_role("button", name="Complete authentication").click()
+    expect(page.get_by_text("your plan was changed")).to_be_visible()
+    assert shopper.paid() == (2, 1)
+
+
+@pytest.mark.case("D6")
+def test_a_double_click_and_a_second_tab_are_one_change(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site)
+    page = open_page()
+    shopper.opens_plans(page)
+    page.get_by_label("Quantity (seats)").fill("3")
+    _show(page, script)
+    _due(page, "€10.00")
+    tab = page.context.new_page()
+    tab.goto(f"{site.address}/subscriptions/{shopper.shop.subscription.id}/plan-change")
+    tab.get_by_label("Quantity (seats)").fill("2")
+    _show(tab, script)
+    _due(tab, "€5.00")
+    page.get_by_role("button", name="Change plan and pay €10.00").dblclick()
+    expect(page.get_by_text("your plan was changed")).to_be_visible()
+    tab.get_by_role("button", name="Change plan and pay €5.00").click()
+    expect(tab.get_by_role("alert")).to_contain_text("have changed since you looked")
+    assert shopper.paid() == (2, 1)
+
+
+def test_cancel_and_stay_after_all(site: Site, open_page: OpenPage) -> None:
+    shopper = Shopper.of(site)
+    page = open_page(320)
+    page.goto(site.link(shopper.shop.customer))
+    page.get_by_role("link", name="Team").first.click()
+    page.get_by_role("link", name="Cancel subscription").click()
+    page.get_by_role("radio", name="It is too expensive").check()
+    page.get_by_label("Your comment").fill("Twice the price of last year.")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_text("Team goes on until 1 May 2026 and then ends.")).to_be_visible()
+    page.get_by_role("button", name="Cancel subscription").click()
+    expect(page.get_by_text("Ends on 1 May 2026 and is not renewed.")).to_be_visible()
+    page.get_by_role("button", name="Don’t cancel").click()
+    expect(page.get_by_text("Your subscription goes on as it was.")).to_be_visible()
+    expect(page.get_by_text("Your plan renews on 1 May 2026 for €10.00.")).to_be_visible()
