@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import databases, growth, lighthouse, report, sizes, speed, stage, tools, worker
+from bench import databases, growth, lighthouse, quoting, renewing, report, sizes, speed, stage, tools, worker
 from bench.report import Section
 
 
@@ -39,6 +39,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--large-invoices", type=int, default=growth.LARGE, help="how many those are (1000000)")
     parser.add_argument("--memory", action="store_true", help="also the memory of a worker after 10,000 requests")
     parser.add_argument("--lighthouse", action="store_true", help="also Lighthouse's scores; needs npm and Chromium")
+    parser.add_argument("--billing", action="store_true", help="the billing engine instead of the overview")
+    parser.add_argument("--due", type=int, default=100_000, help="subscriptions that are due at once (100000)")
     parser.add_argument("--write", action="store_true", help="put the figures into bench/README.md")
     return parser.parse_args()
 
@@ -51,6 +53,9 @@ def _measure(options: argparse.Namespace, sections: list[Section]) -> None:
     try:
         for name in kinds:
             with databases.KINDS[name](folder) as kind:
+                if options.billing:
+                    sections += _billing(kind, folder, twin_python, options, first=name == kinds[0])
+                    continue
                 with stage.set_up(kind, folder, twin_python, options.customers, guests=200) as on:
                     sections += speed.measure(on, options.rounds, options.seconds)
                     if name == kinds[0]:
@@ -61,6 +66,18 @@ def _measure(options: argparse.Namespace, sections: list[Section]) -> None:
                     sections += growth.measure_large(kind, folder, options.large_invoices, options.times)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _billing(
+    kind: databases.Kind, folder: Path, twin_python: str, options: argparse.Namespace, first: bool
+) -> list[Section]:
+    """Quotes, renewals, and the portal while they run."""
+    sections = quoting.measure_rule() if first else []
+    with stage.set_up(kind, folder, twin_python, 400, guests=60) as on:
+        sections += quoting.measure_fragment(on, options.rounds, options.seconds)
+    sections += renewing.measure_ratio(kind, 2000 * options.rounds, options.rounds)
+    sections += renewing.measure_beside(kind, folder, 200_000, seconds=20)
+    return sections + renewing.measure_many(kind, folder, options.due)
 
 
 def _once(on: stage.Stage, folder: Path, twin_python: str, options: argparse.Namespace) -> list[Section]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from portal_site import clock, create_app, migrating, progress
 from portal_site.billing.models import Invoice, Price, Product
-from portal_site.billing.rules.portal_features import UPDATES, CustomerUpdate, Features
+from portal_site.billing.rules.portal_features import UPDATES, CustomerUpdate, Features, SubscriptionUpdate
 from portal_site.config import Settings
 from portal_site.db import Base, db, new_id, transaction
 from portal_site.demo import northlight
@@ -104,15 +104,26 @@ def _merchant(collector: Collector, at: int, number: int, customers: Sequence[in
         privacy_policy_url="https://merchant.example/privacy",
     )  # fmt: skip
     merchant.dice = dice
-    features = Features(customer_update=CustomerUpdate(allowed_updates=UPDATES))
-    merchant.configuration(features, default_return_url="https://merchant.example/app")
     products = [
         merchant.product(word, unit) for word, unit in (("Team", "seats"), ("Storage", "GB"), ("Starter", None))
     ]
     offers = [(p, merchant.price(p, amount, "usd")) for p, amount in zip(products, (1200, 45, 900), strict=True)]
+    merchant.configuration(_features(offers), default_return_url="https://merchant.example/app")
     partner = Discounted(merchant.coupon("Partner", percent_off="15"))
     for index in customers:
         _customer(merchant, index, offers, partner, dice)
+
+
+def _features(offers: list[tuple[Product, Price]]) -> Features:
+    return Features(
+        customer_update=CustomerUpdate(allowed_updates=UPDATES),
+        subscription_update=SubscriptionUpdate(
+            enabled=True,
+            default_allowed_updates=("price", "quantity"),
+            products=tuple({"product": product.id, "prices": [price.id]} for product, price in offers),
+            proration_behavior="always_invoice",
+        ),
+    )
 
 
 def _customer(

@@ -31,14 +31,14 @@ class Ticket:
     cookies: str
 
 
-def invite(app: Flask, count: int, only: str | None = None) -> list[Guest]:
-    """Sessions for random customers, or for one."""
+def invite(app: Flask, count: int, only: str | None = None, but: str | None = None) -> list[Guest]:
+    """Sessions for random customers, or for one; none for those whose ids begin with `but`."""
     at = clock.now()
     with app.app_context():
         with transaction() as session:
             query = select(Customer.id, Customer.email).order_by(Customer.id)
             found = session.execute(query.execution_options(unscoped="guests of all merchants")).tuples().all()
-        found = [row for row in found if only in (None, row[0])]
+        found = [row for row in found if only in (None, row[0]) and not (but and row[0].startswith(but))]
         chosen = random.Random(3).sample(found, min(count, len(found)))
         return [Guest(id_, email, portal_sessions.open_session(id_, at).token) for id_, email in chosen]
 

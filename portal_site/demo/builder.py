@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from portal_site.billing.gateways.sandbox import test_numbers
@@ -64,6 +64,7 @@ class Merchant:
     at: int
     account: Account
     dice: random.Random = field(default_factory=lambda: random.Random(7))
+    items: dict[str, dict[str, str]] = field(default_factory=dict)  # of each subscription, the item of each price
 
     # --- what the merchant sells and allows ---------------------------------------------------------------------------
 
@@ -182,10 +183,11 @@ class Merchant:
         )
         for price, quantity in prices:
             begin, end = self.period(made, price)
-            self.row(
+            item = self.row(
                 SubscriptionItem, "si", subscription_id=made.id, price_id=price.id, quantity=quantity, created=start,
                 current_period_start=begin, current_period_end=end,
             )  # fmt: skip
+            self.items.setdefault(made.id, {})[price.id] = item.id
         if discount is not None:
             self.discount(made, discount.coupon, discount.end)
         return made
@@ -237,16 +239,7 @@ class Merchant:
         """An invoice for each period so far, newest `most` only; `last` is the status of the newest."""
         spans = list(periods(subscription.start_date, until or self.at, lines[0][1].interval or "month"))[-most:]
         self.session.flush()
-        items = list(
-            self.session.scalars(
-                select(SubscriptionItem)
-                .where(
-                    SubscriptionItem.subscription_id == subscription.id, SubscriptionItem.account_id == self.account.id
-                )
-                .order_by(SubscriptionItem.created, SubscriptionItem.id)
-            )
-        )
-        by_price = {item.price_id: item.id for item in items}
+        by_price = self.items.get(subscription.id, {})
         priced = [(offer(product, price), by_price.get(price.id, ""), quantity) for product, price, quantity in lines]
         bills = [
             self._bill(customer, subscription, priced, span, discount, number) for number, span in enumerate(spans, 1)

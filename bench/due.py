@@ -1,0 +1,62 @@
+"""Many subscriptions that are due: one is made by the program's own models, the others are copies of it, made in SQL."""
+
+from collections.abc import Mapping
+
+from flask import Flask
+from sqlalchemy import text
+
+from portal_site import clock, migrating
+from portal_site.billing.models import Customer, Subscription, SubscriptionItem
+from portal_site.billing.operations import pending_updates
+from portal_site.db import Base, db, transaction
+from portal_site.demo.builder import DAY, Merchant
+
+SERIES = {
+    "sqlite": "(WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM c WHERE n < :count) SELECT n FROM c)",
+    "postgresql": "(SELECT generate_series(1, :count) AS n)",
+}
+
+
+def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
+    """So many subscriptions of as many customers, their month over, due in `groups` one after the other; the instants.
+
+    Each has one item of two seats, a tax on top and a payment method; nothing is discounted.
+    """
+    migrating.upgrade(app)
+    now = clock.now()
+    instants = [now - 60 - 10 * (groups - number) for number in range(groups)]
+    with app.app_context():
+        with transaction() as session:
+            merchant = Merchant.open(session, now, "Due Works", country="DE", default_currency="eur")
+            price = merchant.price(merchant.product("Team", "seats"), 1200, "eur")
+            customer = merchant.customer("Hedda Berg", "due@customer.example", "")
+            merchant.method(customer, "4242424242424242")
+            tax = [{"id": "txr_vat", "display_name": "VAT", "percentage": "19", "inclusive": False}]
+            made = merchant.subscription(customer, [(price, 2)], started=31, default_tax_rates=tax)
+            item = pending_updates.items_of(session, made)[0]
+            made.billing_cycle_anchor = item.current_period_start = instants[0] - 31 * DAY
+            item.current_period_end = made.due_at = instants[0]
+            ids = customer.id, made.id, item.id
+        due = f"CAST(:first AS BIGINT) + 10 * (n % {groups})"
+        _copy(Customer, ids[0], count, {"id": "'cus_due_' || n", "email": "'due-' || n || '@customer.example'",
+                                        "invoice_prefix": "'DUE' || n"}, instants[0])  # fmt: skip
+        _copy(Subscription, ids[1], count, {"id": "'sub_due_' || n", "customer_id": "'cus_due_' || n", "due_at": due,
+                                            "billing_cycle_anchor": f"{due} - {31 * DAY}"}, instants[0])  # fmt: skip
+        _copy(SubscriptionItem, ids[2], count, {"id": "'si_due_' || n", "subscription_id": "'sub_due_' || n",
+                                                "current_period_start": f"{due} - {31 * DAY}",
+                                                "current_period_end": due}, instants[0])  # fmt: skip
+        with transaction() as session:
+            session.execute(text("UPDATE subscriptions SET due_at = NULL WHERE id = :id"), {"id": ids[1]})
+    return instants
+
+
+def _copy(kind: type[Base], row_id: str, count: int, changed: Mapping[str, str], first: int) -> None:
+    table = kind.__table__
+    names = [column.name for column in table.columns]  # type: ignore[attr-defined]
+    quoted = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join(changed.get(name, f'original."{name}"') for name in names)
+    series = SERIES[db.engine.dialect.name]
+    statement = f"INSERT INTO {table.name} ({quoted}) SELECT {values} FROM {table.name} original, {series} s WHERE original.id = :id"  # type: ignore[attr-defined] # noqa: E501
+    with transaction() as session:
+        given = {"id": row_id, "count": count}
+        session.execute(text(statement), given | ({"first": first} if ":first" in statement else {}))

@@ -1,0 +1,118 @@
+"""What a plan change costs: quotes of the pure rule, and the fragment that shows one beside a bare page."""
+
+import statistics
+import time
+from dataclasses import replace
+from decimal import Decimal
+
+from sqlalchemy import select
+
+from bench import load
+from bench.load import Question
+from bench.report import Section
+from bench.stage import BARE, OURS, Stage
+from portal_site.billing.models import Customer, Price, Subscription, SubscriptionItem
+from portal_site.billing.rules import invoices, plan_change
+from portal_site.billing.rules.agreements import Agreement
+from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
+from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.lifecycle import SubscriptionStatus
+from portal_site.billing.rules.plan_change import Policy, Wish
+from portal_site.billing.rules.pricing import PriceTerms
+from portal_site.billing.rules.taxes import TaxRate
+from portal_site.db import reading
+
+MONTH = 30 * 24 * 60 * 60
+
+
+def measure_rule() -> list[Section]:
+    """Quotes a second on one core: the best of five seconds."""
+    vat = (TaxRate("txr_vat", "VAT", Decimal(19), inclusive=False),)
+    off = (DiscountTerms("di_1", CouponTerms(Decimal(10), None, None, None), subscription_id="sub"),)
+    cases = {
+        "one item": _agreement(1),
+        "one item, tax and a coupon": _agreement(1, tax_rates=vat, discounts=off),
+        "ten items, tax and a coupon": _agreement(10, tax_rates=vat, discounts=off),
+    }
+    rows = [[name, f"{max(_rate(agreement) for _ in range(5)):,.0f}/s"] for name, agreement in cases.items()]
+    return [Section("Quotes of the pure rule, one core", ("a change at once, with proration", "quotes"), rows)]
+
+
+def _offer(unit: int, number: int) -> Offer:
+    terms = PriceTerms("eur", Decimal(unit))
+    return Offer(f"price_{unit}_{number}", f"prod_{number}", "Team", terms)
+
+
+def _agreement(items: int, **members: object) -> Agreement:
+    made = tuple(Item(f"si_{n}", _offer(1000, n), 2, 0, MONTH) for n in range(items))
+    known = {"id": "sub", "currency": "eur", "status": SubscriptionStatus.ACTIVE, "anchor": 0, **members}
+    agreement = Agreement(**known, items=made)  # type: ignore[arg-type]
+    begun = [Item(item.id, item.offer, item.quantity, 0, 0) for item in made]
+    paid = invoices.cycle(begun, 0, agreement.running_discounts(0), agreement.tax_rates, "eur")
+    debits = tuple(replace(line, id=f"il_{n}") for n, line in enumerate(paid))
+    return replace(agreement, debits=debits)
+
+
+def _rate(agreement: Agreement) -> float:
+    wishes = {item.id: Wish(_offer(2000, n), 3) for n, item in enumerate(agreement.items)}
+    policy, count, began = Policy("always_invoice"), 0, time.perf_counter()
+    while (taken := time.perf_counter() - began) < 1:
+        plan_change.quote(agreement, wishes, policy, MONTH // 2 + count % 1000)
+        count += 1
+    return count / taken
+
+
+def measure_fragment(stage: Stage, rounds: int, seconds: float) -> list[Section]:
+    """The fragment of a quote beside the bare page, in rotation."""
+    questions = _questions(stage)
+    bare = stage.questions(BARE)
+    rates: tuple[list[float], list[float]] = ([], [])
+    load.burst(questions, seconds=seconds)
+    for _ in range(rounds):
+        for asked, found in zip((questions, bare), rates, strict=True):
+            found.append(load.burst(asked, seconds=seconds).rate)
+    ratio = statistics.median(ours / theirs for ours, theirs in zip(*rates, strict=True))
+    size = statistics.median(len(question.ask()) for question in questions)
+    row = [
+        "quote as a fragment",
+        *(f"{statistics.median(found):,.0f}/s" for found in rates),
+        f"{ratio:.2f}",
+        f"{size / 1024:.1f} KB",
+    ]
+    columns = ("what", "fragment", BARE, "ratio", "bytes, uncompressed")
+    return [Section(f"Preview of a plan change on {stage.kind.name}", columns, [row])]
+
+
+def _questions(stage: Stage) -> list[Question]:
+    """For each guest whose plan can be changed, the quote for one seat more."""
+    found = []
+    with stage.app.app_context(), reading() as reader:
+        for ticket in stage.tickets[OURS]:
+            query = (
+                select(Subscription.id, SubscriptionItem.id, SubscriptionItem.price_id, SubscriptionItem.quantity)
+                .join(Customer, Customer.id == Subscription.customer_id)
+                .join(SubscriptionItem, SubscriptionItem.subscription_id == Subscription.id)
+                .join(Price, Price.id == SubscriptionItem.price_id)
+                .where(
+                    Customer.email == ticket.guest.email,
+                    Subscription.status == "active",
+                    Price.usage_type == "licensed",
+                )
+                .limit(1)
+            )
+            row = reader.execute(query).first()
+            if row is not None:
+                path = (
+                    f"/subscriptions/{row[0]}/plan-change/quote?price-{row[1]}={row[2]}&quantity-{row[1]}={row[3] + 1}"
+                )
+                found.append(Question.of(stage.servers[OURS].port, ticket, path, 'data-testid="due-today"'))
+    return [question for question in found if _answers(question)]
+
+
+def _answers(question: Question) -> bool:
+    """Whether this plan can be changed: some have an open invoice, or end soon."""
+    try:
+        question.ask()
+    except RuntimeError:
+        return False
+    return True

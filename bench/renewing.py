@@ -1,0 +1,217 @@
+"""The billing run: beside a plain insert of the very rows that it wrote, over a million subscriptions, and beside the portal."""
+
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from flask import Flask
+from sqlalchemy import func, insert, select
+
+from bench import data, due, load, stage, visits
+from bench.databases import Kind
+from bench.load import Question
+from bench.report import Section, judged
+from bench.servers import CHECKOUT
+from portal_site import progress
+from portal_site.billing.models import Event, Invoice, InvoiceLineItem
+from portal_site.billing.operations import billing_runs, renewals
+from portal_site.db import db, new_id, reading, transaction
+
+AIM = 0.15
+MINUTES = {"SQLite": 5, "PostgreSQL": 10}
+WORKERS = {"SQLite": 1, "PostgreSQL": 2}  # SQLite has one writer; on PostgreSQL they share the work
+GROWTH_MB = 100
+CHUNK = 500
+MB = 1024 * 1024
+RATE, QUIET = 25, 3.0
+
+
+def measure_ratio(kind: Kind, subscriptions: int, rounds: int) -> list[Section]:
+    """Renewals against plain inserts of the rows that they wrote, by turns."""
+    app = data.open_app(kind.create("renewals"))
+    instants = due.fill(app, subscriptions, rounds)
+    kind.settle(str(app.config["SQLALCHEMY_DATABASE_URI"]))
+    ratios, ours, plain = [], [], []
+    with app.app_context(), progress.steps(f"Renewing on {kind.name}") as advance:
+        for number, at in enumerate(instants):
+            invoiced, seconds = _renew(at)
+            writing, rows = _plain(at)
+            ours.append(invoiced / seconds)
+            plain.append(invoiced / writing)
+            ratios.append(writing / seconds)
+            advance(number + 1, rounds)
+    per = rows / invoiced
+    row = [f"renewals, {per:.0f} rows each", f"{statistics.median(ours):,.0f}/s", f"{statistics.median(plain):,.0f}/s"]
+    columns = ("what", "billing run", "plain insert", "ratio", "aim", "met")
+    return [Section(f"Billing run on {kind.name}", columns, [[*row, *judged(statistics.median(ratios), AIM)]])]
+
+
+def _renew(at: int) -> tuple[int, float]:
+    most, invoiced = billing_runs.BATCH[db.engine.dialect.name], 0
+    began = time.perf_counter()
+    while (batch := renewals.renew_due(at, most)).seen:
+        invoiced += batch.invoiced
+    return invoiced, time.perf_counter() - began
+
+
+def _plain(at: int) -> tuple[float, int]:
+    """Insert what the run at `at` wrote once more, under other ids, 500 to a transaction; the seconds and the rows."""
+    written = list(_written(at))
+    began = time.perf_counter()
+    for kind, rows in written:
+        for start in range(0, len(rows), CHUNK):
+            with transaction() as session:
+                session.execute(insert(kind), rows[start : start + CHUNK])
+    return time.perf_counter() - began, sum(len(rows) for _, rows in written)
+
+
+def _written(at: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
+    """Copies of the invoices, lines and events of a run, in the order that foreign keys want."""
+    with reading() as reader:
+        invoices = [_values(row) for row in reader.execute(select(Invoice.__table__).where(Invoice.created == at))]
+        for row in invoices:
+            row |= {"id": new_id("in"), "number": None, "cycle_at": None, "created": at - 1}
+        mine = select(InvoiceLineItem.__table__).where(
+            InvoiceLineItem.invoice_id.in_(select(Invoice.id).where(Invoice.created == at))
+        )
+        lines = [_values(row) for row in reader.execute(mine)]
+        taken = iter(invoices)
+        for row in lines:
+            row |= {"id": new_id("il"), "invoice_id": next(taken)["id"]}
+        events = [_values(row) for row in reader.execute(select(Event.__table__).where(Event.created == at))]
+        for row in events:
+            row |= {"id": new_id("evt"), "created": at - 1}
+    yield Invoice, invoices
+    yield InvoiceLineItem, lines
+    yield Event, events
+
+
+def _values(row: Any) -> dict[str, Any]:
+    return {("metadata_" if name == "metadata" else name): value for name, value in row._mapping.items()}
+
+
+def measure_many(kind: Kind, folder: Path, subscriptions: int) -> list[Section]:
+    """All due at once: how long it takes, and how much a worker's memory grows after its first second."""
+    app = data.open_app(kind.create("many"))
+    url = str(app.config["SQLALCHEMY_DATABASE_URI"])
+    at = due.fill(app, subscriptions)[-1]
+    with app.app_context():
+        db.engine.dispose()
+    kind.settle(url)
+    began = time.perf_counter()
+    with _workers(url, at, WORKERS[kind.name]) as processes:
+        growth = _watch(processes, subscriptions)
+    seconds = time.perf_counter() - began
+    _check(app, subscriptions)
+    title = f"{subscriptions:,} subscriptions due at once on {kind.name}"
+    columns = ("what", "figure", "aim", "met")
+    aim = MINUTES[kind.name] * subscriptions / 1_000_000
+    rows = [
+        [f"minutes, {WORKERS[kind.name]} worker(s), {subscriptions / seconds:,.0f}/s", *judged(seconds / 60, aim, at_most=True)],
+        ["growth of a worker's memory", *judged(growth / MB, GROWTH_MB, at_most=True, unit=" MB")],
+    ]  # fmt: skip
+    return [Section(title, columns, rows)]
+
+
+@contextmanager
+def _workers(url: str, at: int, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    command = [sys.executable, "-m", "bench.renewing", url, str(at)]
+    processes = [subprocess.Popen(command, cwd=CHECKOUT) for _ in range(count)]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(30)
+
+
+def _watch(processes: Sequence[subprocess.Popen[bytes]], subscriptions: int) -> float:
+    """Wait for their end; the most by which one grew after its start, in bytes."""
+    first: dict[int, float] = {}
+    growth = 0.0
+    began = time.monotonic()
+    with progress.steps(f"Renewing {subscriptions:,}") as advance:
+        while any(process.poll() is None for process in processes):
+            time.sleep(0.5)
+            for process in processes:
+                if process.poll() is None and time.monotonic() - began > 5:
+                    try:
+                        memory = psutil.Process(process.pid).memory_info()
+                    except psutil.NoSuchProcess:
+                        continue
+                    private = memory.rss - memory.shared  # SQLite maps its file, which is no memory of the worker's
+                    first.setdefault(process.pid, private)
+                    growth = max(growth, private - first[process.pid])
+            advance(0, subscriptions)
+    if any(process.returncode for process in processes):
+        raise RuntimeError("a worker failed")
+    return growth
+
+
+def _check(app: Flask, subscriptions: int) -> None:
+    with app.app_context(), reading() as reader:
+        made = reader.scalar(select(func.count()).select_from(Invoice).where(Invoice.cycle_at.is_not(None)))
+        if made != subscriptions:
+            raise RuntimeError(f"{made} invoices for {subscriptions} subscriptions")
+
+
+def measure_beside(kind: Kind, folder: Path, subscriptions: int, seconds: float) -> list[Section]:
+    """The overview at a steady rate while nothing runs, and while a billing run does."""
+    url = kind.create("beside")
+    app = data.open_app(url)
+    data.fill(app, 200)
+    at = due.fill(app, subscriptions)[-1]
+    kind.settle(url)
+    with stage.portal(url, folder) as server:
+        tickets = visits.enter_portal(server.port, visits.invite(app, 40, but="cus_due_"))
+        visits.hold(app)
+        questions = [Question.of(server.port, ticket) for ticket in tickets]
+        _steadily(questions, QUIET)
+        idle = _steadily(questions, seconds)
+        with _workers(url, at, 1) as processes:
+            time.sleep(QUIET)
+            busy = _steadily(questions, seconds)
+            if processes[0].poll() is not None:
+                raise RuntimeError("the run ended before the measurement did: give it more subscriptions")
+    columns = ("what", "idle", "during a run", "ratio", "aim", "met")
+    rows = []
+    for name, share, aim in (("median", 50, 0.0), ("p99", 99, 3.0)):
+        quiet, loud = (statistics.quantiles(found, n=100)[share - 1] for found in (idle, busy))
+        verdict = judged(loud / quiet, aim, at_most=True) if aim else [f"{loud / quiet:.2f}", "", ""]
+        rows.append([f"overview, {name}", f"{quiet:.1f} ms", f"{loud:.1f} ms", *verdict])
+    return [Section(f"Portal beside a billing run on {kind.name}", columns, rows)]
+
+
+def _steadily(questions: Sequence[Question], seconds: float) -> list[float]:
+    """Ask at a fixed rate, whether answers are slow or not; milliseconds from when each was due to be asked."""
+    taken: list[float] = []
+    threads = []
+
+    def ask(question: Question, due_at: float) -> None:
+        question.ask()
+        taken.append((time.perf_counter() - due_at) * 1000)
+
+    began = time.perf_counter()
+    for number in range(int(seconds * RATE)):
+        due_at = began + number / RATE
+        time.sleep(max(0.0, due_at - time.perf_counter()))
+        thread = threading.Thread(target=ask, args=(questions[number % len(questions)], due_at))
+        thread.start()
+        threads.append(thread)
+    for thread in threads:
+        thread.join(load.TIMEOUT)
+    if len(taken) != len(threads):
+        raise RuntimeError("answers are missing")
+    return taken
+
+
+if __name__ == "__main__":
+    with data.open_app(sys.argv[1]).app_context():
+        _renew(int(sys.argv[2]))
