@@ -45,9 +45,17 @@ db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 event.listen(db.session, "do_orm_execute", scoping.check_orm)
 
 
+# Of 256 values of a byte 248 stand for a letter or digit each, four for one; the others are thrown away, so all are as likely.
+_LETTERS = bytes(ord(ID_ALPHABET[value % len(ID_ALPHABET)]) for value in range(256))
+_SURPLUS = bytes(range(256 - 256 % len(ID_ALPHABET), 256))
+
+
 def new_id(prefix: str) -> str:
-    """A fresh identifier such as `cus_…` that nobody can guess."""
-    return f"{prefix}_{''.join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))}"
+    """A fresh identifier such as `cus_…` that nobody can guess. Made by the million in a billing run, so in one go."""
+    letters = b""
+    while len(letters) < ID_LENGTH:
+        letters = secrets.token_bytes(ID_LENGTH + 12).translate(_LETTERS, _SURPLUS)
+    return f"{prefix}_{letters[:ID_LENGTH].decode()}"
 
 
 @contextmanager

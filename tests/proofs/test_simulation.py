@@ -57,7 +57,7 @@ def _options(dice: random.Random) -> dict[str, Any]:
 def play(app: Flask, seed: int, monkeypatch: pytest.MonkeyPatch) -> Play:
     """One life."""
     dice = random.Random(seed)
-    monkeypatch.setattr(database.secrets, "choice", dice.choice)
+    monkeypatch.setattr(database.secrets, "token_bytes", dice.randbytes)
     game = Play.begin(app, dice, **_options(dice))
     if seed % 5 == 0:  # every fifth begins in arrears
         game.take_card(world.FAILS)
