@@ -8,6 +8,7 @@ from sqlalchemy import text
 from portal_site import clock, migrating
 from portal_site.billing.models import Customer, Subscription, SubscriptionItem
 from portal_site.billing.operations import pending_updates
+from portal_site.billing.rules.portal_features import Features
 from portal_site.db import Base, db, transaction
 from portal_site.demo.builder import DAY, Merchant
 
@@ -28,6 +29,7 @@ def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
     with app.app_context():
         with transaction() as session:
             merchant = Merchant.open(session, now, "Due Works", country="DE", default_currency="eur")
+            merchant.configuration(Features())
             price = merchant.price(merchant.product("Team", "seats"), 1200, "eur")
             customer = merchant.customer("Hedda Berg", "due@customer.example", "")
             merchant.method(customer, "4242424242424242")
