@@ -73,6 +73,10 @@ DOORS = {
     "portal.download_acknowledgement": Door(
         "GET", "/subscriptions/{subscription}/cancellation/acknowledgement", "subscription_cancel", ok=(404,)
     ),
+    "portal.show_pause": Door("GET", "/subscriptions/{subscription}/pause", "subscription_pause"),
+    "portal.pause_subscription": Door("POST", "/subscriptions/{subscription}/pause", "subscription_pause", ok=(422,)),
+    "portal.show_resumption": Door("GET", "/subscriptions/{subscription}/resumption", "subscription_pause"),
+    "portal.resume_subscription": Door("POST", "/subscriptions/{subscription}/resumption", "subscription_pause", ok=(409,)),
     "portal.show_payment_methods": Door("GET", "/payment-methods", "payment_method_update"),
     "portal.show_payment_method_list": Door("GET", "/payment-methods/list", "payment_method_update"),
     "portal.add_payment_method": Door("POST", "/payment-methods", "payment_method_update", ok=DONE),

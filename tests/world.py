@@ -12,7 +12,13 @@ from portal_site.billing.models import Account, Customer, Event, PaymentMethod, 
 from portal_site.billing.operations import agreements, pending_updates
 from portal_site.billing.operations.books import Books, numbered
 from portal_site.billing.rules import invoices
-from portal_site.billing.rules.portal_features import UPDATES, CustomerUpdate, Features, SubscriptionUpdate
+from portal_site.billing.rules.portal_features import (
+    UPDATES,
+    CustomerUpdate,
+    Features,
+    SubscriptionPause,
+    SubscriptionUpdate,
+)
 from portal_site.db import transaction
 from portal_site.demo.builder import Merchant
 
@@ -23,6 +29,7 @@ EVERYTHING = Features(
         default_allowed_updates=("price", "quantity", "promotion_code"),
         proration_behavior="always_invoice",
     ),
+    subscription_pause=SubscriptionPause(enabled=True),
 )
 VISA, MASTERCARD, FAILS, ASKS = "4242424242424242", "5555555555554444", "4000000000000341", "4000002760003184"
 

@@ -10,6 +10,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # Partial, lest a database begin there when it looks for the many without a clock.
+    op.drop_index('ix_customers_test_clock_id', 'customers')
+    with_clock = sa.text('test_clock_id IS NOT NULL')
+    op.create_index(
+        'ix_customers_test_clock_id', 'customers', ['test_clock_id'], sqlite_where=with_clock, postgresql_where=with_clock
+    )
     op.create_table('feedback_options',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('account_id', sa.String(), nullable=False),
@@ -53,5 +59,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index('ix_customers_test_clock_id', 'customers')
+    op.create_index('ix_customers_test_clock_id', 'customers', ['test_clock_id'])
     op.drop_table('cancellation_attempts')
     op.drop_table('feedback_options')

@@ -41,17 +41,17 @@ def add_visitor() -> dict[str, Any]:
     return {"visitor": g.visitor, "now": g.now, "warn_after": portal_sessions.IDLE_LIFE - WARNING}
 
 
-def portal_feature(name: str) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:
-    """A route that does not exist where the configuration switches its feature off."""
+def portal_feature(*names: str) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:
+    """A route that does not exist where the configuration switches its feature, or all of its features, off."""
 
     def decorate(view: Callable[P, Answer]) -> Callable[P, Answer]:
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> Answer:
-            if not g.visitor.features.allows(name):
+            if not any(map(g.visitor.features.allows, names)):
                 abort(404)
             return view(*args, **kwargs)
 
-        guarded.portal_feature = name  # type: ignore[attr-defined]
+        guarded.portal_features = names  # type: ignore[attr-defined]
         return guarded
 
     return decorate
@@ -76,6 +76,7 @@ def init(app: Flask) -> None:
         cancellations,
         invoices,
         overview,
+        pauses,
         payment_methods,
         plan_changes,
         sessions,

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.models import PaymentAttempt, PlanChange
 from portal_site.billing.operations import payments, plan_changes, promotion_codes, schedules
-from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.plan_changes import Order, Situation
 from portal_site.billing.rules import invoices as invoice_rules
 from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome
@@ -27,6 +27,7 @@ from portal_site.web import declines, signing
 from portal_site.web.forms import sentence
 
 FEATURE = "subscription_update"
+PAUSE = "subscription_pause"  # going on after one is paid for in the same way
 QUOTE = "plan-change"
 Page = str | tuple[str, int]
 
@@ -125,23 +126,23 @@ def change_plan(subscription_id: str) -> Response | Page:
     except BillingError as refusal:
         return _again(subscription_id, order, sentence(refusal), 422)
     if change.outcome == ChangeOutcome.PENDING:
-        return _collect(subscription_id, change.invoice_id or "")
+        return collect_for_change(subscription_id, change.invoice_id or "")
     flash(_done(change), "good")
     return _to_subscription(subscription_id)
 
 
 @blueprint.post("/subscriptions/<subscription_id>/plan-change/payment")
-@portal_feature(FEATURE)
+@portal_feature(FEATURE, PAUSE)
 def pay_plan_change(subscription_id: str) -> Response:
     """Try once more to pay for a change that waits."""
     waiting = _own(subscription_id)[0].pending_update
     if not waiting:
         return _to_subscription(subscription_id)
-    return _collect(subscription_id, waiting["invoice"])
+    return collect_for_change(subscription_id, waiting["invoice"])
 
 
 @blueprint.get("/subscriptions/<subscription_id>/plan-change/return")
-@portal_feature(FEATURE)
+@portal_feature(FEATURE, PAUSE)
 def finish_plan_change(subscription_id: str) -> Response:
     """Back from the bank's page, or looking again. A GET that writes: a bank can only redirect."""
     waiting = _own(subscription_id)[0].pending_update
@@ -153,7 +154,7 @@ def finish_plan_change(subscription_id: str) -> Response:
 
 
 @blueprint.post("/subscriptions/<subscription_id>/plan-change/withdrawal")
-@portal_feature(FEATURE)
+@portal_feature(FEATURE, PAUSE)
 def withdraw_plan_change(subscription_id: str) -> Response:
     """Give up a change that waits for its payment."""
     _own(subscription_id)
@@ -220,7 +221,7 @@ def _fill(page: ChangePage, found: Situation, order: Order | None) -> None:
         "subscription": page.subscription.id,
         "order": order_document(order),
         "at": g.now,
-        "fingerprint": plan_changes.fingerprint(page.quote),
+        "fingerprint": terms_of(page.quote),
         "key": secrets.token_urlsafe(16),
     }
     page.token = signing.sign(QUOTE, agreed)
@@ -249,7 +250,8 @@ def _done(change: PlanChange) -> str:
     return _("Your plan was changed.")
 
 
-def _collect(subscription_id: str, invoice_id: str) -> Response:
+def collect_for_change(subscription_id: str, invoice_id: str) -> Response:
+    """Collect what a change costs, and lead to where its outcome shows."""
     gateway = current_app.extensions["gateway"]
     try:
         attempt = payments.collect(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id))

@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from babel import Locale, dates
+from babel import Locale, dates, units
 from babel.numbers import NumberPattern, format_decimal
 from flask import Flask, g
 
@@ -37,6 +37,7 @@ def init(app: Flask) -> None:
         every=every,
         percent=percent,
         phone=phones.pretty,
+        stretch=stretch,
     )
     app.jinja_env.globals.update(locale_tag=locale_tag, text_direction=text_direction)
 
@@ -157,6 +158,11 @@ def every(interval: str, count: int) -> str:
     if count == 1:
         return i18n.translate(EACH[interval])
     return i18n.translate_plural(*SEVERAL[interval], count)
+
+
+def stretch(count: int, interval: str) -> str:
+    """A length of time: 3 months."""
+    return units.format_unit(count, f"duration-{interval}", "long", locale=_locale())
 
 
 __all__ = ["format_money", "init", "zone"]

@@ -19,6 +19,7 @@ from portal_site.billing.models import Customer, Event, Invoice, PlanChange, Sub
 from portal_site.billing.operations import (
     billing_runs,
     cancellations,
+    pauses,
     payments,
     pending_updates,
     plan_changes,
@@ -26,10 +27,12 @@ from portal_site.billing.operations import (
     schedules,
     test_clocks,
 )
-from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.plan_changes import Order
+from portal_site.billing.rules import pauses as pause_rules
+from portal_site.billing.rules.pauses import Span
 from portal_site.billing.rules.plan_change import Quote
-from portal_site.billing.rules.portal_features import SubscriptionCancel, SubscriptionUpdate
+from portal_site.billing.rules.portal_features import SubscriptionCancel, SubscriptionPause, SubscriptionUpdate
 from portal_site.db import db, reading, transaction
 from tests import world
 from tests.proofs import ledger
@@ -158,8 +161,7 @@ class Play:
         except BillingError as refusal:
             self.told.append(f"refused: {refusal.code}")
             return
-        agreed = Agreed(self.now, plan_changes.fingerprint(quote), f"{self.ids[0]}:{self.changes}")
-        self.changes += 1
+        agreed = Agreed(self.now, terms_of(quote), self._key())
         self.now += hesitates
         first = self._try(lambda: self._confirm(order, agreed), dies)
         again = self._try(lambda: self._confirm(order, agreed), None)
@@ -259,6 +261,41 @@ class Play:
     def keep(self) -> None:
         """And does not want to go after all."""
         self._try(lambda: cancellations.keep(*self.ids, self.now), None)
+
+    def pause(self, interval: str | None, dies: int | None) -> None:
+        """The customer pauses, for so long or until further notice, and clicks once more."""
+        options = ({"interval": interval, "interval_count": 1},)
+        kind = "interval_options" if interval else "indefinite"
+        features = SubscriptionPause(enabled=True, duration_type=kind, interval_options=options)
+        found = pauses.situation(*self.ids, self.now)
+        if found.refusal is not None:
+            return
+        wanted = pause_rules.pause(found.agreement, Span(interval), self.now)
+        agreed = Agreed(self.now, pauses.fingerprint(wanted), self._key())
+        for point in (dies, None):
+            self._try(lambda: pauses.pause(*self.ids, features, Span(interval), agreed, self.now), point)
+
+    def resume(self, dies: int | None) -> None:
+        """And goes on, at the price shown."""
+        try:
+            quote = pauses.resumption(*self.ids, self.now)
+        except BillingError:
+            return
+        agreed = Agreed(self.now, terms_of(quote), self._key())
+        for point in (dies, None):
+            change = self._try(lambda: self._go_on(agreed), point)
+            if isinstance(change, PlanChange):
+                self._as_quoted(change, quote)
+
+    def _go_on(self, agreed: Agreed) -> PlanChange:
+        change = pauses.resume(*self.ids, agreed, self.now)
+        if change.outcome == "pending":
+            payments.collect(self.gateway, self.ids[0], change.invoice_id or "", self.now, BACK)
+        return change
+
+    def _key(self) -> str:
+        self.changes += 1
+        return f"{self.ids[0]}:{self.changes}"
 
     def is_given_notice(self, seconds: int | None) -> None:
         """The merchant sets the day on which the subscription ends, or takes it back."""

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PaymentAttempt, PlanChange, Subscription, SubscriptionItem
 from portal_site.billing.operations import billing_runs, payments, plan_changes
-from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.rules.dunning import Policy
 from portal_site.db import db, reading
@@ -59,7 +59,7 @@ def _changing(app: Flask, shop: world.Shop) -> Step:
     order = Order({shop.item_id: (None, 3)})
     found = plan_changes.situation(customer_id, subscription_id, features, world.HALF)
     quote = plan_changes.preview(found, features, customer_id, order, world.HALF)
-    agreed = Agreed(world.HALF, plan_changes.fingerprint(quote), secrets.token_hex(8))
+    agreed = Agreed(world.HALF, terms_of(quote), secrets.token_hex(8))
     gateway = app.extensions["gateway"]
 
     def confirm() -> None:

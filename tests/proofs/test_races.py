@@ -14,7 +14,7 @@ from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PlanChange, PromotionCode, SubscriptionItem
 from portal_site.billing.operations import billing_runs, payments, plan_changes, promotion_codes
-from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.db import db, reading
 from tests import world
@@ -55,7 +55,7 @@ def _confirm(app: Flask, shop: world.Shop, quantity: int = 3, code_id: str | Non
     known = shop.customer.id, shop.subscription.id, shop.features
     order = Order({shop.item_id: (None, quantity)}, code_id)
     quote = plan_changes.preview(plan_changes.situation(*known, at), known[2], known[0], order, at)
-    agreed = Agreed(at, plan_changes.fingerprint(quote), secrets.token_hex(8))
+    agreed = Agreed(at, terms_of(quote), secrets.token_hex(8))
 
     def confirm() -> PlanChange:
         change = plan_changes.change_plan(*known, order, agreed, at)

@@ -18,9 +18,10 @@ from tests.proofs.play import DAY, Play
 
 MOVES = 14
 ALLOWED = {(str(before), str(after)) for before, follow in lifecycle.MOVES.items() for after in follow}
-# What no move of this game leads to: first payments, pauses, and a policy without a second try.
-ELSEWHERE = {pair for pair in ALLOWED if {"incomplete", "paused"} & set(pair)} | {
-    ("trialing", "past_due"), ("trialing", "unpaid"), ("active", "unpaid")
+# What no move of this game leads to: first payments, a policy without a second try, and pauses that the portal refuses.
+ELSEWHERE = {pair for pair in ALLOWED if "incomplete" in pair} | {
+    ("trialing", "past_due"), ("trialing", "unpaid"), ("active", "unpaid"),
+    ("trialing", "paused"), ("past_due", "paused"), ("paused", "past_due"),
 }  # fmt: skip
 TAXES = (
     (),
@@ -91,6 +92,9 @@ def _move(game: Play, dice: random.Random) -> None:
             ("cancel", (dice.choice(ENDS), dice.choice(("none", "always_invoice")), dies)),
             ("keep", ()),
             ("keep", ()),
+            ("pause", (dice.choice((None, "week", "month")), dies)),
+            ("resume", (dies,)),
+            ("resume", (dies,)),
             ("is_given_notice", (dice.choice((None, None, DAY, 9 * DAY)),)),
         ]
     )

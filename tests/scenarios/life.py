@@ -22,12 +22,14 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionItem,
 )
-from portal_site.billing.operations import cancellations, payments, plan_changes, schedules, test_clocks
-from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.operations import cancellations, pauses, payments, plan_changes, schedules, test_clocks
+from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.rules import money
+from portal_site.billing.rules import pauses as pause_rules
+from portal_site.billing.rules.pauses import Span
 from portal_site.billing.rules.plan_change import Quote
-from portal_site.billing.rules.portal_features import SubscriptionCancel
+from portal_site.billing.rules.portal_features import SubscriptionCancel, SubscriptionPause
 from portal_site.db import db, reading, transaction
 from tests import world
 from tests.billing.terms import at as instant
@@ -62,7 +64,11 @@ class Life:
 
     def goes_to(self, date: str) -> "Life":
         """Time passes; everything due on the way is done."""
-        self.now = instant(date)
+        return self.goes_at(instant(date))
+
+    def goes_at(self, moment: int) -> "Life":
+        """The same, to an instant."""
+        self.now = moment
         with self._context() as gateway:
             test_clocks.advance(gateway, self.clock_id, self.now, lambda invoice_id: BACK)
         return self
@@ -80,7 +86,7 @@ class Life:
     def changes(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
         """The customer changes the plan at the price shown; what is due is charged."""
         quote = self.quote(price, quantity, code)
-        agreed = Agreed(self.now, plan_changes.fingerprint(quote), secrets.token_hex(8))
+        agreed = Agreed(self.now, terms_of(quote), secrets.token_hex(8))
         order = self._order(price, quantity, code)
         change = plan_changes.change_plan(
             self.shop.customer.id, self.shop.subscription.id, self.shop.features, order, agreed, self.now
@@ -103,6 +109,29 @@ class Life:
         if done.invoice_id:
             with self._context() as gateway:
                 payments.collect(gateway, self.shop.customer.id, done.invoice_id, self.now, BACK)
+
+    def pauses(self, interval: str | None = None, count: int = 1) -> None:
+        """The customer pauses, for so long or until further notice."""
+        options = ({"interval": interval, "interval_count": count},)
+        kind = "interval_options" if interval else "indefinite"
+        features = SubscriptionPause(enabled=True, duration_type=kind, interval_options=options)
+        known = self.shop.customer.id, self.shop.subscription.id
+        found = pauses.situation(*known, self.now)
+        if found.refusal:
+            raise found.refusal
+        span = Span(interval, count) if interval else Span()
+        shown = pauses.fingerprint(pause_rules.pause(found.agreement, span, self.now))
+        pauses.pause(*known, features, span, Agreed(self.now, shown, secrets.token_hex(8)), self.now)
+
+    def resumes(self) -> PlanChange:
+        """And goes on, at the price shown."""
+        known = self.shop.customer.id, self.shop.subscription.id
+        shown = terms_of(pauses.resumption(*known, self.now))
+        change = pauses.resume(*known, Agreed(self.now, shown, secrets.token_hex(8)), self.now)
+        if change.outcome == "pending":
+            with self._context() as gateway:
+                payments.collect(gateway, known[0], change.invoice_id or "", self.now, BACK)
+        return change
 
     def keeps(self) -> None:
         """And changes their mind."""

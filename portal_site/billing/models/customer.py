@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import (
@@ -52,7 +52,13 @@ class Customer(Moded, Described, Base):
 
     __table_args__ = (
         Index("ix_customers_account_id_email", "account_id", "email"),
-        Index("ix_customers_test_clock_id", "test_clock_id"),
+        # Partial, lest a database begin there when it looks for the many without a clock.
+        Index(
+            "ix_customers_test_clock_id",
+            "test_clock_id",
+            sqlite_where=text("test_clock_id IS NOT NULL"),
+            postgresql_where=text("test_clock_id IS NOT NULL"),
+        ),
     )
 
     def as_object(self) -> dict[str, Any]:

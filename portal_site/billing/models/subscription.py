@@ -17,7 +17,7 @@ from portal_site.billing.models.columns import (
     OptionalDocument,
     values,
 )
-from portal_site.db import Base
+from portal_site.db import Base, new_id
 
 
 class Subscription(Moded, Described, Base):
@@ -156,6 +156,12 @@ class PlanChange(Moded, Base):
     quote_key: Mapped[str] = mapped_column(unique=True)
     outcome: Mapped[str]  # a rules.lifecycle.ChangeOutcome value
     invoice_id: Mapped[str | None] = mapped_column(ForeignKey("invoices.id"), index=True)
+
+    @classmethod
+    def of(cls, subscription: Subscription, key: str, at: int) -> "PlanChange":
+        """A change of this subscription, not decided yet."""
+        owner = values(subscription, "account_id", "customer_id", "livemode")
+        return cls(id=new_id("plch"), subscription_id=subscription.id, created=at, quote_key=key, **owner)
 
 
 class SubscriptionSchedule(Moded, Described, Base):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portal_site.billing.errors import StateChanged
-from portal_site.billing.rules.plan_change import VALIDITY
+from portal_site.billing.rules.plan_change import VALIDITY, Quote
 from portal_site.billing.words import N_
 
 CHANGED = N_("The amount or the terms have changed since you looked. Please check them again.")
@@ -34,3 +34,15 @@ class Agreed:
 def hashed(terms: Any) -> str:
     """A fingerprint in 64 characters of terms that JSON can carry."""
     return hashlib.sha256(json.dumps(terms).encode()).hexdigest()
+
+
+def terms_of(quote: Quote) -> str:
+    """What a customer agrees to when it accepts this quote, in 64 characters: the same for the same terms and amounts."""
+    lines = [
+        (line.kind, line.item_id, line.offer.price_id, line.quantity, line.period_start, line.period_end, line.total)
+        for line in (*quote.bill.lines, *quote.waiting)
+    ]
+    items = [(item.id, item.offer.price_id, item.quantity, item.period_start, item.period_end) for item in quote.items]
+    following = quote.next_invoice and (quote.next_invoice.date, quote.next_invoice.amount_due)
+    terms = [quote.effective_at, quote.bill.amount_due, quote.bill.ending_balance, lines, items, following]
+    return hashed(terms)

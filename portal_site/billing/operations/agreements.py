@@ -70,6 +70,7 @@ SUBSCRIPTION = (
     Subscription.ended_at,
     Subscription.cancellation_details,
     Subscription.pause_collection,
+    Subscription.status_details,
     Subscription.pending_update,
     Subscription.default_tax_rates,
     Subscription.default_payment_method_id,

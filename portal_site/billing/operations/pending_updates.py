@@ -22,6 +22,8 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
 )
 from portal_site.billing.operations import promotion_codes
+from portal_site.billing.operations.books import Books, bill_now
+from portal_site.billing.rules import pauses
 from portal_site.billing.rules.lifecycle import ChangeOutcome, InvoiceStatus, SubscriptionStatus, next_due
 from portal_site.billing.rules.plan_change import PENDING_LIFE, Quote
 from portal_site.db import new_id
@@ -51,6 +53,36 @@ def document(quote: Quote, discount: Document | None, invoice_id: str | None, at
     }
 
 
+def carry_out(
+    session: Session,
+    customer: Customer,
+    subscription: Subscription,
+    quote: Quote,
+    discount: Document | None,
+    key: str,
+    at: int,
+) -> PlanChange:
+    """Make a change that takes effect now. One that costs something waits in `pending_update` until its invoice is paid."""
+    change = PlanChange.of(subscription, key, at)
+    books = Books(session)
+    if quote.invoiced:
+        start = min(item.period_start for item in quote.items)
+        change.invoice_id = bill_now(books, customer, subscription, quote.bill, at, period_start=start)
+    books.pending(subscription, quote.waiting, at)
+    books.write()
+    update = document(quote, discount, change.invoice_id, at)
+    if quote.bill.amount_due:
+        change.outcome = ChangeOutcome.PENDING
+        subscription.pending_update = update
+        reschedule(session, subscription, items_of(session, subscription), at)
+        session.add(Event.of("customer.subscription.updated", subscription, at, {"pending_update": None}))
+    else:
+        change.outcome = ChangeOutcome.APPLIED
+        apply(session, subscription, update, at)
+    session.add(change)
+    return change
+
+
 def items_of(session: Session, subscription: Subscription) -> list[SubscriptionItem]:
     """The subscription's items."""
     mine = SubscriptionItem.subscription_id == subscription.id, SubscriptionItem.account_id == subscription.account_id
@@ -72,6 +104,8 @@ def apply(session: Session, subscription: Subscription, change: Document, at: in
     subscription.trial_end = change["trial_end"]
     if subscription.status == SubscriptionStatus.TRIALING and (subscription.trial_end or 0) <= at:
         subscription.status = SubscriptionStatus.ACTIVE
+    if subscription.status == SubscriptionStatus.PAUSED:
+        go_on(session, subscription, min(item.current_period_end for item in items), at)
     subscription.pending_update = None
     if change["discount"]:
         add_discount(session, subscription, change["discount"], at)
@@ -81,6 +115,25 @@ def apply(session: Session, subscription: Subscription, change: Document, at: in
     now = {**_changeable(subscription), "items": item_list(items)}
     before = {name: value for name, value in previous.items() if now[name] != value}
     session.add(Event.of("customer.subscription.updated", subscription, at, before, items=now["items"]))
+
+
+def go_on(session: Session, subscription: Subscription, period_end: int, at: int) -> None:
+    """End a pause. What the customer planned for the end of the old period comes at the end of the new one."""
+    subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.ACTIVE)
+    subscription.status_details = None
+    mine = (
+        SubscriptionSchedule.customer_id == subscription.customer_id,
+        SubscriptionSchedule.subscription_id == subscription.id,
+        SubscriptionSchedule.status == "active",
+        SubscriptionSchedule.origin == "portal",
+    )
+    for schedule_id in session.scalars(select(SubscriptionSchedule.id).where(*mine)).all():
+        of_it = SchedulePhase.schedule_id == schedule_id, SchedulePhase.account_id == subscription.account_id
+        now, *later = session.scalars(select(SchedulePhase).where(*of_it).order_by(SchedulePhase.start_date)).all()
+        if later:
+            now.end_date = later[0].start_date = period_end
+    session.flush()
+    session.add(Event.of("customer.subscription.resumed", subscription, at))
 
 
 def reschedule(session: Session, subscription: Subscription, items: list[SubscriptionItem], at: int) -> None:
@@ -100,8 +153,9 @@ def reschedule(session: Session, subscription: Subscription, items: list[Subscri
         [item.current_period_end for item in items],
         subscription.cancel_at,
         (subscription.pending_update or {}).get("expires_at"),
-        (subscription.pause_collection or {}).get("resumes_at"),
-        session.scalar(phases),
+        pauses.resumes_at(subscription.status_details, subscription.pause_collection),
+        # What was planned waits for the end of a pause.
+        None if subscription.status == SubscriptionStatus.PAUSED else session.scalar(phases),
     )
 
 

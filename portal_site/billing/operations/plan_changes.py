@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.models import (
     Customer,
-    Event,
     PlanChange,
     Price,
     SchedulePhase,
@@ -19,9 +18,8 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
 )
 from portal_site.billing.operations import agreements, lookups, pending_updates, promotion_codes, schedules
-from portal_site.billing.operations.agreed import Agreed, hashed
+from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.agreements import Reader
-from portal_site.billing.operations.books import Books, bill_now
 from portal_site.billing.rules import plan_change
 from portal_site.billing.rules import promotion_codes as code_rules
 from portal_site.billing.rules.agreements import Agreement
@@ -32,7 +30,7 @@ from portal_site.billing.rules.plan_change import Policy, Quote, Wish
 from portal_site.billing.rules.portal_features import SubscriptionUpdate
 from portal_site.billing.rules.promotion_codes import CodeTerms
 from portal_site.billing.words import N_
-from portal_site.db import new_id, reading, transaction
+from portal_site.db import reading, transaction
 
 
 @dataclass(frozen=True)
@@ -71,18 +69,6 @@ def preview(situation: Situation, features: SubscriptionUpdate, customer_id: str
         return _quote(reader, customer_id, situation, features, order, code, at)
 
 
-def fingerprint(quote: Quote) -> str:
-    """What a customer agrees to when it accepts this quote, in 64 characters: the same for the same terms and amounts."""
-    lines = [
-        (line.kind, line.item_id, line.offer.price_id, line.quantity, line.period_start, line.period_end, line.total)
-        for line in (*quote.bill.lines, *quote.waiting)
-    ]
-    items = [(item.id, item.offer.price_id, item.quantity, item.period_start, item.period_end) for item in quote.items]
-    following = quote.next_invoice and (quote.next_invoice.date, quote.next_invoice.amount_due)
-    terms = [quote.effective_at, quote.bill.amount_due, quote.bill.ending_balance, lines, items, following]
-    return hashed(terms)
-
-
 def change_plan(
     customer_id: str, subscription_id: str, features: SubscriptionUpdate, order: Order, agreed: Agreed, at: int
 ) -> PlanChange:
@@ -100,7 +86,7 @@ def change_plan(
         found = _situation(session, subscription, customer, features, agreed.at)
         code = _code(session, customer_id, found, order)
         quote = _quote(session, customer_id, found, features, order, code, agreed.at)
-        agreed.check(fingerprint(quote))
+        agreed.check(terms_of(quote))
         if found.planned:
             schedules.release(session, subscription, at)
         return _make(session, customer, subscription, quote, code, agreed.key, at)
@@ -258,33 +244,14 @@ def _make(
     key: str,
     at: int,
 ) -> PlanChange:
-    change = PlanChange(
-        id=new_id("plch"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
-        subscription_id=subscription.id, created=at, quote_key=key, outcome=ChangeOutcome.APPLIED,
-    )  # fmt: skip
     discount = _redeemed(session, customer, code, quote, at) if code else None
-    if quote.deferred:
-        change.outcome = ChangeOutcome.SCHEDULED
-        schedules.plan(session, subscription, quote, at)
-        if discount:
-            pending_updates.add_discount(session, subscription, discount, at)
-        session.add(change)
-        return change
-    books = Books(session)
-    if quote.invoiced:
-        start = min(item.period_start for item in quote.items)
-        change.invoice_id = bill_now(books, customer, subscription, quote.bill, at, period_start=start)
-    books.pending(subscription, quote.waiting, at)
-    books.write()
-    update = pending_updates.document(quote, discount, change.invoice_id, at)
-    if quote.bill.amount_due:
-        change.outcome = ChangeOutcome.PENDING
-        subscription.pending_update = update
-        items = pending_updates.items_of(session, subscription)
-        pending_updates.reschedule(session, subscription, items, at)
-        session.add(Event.of("customer.subscription.updated", subscription, at, {"pending_update": None}))
-    else:
-        pending_updates.apply(session, subscription, update, at)
+    if not quote.deferred:
+        return pending_updates.carry_out(session, customer, subscription, quote, discount, key, at)
+    change = PlanChange.of(subscription, key, at)
+    change.outcome = ChangeOutcome.SCHEDULED
+    schedules.plan(session, subscription, quote, at)
+    if discount:
+        pending_updates.add_discount(session, subscription, discount, at)
     session.add(change)
     return change
 

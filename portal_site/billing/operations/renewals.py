@@ -26,7 +26,7 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.operations import agreements, lookups, turning_points
 from portal_site.billing.operations.books import Books
-from portal_site.billing.rules import next_invoice
+from portal_site.billing.rules import next_invoice, pauses
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.invoices import Line
 from portal_site.billing.rules.lifecycle import SubscriptionStatus, next_due
@@ -223,7 +223,7 @@ class _Run:
             moment = self.at if row.due_at is None else min(row.due_at, self.at)
             ended = SubscriptionStatus(row.status).ended
             date = min((item.period_end for item in agreement.items), default=moment)
-            if not ended and _too_far_behind(agreement, date, self.at):
+            if agreement.status.renews and _too_far_behind(agreement, date, self.at):
                 self._park(row)
             elif (date <= moment and agreement.status.renews) or (ended and agreement.pending):
                 self._renew(row, agreement, moment if ended else date)
@@ -292,9 +292,10 @@ class _Run:
         mine[-1]["billing_failures"] = 0
 
     def _next_due(self, row: Any, status: str, ends: Iterable[int]) -> int | None:
-        resumes = (row.pause_collection or {}).get("resumes_at")
+        resumes = pauses.resumes_at(row.status_details, row.pause_collection)
         expires = (row.pending_update or {}).get("expires_at")
-        return next_due(status, ends, row.cancel_at, expires, resumes, self.phases.get(row.id))
+        planned = None if status == SubscriptionStatus.PAUSED else self.phases.get(row.id)
+        return next_due(status, ends, row.cancel_at, expires, resumes, planned)
 
     def _tell(self, row: Any, status: str, agreement: Agreement, ends: Mapping[str, int]) -> None:
         """The subscription's new periods, as the field tells of them."""

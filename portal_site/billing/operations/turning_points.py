@@ -19,7 +19,7 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.operations import agreements, lookups, pending_updates
 from portal_site.billing.operations.books import Books
-from portal_site.billing.rules import plan_change
+from portal_site.billing.rules import pauses, periods, plan_change
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.plan_change import Policy, Wish
 from portal_site.db import new_id
@@ -29,8 +29,9 @@ PATIENCE = 60  # seconds until a change that is being paid at this moment is loo
 
 def is_special(row: Any) -> bool:
     """Whether any of these steps may be due for a subscription's row; most only ever renew."""
-    changing = row.pending_update or row.pause_collection or row.cancel_at is not None or row.cancel_at_period_end
-    return bool(changing or row.schedule_id)
+    leaving = row.cancel_at is not None or row.cancel_at_period_end
+    paused = row.pause_collection or row.status == SubscriptionStatus.PAUSED
+    return bool(row.pending_update or paused or leaving or row.schedule_id)
 
 
 def pass_by(session: Session, customer: Customer, subscription_id: str, at: int) -> bool:
@@ -44,17 +45,33 @@ def pass_by(session: Session, customer: Customer, subscription_id: str, at: int)
             return False
         if waiting.get("expires_at", 0) <= at or _period_end(session, subscription) <= moment:
             pending_updates.drop(session, customer, subscription, at)
-    pause = subscription.pause_collection
-    if pause and pause.get("resumes_at") is not None and pause["resumes_at"] <= moment:
-        subscription.pause_collection = None
-        told = {"pause_collection": pause}
-        session.flush()
-        session.add(Event.of("customer.subscription.updated", subscription, at, told))
-    _advance_schedules(session, subscription, moment, at)
+    resumes_at = pauses.resumes_at(subscription.status_details, subscription.pause_collection)
+    if resumes_at is not None and resumes_at <= moment:
+        _end_pause(session, subscription, resumes_at, at)
+    if subscription.status != SubscriptionStatus.PAUSED:
+        _advance_schedules(session, subscription, moment, at)
     if _ends(session, subscription, moment):
         end(session, subscription, moment, at)
     session.flush()
     return True
+
+
+def _end_pause(session: Session, subscription: Subscription, moment: int, at: int) -> None:
+    """A pause is over. One in which nothing was delivered is followed by periods from now on; the run bills the first."""
+    if subscription.status != SubscriptionStatus.PAUSED:
+        told = {"pause_collection": subscription.pause_collection}
+        subscription.pause_collection = None
+        session.flush()
+        session.add(Event.of("customer.subscription.updated", subscription, at, told))
+        return
+    subscription.billing_cycle_anchor = moment
+    items = pending_updates.items_of(session, subscription)
+    for item in items:
+        item.current_period_start = item.current_period_end = moment
+    offers = agreements.offers(session, subscription.account_id, [item.price_id for item in items])
+    lengths = [(offer.interval, offer.interval_count) for offer in offers.values()]
+    first_end = min(periods.period_after(moment, interval, count, moment)[1] for interval, count in lengths)
+    pending_updates.go_on(session, subscription, first_end, at)
 
 
 def _period_end(session: Session, subscription: Subscription) -> int:

@@ -172,6 +172,11 @@ def _is_deferred(before: Sequence[Item], after: Sequence[Item], conditions: Iter
     return False
 
 
+def restart(agreement: Agreement, at: int) -> Quote:
+    """What it costs to go on with the same items after a pause: new periods from `at` on, less what waited as credit."""
+    return _restarted(agreement, agreement.items, at, None, credits=())
+
+
 def _restarted(
     before: Agreement, after: Sequence[Item], at: int, code: DiscountTerms | None, credits: tuple[Line, ...]
 ) -> Quote:

@@ -55,6 +55,7 @@ _SUBSCRIPTION = (
     Subscription.cancellation_details,
     Subscription.ended_at,
     Subscription.pause_collection,
+    Subscription.status_details,
     Subscription.pending_update,
     Subscription.default_payment_method_id,
     _PENDING,

@@ -6,7 +6,7 @@ from typing import Any
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.operations.agreements import discount_of
-from portal_site.billing.rules import cancellation, next_invoice, plan_change
+from portal_site.billing.rules import cancellation, next_invoice, pauses, plan_change
 from portal_site.billing.rules import discounts as discount_rules
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import DiscountTerms
@@ -184,7 +184,7 @@ def _subscription(
             first["status"], first["cancel_at"], first["cancel_at_period_end"], first["cancellation_details"]
         ),
         ended_at=first["ended_at"],
-        resumes_at=(first["pause_collection"] or {}).get("resumes_at"),
+        resumes_at=pauses.resumes_at(first["status_details"], first["pause_collection"]),
         payment_method_id=first["default_payment_method_id"],
         items=items if taxed else tuple(replace(item, tax_rates=()) for item in items),
         discounts=_running(discounts, first["id"], at),

@@ -1,0 +1,180 @@
+"""Pausing a subscription and going on with it."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from flask import abort, flash, g, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.operations import pauses
+from portal_site.billing.operations.agreed import Agreed, terms_of
+from portal_site.billing.operations.pauses import Situation
+from portal_site.billing.rules import invoices as invoice_rules
+from portal_site.billing.rules import pauses as rules
+from portal_site.billing.rules.lifecycle import ChangeOutcome
+from portal_site.billing.rules.pauses import Pause, Span
+from portal_site.billing.rules.plan_change import Quote
+from portal_site.billing.rules.taxes import Tax
+from portal_site.portal import blueprint, portal_feature
+from portal_site.portal.plan_changes import collect_for_change
+from portal_site.portal.reads import overview
+from portal_site.portal.reads.invoices import LineView
+from portal_site.portal.reads.payment_methods import PaymentMethodView
+from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.web import signing
+from portal_site.web.forms import sentence
+
+FEATURE = "subscription_pause"
+PAUSE, RESUMPTION = "pause", "resumption"
+Page = str | tuple[str, int]
+
+
+@dataclass
+class PausePage:
+    """The spans to choose from, and what each would bring about."""
+
+    subscription: SubscriptionView
+    offers: list[tuple[Span, Pause, str]]
+    currency: str
+    problem: str = ""
+
+
+@dataclass
+class ResumptionPage:
+    """What going on costs; `quote` is None where it costs nothing now."""
+
+    subscription: SubscriptionView
+    method: PaymentMethodView | None
+    quote: Quote | None
+    token: str = ""
+    problem: str = ""
+
+    @property
+    def lines(self) -> list[LineView]:
+        """The lines of the invoice that it would make."""
+        return [LineView.of(line) for line in self.quote.bill.lines] if self.quote else []
+
+    @property
+    def taxes(self) -> list[Tax]:
+        """The taxes in it, added up by rate."""
+        return invoice_rules.summed_taxes(self.quote.bill.lines) if self.quote else []
+
+
+@blueprint.get("/subscriptions/<subscription_id>/pause")
+@portal_feature(FEATURE)
+def show_pause(subscription_id: str) -> Page:
+    """For how long, and what happens meanwhile."""
+    return _pause_page(subscription_id)
+
+
+@blueprint.post("/subscriptions/<subscription_id>/pause")
+@portal_feature(FEATURE)
+def pause_subscription(subscription_id: str) -> Response | Page:
+    """Pause as it was shown."""
+    _own(subscription_id)
+    signed = _signed(PAUSE, request.form.get("span", ""), subscription_id)
+    if signed is None:
+        return _pause_page(subscription_id, _("Choose for how long."), 422)
+    span = Span(signed["interval"], signed["count"])
+    features = g.visitor.features.subscription_pause
+    try:
+        pauses.pause(g.visitor.customer_id, subscription_id, features, span, _agreed(signed), g.now)
+    except StateChanged as changed:
+        return _pause_page(subscription_id, sentence(changed), 409)
+    except BillingError as refusal:
+        return _pause_page(subscription_id, sentence(refusal), 422)
+    flash(_("Your subscription is paused."), "good")
+    return _to_subscription(subscription_id)
+
+
+@blueprint.get("/subscriptions/<subscription_id>/resumption")
+@portal_feature(FEATURE)
+def show_resumption(subscription_id: str) -> Page:
+    """What going on costs."""
+    return _resumption_page(subscription_id)
+
+
+@blueprint.post("/subscriptions/<subscription_id>/resumption")
+@portal_feature(FEATURE)
+def resume_subscription(subscription_id: str) -> Response | Page:
+    """Go on as it was shown; what costs something is collected first."""
+    _own(subscription_id)
+    signed = _signed(RESUMPTION, request.form.get("quote", ""), subscription_id)
+    if signed is None:
+        return _resumption_page(subscription_id, _("This page is not valid any more. Please look again."), 409)
+    try:
+        if signed["fingerprint"] == "":
+            pauses.resume_collection(g.visitor.customer_id, subscription_id, g.now)
+        else:
+            change = pauses.resume(g.visitor.customer_id, subscription_id, _agreed(signed), g.now)
+            if change.outcome == ChangeOutcome.PENDING:
+                return collect_for_change(subscription_id, change.invoice_id or "")
+    except StateChanged as changed:
+        return _resumption_page(subscription_id, sentence(changed), 409)
+    flash(_("Your subscription goes on."), "good")
+    return _to_subscription(subscription_id)
+
+
+def _own(subscription_id: str) -> tuple[SubscriptionView, PaymentMethodView | None]:
+    return overview.find_subscription(g.visitor, subscription_id, g.now) or abort(404)
+
+
+def _situation(subscription_id: str) -> Situation:
+    try:
+        return pauses.situation(g.visitor.customer_id, subscription_id, g.now)
+    except NotFound:
+        abort(404)
+
+
+def _pause_page(subscription_id: str, problem: str = "", status: int = 200) -> Page:
+    subscription, _method = _own(subscription_id)
+    found = _situation(subscription_id)
+    if found.refusal is not None:
+        page = PausePage(subscription, [], subscription.currency, problem or sentence(found.refusal))
+        return render_template("portal/pauses/pause.html", page=page), status
+    offers = []
+    for span in rules.spans(g.visitor.features.subscription_pause):
+        wanted = rules.pause(found.agreement, span, g.now)
+        what = {"interval": span.interval, "count": span.count, "fingerprint": pauses.fingerprint(wanted)}
+        offers.append((span, wanted, _sign(PAUSE, subscription_id, what)))
+    page = PausePage(subscription, offers, subscription.currency, problem)
+    return render_template("portal/pauses/pause.html", page=page), status
+
+
+def _resumption_page(subscription_id: str, problem: str = "", status: int = 200) -> Page:
+    subscription, method = _own(subscription_id)
+    try:
+        if _situation(subscription_id).agreement.collection_paused:
+            quote, fingerprint = None, ""
+        else:
+            quote = pauses.resumption(g.visitor.customer_id, subscription_id, g.now)
+            fingerprint = terms_of(quote)
+    except StateChanged as refusal:
+        page = ResumptionPage(subscription, method, None, problem=problem or sentence(refusal))
+        return render_template("portal/pauses/resumption.html", page=page), status
+    token = _sign(RESUMPTION, subscription_id, {"fingerprint": fingerprint})
+    page = ResumptionPage(subscription, method, quote, token, problem)
+    return render_template("portal/pauses/resumption.html", page=page), status
+
+
+def _sign(purpose: str, subscription_id: str, what: dict[str, Any]) -> str:
+    whose = {"customer": g.visitor.customer_id, "subscription": subscription_id}
+    return signing.sign(purpose, {**whose, **what, "at": g.now, "key": secrets.token_urlsafe(16)})
+
+
+def _signed(purpose: str, token: str, subscription_id: str) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = signing.read(purpose, token)
+    if not found or (found["customer"], found["subscription"]) != (g.visitor.customer_id, subscription_id):
+        return None
+    return found
+
+
+def _agreed(signed: dict[str, Any]) -> Agreed:
+    return Agreed(signed["at"], signed["fingerprint"], signed["key"])
+
+
+def _to_subscription(subscription_id: str) -> Response:
+    return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)
