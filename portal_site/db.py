@@ -7,7 +7,7 @@ import string
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,8 +22,9 @@ from sqlalchemy.types import BigInteger
 
 from portal_site import scoping
 
-ID_ALPHABET = string.ascii_letters + string.digits
-ID_LENGTH = 24  # 62**24 is more than 142 bits
+ID_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase  # in the order in which databases sort
+ID_LENGTH = 24
+ID_STAMP = 6  # letters that tell the second; the 18 others are random: more than 107 bits
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -51,11 +52,24 @@ _SURPLUS = bytes(range(256 - 256 % len(ID_ALPHABET), 256))
 
 
 def new_id(prefix: str) -> str:
-    """A fresh identifier such as `cus_…` that nobody can guess. Made by the million in a billing run, so in one go."""
-    letters = b""
-    while len(letters) < ID_LENGTH:
-        letters = secrets.token_bytes(ID_LENGTH + 12).translate(_LETTERS, _SURPLUS)
-    return f"{prefix}_{letters[:ID_LENGTH].decode()}"
+    """A fresh identifier such as `cus_…` that nobody can guess.
+
+    It begins with the second in which it is made, so that what is written together lies together in the indexes: in a table of
+    millions that is worth more than the rest of a billing run.
+    """
+    letters, wanted = b"", ID_LENGTH - ID_STAMP
+    while len(letters) < wanted:
+        letters = secrets.token_bytes(wanted + 12).translate(_LETTERS, _SURPLUS)
+    return f"{prefix}_{_stamp(int(time.time()))}{letters[:wanted].decode()}"
+
+
+@lru_cache(maxsize=4)
+def _stamp(second: int) -> str:
+    letters = []
+    for _ in range(ID_STAMP):
+        second, rest = divmod(second, len(ID_ALPHABET))
+        letters.append(ID_ALPHABET[rest])
+    return "".join(reversed(letters))
 
 
 @contextmanager

@@ -77,6 +77,12 @@ DOORS = {
     "portal.pause_subscription": Door("POST", "/subscriptions/{subscription}/pause", "subscription_pause", ok=(422,)),
     "portal.show_resumption": Door("GET", "/subscriptions/{subscription}/resumption", "subscription_pause"),
     "portal.resume_subscription": Door("POST", "/subscriptions/{subscription}/resumption", "subscription_pause", ok=(409,)),
+    "portal.show_restart": Door("GET", "/subscriptions/{subscription}/restart", "subscription_restart"),
+    "portal.restart_subscription": Door("POST", "/subscriptions/{subscription}/restart", "subscription_restart", ok=(409,)),
+    "portal.pay_first_invoice": Door("POST", "/subscriptions/{subscription}/first-payment", "subscription_restart", ok=DONE),
+    "portal.finish_first_payment": Door(
+        "GET", "/subscriptions/{subscription}/first-payment/return", "subscription_restart", ok=DONE
+    ),
     "portal.show_payment_methods": Door("GET", "/payment-methods", "payment_method_update"),
     "portal.show_payment_method_list": Door("GET", "/payment-methods/list", "payment_method_update"),
     "portal.add_payment_method": Door("POST", "/payment-methods", "payment_method_update", ok=DONE),

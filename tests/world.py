@@ -17,6 +17,7 @@ from portal_site.billing.rules.portal_features import (
     CustomerUpdate,
     Features,
     SubscriptionPause,
+    SubscriptionRestart,
     SubscriptionUpdate,
 )
 from portal_site.db import transaction
@@ -30,6 +31,7 @@ EVERYTHING = Features(
         proration_behavior="always_invoice",
     ),
     subscription_pause=SubscriptionPause(enabled=True),
+    subscription_restart=SubscriptionRestart(enabled=True),
 )
 VISA, MASTERCARD, FAILS, ASKS = "4242424242424242", "5555555555554444", "4000000000000341", "4000002760003184"
 

@@ -3,7 +3,13 @@
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Price, Product
-from portal_site.billing.rules.portal_features import CustomerUpdate, Features, SubscriptionUpdate
+from portal_site.billing.rules.portal_features import (
+    CustomerUpdate,
+    Features,
+    SubscriptionCancel,
+    SubscriptionRestart,
+    SubscriptionUpdate,
+)
 from portal_site.demo.builder import DAY, Discounted, Merchant
 
 LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 190 40">
@@ -38,8 +44,15 @@ def build(session: Session, at: int) -> None:
         enabled=True, default_allowed_updates=("price", "quantity"), products=offered,
         proration_behavior="create_prorations",
     )  # fmt: skip
+    # In the words that the law wants, and with a confirmation to keep.
+    leaving = SubscriptionCancel(
+        link_label="Résilier votre contrat", confirm_label="Notification de la résiliation", acknowledgement=True
+    )
     merchant.configuration(
-        Features(customer_update=CustomerUpdate(allowed_updates=updates), subscription_update=change),
+        Features(
+            customer_update=CustomerUpdate(allowed_updates=updates), subscription_update=change,
+            subscription_cancel=leaving, subscription_restart=SubscriptionRestart(enabled=True),
+        ),
         default_return_url="https://tilleul.example", headline="Votre abonnement à l’Atelier Tilleul",
     )  # fmt: skip
 
@@ -95,6 +108,7 @@ def _gone(merchant: Merchant, review: Product, monthly: Price) -> None:
     customer = merchant.customer(
         "Léa Fontaine", "lea@fontaine.example", "No subscription any more, old invoices", **FRENCH
     )
+    merchant.method(customer, "5555555555554444")
     ended = merchant.at - 60 * DAY
     subscription = merchant.subscription(
         customer, [(monthly, 1)], started=420, status="canceled", canceled_at=ended, ended_at=ended

@@ -8,6 +8,7 @@ from portal_site.billing.rules.portal_features import (
     CustomerUpdate,
     Features,
     SubscriptionPause,
+    SubscriptionRestart,
     SubscriptionUpdate,
 )
 from portal_site.db import new_id
@@ -17,6 +18,7 @@ LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 184 40">
 <path d="M20 2 24 16 38 20 24 24 20 38 16 24 2 20 16 16Z" fill="#a48bff"/>
 <text x="48" y="28" font-family="Avenir,Arial,sans-serif" font-size="22" font-weight="600" fill="#fff">Northlight</text>
 </svg>"""
+PAUSES = ({"interval": "month", "interval_count": 1}, {"interval": "month", "interval_count": 3})
 BRANDING = {"background": "#12131f", "button": "#7c5cff", "font": "geometric", "shape": "rounded"}
 LONDON = {
     "line1": "8 Baker Row",
@@ -73,7 +75,8 @@ def _features(team: Product, starter: Product, *prices: Price) -> Features:
     )
     return Features(
         customer_update=CustomerUpdate(allowed_updates=UPDATES),
-        subscription_pause=SubscriptionPause(enabled=True),
+        subscription_pause=SubscriptionPause(enabled=True, interval_options=PAUSES),
+        subscription_restart=SubscriptionRestart(enabled=True),
         subscription_update=SubscriptionUpdate(
             enabled=True, default_allowed_updates=("price", "quantity", "promotion_code"), products=offered,
             proration_behavior="always_invoice",
@@ -141,8 +144,9 @@ def _leaving(merchant: Merchant, team: Product, monthly: Price) -> None:
     customer = merchant.customer("Carlos Ibarra", "carlos@ibarra.example", "Cancels at the end of the period")
     merchant.method(customer, "4242424242424242")
     subscription = merchant.subscription(
-        customer, [(monthly, 1)], started=100, cancel_at_period_end=True, canceled_at=merchant.at - 3 * DAY
-    )
+        customer, [(monthly, 1)], started=100, cancel_at_period_end=True, canceled_at=merchant.at - 3 * DAY,
+        cancellation_details={"reason": "cancellation_requested", "feedback": "too_complex"},
+    )  # fmt: skip
     merchant.history(customer, subscription, [(team, monthly, 1)])
 
 

@@ -4,7 +4,16 @@ from time import gmtime
 
 from sqlalchemy.orm import Session
 
-from portal_site.billing.rules.portal_features import CustomerUpdate, Features, InvoiceHistory, SubscriptionUpdate
+from portal_site.billing.models import FeedbackOption
+from portal_site.billing.rules.portal_features import (
+    CancellationReason,
+    CustomerUpdate,
+    Features,
+    InvoiceHistory,
+    SubscriptionCancel,
+    SubscriptionPause,
+    SubscriptionUpdate,
+)
 from portal_site.demo.builder import Merchant
 
 LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 150 40">
@@ -45,8 +54,18 @@ def build(session: Session, at: int) -> None:
         {"product": classes.id, "prices": [price.id for price in few]},
     )
     change = SubscriptionUpdate(enabled=True, default_allowed_updates=("price", "quantity"), products=offered)
+    moved = merchant.row(FeedbackOption, "fo", description="I moved away")
+    leaving = SubscriptionCancel(
+        mode="immediately",
+        proration_behavior="create_prorations",
+        cancellation_reason=CancellationReason(
+            options=("too_expensive", "unused", "other"), feedback_options=(moved.id,)
+        ),
+    )
+    pause = SubscriptionPause(enabled=True, duration_type="indefinite")
     merchant.configuration(
-        Features(subscription_update=change), headline="Stronger every month. Look after your membership here."
+        Features(subscription_update=change, subscription_cancel=leaving, subscription_pause=pause),
+        headline="Stronger every month. Look after your membership here.",
     )
 
     sakura = merchant.customer(

@@ -79,6 +79,7 @@ def init(app: Flask) -> None:
         pauses,
         payment_methods,
         plan_changes,
+        restarts,
         sessions,
         subscriptions,
     )

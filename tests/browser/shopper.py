@@ -33,6 +33,17 @@ class Shopper:
             db.session.remove()
         return cls(site, shop)
 
+    def leaves_at_once(self) -> None:
+        """Let the merchant end cancelled subscriptions at once."""
+        with self.site.app.app_context():
+            with world.transaction() as session:
+                mine = world.PortalConfiguration.account_id == self.shop.customer.account_id
+                configuration = session.scalars(select(world.PortalConfiguration).where(mine)).one()
+                document = configuration.features
+                at_once = {**document["subscription_cancel"], "mode": "immediately"}
+                configuration.features = {**document, "subscription_cancel": at_once}
+            db.session.remove()
+
     def opens_plans(self, page: Page) -> None:
         """From the link to the page for changing the plan."""
         page.goto(self.site.link(self.shop.customer))

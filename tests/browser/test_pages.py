@@ -166,6 +166,25 @@ def test_leaving_and_staying(site: Site, page: Page) -> None:
     page.context.close()
 
 
+def test_pausing_and_coming_back(site: Site, page: Page) -> None:
+    shopper = Shopper.of(site)
+    shopper.leaves_at_once()
+    there = f"{site.address}/subscriptions/{shopper.shop.subscription.id}"
+    page.goto(site.link(shopper.shop.customer))
+    page.goto(f"{there}/pause")
+    _look_at(page, "pause")
+    page.get_by_role("button", name="Pause subscription").click()
+    _look_at(page, "paused")
+    page.get_by_role("link", name="Resume subscription").click()
+    _look_at(page, "resumption")
+    page.goto(f"{there}/cancellation/end")
+    _look_at(page, "cancellation-now")
+    page.get_by_role("button", name="Cancel now").click()
+    page.get_by_role("link", name="Start again").click()
+    _look_at(page, "restart")
+    page.context.close()
+
+
 def test_outside_a_session(site: Site, page: Page) -> None:
     with site.app.app_context():
         customer = site.customer_id("Active, monthly, in French")

@@ -164,3 +164,37 @@ def test_cancel_and_stay_after_all(site: Site, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Don’t cancel").click()
     expect(page.get_by_text("Your subscription goes on as it was.")).to_be_visible()
     expect(page.get_by_text("Your plan renews on 1 May 2026 for €10.00.")).to_be_visible()
+
+
+def test_pause_and_go_on(site: Site, open_page: OpenPage) -> None:
+    shopper = Shopper.of(site)
+    page = open_page(320)
+    page.goto(site.link(shopper.shop.customer))
+    page.get_by_role("link", name="Team").first.click()
+    page.get_by_role("link", name="Pause subscription").click()
+    expect(page.get_by_text("worth €5.00")).to_be_visible()
+    page.get_by_role("radio", name="For 1 month").check()
+    page.get_by_role("button", name="Pause subscription").click()
+    expect(page.get_by_text("Nothing is billed until it goes on, on 16 May 2026.")).to_be_visible()
+    page.get_by_role("link", name="Resume subscription").click()
+    _due(page, "€5.00")
+    page.get_by_role("button", name="Resume and pay €5.00").click()
+    expect(page.get_by_text("Your plan renews on 16 May 2026 for €10.00.")).to_be_visible()
+    assert shopper.paid() == (2, 1)
+
+
+def test_leave_and_come_back(site: Site, open_page: OpenPage) -> None:
+    shopper = Shopper.of(site)
+    shopper.leaves_at_once()
+    page = open_page()
+    page.goto(site.link(shopper.shop.customer))
+    page.get_by_role("link", name="Team").first.click()
+    page.get_by_role("link", name="Cancel subscription").click()
+    page.get_by_role("link", name="Skip this step").click()
+    page.get_by_role("button", name="Cancel now").click()
+    expect(page.get_by_text("It has ended.")).to_be_visible()
+    page.get_by_role("link", name="Start again").click()
+    _due(page, "€10.00")
+    page.get_by_role("button", name="Start again and pay €10.00").click()
+    expect(page.get_by_text("Welcome back.")).to_be_visible()
+    expect(page.get_by_text("Your plan renews on 16 May 2026 for €10.00.")).to_be_visible()

@@ -6,6 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portal_site.billing.errors import BillingError
+from portal_site.billing.operations import cancellations
+from portal_site.billing.rules.portal_features import SubscriptionCancel
 from tests import world
 from tests.proofs import ledger
 from tests.scenarios.life import Life
@@ -79,12 +81,23 @@ def test_a_failed_payment_after_a_pause_that_ended_by_itself_is_followed_up(app:
 def test_cancelled_while_paused_it_ends_at_once(app: Flask) -> None:
     life = Life.begins(app).goes_to("2026-04-16")
     life.pauses("month", 1)
+    found = cancellations.situation(life.shop.customer.id, life.shop.subscription.id, SubscriptionCancel(), life.now)
+    assert found.ending
+    assert (found.ending.immediate, found.ending.lost) == (True, 500)
     life.cancels()
     assert life.subscription.status == "canceled"
     life.goes_to("2026-08-01")
-    assert life.bills() == []
+    assert (life.bills(), life.balance) == ([], 0)
     with pytest.raises(BillingError, match="not paused"):
         life.resumes()
+
+
+def test_cancelled_while_paused_with_credit_nothing_is_lost(app: Flask) -> None:
+    life = Life.begins(app).goes_to("2026-04-16")
+    life.pauses("month", 1)
+    life.cancels(mode="immediately", proration_behavior="create_prorations")
+    assert life.bills() == [f"2026-04-16 paid: {UNUSED} Team after 16 Apr 2026 -5.00 = -5.00, due 0.00"]
+    assert (life.balance, life.subscription.status) == (-500, "canceled")
 
 
 @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

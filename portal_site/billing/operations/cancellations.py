@@ -78,7 +78,15 @@ def fingerprint(ending: Ending) -> str:
     # At the period's end the second of the click changes nothing; at once it does.
     moment = None if ending.immediate else ending.ends_at
     lines = [(line.item_id, line.total) for line in ending.bill.lines]
-    terms = [moment, ending.immediate, ending.drops, ending.bill.amount_due, ending.bill.ending_balance, lines]
+    terms = [
+        moment,
+        ending.immediate,
+        ending.drops,
+        ending.lost,
+        ending.bill.amount_due,
+        ending.bill.ending_balance,
+        lines,
+    ]
     return hashed(terms)
 
 

@@ -177,7 +177,8 @@ def _tried(session: Session, invoice: Invoice, at: int, automatic: bool) -> None
     subscription = _subscription_of(session, invoice)
     if not counts or subscription is None:
         return
-    if _is_for_a_change(subscription, invoice) or invoice.collection_method == "send_invoice":
+    beginning = subscription.status == SubscriptionStatus.INCOMPLETE
+    if beginning or _is_for_a_change(subscription, invoice) or invoice.collection_method == "send_invoice":
         invoice.next_payment_attempt = None  # the customer's turn: the old plan stays in force
         return
     document = session.scalar(select(Account.dunning).where(Account.id == invoice.account_id))
@@ -241,12 +242,16 @@ def _complete_change(session: Session, subscription: Subscription, invoice: Invo
 
 
 def _recover(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:
-    """A subscription whose last debt was just paid is in force again."""
+    """A subscription whose last debt, or whose first invoice, was just paid is in force."""
     still_open = select(Invoice.id).where(
         Invoice.customer_id == invoice.customer_id,
         Invoice.subscription_id == subscription.id,
         Invoice.status == InvoiceStatus.OPEN,
     )
-    behind = (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID)
+    behind = (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID, SubscriptionStatus.INCOMPLETE)
     if subscription.status in behind and session.scalar(still_open.limit(1)) is None:
+        begins = subscription.status == SubscriptionStatus.INCOMPLETE
         _move(session, subscription, SubscriptionStatus.ACTIVE, at)
+        if begins:
+            mine = PlanChange.customer_id == invoice.customer_id, PlanChange.invoice_id == invoice.id
+            session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.APPLIED))

@@ -148,11 +148,13 @@ def reschedule(session: Session, subscription: Subscription, items: list[Subscri
             SchedulePhase.start_date > at,
         )
     )
+    first_payment = subscription.created + PENDING_LIFE
     subscription.due_at = next_due(
         subscription.status,
         [item.current_period_end for item in items],
         subscription.cancel_at,
         (subscription.pending_update or {}).get("expires_at"),
+        first_payment if subscription.status == SubscriptionStatus.INCOMPLETE else None,
         pauses.resumes_at(subscription.status_details, subscription.pause_collection),
         # What was planned waits for the end of a pause.
         None if subscription.status == SubscriptionStatus.PAUSED else session.scalar(phases),

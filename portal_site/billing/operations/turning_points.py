@@ -5,12 +5,14 @@ Not verbs: a billing run takes these steps, inside its own transaction, before i
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import (
     Customer,
     Event,
+    Invoice,
+    PlanChange,
     SchedulePhase,
     SchedulePhaseItem,
     Subscription,
@@ -20,8 +22,8 @@ from portal_site.billing.models import (
 from portal_site.billing.operations import agreements, lookups, pending_updates
 from portal_site.billing.operations.books import Books
 from portal_site.billing.rules import pauses, periods, plan_change
-from portal_site.billing.rules.lifecycle import SubscriptionStatus
-from portal_site.billing.rules.plan_change import Policy, Wish
+from portal_site.billing.rules.lifecycle import ChangeOutcome, InvoiceStatus, SubscriptionStatus
+from portal_site.billing.rules.plan_change import PENDING_LIFE, Policy, Wish
 from portal_site.db import new_id
 
 PATIENCE = 60  # seconds until a change that is being paid at this moment is looked at again
@@ -31,13 +33,16 @@ def is_special(row: Any) -> bool:
     """Whether any of these steps may be due for a subscription's row; most only ever renew."""
     leaving = row.cancel_at is not None or row.cancel_at_period_end
     paused = row.pause_collection or row.status == SubscriptionStatus.PAUSED
-    return bool(row.pending_update or paused or leaving or row.schedule_id)
+    beginning = row.status == SubscriptionStatus.INCOMPLETE
+    return bool(row.pending_update or paused or leaving or beginning or row.schedule_id)
 
 
 def pass_by(session: Session, customer: Customer, subscription_id: str, at: int) -> bool:
     """Take the steps of one subscription that are due at `at`. False: it has to be looked at later, nothing is billed yet."""
     subscription = lookups.own(session, Subscription, customer.id, subscription_id, lock=True)
     moment = subscription.due_at or at
+    if subscription.status == SubscriptionStatus.INCOMPLETE:
+        return _give_up_beginning(session, customer, subscription, moment, at)
     waiting = subscription.pending_update
     if waiting:
         if lookups.payment_under_way(session, customer.id, waiting.get("invoice")):
@@ -53,6 +58,27 @@ def pass_by(session: Session, customer: Customer, subscription_id: str, at: int)
     if _ends(session, subscription, moment):
         end(session, subscription, moment, at)
     session.flush()
+    return True
+
+
+def _give_up_beginning(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> bool:
+    """A subscription whose first payment never came is over before it began, unless that is being paid at this moment."""
+    if subscription.created + PENDING_LIFE > moment:
+        return True
+    mine = Invoice.customer_id == customer.id, Invoice.subscription_id == subscription.id
+    unpaid = session.scalars(select(Invoice).where(*mine, Invoice.status == InvoiceStatus.OPEN)).all()
+    if any(lookups.payment_under_way(session, customer.id, invoice.id) for invoice in unpaid):
+        subscription.due_at = at + PATIENCE
+        return False
+    for invoice in unpaid:
+        pending_updates.void(session, customer, invoice, at)
+    previous = {"status": subscription.status}
+    subscription.status = SubscriptionStatus.INCOMPLETE.become(SubscriptionStatus.INCOMPLETE_EXPIRED)
+    subscription.ended_at = moment
+    changes = PlanChange.customer_id == customer.id, PlanChange.subscription_id == subscription.id
+    session.execute(update(PlanChange).where(*changes).values(outcome=ChangeOutcome.EXPIRED))
+    session.flush()
+    session.add(Event.of("customer.subscription.updated", subscription, at, previous))
     return True
 
 

@@ -23,13 +23,15 @@ class Ending:
     """A cancellation as it would be made at `at`.
 
     `bill` is the invoice for what is settled at once: pending lines and credit for unused time; it has no lines when nothing
-    is settled. `drops` says that pending lines or a change that waits for its payment are given up with it.
+    is settled. `drops` says that pending lines or a change that waits for its payment are given up with it, `lost` how much
+    credit is among them, such as that of a pause.
     """
 
     at: int
     ends_at: int
     bill: Bill
     drops: bool
+    lost: int = 0
 
     @property
     def immediate(self) -> bool:
@@ -60,8 +62,9 @@ def ending(agreement: Agreement, mode: str, proration_behavior: str, waiting: bo
     at_once = mode == "immediately" or agreement.status in IDLE
     if not at_once:
         return Ending(at, max(item.period_end for item in agreement.items), _nothing(agreement), drops=False)
-    if proration_behavior == "none" or agreement.status in IDLE:
-        return Ending(at, at, _nothing(agreement), drops=waiting or bool(agreement.pending))
+    if proration_behavior == "none":
+        worth = -sum(line.total for line in agreement.pending)
+        return Ending(at, at, _nothing(agreement), drops=waiting or bool(agreement.pending), lost=max(0, worth))
     lines = (*agreement.pending, *plan_change.unused(agreement, {item.id for item in agreement.items}, at))
     bill = invoices.bill(lines, agreement.balance, agreement.currency) if lines else _nothing(agreement)
     return Ending(at, at, bill, drops=waiting)

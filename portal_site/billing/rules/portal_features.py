@@ -115,6 +115,13 @@ class SubscriptionPause(_Option):
 
 
 @dataclass(frozen=True)
+class SubscriptionRestart(_Option):
+    """Beginning an ended subscription again: off."""
+
+    enabled: bool = False
+
+
+@dataclass(frozen=True)
 class SubscriptionUpdate(_Option):
     """Changing plan, quantity and promotion code: all off. `products` is a list of {product, prices, adjustable_quantity}."""
 
@@ -153,6 +160,7 @@ class Features(_Option):
     payment_method_update: PaymentMethodUpdate = field(default_factory=PaymentMethodUpdate)
     subscription_cancel: SubscriptionCancel = field(default_factory=SubscriptionCancel)
     subscription_pause: SubscriptionPause = field(default_factory=SubscriptionPause)
+    subscription_restart: SubscriptionRestart = field(default_factory=SubscriptionRestart)
     subscription_update: SubscriptionUpdate = field(default_factory=SubscriptionUpdate)
 
     def allows(self, feature: str) -> bool:
