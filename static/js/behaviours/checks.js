@@ -10,8 +10,8 @@ document.addEventListener("htmx:afterSettle", (event) => {
     place.hidden = !words;
     place.replaceChildren(...(words ? words.cloneNode(true).childNodes : []));
     if (!field.matches("input")) continue;
-    field.toggleAttribute("aria-invalid", Boolean(words));
     if (words) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
     field.closest(".field").classList.toggle("field-wrong", Boolean(words));
   }
   // What was said on top of the page is mended as well.
