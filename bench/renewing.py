@@ -56,7 +56,7 @@ def measure_ratio(kind: Kind, subscriptions: int, rounds: int) -> list[Section]:
 def _renew(at: int) -> tuple[int, float]:
     most, invoiced = billing_runs.BATCH[db.engine.dialect.name], 0
     began = time.perf_counter()
-    while (batch := renewals.renew_due(at, most)).seen:
+    while (batch := renewals.renew_due(at, most)).claimed:
         invoiced += batch.invoiced
     return invoiced, time.perf_counter() - began
 

@@ -47,6 +47,11 @@ class ItemChoice:
         return any(limits is not None for limits in self.limits.values())
 
     @property
+    def group(self) -> str:
+        """The id of the item's part of the page."""
+        return f"item-{self.item.id}"
+
+    @property
     def price_field(self) -> str:
         """The name of the field for the offer."""
         return f"price-{self.item.id}"
@@ -85,9 +90,17 @@ class ChangeForm:
         return cls(items, code if mine else "", mine)
 
     @property
+    def errors(self) -> dict[str, str]:
+        """What has to be mended first, by the id of its place on the page."""
+        found: dict[str, str] = {}
+        for choice in self.items:
+            found |= {choice.group: choice.price_error, choice.quantity_field: choice.quantity_error}
+        return {place: words for place, words in (found | {"promotion-code": self.code_error}).items() if words}
+
+    @property
     def wrong(self) -> bool:
         """Whether something has to be mended first."""
-        return bool(self.code_error) or any(choice.price_error or choice.quantity_error for choice in self.items)
+        return bool(self.errors)
 
     @property
     def fields(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask import abort, current_app, flash, g, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
@@ -23,7 +23,7 @@ from portal_site.portal.reads import overview
 from portal_site.portal.reads.invoices import LineView
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web import declines, signing
+from portal_site.web import declines, htmx, signing
 from portal_site.web.forms import sentence
 
 FEATURE = "subscription_update"
@@ -80,10 +80,12 @@ def show_plan_change(subscription_id: str) -> Page:
 
 @blueprint.get("/subscriptions/<subscription_id>/plan-change/quote")
 @portal_feature(FEATURE)
-def show_plan_change_quote(subscription_id: str) -> Page:
+def show_plan_change_quote(subscription_id: str) -> Response:
     """What the present choice costs, alone."""
     page = _page(subscription_id, request.args)
-    return render_template("portal/plan_changes/_quote.html", page=page), page.status
+    chosen: dict[str, Any] = {"subscription_id": subscription_id, **page.form.fields}
+    quote = make_response(render_template("portal/plan_changes/_quote.html", page=page), page.status)
+    return htmx.stand_for(quote, url_for("portal.show_plan_change", **chosen))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/promotion-code")

@@ -20,6 +20,12 @@ def leave_to(address: str) -> BaseResponse:
     return response
 
 
+def stand_for(fragment: Response, address: str) -> Response:
+    """Let the browser's address follow a fragment, so that reloading and coming back show the page that one sees."""
+    fragment.headers["HX-Replace-Url"] = address
+    return fragment
+
+
 def is_fragment_request() -> bool:
     """Whether the answer will be swapped into a page; only for guards that must not put a whole page there."""
     return bool(getattr(request, "htmx", False))

@@ -274,6 +274,17 @@ def test_a_second_click_finds_it_done_and_a_second_cancellation_is_refused(app: 
 
 
 @HALF
+@pytest.mark.parametrize("attempt", ["", "?attempt=cxl_nothing", "?attempt=" + "x" * 300])
+def test_a_double_click_without_a_reason_is_one_cancellation(app: Flask, attempt: str) -> None:
+    shop = world.shop()
+    client = enter(app, shop.customer)
+    end = client.get(_address(shop, "/end" + attempt))
+    assert [_confirm(client, shop, end).status_code for _ in range(2 - bool(attempt))] == [303] * (2 - bool(attempt))
+    with reading() as reader:
+        assert list(reader.scalars(select(CancellationAttempt.outcome))) == ["canceled"]
+
+
+@HALF
 @pytest.mark.case("B6", "C1")
 def test_only_what_was_shown_to_this_customer_is_done(app: Flask) -> None:
     shop, other = world.shop(), world.shop("Other")

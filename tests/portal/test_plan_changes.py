@@ -64,7 +64,7 @@ def test_it_works(app: Flask) -> None:
     page = _quote(client, shop, quantity=3)
     shown = text(page.text)
     for words in (
-        "Unused time: 1 seats × Team 15 of 30 days × €10.00 = €5.00 credit -€5.00",
+        "Unused time: Team 15 of 30 days × €10.00 = €5.00 credit -€5.00",
         "Remaining time: 3 seats × Team 15 of 30 days × €30.00 = €15.00 €15.00",
         "Due today €10.00",
         "Your next invoice comes on May 1, 2026: €30.00.",
@@ -79,7 +79,7 @@ def test_it_works(app: Flask) -> None:
     with reading() as reader:
         made = reader.execute(select(Invoice.__table__).order_by(Invoice.created.desc()).limit(1)).one()
     assert (made.status, made.total, made.amount_paid, made.number[-5:]) == ("paid", 1000, 1000, "-0002")
-    assert "Unused time: 1 seats × Team" in text(client.get(f"/invoices/{made.id}").text)
+    assert "Unused time: Team" in text(client.get(f"/invoices/{made.id}").text)
 
 
 @HALF
@@ -89,6 +89,36 @@ def test_the_quote_alone_is_the_quote_of_the_page(app: Flask) -> None:
     alone = client.get(_address(shop, "/quote"), query_string=_fields(shop, quantity=2))
     same = re.sub(r'(name="(quote|csrf_token)" value=)"[^"]+"', r"\1", alone.text.strip())
     assert same in re.sub(r'(name="(quote|csrf_token)" value=)"[^"]+"', r"\1", _quote(client, shop, quantity=2).text)
+
+
+@HALF
+def test_the_address_follows_the_quote(app: Flask) -> None:
+    shop = world.shop()
+    client = enter(app, shop.customer)
+    alone = client.get(_address(shop, "/quote"), query_string=_fields(shop, quantity=2))
+    there = alone.headers["HX-Replace-Url"]
+    assert there.startswith(_address(shop) + "?")
+    assert "Due today €5.00" in text(client.get(there).text)
+
+
+@HALF
+def test_the_quote_alone_says_why_nothing_can_be_changed(app: Flask) -> None:
+    shop = world.shop(card=world.FAILS)
+    client = enter(app, shop.customer)
+    _confirm(client, shop, _quote(client, shop, quantity=3))
+    alone = client.get(_address(shop, "/quote"), query_string=_fields(shop, quantity=2))
+    assert "An invoice of this subscription is not paid yet." in text(alone.text)
+    assert 'name="quote"' not in alone.text
+
+
+@HALF
+def test_an_invoice_that_is_open_stands_where_it_hinders(app: Flask) -> None:
+    shop = world.scene(last="open")
+    client = enter(app, shop.customer)
+    for address in (f"/subscriptions/{shop.subscription.id}", f"/subscriptions/{shop.subscription.id}/plan-change"):
+        shown = client.get(address).text
+        assert "An invoice of this subscription is not paid yet. Pay it before you change your plan." in text(shown)
+        assert "Pay €24.00" in text(shown)
 
 
 @HALF
@@ -226,6 +256,9 @@ def test_a_quantity_that_cannot_be_says_why(app: Flask, quantity: str, words: st
     assert page.status_code == 422
     assert words in text(page.text)
     assert 'name="quote"' not in page.text
+    field = f"quantity-{shop.item_id}"
+    assert f'<a href="#{field}">{words}' in page.text  # in the summary on top
+    assert f'id="{field}-error" data-error-of="{field}"><span' in page.text
     if quantity:
         assert f'value="{quantity}"' in page.text
     assert _untouched(shop)
@@ -262,7 +295,7 @@ def test_without_money_the_old_plan_stays(app: Flask, card: str | None, words: s
     done = _confirm(client, shop, page)
     shown = text(client.get(done.location).text)
     assert words in shown
-    assert "It takes effect as soon as its invoice is paid" in shown
+    assert "takes effect as soon as €10.00 is paid; until then your plan stays as it is." in shown
     item, invoices, charges = _state(shop)
     assert (item.quantity, invoices, charges) == (1, 2, 1)
     assert "not paid yet" in text(client.get(_address(shop)).text)

@@ -254,7 +254,7 @@ class Play:
         found = cancellations.situation(*self.ids, features, self.now)
         if found.ending is None:
             return
-        agreed = Agreed(self.now, cancellations.fingerprint(found.ending), "")
+        agreed = Agreed(self.now, cancellations.fingerprint(found.ending), self._key())
         for point in (dies, None):
             self._try(lambda: cancellations.cancel(*self.ids, features, agreed, self.now), point)
 

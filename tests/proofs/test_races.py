@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PlanChange, PromotionCode, SubscriptionItem
-from portal_site.billing.operations import billing_runs, payments, plan_changes, promotion_codes
+from portal_site.billing.operations import billing_runs, payments, plan_changes, promotion_codes, renewals
 from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.db import db, reading
@@ -180,3 +180,21 @@ def test_four_workers_share_the_work_and_do_none_of_it_twice(app: Flask, monkeyp
     for shop in shops:
         ledger.audit(shop.customer.account_id)
         ledger.settled(shop.customer.account_id, world.END)
+
+
+@pytest.mark.case("F10")
+def test_work_that_another_worker_has_just_done_is_no_sign_that_none_is_left(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = world.shop()
+    find, calls = renewals._due, []
+
+    def too_late_at_first(*given: Any) -> Any:
+        calls.append(given)
+        return find(*given) if len(calls) > 1 else []
+
+    monkeypatch.setattr(renewals, "_due", too_late_at_first)
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        report = billing_runs.run(app.extensions["gateway"], world.END, lambda _id: BACK)
+    assert report.batch.invoiced == 1
+    ledger.settled(shop.customer.account_id, world.END)

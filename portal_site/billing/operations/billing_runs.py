@@ -53,7 +53,7 @@ def run(
     """
     report = Report()
     most = BATCH[db.engine.dialect.name]
-    while (batch := insist(renewals.renew_due, at, most, clock_id)).seen:
+    while (batch := insist(renewals.renew_due, at, most, clock_id)).claimed:
         report.batch += batch
         beat(report)
     for customer_id, invoice_id in _unsettled(at, clock_id):

@@ -145,7 +145,7 @@ def cancel(
     with transaction() as session:
         customer = lookups.locked_customer(session, customer_id)
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
-        attempt = lookups.own(session, CancellationAttempt, customer_id, attempt_id) if attempt_id else None
+        attempt = _known(session, subscription, attempt_id or f"cxl_{agreed.key}")
         if attempt is not None and attempt.outcome == "canceled":
             ended = subscription.ended_at  # a second click
             return Canceled(ended or subscription.cancel_at or at, ended is not None)
@@ -155,8 +155,9 @@ def cancel(
             raise StateChanged(found.refusal.message, found.refusal.code)
         agreed.check_time(at)
         agreed.check(fingerprint(found.ending))
-        if attempt is None:
+        if attempt is None:  # no reason was given
             attempt = _attempt(subscription, at)
+            attempt.id = f"cxl_{agreed.key}"
             session.add(attempt)
         attempt.outcome, attempt.closed_at = "canceled", at
         if found.ending.immediate:
@@ -166,6 +167,13 @@ def cancel(
         _tell_of(session, subscription, at, cancel_at=found.ending.ends_at, cancel_at_period_end=True, canceled_at=at,
                  cancellation_details=attempt.details)  # fmt: skip
         return Canceled(found.ending.ends_at, False)
+
+
+def _known(session: Session, subscription: Subscription, attempt_id: str) -> CancellationAttempt | None:
+    mine = CancellationAttempt.customer_id == subscription.customer_id, CancellationAttempt.id == attempt_id
+    return session.scalar(
+        select(CancellationAttempt).where(*mine, CancellationAttempt.subscription_id == subscription.id)
+    )
 
 
 def _end(

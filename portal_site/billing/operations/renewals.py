@@ -64,21 +64,20 @@ UNSCOPED = {"unscoped": "a billing run is about all merchants"}
 
 @dataclass
 class Batch:
-    """What one transaction did: how many subscriptions it looked at, how many it billed, and how many came late."""
+    """What one transaction did: how many customers it took, how many subscriptions it looked at, billed, and found late."""
 
+    claimed: int = 0
     seen: int = 0
     invoiced: int = 0
     late: int = 0
     parked: int = 0
 
     def __add__(self, other: "Batch") -> "Batch":
-        return Batch(
-            self.seen + other.seen, self.invoiced + other.invoiced, self.late + other.late, self.parked + other.parked
-        )
+        return Batch(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
 
 def renew_due(at: int, most: int, clock_id: str | None = None) -> Batch:
-    """Bring up to `most` subscriptions that are due at `at` one step forward; `seen` is 0 when none is due.
+    """Bring up to `most` subscriptions that are due at `at` one step forward; `claimed` is 0 when none is due.
 
     `clock_id` takes the customers of one test clock, None those of real time. A subscription that cannot be billed is
     parked after three tries, and the others go on.
@@ -88,15 +87,16 @@ def renew_due(at: int, most: int, clock_id: str | None = None) -> Batch:
         with transaction() as session:
             customers = _claim(session, at, most, clock_id)
             claimed = list(customers)
-            return _renew(session, customers, at)
-    except DBAPIError as error:
-        if error.connection_invalidated or is_conflict(error) or not claimed:
+            done = _renew(session, customers, at)
+    except Exception as error:
+        lost = isinstance(error, DBAPIError) and (error.connection_invalidated or is_conflict(error))
+        if lost or not claimed:
             raise
-        return _renew_in_halves(claimed, at)
-    except Exception:
-        if not claimed:
-            raise
-        return _renew_in_halves(claimed, at)
+        done = _renew_in_halves(claimed, at)
+    # Not what was seen: another worker may have finished these customers' work just before they were locked here, and more
+    # is due behind them.
+    done.claimed = len(claimed)
+    return done
 
 
 def _renew_in_halves(customer_ids: Sequence[str], at: int) -> Batch:

@@ -1,6 +1,6 @@
 """Everything that the overview and its sections show, read in one go, and what of it needs attention."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from portal_site.db import Reading
 from portal_site.portal.reads import billing_information, invoices, payment_methods, subscription_rows, subscriptions
@@ -22,6 +22,7 @@ _SUBSCRIPTION = Reading(
     subscriptions=subscription_rows.LINES_OF_ONE,
     discounts=subscription_rows.DISCOUNTS,
     methods=payment_methods.METHODS,
+    open=invoices.OPEN_OF_ONE,
 )
 
 
@@ -71,4 +72,5 @@ def find_subscription(
     default = visitor.default_payment_method_id
     charged = subs[0].payment_method_id or default
     methods = payment_methods.build(rows["methods"], default, subs, at)
-    return subs[0], next((method for method in methods if method.id == charged), None)
+    subscription = replace(subs[0], open_invoices=tuple(map(invoices.summary, rows["open"])))
+    return subscription, next((method for method in methods if method.id == charged), None)

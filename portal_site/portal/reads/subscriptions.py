@@ -15,6 +15,7 @@ from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.next_invoice import NextInvoice
 from portal_site.billing.rules.pricing import PriceTerms
 from portal_site.billing.rules.taxes import UNTAXED, TaxRate
+from portal_site.portal.reads.invoices import InvoiceSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,10 @@ class PlannedChange:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionView:
-    """All that the portal shows of a subscription. `next_invoice` is None when nothing more will be billed."""
+    """All that the portal shows of a subscription. `next_invoice` is None when nothing more will be billed.
+
+    `open_invoices` are there where one subscription has a page of its own.
+    """
 
     id: str
     status: SubscriptionStatus
@@ -102,6 +106,13 @@ class SubscriptionView:
     discounts: tuple[DiscountView, ...]
     planned: PlannedChange | None
     next_invoice: NextInvoice | None
+    open_invoices: tuple[InvoiceSummary, ...] = ()
+
+    @property
+    def waiting_invoice(self) -> InvoiceSummary | None:
+        """What a change that waits for its payment costs."""
+        wanted = (self.pending_update or {}).get("invoice")
+        return next((invoice for invoice in self.open_invoices if invoice.id == wanted), None)
 
     @property
     def products(self) -> list[str]:
@@ -131,7 +142,9 @@ class SubscriptionView:
 
     def change_refusal(self, at: int) -> BillingError | None:
         """Why its plan cannot be changed now, as far as the page's own data tells."""
-        return plan_change.refusal(self.agreement(), at) if self.items else None
+        if not self.items:
+            return None
+        return plan_change.refusal(replace(self.agreement(), has_open_invoice=bool(self.open_invoices)), at)
 
 
 @dataclass(frozen=True, slots=True)
