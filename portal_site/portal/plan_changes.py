@@ -126,7 +126,8 @@ def change_plan(subscription_id: str) -> Response | Page:
     except StateChanged as changed:
         return _again(subscription_id, order, sentence(changed), 409)
     except BillingError as refusal:
-        return _again(subscription_id, order, sentence(refusal), 422)
+        # Another tab was first: what was asked for is there already.
+        return _again(subscription_id, order, sentence(refusal), 409 if refusal.code == "no_changes" else 422)
     if change.outcome == ChangeOutcome.PENDING:
         return collect_for_change(subscription_id, change.invoice_id or "")
     flash(_done(change), "good")

@@ -3,15 +3,26 @@
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sqlalchemy import func, select
 
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
-from portal_site.billing.models import Invoice
+from portal_site.billing.models import Invoice, TestClock
 from portal_site.billing.operations import test_clocks
 from portal_site.db import db, reading
 from tests import world
 from tests.browser.conftest import Site
+
+
+def show_quote(page: Page, script: bool) -> None:
+    """Without a script the quote comes with a button."""
+    if not script:
+        page.get_by_role("button", name="Show what it costs").click()
+
+
+def due(page: Page, amount: str) -> None:
+    """Wait for the quote that asks for this."""
+    expect(page.get_by_test_id("due-today")).to_have_text(amount)
 
 
 @dataclass
@@ -42,6 +53,19 @@ class Shopper:
                 document = configuration.features
                 at_once = {**document["subscription_cancel"], "mode": "immediately"}
                 configuration.features = {**document, "subscription_cancel": at_once}
+            db.session.remove()
+
+    def waits(self, seconds: int) -> None:
+        """Let time pass for this customer."""
+        with self.site.app.app_context():
+            with reading() as reader:
+                clock = reader.execute(
+                    select(TestClock.id, TestClock.frozen_time).where(
+                        TestClock.account_id == self.shop.customer.account_id
+                    )
+                ).one()
+            gateway = self.site.app.extensions["gateway"]
+            test_clocks.advance(gateway, clock.id, clock.frozen_time + seconds, lambda _invoice: self.site.address)
             db.session.remove()
 
     def opens_plans(self, page: Page) -> None:

@@ -1,24 +1,14 @@
 """Changing plan, quantity and mind, from the link to the invoice, with JavaScript and without."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests import world
 from tests.browser.conftest import OpenPage, Site
-from tests.browser.shopper import Shopper
+from tests.browser.shopper import Shopper, due, show_quote
 from tests.browser.test_journeys import fill_card
 
 DOWN = {"schedule_at_period_end": ("decreasing_item_amount", "shortening_interval")}
-
-
-def _show(page: Page, script: bool) -> None:
-    """Without a script the quote comes with a button."""
-    if not script:
-        page.get_by_role("button", name="Show what it costs").click()
-
-
-def _due(page: Page, amount: str) -> None:
-    expect(page.get_by_test_id("due-today")).to_have_text(amount)
 
 
 def test_more_seats_are_quoted_charged_and_invoiced_to_the_cent(site: Site, open_page: OpenPage, script: bool) -> None:
@@ -28,16 +18,16 @@ def test_more_seats_are_quoted_charged_and_invoiced_to_the_cent(site: Site, open
     page.get_by_role("link", name="Team").first.click()
     page.get_by_role("link", name="Update quantity").click()
     page.get_by_label("Quantity (seats)").fill("3")
-    _show(page, script)
-    _due(page, "€10.00")
+    show_quote(page, script)
+    due(page, "€10.00")
     expect(page.get_by_text("15 of 30 days × €10.00 = €5.00 credit")).to_be_visible()
     if script:
         expect(page.locator("#voice")).to_have_text("Due today: €10.00.")
     page.get_by_label("Quantity (seats)").fill("0")
-    _show(page, script)
+    show_quote(page, script)
     expect(page.get_by_text("Choose a quantity from 1 to 999,999.").first).to_be_visible()
     page.get_by_label("Quantity (seats)").fill("3")
-    _show(page, script)
+    show_quote(page, script)
     page.get_by_role("button", name="Change plan and pay €10.00").click()
     expect(page.get_by_text("It is paid, and your plan was changed.")).to_be_visible()
     expect(page.get_by_text("3 seats")).to_be_visible()
@@ -51,15 +41,15 @@ def test_another_interval_and_a_code(site: Site, open_page: OpenPage, script: bo
     page = open_page()
     shopper.opens_plans(page)
     page.get_by_role("radio", name="€100.00").check()
-    _show(page, script)
-    _due(page, "€90.89")
+    show_quote(page, script)
+    due(page, "€90.89")
     page.get_by_label("Promotion code").fill("WINTER")
     page.get_by_role("button", name="Apply").click()
     expect(page.get_by_text("There is no such code.").first).to_be_visible()
     page.get_by_label("Promotion code").fill("spring")
     page.get_by_role("button", name="Apply").click()
     expect(page.get_by_text("Your code is used.")).to_be_visible()
-    _due(page, "€71.71")
+    due(page, "€71.71")
     page.get_by_role("button", name="Change plan and pay €71.71").click()
     expect(page.get_by_text("your plan was changed")).to_be_visible()
     expect(page.get_by_text("per year").first).to_be_visible()
@@ -71,7 +61,7 @@ def test_down_at_the_end_of_the_period_and_not_after_all(site: Site, open_page: 
     page = open_page()
     shopper.opens_plans(page)
     page.get_by_role("radio", name="Solo").check()
-    _show(page, script)
+    show_quote(page, script)
     expect(page.get_by_text("Until 1 May 2026 everything stays as it is.")).to_be_visible()
     page.get_by_role("button", name="Change plan on 1 May 2026").click()
     expect(page.get_by_text("Your change is planned for the end of the period.")).to_be_visible()
@@ -87,7 +77,7 @@ def test_a_declined_card_leaves_the_old_plan_until_another_pays(site: Site, open
     page = open_page()
     shopper.opens_plans(page)
     page.get_by_label("Quantity (seats)").fill("3")
-    _show(page, script)
+    show_quote(page, script)
     page.get_by_role("button", name="Change plan and pay €10.00").click()
     expect(page.get_by_text("declined")).to_be_visible()
     expect(page.get_by_text("until then your plan stays as it is")).to_be_visible()
@@ -107,7 +97,7 @@ def test_a_change_that_is_not_paid_can_be_taken_back(site: Site, open_page: Open
     page = open_page(320)
     shopper.opens_plans(page)
     page.get_by_label("Quantity (seats)").fill("3")
-    _show(page, script)
+    show_quote(page, script)
     page.get_by_role("button", name="Change plan and pay").click()
     page.get_by_role("button", name="Take this change back").click()
     expect(page.get_by_text("nothing is charged")).to_be_visible()
@@ -119,7 +109,7 @@ def test_the_bank_asks_first(site: Site, open_page: OpenPage, script: bool) -> N
     page = open_page()
     shopper.opens_plans(page)
     page.get_by_label("Quantity (seats)").fill("2")
-    _show(page, script)
+    show_quote(page, script)
     page.get_by_role("button", name="Change plan and pay €5.00").click()
     page.get_by_role("button", name="Fail authentication").click()
     expect(page.get_by_text("could not confirm that it is you")).to_be_visible()
@@ -135,13 +125,13 @@ def test_a_double_click_and_a_second_tab_are_one_change(site: Site, open_page: O
     page = open_page()
     shopper.opens_plans(page)
     page.get_by_label("Quantity (seats)").fill("3")
-    _show(page, script)
-    _due(page, "€10.00")
+    show_quote(page, script)
+    due(page, "€10.00")
     tab = page.context.new_page()
     tab.goto(f"{site.address}/subscriptions/{shopper.shop.subscription.id}/plan-change")
     tab.get_by_label("Quantity (seats)").fill("2")
-    _show(tab, script)
-    _due(tab, "€5.00")
+    show_quote(tab, script)
+    due(tab, "€5.00")
     page.get_by_role("button", name="Change plan and pay €10.00").dblclick()
     expect(page.get_by_text("your plan was changed")).to_be_visible()
     tab.get_by_role("button", name="Change plan and pay €5.00").click()
@@ -177,7 +167,7 @@ def test_pause_and_go_on(site: Site, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Pause subscription").click()
     expect(page.get_by_text("Nothing is billed until it goes on, on 16 May 2026.")).to_be_visible()
     page.get_by_role("link", name="Resume subscription").click()
-    _due(page, "€5.00")
+    due(page, "€5.00")
     page.get_by_role("button", name="Resume and pay €5.00").click()
     expect(page.get_by_text("Your plan renews on 16 May 2026 for €10.00.")).to_be_visible()
     assert shopper.paid() == (2, 1)
@@ -194,7 +184,7 @@ def test_leave_and_come_back(site: Site, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Cancel now").click()
     expect(page.get_by_text("It has ended.")).to_be_visible()
     page.get_by_role("link", name="Start again").click()
-    _due(page, "€10.00")
+    due(page, "€10.00")
     page.get_by_role("button", name="Start again and pay €10.00").click()
     expect(page.get_by_text("Welcome back.")).to_be_visible()
     expect(page.get_by_text("Your plan renews on 16 May 2026 for €10.00.")).to_be_visible()

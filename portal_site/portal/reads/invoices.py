@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, literal, literal_column, or_, select, union_al
 from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
 from portal_site.billing.rules.invoices import Line
 from portal_site.billing.rules.lifecycle import InvoiceStatus
-from portal_site.db import Reading
+from portal_site.db import Reading, at_most
 
 SHORT = 6
 LONG = 24
@@ -42,7 +42,7 @@ _NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
 def _page(size: int, *only: Any) -> Any:
     """One row more than a page holds tells whether another follows; nothing is ever counted."""
-    return select(*_SUMMARY).where(*_OWN, _SHOWN, *only).order_by(*_NEWEST_FIRST).limit(size + 1)
+    return select(*_SUMMARY).where(*_OWN, _SHOWN, *only).order_by(*_NEWEST_FIRST).limit(at_most(size + 1))
 
 
 def _labelled(label: str, query: Any) -> Any:
@@ -51,7 +51,10 @@ def _labelled(label: str, query: Any) -> Any:
 
 
 _OPEN = (
-    select(*_SUMMARY).where(*_OWN, Invoice.status == literal_column("'open'")).order_by(*_NEWEST_FIRST).limit(MOST_OPEN)
+    select(*_SUMMARY)
+    .where(*_OWN, Invoice.status == literal_column("'open'"))
+    .order_by(*_NEWEST_FIRST)
+    .limit(at_most(MOST_OPEN))
 )
 # The newest and the open ones in one select: they are two indexes of one table, and one question less.
 RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT)), _labelled("open", _OPEN))
@@ -107,12 +110,12 @@ INVOICE = Reading(
     .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
     .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(InvoiceLineItem.position)
-    .limit(MOST_LINES),
+    .limit(at_most(MOST_LINES)),
     attempt=select(PaymentAttempt.status, PaymentAttempt.decline_code, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
     .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(PaymentAttempt.created.desc(), PaymentAttempt.settled_at.is_not(None), PaymentAttempt.id)
-    .limit(1),
+    .limit(at_most(1)),
 )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 from portal_site.billing.errors import BillingError
 from portal_site.billing.models import PaymentMethod
 from portal_site.billing.rules.payment_methods import expiry_state, removal_refusal
+from portal_site.db import at_most
 from portal_site.portal.reads.subscriptions import SubscriptionView
 
 BRANDS = {
@@ -37,7 +38,7 @@ METHODS = (
         PaymentMethod.detached_at.is_(None),
     )
     .order_by(PaymentMethod.created.desc(), PaymentMethod.id)
-    .limit(100)
+    .limit(at_most(100))
 )
 
 

@@ -16,6 +16,7 @@ from portal_site.billing.models import (
     SubscriptionItem,
     SubscriptionSchedule,
 )
+from portal_site.db import at_most
 
 MOST = 500
 _OWN = (
@@ -86,7 +87,7 @@ def _lines(*only: Any, most: int) -> Any:
         select(*_SUBSCRIPTION)
         .where(*_OWN, *only)
         .order_by(_ENDED_LAST, Subscription.created.desc(), Subscription.id)
-        .limit(most)
+        .limit(at_most(most))
         .cte("chosen")
     )
     return union_all(_items(chosen), _planned_items(chosen))

@@ -1,0 +1,178 @@
+"""What the page for changing a plan does while one chooses, types, errs and waits, with JavaScript and without."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests import world
+from tests.browser.conftest import OpenPage, Site
+from tests.browser.shopper import Shopper, due, show_quote
+
+A_WHILE = 150  # milliseconds for which a finger rests on a button
+
+
+def test_another_plan_costs_what_was_said_and_its_invoice_says_the_same(
+    site: Site, open_page: OpenPage, script: bool
+) -> None:
+    shopper = Shopper.of(site)
+    page = open_page()
+    shopper.opens_plans(page)
+    page.get_by_role("radio", name="Solo").check()
+    page.get_by_label("Quantity").fill("4")
+    show_quote(page, script)
+    due(page, "€3.00")
+    lines = page.get_by_role("table", name="Today’s invoice").get_by_role("row")
+    expect(lines.filter(has_text="Unused time: Team")).to_contain_text("-€5.00")
+    expect(lines.filter(has_text="Remaining time: 4 × Solo")).to_contain_text("15 of 30 days × €16.00 = €8.00")
+    expect(page.get_by_text("Your next invoice comes on 1 May 2026: €16.00.")).to_be_visible()
+    # Leaving the field must not fetch the quote anew: the button would be replaced under the finger.
+    page.get_by_role("button", name="Change plan and pay €3.00").click(delay=A_WHILE)
+    expect(page.get_by_text("It is paid, and your plan was changed.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Solo")
+    page.get_by_role("link", name="Overview").click()
+    newest = page.locator(".invoice-row").first
+    expect(newest).to_contain_text("€3.00")
+    expect(newest).to_contain_text("Paid")
+    newest.get_by_role("link").first.click()
+    expect(page.get_by_role("row").filter(has_text="Remaining time: 4 × Solo")).to_contain_text("€8.00")
+    assert shopper.paid() == (2, 1)
+
+
+def test_each_choice_is_quoted_without_a_reload_and_kept_in_the_address(
+    site: Site, open_page: OpenPage, script: bool
+) -> None:
+    if not script:
+        pytest.skip("without a script each quote is a page")
+    shopper = Shopper.of(site)
+    page = open_page()
+    shopper.opens_plans(page)
+    page.evaluate("() => { window.stayed = true }")
+    code = page.get_by_label("Promotion code")
+    code.fill("SPR")
+    page.get_by_role("radio", name="€100.00").check()
+    due(page, "€90.89")
+    expect(page.locator("#voice")).to_have_text("Due today: €90.89.")
+    expect(page.get_by_role("radio", name="€100.00")).to_be_focused()
+    expect(code).to_have_value("SPR")
+    page.get_by_label("Quantity (seats)").fill("2")
+    due(page, "€186.78")
+    page.get_by_label("Quantity (seats)").fill("3")
+    code.fill("")
+    code.press_sequentially("SPRING", delay=A_WHILE)
+    due(page, "€282.67")
+    expect(code).to_have_value("SPRING")
+    expect(code).to_be_focused()
+    assert page.evaluate("() => window.stayed")
+    page.reload()
+    due(page, "€282.67")
+    expect(page.get_by_role("radio", name="€100.00")).to_be_checked()
+
+
+@pytest.mark.parametrize("quantity", ["0", "-1", "two"])
+def test_a_quantity_that_cannot_be_is_said_at_the_field(
+    site: Site, open_page: OpenPage, script: bool, quantity: str
+) -> None:
+    words = "Choose a quantity from 1 to 999,999." if quantity == "0" else "Enter a whole number, such as 12."
+    shopper = Shopper.of(site)
+    page = open_page(320)
+    shopper.opens_plans(page)
+    field = page.get_by_label("Quantity (seats)")
+    field.fill(quantity)
+    with page.expect_response(re.compile("/plan-change")) as answer:
+        show_quote(page, script)
+    assert answer.value.status == 422
+    expect(field).to_have_accessible_description(re.compile(re.escape(words)))
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(page.locator(".field").filter(has=field).get_by_text(words)).to_be_visible()
+    expect(page.get_by_role("button", name="Change plan")).to_have_count(0)
+    if script:
+        expect(page.locator("#voice")).to_have_text(words)
+        expect(field).to_be_focused()
+    else:
+        page.get_by_role("alert").get_by_role("link", name=words).click()
+        expect(field).to_be_focused()
+    expect(field).to_have_value(quantity)
+    field.fill("3")
+    show_quote(page, script)
+    due(page, "€10.00")
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_text(words)).to_have_count(0)
+
+
+def test_a_wrong_code_says_why_and_takes_the_focus(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site)
+    page = open_page(320)
+    shopper.opens_plans(page)
+    page.get_by_label("Promotion code").fill("WINTER")
+    with page.expect_response(re.compile("/promotion-code")) as answer:
+        page.get_by_role("button", name="Apply").click()
+    assert answer.value.status == 422
+    summary = page.get_by_role("alert").filter(has_text="There is no such code.")
+    if script:
+        expect(summary).to_be_focused()
+    summary.get_by_role("link").click()
+    code = page.get_by_label("Promotion code")
+    expect(code).to_be_focused()
+    expect(code).to_have_value("WINTER")
+    expect(code).to_have_accessible_description(re.compile("There is no such code."))
+
+
+def test_an_old_quote_comes_back_with_what_it_costs_now(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site)
+    page = open_page()
+    shopper.opens_plans(page)
+    page.get_by_label("Quantity (seats)").fill("3")
+    show_quote(page, script)
+    due(page, "€10.00")
+    shopper.waits(5 * 24 * 60 * 60)
+    with page.expect_response(re.compile("/plan-change")) as answer:
+        page.get_by_role("button", name="Change plan and pay €10.00").click()
+    assert answer.value.status == 409
+    notice = page.get_by_role("alert").filter(has_text=re.compile("."))
+    expect(notice).to_be_visible()
+    if script:
+        expect(notice).to_be_focused()
+    due(page, "€6.67")
+    assert shopper.paid() == (1, 0)
+    page.get_by_role("button", name="Change plan and pay €6.67").click()
+    expect(page.get_by_text("your plan was changed")).to_be_visible()
+    assert shopper.paid() == (2, 1)
+
+
+def test_the_same_quote_in_two_tabs_is_one_change(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site)
+    page = open_page()
+    shopper.opens_plans(page)
+    page.get_by_label("Quantity (seats)").fill("3")
+    show_quote(page, script)
+    due(page, "€10.00")
+    tab = page.context.new_page()
+    tab.goto(f"{site.address}/subscriptions/{shopper.shop.subscription.id}/plan-change")
+    tab.get_by_label("Quantity (seats)").fill("3")
+    show_quote(tab, script)
+    due(tab, "€10.00")
+    page.get_by_role("button", name="Change plan and pay €10.00").click()
+    expect(page.get_by_text("your plan was changed")).to_be_visible()
+    with tab.expect_response(re.compile("/plan-change")) as answer:
+        tab.get_by_role("button", name="Change plan and pay €10.00").click()
+    assert answer.value.status == 409
+    expect(tab.get_by_role("alert").filter(has_text="This is what you have already.")).to_be_visible()
+    assert shopper.paid() == (2, 1)
+
+
+def test_what_hinders_a_change_is_said_where_it_was_wished(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site, card=world.FAILS)
+    page = open_page(320)
+    shopper.opens_plans(page)
+    tab = page.context.new_page()
+    tab.goto(page.url)
+    page.get_by_label("Quantity (seats)").fill("3")
+    show_quote(page, script)
+    page.get_by_role("button", name="Change plan and pay").click()
+    expect(page.get_by_role("button", name="Pay €10.00")).to_be_visible()
+    tab.get_by_label("Quantity (seats)").fill("2")
+    show_quote(tab, script)
+    main = tab.get_by_role("region", name="What it costs") if script else tab.get_by_role("main")
+    expect(main.get_by_text("An invoice of this subscription is not paid yet.")).to_be_visible()
+    expect(tab.get_by_role("button", name="Change plan")).to_have_count(0)
