@@ -29,6 +29,7 @@ def init(app: Flask) -> None:
         money=money,
         date=date,
         instant=instant,
+        minute=minute,
         iso=iso,
         month=month,
         number=number,
@@ -105,6 +106,14 @@ def instant(at: int) -> str:
     """Day and time, with the zone's name."""
     moment = datetime.fromtimestamp(at, zone(_zone()))
     return dates.format_datetime(moment, "long", tzinfo=zone(_zone()), locale=_locale())
+
+
+def minute(at: int) -> str:
+    """Day, hour and minute, with the zone's name: until when something can be done."""
+    moment = datetime.fromtimestamp(at, zone(_zone()))
+    zone_name = dates.get_timezone_name(moment, "short", locale=_locale())
+    hour = dates.format_time(moment, "short", locale=_locale())
+    return f"{date(at)}, {hour} {'UTC' if zone_name[0] in '+-' else ''}{zone_name}"
 
 
 def month(year_and_month: tuple[int, int]) -> str:

@@ -118,7 +118,7 @@ def test_removals(site: Site, page: Page) -> None:
 
 def test_a_change_of_plan_in_each_state(site: Site, page: Page) -> None:
     down = {"schedule_at_period_end": ("decreasing_item_amount",)}
-    shopper = Shopper.of(site, card=world.FAILS, policy=down)
+    shopper = Shopper.of(site, policy=down)
     shopper.opens_plans(page)
     there = page.url
     _look_at(page, "plan-change")
@@ -137,6 +137,15 @@ def test_a_change_of_plan_in_each_state(site: Site, page: Page) -> None:
     quantity.fill("3")
     page.get_by_text("15 of 30 days").first.wait_for()
     _look_at(page, "plan-change-quote")
+    page.context.close()
+
+
+def test_a_change_of_plan_with_a_code_and_without_money(site: Site, page: Page) -> None:
+    shopper = Shopper.of(site, card=world.FAILS)
+    shopper.opens_plans(page)
+    there = page.url
+    page.get_by_label("Quantity (seats)").fill("3")
+    page.get_by_text("15 of 30 days").first.wait_for()
     page.get_by_label("Promotion code").fill("WINTER")
     page.get_by_role("button", name="Apply").click()
     page.get_by_text("There is no such code.").first.wait_for()

@@ -39,11 +39,10 @@ def test_another_plan_costs_what_was_said_and_its_invoice_says_the_same(
     assert shopper.paid() == (2, 1)
 
 
+@pytest.mark.parametrize("script", ["script"], indirect=True)
 def test_each_choice_is_quoted_without_a_reload_and_kept_in_the_address(
     site: Site, open_page: OpenPage, script: bool
 ) -> None:
-    if not script:
-        pytest.skip("without a script each quote is a page")
     shopper = Shopper.of(site)
     page = open_page()
     shopper.opens_plans(page)

@@ -296,6 +296,7 @@ def test_without_money_the_old_plan_stays(app: Flask, card: str | None, words: s
     shown = text(client.get(done.location).text)
     assert words in shown
     assert "takes effect as soon as €10.00 is paid; until then your plan stays as it is." in shown
+    assert "You can pay until April 16, 2026, 11:00" in shown
     item, invoices, charges = _state(shop)
     assert (item.quantity, invoices, charges) == (1, 2, 1)
     assert "not paid yet" in text(client.get(_address(shop)).text)
