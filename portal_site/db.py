@@ -20,7 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, registry
 from sqlalchemy.sql.selectable import CompoundSelect
 from sqlalchemy.types import BigInteger
 
-from portal_site import scoping
+from portal_site import clock, scoping
 
 ID_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase  # in the order in which databases sort
 ID_LENGTH = 24
@@ -60,7 +60,7 @@ def new_id(prefix: str) -> str:
     letters, wanted = b"", ID_LENGTH - ID_STAMP
     while len(letters) < wanted:
         letters = secrets.token_bytes(wanted + 12).translate(_LETTERS, _SURPLUS)
-    return f"{prefix}_{_stamp(int(time.time()))}{letters[:wanted].decode()}"
+    return f"{prefix}_{_stamp(clock.now())}{letters[:wanted].decode()}"
 
 
 @lru_cache(maxsize=4)

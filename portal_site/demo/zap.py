@@ -54,19 +54,7 @@ def build(session: Session, at: int) -> None:
         {"product": classes.id, "prices": [price.id for price in few]},
     )
     change = SubscriptionUpdate(enabled=True, default_allowed_updates=("price", "quantity"), products=offered)
-    moved = merchant.row(FeedbackOption, "fo", description="I moved away")
-    leaving = SubscriptionCancel(
-        mode="immediately",
-        proration_behavior="create_prorations",
-        cancellation_reason=CancellationReason(
-            options=("too_expensive", "unused", "other"), feedback_options=(moved.id,)
-        ),
-    )
-    pause = SubscriptionPause(enabled=True, duration_type="indefinite")
-    merchant.configuration(
-        Features(subscription_update=change, subscription_cancel=leaving, subscription_pause=pause),
-        headline="Stronger every month. Look after your membership here.",
-    )
+    _configure(merchant, change)
 
     sakura = merchant.customer(
         "Sakura Mori", "sakura@mori.example", "Pays in yen; the card expires this month", address=OSAKA
@@ -95,3 +83,20 @@ def build(session: Session, at: int) -> None:
     )
     merchant.method(omar, "4242424242424242")
     merchant.subscription(omar, [(yen, 1)], started=12)
+
+
+def _configure(merchant: Merchant, change: SubscriptionUpdate) -> None:
+    """Members leave at once and are credited, or pause for as long as they like."""
+    moved = merchant.row(FeedbackOption, "fo", description="I moved away")
+    leaving = SubscriptionCancel(
+        mode="immediately",
+        proration_behavior="create_prorations",
+        cancellation_reason=CancellationReason(
+            options=("too_expensive", "unused", "other"), feedback_options=(moved.id,)
+        ),
+    )
+    pause = SubscriptionPause(enabled=True, duration_type="indefinite")
+    merchant.configuration(
+        Features(subscription_update=change, subscription_cancel=leaving, subscription_pause=pause),
+        headline="Stronger every month. Look after your membership here.",
+    )
