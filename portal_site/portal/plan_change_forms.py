@@ -7,8 +7,9 @@ from typing import Any
 from flask_babel import gettext as _
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.operations import plan_changes
-from portal_site.billing.operations.plan_changes import Order, Situation
+from portal_site.billing.operations import plan_choices
+from portal_site.billing.operations.plan_changes import Order
+from portal_site.billing.operations.plan_choices import Situation
 from portal_site.billing.rules.invoices import Item, Offer
 from portal_site.billing.rules.portal_features import QuantityLimits, SubscriptionUpdate
 from portal_site.web import signing
@@ -64,11 +65,12 @@ class ItemChoice:
 
 @dataclass
 class ChangeForm:
-    """The whole form."""
+    """The whole form. `attempt` names the attempt to cancel in which a cheaper plan was offered."""
 
     items: list[ItemChoice]
     code: str
     code_id: str | None
+    attempt: str = ""
     code_error: str = ""
     code_typed: str = ""
 
@@ -79,7 +81,7 @@ class ChangeForm:
         """The form as it was sent; what was not sent is as the subscription has it."""
         items = []
         for item in found.agreement.items:
-            offers = plan_changes.choices(found, features, item)
+            offers = plan_choices.choices(found, features, item)
             limits = {offer.price_id: features.limits(offer.product_id) for offer in offers}
             price = given.get(f"price-{item.id}") or item.offer.price_id
             quantity = given.get(f"quantity-{item.id}", str(item.quantity or 0))
@@ -87,7 +89,7 @@ class ChangeForm:
         code = given.get("code", "")
         known = signing.read(CODE, code) if code else None
         mine = known["code"] if known and known["customer"] == customer_id else None
-        return cls(items, code if mine else "", mine)
+        return cls(items, code if mine else "", mine, given.get("attempt", ""))
 
     @property
     def errors(self) -> dict[str, str]:
@@ -109,7 +111,8 @@ class ChangeForm:
         for choice in self.items:
             if choice.offers:
                 chosen |= {choice.price_field: choice.price_id, choice.quantity_field: choice.quantity}
-        return chosen | ({"code": self.code} if self.code else {})
+        hidden = {"code": self.code, "attempt": self.attempt}
+        return chosen | {name: value for name, value in hidden.items() if value}
 
     def order(self) -> Order | None:
         """What is asked for; None after noting at the fields what cannot be understood."""

@@ -12,7 +12,8 @@ from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.models import PaymentAttempt, PlanChange
 from portal_site.billing.operations import payments, plan_changes, promotion_codes, schedules
 from portal_site.billing.operations.agreed import Agreed, terms_of
-from portal_site.billing.operations.plan_changes import Order, Situation
+from portal_site.billing.operations.plan_changes import Order
+from portal_site.billing.operations.plan_choices import Situation
 from portal_site.billing.rules import invoices as invoice_rules
 from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome
 from portal_site.billing.rules.plan_change import Quote
@@ -117,17 +118,20 @@ def change_plan(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     signed = signing.read(QUOTE, request.form.get("quote", ""))
     if not signed or (signed["customer"], signed["subscription"]) != (g.visitor.customer_id, subscription_id):
-        return _again(subscription_id, None, _("This quote is not valid. Please choose again."), 409)
-    order = order_of(signed["order"])
+        return _again(subscription_id, None, "", _("This quote is not valid. Please choose again."), 409)
+    order, attempt_id = order_of(signed["order"]), signed["attempt"]
     agreed = Agreed(signed["at"], signed["fingerprint"], signed["key"])
     features = g.visitor.features.subscription_update
     try:
-        change = plan_changes.change_plan(g.visitor.customer_id, subscription_id, features, order, agreed, g.now)
+        change = plan_changes.change_plan(
+            g.visitor.customer_id, subscription_id, features, order, agreed, g.now, attempt_id
+        )
     except StateChanged as changed:
-        return _again(subscription_id, order, sentence(changed), 409)
+        return _again(subscription_id, order, attempt_id, sentence(changed), 409)
     except BillingError as refusal:
         # Another tab was first: what was asked for is there already.
-        return _again(subscription_id, order, sentence(refusal), 409 if refusal.code == "no_changes" else 422)
+        status = 409 if refusal.code == "no_changes" else 422
+        return _again(subscription_id, order, attempt_id, sentence(refusal), status)
     if change.outcome == ChangeOutcome.PENDING:
         return collect_for_change(subscription_id, change.invoice_id or "")
     flash(_done(change), "good")
@@ -223,6 +227,7 @@ def _fill(page: ChangePage, found: Situation, order: Order | None) -> None:
         "customer": g.visitor.customer_id,
         "subscription": page.subscription.id,
         "order": order_document(order),
+        "attempt": page.form.attempt,
         "at": g.now,
         "fingerprint": terms_of(page.quote),
         "key": secrets.token_urlsafe(16),
@@ -230,9 +235,9 @@ def _fill(page: ChangePage, found: Situation, order: Order | None) -> None:
     page.token = signing.sign(QUOTE, agreed)
 
 
-def _again(subscription_id: str, order: Order | None, problem: str, status: int) -> Page:
+def _again(subscription_id: str, order: Order | None, attempt_id: str, problem: str, status: int) -> Page:
     """The page anew, with what was asked for and what it costs now."""
-    given: dict[str, str] = {}
+    given = {"attempt": attempt_id}
     for item_id, (price, quantity) in (order.items if order else {}).items():
         given |= {f"price-{item_id}": price or "", f"quantity-{item_id}": str(quantity)}
     if order and order.code_id:

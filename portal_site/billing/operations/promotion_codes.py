@@ -113,21 +113,18 @@ def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, i
 
 
 def redeem(session: Session, account_id: str, code: CodeTerms) -> None:
-    """Count one redemption of the code and its coupon, or refuse: the count is checked where it is raised, so that no two
-    customers get the last one.
-    """
+    """Count one redemption of the code and its coupon. Raises BillingError when either is used up."""
     for kind, row_id in ((PromotionCode, code.id), (Coupon, code.coupon_id)):
-        counted = (
-            update(kind)
-            .where(
-                kind.account_id == account_id,
-                kind.id == row_id,
-                or_(kind.max_redemptions.is_(None), kind.times_redeemed < kind.max_redemptions),
-            )
-            .values(times_redeemed=kind.times_redeemed + 1)
-        )
-        if session.execute(counted).rowcount != 1:  # type: ignore[attr-defined]
+        if not count_redemption(session, kind, account_id, row_id):
             raise BillingError(N_("This code has been used up."), "promotion_code_invalid", "promotion_code")
+
+
+def count_redemption(session: Session, kind: type[PromotionCode | Coupon], account_id: str, row_id: str) -> bool:
+    """Whether one more was left. It is checked where it is counted, so that no two customers get the last one."""
+    mine = kind.account_id == account_id, kind.id == row_id
+    left = or_(kind.max_redemptions.is_(None), kind.times_redeemed < kind.max_redemptions)
+    counted = update(kind).where(*mine, left).values(times_redeemed=kind.times_redeemed + 1)
+    return bool(session.execute(counted).rowcount == 1)  # type: ignore[attr-defined]
 
 
 def give_back(session: Session, account_id: str, code_id: str, coupon_id: str) -> None:

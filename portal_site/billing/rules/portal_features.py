@@ -89,6 +89,11 @@ class CancellationReason(_Option):
     options: tuple[str, ...] = REASONS
     feedback_options: tuple[str, ...] = ()
 
+    @property
+    def asked(self) -> bool:
+        """Whether there is something to choose from."""
+        return self.enabled and bool(self.options or self.feedback_options)
+
 
 @dataclass(frozen=True)
 class RetentionOffer(_Option):

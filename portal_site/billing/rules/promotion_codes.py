@@ -4,9 +4,8 @@ import unicodedata
 from dataclasses import dataclass
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.rules.discounts import CouponTerms
+from portal_site.billing.rules.discounts import CouponTerms, discount_end
 from portal_site.billing.rules.invoices import Item
-from portal_site.billing.rules.periods import months_after
 from portal_site.billing.words import N_
 
 LONGEST = 500
@@ -42,8 +41,8 @@ class CodeTerms:
     coupon_times_redeemed: int = 0
 
     def end(self, start: int) -> int | None:
-        """Until when its discount lasts if it begins at `start`; None without end, and for one that an invoice uses up."""
-        return months_after(start, self.duration_in_months or 1) if self.duration == "repeating" else None
+        """Until when its discount lasts if it begins at `start`, as `discounts.discount_end` has it."""
+        return discount_end(self.duration, self.duration_in_months, start)
 
 
 @dataclass(frozen=True, slots=True)
