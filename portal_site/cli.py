@@ -208,6 +208,26 @@ def unpark(_app: Flask, subscription: str) -> None:
     click.echo("It is billed again with the worker's next run.")
 
 
+@main.command()
+@click.option("--account", "account_id", help="The account; needed when there are several.")
+@click.option(
+    "--days", default=90, show_default=True, type=click.IntRange(1, 1000), help="How long after an offer to look."
+)
+@click.option("--live", is_flag=True, help="Live mode; test mode otherwise.")
+@with_app
+def retention(_app: Flask, account_id: str | None, days: int, live: bool) -> None:
+    """Compare customers who were made an offer when they left with those who were made none."""
+    from portal_site import clock as clocks
+    from portal_site import tables
+    from portal_site.billing.operations import retention_results
+
+    found = retention_results.results(account_id, live, days, clocks.now())
+    if not found:
+        fail(f"No offer was made {days} days ago or earlier. Choose fewer with --days.")
+    for result in found:
+        tables.show(tables.retention(result, days))
+
+
 @main.group()
 def clock() -> None:
     """Test clocks: customers attached to one live at its time."""
