@@ -182,6 +182,12 @@ def _check_worker() -> None:
     if parked:
         fail("billing: mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each.")
     click.echo("billing: nothing is parked")
+    silent = parking.unanswered(clock.now())
+    if silent:
+        fail(
+            f"payments: {silent} without an answer for 15 minutes or more. Ask the payment provider what became of them."
+        )
+    click.echo("payments: all answered")
 
 
 @main.command()

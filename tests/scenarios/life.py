@@ -100,8 +100,13 @@ class Life:
 
     def changes(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
         """The customer changes the plan at the price shown; what is due is charged."""
-        quote = self.quote(price, quantity, code)
-        agreed = Agreed(self.now, terms_of(quote), secrets.token_hex(8))
+        return self.confirms(self.quote(price, quantity, code), price, quantity, code)
+
+    def confirms(
+        self, quote: Quote, price: str | None = None, quantity: int | None = None, code: str | None = None
+    ) -> PlanChange:
+        """The customer agrees to a quote that was shown before."""
+        agreed = Agreed(quote.at, terms_of(quote), secrets.token_hex(8))
         order = self._order(price, quantity, code)
         change = plan_changes.change_plan(
             self.shop.customer.id, self.shop.subscription.id, self.shop.features, order, agreed, self.now
@@ -256,7 +261,7 @@ class Life:
         """The item's row."""
         db.session.remove()
         with reading() as reader:
-            mine = SubscriptionItem.subscription_id == self.shop.subscription.id
+            mine = SubscriptionItem.id == self.shop.item_id
             return reader.execute(select(SubscriptionItem.__table__).where(mine)).one()
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from portal_site.billing.errors import BillingError
 from portal_site.billing.models import (
     Account,
     Customer,
@@ -23,6 +24,7 @@ from portal_site.billing.rules.descriptions import describe
 from portal_site.billing.rules.invoices import Bill, Line, summed_taxes
 from portal_site.billing.rules.lifecycle import InvoiceStatus
 from portal_site.billing.rules.taxes import Tax
+from portal_site.billing.words import N_
 from portal_site.db import Base, new_id
 
 Row = dict[str, Any]
@@ -247,10 +249,22 @@ def bill_now(books: Books, customer: Customer, subscription: Subscription, bill:
     """
     due = at if bill.amount_due and subscription.collection_method == "charge_automatically" else None
     row = books.invoice(numbered(books.session, customer), subscription, bill, at, next_payment_attempt=due, **members)
-    customer.balance += bill.balance_used
-    customer.currency = customer.currency or bill.currency
+    move_balance(customer, bill)
     subscription.latest_invoice_id = row["id"]
     return str(row["id"])
+
+
+def move_balance(customer: Any, bill: Bill) -> None:
+    """Take from the customer's balance what an invoice used of it, or add what it left. Raises BillingError.
+
+    A balance is in one currency; an empty one takes on that of whatever comes.
+    """
+    if bill.balance_used and customer.currency not in (None, bill.currency):
+        if customer.balance:
+            raise BillingError(N_("Your credit is in another currency. Please contact us."), "currency_mismatch")
+        customer.currency = bill.currency
+    customer.balance += bill.balance_used
+    customer.currency = customer.currency or bill.currency
 
 
 def numbered(session: Session, customer: Customer) -> SimpleNamespace:

@@ -107,8 +107,10 @@ def apply(session: Session, subscription: Subscription, change: Document, at: in
     if subscription.status == SubscriptionStatus.PAUSED:
         go_on(session, subscription, min(item.current_period_end for item in items), at)
     subscription.pending_update = None
-    if change["discount"]:
-        add_discount(session, subscription, change["discount"], at)
+    code = (discount := change["discount"]) and discount["promotion_code_id"]
+    # A code works once for a customer; whatever stands in its way, a payment is never lost over it.
+    if discount and not (code and promotion_codes.has_redeemed(session, subscription.customer_id, code)):
+        add_discount(session, subscription, discount, at)
     use_up(session, subscription.customer_id, change["spent"], at)
     reschedule(session, subscription, items, at)
     session.flush()

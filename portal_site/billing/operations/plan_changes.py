@@ -83,6 +83,8 @@ def change_plan(
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
         agreed.check_time(at)
         found = plan_choices.load(session, subscription, customer, features, agreed.at)
+        if (late := plan_change.refusal(found.agreement, at)) is not None:
+            raise StateChanged(late.message, late.code)  # the period ended between quote and click
         code = _code(session, customer_id, found, order)
         quote = _quote(session, customer_id, found, features, order, code, agreed.at)
         agreed.check(terms_of(quote))

@@ -24,8 +24,8 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
     TaxId,
 )
-from portal_site.billing.operations import agreements, lookups, turning_points
-from portal_site.billing.operations.books import Books
+from portal_site.billing.operations import agreements, lookups, parking, turning_points
+from portal_site.billing.operations.books import Books, move_balance
 from portal_site.billing.rules import next_invoice, pauses
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.invoices import Line
@@ -33,8 +33,6 @@ from portal_site.billing.rules.lifecycle import SubscriptionStatus, next_due
 from portal_site.db import is_conflict, new_id, transaction
 
 MOST_BEHIND = 15  # periods: a subscription that is further behind is parked rather than billed for all of them
-MOST_FAILURES = 3
-RETRY = 5 * 60
 
 _CUSTOMER = (
     Customer.id,
@@ -125,15 +123,11 @@ def _renew_alone(customer_id: str, at: int) -> Batch:
 
 
 def _note_failure(customer_id: str, at: int, error: Exception) -> Batch:
-    """Try again later, or park what failed too often: an operator has to look at it."""
     parked = 0
     with transaction() as session:
         due = Subscription.customer_id == customer_id, Subscription.due_at <= at
         for subscription in session.scalars(select(Subscription).where(*due)):
-            subscription.billing_failures += 1
-            subscription.billing_error = f"{type(error).__name__}: {error}"[:500]
-            subscription.due_at = None if subscription.billing_failures >= MOST_FAILURES else at + RETRY
-            parked += subscription.due_at is None
+            parked += parking.note_failure(subscription, at, error)
     return Batch(seen=1, parked=parked)
 
 
@@ -232,6 +226,8 @@ class _Run:
 
     def _renew(self, row: Any, agreement: Agreement, date: int) -> None:
         self.late += self.at - date > 24 * 60 * 60
+        if self.spent:  # by another subscription of this batch, a moment ago
+            agreement = agreement.without_discounts(frozenset(self.spent))
         payer = self.customers[row.customer_id]
         lines: tuple[Line, ...] = ()
         if not agreement.collection_paused:
@@ -266,8 +262,7 @@ class _Run:
             next_payment_attempt=self.at if bill.amount_due and automatic else None,
         )  # fmt: skip
         payer.number += 1
-        payer.balance += bill.balance_used
-        payer.currency = payer.currency or row.currency
+        move_balance(payer, bill)
         payer.touched = True
         self.spent += next_invoice.spent(agreement, bill, date)
         self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice["id"]})

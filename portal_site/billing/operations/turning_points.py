@@ -3,6 +3,7 @@
 Not verbs: a billing run takes these steps, inside its own transaction, before it renews what goes on.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
@@ -90,14 +91,19 @@ def _end_pause(session: Session, subscription: Subscription, moment: int, at: in
         session.flush()
         session.add(Event.of("customer.subscription.updated", subscription, at, told))
         return
-    subscription.billing_cycle_anchor = moment
     items = pending_updates.items_of(session, subscription)
-    for item in items:
-        item.current_period_start = item.current_period_end = moment
+    begin_anew(subscription, items, moment)
     offers = agreements.offers(session, subscription.account_id, [item.price_id for item in items])
     lengths = [(offer.interval, offer.interval_count) for offer in offers.values()]
     first_end = min(periods.period_after(moment, interval, count, moment)[1] for interval, count in lengths)
     pending_updates.go_on(session, subscription, first_end, at)
+
+
+def begin_anew(subscription: Subscription, items: Sequence[SubscriptionItem], moment: int) -> None:
+    """Nothing counts of the periods before: the next ones begin at `moment`, and a billing run bills them."""
+    subscription.billing_cycle_anchor = moment
+    for item in items:
+        item.current_period_start = item.current_period_end = moment
 
 
 def _period_end(session: Session, subscription: Subscription) -> int:
