@@ -82,7 +82,14 @@ class Subscription(Moded, Described, Base):
             "default_payment_method": self.default_payment_method_id,
             "latest_invoice": self.latest_invoice_id,
             "pause_collection": self.pause_collection,
+            "pending_update": self.told_pending_update,
         }
+
+    @property
+    def told_pending_update(self) -> dict[str, Any] | None:
+        """The change that waits for its payment, with the field's members only."""
+        names = ("expires_at", "subscription_items", "billing_cycle_anchor", "trial_end")
+        return {name: self.pending_update.get(name) for name in names} if self.pending_update else None
 
 
 class SubscriptionItem(Described, Base):
@@ -205,6 +212,10 @@ class SchedulePhase(Base):
     start_date: Mapped[int]
     end_date: Mapped[int | None]
     proration_behavior: Mapped[str] = mapped_column(default="none")
+
+    def as_phase(self) -> dict[str, Any]:
+        """The phase as a schedule's `current_phase`."""
+        return values(self, "start_date", "end_date")
 
 
 class SchedulePhaseItem(Base):

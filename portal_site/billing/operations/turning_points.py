@@ -50,7 +50,7 @@ def pass_by(session: Session, customer: Customer, subscription_id: str, at: int)
             subscription.due_at = at + PATIENCE
             return False
         if waiting.get("expires_at", 0) <= at or _period_end(session, subscription) <= moment:
-            pending_updates.drop(session, customer, subscription, at)
+            pending_updates.drop(session, customer, subscription, at, expired=True)
     resumes_at = pauses.resumes_at(subscription.status_details, subscription.pause_collection)
     if resumes_at is not None and resumes_at <= moment:
         _end_pause(session, subscription, resumes_at, at)
@@ -152,7 +152,11 @@ def _advance_schedules(session: Session, subscription: Subscription, moment: int
         phases = session.scalars(select(SchedulePhase).where(*of_it).order_by(SchedulePhase.start_date)).all()
         begun = [phase for phase in phases if phase.start_date <= moment]
         if begun and _begin_phase(session, subscription, begun[-1], moment, at):
-            session.add(Event.of("subscription_schedule.updated", schedule, at))
+            phase, before = begun[-1].as_phase(), begun[-2].as_phase() if len(begun) > 1 else None
+            told = Event.of(
+                "subscription_schedule.updated", schedule, at, {"current_phase": before}, current_phase=phase
+            )
+            session.add(told)
         last = phases[-1] if phases else None
         if last is None or (begun and begun[-1] is last and (last.end_date is None or last.end_date <= moment)):
             _finish(session, subscription, schedule, last, moment, at)
