@@ -73,23 +73,30 @@ class Subscription(Moded, Described, Base):
 
     def as_object(self) -> dict[str, Any]:
         """The subscription as an event carries it, without its items: they are rows of their own."""
-        terms = ("currency", "collection_method", "billing_cycle_anchor", "trial_start", "trial_end", "description")
-        ending = ("cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "cancellation_details")
-        return {
-            "object": "subscription",
-            **values(self, "id", "created", "livemode", "status", *terms, *ending),
-            "customer": self.customer_id,
-            "default_payment_method": self.default_payment_method_id,
-            "latest_invoice": self.latest_invoice_id,
-            "pause_collection": self.pause_collection,
-            "pending_update": self.told_pending_update,
-        }
+        return subscription_object(self)
 
-    @property
-    def told_pending_update(self) -> dict[str, Any] | None:
-        """The change that waits for its payment, with the field's members only."""
-        names = ("expires_at", "subscription_items", "billing_cycle_anchor", "trial_end")
-        return {name: self.pending_update.get(name) for name in names} if self.pending_update else None
+
+_TERMS = ("currency", "collection_method", "billing_cycle_anchor", "trial_start", "trial_end", "description")
+_ENDING = ("cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "cancellation_details")
+
+
+def subscription_object(row: Any) -> dict[str, Any]:
+    """A subscription's columns, of an entity or as a billing run reads them, as an event carries them."""
+    return {
+        "object": "subscription",
+        **{name: getattr(row, name) for name in ("id", "created", "livemode", "status", *_TERMS, *_ENDING)},
+        "customer": row.customer_id,
+        "default_payment_method": row.default_payment_method_id,
+        "latest_invoice": row.latest_invoice_id,
+        "pause_collection": row.pause_collection,
+        "pending_update": told_pending_update(row),
+    }
+
+
+def told_pending_update(row: Any) -> dict[str, Any] | None:
+    """The change that waits for its payment, with the field's members only."""
+    names = ("expires_at", "subscription_items", "billing_cycle_anchor", "trial_end")
+    return {name: row.pending_update.get(name) for name in names} if row.pending_update else None
 
 
 class SubscriptionItem(Described, Base):

@@ -21,6 +21,7 @@ from portal_site.billing.models import (
     SubscriptionItem,
     SubscriptionSchedule,
 )
+from portal_site.billing.models.subscription import told_pending_update
 from portal_site.billing.operations import promotion_codes
 from portal_site.billing.operations.books import Books, bill_now
 from portal_site.billing.rules import pauses
@@ -171,7 +172,7 @@ def reschedule(session: Session, subscription: Subscription, items: list[Subscri
 
 def _changeable(subscription: Subscription) -> Document:
     names = ("status", "billing_cycle_anchor", "trial_end")
-    told = {"pending_update": subscription.told_pending_update, "latest_invoice": subscription.latest_invoice_id}
+    told = {"pending_update": told_pending_update(subscription), "latest_invoice": subscription.latest_invoice_id}
     return {**{name: getattr(subscription, name) for name in names}, **told}
 
 
@@ -214,7 +215,7 @@ def drop(session: Session, customer: Customer, subscription: Subscription, at: i
     `expired` tells that its time was over from the customer's own wish.
     """
     change = subscription.pending_update or {}
-    previous = {"pending_update": subscription.told_pending_update}
+    previous = {"pending_update": told_pending_update(subscription)}
     subscription.pending_update = None
     invoice = session.scalar(
         select(Invoice).where(Invoice.customer_id == customer.id, Invoice.id == change.get("invoice"))

@@ -24,6 +24,7 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
     TaxId,
 )
+from portal_site.billing.models.subscription import subscription_object
 from portal_site.billing.operations import agreements, lookups, parking, turning_points
 from portal_site.billing.operations.books import Books, move_balance
 from portal_site.billing.rules import next_invoice, pauses
@@ -293,17 +294,28 @@ class _Run:
         return next_due(status, ends, row.cancel_at, expires, resumes, planned)
 
     def _tell(self, row: Any, status: str, agreement: Agreement, ends: Mapping[str, int]) -> None:
-        """The subscription's new periods, as the field tells of them."""
-        before = {
-            "items": {"data": [{"id": item.id, "current_period_end": item.period_end} for item in agreement.items]}
-        }
-        now = {"items": {"data": [{"id": name, "current_period_end": end} for name, end in ends.items()]}}
-        previous = before | ({"status": row.status} if status != row.status else {})
-        document = {"object": "subscription", "id": row.id, "customer": row.customer_id, "status": status, **now}
+        """The subscription's new periods and its invoice, as the field tells of them."""
+        latest = self.changed[Subscription][-1]["latest_invoice_id"]
+        now = {"status": status, "latest_invoice": latest, "items": _item_list(agreement, ends)}
+        document = subscription_object(row)
+        before = {name: document[name] for name in ("status", "latest_invoice") if document[name] != now[name]}
+        previous = {**before, "items": _item_list(agreement, {})}
+        document.update(now)
         self.books.event("customer.subscription.updated", row, self.at, document, previous)
+
+    def _use_up(self) -> None:
+        """End the discounts that were for one invoice."""
+        mine = Discount.customer_id.in_(list(self.customers)), Discount.id.in_(self.spent)
+        for discount in self.session.scalars(select(Discount).where(*mine)).all():
+            discount.end = self.at
+            owner = self.customers[discount.customer_id]
+            self.books.event("customer.discount.deleted", owner, self.at, discount.as_object())
+        self.session.flush()
 
     def write(self) -> None:
         """Send everything, one statement for each table."""
+        if self.spent:
+            self._use_up()
         self.books.write()
         for payer in self.customers.values():
             if payer.touched:
@@ -314,9 +326,22 @@ class _Run:
         for kind in (SubscriptionItem, Subscription, Customer):
             if self.changed[kind]:
                 self.session.execute(update(kind), self.changed[kind], execution_options=UNSCOPED)
-        if self.spent:
-            over = update(Discount).where(Discount.id.in_(self.spent)).values(end=self.at)
-            self.session.execute(over, execution_options=UNSCOPED)
+
+
+def _item_list(agreement: Agreement, ends: Mapping[str, int]) -> dict[str, Any]:
+    """Items as an event's subscription carries them, in the periods that end at `ends`, else in their present ones."""
+    data = []
+    for item in agreement.items:
+        end = ends.get(item.id, item.period_end)
+        start = item.period_end if end > item.period_end else item.period_start
+        named = {
+            "object": "subscription_item",
+            "id": item.id,
+            "subscription": agreement.id,
+            "price": item.offer.price_id,
+        }
+        data.append({**named, "quantity": item.quantity, "current_period_start": start, "current_period_end": end})
+    return {"object": "list", "data": data}
 
 
 def _payer(row: Any) -> SimpleNamespace:
