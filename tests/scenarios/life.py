@@ -220,13 +220,16 @@ class Life:
     def _mine(self, kind: Any) -> Any:
         return kind.customer_id == self.shop.customer.id
 
-    def bills(self) -> list[str]:
-        """Every invoice after the first, whole: `2026-05-01 paid: 1 seats × Team (at €10.00 / month) 10.00 = 10.00`."""
+    def bills(self, first: int = 1) -> list[str]:
+        """Every invoice after the first, whole: `2026-05-01 paid: 1 seats × Team (at €10.00 / month) 10.00 = 10.00`.
+
+        A life that begins with a trial has no invoice yet: its bills are those from 0 on.
+        """
         db.session.remove()
         with reading() as reader:
             invoices = reader.execute(
                 select(Invoice.__table__).where(self._mine(Invoice)).order_by(Invoice.number)
-            ).all()[1:]
+            ).all()[first:]
             lines = reader.execute(
                 select(InvoiceLineItem.__table__)
                 .where(self._mine(InvoiceLineItem), InvoiceLineItem.invoice_id.is_not(None))
