@@ -13,6 +13,7 @@ from flask import Flask
 from sqlalchemy import create_engine, func, select, text
 
 from portal_site import cli, clock, worker
+from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, Subscription
 from portal_site.billing.models import Worker as WorkerRow
 from portal_site.billing.operations import parking, renewals
@@ -187,3 +188,39 @@ def test_the_subscription_says_when_it_is_due_next(app: Flask) -> None:
     shop = world.shop()
     with reading() as reader:
         assert reader.scalar(select(Subscription.due_at).where(Subscription.id == shop.subscription.id)) == world.END
+
+
+@pytest.mark.case("D14")
+def test_what_is_billed_a_day_late_is_flagged(app: Flask) -> None:
+    world.shop("Now")
+    assert worker.tick(app, world.END + 24 * 60 * 60).batch.late == 0
+    late = world.shop("Late")
+    assert worker.tick(app, world.END + 24 * 60 * 60 + 1).batch.late == 1
+    with reading() as reader:
+        mine = Invoice.customer_id == late.customer.id
+        assert reader.scalar(select(func.count()).select_from(Invoice).where(mine)) == 2
+
+
+@pytest.mark.case("F2")
+@pytest.mark.parametrize(("seconds", "settled"), [(59, 0), (60, 1)])
+def test_a_payment_without_an_answer_is_asked_about_after_a_minute(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, seconds: int, settled: int
+) -> None:
+    world.shop()
+    gateway = app.extensions["gateway"]
+
+    def lose(*_given: object) -> object:
+        raise GatewayUnavailable("lost")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(gateway, "charge", lose)
+        worker.tick(app, world.END)
+    assert worker.tick(app, world.END + seconds).settled == settled
+
+
+def test_an_invoice_that_is_sent_is_due_when_it_says(app: Flask) -> None:
+    world.shop(collection_method="send_invoice", days_until_due=14)
+    worker.tick(app, world.END)
+    with reading() as reader:
+        due = select(Invoice.due_date).where(Invoice.cycle_at == world.END)
+        assert reader.scalar(due) == world.END + 14 * 24 * 60 * 60

@@ -25,17 +25,14 @@ def _policy(proration: str, anchor: str, **more: Any) -> dict[str, Any]:
 
 def _bills(life: Life, first: int = 1) -> list[str]:
     """The bills of a life, in few words."""
-    short = []
-    for bill in life.bills(first):
-        for words, sign in (
-            ("Unused time on ", "-"),
-            ("Remaining time on ", "+"),
-            (" after 16 Apr 2026", ""),
-            ("seats ", ""),
-        ):
-            bill = bill.replace(words, sign)
-        short.append(re.sub(r" \(at [^)]*\)|2026-| paid", "", bill))
-    return short
+    words = {"Unused time on ": "-", "Remaining time on ": "+", " after 16 Apr 2026": "", "seats ": ""}
+    return [re.sub(r" \(at [^)]*\)|2026-| paid", "", _replaced(bill, words)) for bill in life.bills(first)]
+
+
+def _replaced(text: str, words: dict[str, str]) -> str:
+    for long, short in words.items():
+        text = text.replace(long, short)
+    return text
 
 
 def _lived(app: Flask, wish: dict[str, Any], policy: dict[str, Any], **members: Any) -> Life:
