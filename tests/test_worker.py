@@ -51,6 +51,19 @@ def test_a_clock_that_went_back_bills_nothing(app: Flask) -> None:
     assert worker.tick(app, LATER + 3600 - 300).batch.invoiced == 1
 
 
+@pytest.mark.case("D13")
+def test_a_clock_that_ran_ahead_can_be_forgotten_and_nothing_is_billed_twice(app: Flask) -> None:
+    world.shop()
+    worker.tick(app, world.END + 40 * 24 * 60 * 60)  # more than a month ahead: two periods are billed
+    assert _invoices() == 3
+    with pytest.raises(worker.ClockWentBack):
+        worker.tick(app, LATER)
+    worker.trust_clock(LATER)
+    assert not worker.tick(app, LATER).batch.invoiced
+    assert not worker.tick(app, world.END + 32 * 24 * 60 * 60).batch.invoiced
+    assert _invoices() == 3
+
+
 @pytest.mark.case("F11")
 def test_a_subscription_that_cannot_be_billed_is_parked_and_the_others_go_on(
     app: Flask, monkeypatch: pytest.MonkeyPatch

@@ -186,6 +186,13 @@ class Life:
             customer.default_payment_method_id = None
             made.method(customer, number)
 
+    @property
+    def default_method(self) -> str:
+        """The id of the customer's default payment method."""
+        with reading() as reader:
+            mine = Customer.id == self.shop.customer.id
+            return str(reader.scalar(select(Customer.default_payment_method_id).where(mine)))
+
     def pays(self) -> PaymentAttempt | None:
         """The customer pays the oldest open invoice."""
         with reading() as reader:

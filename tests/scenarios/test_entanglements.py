@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Account, Customer, Discount, Invoice, Subscription, SubscriptionSchedule
-from portal_site.billing.operations import billing_runs, pending_updates, renewals
+from portal_site.billing.operations import billing_runs, payments, pending_updates, renewals
 from portal_site.db import db, new_id, reading, transaction
 from tests import world
 from tests.proofs import ledger
@@ -216,3 +216,27 @@ def test_a_gateway_that_breaks_does_not_stop_a_run(app: Flask, monkeypatch: pyte
     assert _count(Invoice, Invoice.status == "paid") == 6
     assert _count(SandboxCharge) == len(shops)
     assert parking.unanswered(world.END + parking.PATIENCE) == 0
+
+
+@pytest.mark.parametrize(("then", "status"), [("cancel", "canceled"), ("unpaid", "unpaid"), ("past_due", "past_due")])
+def test_what_nobody_expects_any_more_is_written_off_and_can_still_be_paid(app: Flask, then: str, status: str) -> None:
+    life = Life.begins(app, card=world.FAILS)
+    with transaction() as session:
+        account = session.get(Account, life.shop.customer.account_id)
+        assert account
+        account.dunning = {"retry_days": [1], "then": then, "write_off": True}
+    life.goes_to("2026-05-10")
+    assert life.subscription.status == status
+    assert [bill[:24] for bill in life.bills()] == ["2026-05-01 uncollectible"]
+    assert life.events.count("invoice.marked_uncollectible") == 1
+    with reading() as reader:
+        invoice = reader.scalar(select(Invoice.id).where(Invoice.status == "uncollectible"))
+    life.gets_a_card()
+    method = life.default_method
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        paid = payments.pay_invoice(
+            app.extensions["gateway"], life.shop.customer.id, str(invoice), method, 1000, life.now, BACK
+        )
+    assert paid.status == "succeeded"
+    assert life.subscription.status == ("canceled" if then == "cancel" else "active")
+    ledger.audit(life.shop.customer.account_id)

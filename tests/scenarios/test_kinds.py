@@ -66,9 +66,7 @@ def test_a_week_and_three_months_each_at_their_own_time(app: Flask) -> None:
     life.goes_to("2026-07-01")
     totals = {bill[:10]: bill.rpartition(" = ")[2] for bill in _short(life)}
     assert (totals["2026-05-01"], totals["2026-06-01"], totals["2026-07-01"]) == ("10.00", "10.00", "31.00")
-    assert (
-        sum(total == "1.00" for total in totals.values()) == 12
-    )  # the thirteenth Wednesday is the first of July
+    assert sum(total == "1.00" for total in totals.values()) == 12  # the thirteenth Wednesday is the first of July
     ledger.audit(life.shop.customer.account_id)
 
 

@@ -195,6 +195,10 @@ def _tried(session: Session, invoice: Invoice, at: int, automatic: bool) -> None
     policy = dunning.Policy.of(document or {})
     invoice.next_payment_attempt = policy.next_try(invoice.attempt_count, at)
     status = SubscriptionStatus.PAST_DUE if invoice.next_payment_attempt is not None else policy.end
+    if invoice.next_payment_attempt is None and policy.write_off:
+        invoice.status, invoice.marked_uncollectible_at = InvoiceStatus.UNCOLLECTIBLE, at
+        session.flush()
+        session.add(Event.of("invoice.marked_uncollectible", invoice, at))
     if SubscriptionStatus(subscription.status).renews:
         _move(session, subscription, status, at)
 
