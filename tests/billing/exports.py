@@ -151,10 +151,10 @@ EXPORT: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 
 GONE = object()  # in place of a value: without the member
-Path = tuple[str | int, ...]
+Place = tuple[str | int, ...]
 
 
-def changed(changes: Sequence[tuple[Path, Any]]) -> dict[str, Any]:
+def changed(changes: Sequence[tuple[Place, Any]]) -> dict[str, Any]:
     """The export with other values at some places; a place that an earlier change took away is left."""
     document: dict[str, Any] = json.loads(json.dumps(EXPORT))
     for path, value in changes:

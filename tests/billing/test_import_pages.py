@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from portal_site import clock
 from portal_site.billing.errors import ImportRefused
 from portal_site.billing.operations import imports, portal_sessions
-from tests.billing.exports import EXPORT, GONE, NOW, Path, changed
+from tests.billing.exports import EXPORT, GONE, NOW, Place, changed
 from tests.conftest import _empty
 
 KINDS = ("invoice", "subscription", "price", "payment_method", "tax_id", "customer", "subscription_schedule",
@@ -24,7 +24,7 @@ PAGES = (
 )  # fmt: skip
 
 
-def _paths(value: Any, path: Path = ()) -> Iterator[Path]:
+def _paths(value: Any, path: Place = ()) -> Iterator[Place]:
     """Where a value can be changed: each member at each depth."""
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         yield (*path, key)
@@ -52,7 +52,7 @@ def _statuses(app: Flask) -> dict[str, int]:
 
 @settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=2))
-def test_what_is_taken_over_can_be_shown(lite_app: Flask, changes: Sequence[tuple[Path, Any]]) -> None:
+def test_what_is_taken_over_can_be_shown(lite_app: Flask, changes: Sequence[tuple[Place, Any]]) -> None:
     _empty()
     try:
         imports.import_objects(json.dumps(changed(changes)).encode(), NOW, None)

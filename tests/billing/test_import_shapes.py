@@ -36,7 +36,7 @@ from tests.billing.exports import (
     NOW,
     PRICE,
     SCHEDULE,
-    Path,
+    Place,
     changed,
 )
 from tests.conftest import enter
@@ -52,9 +52,9 @@ def _rows() -> int:
         return sum(connection.scalar(select(func.count()).select_from(t)) or 0 for t in Base.metadata.sorted_tables)
 
 
-LINE_OF_IT: Path = ("invoice", 0, "lines", "data", 0)
-ITEM_OF_IT: Path = ("subscription", 0, "items", "data", 0)
-FEATURES: Path = ("billing_portal.configuration", 0, "features")
+LINE_OF_IT: Place = ("invoice", 0, "lines", "data", 0)
+ITEM_OF_IT: Place = ("subscription", 0, "items", "data", 0)
+FEATURES: Place = ("billing_portal.configuration", 0, "features")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ FEATURES: Path = ("billing_portal.configuration", 0, "features")
         ((*ITEM_OF_IT, "current_period_end"), 2**39, "subscription sub_one: items.0.current_period_end"),
         (("subscription", 0, "items", "data"), [], "subscription sub_one: items"),
         # Prices that would cost nothing, or more than numbers can say.
-        (("price", 1, "tiers"), [{"x": 1}], "price price_tiers: tiers.0.up_to"),
+        (("price", 1, "tiers"), [{"x": 1}], "price price_tiers: tiers.0: A tier needs its amount"),
         (("price", 1, "tiers"), None, "price price_tiers: A tiered price needs its mode and its tiers"),
         (("price", 1, "tiers", 1, "up_to"), 20, "price price_tiers: A tiered price needs its mode and its tiers"),
         (("price", 0, "recurring"), None, "price price_one: A recurring price needs its interval"),
@@ -156,7 +156,7 @@ FEATURES: Path = ("billing_portal.configuration", 0, "features")
     ],
     ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_it_is_refused_by_name(lite_app: Flask, path: Path, value: Any, said: str) -> None:
+def test_it_is_refused_by_name(lite_app: Flask, path: Place, value: Any, said: str) -> None:
     with pytest.raises(ImportRefused) as error:
         _take(changed([(path, value)]))
     assert said in str(error.value)
@@ -211,6 +211,21 @@ def test_what_the_database_refuses_is_named_among_many(lite_app: Flask, monkeypa
 def _spoiled(row: Any) -> Any:
     row.balance = 2**70 if row.id == "cus_13" else row.balance
     return row
+
+
+NULLABLE = (
+    ("account", 0, "created"), ("account", 0, "business_profile"), ("price", 0, "tax_behavior"), ("coupon", 0, "applies_to"),
+    ("promotion_code", 0, "metadata"), ("customer", 0, "balance"), ("customer", 0, "delinquent"), ("customer", 0, "metadata"),
+    ("customer", 0, "invoice_settings"), ("customer", 0, "preferred_locales"), ("customer", 0, "tax_exempt"),
+    ("customer", 0, "next_invoice_sequence"), ("tax_id", 0, "verification"), ("subscription", 0, "default_tax_rates"),
+    (*ITEM_OF_IT, "tax_rates"), ("invoice", 0, "total_taxes"), ("invoice", 0, "customer_tax_ids"), ("invoice", 0, "parent"),
+    (*LINE_OF_IT, "taxes"), (*LINE_OF_IT, "pricing"), (*LINE_OF_IT, "parent"), (*FEATURES, "subscription_update", "products"),
+)  # fmt: skip
+
+
+def test_null_is_as_good_as_unsaid(lite_app: Flask) -> None:
+    _take(changed([(place, None) for place in NULLABLE]))
+    assert enter(lite_app, "cus_one").get("/invoices/in_one").status_code == 200
 
 
 def test_members_are_counted_at_each_depth(lite_app: Flask) -> None:
@@ -336,8 +351,9 @@ def test_a_default_that_is_switched_off_is_none(lite_app: Flask) -> None:
     assert "bpc_one" not in defaults
 
 
-def test_nobodys_payment_method_is_left_out(lite_app: Flask) -> None:
-    report = _take({"payment_method": [{"id": "pm_none", "type": "card", "customer": None}]})
+def test_what_is_no_customers_is_left_out(lite_app: Flask) -> None:
+    nobodys = {"customer": None, "type": "eu_vat", "value": "FR40303265045"}
+    report = _take({"payment_method": [{"id": "pm_none", **nobodys}], "tax_id": [{"id": "txi_none", **nobodys}]})
     assert report.added == {}
     with reading() as connection:
         assert connection.scalar(select(PaymentMethod.id)) is None

@@ -36,7 +36,7 @@ class ItemShape(Shape):
     created: Instant = 0
     current_period_start: Instant | None = None
     current_period_end: Instant | None = None
-    tax_rates: TaxRates | None = None
+    tax_rates: TaxRates = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -76,7 +76,7 @@ class SubscriptionShape(Moded):
     days_until_due: Days | None = None
     start_date: Instant
     billing_cycle_anchor: Instant
-    billing_mode: BillingModeShape | None = None
+    billing_mode: BillingModeShape = BillingModeShape()
     current_period_start: Instant | None = None
     current_period_end: Instant | None = None
     trial_start: Instant | None = None
@@ -95,7 +95,7 @@ class SubscriptionShape(Moded):
     on_behalf_of: Reference | None = None
     items: Annotated[list[ItemShape], DATA, Field(min_length=1, max_length=MOST_ITEMS)]
     discounts: list[DiscountShape] = Field(default_factory=list)
-    default_tax_rates: TaxRates | None = None
+    default_tax_rates: TaxRates = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -150,29 +150,28 @@ class PriceDetailsShape(Part):
 
 
 class PricingShape(Part):
-    price_details: PriceDetailsShape | None = None
+    price_details: PriceDetailsShape = PriceDetailsShape()
     unit_amount_decimal: Precise | None = None
 
 
 class CreditedItemsShape(Part):
-    invoice_line_items: list[Reference] | None = None
+    invoice_line_items: list[Reference] = Field(default_factory=list)
 
 
 class ProrationDetailsShape(Part):
-    credited_items: CreditedItemsShape | None = None
+    credited_items: CreditedItemsShape = CreditedItemsShape()
 
 
 class OriginShape(Part):
     subscription: Reference | None = None
     subscription_item: Reference | None = None
     proration: bool = False
-    proration_details: ProrationDetailsShape | None = None
+    proration_details: ProrationDetailsShape = ProrationDetailsShape()
 
     @property
     def credited_line_id(self) -> str | None:
         """The one line that a credit credits; of several, none can be told from the others."""
-        credited = self.proration_details and self.proration_details.credited_items
-        lines = (credited and credited.invoice_line_items) or []
+        lines = self.proration_details.credited_items.invoice_line_items
         return lines[0] if len(lines) == 1 else None
 
 
@@ -186,25 +185,25 @@ class LineShape(Shape):
     currency: Currency
     description: Text | None = None
     discountable: bool = True
-    discount_amounts: list[DiscountAmountShape] | None = None
-    taxes: list[TaxShape] | None = None
+    discount_amounts: list[DiscountAmountShape] = Field(default_factory=list)
+    taxes: list[TaxShape] = Field(default_factory=list)
     period: PeriodShape
     quantity: Annotated[int, Field(ge=0, lt=2**53)] | None = None
-    pricing: PricingShape | None = None
-    parent: LineParentShape | None = None
-    proration: bool | None = None
+    pricing: PricingShape = PricingShape()
+    parent: LineParentShape = LineParentShape()
+    proration: bool = False
 
     @property
     def total(self) -> int:
         """What the line adds to its invoice."""
-        off = sum(part.amount for part in self.discount_amounts or ())
-        return self.amount - off + sum(tax.amount for tax in self.taxes or () if tax.tax_behavior == "exclusive")
+        off = sum(part.amount for part in self.discount_amounts)
+        return self.amount - off + sum(tax.amount for tax in self.taxes if tax.tax_behavior == "exclusive")
 
     @property
     def origin(self) -> OriginShape:
         """Where the line comes from, where older and newer versions of the objects keep it."""
-        found = self.parent and (self.parent.subscription_item_details or self.parent.invoice_item_details)
-        return found or OriginShape(proration=bool(self.proration))
+        found = self.parent.subscription_item_details or self.parent.invoice_item_details
+        return found or OriginShape(proration=self.proration)
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -230,7 +229,7 @@ class SubscriptionDetailsShape(Part):
 
 
 class InvoiceParentShape(Part):
-    subscription_details: SubscriptionDetailsShape | None = None
+    subscription_details: SubscriptionDetailsShape = SubscriptionDetailsShape()
 
 
 class InvoiceShape(Moded):
@@ -253,8 +252,8 @@ class InvoiceShape(Moded):
     amount_remaining: Amount
     starting_balance: Amount = 0
     ending_balance: Amount | None = None
-    total_discount_amounts: list[DiscountAmountShape] | None = None
-    total_taxes: list[TaxShape] | None = None
+    total_discount_amounts: list[DiscountAmountShape] = Field(default_factory=list)
+    total_taxes: list[TaxShape] = Field(default_factory=list)
     attempt_count: Times = 0
     next_payment_attempt: Instant | None = None
     status_transitions: TransitionsShape = TransitionsShape()
@@ -264,9 +263,9 @@ class InvoiceShape(Moded):
     customer_phone: Text | None = None
     customer_address: AddressShape | None = None
     customer_shipping: ShippingShape | None = None
-    customer_tax_ids: list[PrintedTaxIdShape] | None = None
+    customer_tax_ids: list[PrintedTaxIdShape] = Field(default_factory=list)
     on_behalf_of: Reference | None = None
-    parent: InvoiceParentShape | None = None
+    parent: InvoiceParentShape = InvoiceParentShape()
     subscription: Reference | None = None
     lines: Annotated[list[LineShape], DATA]
     metadata: Metadata = Field(default_factory=dict)
@@ -274,5 +273,4 @@ class InvoiceShape(Moded):
     @property
     def subscription_id(self) -> str | None:
         """The subscription, where older and newer versions of the objects keep it."""
-        details = self.parent and self.parent.subscription_details
-        return (details and details.subscription) or self.subscription
+        return self.parent.subscription_details.subscription or self.subscription

@@ -84,9 +84,9 @@ class AtPeriodEndShape(Part):
 
 class UpdateShape(ToggleShape):
     default_allowed_updates: list[Literal["price", "promotion_code", "quantity"]] = Field(default_factory=list)
-    products: list[OfferedShape] | None = None
+    products: list[OfferedShape] = Field(default_factory=list)
     proration_behavior: Proration = "none"
-    billing_cycle_anchor: Literal["now", "unchanged"] | None = None
+    billing_cycle_anchor: Literal["now", "unchanged"] = "unchanged"
     schedule_at_period_end: AtPeriodEndShape = AtPeriodEndShape()
     trial_update_behavior: Literal["end_trial", "continue_trial"] = "end_trial"
 
@@ -107,8 +107,7 @@ class FeaturesShape(Part):
         if duration["interval_options"]:
             document["subscription_pause"]["interval_options"] = duration["interval_options"]
         update = document["subscription_update"]
-        update["products"] = [_offered(product) for product in update["products"] or ()]
-        update["billing_cycle_anchor"] = update["billing_cycle_anchor"] or "unchanged"
+        update["products"] = [_offered(product) for product in update["products"]]
         conditions = update["schedule_at_period_end"]["conditions"]
         update["schedule_at_period_end"] = [condition["type"] for condition in conditions]
         return Features.of(document).as_document()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from portal_site.billing.rules import web_addresses
@@ -49,14 +49,10 @@ def _data_of(value: Any) -> Any:
     return value["data"] if isinstance(value, dict) and isinstance(value.get("data"), list) else value
 
 
-def _nothing_is_empty(value: Any) -> Any:
-    return {} if value is None else value
-
-
 UnitAmountDecimal = Annotated[Precise, AfterValidator(_fits)]
 Link = Annotated[str, AfterValidator(_safe)]
 Reference = Annotated[Code, BeforeValidator(id_of)]
-Metadata = Annotated[dict[str, str], BeforeValidator(_nothing_is_empty)]
+Metadata = dict[str, str]
 DATA = BeforeValidator(_data_of)  # a nested list comes as a list object
 
 
@@ -65,6 +61,11 @@ class Part(BaseModel):
 
     # Strict: a number in place of a text, or a text in place of a number, says that the file is not what it should be.
     model_config = ConfigDict(extra="allow", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_unsaid(cls, value: Any) -> Any:
+        return {name: inner for name, inner in value.items() if inner is not None} if isinstance(value, dict) else value
 
     @model_serializer
     def _known(self) -> dict[str, Any]:
@@ -76,9 +77,8 @@ class Part(BaseModel):
         return len(unknown) + sum(part.count_unknown() for part in self._parts())
 
     def _parts(self) -> Iterator["Part"]:
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            yield from (part for part in (value if isinstance(value, list) else [value]) if isinstance(part, Part))
+        for value in vars(self).values():
+            yield from (part for part in (value if isinstance(value, list) else (value,)) if isinstance(part, Part))
 
 
 class Shape(Part):

@@ -40,8 +40,8 @@ def _document(part: Part | None) -> dict[str, Any] | None:
     return part.model_dump(mode="json") if part else None
 
 
-def _documents(parts: Sequence[Part] | None) -> list[dict[str, Any]]:
-    return [part.model_dump(mode="json") for part in parts or ()]
+def _documents(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    return [part.model_dump(mode="json") for part in parts]
 
 
 def products(shape: shapes.ProductShape, account: str) -> Iterator[Base]:
@@ -77,7 +77,7 @@ def coupons(shape: shapes.CouponShape, account: str) -> Iterator[Base]:
     yield Coupon(
         account_id=account,
         percent_off=None if shape.percent_off is None else _plain(shape.percent_off),
-        applies_to_products=shape.applies_to.products if shape.applies_to else None,
+        applies_to_products=shape.applies_to.products,
         metadata_=shape.metadata,
         **_copy(shape, *COMMON, *names, "times_redeemed", "valid"),
     )
@@ -99,17 +99,14 @@ def promotion_codes(shape: shapes.PromotionCodeShape, account: str) -> Iterator[
 
 def customers(shape: shapes.CustomerShape, account: str) -> Iterator[Base]:
     names = ("name", "email", "phone", "description", "balance", "currency", "invoice_prefix")
+    more = ("delinquent", "next_invoice_sequence", "preferred_locales", "tax_exempt")
     yield Customer(
         account_id=account,
         address=_document(shape.address),
         shipping=_document(shape.shipping),
         default_payment_method_id=shape.invoice_settings.default_payment_method,
-        delinquent=bool(shape.delinquent),
-        next_invoice_sequence=shape.next_invoice_sequence or 1,
-        preferred_locales=shape.preferred_locales or [],
-        tax_exempt=shape.tax_exempt or "none",
         metadata_=shape.metadata,
-        **_copy(shape, *COMMON, *names),
+        **_copy(shape, *COMMON, *names, *more),
     )
     if shape.discount:
         yield _discount(shape.discount, account, shape.id)
@@ -127,12 +124,13 @@ def _discount(shape: shapes.DiscountShape, account: str, customer: str, subscrip
 
 
 def tax_ids(shape: shapes.TaxIdShape, account: str) -> Iterator[Base]:
-    verification = shape.verification or shapes.VerificationShape()
+    if shape.customer is None:
+        return  # the merchant's own
     yield TaxId(
         account_id=account,
         customer_id=shape.customer,
-        verification_status=verification.status or "unavailable",
-        **_copy(verification, "verified_name", "verified_address"),
+        verification_status=shape.verification.status,
+        **_copy(shape.verification, "verified_name", "verified_address"),
         **_copy(shape, *COMMON, "type", "value", "country"),
     )
 
@@ -145,9 +143,8 @@ def payment_methods(shape: shapes.PaymentMethodShape, account: str) -> Iterator[
         account_id=account,
         customer_id=shape.customer,
         type=shape.type,
-        last4=details.last4 or "",
         gateway_reference=None,
-        **_copy(details, "brand", "exp_month", "exp_year", "funding", "country", "fingerprint"),
+        **_copy(details, "brand", "last4", "exp_month", "exp_year", "funding", "country", "fingerprint"),
         **_copy(shape, *COMMON),
     )
 
@@ -160,7 +157,7 @@ def subscriptions(shape: bills.SubscriptionShape, account: str) -> Iterator[Base
         customer_id=shape.customer,
         default_payment_method_id=shape.default_payment_method,
         latest_invoice_id=shape.latest_invoice,
-        billing_mode=shape.billing_mode.type if shape.billing_mode else "classic",
+        billing_mode=shape.billing_mode.type,
         cancellation_details=_document(shape.cancellation_details) or {},
         pause_collection=_document(shape.pause_collection),
         status_details=_document(shape.status_details),
@@ -223,7 +220,7 @@ def invoices(shape: bills.InvoiceShape, account: str) -> Iterator[Base]:
         total_taxes=_documents(shape.total_taxes),
         customer_address=_document(shape.customer_address),
         customer_shipping=_document(shape.customer_shipping),
-        customer_tax_ids=_documents([known for known in shape.customer_tax_ids or () if known.value]),
+        customer_tax_ids=_documents([known for known in shape.customer_tax_ids if known.value]),
         metadata_=shape.metadata,
         **_copy(shape.status_transitions, *transitions),
         **_copy(shape, *COMMON, *names, *amounts, *times, *snapshot),
@@ -234,8 +231,7 @@ def invoices(shape: bills.InvoiceShape, account: str) -> Iterator[Base]:
 
 
 def _line(line: bills.LineShape, position: int, invoice: bills.InvoiceShape, account: str) -> InvoiceLineItem:
-    pricing, origin = line.pricing or bills.PricingShape(), line.origin
-    price = pricing.price_details or bills.PriceDetailsShape()
+    origin, price = line.origin, line.pricing.price_details
     return InvoiceLineItem(
         account_id=account,
         customer_id=invoice.customer,
@@ -243,7 +239,7 @@ def _line(line: bills.LineShape, position: int, invoice: bills.InvoiceShape, acc
         position=position,
         total=line.total,
         credited_line_id=origin.credited_line_id,
-        unit_amount_decimal=pricing.unit_amount_decimal,
+        unit_amount_decimal=line.pricing.unit_amount_decimal,
         period_start=line.period.start,
         period_end=line.period.end,
         proration=origin.proration,

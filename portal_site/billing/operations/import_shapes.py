@@ -39,7 +39,7 @@ class AccountShape(Shape):
     created: Instant = 0
     country: Text | None = None
     default_currency: Currency | None = None
-    business_profile: BusinessProfileShape | None = None
+    business_profile: BusinessProfileShape = BusinessProfileShape()
 
 
 class ProductShape(Moded):
@@ -59,11 +59,18 @@ class RecurringShape(Part):
 
 
 class TierShape(Part):
-    up_to: Annotated[int, Field(ge=1, lt=2**53)] | None
+    up_to: Annotated[int, Field(ge=1, lt=2**53)] | None = None
     unit_amount: UnitAmount | None = None
     unit_amount_decimal: UnitAmountDecimal | None = None
     flat_amount: UnitAmount | None = None
     flat_amount_decimal: UnitAmountDecimal | None = None
+
+    @model_validator(mode="after")
+    def _costs_something(self) -> Self:
+        amounts = (self.unit_amount, self.unit_amount_decimal, self.flat_amount, self.flat_amount_decimal)
+        if all(amount is None for amount in amounts):
+            raise PydanticCustomError("tier", "A tier needs its amount")
+        return self
 
 
 class TransformShape(Part):
@@ -85,14 +92,14 @@ class PriceShape(Moded):
     recurring: RecurringShape | None = None
     tax_behavior: Literal["exclusive", "inclusive", "unspecified"] = "unspecified"
     tiers_mode: Literal["graduated", "volume"] | None = None
-    tiers: Annotated[list[TierShape], Field(max_length=1000)] | None = None
+    tiers: Annotated[list[TierShape], Field(max_length=1000)] = Field(default_factory=list)
     transform_quantity: TransformShape | None = None
     metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _costs_something(self) -> Self:
         """An export leaves tiers out unless they are asked for; without them, or an amount, it would be sold for nothing."""
-        ends = [tier.up_to for tier in self.tiers or ()]
+        ends = [tier.up_to for tier in self.tiers]
         steps = [end for end in ends if end is not None]
         ordered = ends[len(steps) :] == [None] and steps == sorted(set(steps)) == ends[:-1]
         if self.billing_scheme == "tiered" and not (self.tiers_mode and ordered):
@@ -121,7 +128,7 @@ class CouponShape(Moded):
     max_redemptions: Times | None = None
     times_redeemed: Times = 0
     valid: bool = True
-    applies_to: AppliesToShape | None = None
+    applies_to: AppliesToShape = AppliesToShape()
     metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -212,33 +219,33 @@ class CustomerShape(Moded):
     shipping: ShippingShape | None = None
     balance: Amount = 0
     currency: Currency | None = None
-    delinquent: bool | None = False
+    delinquent: bool = False
     discount: DiscountShape | None = None
     invoice_prefix: Text | None = None
-    next_invoice_sequence: Annotated[int, Field(ge=1, lt=2**53)] | None = 1
+    next_invoice_sequence: Annotated[int, Field(ge=1, lt=2**53)] = 1
     invoice_settings: InvoiceSettingsShape = InvoiceSettingsShape()
-    preferred_locales: list[Text] | None = None
-    tax_exempt: Literal["none", "exempt", "reverse"] | None = "none"
+    preferred_locales: list[Text] = Field(default_factory=list)
+    tax_exempt: Literal["none", "exempt", "reverse"] = "none"
     metadata: Metadata = Field(default_factory=dict)
 
 
 class VerificationShape(Part):
-    status: Literal["pending", "verified", "unverified", "unavailable"] | None = None
+    status: Literal["pending", "verified", "unverified", "unavailable"] = "unavailable"
     verified_name: Text | None = None
     verified_address: Text | None = None
 
 
 class TaxIdShape(Moded):
-    customer: Reference
+    customer: Reference | None = None
     type: Code
     value: Code
     country: Text | None = None
-    verification: VerificationShape | None = None
+    verification: VerificationShape = VerificationShape()
 
 
 class MethodShape(Part):
     brand: Text | None = None
-    last4: Annotated[str, Field(max_length=4)] | None = None
+    last4: Annotated[str, Field(max_length=4)] = ""
     exp_month: Annotated[int, Field(ge=1, le=12)] | None = None
     exp_year: Annotated[int, Field(ge=1970, lt=4000)] | None = None
     funding: Text | None = None

@@ -86,7 +86,7 @@ def _account(session: Session, objects: Mapping[str, list[Shape]], at: int, want
 def _new_account(shape: AccountShape | None, invoices: list[Shape], at: int) -> Account:
     """Named as its own invoices name it, when the file has no account."""
     names = (shape.account_name for shape in invoices if isinstance(shape, InvoiceShape) and shape.account_name)
-    profile = (shape.business_profile if shape else None) or BusinessProfileShape()
+    profile = shape.business_profile if shape else BusinessProfileShape()
     return Account(
         id=shape.id if shape else new_id("acct"),
         created=shape.created if shape else at,
