@@ -80,12 +80,14 @@ def run(app: Flask, host: str, port: int, threads: int) -> None:
 
 def serve(app: Flask, host: str, port: int, threads: int = 8) -> None:
     """Serve until stopped; a port that is taken is one line, not a traceback."""
-    import waitress
+    from portal_site.web.server import make_server
 
     try:
-        server = waitress.create_server(app, host=host, port=port, threads=threads, ident=None)
+        server = make_server(app, host, port, threads)
     except OSError as error:
         fail(f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --port.")
+    except ValueError:  # what waitress makes of a name that leads nowhere
+        fail(f"Cannot listen on {host}: it is no address of this machine. Choose another with --host.")
     server.run()
 
 

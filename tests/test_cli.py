@@ -131,6 +131,13 @@ def test_a_port_that_is_taken_is_one_line(portal: Portal) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("host", ["nonsense.invalid", "", "a" * 300, "203.0.113.7", "[::1", "127.0.0.1:99"])
+def test_an_address_that_is_not_this_machines_is_one_line(portal: Portal, host: str) -> None:
+    result = portal("run", "--host", host)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(r"Cannot listen on .*\. Choose another with --(host|port)\.\n", result.stderr)
+
+
 def test_a_process_of_its_own_is_silent_when_piped(portal: Portal, tmp_path: Path) -> None:
     portal("migrate")
     (tmp_path / "export.json").write_text(EXPORT)

@@ -1,10 +1,6 @@
 """Attacks on every page alike: forged requests, other hosts, odd addresses, headers on every answer."""
 
 import re
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -12,7 +8,6 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy import text as sql
 from sqlalchemy.exc import DBAPIError
-from waitress import create_server
 
 from portal_site import clock, scoping
 from portal_site.billing.models import Invoice, PortalSession
@@ -268,65 +263,6 @@ def test_too_much_at_once_is_413(visit: Visit) -> None:
     client = visit(world.scene().customer)
     client.get("/")
     assert client.send("/billing-information/edit", {"name": "x" * 600_000}).status_code == 413
-
-
-@pytest.fixture
-def waitress(sqlite_app: Flask) -> Iterator[tuple[str, int]]:
-    """The server of `portal run`, with two threads so that a stuck one would show."""
-    server = create_server(sqlite_app, host="127.0.0.1", port=0, threads=2, ident=None)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield "127.0.0.1", int(server.effective_port)
-    server.close()
-    thread.join(5)
-
-
-PLAIN = b"GET /logged-out HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-TWO_LENGTHS = b"POST /logged-out HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 60\r\n\r\nabcd"
-BOTH = b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-
-
-def _answers(address: tuple[str, int], raw: bytes) -> list[bytes]:
-    """The status of each answer to these bytes; none when the connection was cut."""
-    connection = socket.create_connection(address, timeout=10)
-    answer = b""
-    # A server that has read enough may close before all of it came, which resets the connection.
-    with connection, suppress(ConnectionError):
-        connection.sendall(raw)
-        connection.shutdown(socket.SHUT_WR)
-        while part := connection.recv(65536):
-            answer += part
-    return re.findall(rb"HTTP/1\.[01] (\d{3}) ", answer)
-
-
-@pytest.mark.case("C17")
-@pytest.mark.parametrize(
-    ("raw", "allowed"),
-    [
-        (b"nonsense\r\n\r\n", {b"400"}),
-        (b"\0" * 100 + b"\r\n\r\n", {b"400"}),
-        (PLAIN.replace(b"Connection", b"X: " + b"a" * 300_000 + b"\r\nConnection"), {b"431"}),
-        (TWO_LENGTHS, {b"400"}),
-        (BOTH.replace(b"Transfer-Encoding: chunked", b"Transfer-Encoding: x"), {b"400", b"501"}),
-        (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", {b"400"}),
-    ],
-)
-def test_what_is_no_http_is_refused_once_and_the_portal_lives_on(
-    waitress: tuple[str, int], raw: bytes, allowed: set[bytes]
-) -> None:
-    answers = _answers(waitress, raw)
-    assert len(answers) <= 1  # nothing smuggled behind it is taken for a request of its own
-    assert set(answers) <= allowed
-    assert _answers(waitress, PLAIN) == [b"200"]
-
-
-@pytest.mark.case("C17")
-def test_who_sends_a_byte_now_and_then_keeps_nobody_waiting(waitress: tuple[str, int]) -> None:
-    with ExitStack() as stack:
-        for _ in range(20):
-            slow = stack.enter_context(socket.create_connection(waitress, timeout=10))
-            slow.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\na")
-        assert _answers(waitress, PLAIN) == [b"200"]
 
 
 @pytest.mark.case("C21")
