@@ -79,6 +79,29 @@ def test_what_does_not_fit_is_refused_with_its_parameter(
     assert error.value.param == param
 
 
+@pytest.mark.case("C8")
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("https://evil.example/account", "evil.example is not a host that is registered for return URLs."),
+        ("http://acme.example/account", "In live mode a return URL must begin with https://."),
+        ("https://acme.example/account", None),
+        ("https://shop.example/elsewhere", None),
+    ],
+)
+def test_a_link_leads_back_to_a_registered_host_only(app: Flask, address: str, said: str | None) -> None:
+    with world.merchant(
+        return_hosts=["acme.example"], configuration={"livemode": True, "default_return_url": "https://shop.example"}
+    ) as made:
+        customer = made.customer("Hedda Berg", "hedda@acme.example", "live", livemode=True)
+    if said is None:
+        assert portal_sessions.open_session(customer.id, AT, return_url=address).id
+        return
+    with pytest.raises(BillingError, match=said) as error:
+        portal_sessions.open_session(customer.id, AT, return_url=address)
+    assert error.value.param == "return_url"
+
+
 def test_two_customers_with_one_email_are_told_apart_by_id(app: Flask) -> None:
     with world.merchant() as made:
         for _ in range(2):

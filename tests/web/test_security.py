@@ -10,7 +10,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.exc import DBAPIError
 
 from portal_site import clock, scoping
-from portal_site.billing.models import Invoice, PortalSession
+from portal_site.billing.models import Account, Invoice, PortalSession
 from portal_site.billing.operations import portal_sessions
 from portal_site.config import Settings
 from portal_site.db import Base, db, reading
@@ -237,13 +237,26 @@ def test_only_our_own_paths_are_gone_to(path: str) -> None:
 
 
 @pytest.mark.case("C8")
-def test_a_return_address_that_got_into_the_database_is_still_not_linked(app: Flask) -> None:
-    scene = world.scene()
-    client = enter(app, scene.customer)
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "https://evil.example", "//evil.example"])
+def test_a_return_address_that_got_into_the_database_is_still_not_linked(app: Flask, address: str) -> None:
+    scene = world.scene(return_hosts=["acme.example"])
+    client = enter(app, scene.customer, return_url="https://acme.example/account")
+    assert 'href="https://acme.example/account"' in client.get("/").text
     with world.transaction() as session:
         mine = PortalSession.account_id == scene.account_id
-        session.execute(PortalSession.__table__.update().where(mine).values(return_url="javascript:alert(1)"))
-    assert "javascript:" not in client.get("/").text
+        session.execute(PortalSession.__table__.update().where(mine).values(return_url=address))
+    for page in ("/", "/session-over"):
+        assert address not in client.get(page).text
+
+
+@pytest.mark.case("C8")
+def test_a_connected_accounts_customer_goes_back_to_where_the_platform_sends_it(app: Flask) -> None:
+    with world.merchant("Platform", return_hosts=["platform.example"]) as platform:
+        shop = {"id": "acct_shop", "platform_id": platform.account.id, "return_hosts": ["shop.example"]}
+        platform.session.add(Account(**shop, created=platform.at, business_name="Shop", branding={}))
+        customer = platform.customer("Hedda", "hedda@platform.example", "both")
+    address = "https://platform.example/account"
+    assert address in enter(app, customer, on_behalf_of="acct_shop", return_url=address).get("/").text
 
 
 @pytest.mark.case("C18")
