@@ -1,6 +1,6 @@
 """The doors' handles: following a link, a session that is over, choosing a language. Open to strangers."""
 
-from flask import Blueprint, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, abort, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
 from portal_site import clock
@@ -48,6 +48,7 @@ def show_logged_out() -> str:
 def choose_language() -> Response:
     """Speak another language from now on, and show the same page again."""
     language = request.form.get("language", "")
-    if language in i18n.LANGUAGES:
-        session["locale"] = language
+    if language not in i18n.LANGUAGES:
+        abort(400)
+    session["locale"] = language
     return redirect(security.own_path(request.form.get("next", "/")), 303)

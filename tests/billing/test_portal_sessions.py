@@ -67,6 +67,9 @@ def test_a_customer_is_found_by_its_email(app: Flask) -> None:
         ("hedda@acme.example", {"configuration_id": "bpc_none"}, "configuration"),
         ("hedda@acme.example", {"on_behalf_of": "acct_none"}, "on_behalf_of"),
         ("hedda@acme.example", {"return_url": "javascript:alert(1)"}, "return_url"),
+        ("hedda@acme.example", {"locale": "zz"}, "locale"),
+        ("hedda@acme.example", {"locale": ""}, "locale"),
+        ("hedda@acme.example", {"locale": "x" * 3000}, "locale"),
         ("hedda@acme.example", {"account_id": "acct_none"}, "customer"),
     ],
 )

@@ -183,7 +183,7 @@ def test_the_cookie_names_nobody(app: Flask) -> None:
         ({}, ["fr"], "en", "Moyens de paiement"),
         ({"locale": "en"}, ["fr"], "fr", "Payment methods"),
         ({"locale": "auto"}, ["fr"], "en", "Moyens de paiement"),
-        ({"locale": "xx"}, [], "fr", "Moyens de paiement"),
+        ({"locale": "de"}, [], "fr", "Moyens de paiement"),
     ],
 )
 def test_the_language_is_the_sessions_then_the_customers_then_the_browsers(
@@ -204,6 +204,14 @@ def test_another_language_can_be_chosen_and_leads_back_to_the_same_page(visit: V
     assert '<html lang="fr"' in client.get("/invoices").text
     for evil in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "\r\n"):
         assert client.send("/language", {"language": "fr", "next": evil}).location == "/"
+
+
+@pytest.mark.parametrize("language", ["", "zz", "auto", "fr\0", "x" * 3000])
+def test_a_language_that_there_is_none_of_changes_nothing(visit: Visit, language: str) -> None:
+    client = visit(world.scene().customer)
+    client.get("/")
+    assert client.send("/language", {"language": language, "next": "/invoices"}).status_code == 400
+    assert '<html lang="en"' in client.get("/").text
 
 
 def test_a_connected_accounts_customers_see_its_name_and_only_its_things(app: Flask) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.models import Account, PortalConfiguration, PortalSession, PortalVisit
 from portal_site.billing.operations import lookups
+from portal_site.billing.rules import locales
 from portal_site.billing.rules.web_addresses import Returns
 from portal_site.billing.words import N_
 from portal_site.db import new_id, transaction
@@ -46,6 +47,8 @@ def open_session(
     link_life: int = LINK_LIFE,
 ) -> OpenedSession:
     """Make a link for a customer (id or e-mail address). Raises BillingError with `param` for what does not fit."""
+    if locale is not None:
+        locales.check(locale, "locale")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     with transaction() as session:
         found = lookups.customer(session, account_id, customer)
@@ -64,7 +67,7 @@ def open_session(
             token_hash=hash_token(token),
             expires_at=at + link_life,
             return_url=return_url,
-            locale=None if locale == "auto" else locale,
+            locale=None if locale == locales.AUTO else locale,
         )
         session.add(row)
     return OpenedSession(row.id, token)
