@@ -25,6 +25,8 @@ class PlainGroup(click.Group):
             return super().invoke(context)
         except (SettingsError, BillingError) as error:
             fail(str(error))
+        except UnicodeEncodeError:
+            fail("These words hold bytes that are no text. Type them in UTF-8.")
         except DBAPIError as error:
             fail(_database_words(error))
         except SQLAlchemyError as error:

@@ -126,6 +126,22 @@ def test_what_does_not_exist_is_one_line(portal: Portal, tmp_path: Path) -> None
     assert "Try 'portal" in portal("nonsense").stderr or "No such command" in portal("nonsense").stderr
 
 
+@pytest.mark.case("D21")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "link --customer X",
+        "link --customer cus_one --return-url https://acme.example/X",
+        "unpark X",
+        "clock attach X Y",
+    ],
+)
+def test_bytes_that_are_no_text_are_one_line(portal: Portal, words: str) -> None:
+    portal("migrate")
+    result = portal(*words.replace("X", "\udcff").split())
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+
+
 def test_a_port_that_is_taken_is_one_line(portal: Portal) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

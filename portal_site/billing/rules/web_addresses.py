@@ -11,8 +11,8 @@ LONGEST = 5000
 
 
 def is_safe(address: str) -> bool:
-    """Whether it is an absolute http(s) address that a browser reads as we do: no user name, no backslash, no blanks."""
-    if len(address) > LONGEST or any(c == "\\" or ord(c) <= 32 or ord(c) == 127 for c in address):
+    """Whether it is an absolute http(s) address that a browser reads as we do: no user name, no backslash, nothing unseen."""
+    if len(address) > LONGEST or not address.isprintable() or "\\" in address or " " in address:
         return False
     try:
         parts = urlsplit(address)
