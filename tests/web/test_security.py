@@ -4,22 +4,25 @@ import re
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, url_for
+from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import select
 from sqlalchemy import text as sql
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from portal_site import clock, scoping
 from portal_site.billing.models import Account, Invoice, PortalSession
 from portal_site.billing.operations import portal_sessions
+from portal_site.branding import logos
 from portal_site.config import Settings
 from portal_site.db import Base, db, reading
 from portal_site.web import i18n, security
 from tests import world
-from tests.client import parse
+from tests.client import PortalClient, parse
 from tests.conftest import SECRET, Visit, enter, make_app
-from tests.test_access import DOORS
+from tests.test_access import DOORS, PUBLIC
 
+EDIT = "/billing-information/edit"
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -61,6 +64,58 @@ def test_a_fault_of_ours_carries_them_too_and_shows_nothing(sqlite_app: Flask, m
     assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
     assert "ZeroDivision" not in response.text
     assert "Something went wrong on our side" in response.text
+
+
+def _headers(response: Any) -> dict[str, str | None]:
+    return {name: response.headers.get(name) for name in HEADERS}
+
+
+@pytest.mark.case("C20")
+def test_a_redirect_and_each_refusal_carry_them_too(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = world.scene(last="open")
+    opened = portal_sessions.open_session(scene.customer.id, clock.now())
+    client: PortalClient = app.test_client()  # type: ignore[assignment]
+    monkeypatch.setitem(app.view_functions, "sessions.show_logged_out", _database_away)
+    here = f"/subscriptions/{scene.subscription.id}"
+    answers = [
+        (303, client.get(f"/p/session/{opened.token}")),
+        (200, client.get(here)),
+        (303, client.send("/language", {"language": "en", "next": "/"})),
+        (400, client.get("/", headers={"Host": "evil.example"})),
+        (400, client.send("/language", {"language": "zz"})),
+        (403, client.post("/log-out")),
+        (409, client.send(f"{here}/plan-change")),
+        (413, client.send(EDIT, {"name": "x" * 600_000})),
+        (422, client.send(EDIT, {"email": "nonsense"})),
+        (503, client.get("/logged-out")),
+    ]
+    for status, response in answers:
+        assert response.status_code == status, response.request.path
+        assert _headers(response) == HEADERS, status
+        assert response.headers["Cache-Control"] == "no-store"
+
+
+def _database_away() -> None:
+    raise OperationalError("SELECT", None, Exception("away"))
+
+
+@pytest.mark.case("C20")
+@pytest.mark.case("C6")
+def test_what_browsers_may_keep_carries_them_and_a_logo_a_stricter_policy(lite_app: Flask) -> None:
+    logo = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40"><script>alert(1)</script><path d="M0 0h40v40z"/></svg>'
+    client = enter(lite_app, world.scene(logo=logo).customer)
+    addresses = set(re.findall(r'(?:href|src)="(/(?:static|theme|brand)/[^"]+)"', client.get("/").text))
+    assert {address.split("/")[1] for address in addresses} == {"static", "theme", "brand"}
+    for address in addresses:
+        response = client.get(address)
+        assert response.status_code == 200
+        stricter = logos.HEADERS if address.startswith("/brand/") else {}
+        assert {name: response.headers.get(name) for name in {**HEADERS, **stricter}} == {**HEADERS, **stricter}
+        assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        if stricter:
+            assert response.headers["Content-Security-Policy"].endswith("; sandbox")
+            assert response.content_type == "image/svg+xml"
+            assert "script" not in response.text
 
 
 def test_over_https_the_cookie_is_bound_to_the_host_and_the_browser_to_https(tmp_path: Any) -> None:
@@ -108,6 +163,32 @@ def test_without_the_pages_token_nothing_happens(lite_app: Flask, endpoint: str,
 class _Any(dict[str, str]):
     def __missing__(self, _name: str) -> str:
         return "any"
+
+
+@pytest.mark.case("C1")
+@pytest.mark.case("B1")
+@pytest.mark.parametrize("htmx", [False, True])
+def test_a_stranger_with_a_good_token_of_its_own_can_do_nothing(lite_app: Flask, htmx: bool) -> None:
+    """The token only says that the request comes from a page of ours; who may do what is another question."""
+    world.scene(last="open")
+    stranger: PortalClient = lite_app.test_client()  # type: ignore[assignment]
+    with stranger.session_transaction() as session:
+        session["csrf_token"] = "a stranger's own"
+    signed = URLSafeTimedSerializer(SECRET, salt="wtf-csrf-token").dumps("a stranger's own")
+    before = _everything()
+    knocked = 0
+    for rule in lite_app.url_map.iter_rules():
+        if rule.endpoint in PUBLIC or not {"POST", "PUT", "PATCH", "DELETE"} & (rule.methods or set()):
+            continue
+        with lite_app.test_request_context():
+            address = url_for(rule.endpoint, **dict.fromkeys(rule.arguments, "any"))
+        headers = {"HX-Request": "true"} if htmx else {}
+        response = stranger.post(address, data={"csrf_token": signed}, headers=headers)
+        assert response.status_code == (204 if htmx else 403), address
+        assert htmx or "Your session has ended" in response.text
+        knocked += 1
+    assert knocked == len(POSTS)
+    assert _everything() == before
 
 
 @pytest.mark.case("C1")
