@@ -126,6 +126,7 @@ def import_objects(_app: Flask, file: Path, account_id: str | None, renew: bool)
 @click.option("--customer", required=True, help="Id or e-mail address.")
 @click.option("--configuration", help="Id of a portal configuration; the default one otherwise.")
 @click.option("--return-url", help="Where «Return to …» leads.")
+@click.option("--to", help="The page it leads to, such as /invoices; the overview otherwise.")
 @click.option("--locale", help="Language of the portal, such as fr; the customer's own otherwise.")
 @click.option("--account", "account_id", help="The account; needed when several have such a customer.")
 @with_app
@@ -134,6 +135,7 @@ def link(
     customer: str,
     configuration: str | None,
     return_url: str | None,
+    to: str | None,
     locale: str | None,
     account_id: str | None,
 ) -> None:
@@ -142,7 +144,10 @@ def link(
 
     from portal_site import clock
     from portal_site.billing.operations import portal_sessions
+    from portal_site.web import links
 
+    if to is not None and links.page(to) is None:
+        fail("--to must be a page of the portal's, such as /invoices.")
     opened = portal_sessions.open_session(
         customer,
         clock.now(),
@@ -151,7 +156,7 @@ def link(
         return_url=return_url,
         locale=locale,
     )
-    click.echo(url_for("sessions.follow_link", token=opened.token, _external=True))
+    click.echo(url_for("sessions.follow_link", token=opened.token, to=to, _external=True))
 
 
 @main.command()

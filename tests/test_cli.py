@@ -118,6 +118,11 @@ def test_what_does_not_exist_is_one_line(portal: Portal, tmp_path: Path) -> None
     portal("import", str(tmp_path / "export.json"))
     assert "No such configuration" in portal("link", "--customer", "cus_one", "--configuration", "bpc_none").stderr
     assert "must begin with http" in portal("link", "--customer", "cus_one", "--return-url", "javascript:x").stderr
+    assert portal("link", "--customer", "cus_one", "--to", "/invoices").stdout.endswith("?to=/invoices\n")
+    for to in ("//evil.example", "/nothing", "/log-out", ""):
+        refused = portal("link", "--customer", "cus_one", "--to", to)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == "--to must be a page of the portal's, such as /invoices.\n"
     for locale in ("zz", "", "fr_FR", "x" * 3000):
         refused = portal("link", "--customer", "cus_one", "--locale", locale)
         assert (refused.returncode, refused.stdout) == (1, "")

@@ -38,6 +38,7 @@ _BUSINESS = (
     func.coalesce(PortalConfiguration.terms_of_service_url, Account.terms_of_service_url).label("terms_of_service_url"),
     PortalConfiguration.headline,
     PortalConfiguration.branding.label("configuration_branding"),
+    PortalSession.customer_id,
     PortalSession.return_url,
     PortalConfiguration.default_return_url,
     _OWNER.return_hosts,
@@ -53,7 +54,6 @@ _VISITOR = Reading(
         PortalSession.account_id,
         PortalSession.on_behalf_of,
         PortalConfiguration.features.label("feature_document"),
-        Customer.id.label("customer_id"),
         Customer.name,
         Customer.email,
         Customer.phone,
@@ -85,7 +85,7 @@ _VISITOR = Reading(
         Customer.account_id == PortalSession.account_id,
     )
 )
-# A link or a cookie that is over still tells whose portal it was; nothing about the customer is read.
+# A link or a cookie that is over still tells whose portal it was; of the customer nothing but its id is read.
 _LOST = Reading(
     visitor=select(*_BUSINESS)
     .select_from(PortalSession)
@@ -119,6 +119,7 @@ class Business:
     privacy_policy_url: str | None
     terms_of_service_url: str | None
     headline: str | None
+    customer_id: str
     return_url: str | None
     default_return_url: str | None
     return_hosts: Sequence[str]
@@ -154,7 +155,6 @@ class Visitor(Business):
     account_id: str
     on_behalf_of: str | None
     feature_document: Mapping[str, Any]
-    customer_id: str
     name: str | None
     email: str | None
     phone: str | None
