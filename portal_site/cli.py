@@ -191,15 +191,27 @@ def _check_worker() -> None:
     if parked:
         fail("billing: mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each.")
     click.echo("billing: nothing is parked")
+    silent = parking.unanswered(clock.now())
+    if silent:
+        fail(
+            f"payments: {silent} without an answer for 15 minutes or more. Ask the payment provider what became of them."
+        )
+    click.echo("payments: all answered")
 
 
 @main.command()
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 32), help="Runs at the same time.")
+@click.option(
+    "--clock-is-right", is_flag=True, help="Start though a worker was seen at a later time: its clock was wrong."
+)
 @with_app
-def worker(app: Flask, threads: int) -> None:
+def worker(app: Flask, threads: int, clock_is_right: bool) -> None:
     """Renew, collect and follow up whatever is due, once a minute. Any number of workers may run."""
+    from portal_site import clock as clocks
     from portal_site import worker as work
 
+    if clock_is_right:
+        work.trust_clock(clocks.now())
     settings: Settings = app.config["SETTINGS"]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     work.serve(app, settings.queue_url, threads)

@@ -13,6 +13,7 @@ from flask import Flask
 from sqlalchemy import create_engine, func, select, text
 
 from portal_site import cli, clock, worker
+from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, Subscription
 from portal_site.billing.models import Worker as WorkerRow
 from portal_site.billing.operations import parking, renewals
@@ -50,6 +51,19 @@ def test_a_clock_that_went_back_bills_nothing(app: Flask) -> None:
     assert worker.tick(app, LATER + 3600 - 300).batch.invoiced == 1
 
 
+@pytest.mark.case("D13")
+def test_a_clock_that_ran_ahead_can_be_forgotten_and_nothing_is_billed_twice(app: Flask) -> None:
+    world.shop()
+    worker.tick(app, world.END + 40 * 24 * 60 * 60)  # more than a month ahead: two periods are billed
+    assert _invoices() == 3
+    with pytest.raises(worker.ClockWentBack):
+        worker.tick(app, LATER)
+    worker.trust_clock(LATER)
+    assert not worker.tick(app, LATER).batch.invoiced
+    assert not worker.tick(app, world.END + 32 * 24 * 60 * 60).batch.invoiced
+    assert _invoices() == 3
+
+
 @pytest.mark.case("F11")
 def test_a_subscription_that_cannot_be_billed_is_parked_and_the_others_go_on(
     app: Flask, monkeypatch: pytest.MonkeyPatch
@@ -57,14 +71,14 @@ def test_a_subscription_that_cannot_be_billed_is_parked_and_the_others_go_on(
     shops = [world.shop(f"Shop{number}") for number in range(7)]
     bad = shops[3].subscription.id
     _poison(monkeypatch, bad)
-    for number in range(renewals.MOST_FAILURES):
-        worker.tick(app, LATER + number * renewals.RETRY)
+    for number in range(parking.MOST_FAILURES):
+        worker.tick(app, LATER + number * parking.RETRY)
     assert _invoices() == 7 + 6
     assert parking.parked() == [(bad, "ValueError: bad data")]
-    assert not worker.tick(app, LATER + 10 * renewals.RETRY).did_something
+    assert not worker.tick(app, LATER + 10 * parking.RETRY).did_something
     monkeypatch.undo()
     parking.unpark(bad, LATER)
-    worker.tick(app, LATER + 11 * renewals.RETRY)
+    worker.tick(app, LATER + 11 * parking.RETRY)
     assert _invoices() == 7 + 7
     assert parking.parked() == []
 
@@ -173,8 +187,8 @@ def test_check_tells_of_workers_and_of_what_is_parked(app: Flask, monkeypatch: p
         cli._check_worker()
     worker.beat(clock.now())
     cli._check_worker()
-    assert said[-2].startswith("worker: alive, seen ")
-    assert said[-1] == "billing: nothing is parked"
+    assert said[-3].startswith("worker: alive, seen ")
+    assert said[-2:] == ["billing: nothing is parked", "payments: all answered"]
     with world.transaction() as session:
         row = session.merge(shop.subscription)
         row.due_at, row.billing_error = None, "ValueError: bad data"
@@ -187,3 +201,39 @@ def test_the_subscription_says_when_it_is_due_next(app: Flask) -> None:
     shop = world.shop()
     with reading() as reader:
         assert reader.scalar(select(Subscription.due_at).where(Subscription.id == shop.subscription.id)) == world.END
+
+
+@pytest.mark.case("D14")
+def test_what_is_billed_a_day_late_is_flagged(app: Flask) -> None:
+    world.shop("Now")
+    assert worker.tick(app, world.END + 24 * 60 * 60).batch.late == 0
+    late = world.shop("Late")
+    assert worker.tick(app, world.END + 24 * 60 * 60 + 1).batch.late == 1
+    with reading() as reader:
+        mine = Invoice.customer_id == late.customer.id
+        assert reader.scalar(select(func.count()).select_from(Invoice).where(mine)) == 2
+
+
+@pytest.mark.case("F2")
+@pytest.mark.parametrize(("seconds", "settled"), [(59, 0), (60, 1)])
+def test_a_payment_without_an_answer_is_asked_about_after_a_minute(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, seconds: int, settled: int
+) -> None:
+    world.shop()
+    gateway = app.extensions["gateway"]
+
+    def lose(*_given: object) -> object:
+        raise GatewayUnavailable("lost")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(gateway, "charge", lose)
+        worker.tick(app, world.END)
+    assert worker.tick(app, world.END + seconds).settled == settled
+
+
+def test_an_invoice_that_is_sent_is_due_when_it_says(app: Flask) -> None:
+    world.shop(collection_method="send_invoice", days_until_due=14)
+    worker.tick(app, world.END)
+    with reading() as reader:
+        due = select(Invoice.due_date).where(Invoice.cycle_at == world.END)
+        assert reader.scalar(due) == world.END + 14 * 24 * 60 * 60

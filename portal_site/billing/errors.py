@@ -27,3 +27,10 @@ class StateChanged(BillingError):
 
 class GatewayUnavailable(BillingError):
     """The payment provider did not answer; nothing is known to have happened."""
+
+
+class ImportRefused(BillingError):
+    """A file cannot be taken over; nothing of it was. The sentence names the object, and is one line whatever that is called."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(" ".join(sentence.encode(errors="replace").decode().split())[:500])

@@ -1,6 +1,6 @@
 """What a customer chose on the page for changing a plan, read from the address, and the page's own view of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,7 @@ class ChangeForm:
     code: str
     code_id: str | None
     attempt: str = ""
+    foreign: tuple[str, ...] = ()  # ids of items that are asked for and are not the subscription's
     code_error: str = ""
     code_typed: str = ""
 
@@ -89,7 +90,7 @@ class ChangeForm:
         code = given.get("code", "")
         known = signing.read(CODE, code) if code else None
         mine = known["code"] if known and known["customer"] == customer_id else None
-        return cls(items, code if mine else "", mine, given.get("attempt", ""))
+        return cls(items, code if mine else "", mine, given.get("attempt", ""), _foreign(items, given))
 
     @property
     def errors(self) -> dict[str, str]:
@@ -122,6 +123,7 @@ class ChangeForm:
             if choice.offers and quantity is None:
                 choice.quantity_error = _("Enter a whole number, such as %(example)s.", example=number(12))
             wanted[choice.item.id] = (choice.price_id, quantity)
+        wanted |= dict.fromkeys(self.foreign, (None, None))  # refused where orders are
         return None if self.wrong else Order(wanted, self.code_id)
 
     def refuse(self, refusal: BillingError) -> str:
@@ -135,6 +137,12 @@ class ChangeForm:
             self.code_error, self.code, self.code_id = sentence(refusal), "", None
             return ""
         return sentence(refusal)
+
+
+def _foreign(items: Sequence[ItemChoice], given: Mapping[str, str]) -> tuple[str, ...]:
+    own = {choice.item.id for choice in items}
+    named = (name.partition("-")[2] for name in given if name.startswith(("price-", "quantity-")))
+    return tuple(dict.fromkeys(name for name in named if name not in own))
 
 
 def _whole(text: str) -> int | None:

@@ -10,11 +10,12 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.models import PaymentAttempt, PlanChange
-from portal_site.billing.operations import payments, plan_changes, promotion_codes, schedules
+from portal_site.billing.operations import payments, plan_changes, plan_choices, promotion_codes, schedules
 from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.operations.plan_choices import Situation
 from portal_site.billing.rules import invoices as invoice_rules
+from portal_site.billing.rules.invoices import Bill
 from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome
 from portal_site.billing.rules.plan_change import Quote
 from portal_site.billing.rules.taxes import Tax
@@ -35,12 +36,16 @@ Page = str | tuple[str, int]
 
 @dataclass
 class ChangePage:
-    """All that the page and its quote show. `quote` is None while nothing is chosen or something is wrong."""
+    """All that the page and its quote show. `quote` is None while nothing is chosen or something is wrong.
+
+    `mismatch` says why there is nothing to choose from, where that is so.
+    """
 
     subscription: SubscriptionView
     method: PaymentMethodView | None
     refusal: str
     form: ChangeForm
+    mismatch: str = ""
     quote: Quote | None = None
     token: str = ""
     problem: str = ""
@@ -53,7 +58,14 @@ class ChangePage:
     @property
     def taxes(self) -> list[Tax]:
         """The quote's taxes, added up by rate."""
-        return invoice_rules.summed_taxes(self.quote.bill.lines) if self.quote else []
+        return invoice_rules.summed_taxes((*self.quote.bill.lines, *self.quote.waiting)) if self.quote else []
+
+    @property
+    def waiting(self) -> Bill | None:
+        """What is added to the next invoice, as it adds up; the balance is used there, not here."""
+        if self.quote is None or not self.quote.waiting:
+            return None
+        return invoice_rules.bill(self.quote.waiting, 0, self.quote.bill.currency)
 
     @property
     def trial_ends(self) -> bool:
@@ -145,7 +157,7 @@ def pay_plan_change(subscription_id: str) -> Response:
     waiting = _own(subscription_id)[0].pending_update
     if not waiting:
         return _to_subscription(subscription_id)
-    return collect_for_change(subscription_id, waiting["invoice"])
+    return collect_for_change(subscription_id, waiting.get("invoice") or "")
 
 
 @blueprint.get("/subscriptions/<subscription_id>/plan-change/return")
@@ -155,7 +167,7 @@ def finish_plan_change(subscription_id: str) -> Response:
     waiting = _own(subscription_id)[0].pending_update
     if not waiting:
         return _to_subscription(subscription_id)
-    invoice_id, gateway = waiting["invoice"], current_app.extensions["gateway"]
+    invoice_id, gateway = waiting.get("invoice") or "", current_app.extensions["gateway"]
     attempt = payments.settle_payment(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id))
     return _after(subscription_id, attempt, came_back=True)
 
@@ -206,7 +218,8 @@ def _page(subscription_id: str, given: Any) -> ChangePage:
     found = _situation(subscription_id)
     form = ChangeForm.bind(found, g.visitor.features.subscription_update, given, g.visitor.customer_id)
     refusal = sentence(found.refusal) if found.refusal else ""
-    page = ChangePage(subscription, method, refusal, form)
+    mismatch = plan_choices.mismatch(found, g.visitor.features.subscription_update)
+    page = ChangePage(subscription, method, refusal, form, sentence(mismatch) if mismatch else "")
     if not refusal and (order := form.order()):
         _fill(page, found, order)
     return page

@@ -3,14 +3,18 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from portal_site.billing.rules import discounts, pricing
+from portal_site.billing.operations.import_bills import MOST_ITEMS
+from portal_site.billing.operations.import_fields import MOST_AN_AMOUNT
+from portal_site.billing.rules import discounts, money, pricing
 from portal_site.billing.rules.discounts import Discountable, DiscountTerms
 from portal_site.billing.rules.invoices import Item, settle
 from portal_site.billing.rules.next_invoice import next_invoice
-from portal_site.billing.rules.pricing import PriceTerms, Tier
+from portal_site.billing.rules.portal_features import MOST
+from portal_site.billing.rules.pricing import MOST_A_UNIT, PriceTerms, Tier
+from portal_site.billing.rules.taxes import TaxRate
 from tests.billing.terms import agreement, off, offer
 from tests.billing.terms import price as _price
 
@@ -89,6 +93,22 @@ def test_a_balance_is_used_up_or_kept_to_the_cent(total: int, balance: int) -> N
     assert due + after == total + balance
 
 
+@pytest.mark.case("D15")
+@given(
+    st.integers(-(10**12), 10**12),
+    st.integers(-(10**6), 10**6),
+    st.sampled_from(["isk", "ugx", "kwd", "tnd", "eur", "jpy"]),
+)
+def test_a_charge_is_a_multiple_of_what_providers_take_and_the_rest_is_owed(
+    total: int, balance: int, currency: str
+) -> None:
+    step = {"isk": 100, "ugx": 100, "kwd": 10, "tnd": 10}.get(currency, 1)
+    due, after = settle(total, balance, money.minimum_charge(currency), money.step(currency))
+    assert due + after == total + balance
+    assert due % step == 0
+    assert after < max(step, money.minimum_charge(currency))
+
+
 @pytest.mark.case("D19")
 @pytest.mark.parametrize(
     ("total", "balance", "settled"),
@@ -162,3 +182,28 @@ def test_due_is_subtotal_less_discount_less_balance(
     assert found.amount_due == found.subtotal - found.discount - found.balance_used
     assert found.amount_due >= 0
     assert found.date == min(end for _, _, end in items)
+
+
+def _graduated(unit: int, flat: int) -> PriceTerms:
+    tiers = (Tier(10, Decimal(unit), Decimal(flat)), Tier(None, Decimal(unit), Decimal(flat)))
+    return _price("0", billing_scheme="tiered", tiers_mode="graduated", tiers=tiers)
+
+
+UNITS = st.integers(-MOST_A_UNIT, MOST_A_UNIT)
+DEAREST = st.one_of(UNITS.map(lambda unit: _price(str(unit))), st.builds(_graduated, UNITS, UNITS))
+
+
+@given(
+    st.lists(st.tuples(DEAREST, st.integers(0, MOST)), min_size=1, max_size=MOST_ITEMS),
+    st.integers(0, 100),
+    st.integers(-MOST_AN_AMOUNT, MOST_AN_AMOUNT),
+)
+@example([(_graduated(MOST_A_UNIT, MOST_A_UNIT), MOST)] * MOST_ITEMS, 100, MOST_AN_AMOUNT)
+def test_whatever_may_be_sold_fits_into_64_bits(sold: list[tuple[PriceTerms, int]], percent: int, balance: int) -> None:
+    rates = (TaxRate("txr_one", "Tax", Decimal(percent), inclusive=False),)
+    items = [Item(f"si_{n}", offer(n, terms=terms), quantity, 0, 9) for n, (terms, quantity) in enumerate(sold)]
+    found = next_invoice(agreement(*items, tax_rates=rates, balance=balance))
+    assert found is not None
+    amounts = found.subtotal, found.discount, found.tax, found.balance_used, found.amount_due
+    assert all(abs(amount) < 2**63 for amount in amounts)
+    assert abs(found.subtotal) + abs(found.tax) < 2**62

@@ -247,3 +247,14 @@ def test_fifty_attempts_to_cancel_at_once_are_made_one_offer_and_take_it_once(ap
     assert _count(Discount) == 1
     with reading() as reader:
         assert reader.scalar(select(Coupon.times_redeemed)) == 1
+
+
+@pytest.mark.case("F2")
+def test_one_key_is_one_charge_however_many_ask_with_it(app: Flask) -> None:
+    shop = world.shop()
+    gateway = app.extensions["gateway"]
+    assert shop.method
+    reference = str(shop.method.gateway_reference)
+    charges = together(app, [lambda: gateway.charge(reference, 1000, "eur", "charge_one", BACK)] * 12)
+    assert {charge.reference for charge in charges} == {charges[0].reference}
+    assert _count(SandboxCharge) == 1

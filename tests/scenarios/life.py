@@ -100,8 +100,13 @@ class Life:
 
     def changes(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
         """The customer changes the plan at the price shown; what is due is charged."""
-        quote = self.quote(price, quantity, code)
-        agreed = Agreed(self.now, terms_of(quote), secrets.token_hex(8))
+        return self.confirms(self.quote(price, quantity, code), price, quantity, code)
+
+    def confirms(
+        self, quote: Quote, price: str | None = None, quantity: int | None = None, code: str | None = None
+    ) -> PlanChange:
+        """The customer agrees to a quote that was shown before."""
+        agreed = Agreed(quote.at, terms_of(quote), secrets.token_hex(8))
         order = self._order(price, quantity, code)
         change = plan_changes.change_plan(
             self.shop.customer.id, self.shop.subscription.id, self.shop.features, order, agreed, self.now
@@ -181,6 +186,13 @@ class Life:
             customer.default_payment_method_id = None
             made.method(customer, number)
 
+    @property
+    def default_method(self) -> str:
+        """The id of the customer's default payment method."""
+        with reading() as reader:
+            mine = Customer.id == self.shop.customer.id
+            return str(reader.scalar(select(Customer.default_payment_method_id).where(mine)))
+
     def pays(self) -> PaymentAttempt | None:
         """The customer pays the oldest open invoice."""
         with reading() as reader:
@@ -215,13 +227,16 @@ class Life:
     def _mine(self, kind: Any) -> Any:
         return kind.customer_id == self.shop.customer.id
 
-    def bills(self) -> list[str]:
-        """Every invoice after the first, whole: `2026-05-01 paid: 1 seats × Team (at €10.00 / month) 10.00 = 10.00`."""
+    def bills(self, first: int = 1) -> list[str]:
+        """Every invoice after the first, whole: `2026-05-01 paid: 1 seats × Team (at €10.00 / month) 10.00 = 10.00`.
+
+        A life that begins with a trial has no invoice yet: its bills are those from 0 on.
+        """
         db.session.remove()
         with reading() as reader:
             invoices = reader.execute(
                 select(Invoice.__table__).where(self._mine(Invoice)).order_by(Invoice.number)
-            ).all()[1:]
+            ).all()[first:]
             lines = reader.execute(
                 select(InvoiceLineItem.__table__)
                 .where(self._mine(InvoiceLineItem), InvoiceLineItem.invoice_id.is_not(None))
@@ -256,7 +271,7 @@ class Life:
         """The item's row."""
         db.session.remove()
         with reading() as reader:
-            mine = SubscriptionItem.subscription_id == self.shop.subscription.id
+            mine = SubscriptionItem.id == self.shop.item_id
             return reader.execute(select(SubscriptionItem.__table__).where(mine)).one()
 
     @property

@@ -1,73 +1,85 @@
-"""The field's objects as an export has them, as far as we take them over; whatever else they carry is counted, not read."""
+"""What a merchant sells and whom it sells to, as an export has it; `import_bills` has what came of it."""
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-Whole = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
-Instant = Annotated[int, Field(ge=0, lt=2**40, strict=True)]
-Code = Annotated[str, Field(min_length=1, max_length=255)]
-Text = Annotated[str, Field(max_length=5000)]
-Currency = Annotated[str, Field(pattern=r"^[a-z]{3}$")]
-Metadata = dict[str, str]
-
-
-def _id_of(value: Any) -> Any:
-    """A reference comes as an id, or expanded as the object itself."""
-    return value["id"] if isinstance(value, dict) and "id" in value else value
-
-
-def _data_of(value: Any) -> Any:
-    """A nested list comes as a list object."""
-    return value["data"] if isinstance(value, dict) and isinstance(value.get("data"), list) else value
-
-
-Reference = Annotated[Code, BeforeValidator(_id_of)]
-
-
-class Shape(BaseModel):
-    """An object of an export."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: Code
-
-    def count_unknown(self) -> int:
-        """How many members it has that we do not know, its parts included."""
-        return len(self.model_extra or {}) - ("object" in (self.model_extra or {}))
+from portal_site.billing.operations.import_fields import (
+    MOST_AN_AMOUNT,
+    Amount,
+    Code,
+    Count,
+    Currency,
+    Days,
+    Instant,
+    Link,
+    Metadata,
+    Moded,
+    Part,
+    Reference,
+    Shape,
+    Text,
+    Times,
+    UnitAmount,
+    UnitAmountDecimal,
+)
+from portal_site.billing.rules import promotion_codes
 
 
-class Moded(Shape):
-    """An object that lives in test or in live mode."""
-
-    livemode: bool = False
-    created: Instant = 0
+class BusinessProfileShape(Part):
+    name: Text | None = None
+    support_email: Text | None = None
+    support_phone: Text | None = None
+    support_url: Link | None = None
 
 
 class AccountShape(Shape):
     created: Instant = 0
-    country: str | None = None
+    country: Text | None = None
     default_currency: Currency | None = None
-    business_profile: dict[str, Any] | None = None
+    business_profile: BusinessProfileShape = BusinessProfileShape()
 
 
 class ProductShape(Moded):
+    id: Code
     name: Text
     active: bool = True
     description: Text | None = None
     unit_label: Text | None = None
-    metadata: Metadata = {}
+    metadata: Metadata = Field(default_factory=dict)
 
 
-class RecurringShape(BaseModel):
+class RecurringShape(Part):
     interval: Literal["day", "week", "month", "year"]
-    interval_count: Annotated[int, Field(ge=1, le=1200)] = 1
+    interval_count: Count = 1
     usage_type: Literal["licensed", "metered"] = "licensed"
-    trial_period_days: Whole | None = None
+    trial_period_days: Days | None = None
+
+
+class TierShape(Part):
+    up_to: Annotated[int, Field(ge=1, lt=2**53)] | None = None
+    unit_amount: UnitAmount | None = None
+    unit_amount_decimal: UnitAmountDecimal | None = None
+    flat_amount: UnitAmount | None = None
+    flat_amount_decimal: UnitAmountDecimal | None = None
+
+    @model_validator(mode="after")
+    def _costs_something(self) -> Self:
+        amounts = (self.unit_amount, self.unit_amount_decimal, self.flat_amount, self.flat_amount_decimal)
+        if all(amount is None for amount in amounts):
+            raise PydanticCustomError("tier", "A tier needs its amount")
+        return self
+
+
+class TransformShape(Part):
+    divide_by: Annotated[int, Field(ge=1, lt=2**53)]
+    round: Literal["up", "down"] = "up"
 
 
 class PriceShape(Moded):
+    id: Code
     product: Reference
     currency: Currency
     active: bool = True
@@ -75,32 +87,126 @@ class PriceShape(Moded):
     lookup_key: Text | None = None
     type: Literal["recurring", "one_time"] = "recurring"
     billing_scheme: Literal["per_unit", "tiered"] = "per_unit"
-    unit_amount: Whole | None = None
-    unit_amount_decimal: Annotated[str, Field(pattern=r"^-?\d{1,15}(\.\d{1,12})?$")] | None = None
+    unit_amount: UnitAmount | None = None
+    unit_amount_decimal: UnitAmountDecimal | None = None
     recurring: RecurringShape | None = None
     tax_behavior: Literal["exclusive", "inclusive", "unspecified"] = "unspecified"
     tiers_mode: Literal["graduated", "volume"] | None = None
-    tiers: list[dict[str, Any]] | None = None
-    transform_quantity: dict[str, Any] | None = None
-    metadata: Metadata = {}
+    tiers: Annotated[list[TierShape], Field(max_length=1000)] = Field(default_factory=list)
+    transform_quantity: TransformShape | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _costs_something(self) -> Self:
+        """An export leaves tiers out unless they are asked for; without them, or an amount, it would be sold for nothing."""
+        ends = [tier.up_to for tier in self.tiers]
+        steps = [end for end in ends if end is not None]
+        ordered = ends[len(steps) :] == [None] and steps == sorted(set(steps)) == ends[:-1]
+        if self.billing_scheme == "tiered" and not (self.tiers_mode and ordered):
+            raise PydanticCustomError("tiers", "A tiered price needs its mode and its tiers, the last without end")
+        if self.type == "recurring" and self.recurring is None:
+            raise PydanticCustomError("recurring", "A recurring price needs its interval")
+        amounts = (self.unit_amount, self.unit_amount_decimal)
+        if self.type == "recurring" and self.billing_scheme == "per_unit" and amounts == (None, None):
+            raise PydanticCustomError("unit_amount", "A price needs its amount")
+        return self
+
+
+class AppliesToShape(Part):
+    products: list[Code] | None = None
 
 
 class CouponShape(Moded):
+    id: Code
     name: Text | None = None
     percent_off: Annotated[float, Field(gt=0, le=100)] | None = None
-    amount_off: Annotated[int, Field(gt=0, lt=2**53)] | None = None
+    amount_off: Annotated[int, Field(gt=0, le=MOST_AN_AMOUNT)] | None = None
     currency: Currency | None = None
     duration: Literal["once", "repeating", "forever"] = "once"
-    duration_in_months: Whole | None = None
+    duration_in_months: Count | None = None
     redeem_by: Instant | None = None
-    max_redemptions: Whole | None = None
-    times_redeemed: Whole = 0
+    max_redemptions: Times | None = None
+    times_redeemed: Times = 0
     valid: bool = True
-    applies_to: dict[str, list[str]] | None = None
-    metadata: Metadata = {}
+    applies_to: AppliesToShape = AppliesToShape()
+    metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _takes_something_off(self) -> Self:
+        if (self.percent_off is None) == (self.amount_off is None or self.currency is None):
+            raise PydanticCustomError("coupon", "A coupon needs a percentage, or an amount with its currency")
+        return self
 
 
-class InvoiceSettingsShape(BaseModel):
+class SourceShape(Part):
+    coupon: Reference | None = None
+
+
+class DiscountShape(Shape):
+    start: Instant = 0
+    end: Instant | None = None
+    coupon: Reference | None = None
+    source: SourceShape | None = None
+    promotion_code: Reference | None = None
+
+    @property
+    def coupon_id(self) -> str | None:
+        """The coupon, where older and newer versions of the objects keep it."""
+        return (self.source and self.source.coupon) or self.coupon
+
+    @model_validator(mode="after")
+    def _has_a_coupon(self) -> Self:
+        if self.coupon_id is None:
+            raise PydanticCustomError("coupon", "A discount needs its coupon")
+        return self
+
+
+class RestrictionsShape(Part):
+    first_time_transaction: bool = False
+    minimum_amount: Amount | None = None
+    minimum_amount_currency: Currency | None = None
+
+
+class PromotionCodeShape(Moded):
+    code: Annotated[str, Field(min_length=1, max_length=promotion_codes.LONGEST)]
+    active: bool = True
+    coupon: Reference | None = None
+    promotion: SourceShape | None = None
+    customer: Reference | None = None
+    expires_at: Instant | None = None
+    max_redemptions: Times | None = None
+    times_redeemed: Times = 0
+    restrictions: RestrictionsShape = RestrictionsShape()
+    metadata: Metadata = Field(default_factory=dict)
+
+    @property
+    def coupon_id(self) -> str | None:
+        """The coupon, where older and newer versions of the objects keep it."""
+        return (self.promotion and self.promotion.coupon) or self.coupon
+
+    @model_validator(mode="after")
+    def _has_a_coupon(self) -> Self:
+        if self.coupon_id is None:
+            raise PydanticCustomError("coupon", "A promotion code needs its coupon")
+        return self
+
+
+class AddressShape(Part):
+    line1: Text | None = None
+    line2: Text | None = None
+    city: Text | None = None
+    state: Text | None = None
+    postal_code: Text | None = None
+    country: Text | None = None
+
+
+class ShippingShape(Part):
+    name: Text | None = None
+    phone: Text | None = None
+    address: AddressShape | None = None
+
+
+class InvoiceSettingsShape(Part):
     default_payment_method: Reference | None = None
 
 
@@ -109,193 +215,71 @@ class CustomerShape(Moded):
     email: Text | None = None
     phone: Text | None = None
     description: Text | None = None
-    address: dict[str, str | None] | None = None
-    shipping: dict[str, Any] | None = None
-    balance: Whole = 0
+    address: AddressShape | None = None
+    shipping: ShippingShape | None = None
+    balance: Amount = 0
     currency: Currency | None = None
-    delinquent: bool | None = False
+    delinquent: bool = False
+    discount: DiscountShape | None = None
     invoice_prefix: Text | None = None
-    next_invoice_sequence: Whole | None = 1
+    next_invoice_sequence: Annotated[int, Field(ge=1, lt=2**53)] = 1
     invoice_settings: InvoiceSettingsShape = InvoiceSettingsShape()
-    preferred_locales: list[str] | None = []
-    tax_exempt: str | None = "none"
-    metadata: Metadata = {}
+    preferred_locales: list[Text] = Field(default_factory=list)
+    tax_exempt: Literal["none", "exempt", "reverse"] = "none"
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class VerificationShape(Part):
+    status: Literal["pending", "verified", "unverified", "unavailable"] = "unavailable"
+    verified_name: Text | None = None
+    verified_address: Text | None = None
 
 
 class TaxIdShape(Moded):
-    customer: Reference
+    customer: Reference | None = None
     type: Code
     value: Code
-    country: str | None = None
-    verification: dict[str, Any] | None = None
+    country: Text | None = None
+    verification: VerificationShape = VerificationShape()
+
+
+class MethodShape(Part):
+    brand: Text | None = None
+    last4: Annotated[str, Field(max_length=4)] = ""
+    exp_month: Annotated[int, Field(ge=1, le=12)] | None = None
+    exp_year: Annotated[int, Field(ge=1970, lt=4000)] | None = None
+    funding: Text | None = None
+    country: Text | None = None
+    fingerprint: Text | None = None
+
+    @model_validator(mode="after")
+    def _expires_in_a_month(self) -> Self:
+        if (self.exp_month is None) != (self.exp_year is None):
+            raise PydanticCustomError("expiry", "The month and the year of its end belong together")
+        return self
 
 
 class PaymentMethodShape(Moded):
     customer: Reference | None = None
     type: Code
-    card: dict[str, Any] | None = None
-    sepa_debit: dict[str, Any] | None = None
-    us_bank_account: dict[str, Any] | None = None
+    card: MethodShape | None = None
+    sepa_debit: MethodShape | None = None
+    us_bank_account: MethodShape | None = None
 
 
-class DiscountShape(Shape):
-    start: Instant = 0
-    end: Instant | None = None
-    coupon: Reference | None = None
-    source: dict[str, Any] | None = None
-    promotion_code: Reference | None = None
-
-    @property
-    def coupon_id(self) -> str | None:
-        """The coupon, where older and newer versions of the objects keep it."""
-        found = _id_of((self.source or {}).get("coupon")) or self.coupon
-        return str(found) if found else None
-
-
-class TaxRateShape(BaseModel):
+class TaxRateShape(Part):
     """A rate as a whole: its percentage decides amounts, so an id alone is not enough."""
 
     id: Code
     display_name: Text = ""
-    percentage: Annotated[Decimal, Field(ge=0, le=100)]
+    percentage: Annotated[Decimal, Field(ge=0, le=100, max_digits=16, strict=False)]
     inclusive: bool
 
 
-class ItemShape(Shape):
-    price: Reference
-    quantity: Whole | None = None
-    created: Instant = 0
-    current_period_start: Instant | None = None
-    current_period_end: Instant | None = None
-    tax_rates: list[TaxRateShape] | None = None
-    metadata: Metadata = {}
+def _as_much_again_at_most(rates: list[TaxRateShape]) -> list[TaxRateShape]:
+    if sum(rate.percentage for rate in rates) > 100:
+        raise PydanticCustomError("rates", "Tax rates should add up to 100 percent at most")
+    return rates
 
 
-class SubscriptionShape(Moded):
-    customer: Reference
-    status: Literal[
-        "active", "canceled", "incomplete", "incomplete_expired", "past_due", "paused", "trialing", "unpaid"
-    ]
-    currency: Currency
-    description: Text | None = None
-    collection_method: Literal["charge_automatically", "send_invoice"] = "charge_automatically"
-    days_until_due: Whole | None = None
-    start_date: Instant
-    billing_cycle_anchor: Instant
-    billing_mode: dict[str, Any] | None = None
-    current_period_start: Instant | None = None
-    current_period_end: Instant | None = None
-    trial_start: Instant | None = None
-    trial_end: Instant | None = None
-    cancel_at: Instant | None = None
-    cancel_at_period_end: bool = False
-    canceled_at: Instant | None = None
-    ended_at: Instant | None = None
-    cancellation_details: dict[str, Any] | None = None
-    pause_collection: dict[str, Any] | None = None
-    status_details: dict[str, Any] | None = None
-    pending_update: dict[str, Any] | None = None
-    default_payment_method: Reference | None = None
-    latest_invoice: Reference | None = None
-    on_behalf_of: Reference | None = None
-    items: Annotated[list[ItemShape], BeforeValidator(_data_of)]
-    discounts: list[DiscountShape] = []
-    default_tax_rates: list[TaxRateShape] | None = None
-    metadata: Metadata = {}
-
-
-class PeriodShape(BaseModel):
-    start: Instant
-    end: Instant
-
-
-class LineShape(Shape):
-    amount: Whole
-    currency: Currency
-    description: Text | None = None
-    discountable: bool = True
-    discount_amounts: list[dict[str, Any]] | None = []
-    taxes: list[dict[str, Any]] | None = []
-    period: PeriodShape
-    quantity: Whole | None = None
-    pricing: dict[str, Any] | None = None
-    parent: dict[str, Any] | None = None
-    proration: bool | None = None
-
-    @property
-    def total(self) -> int:
-        """What the line adds to its invoice."""
-        off = sum(part.get("amount") or 0 for part in self.discount_amounts or ())
-        on_top = (tax.get("amount") or 0 for tax in self.taxes or () if tax.get("tax_behavior") == "exclusive")
-        return self.amount - off + sum(on_top)
-
-    @property
-    def credited_line_id(self) -> str | None:
-        """The one line that a credit credits; of several, none can be told from the others."""
-        credited = (self.details().get("proration_details") or {}).get("credited_items") or {}
-        lines: list[Any] = credited.get("invoice_line_items") or []
-        return str(lines[0]) if len(lines) == 1 else None
-
-    def details(self) -> dict[str, Any]:
-        """The part of `parent` that tells where the line comes from."""
-        parent = self.parent or {}
-        return parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
-
-
-class InvoiceShape(Moded):
-    customer: Reference
-    number: Text | None = None
-    status: Literal["draft", "open", "paid", "uncollectible", "void"]
-    currency: Currency
-    billing_reason: str | None = None
-    collection_method: Literal["charge_automatically", "send_invoice"] = "charge_automatically"
-    description: Text | None = None
-    footer: Text | None = None
-    period_start: Instant
-    period_end: Instant
-    due_date: Instant | None = None
-    subtotal: Whole
-    total: Whole
-    total_excluding_tax: Whole | None = None
-    amount_due: Whole
-    amount_paid: Whole
-    amount_remaining: Whole
-    starting_balance: Whole = 0
-    ending_balance: Whole | None = None
-    total_discount_amounts: list[dict[str, Any]] | None = []
-    total_taxes: list[dict[str, Any]] | None = []
-    attempt_count: Whole = 0
-    next_payment_attempt: Instant | None = None
-    status_transitions: dict[str, int | None] = {}
-    account_name: Text | None = None
-    customer_name: Text | None = None
-    customer_email: Text | None = None
-    customer_phone: Text | None = None
-    customer_address: dict[str, str | None] | None = None
-    customer_shipping: dict[str, Any] | None = None
-    customer_tax_ids: list[dict[str, Any]] | None = []
-    on_behalf_of: Reference | None = None
-    parent: dict[str, Any] | None = None
-    subscription: Reference | None = None
-    lines: Annotated[list[LineShape], BeforeValidator(_data_of)]
-    metadata: Metadata | None = {}
-
-    @property
-    def subscription_id(self) -> str | None:
-        """The subscription, where older and newer versions of the objects keep it."""
-        details = (self.parent or {}).get("subscription_details") or {}
-        found = _id_of(details.get("subscription")) or self.subscription
-        return str(found) if found else None
-
-
-SHAPES: dict[str, type[Shape]] = {
-    "account": AccountShape,
-    "product": ProductShape,
-    "price": PriceShape,
-    "coupon": CouponShape,
-    "customer": CustomerShape,
-    "tax_id": TaxIdShape,
-    "payment_method": PaymentMethodShape,
-    "subscription": SubscriptionShape,
-    "invoice": InvoiceShape,
-}
+TaxRates = Annotated[list[TaxRateShape], AfterValidator(_as_much_again_at_most)]

@@ -1,56 +1,26 @@
 """Taking over another system's objects: all of a file or nothing of it, and never twice."""
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from portal_site.billing.errors import BillingError
-from portal_site.billing.models import Account, PortalConfiguration, Subscription
-from portal_site.billing.operations import import_rows, pending_updates
-from portal_site.billing.operations.import_shapes import SHAPES, AccountShape, InvoiceShape, Shape
+from portal_site.billing.errors import ImportRefused
+from portal_site.billing.models import Account, Discount, PortalConfiguration, PromotionCode, Subscription
+from portal_site.billing.operations import import_references, pending_updates
+from portal_site.billing.operations.import_bills import InvoiceShape
+from portal_site.billing.operations.import_fields import Shape
+from portal_site.billing.operations.import_files import Report, first_line, parse
+from portal_site.billing.operations.import_rows import KINDS
+from portal_site.billing.operations.import_shapes import AccountShape, BusinessProfileShape
 from portal_site.billing.rules.portal_features import Features
 from portal_site.db import Base, new_id, transaction
 
 Advance = Callable[[int, int], None]
 BATCH = 500  # ids asked for at once: both databases take that many parameters
-
-
-@dataclass
-class Report:
-    """What an import did."""
-
-    added: Counter[str] = field(default_factory=Counter)
-    present: int = 0
-    unknown_members: int = 0
-    unknown_objects: int = 0
-    renewed: int = 0
-    stale: int = 0
-
-    def sentence(self) -> str:
-        """For the person at the terminal."""
-        parts = ", ".join(f"{count} {kind}" for kind, count in self.added.items()) or "nothing new"
-        notes = [f"Imported {parts}."]
-        if self.present:
-            notes.append(f"{self.present} objects were there already and stay as they are.")
-        if self.unknown_objects:
-            notes.append(f"{self.unknown_objects} objects of other types were left out.")
-        if self.unknown_members:
-            notes.append(f"{self.unknown_members} members that this version does not know were left out.")
-        if self.renewed:
-            notes.append(f"{self.renewed} subscriptions are renewed here from the end of their period on.")
-        if self.stale:
-            notes.append(f"{self.stale} subscriptions ended their period before now: `portal unpark` bills them.")
-        return " ".join(notes)
-
-
-class ImportRefused(BillingError):
-    """The file cannot be taken over; nothing of it was. The sentence names the object."""
 
 
 def import_objects(
@@ -71,9 +41,12 @@ def import_objects(
     objects = parse(text, report)
     with transaction() as session:
         account = _account(session, objects, at, account_id)
-        rows = [row for kind, shapes in objects.items() for shape in shapes for row in _rows(kind, shape, account.id)]
-        fresh = _fresh(session, rows, account.id, report)
-        _check_references(session, fresh, account.id)
+        found = [list(KINDS[kind][1](shape, account.id)) for kind, shapes in objects.items() for shape in shapes]
+        _refuse_twins(found)
+        fresh = _fresh(session, found, account.id, report)
+        import_references.check(session, fresh, account.id)
+        _name_codes(session, fresh, account.id)
+        _settle_defaults(session, fresh, account.id)
         _store(session, fresh, report, advance)
         if renew:
             _renew(session, [shape.id for shape in objects["subscription"]], account.id, at, report)
@@ -81,49 +54,11 @@ def import_objects(
     return report
 
 
-def parse(text: bytes, report: Report) -> dict[str, list[Shape]]:
-    """The objects of a file by type, each checked. Raises ImportRefused that names the first one that is wrong."""
-    try:
-        document = json.loads(text)
-        json.dumps(document, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise ImportRefused(f"The file is not JSON: {type(error).__name__}, {_first_line(error)}.") from None
-    if not isinstance(document, dict):
-        raise ImportRefused('The file must hold an object with a list of objects for each type, as {"customer": […]}.')
-    if b"\\u0000" in text or b"\0" in text:
-        raise ImportRefused("The file holds a NUL character, which no text can carry.")
-    found: dict[str, list[Shape]] = {kind: [] for kind in SHAPES}
-    for kind, listed in document.items():
-        members = listed.get("data") if isinstance(listed, Mapping) else listed
-        if not isinstance(members, list):
-            raise ImportRefused(f"“{kind}” is not a list of objects.")
-        if kind not in SHAPES:
-            report.unknown_objects += len(members)
-            continue
-        found[kind] = [_shape(kind, position, member) for position, member in enumerate(members)]
-        report.unknown_members += sum(shape.count_unknown() for shape in found[kind])
-        _refuse_twins(kind, found[kind])
-    return found
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:120]
-
-
-def _shape(kind: str, position: int, member: Any) -> Shape:
-    try:
-        return SHAPES[kind].model_validate(member)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the object"
-        name = member.get("id", f"number {position + 1}") if isinstance(member, dict) else f"number {position + 1}"
-        raise ImportRefused(f"{kind} {str(name)[:80]}: {where}: {first['msg']}.") from None
-
-
-def _refuse_twins(kind: str, shapes: list[Shape]) -> None:
-    for name, count in Counter(shape.id for shape in shapes).items():
-        if count > 1:
-            raise ImportRefused(f"{kind} {name} is in the file {count} times.")
+def _refuse_twins(found: list[list[Base]]) -> None:
+    times = Counter((type(row), row.id) for rows in found for row in rows)
+    for row in (row for rows in found for row in rows):
+        if (count := times[type(row), row.id]) > 1:
+            raise ImportRefused(f"{import_references.name(row)} is in the file {count} times.")
 
 
 def _account(session: Session, objects: Mapping[str, list[Shape]], at: int, wanted: str | None) -> Account:
@@ -151,38 +86,37 @@ def _account(session: Session, objects: Mapping[str, list[Shape]], at: int, want
 def _new_account(shape: AccountShape | None, invoices: list[Shape], at: int) -> Account:
     """Named as its own invoices name it, when the file has no account."""
     names = (shape.account_name for shape in invoices if isinstance(shape, InvoiceShape) and shape.account_name)
-    profile = (shape.business_profile if shape else None) or {}
+    profile = shape.business_profile if shape else BusinessProfileShape()
     return Account(
         id=shape.id if shape else new_id("acct"),
         created=shape.created if shape else at,
-        business_name=profile.get("name") or next(names, None) or "Imported business",
+        business_name=profile.name or next(names, None) or "Imported business",
         country=shape.country if shape else None,
         default_currency=shape.default_currency if shape else None,
-        support_email=profile.get("support_email"),
-        support_phone=profile.get("support_phone"),
-        support_url=profile.get("support_url"),
+        support_email=profile.support_email,
+        support_phone=profile.support_phone,
+        support_url=profile.support_url,
     )
 
 
-def _rows(kind: str, shape: Shape, account_id: str) -> Iterator[Base]:
-    if kind != "account":
-        yield from import_rows.MAKERS[kind](shape, account_id)
-
-
-def _fresh(session: Session, rows: list[Base], account_id: str, report: Report) -> list[Base]:
-    """The rows that are not there yet. Raises ImportRefused for an id that another account has."""
+def _fresh(session: Session, found: list[list[Base]], account_id: str, report: Report) -> list[Base]:
+    """The rows of the objects that are not there yet. Raises ImportRefused for an id that another account has."""
+    ids: dict[type[Base], list[str]] = {}
+    for row in (row for rows in found for row in rows):
+        ids.setdefault(type(row), []).append(row.id)
+    owners = {kind: _owners(session, kind, mine, account_id) for kind, mine in ids.items()}
     fresh: list[Base] = []
-    for kind in dict.fromkeys(type(row) for row in rows):
-        mine = [row for row in rows if type(row) is kind]
-        owners = _owners(session, kind, [row.id for row in mine], account_id)
-        for row in mine:
-            owner = owners.get(row.id)
+    for rows in found:
+        for row in rows:
+            owner = owners[type(row)].get(row.id)
             if owner is None:
                 fresh.append(row)
-            elif owner != account_id:
-                raise ImportRefused(f"{import_rows.name(row)} belongs to another account already.")
-            else:
-                report.present += 1
+                continue
+            if owner != account_id:
+                raise ImportRefused(f"{import_references.name(row)} belongs to another account already.")
+            report.present += 1
+            if row is rows[0]:
+                break  # with its parts: what has changed here since may not be changed back
     return fresh
 
 
@@ -197,23 +131,36 @@ def _owners(session: Session, kind: Any, ids: list[str], account_id: str) -> dic
     return found
 
 
-def _check_references(session: Session, fresh: list[Base], account_id: str) -> None:
-    """Everything that is referred to is in the file or in the account, and in the same mode."""
-    modes = {(type(row).__tablename__, row.id): getattr(row, "livemode", None) for row in fresh}
+def _name_codes(session: Session, fresh: list[Base], account_id: str) -> None:
+    """Write on discounts the words of their codes, which customers see. A code that is nowhere leaves the coupon's name.
+
+    A customer redeems a code once here, and there as often as the merchant lets it: only the first discount keeps the id.
+    """
+    codes = {row.id: row.code for row in fresh if isinstance(row, PromotionCode)}
+    redeemed: set[tuple[str, str]] = set()
     for row in fresh:
-        for member, target, wanted in import_rows.references(row):
-            key = (target.__tablename__, wanted)
-            if key not in modes:
-                query = select(target).where(target.id == wanted, target.account_id == account_id)
-                found = session.scalar(query)
-                if found is None:
-                    raise ImportRefused(
-                        f"{import_rows.name(row)} refers to {member} {wanted}, which is neither in the file nor here."
-                    )
-                modes[key] = getattr(found, "livemode", None)
-            ours = getattr(row, "livemode", None)
-            if ours is not None and modes[key] is not None and ours != modes[key]:
-                raise ImportRefused(f"{import_rows.name(row)} refers to {member} {wanted} of the other mode.")
+        if not isinstance(row, Discount) or row.promotion_code_id is None:
+            continue
+        wanted = row.promotion_code_id
+        if wanted not in codes:
+            mine = PromotionCode.account_id == account_id, PromotionCode.id == wanted
+            codes[wanted] = session.scalar(select(PromotionCode.code).where(*mine)) or ""
+        row.promotion_code = codes[wanted] or None
+        if not codes[wanted] or (row.customer_id, wanted) in redeemed:
+            row.promotion_code_id = None
+        redeemed.add((row.customer_id, wanted))
+
+
+def _settle_defaults(session: Session, fresh: list[Base], account_id: str) -> None:
+    """A configuration is the default of its mode only where there is none yet, and only when links can be made with it."""
+    query = select(PortalConfiguration.livemode).where(
+        PortalConfiguration.account_id == account_id, PortalConfiguration.is_default
+    )
+    taken = set(session.scalars(query))
+    for row in fresh:
+        if isinstance(row, PortalConfiguration) and row.is_default:
+            row.is_default = row.active and row.livemode not in taken
+            taken |= {row.livemode} if row.is_default else set()
 
 
 def _store(session: Session, fresh: list[Base], report: Report, advance: Advance) -> None:
@@ -221,12 +168,27 @@ def _store(session: Session, fresh: list[Base], report: Report, advance: Advance
     for table in Base.metadata.sorted_tables:  # what is referred to comes first
         mine = [row for row in fresh if type(row).__tablename__ == table.name]
         for start in range(0, len(mine), BATCH):
-            session.add_all(mine[start : start + BATCH])
-            session.flush()
+            _keep(session, mine[start : start + BATCH])
             done += len(mine[start : start + BATCH])
             advance(done, len(fresh))
         if mine:
             report.added[table.name.replace("_", " ")] += len(mine)
+
+
+def _keep(session: Session, rows: list[Base]) -> None:
+    """Store rows. Raises ImportRefused for the one that the database does not take, found by halving."""
+    try:
+        with session.begin_nested():
+            session.add_all(rows)
+    except OperationalError:
+        raise  # the database itself, not what is in the file
+    except (SQLAlchemyError, OverflowError) as error:
+        if len(rows) == 1:
+            why = first_line(getattr(error, "orig", None) or error)
+            raise ImportRefused(f"{import_references.name(rows[0])} cannot be stored: {why}.") from None
+        half = len(rows) // 2
+        _keep(session, rows[:half])
+        _keep(session, rows[half:])
 
 
 def _renew(session: Session, ids: list[str], account_id: str, at: int, report: Report) -> None:

@@ -65,7 +65,7 @@ def pause(
             return subscription
         agreed.check_time(at)
         agreement = agreements.whole(session, subscription, customer, agreed.at)
-        refusal = pauses.refusal(agreement, subscription.pending_update is not None, agreed.at)
+        refusal = pauses.refusal(agreement, subscription.pending_update is not None, at)
         if refusal is not None:
             raise StateChanged(refusal.message, refusal.code)
         wanted = pauses.pause(agreement, span, agreed.at)

@@ -1,7 +1,7 @@
 """Changing plan, quantity and items: the preview and the change load the same agreement and ask the same rule."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,6 +83,8 @@ def change_plan(
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
         agreed.check_time(at)
         found = plan_choices.load(session, subscription, customer, features, agreed.at)
+        if (late := plan_change.refusal(found.agreement, at)) is not None:
+            raise StateChanged(late.message, late.code)  # the period ended between quote and click
         code = _code(session, customer_id, found, order)
         quote = _quote(session, customer_id, found, features, order, code, agreed.at)
         agreed.check(terms_of(quote))
@@ -130,6 +132,7 @@ def _quote(
     }
     if set(order.items) - {item.id for item in found.agreement.items}:
         raise BillingError(N_("Choose from what your subscription contains."), "resource_missing", "items")
+    _check_doubles(found.agreement.items, wishes)
     policy = Policy(
         features.proration_behavior,
         features.billing_cycle_anchor or "unchanged",
@@ -138,6 +141,19 @@ def _quote(
     )
     discount = _discount(reader, customer_id, found.agreement, wishes, code, at) if code else None
     return plan_change.quote(found.agreement, wishes, policy, at, discount)
+
+
+def _check_doubles(items: Sequence[Item], wishes: Mapping[str, Wish]) -> None:
+    """Raise BillingError when two items would become the same product, which were not before."""
+    wanted = {
+        item.id: wishes[item.id].offer.product_id if item.id in wishes else item.offer.product_id for item in items
+    }
+    for item in items:
+        again = list(wanted.values()).count(wanted[item.id]) > 1
+        if again and wanted[item.id] != item.offer.product_id:
+            raise BillingError(
+                N_("Another part of your subscription has this plan already."), "duplicate_product", f"price-{item.id}"
+            )
 
 
 def _wish(

@@ -69,3 +69,19 @@ def choices(found: Situation, features: SubscriptionUpdate, item: Item) -> list[
         and plan_change.mismatch(item, offer, found.agreement.currency) is None
     ]
     return [item.offer, *(fitting if "price" in features.default_allowed_updates else [])]
+
+
+def mismatch(found: Situation, features: SubscriptionUpdate) -> BillingError | None:
+    """Why there is nothing to choose from, where plans are offered but fit none of the items; None where there is."""
+    items = [item for item in found.agreement.items if not item.offer.terms.metered]
+    if "price" not in features.default_allowed_updates or any(
+        len(choices(found, features, item)) > 1 for item in items
+    ):
+        return None
+    reasons = (
+        plan_change.mismatch(item, found.offers[price], found.agreement.currency)
+        for item in items
+        for price in features.price_ids
+        if price in found.offers
+    )
+    return next((reason for reason in reasons if reason is not None), None)

@@ -6,7 +6,15 @@ from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.models import Coupon, Customer, Discount, Invoice, PromotionCode, PromotionCodeTry
+from portal_site.billing.models import (
+    Coupon,
+    Customer,
+    Discount,
+    Invoice,
+    PromotionCode,
+    PromotionCodeTry,
+    Subscription,
+)
 from portal_site.billing.operations import lookups
 from portal_site.billing.operations.agreements import Reader
 from portal_site.billing.rules import promotion_codes as rules
@@ -100,16 +108,26 @@ def load(reader: Reader, account_id: str, code_id: str) -> CodeTerms:
 def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, items: tuple[Item, ...]) -> Redeemer:
     """Who wants to redeem it, with what of the past counts."""
     paid = select(Invoice.id).where(Invoice.customer_id == customer_id, Invoice.amount_paid > 0).limit(1)
-    used = (
-        select(Discount.id).where(Discount.customer_id == customer_id, Discount.promotion_code_id == code.id).limit(1)
+    trials = select(Subscription.id).where(
+        Subscription.customer_id == customer_id, Subscription.trial_start.is_not(None)
     )
     return Redeemer(
         customer_id=customer_id,
         currency=currency,
         items=items,
-        has_paid_before=reader.execute(paid).first() is not None,
-        has_redeemed=reader.execute(used).first() is not None,
+        has_bought_before=any(reader.execute(query).first() is not None for query in (paid, trials.limit(1))),
+        has_redeemed=has_redeemed(reader, customer_id, code.id),
     )
+
+
+def has_redeemed(reader: Reader, customer_id: str, code_id: str) -> bool:
+    """Whether the customer used the code before, or has a change with it that waits for its payment."""
+    used = Discount.customer_id == customer_id, Discount.promotion_code_id == code_id
+    if reader.execute(select(Discount.id).where(*used).limit(1)).first() is not None:
+        return True
+    mine = Subscription.customer_id == customer_id, Subscription.pending_update.is_not(None)
+    waiting = reader.execute(select(Subscription.pending_update).where(*mine))
+    return any(((change or {}).get("discount") or {}).get("promotion_code_id") == code_id for (change,) in waiting)
 
 
 def redeem(session: Session, account_id: str, code: CodeTerms) -> None:

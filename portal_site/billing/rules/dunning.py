@@ -16,10 +16,14 @@ ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Days to wait after each failed try, and what happens after the last: `cancel`, `unpaid` or `past_due`."""
+    """Days to wait after each failed try, and what happens after the last: `cancel`, `unpaid` or `past_due`.
+
+    `write_off` marks the invoice uncollectible then; it can still be paid, but nobody expects it any more.
+    """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
     then: str = "cancel"
+    write_off: bool = False
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Policy":
@@ -28,7 +32,7 @@ class Policy:
         then = document.get("then", cls().then)
         if then not in ENDS or len(days) > 8 or any(not isinstance(day, int) or not 1 <= day <= 60 for day in days):
             raise ValueError(f"not a dunning policy: {document}")
-        return cls(days, then)
+        return cls(days, then, bool(document.get("write_off", False)))
 
     def next_try(self, failed: int, at: int) -> int | None:
         """When to try again after that many failed tries, or None when it is enough."""

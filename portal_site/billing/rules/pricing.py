@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+# Of a unit's price in minor units, a billion euros: 999,999 units of it, twenty times in a subscription, with as much tax on top,
+# stay below 2**62, and a database's 64 bits hold every sum that comes of them.
+MOST_A_UNIT = 10**11
+
 
 @dataclass(frozen=True, slots=True)
 class Tier:

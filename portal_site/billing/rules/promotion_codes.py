@@ -52,7 +52,7 @@ class Redeemer:
     customer_id: str
     currency: str
     items: tuple[Item, ...]
-    has_paid_before: bool
+    has_bought_before: bool  # paid for something, or tried something for free
     has_redeemed: bool
 
 
@@ -76,7 +76,7 @@ def refusal(code: CodeTerms, who: Redeemer, at: int) -> BillingError | None:
             or _used_up(code.coupon_times_redeemed, code.coupon_max_redemptions),
             N_("This code has been used up."),
         ),
-        (code.first_time_transaction and who.has_paid_before, N_("This code is for a first purchase only.")),
+        (code.first_time_transaction and who.has_bought_before, N_("This code is for a first purchase only.")),
         (_too_little(code, who), N_("This code is for larger orders.")),
         (
             not any(code.coupon.covers(item.offer.product_id, who.currency) for item in who.items),

@@ -1,0 +1,30 @@
+"""What was agreed to holds for half an hour to the second, and only as it was shown."""
+
+import pytest
+
+from portal_site.billing.errors import StateChanged
+from portal_site.billing.operations.agreed import Agreed
+from portal_site.billing.rules.plan_change import VALIDITY
+
+SHOWN = Agreed(1_000, "terms", "key")
+
+
+@pytest.mark.case("D1")
+@pytest.mark.parametrize("later", [0, 1, 30 * 60])
+def test_it_holds_for_half_an_hour(later: int) -> None:
+    SHOWN.check_time(1_000 + later)
+    assert VALIDITY == 30 * 60
+
+
+@pytest.mark.case("D1")
+@pytest.mark.parametrize("later", [-1, 30 * 60 + 1, 10**9])
+def test_it_holds_no_longer_and_not_before(later: int) -> None:
+    with pytest.raises(StateChanged, match="has expired"):
+        SHOWN.check_time(1_000 + later)
+
+
+@pytest.mark.case("D1")
+def test_other_terms_are_not_what_was_agreed() -> None:
+    SHOWN.check("terms")
+    with pytest.raises(StateChanged, match="have changed"):
+        SHOWN.check("other terms")
