@@ -25,6 +25,8 @@ class PlainGroup(click.Group):
             return super().invoke(context)
         except (SettingsError, BillingError) as error:
             fail(str(error))
+        except UnicodeEncodeError:
+            fail("These words hold bytes that are no text. Type them in UTF-8.")
         except DBAPIError as error:
             fail(_database_words(error))
         except SQLAlchemyError as error:
@@ -80,12 +82,14 @@ def run(app: Flask, host: str, port: int, threads: int) -> None:
 
 def serve(app: Flask, host: str, port: int, threads: int = 8) -> None:
     """Serve until stopped; a port that is taken is one line, not a traceback."""
-    import waitress
+    from portal_site.web.server import make_server
 
     try:
-        server = waitress.create_server(app, host=host, port=port, threads=threads, ident=None)
+        server = make_server(app, host, port, threads)
     except OSError as error:
         fail(f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --port.")
+    except ValueError:  # what waitress makes of a name that leads nowhere
+        fail(f"Cannot listen on {host}: it is no address of this machine. Choose another with --host.")
     server.run()
 
 
@@ -122,6 +126,7 @@ def import_objects(_app: Flask, file: Path, account_id: str | None, renew: bool)
 @click.option("--customer", required=True, help="Id or e-mail address.")
 @click.option("--configuration", help="Id of a portal configuration; the default one otherwise.")
 @click.option("--return-url", help="Where «Return to …» leads.")
+@click.option("--to", help="The page it leads to, such as /invoices; the overview otherwise.")
 @click.option("--locale", help="Language of the portal, such as fr; the customer's own otherwise.")
 @click.option("--account", "account_id", help="The account; needed when several have such a customer.")
 @with_app
@@ -130,6 +135,7 @@ def link(
     customer: str,
     configuration: str | None,
     return_url: str | None,
+    to: str | None,
     locale: str | None,
     account_id: str | None,
 ) -> None:
@@ -138,7 +144,10 @@ def link(
 
     from portal_site import clock
     from portal_site.billing.operations import portal_sessions
+    from portal_site.web import links
 
+    if to is not None and links.page(to) is None:
+        fail("--to must be a page of the portal's, such as /invoices.")
     opened = portal_sessions.open_session(
         customer,
         clock.now(),
@@ -147,7 +156,7 @@ def link(
         return_url=return_url,
         locale=locale,
     )
-    click.echo(url_for("sessions.follow_link", token=opened.token, _external=True))
+    click.echo(url_for("sessions.follow_link", token=opened.token, to=to, _external=True))
 
 
 @main.command()

@@ -118,7 +118,33 @@ def test_what_does_not_exist_is_one_line(portal: Portal, tmp_path: Path) -> None
     portal("import", str(tmp_path / "export.json"))
     assert "No such configuration" in portal("link", "--customer", "cus_one", "--configuration", "bpc_none").stderr
     assert "must begin with http" in portal("link", "--customer", "cus_one", "--return-url", "javascript:x").stderr
+    assert portal("link", "--customer", "cus_one", "--to", "/invoices").stdout.endswith("?to=/invoices\n")
+    for to in ("//evil.example", "/nothing", "/log-out", ""):
+        refused = portal("link", "--customer", "cus_one", "--to", to)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == "--to must be a page of the portal's, such as /invoices.\n"
+    for locale in ("zz", "", "fr_FR", "x" * 3000):
+        refused = portal("link", "--customer", "cus_one", "--locale", locale)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == "No such locale: use auto, or one such as en, en-GB, fr or fr-CA.\n"
+    assert portal("link", "--customer", "cus_one", "--locale", "de").returncode == 0
     assert "Try 'portal" in portal("nonsense").stderr or "No such command" in portal("nonsense").stderr
+
+
+@pytest.mark.case("D21")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "link --customer X",
+        "link --customer cus_one --return-url https://acme.example/X",
+        "unpark X",
+        "clock attach X Y",
+    ],
+)
+def test_bytes_that_are_no_text_are_one_line(portal: Portal, words: str) -> None:
+    portal("migrate")
+    result = portal(*words.replace("X", "\udcff").split())
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
 
 
 def test_a_port_that_is_taken_is_one_line(portal: Portal) -> None:
@@ -129,6 +155,13 @@ def test_a_port_that_is_taken_is_one_line(portal: Portal) -> None:
     assert result.returncode == 1
     assert "Choose another with --port." in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("host", ["nonsense.invalid", "", "a" * 300, "203.0.113.7", "[::1", "127.0.0.1:99"])
+def test_an_address_that_is_not_this_machines_is_one_line(portal: Portal, host: str) -> None:
+    result = portal("run", "--host", host)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(r"Cannot listen on .*\. Choose another with --(host|port)\.\n", result.stderr)
 
 
 def test_a_process_of_its_own_is_silent_when_piped(portal: Portal, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """`portal demo`: makes the database, fills it, prints the links, serves."""
 
+import fcntl
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
+from typing import IO
 
 import click
 from flask import Flask
@@ -12,37 +15,61 @@ from portal_site import cli, clock, create_app, demo, migrating, progress, worke
 from portal_site.config import Settings
 from portal_site.demo.builder import DAY
 
-STALE = 7 * DAY  # older demo data would say that plans renewed last week, and nothing renews them here
+STALE = (
+    7 * DAY
+)  # older demo data has lived on: trials are over, failed payments given up, and no phrase is true any more
 DATABASE = "demo.db"  # not the name of a real portal's: this one is thrown away when it is stale
 
 
 def run(port: int, data: Path) -> None:
     """Serve the demo on 127.0.0.1 until stopped."""
+    with _prepared(port, data) as app:
+        with app.test_request_context(base_url=f"http://127.0.0.1:{port}"):
+            _print_links()
+        stop = worker.beside(app)
+        try:
+            cli.serve(app, "127.0.0.1", port)
+        finally:
+            stop.set()
+
+
+@contextmanager
+def _prepared(port: int, data: Path) -> Iterator[Flask]:
+    """The app on the folder's data, which is held as long as it is served: another demo may use it, but not make it anew."""
+    with ExitStack() as held:
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context((data / "lock").open("a"))
+            fresh = _is_alone(lock) and _throw_away_stale(data)
+            app = create_app(_settings(port, data))
+            with app.app_context():
+                if fresh:
+                    _fill(app, data)
+                else:
+                    migrating.upgrade(app)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        except OSError as error:
+            cli.fail(f"Cannot use {data}: {error.strerror or error}. Choose another folder with --data.")
+        yield app
+
+
+def _is_alone(lock: IO[str]) -> bool:
+    """Whether no other demo uses the folder; waits for one that is just making its data."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
-        fresh = _throw_away_stale(data)
-        app = create_app(_settings(port, data))
-        with app.app_context():
-            if fresh:
-                _fill(app, data)
-            else:
-                migrating.upgrade(app)
-    except OSError as error:
-        cli.fail(f"Cannot use {data}: {error.strerror or error}. Choose another folder with --data.")
-    with app.test_request_context(base_url=f"http://127.0.0.1:{port}"):
-        _print_links()
-    stop = worker.beside(app)
-    try:
-        cli.serve(app, "127.0.0.1", port)
-    finally:
-        stop.set()
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return False
+    return True
 
 
 def _throw_away_stale(data: Path) -> bool:
     """Whether demo data has to be made; what is left of older or unfinished data goes."""
     with suppress(OSError, ValueError):
-        if clock.now() - int((data / "made-at").read_text()) < STALE:
+        age = clock.now() - int((data / "made-at").read_text())
+        if 0 <= age < STALE:  # less than nothing: the clock was wrong when it was made, or is now
             return False
+        click.echo("The demo's data is out of date; it is made anew.", err=True)
     for ending in ("", "-wal", "-shm"):
         (data / f"{DATABASE}{ending}").unlink(missing_ok=True)
     return True

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec
 
-from flask import Blueprint, Flask, abort, g, redirect, session, url_for
+from flask import Blueprint, Flask, abort, g, redirect, request, session, url_for
 from werkzeug.wrappers import Response
 
 from portal_site import clock
 from portal_site.billing.operations import portal_sessions
 from portal_site.portal import visitors
-from portal_site.web import htmx, security
+from portal_site.web import htmx, links, security
 
 WARNING = 5 * 60  # seconds before the end of an idle session; the words in notices.html say so
 P = ParamSpec("P")
@@ -29,8 +29,8 @@ def require_visitor() -> Answer:
         g.now = g.visitor.time(real)
         return None
     if htmx.is_fragment_request():
-        return htmx.leave_to(url_for("sessions.show_session_over"))
-    return over_page(session.get(visitors.COOKIE_MEMBER), "session")
+        return htmx.refuse()
+    return over_page(session.get(visitors.COOKIE_MEMBER), "session", links.page(request.full_path.rstrip("?")))
 
 
 @blueprint.context_processor

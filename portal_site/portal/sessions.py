@@ -1,28 +1,30 @@
 """The doors' handles: following a link, a session that is over, choosing a language. Open to strangers."""
 
-from flask import Blueprint, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, abort, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
 from portal_site import clock
 from portal_site.billing.errors import NotFound
 from portal_site.billing.operations import portal_sessions
-from portal_site.portal import visitors
-from portal_site.web import i18n, security
+from portal_site.portal import coming_back, visitors
+from portal_site.web import i18n, links, security
 
 blueprint = Blueprint("sessions", __name__)
 
 
 @blueprint.get("/p/session/<token>")
 def follow_link(token: str) -> Response | tuple[str, int]:
-    """Swap the link for a cookie and go to an address that can be shown, shared and bookmarked."""
+    """Swap the link for a cookie and go to an address that can be shown, shared and bookmarked.
+
+    That is the page which the link names as `to`, else the one on which this customer was turned away, else the overview.
+    """
+    at, asked = clock.now(), links.page(request.args.get("to", ""))
     try:
-        cookie = portal_sessions.follow_link(token, clock.now())
+        cookie = portal_sessions.follow_link(token, at)
     except NotFound:
-        return over_page(token, "link")
-    # What an earlier customer left in this browser goes first: its cookie, its language, its forms' secret.
-    security.start_over()
-    session[visitors.COOKIE_MEMBER] = cookie
-    return redirect(url_for("portal.show_overview"), 303)
+        return over_page(token, "link", asked)
+    left = coming_back.begin(token, cookie, at)
+    return redirect(asked or left or url_for("portal.show_overview"), 303)
 
 
 @blueprint.get("/session-over")
@@ -31,9 +33,10 @@ def show_session_over() -> tuple[str, int]:
     return over_page(session.get(visitors.COOKIE_MEMBER), "session")
 
 
-def over_page(token: str | None, reason: str) -> tuple[str, int]:
-    """The page that says so, names the business when it is known, and leads back."""
+def over_page(token: str | None, reason: str, there: str | None = None) -> tuple[str, int]:
+    """The page that says so, names the business when it is known, and leads back, in the end to the page `there`."""
     g.lost_visitor = visitors.find_lost(token)
+    coming_back.note(g.lost_visitor, there, clock.now())
     return render_template("portal/sessions/over.html", business=g.lost_visitor, reason=reason), 403
 
 
@@ -48,6 +51,7 @@ def show_logged_out() -> str:
 def choose_language() -> Response:
     """Speak another language from now on, and show the same page again."""
     language = request.form.get("language", "")
-    if language in i18n.LANGUAGES:
-        session["locale"] = language
+    if language not in i18n.LANGUAGES:
+        abort(400)
+    session["locale"] = language
     return redirect(security.own_path(request.form.get("next", "/")), 303)

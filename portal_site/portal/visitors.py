@@ -1,19 +1,21 @@
 """Who is looking at the portal: found anew on each request, so that what changed counts from the next click on."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from flask import session
 from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy.orm import aliased
 
 from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit, TestClock
 from portal_site.billing.operations import portal_sessions
 from portal_site.billing.operations.portal_sessions import IDLE_LIFE, SEEN_STEP, WHOLE_LIFE, hash_token
-from portal_site.billing.rules import portal_features, web_addresses
+from portal_site.billing.rules import portal_features
 from portal_site.billing.rules.portal_features import Features
+from portal_site.billing.rules.web_addresses import Returns
 from portal_site.branding import theme
 from portal_site.branding.theme import Branding
 from portal_site.db import Reading
@@ -22,6 +24,7 @@ from portal_site.portal.reads.subscriptions import Payer
 COOKIE_MEMBER = "visit"
 
 _SHOWN_ACCOUNT = func.coalesce(PortalSession.on_behalf_of, PortalSession.account_id)
+_OWNER = aliased(Account)  # a platform's customers go back to the platform, whoever's name they see
 _BUSINESS = (
     Account.business_name,
     Account.branding.label("account_branding"),
@@ -35,7 +38,10 @@ _BUSINESS = (
     func.coalesce(PortalConfiguration.terms_of_service_url, Account.terms_of_service_url).label("terms_of_service_url"),
     PortalConfiguration.headline,
     PortalConfiguration.branding.label("configuration_branding"),
-    func.coalesce(PortalSession.return_url, PortalConfiguration.default_return_url).label("return_url"),
+    PortalSession.customer_id,
+    PortalSession.return_url,
+    PortalConfiguration.default_return_url,
+    _OWNER.return_hosts,
     PortalSession.locale,
     PortalSession.livemode,
 )
@@ -48,7 +54,6 @@ _VISITOR = Reading(
         PortalSession.account_id,
         PortalSession.on_behalf_of,
         PortalConfiguration.features.label("feature_document"),
-        Customer.id.label("customer_id"),
         Customer.name,
         Customer.email,
         Customer.phone,
@@ -67,6 +72,7 @@ _VISITOR = Reading(
     .join(Customer, Customer.id == PortalSession.customer_id)
     .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
     .join(Account, Account.id == _SHOWN_ACCOUNT)
+    .join(_OWNER, _OWNER.id == PortalSession.account_id)
     .outerjoin(TestClock, TestClock.id == Customer.test_clock_id)
     .where(
         PortalVisit.token_hash == bindparam("token_hash"),
@@ -79,12 +85,13 @@ _VISITOR = Reading(
         Customer.account_id == PortalSession.account_id,
     )
 )
-# A link or a cookie that is over still tells whose portal it was; nothing about the customer is read.
+# A link or a cookie that is over still tells whose portal it was; of the customer nothing but its id is read.
 _LOST = Reading(
     visitor=select(*_BUSINESS)
     .select_from(PortalSession)
     .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
     .join(Account, Account.id == _SHOWN_ACCOUNT)
+    .join(_OWNER, _OWNER.id == PortalSession.account_id)
     .where(
         or_(
             PortalSession.token_hash == bindparam("token_hash"),
@@ -112,7 +119,10 @@ class Business:
     privacy_policy_url: str | None
     terms_of_service_url: str | None
     headline: str | None
+    customer_id: str
     return_url: str | None
+    default_return_url: str | None
+    return_hosts: Sequence[str]
     locale: str | None
     livemode: bool
     preferred_locales: tuple[str, ...] = ()
@@ -129,8 +139,10 @@ class Business:
 
     @property
     def safe_return_url(self) -> str | None:
-        """Where «Return to …» leads; never anywhere but to a web address."""
-        return self.return_url if self.return_url and web_addresses.is_safe(self.return_url) else None
+        """Where «Return to …» leads; never anywhere but to where the merchant sends its customers."""
+        address = self.return_url or self.default_return_url
+        returns = Returns.of(self.livemode, self.return_hosts, self.default_return_url)
+        return address if address and returns.allow(address) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +155,6 @@ class Visitor(Business):
     account_id: str
     on_behalf_of: str | None
     feature_document: Mapping[str, Any]
-    customer_id: str
     name: str | None
     email: str | None
     phone: str | None

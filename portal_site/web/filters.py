@@ -11,6 +11,7 @@ from babel.numbers import NumberPattern, format_decimal
 from flask import Flask, g
 
 from portal_site.billing.rules import money as currencies
+from portal_site.billing.rules import web_addresses
 from portal_site.billing.words import N_, NN_
 from portal_site.web import i18n, phones
 
@@ -38,6 +39,7 @@ def init(app: Flask) -> None:
         every=every,
         percent=percent,
         phone=phones.pretty,
+        safe_link=safe_link,
         stretch=stretch,
     )
     app.jinja_env.globals.update(locale_tag=locale_tag, text_direction=text_direction)
@@ -167,6 +169,11 @@ def every(interval: str, count: int) -> str:
     if count == 1:
         return i18n.translate(EACH[interval])
     return i18n.translate_plural(*SEVERAL[interval], count)
+
+
+def safe_link(address: str | None) -> str:
+    """A merchant's address for an `href`, or nothing for one that would not lead to a web page."""
+    return address if address and web_addresses.is_safe(address) else ""
 
 
 def stretch(count: int, interval: str) -> str:

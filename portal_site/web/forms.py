@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from flask import request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
@@ -72,6 +73,10 @@ class PortalForm(FlaskForm):
 
     class Meta:
         csrf = False
+
+        def wrap_formdata(self, _form: Any, formdata: Any) -> Any:
+            """What was typed, and nothing else: a file or JSON would bring what is no text into fields of text."""
+            return None if formdata is None else request.form or None
 
     def wrong_fields(self) -> Iterator[Field] | list[Field]:
         """The fields with errors, in the page's order."""

@@ -1,8 +1,7 @@
 """The only place that knows of `HX-*` headers."""
 
-from flask import Flask, Response, redirect, request
+from flask import Flask, Response, request
 from htmx_flask import Htmx
-from werkzeug.wrappers import Response as BaseResponse
 
 
 def init(app: Flask) -> None:
@@ -10,12 +9,9 @@ def init(app: Flask) -> None:
     Htmx(app)
 
 
-def leave_to(address: str) -> BaseResponse:
-    """Send the whole browser to another page: a redirect would only swap that page into a corner of this one."""
-    if not getattr(request, "htmx", False):
-        return redirect(address, 303)
-    response = Response(status=204)
-    response.headers["HX-Redirect"] = address
+def refuse() -> Response:
+    """Nothing to swap in: the page says itself that the session is over, and what was typed in it stays."""
+    response = Response(status=401)
     response.vary.add("HX-Request")
     return response
 

@@ -8,7 +8,12 @@ from typing import Any
 from urllib.parse import quote
 
 import flask
-from flask import Flask, request
+from flask import Flask, current_app, request
+from werkzeug.exceptions import HTTPException
+
+from portal_site.web import security
+
+LONGEST = 1000
 
 
 def init(app: Flask) -> None:
@@ -26,6 +31,17 @@ def init(app: Flask) -> None:
         return request.root_path.rstrip("/") + pattern[0] % _quoted(values)
 
     app.jinja_env.globals["url_for"] = address
+
+
+def page(path: str) -> str | None:
+    """The path itself, perhaps with a query, if a page of the customer's stands there; None for anything else."""
+    if len(path) > LONGEST or security.own_path(path) != path:
+        return None
+    try:
+        endpoint, _ = current_app.create_url_adapter(request).match(path.partition("?")[0], "GET")  # type: ignore[union-attr]
+    except HTTPException:  # nothing stands there, or it would have to be asked in another way
+        return None
+    return path if endpoint.startswith("portal.") else None
 
 
 def _pattern(rule: str, names: set[str]) -> tuple[str, set[str]]:

@@ -76,9 +76,12 @@ def add_headers(response: Response) -> Response:
     return response
 
 
-def start_over() -> None:
-    """Forget everything that this browser's cookie held, the secret behind its form tokens included."""
+def start_over(*, keep_forms: bool = False) -> None:
+    """Forget everything that this browser's cookie held, the secret behind its form tokens included unless `keep_forms`."""
+    secret = session.get("csrf_token") if keep_forms else None
     session.clear()
+    if secret:
+        session["csrf_token"] = secret
 
 
 def own_path(path: str) -> str:

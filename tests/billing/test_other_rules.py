@@ -1,6 +1,7 @@
 """Small rules: return addresses, options of a configuration, what may be done with a payment method, unguessable ids."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.rules import portal_features, web_addresses
 from portal_site.billing.rules.payment_methods import expiry_state, removal_refusal
 from portal_site.billing.rules.portal_features import Features
+from portal_site.billing.rules.web_addresses import Returns
 from portal_site.db import ID_ALPHABET, ID_LENGTH, ID_STAMP, new_id
 
 
@@ -40,6 +42,68 @@ def test_nothing_but_http_gets_through(rest: str) -> None:
     for start in ("", "javascript:", "//", "\\", "data:"):
         if web_addresses.is_safe(start + rest):
             assert (start + rest).lower().startswith(("http://", "https://"))
+
+
+HOST = "acme.example"
+ODD = [
+    "//evil.example", "\\\\evil.example", "javascript:alert(1)//acme.example", "https://acme.example@evil.example",
+    "https://acme.example:pw@evil.example", "https://evil.example/acme.example", "https://evil.example#acme.example",
+    "https://evil.example?acme.example", "https://acme.example.evil.example", "https://evilacme.example", "https://xacme.example",
+    "https://аcme.example", "https://acme。example.evil", "https://acme.example。evil.example", "https://acme.example%2eevil.example",
+    "https://ａcme.example", "https://acme.example／.evil.example", "https://acmé.example", "https://acme.example\t.evil.example",
+    "https://acme.example\\.evil.example", "https://acme.example.", "https:acme.example", "https:///acme.example",
+    "https://[::1]/acme.example", "https://acme.example:99999", "https://acme.example:x", "https://acme.example:80@evil.example",
+    "http://acme.example", "ftp://acme.example", "data:text/html,acme.example", "https://", "",
+]  # fmt: skip
+
+
+@pytest.mark.case("C8")
+@pytest.mark.parametrize("address", ODD)
+def test_customers_go_back_to_no_host_but_a_registered_one(address: str) -> None:
+    returns = Returns.of(livemode=True, registered=[HOST], default=None)
+    assert not returns.allow(address)
+    with pytest.raises(BillingError) as error:
+        returns.check(address, "return_url")
+    assert error.value.param == "return_url"
+
+
+@pytest.mark.case("C8")
+@given(
+    st.sampled_from(["https", "http", "HTTPS", "javascript", ""]),
+    st.sampled_from(["://", ":", "//", ":/\\", ":\\\\", ":///"]),
+    st.lists(st.one_of(st.sampled_from([HOST, "evil.example", "@", ".", ":", ":8443", "/", "?", "#", "\\", "%2e", "。", "а"]),
+                       st.text(max_size=3)), max_size=6),
+)  # fmt: skip
+def test_what_is_allowed_leads_to_the_registered_host_by_anybodys_reading(
+    scheme: str, colon: str, rest: list[str]
+) -> None:
+    address = f"{scheme}{colon}{''.join(rest)}"
+    if Returns.of(livemode=True, registered=[HOST], default=None).allow(address):
+        # Read as simply as can be: what stands between the slashes and whatever may end it.
+        assert re.match(r"https://acme\.example(:\d*)?([/?#]|$)", address, re.IGNORECASE)
+
+
+@pytest.mark.case("C8")
+@pytest.mark.parametrize(
+    ("livemode", "registered", "default", "address", "allowed"),
+    [
+        (False, [], None, "http://anywhere.example", True),
+        (False, [], "https://acme.example", "http://anywhere.example", True),
+        (False, ["acme.example"], None, "http://acme.example:8443/x", True),
+        (False, ["acme.example"], None, "https://anywhere.example", False),
+        (True, [], None, "https://anywhere.example", True),
+        (True, [], None, "http://anywhere.example", False),
+        (True, ["Acme.Example"], None, "https://ACME.example/account?a=b#c", True),
+        (True, ["acme.example"], "https://other.example/home", "https://other.example/account", True),
+        (True, ["acme.example"], "javascript:x", "https://other.example", False),
+        (True, ["xn--bcher-kva.example"], None, "https://xn--bcher-kva.example", True),
+        (True, ["bücher.example"], None, "https://bücher.example", False),
+    ],
+)
+def test_where_customers_may_be_sent_back_to(
+    livemode: bool, registered: list[str], default: str | None, address: str, allowed: bool
+) -> None:
+    assert Returns.of(livemode, registered, default).allow(address) is allowed
 
 
 def test_the_options_begin_as_documented() -> None:

@@ -269,6 +269,13 @@ def test_the_sandbox_and_the_demo(site: Site, page: Page) -> None:
     page.goto(f"{site.address}/payment-methods")
     page.get_by_role("button", name="Add a payment method").click()
     _look_at(page, "sandbox")
+    page.set_viewport_size({"width": 320, "height": 900})
+    number, phrase = page.locator(".known dt").first, page.locator(".known dd").first
+    assert number.inner_text() == "4242 4242 4242 4242"
+    above, below = number.bounding_box(), phrase.bounding_box()
+    assert above
+    assert below
+    assert above["y"] + above["height"] <= below["y"]
     page.get_by_role("button", name="Save card").click()
     _look_at(page, "sandbox-refused")
     page.goto(f"{site.address}/demo")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from portal_site import clock
 from portal_site.billing.models import Customer, Event, TaxId
@@ -24,7 +24,7 @@ def _stored(customer: Customer) -> Any:
         return connection.execute(select(Customer.__table__).where(Customer.id == customer.id)).one()
 
 
-def _submit(client: PortalClient, **changed: str) -> Any:
+def _submit(client: PortalClient, **changed: str | bytes) -> Any:
     return client.send(EDIT, {**client.form(EDIT), **changed})
 
 
@@ -179,16 +179,42 @@ def test_an_address_can_be_emptied(visit: Visit) -> None:
         ("a\u202eb\u0000c\x1bd", "a\u202ebcd"),
         ("<b>&\"'", "<b>&\"'"),
         ("Ρaypal", "Ρaypal"),
+        ("é" * 256, "é" * 256),
+        (b"a\xed\xa0\x80b", "a%ED%A0%80b"),
     ],
-    ids=["decomposed and emoji", "right to left", "joiner", "controls", "markup", "look-alike"],
+    ids=[
+        "decomposed and emoji",
+        "right to left",
+        "joiner",
+        "controls",
+        "markup",
+        "look-alike",
+        "longest",
+        "lone surrogate",
+    ],
 )
-def test_names_are_kept_as_people_mean_them_and_shown_isolated(visit: Visit, typed: str, kept: str) -> None:
+def test_names_are_kept_as_people_mean_them_and_shown_isolated(visit: Visit, typed: str | bytes, kept: str) -> None:
     customer = world.scene().customer
     client = visit(customer)
     assert _submit(client, name=typed).status_code == 303
     assert _stored(customer).name == kept
     page = parse(client.get("/billing-information").text)
     assert kept in ["".join(e.itertext()) for e in page.iter("bdi")]
+
+
+@pytest.mark.case("D21")
+def test_a_name_of_500_characters_is_shown_when_there_and_refused_when_typed(visit: Visit) -> None:
+    customer = world.scene().customer
+    with world.transaction() as session:
+        session.execute(update(Customer).where(Customer.id == customer.id).values(name="é" * 500))
+    client = visit(customer)
+    page = parse(client.get("/billing-information").text)
+    assert "é" * 500 in ["".join(e.itertext()) for e in page.iter("bdi")]
+    refused = _submit(client, name="é" * 500)
+    assert refused.status_code == 422
+    assert "Use at most 256 characters." in refused.text
+    assert _submit(client, name="Hedda", address_line1="é" * 500).status_code == 303
+    assert _stored(customer).address["line1"] == "é" * 500
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

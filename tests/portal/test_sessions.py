@@ -13,10 +13,11 @@ from portal_site.billing.operations import portal_sessions
 from portal_site.db import transaction
 from portal_site.web import access_log
 from tests import world
-from tests.client import text
+from tests.client import PortalClient, parse, text
 from tests.conftest import Visit, enter
 
 AT = 1_790_000_000
+EDIT = "/billing-information/edit"
 
 
 @pytest.mark.case("A1")
@@ -136,15 +137,109 @@ def test_the_token_is_in_no_page_no_address_and_no_log(app: Flask, caplog: pytes
 
 
 @pytest.mark.case("A13")
-def test_an_action_after_the_end_leads_out_of_the_page_not_into_a_corner_of_it(app: Flask) -> None:
+def test_an_action_after_the_end_swaps_nothing_and_leaves_the_page_to_say_how_to_come_back(app: Flask) -> None:
     with time_machine.travel(AT, tick=False) as traveller:
         client = enter(app, world.scene().customer)
-        client.get("/")
+        page = client.get("/billing-information/edit").text
         traveller.shift(3601)
         response = client.send("/billing-information/address/fields", headers={"HX-Request": "true"})
-    assert (response.status_code, response.headers["HX-Redirect"]) == (204, "/session-over")
+    assert (response.status_code, response.data) == (401, b"")
     assert "HX-Request" in response.headers["Vary"]
     assert client.get("/session-over").status_code == 403
+    over = next(element for element in parse(page).iter("div") if element.get("id") == "over")
+    assert over.get("hidden") is not None
+    assert [a.get("href") for a in over.iter("a")] == ["/session-over"]
+    assert '"code":"[45]..","swap":false' in page
+
+
+@pytest.mark.case("A13")
+def test_who_comes_back_in_another_tab_sends_the_form_that_was_left_open(app: Flask) -> None:
+    scene = world.scene()
+    with time_machine.travel(AT, tick=False) as traveller:
+        client = enter(app, scene.customer)
+        form = client.form(EDIT)
+        traveller.shift(3601)
+        assert client.post(EDIT, data=form).status_code == 403
+        opened = portal_sessions.open_session(scene.customer.id, clock.now())
+        client.get(f"/p/session/{opened.token}")
+        assert client.post(EDIT, data={**form, "name": "Typed before"}).status_code == 303
+
+
+WHERE = "/invoices?after=1_in"
+
+
+@pytest.mark.case("A1")
+def test_a_link_leads_to_the_page_that_it_names(app: Flask) -> None:
+    opened = portal_sessions.open_session(world.scene().customer.id, clock.now())
+    response = app.test_client().get(f"/p/session/{opened.token}", query_string={"to": WHERE})
+    assert (response.status_code, response.location) == (303, WHERE)
+
+
+@pytest.mark.case("A1")
+@pytest.mark.case("C8")
+@pytest.mark.parametrize(
+    "to",
+    ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "evil.example/invoices", "", "/nothing",
+     "/log-out", "/p/session/x", "/logged-out", "/language", "/theme/x.css", "/sandbox/setups/x", "/invoices\r\nX-Evil: 1",
+     "/invoices?" + "a" * 1000, "//evil.example/invoices", "/invoices/../../evil", "/@evil.example", "/.evil.example"],
+)  # fmt: skip
+def test_a_link_leads_nowhere_but_to_a_page_of_the_customers(lite_app: Flask, to: str) -> None:
+    opened = portal_sessions.open_session(world.scene().customer.id, clock.now())
+    response = lite_app.test_client().get(f"/p/session/{opened.token}", query_string={"to": to})
+    assert (response.status_code, response.location) == (303, "/")
+
+
+@pytest.mark.case("A1")
+@pytest.mark.parametrize("where", [WHERE, "/billing-information/edit", "/payment-methods"])
+def test_a_fresh_link_leads_to_where_the_session_ended(app: Flask, where: str) -> None:
+    scene = world.scene()
+    with time_machine.travel(AT, tick=False) as traveller:
+        client = enter(app, scene.customer)
+        traveller.shift(3601)
+        assert client.get(where).status_code == 403
+        assert client.get("/session-over").status_code == 403  # looking at that page again forgets nothing
+        assert _comes_back(client, scene) == where
+        assert _comes_back(client, scene) == "/"  # once
+
+
+@pytest.mark.case("A1")
+def test_an_expired_link_hands_its_destination_on_to_a_fresh_one(app: Flask) -> None:
+    scene = world.scene()
+    client = app.test_client()
+    with time_machine.travel(AT, tick=False) as traveller:
+        opened = portal_sessions.open_session(scene.customer.id, AT)
+        traveller.shift(301)
+        assert client.get(f"/p/session/{opened.token}?to=/invoices").status_code == 403
+        assert _comes_back(client, scene) == "/invoices"
+
+
+@pytest.mark.case("A14")
+@pytest.mark.parametrize("change", ["another customer", "an hour later", "forged"])
+def test_nobody_else_and_nobody_tomorrow_is_led_there(app: Flask, change: str) -> None:
+    scene = world.scene()
+    with time_machine.travel(AT, tick=False) as traveller:
+        client = enter(app, scene.customer)
+        traveller.shift(3601)
+        client.get("/invoices")
+        with client.session_transaction() as session:
+            assert scene.customer.id not in str(dict(session))
+            if change == "forged":
+                session["turned_away"] = ["//evil.example", *session["turned_away"][1:]]
+        traveller.shift(3601 if change == "an hour later" else 0)
+        if change == "another customer":
+            scene = world.scene("Other")
+        assert _comes_back(client, scene) == "/"
+
+
+def _comes_back(client: PortalClient, scene: world.Scene) -> str | None:
+    opened = portal_sessions.open_session(scene.customer.id, clock.now())
+    return client.get(f"/p/session/{opened.token}").location
+
+
+@pytest.mark.case("A2")
+def test_a_stranger_is_given_no_cookie(lite_app: Flask) -> None:
+    for where in ("/invoices", "/p/session/x?to=/invoices", "/session-over"):
+        assert "Set-Cookie" not in lite_app.test_client().get(where).headers
 
 
 @pytest.mark.case("A15")
@@ -183,7 +278,7 @@ def test_the_cookie_names_nobody(app: Flask) -> None:
         ({}, ["fr"], "en", "Moyens de paiement"),
         ({"locale": "en"}, ["fr"], "fr", "Payment methods"),
         ({"locale": "auto"}, ["fr"], "en", "Moyens de paiement"),
-        ({"locale": "xx"}, [], "fr", "Moyens de paiement"),
+        ({"locale": "de"}, [], "fr", "Moyens de paiement"),
     ],
 )
 def test_the_language_is_the_sessions_then_the_customers_then_the_browsers(
@@ -204,6 +299,14 @@ def test_another_language_can_be_chosen_and_leads_back_to_the_same_page(visit: V
     assert '<html lang="fr"' in client.get("/invoices").text
     for evil in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "\r\n"):
         assert client.send("/language", {"language": "fr", "next": evil}).location == "/"
+
+
+@pytest.mark.parametrize("language", ["", "zz", "auto", "fr\0", "x" * 3000])
+def test_a_language_that_there_is_none_of_changes_nothing(visit: Visit, language: str) -> None:
+    client = visit(world.scene().customer)
+    client.get("/")
+    assert client.send("/language", {"language": language, "next": "/invoices"}).status_code == 400
+    assert '<html lang="en"' in client.get("/").text
 
 
 def test_a_connected_accounts_customers_see_its_name_and_only_its_things(app: Flask) -> None:

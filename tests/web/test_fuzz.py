@@ -1,5 +1,6 @@
 """Whatever is sent to whichever door, the answer is one of a handful, and never that something went wrong on our side."""
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 from tests import world
 from tests.client import PortalClient
 from tests.conftest import enter
+from tests.test_access import DOORS, own_things
 
 EXPECTED = {200, 204, 303, 308, 400, 403, 404, 405, 409, 413, 422}
 TRICKS = [
@@ -25,10 +27,12 @@ TRICKS = [
     "9" * 400,
 ]
 VALUES = st.one_of(st.text(max_size=40), st.sampled_from(TRICKS))
-NAMES = st.sampled_from(
-    ["email", "name", "phone", "type", "value", "amount", "payment_method", "language", "next", "kind", "number", "expiry", "cvc",
-     "iban", "answer", "address_country", "address_state", "shipping_country", "csrf_token", "after", ""]
-)  # fmt: skip
+FIELDS = [
+    "email", "name", "phone", "type", "value", "amount", "payment_method", "language", "next", "kind", "number", "expiry", "cvc",
+    "iban", "answer", "address_country", "address_state", "shipping_country", "csrf_token", "after", "", "reason", "comment",
+    "quote", "attempt", "promotion_code", "until", "quantity", "price",
+]  # fmt: skip
+NAMES = st.sampled_from(FIELDS)
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +94,39 @@ def test_an_id_that_would_be_a_query_is_only_an_id_that_nothing_has(
                     404,
                     405,
                 )
+
+
+def _multipart(names: list[str]) -> bytes:
+    """A body in which every field is a file, and the first one text as well."""
+    part = '--x\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\ntext\r\n'
+    parts = [part.format(names[0], ""), *(part.format(name, '; filename="a.txt"') for name in names)]
+    return "".join([*parts, "--x--\r\n"]).encode()
+
+
+MULTIPART = "multipart/form-data; boundary=x"
+BODIES: dict[str, tuple[str, bytes]] = {
+    "files": (MULTIPART, _multipart(FIELDS)),
+    "files alone": (MULTIPART, _multipart(["", *FIELDS])),
+    "a part without a name": (MULTIPART, b'--x\r\nContent-Disposition: form-data; filename="a"\r\n\r\n1\r\n--x--\r\n'),
+    "multipart without parts": (MULTIPART, b"nonsense"),
+    "multipart without a boundary": ("multipart/form-data", b"nonsense"),
+    "json": ("application/json", json.dumps({name: [1, None, {"a": "b"}] for name in FIELDS}).encode()),
+    "a json list": ("application/json", b'[1, "two"]'),
+    "broken json": ("application/json", b"{"),
+    "bytes": ("application/x-www-form-urlencoded; charset=nonsense", b"email=\xff\xfe&\x00=%ff%fe&name=%ed%a0%80"),
+}
+
+
+@pytest.mark.case("C17")
+@pytest.mark.parametrize("body", BODIES)
+def test_a_body_of_another_kind_is_no_fault_of_ours(lite_app: Flask, body: str) -> None:
+    scene = world.scene("Posted", last="open")
+    own = own_things(lite_app, scene)
+    client = enter(lite_app, scene.customer)
+    client.get("/")
+    kind, sent = BODIES[body]
+    for endpoint, door in DOORS.items():
+        if door.method == "POST" and endpoint != "portal.log_out":
+            headers = {"X-CSRFToken": client.token}
+            answer = client.post(door.address.format(**own), data=sent, content_type=kind, headers=headers)
+            assert answer.status_code in EXPECTED, endpoint

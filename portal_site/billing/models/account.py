@@ -3,7 +3,7 @@
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, Document, Id
+from portal_site.billing.models.columns import AccountId, Document, Documents, Id
 from portal_site.db import Base
 
 
@@ -27,6 +27,8 @@ class Account(Base):
     branding: Mapped[Document]
     # What follows on a failed renewal: what rules.dunning.Policy reads.
     dunning: Mapped[Document]
+    # Hosts that a return address may lead to: what rules.web_addresses.Returns reads.
+    return_hosts: Mapped[Documents]
     logo_id: Mapped[str | None] = mapped_column()
     icon_id: Mapped[str | None] = mapped_column()
 

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.models import Account, PortalConfiguration, PortalSession, PortalVisit
 from portal_site.billing.operations import lookups
-from portal_site.billing.rules import web_addresses
+from portal_site.billing.rules import locales
+from portal_site.billing.rules.web_addresses import Returns
 from portal_site.billing.words import N_
 from portal_site.db import new_id, transaction
 
@@ -46,14 +47,15 @@ def open_session(
     link_life: int = LINK_LIFE,
 ) -> OpenedSession:
     """Make a link for a customer (id or e-mail address). Raises BillingError with `param` for what does not fit."""
-    if return_url is not None:
-        web_addresses.check(return_url, "return_url")
+    if locale is not None:
+        locales.check(locale, "locale")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     with transaction() as session:
         found = lookups.customer(session, account_id, customer)
         account_id = found.account_id
         configuration = _configuration(session, account_id, found.livemode, configuration_id)
         _check_on_behalf_of(session, account_id, on_behalf_of)
+        _check_return_url(session, configuration, return_url)
         row = PortalSession(
             id=new_id("bps"),
             account_id=account_id,
@@ -65,7 +67,7 @@ def open_session(
             token_hash=hash_token(token),
             expires_at=at + link_life,
             return_url=return_url,
-            locale=None if locale == "auto" else locale,
+            locale=None if locale == locales.AUTO else locale,
         )
         session.add(row)
     return OpenedSession(row.id, token)
@@ -93,6 +95,13 @@ def _check_on_behalf_of(session: Session, account_id: str, wanted: str | None) -
     query = select(Account.id).where(Account.id == wanted, Account.platform_id == account_id)
     if session.scalar(query) is None:
         raise NotFound("No such connected account: '%(id)s'", "resource_missing", "on_behalf_of", id=wanted)
+
+
+def _check_return_url(session: Session, configuration: PortalConfiguration, wanted: str | None) -> None:
+    if wanted is None:
+        return
+    registered = session.get_one(Account, configuration.account_id).return_hosts
+    Returns.of(configuration.livemode, registered, configuration.default_return_url).check(wanted, "return_url")
 
 
 def follow_link(token: str, at: int) -> str:

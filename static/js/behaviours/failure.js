@@ -1,16 +1,23 @@
 // A request that failed says so where the customer looks, and leaves the page as it was.
 {
-  const say = (kind) => {
-    const place = document.getElementById("failure");
+  const show = (id, kind) => {
+    const place = document.getElementById(id);
     if (!place) return;
-    place.textContent = place.dataset[kind];
+    if (kind) place.textContent = place.dataset[kind];
     place.hidden = false;
     place.scrollIntoView({ block: "nearest" });
   };
-  document.addEventListener("htmx:sendError", () => say("offline"));
-  document.addEventListener("htmx:responseError", () => say("refused"));
-  document.addEventListener("htmx:beforeRequest", () => {
-    const place = document.getElementById("failure");
+  const hide = (id) => {
+    const place = document.getElementById(id);
     if (place) place.hidden = true;
+  };
+  document.addEventListener("htmx:sendError", () => show("failure", "offline"));
+  document.addEventListener("htmx:responseError", (event) => {
+    if (event.detail.xhr.status === 401) show("over");
+    else show("failure", "refused");
+  });
+  document.addEventListener("htmx:beforeRequest", () => {
+    hide("failure");
+    hide("over");
   });
 }

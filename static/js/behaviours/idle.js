@@ -9,10 +9,11 @@
   };
   if (notice) {
     notice.querySelector("button").addEventListener("click", async () => {
-      const answer = await fetch(notice.dataset.stay).catch(() => null);
-      // Too late: the page itself says how to come back.
+      const answer = await fetch(notice.dataset.stay, { headers: { "HX-Request": "true" } }).catch(() => null);
       if (answer?.ok) wait();
-      else location.reload();
+      if (answer?.status !== 401) return;
+      notice.hidden = true; // too late: what is typed stays, and the page says how to come back
+      document.getElementById("over").hidden = false;
     });
     document.addEventListener("htmx:afterRequest", wait);
     wait();

@@ -1,0 +1,42 @@
+"""Coming back: a customer who was turned away on a page lands there again, and the forms in its other tabs are still good."""
+
+from flask import session
+
+from portal_site.billing.operations.portal_sessions import hash_token
+from portal_site.portal import visitors
+from portal_site.portal.visitors import Business
+from portal_site.web import links, security
+
+MEMBER = "turned_away"
+LIFE = 60 * 60  # seconds: tomorrow, whoever comes by a new link wants to begin at the beginning
+
+
+def note(lost: Business | None, there: str | None, at: int) -> None:
+    """Keep in this browser's cookie where its customer wanted to go."""
+    if lost is not None and there is not None:
+        session[MEMBER] = [there, _who(lost), at]
+
+
+def begin(token: str, cookie: str, at: int) -> str | None:
+    """Let the browser in that followed a link, and say where its customer was turned away, if it was this customer.
+
+    What an earlier customer left in this browser goes first: its cookie, its language, its forms' secret. The same
+    customer's secret stays, since the forms in its other tabs hold what it typed.
+    """
+    coming, before = visitors.find_lost(token), visitors.find_lost(session.get(visitors.COOKIE_MEMBER))
+    there = _recall(coming, at)
+    same = coming is not None and before is not None and coming.customer_id == before.customer_id
+    security.start_over(keep_forms=same)
+    session[visitors.COOKIE_MEMBER] = cookie
+    return there
+
+
+def _recall(coming: Business | None, at: int) -> str | None:
+    there, who, since = session.get(MEMBER) or (None, None, 0)
+    if coming is None or who != _who(coming) or at - since > LIFE:
+        return None
+    return links.page(there or "")
+
+
+def _who(business: Business) -> str:
+    return hash_token(business.customer_id)  # a cookie can be read, and need not say whose it is

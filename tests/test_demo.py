@@ -1,0 +1,72 @@
+"""`portal demo`: its data is made once, made anew when it is out of date, and never under another demo's feet."""
+
+import fcntl
+import threading
+from pathlib import Path
+
+import pytest
+import time_machine
+from sqlalchemy import select
+
+from portal_site import cli, worker
+from portal_site.billing.models import Customer
+from portal_site.db import db, reading
+from portal_site.demo import running
+
+AT = 1_790_000_000
+
+
+class Demo:
+    """Runs `portal demo` on a folder, without serving."""
+
+    def __init__(self, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.data = data
+        self.names: set[str] = set()
+        monkeypatch.setattr(worker, "beside", lambda _app: threading.Event())
+        monkeypatch.setattr(cli, "serve", self._look)
+
+    def _look(self, app: object, *_where: object) -> None:
+        with app.app_context():  # type: ignore[attr-defined]
+            with reading() as connection:
+                query = select(Customer.id).execution_options(unscoped="the demo's own")
+                self.names = set(map(str, connection.scalars(query)))
+            db.session.remove()
+            db.engine.dispose()
+
+    def at(self, second: int) -> set[str]:
+        """The ids of its customers when it is run at that time."""
+        with time_machine.travel(second, tick=False):
+            running.run(8999, self.data)
+        return self.names
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
+    """A demo in an empty folder."""
+    return Demo(tmp_path / "demo", monkeypatch)
+
+
+def test_its_data_is_kept_for_a_week_and_then_made_anew_with_a_word(
+    demo: Demo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = demo.at(AT)
+    assert made
+    assert demo.at(AT + running.STALE - 1) == made
+    assert "out of date" not in capsys.readouterr().err
+    assert not demo.at(AT + running.STALE) & made
+    assert capsys.readouterr().err == "The demo's data is out of date; it is made anew.\n"
+
+
+@pytest.mark.parametrize("made_at", [str(AT + 60), "nonsense", ""], ids=["the future", "nonsense", "nothing"])
+def test_data_that_nobody_can_have_made_is_made_anew(demo: Demo, made_at: str) -> None:
+    made = demo.at(AT)
+    (demo.data / "made-at").write_text(made_at)
+    assert not demo.at(AT) & made
+
+
+def test_data_that_another_demo_serves_stays(demo: Demo) -> None:
+    made = demo.at(AT)
+    with (demo.data / "lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert demo.at(AT + running.STALE) == made
+    assert not demo.at(AT + running.STALE) & made
