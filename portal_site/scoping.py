@@ -5,7 +5,7 @@ all merchants on purpose, or in plain text, which nobody can look into, carries 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Column, Delete, Select, Table, Update
@@ -36,6 +36,7 @@ OWNERS = {"account_id", "customer_id", "token_hash", "session_id"}
 MOST_REMEMBERED = 2000  # statements of different shape; the program has some hundreds
 _QUERY = re.compile(r"\b(select|from|table)\b", re.IGNORECASE)
 Sources = frozenset[Any]  # what stands in a FROM: tables, their aliases, sub-selects
+NAMED = "an owner that the condition itself names"
 
 _passed: set[Any] = set()
 
@@ -48,6 +49,12 @@ def check_orm(state: ORMExecuteState) -> None:
     """The session's hook. Rows that were found by a scoped statement may be loaded anew by their key."""
     if not state.is_column_load and not state.is_relationship_load and not state.execution_options.get("unscoped"):
         check(state.statement)
+
+
+def check_read(_connection: Any, statement: Any, _many: Any, _given: Any, options: Mapping[str, Any]) -> None:
+    """The engine's hook, for connections that only read: the session's statements were seen before they came here."""
+    if options.get("readonly") and not options.get("unscoped"):
+        check(statement)
 
 
 def check(statement: Any) -> None:
@@ -147,31 +154,28 @@ def _ands(clause: Any) -> Iterator[Any]:
 
 
 def _owned(conditions: Iterable[tuple[Any, Sources]], known: Sources) -> Sources:
-    """`known` and all that the conditions join to it, or say the owner of."""
+    """`known` and all that the conditions join to it, or name the owner of."""
     links = [(source, via) for part, restricted in conditions for source, via in _says(part) if source in restricted]
-    while found := {source for source, via in links if via is None or via in known} - known:
+    known |= {NAMED}
+    while found := {source for source, via in links if via in known} - known:
         known |= found
     return known
 
 
 def _says(part: Any) -> Iterator[tuple[Any, Any]]:
-    """The tables whose rows a condition restricts: to an owner that it names (None), or to those of another table."""
+    """The tables whose rows a condition restricts, each with NAMED, or the table to whose rows it restricts them."""
     if not isinstance(part, BinaryExpression):
         return
     left, right = part.left, part.right
-    if part.operator is operators.in_op and isinstance(left, ColumnClause):
+    if part.operator is operators.in_op and isinstance(left, Column):
         if (_is_owner(left) and _is_value(right)) or (_is_key(left) and _stands_alone(right)):
-            yield left.table, None
+            yield left.table, NAMED
     elif part.operator is operators.eq:
         for side, other in ((left, right), (right, left)):
-            if isinstance(side, ColumnClause) and _is_owner(side) and isinstance(other, BindParameter):
-                yield side.table, None
-            elif (
-                isinstance(side, ColumnClause)
-                and (_is_key(side) or _is_key(other))
-                and (via := _origin(other)) is not None
-            ):
-                yield side.table, via
+            if isinstance(side, Column) and _is_owner(side) and isinstance(other, BindParameter):
+                yield side.table, NAMED
+            elif isinstance(side, Column) and (_is_key(side) or _is_key(other)):
+                yield side.table, _origin(other)
 
 
 def _origin(side: Any) -> Any:
@@ -179,7 +183,7 @@ def _origin(side: Any) -> Any:
     if isinstance(side, coalesce):
         origins = [_origin(part) for part in side.clauses]
         return origins[0] if all(origin is origins[0] for origin in origins) else None
-    return side.table if isinstance(side, ColumnClause) else None
+    return side.table if isinstance(side, Column) else None
 
 
 def _is_owner(column: Any) -> bool:
@@ -208,27 +212,33 @@ def _is_key(column: Any) -> bool:
 
 
 def _stands_alone(query: Any) -> bool:
-    """Whether a sub-select yields an owner's rows only, whatever query it stands in."""
+    """Whether a sub-select yields columns of an owner's rows only, whatever query it stands in."""
     try:
         _check_all([query], ())
     except Unscoped:
         return False
-    return _has_owner(query)
+    columns = (column for select in _selects(query) for column in select.selected_columns)
+    return _has_owner(query) and all(isinstance(column, Column) for column in columns)
+
+
+def _has_owner(query: Any) -> bool:
+    """Whether the rows of a checked sub-select come from a merchant's table, or from a sub-select of which that is true."""
+    froms = [list(_leaves(select.get_final_froms())) for select in _selects(query)]
+    return bool(froms) and all(any(_is_merchants(source) or _is_own(source) for source in each) for each in froms)
 
 
 def _is_own(source: Any) -> bool:
     return isinstance(source, AliasedReturnsRows) and _has_owner(source.element)
 
 
-def _has_owner(query: Any) -> bool:
-    """Whether what a checked sub-select yields comes from a merchant's table, or from a sub-select of which that is true."""
-    if isinstance(query, ScalarSelect | SelectStatementGrouping | Grouping):
-        return _has_owner(query.element)
+def _selects(query: Any) -> Iterator[Any]:
     if isinstance(query, CompoundSelect):
-        return all(map(_has_owner, query.selects))
-    if not isinstance(query, Select):
-        return False
-    return any(_is_merchants(source) or _is_own(source) for source in _leaves(query.get_final_froms()))
+        for part in query.selects:
+            yield from _selects(part)
+    elif isinstance(query, ScalarSelect | SelectStatementGrouping | Grouping):
+        yield from _selects(query.element)
+    elif isinstance(query, Select):
+        yield query
 
 
 def _is_merchants(source: Any) -> bool:

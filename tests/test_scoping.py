@@ -91,6 +91,11 @@ FORGETFUL = {
         Discount.customer_id == "cus_x"
     ),
     "joined to nobody's": select(Invoice.id).join(Worker, Worker.id == Invoice.id),
+    "joined to a value": select(InvoiceLineItem.id).join(
+        hidden := select(literal("in_x").label("wanted")).where(MINE).subquery(),
+        InvoiceLineItem.invoice_id == hidden.c.wanted,
+    ),
+    "among values": select(Invoice.id).where(Invoice.id.in_(select(literal("in_x")).where(MINE))),
     "in an outer join": select(Invoice.id).outerjoin(InvoiceLineItem, and_(LINE, MINE)),
     "in a full join": select(Invoice.id).join(InvoiceLineItem, and_(LINE, MINE), full=True),
     "in half a union": union_all(select(Invoice.id).where(MINE), select(Customer.id)),
@@ -235,7 +240,8 @@ def _condition(dice: random.Random, sources: list[Any], depth: int) -> Any:
 def _statement(dice: random.Random) -> Select[Any]:
     sources = dice.sample(SOURCES, dice.randint(1, 3))
     if dice.random() < 0.2:
-        sources[0] = select(sources[0]).where(_condition(dice, sources[:1], 1)).subquery()
+        planted = literal("in_b0").label("planted"), literal("b1").label("hidden")
+        sources[0] = select(*sources[0].c, *planted).where(_condition(dice, sources[:1], 1)).subquery()
     query = select(*(source.c.account_id.label(f"of_{place}") for place, source in enumerate(sources)))
     joined = sources[0]
     for place, source in enumerate(sources[1:], 2):

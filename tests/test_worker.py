@@ -16,9 +16,10 @@ from portal_site import cli, clock, worker
 from portal_site.billing.models import Invoice, Subscription, SubscriptionItem
 from portal_site.billing.models import Worker as WorkerRow
 from portal_site.billing.operations import parking, renewals
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.conftest import SECRET
+from tests.world import reading
 
 LATER = world.END + 60
 

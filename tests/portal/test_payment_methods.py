@@ -8,10 +8,11 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal_site.billing.models import Customer, Event, PaymentMethod, SetupIntent, Subscription
-from portal_site.db import Base, reading
+from portal_site.db import Base
 from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import Visit, enter
+from tests.world import reading
 
 GOOD = {"kind": "card", "number": "4242 4242 4242 4242", "expiry": "12/34", "cvc": "123"}
 

@@ -18,7 +18,7 @@ def parked() -> list[tuple[str, str]]:
         select(Subscription.id, Subscription.billing_error).where(*waiting).order_by(Subscription.id).limit(MOST_SHOWN)
     )
     with reading() as reader:
-        return [(row[0], row[1] or "") for row in reader.execute(query)]
+        return [(row[0], row[1] or "") for row in reader.execute(query.execution_options(**UNSCOPED))]
 
 
 def unpark(subscription_id: str, at: int) -> None:
