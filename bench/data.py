@@ -29,6 +29,7 @@ PLACES = (
 NAMES = ("Harbour", "Lumen", "Fjord", "Tilleul", "Polaris", "Ember", "Quarry", "Juniper", "Marlow", "Sable")
 COLOURS = ("#12131f", "#f6f1e7", "#0f3d3e", "#ffffff", "#2b1d3a")
 # What a copy of an invoice does not take over. Numbers are unique by customer, so a copy has none.
+UNSCOPED = {"unscoped": "the bench is about all that it has made"}
 COPIED = {"created": "created - 86400 * CAST(:n AS INTEGER)", "number": "NULL", "cycle_at": "NULL"}
 COPIED_ID = {
     "sqlite": "'in_' || lower(hex(randomblob(12)))",
@@ -181,7 +182,8 @@ def add_history(app: Flask, customer_id: str, invoices: int) -> None:
 def multiply_invoices(app: Flask, invoices: int) -> None:
     """As many invoices in all, by copies of those that every customer has."""
     with app.app_context(), transaction() as session, progress.steps(f"Making {invoices:,} invoices") as advance:
-        have = session.execute(text("SELECT count(*) FROM invoices")).scalar_one()
+        count = text("SELECT count(*) FROM invoices").execution_options(**UNSCOPED)
+        have = session.execute(count).scalar_one()
         columns = [column.name for column in Invoice.__table__.columns]
         changed = COPIED | {"id": COPIED_ID[db.engine.dialect.name]}
         values = ", ".join(changed.get(name, f'"{name}"') for name in columns)
@@ -190,5 +192,5 @@ def multiply_invoices(app: Flask, invoices: int) -> None:
         copy = text(f"INSERT INTO invoices ({names}) SELECT {values} FROM invoices WHERE number IS NOT NULL")
         copies = invoices // have - 1
         for number in range(1, copies + 1):
-            session.execute(copy, {"n": number})
+            session.execute(copy, {"n": number}, execution_options=UNSCOPED)
             advance(number, copies)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from portal_site import clock, migrating
 from portal_site.billing.models import Customer, Subscription, SubscriptionItem
@@ -48,7 +48,11 @@ def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
                                                 "current_period_start": f"{due} - {31 * DAY}",
                                                 "current_period_end": due}, instants[0])  # fmt: skip
         with transaction() as session:
-            session.execute(text("UPDATE subscriptions SET due_at = NULL WHERE id = :id"), {"id": ids[1]})
+            session.execute(
+                update(Subscription)
+                .where(Subscription.id == ids[1], Subscription.customer_id == ids[0])
+                .values(due_at=None)
+            )
     return instants
 
 
@@ -61,4 +65,5 @@ def _copy(kind: type[Base], row_id: str, count: int, changed: Mapping[str, str],
     statement = f"INSERT INTO {table.name} ({quoted}) SELECT {values} FROM {table.name} original, {series} s WHERE original.id = :id"  # type: ignore[attr-defined] # noqa: E501
     with transaction() as session:
         given = {"id": row_id, "count": count}
-        session.execute(text(statement), given | ({"first": first} if ":first" in statement else {}))
+        copy = text(statement).execution_options(unscoped="the copies are the bench's own")
+        session.execute(copy, given | ({"first": first} if ":first" in statement else {}))

@@ -236,13 +236,14 @@ def reading() -> Iterator[Connection]:
     # Reads never share the session's connection: autocommit spares PostgreSQL the BEGIN and ROLLBACK round trips (after a
     # ROLLBACK psycopg drops its prepared statements), and SQLite the write lock that `transaction` takes at once.
     engine = db.engine
-    options = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {"readonly": True}
-    with engine.connect().execution_options(**options) as connection:
+    options = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
+    with engine.connect().execution_options(**options, readonly=True) as connection:
         yield connection
 
 
 def prepare(engine: Engine) -> None:
-    """Make an engine behave: on SQLite write-ahead log, foreign keys, and write locks taken at BEGIN."""
+    """Make an engine behave: what is read says whose it is; on SQLite write-ahead log, foreign keys, and write locks at BEGIN."""
+    event.listen(engine, "before_execute", scoping.check_read)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

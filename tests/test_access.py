@@ -18,10 +18,10 @@ from portal_site.billing.rules.portal_features import (
     PaymentMethodUpdate,
     SubscriptionCancel,
 )
-from portal_site.db import reading
 from tests import world
 from tests.client import PortalClient
 from tests.conftest import enter
+from tests.world import reading
 
 PUBLIC = {
     "asset", "theme", "brand_asset",

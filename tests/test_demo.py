@@ -10,8 +10,9 @@ from sqlalchemy import select
 
 from portal_site import cli, worker
 from portal_site.billing.models import Customer
-from portal_site.db import db, reading
+from portal_site.db import db
 from portal_site.demo import running
+from tests.world import reading
 
 AT = 1_790_000_000
 

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import create_engine, func, select, text, update
 
 from portal_site import cli, clock, worker
 from portal_site.billing.errors import GatewayUnavailable
-from portal_site.billing.models import Invoice, Subscription
+from portal_site.billing.models import Invoice, Subscription, SubscriptionItem
 from portal_site.billing.models import Worker as WorkerRow
 from portal_site.billing.operations import parking, renewals
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.conftest import SECRET
+from tests.world import reading
 
 LATER = world.END + 60
 
@@ -139,8 +140,11 @@ def test_a_worker_process_that_is_killed_is_replaced_by_the_next(
             shop = world.shop(f"Shop{number}")
         with world.transaction() as session:
             now = clock.now()
-            session.execute(text(f"UPDATE subscriptions SET due_at = {now - 60}"))
-            session.execute(text(f"UPDATE subscription_items SET current_period_end = {now - 60}"))
+            for late in (
+                update(Subscription).values(due_at=now - 60),
+                update(SubscriptionItem).values(current_period_end=now - 60),
+            ):
+                session.execute(late.execution_options(unscoped="everybody is due", synchronize_session=False))
         db.session.remove()
         assert shop
     command = [sys.executable, "-m", "portal_site.cli", "worker"]

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import delete
+from sqlalchemy.engine import Connection
 
-from portal_site import clock
+from portal_site import clock, db
 from portal_site.billing.models import Account, Customer, Event, PaymentMethod, PortalConfiguration, Price, Subscription
 from portal_site.billing.operations import agreements, pending_updates
 from portal_site.billing.operations.books import Books, numbered
@@ -37,6 +38,13 @@ EVERYTHING = Features(
     subscription_restart=SubscriptionRestart(enabled=True),
 )
 VISA, MASTERCARD, FAILS, ASKS = "4242424242424242", "5555555555554444", "4000000000000341", "4000002760003184"
+
+
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """A connection that only reads, for a test that looks at everybody's rows."""
+    with db.reading() as connection:
+        yield connection.execution_options(unscoped="the test looks at everybody")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from flask import session
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import bindparam, func, select, union_all
 from sqlalchemy.orm import aliased
 
 from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit, TestClock
@@ -85,6 +85,10 @@ _VISITOR = Reading(
         Customer.account_id == PortalSession.account_id,
     )
 )
+_BY_TOKEN = union_all(
+    select(PortalSession.id).where(PortalSession.token_hash == bindparam("token_hash")),
+    select(PortalVisit.session_id).where(PortalVisit.token_hash == bindparam("token_hash")),
+)
 # A link or a cookie that is over still tells whose portal it was; of the customer nothing but its id is read.
 _LOST = Reading(
     visitor=select(*_BUSINESS)
@@ -92,14 +96,7 @@ _LOST = Reading(
     .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
     .join(Account, Account.id == _SHOWN_ACCOUNT)
     .join(_OWNER, _OWNER.id == PortalSession.account_id)
-    .where(
-        or_(
-            PortalSession.token_hash == bindparam("token_hash"),
-            PortalSession.id.in_(
-                select(PortalVisit.session_id).where(PortalVisit.token_hash == bindparam("token_hash"))
-            ),
-        )
-    )
+    .where(PortalSession.id.in_(_BY_TOKEN))
 )
 
 

@@ -10,7 +10,11 @@ from portal_site.db import reading
 from portal_site.web import assets
 
 NEUTRAL = Branding()
-_ASSET = select(BrandAsset.content_type, BrandAsset.data).where(BrandAsset.id == bindparam("asset_id"))
+_ASSET = (
+    select(BrandAsset.content_type, BrandAsset.data)
+    .where(BrandAsset.id == bindparam("asset_id"))
+    .execution_options(unscoped="a logo is for everybody who has its address")
+)
 
 
 def init(app: Flask) -> None:

@@ -24,7 +24,7 @@ from portal_site.billing.operations import imports
 from portal_site.billing.operations.imports import Report
 from portal_site.billing.rules import portal_features
 from portal_site.billing.rules.pricing import MOST_A_UNIT
-from portal_site.db import Base, reading
+from portal_site.db import Base
 from tests.billing.exports import (
     CONFIGURATION,
     COUPON,
@@ -40,6 +40,7 @@ from tests.billing.exports import (
     changed,
 )
 from tests.conftest import enter
+from tests.world import reading
 
 
 def _take(document: Any) -> Report:

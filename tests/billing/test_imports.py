@@ -12,10 +12,11 @@ from sqlalchemy import func, select
 from portal_site.billing.models import Account, Customer, Invoice, InvoiceLineItem, PortalConfiguration, Subscription
 from portal_site.billing.operations import imports
 from portal_site.billing.operations.imports import ImportRefused, Report
-from portal_site.db import Base, reading
+from portal_site.db import Base
 from tests import world
 from tests.client import text
 from tests.conftest import SHARED, enter
+from tests.world import reading
 
 NOW = 1_790_000_000
 CUSTOMER = {"id": "cus_one", "object": "customer", "created": NOW, "email": "one@acme.example", "livemode": False}

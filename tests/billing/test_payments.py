@@ -12,8 +12,9 @@ from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFoun
 from portal_site.billing.gateways import Charge
 from portal_site.billing.models import Event, Invoice, PaymentAttempt, PaymentMethod, Subscription
 from portal_site.billing.operations import payments
-from portal_site.db import db, reading, transaction
+from portal_site.db import db, transaction
 from tests import world
+from tests.world import reading
 
 AT = 1_790_000_000
 BACK = "http://127.0.0.1:8000/back"

@@ -9,9 +9,10 @@ from sqlalchemy import func, select
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, TestClock
 from portal_site.billing.operations import test_clocks
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.browser.conftest import Site
+from tests.world import reading
 
 
 def show_quote(page: Page, script: bool) -> None:

@@ -11,10 +11,10 @@ from portal_site import clock
 from portal_site.billing.models import Customer, Event, TaxId
 from portal_site.billing.operations import customers
 from portal_site.billing.rules.portal_features import CustomerUpdate, Features
-from portal_site.db import reading
 from tests import world
 from tests.client import PortalClient, parse, text
 from tests.conftest import Visit, enter
+from tests.world import reading
 
 EDIT = "/billing-information/edit"
 

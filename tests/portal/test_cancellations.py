@@ -19,10 +19,11 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.operations import pending_updates
 from portal_site.billing.rules.portal_features import CancellationReason, Features, read
-from portal_site.db import db, new_id, reading
+from portal_site.db import db, new_id
 from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import enter
+from tests.world import reading
 
 HALF = time_machine.travel(world.HALF, tick=False)
 AT_ONCE = {"mode": "immediately"}

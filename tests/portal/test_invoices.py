@@ -8,11 +8,12 @@ from sqlalchemy import select
 from sqlalchemy import text as sql
 
 from portal_site.billing.models import Invoice, PaymentMethod
-from portal_site.db import Reading, db, reading
+from portal_site.db import Reading, db
 from portal_site.portal.reads import invoices, overview
 from tests import world
 from tests.client import PortalClient, parse, text
 from tests.conftest import Visit
+from tests.world import reading
 
 
 def _open_invoice() -> str:

@@ -10,10 +10,11 @@ from sqlalchemy import func, select, update
 
 from portal_site.billing.models import Event, Invoice, InvoiceLineItem, PortalConfiguration, Subscription
 from portal_site.billing.rules.portal_features import Features, SubscriptionPause
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import enter
+from tests.world import reading
 
 HALF = time_machine.travel(world.HALF, tick=False)
 SPANS = ({"interval": "month", "interval_count": 1}, {"interval": "week", "interval_count": 2})

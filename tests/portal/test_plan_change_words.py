@@ -9,11 +9,12 @@ from sqlalchemy import select, update
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, SubscriptionItem
 from portal_site.billing.operations import pending_updates
-from portal_site.db import new_id, reading
+from portal_site.db import new_id
 from tests import world
 from tests.client import text
 from tests.conftest import enter
 from tests.portal.test_plan_changes import HALF, _address, _confirm, _quote, _state
+from tests.world import reading
 
 
 @HALF

@@ -11,10 +11,11 @@ from sqlalchemy import func, select
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PlanChange, Subscription, SubscriptionItem
 from portal_site.billing.operations import pending_updates, test_clocks
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import enter
+from tests.world import reading
 
 HALF = time_machine.travel(world.HALF, tick=False)
 

@@ -10,12 +10,13 @@ from sqlalchemy import func, select, update
 
 from portal_site.billing.models import Event, Invoice, Price, Subscription, SubscriptionItem
 from portal_site.billing.operations import billing_runs
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import enter
 from tests.proofs import ledger
 from tests.proofs.play import BACK
+from tests.world import reading
 
 LATER = world.END + 86400
 AFTER = time_machine.travel(LATER, tick=False)

@@ -28,10 +28,11 @@ from portal_site.billing.rules.portal_features import (
     RetentionRule,
     SubscriptionCancel,
 )
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import enter
+from tests.world import reading
 
 HALF = time_machine.travel(world.HALF, tick=False)
 DAY = 24 * 60 * 60

@@ -18,7 +18,8 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionItem,
 )
-from portal_site.db import db, reading
+from portal_site.db import db
+from tests.world import reading
 
 Rows = list[Any]
 

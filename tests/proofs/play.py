@@ -33,9 +33,10 @@ from portal_site.billing.rules import pauses as pause_rules
 from portal_site.billing.rules.pauses import Span
 from portal_site.billing.rules.plan_change import Quote
 from portal_site.billing.rules.portal_features import SubscriptionCancel, SubscriptionPause, SubscriptionUpdate
-from portal_site.db import db, reading, transaction
+from portal_site.db import db, transaction
 from tests import world
 from tests.proofs import ledger
+from tests.world import reading
 
 BACK = "http://127.0.0.1:8000/back"
 DAY = 24 * 60 * 60

@@ -12,9 +12,10 @@ from sqlalchemy.exc import OperationalError
 
 from portal_site import worker
 from portal_site.billing.models import Customer, Invoice, Subscription
-from portal_site.db import TRIES, db, insist, reading
+from portal_site.db import TRIES, db, insist
 from tests import world
 from tests.conftest import Visit
+from tests.world import reading
 
 LATER = world.END + 60
 

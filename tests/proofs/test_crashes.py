@@ -19,10 +19,11 @@ from portal_site.billing.operations import billing_runs, payments, plan_changes
 from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.rules.dunning import Policy
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.proofs import ledger
 from tests.proofs.play import AROUND, BACK, killing
+from tests.world import reading
 
 Step = Callable[[], object]
 SECOND_TRY = world.END + Policy().retry_days[0] * 24 * 60 * 60

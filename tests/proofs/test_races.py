@@ -35,10 +35,11 @@ from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.cancellations import Reason
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.rules.portal_features import Retention, SubscriptionCancel
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.proofs import ledger
 from tests.proofs.play import BACK
+from tests.world import reading
 
 AT = world.HALF
 

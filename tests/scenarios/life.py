@@ -45,9 +45,10 @@ from portal_site.billing.rules.portal_features import (
     SubscriptionCancel,
     SubscriptionPause,
 )
-from portal_site.db import db, reading, transaction
+from portal_site.db import db, transaction
 from tests import world
 from tests.billing.terms import at as instant
+from tests.world import reading
 
 BACK = "http://127.0.0.1:8000/back"
 

@@ -10,11 +10,11 @@ from sqlalchemy import select
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.models import Invoice
-from portal_site.db import reading
 from tests import world
 from tests.billing.terms import at as instant
 from tests.proofs import ledger
 from tests.scenarios.life import Life, day
+from tests.world import reading
 
 AT_ONCE = {"mode": "immediately"}
 WITH_CREDIT = {"mode": "immediately", "proration_behavior": "create_prorations"}

@@ -10,11 +10,11 @@ from sqlalchemy.exc import IntegrityError
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.models import InvoiceLineItem
 from portal_site.billing.operations import plan_changes
-from portal_site.db import reading
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
 from tests.scenarios.life import Life
+from tests.world import reading
 
 AT_ONCE = {"proration_behavior": "always_invoice"}
 WAITING = {"proration_behavior": "create_prorations"}

@@ -8,11 +8,12 @@ from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Account, Customer, Discount, Invoice, Subscription, SubscriptionSchedule
 from portal_site.billing.operations import billing_runs, payments, pending_updates, renewals
-from portal_site.db import db, new_id, reading, transaction
+from portal_site.db import db, new_id, transaction
 from tests import world
 from tests.proofs import ledger
 from tests.proofs.play import BACK
 from tests.scenarios.life import Life
+from tests.world import reading
 
 DAY = 24 * 60 * 60
 

@@ -10,10 +10,11 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal_site.billing.models import Event
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.conftest import SHARED
 from tests.scenarios.life import Life
+from tests.world import reading
 
 NAMES = SHARED / "events.txt"
 UPDATED, INVOICED = "customer.subscription.updated", ["invoice.created", "invoice.finalized"]

@@ -9,11 +9,12 @@ from sqlalchemy import select
 from portal_site.billing.models import Account, Discount, Invoice, Price, Subscription, SubscriptionItem
 from portal_site.billing.operations import pending_updates, plan_changes
 from portal_site.billing.operations.plan_changes import Order
-from portal_site.db import new_id, reading, transaction
+from portal_site.db import new_id, transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
 from tests.scenarios.life import Life
+from tests.world import reading
 
 DAY = 24 * 60 * 60
 AT_ONCE = {"proration_behavior": "always_invoice"}

@@ -16,10 +16,11 @@ from sqlalchemy.engine import make_url
 from portal_site import clock
 from portal_site.billing.models import Customer
 from portal_site.billing.operations import portal_sessions
-from portal_site.db import db, reading, transaction
+from portal_site.db import db, transaction
 from tests import world
 from tests.client import PortalClient
 from tests.conftest import Visit, enter, make_app
+from tests.world import reading
 
 EDIT = "/billing-information/edit"
 

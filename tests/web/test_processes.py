@@ -22,10 +22,11 @@ from sqlalchemy import func, select
 from portal_site import clock, resources
 from portal_site.billing.models import Customer, Event
 from portal_site.billing.operations import portal_sessions
-from portal_site.db import db, reading
+from portal_site.db import db
 from tests import world
 from tests.client import parse
 from tests.conftest import SECRET, make_app
+from tests.world import reading
 
 EDIT = "/billing-information/edit"
 

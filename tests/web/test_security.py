@@ -11,16 +11,18 @@ from sqlalchemy import text as sql
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from portal_site import clock, scoping
+from portal_site import db as portal_db
 from portal_site.billing.models import Account, Invoice, PortalSession
 from portal_site.billing.operations import portal_sessions
 from portal_site.branding import logos
 from portal_site.config import Settings
-from portal_site.db import Base, db, reading
+from portal_site.db import Base, Reading, db
 from portal_site.web import i18n, security
 from tests import world
 from tests.client import PortalClient, parse
 from tests.conftest import SECRET, Visit, enter, make_app
 from tests.test_access import DOORS, PUBLIC
+from tests.world import reading
 
 EDIT = "/billing-information/edit"
 HEADERS = {
@@ -369,11 +371,17 @@ def test_no_secret_is_shown(sqlite_app: Flask) -> None:
 
 @pytest.mark.case("B4")
 def test_a_query_that_forgets_whose_rows_it_means_is_refused(app: Flask) -> None:
-    with world.transaction() as session:
-        for forgetful in (select(Invoice), select(Invoice.id).where(Invoice.id == "in_x"), Invoice.__table__.delete()):
-            with pytest.raises(scoping.Unscoped, match="invoices"):
-                session.execute(forgetful)
-        session.execute(select(Invoice).where(Invoice.customer_id == "cus_x"))
+    mine = select(Invoice.id).where(Invoice.customer_id == "cus_x")
+    everything = select(Invoice.id), select(Invoice.id).where(Invoice.id == "in_x"), sql("SELECT id FROM invoices")
+    with world.transaction() as session, portal_db.reading() as reader:
+        for forgetful in (*everything, Invoice.__table__.delete()):
+            for asked in (session, reader):
+                with pytest.raises(scoping.Unscoped, match="invoices"):
+                    asked.execute(forgetful)
+        with pytest.raises(scoping.Unscoped, match="invoices"):
+            Reading(invoices=everything[0])
+        for fine in (mine, *(query.execution_options(unscoped="a test") for query in everything)):
+            assert session.execute(fine).all() == reader.execute(fine).all() == []
 
 
 @pytest.mark.case("C21")

@@ -99,7 +99,8 @@ def offers(reader: Reader, account_id: str | None, price_ids: Iterable[str], *on
     query = select(*OFFER).join(Product, Product.id == Price.product_id).where(Price.id.in_(wanted), *only)
     if account_id is not None:
         query = query.where(Price.account_id == account_id)
-    query = query.execution_options(unscoped="prices that a subscription of ours refers to")
+    else:
+        query = query.execution_options(unscoped="prices that a subscription of ours refers to")
     return {row.id: offer_of(row._mapping) for row in reader.execute(query)}
 
 

@@ -98,7 +98,9 @@ def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
     )
     while True:
         with reading() as reader:
-            found = [(row[0], row[1]) for row in reader.execute(query) if row[1] not in tried]
+            found = [
+                (row[0], row[1]) for row in reader.execute(query.execution_options(**UNSCOPED)) if row[1] not in tried
+            ]
         if not found:
             return
         tried |= {invoice_id for _, invoice_id in found}
@@ -121,7 +123,7 @@ def _unsettled(at: int, clock_id: str | None) -> list[tuple[str, str]]:
         .limit(COLLECTED_AT_ONCE)
     )
     with reading() as reader:
-        return [(row[0], row[1]) for row in reader.execute(query)]
+        return [(row[0], row[1]) for row in reader.execute(query.execution_options(**UNSCOPED))]
 
 
 def _lives_by(clock_id: str | None) -> ColumnElement[bool]:

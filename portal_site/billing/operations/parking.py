@@ -48,7 +48,7 @@ def parked() -> list[tuple[str, str]]:
         select(Subscription.id, Subscription.billing_error).where(*waiting).order_by(Subscription.id).limit(MOST_SHOWN)
     )
     with reading() as reader:
-        return [(row[0], row[1] or "") for row in reader.execute(query)]
+        return [(row[0], row[1] or "") for row in reader.execute(query.execution_options(**UNSCOPED))]
 
 
 def unanswered(at: int) -> int:
@@ -56,7 +56,7 @@ def unanswered(at: int) -> int:
     silent = PaymentAttempt.settled_at.is_(None), PaymentAttempt.status != AttemptStatus.REQUIRES_ACTION
     with reading() as reader:
         query = select(func.count()).select_from(PaymentAttempt).where(*silent, PaymentAttempt.created <= at - PATIENCE)
-        return reader.scalar(query) or 0
+        return reader.scalar(query, execution_options=UNSCOPED) or 0
 
 
 def unpark(subscription_id: str, at: int) -> None:
