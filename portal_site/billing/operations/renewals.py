@@ -14,6 +14,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from portal_site import bulk
 from portal_site.billing.models import (
     Account,
     Customer,
@@ -318,7 +319,7 @@ class _Run:
                 )  # fmt: skip
         for kind in (SubscriptionItem, Subscription, Customer):
             if self.changed[kind]:
-                self.session.execute(update(kind), self.changed[kind], execution_options=UNSCOPED)
+                bulk.update(self.session, kind, self.changed[kind])
         if self.spent:
             over = update(Discount).where(Discount.id.in_(self.spent)).values(end=self.at)
             self.session.execute(over, execution_options=UNSCOPED)
