@@ -5,7 +5,7 @@ All rows have the columns of the first.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import JSON
@@ -49,5 +49,5 @@ def _document(value: Any) -> str | None:
     return None if value is None else json.dumps(value) if value else str(value)
 
 
-def _listed(names: Any) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
