@@ -182,6 +182,12 @@ def _check_worker() -> None:
     if parked:
         fail("billing: mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each.")
     click.echo("billing: nothing is parked")
+    silent = parking.unanswered(clock.now())
+    if silent:
+        fail(
+            f"payments: {silent} without an answer for 15 minutes or more. Ask the payment provider what became of them."
+        )
+    click.echo("payments: all answered")
 
 
 @main.command()
@@ -206,6 +212,26 @@ def unpark(_app: Flask, subscription: str) -> None:
 
     parking.unpark(subscription, clocks.now())
     click.echo("It is billed again with the worker's next run.")
+
+
+@main.command()
+@click.option("--account", "account_id", help="The account; needed when there are several.")
+@click.option(
+    "--days", default=90, show_default=True, type=click.IntRange(1, 1000), help="How long after an offer to look."
+)
+@click.option("--live", is_flag=True, help="Live mode; test mode otherwise.")
+@with_app
+def retention(_app: Flask, account_id: str | None, days: int, live: bool) -> None:
+    """Compare customers who were made an offer when they left with those who were made none."""
+    from portal_site import clock as clocks
+    from portal_site import tables
+    from portal_site.billing.operations import retention_results
+
+    found = retention_results.results(account_id, live, days, clocks.now())
+    if not found:
+        fail(f"No offer was made {days} days ago or earlier. Choose fewer with --days.")
+    for result in found:
+        tables.show(tables.retention(result, days))
 
 
 @main.group()

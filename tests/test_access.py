@@ -9,7 +9,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from portal_site import clock
-from portal_site.billing.models import Invoice, SetupIntent
+from portal_site.billing.models import CancellationAttempt, Invoice, SetupIntent
 from portal_site.billing.operations import customers
 from portal_site.billing.rules.portal_features import (
     CustomerUpdate,
@@ -67,6 +67,14 @@ DOORS = {
     "portal.tell_reason": Door("POST", "/subscriptions/{subscription}/cancellation/reason", "subscription_cancel", ok=DONE),
     "portal.show_cancellation_end": Door("GET", "/subscriptions/{subscription}/cancellation/end", "subscription_cancel"),
     "portal.cancel_subscription": Door("POST", "/subscriptions/{subscription}/cancellation", "subscription_cancel", ok=(409,)),
+    "portal.show_offer": Door("GET", "/subscriptions/{subscription}/cancellation/offer?attempt={attempt}", "subscription_cancel"),
+    "portal.accept_offer": Door(
+        "POST", "/subscriptions/{subscription}/cancellation/offer/acceptance", "subscription_cancel", ok=(409,)
+    ),
+    "portal.decline_offer": Door(
+        "POST", "/subscriptions/{subscription}/cancellation/offer/refusal", "subscription_cancel",
+        (("attempt", "{attempt}"),), DONE,
+    ),
     "portal.keep_subscription": Door(
         "POST", "/subscriptions/{subscription}/cancellation/removal", "subscription_cancel", ok=DONE
     ),
@@ -124,6 +132,7 @@ MISSING = {
     "invoice": "in_none",
     "tax_id": "txi_none",
     "setup": "seti_none",
+    "attempt": "cxl_none",
 }
 each_door = pytest.mark.parametrize("endpoint", DOORS)
 each_door_to_a_thing = pytest.mark.parametrize(
@@ -143,8 +152,17 @@ def _things(app: Flask, scene: world.Scene) -> dict[str, str]:
     setup = client.send("/payment-methods").location.rpartition("/")[2]
     return {
         "subscription": scene.subscription.id, "method": scene.method.id, "invoice": str(invoice), "tax_id": tax_id.id,
-        "setup": _setup_of(setup),
+        "setup": _setup_of(setup), "attempt": _attempt(scene),
     }  # fmt: skip
+
+
+def _attempt(scene: world.Scene) -> str:
+    """An attempt to cancel in which the customer is asked to talk first."""
+    offer = {"offer": {"type": "contact", "url": "https://acme.example/talk"}, "offer_outcome": "shown"}
+    with world.transaction() as session:
+        attempt = CancellationAttempt.of(scene.subscription, clock.now(), **offer)
+        session.add(attempt)
+    return str(attempt.id)
 
 
 def _setup_of(reference: str) -> str:

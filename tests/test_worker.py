@@ -57,14 +57,14 @@ def test_a_subscription_that_cannot_be_billed_is_parked_and_the_others_go_on(
     shops = [world.shop(f"Shop{number}") for number in range(7)]
     bad = shops[3].subscription.id
     _poison(monkeypatch, bad)
-    for number in range(renewals.MOST_FAILURES):
-        worker.tick(app, LATER + number * renewals.RETRY)
+    for number in range(parking.MOST_FAILURES):
+        worker.tick(app, LATER + number * parking.RETRY)
     assert _invoices() == 7 + 6
     assert parking.parked() == [(bad, "ValueError: bad data")]
-    assert not worker.tick(app, LATER + 10 * renewals.RETRY).did_something
+    assert not worker.tick(app, LATER + 10 * parking.RETRY).did_something
     monkeypatch.undo()
     parking.unpark(bad, LATER)
-    worker.tick(app, LATER + 11 * renewals.RETRY)
+    worker.tick(app, LATER + 11 * parking.RETRY)
     assert _invoices() == 7 + 7
     assert parking.parked() == []
 
@@ -173,8 +173,8 @@ def test_check_tells_of_workers_and_of_what_is_parked(app: Flask, monkeypatch: p
         cli._check_worker()
     worker.beat(clock.now())
     cli._check_worker()
-    assert said[-2].startswith("worker: alive, seen ")
-    assert said[-1] == "billing: nothing is parked"
+    assert said[-3].startswith("worker: alive, seen ")
+    assert said[-2:] == ["billing: nothing is parked", "payments: all answered"]
     with world.transaction() as session:
         row = session.merge(shop.subscription)
         row.due_at, row.billing_error = None, "ValueError: bad data"

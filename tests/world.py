@@ -16,6 +16,8 @@ from portal_site.billing.rules.portal_features import (
     UPDATES,
     CustomerUpdate,
     Features,
+    Retention,
+    SubscriptionCancel,
     SubscriptionPause,
     SubscriptionRestart,
     SubscriptionUpdate,
@@ -31,6 +33,7 @@ EVERYTHING = Features(
         proration_behavior="always_invoice",
     ),
     subscription_pause=SubscriptionPause(enabled=True),
+    subscription_cancel=SubscriptionCancel(retention=Retention(enabled=True)),  # with no rules: nothing is offered
     subscription_restart=SubscriptionRestart(enabled=True),
 )
 VISA, MASTERCARD, FAILS, ASKS = "4242424242424242", "5555555555554444", "4000000000000341", "4000002760003184"

@@ -2,11 +2,16 @@
 
 from sqlalchemy.orm import Session
 
-from portal_site.billing.models import Account, Price, Product
+from portal_site.billing.models import Account, Coupon, Price, Product
 from portal_site.billing.rules.portal_features import (
     UPDATES,
     CustomerUpdate,
     Features,
+    Retention,
+    RetentionCondition,
+    RetentionOffer,
+    RetentionRule,
+    SubscriptionCancel,
     SubscriptionPause,
     SubscriptionRestart,
     SubscriptionUpdate,
@@ -48,8 +53,10 @@ def build(session: Session, at: int) -> None:
     starter = merchant.product("Starter")
     monthly, yearly = merchant.price(team, 1200, "usd"), merchant.price(team, 12000, "usd", "year")
     small = merchant.price(starter, 900, "usd")
+    thanks = merchant.coupon("A thank-you", "repeating", percent_off="25", duration_in_months=3)
     merchant.configuration(
-        _features(team, starter, monthly, yearly, small), default_return_url="https://northlight.example/app"
+        _features(team, starter, _offers(small, thanks), monthly, yearly, small),
+        default_return_url="https://northlight.example/app",
     )
 
     merchant.promotion_code("NORTH20", merchant.coupon("20 % for you", percent_off="20"))
@@ -68,13 +75,31 @@ def build(session: Session, at: int) -> None:
     _connected(merchant)
 
 
-def _features(team: Product, starter: Product, *prices: Price) -> Features:
+def _offers(small: Price, thanks: Coupon) -> Retention:
+    """Something for each reason to leave: who wants to pay less pays less, who does not need it now pauses."""
+    return Retention(
+        enabled=True,
+        rules=(
+            RetentionRule(RetentionOffer("trial", days=14)),
+            RetentionRule(RetentionOffer("price", price=small.id), RetentionCondition(reasons=("too_expensive",))),
+            RetentionRule(RetentionOffer("pause"), RetentionCondition(reasons=("unused",))),
+            RetentionRule(
+                RetentionOffer("contact", message="Our support team has helped many others over this."),
+                RetentionCondition(reasons=("too_complex", "missing_features", "customer_service")),
+            ),
+        ),
+        coupon=thanks.id,
+    )
+
+
+def _features(team: Product, starter: Product, offers: Retention, *prices: Price) -> Features:
     offered = tuple(
         {"product": product.id, "prices": [price.id for price in prices if price.product_id == product.id]}
         for product in (team, starter)
     )
     return Features(
         customer_update=CustomerUpdate(allowed_updates=UPDATES),
+        subscription_cancel=SubscriptionCancel(retention=offers),
         subscription_pause=SubscriptionPause(enabled=True, interval_options=PAUSES),
         subscription_restart=SubscriptionRestart(enabled=True),
         subscription_update=SubscriptionUpdate(

@@ -80,6 +80,7 @@ def init(app: Flask) -> None:
         payment_methods,
         plan_changes,
         restarts,
+        retention,
         sessions,
         subscriptions,
     )

@@ -40,13 +40,15 @@ class ReasonForm(PortalForm):
     def make(cls, features: CancellationReason, own: Mapping[str, str], session_id: str) -> "ReasonForm":
         """The form with the configured reasons, in this session's order; `own` are the merchant's by their ids."""
         form = cls()
-        names = cancellation.shuffled([*features.options, *own], session_id)
+        names = cancellation.shuffled([*features.options, *own], session_id) if features.asked else []
         form.reason.choices = [SelectChoice(name, own.get(name) or str(LABELS[name])) for name in names]
         form.reason.validators = [Optional(), AnyOf(names, message=_("Choose one of the reasons, or none."))]
         return form
 
     def given(self, own: Mapping[str, str]) -> Reason:
         """What was said."""
+        if not self.reason.choices:
+            return Reason()
         chosen = self.reason.data or None
         return Reason(
             feedback=None if chosen in own else chosen,

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.operations import cancellations, payments
 from portal_site.billing.operations.agreed import Agreed
-from portal_site.billing.operations.cancellations import Situation
+from portal_site.billing.operations.cancellations import Reason, Situation
 from portal_site.billing.rules import invoices as invoice_rules
 from portal_site.billing.rules import next_invoice
 from portal_site.billing.rules.cancellation import Ending
@@ -57,10 +57,10 @@ class EndingPage:
 @blueprint.get("/subscriptions/<subscription_id>/cancellation")
 @portal_feature(FEATURE)
 def show_cancellation(subscription_id: str) -> Page:
-    """Why? Or, where that is not asked, what cancelling means."""
+    """Why? Or, where neither that is asked nor anything offered, what cancelling means."""
     subscription = _own(subscription_id)
-    if not _reasons(subscription_id):
-        return _ending_page(subscription_id)
+    if not _is_asked(subscription_id):
+        return ending_page(subscription_id)
     form = _reason_form()
     return render_template("portal/cancellations/reason.html", subscription=subscription, form=form)
 
@@ -68,24 +68,24 @@ def show_cancellation(subscription_id: str) -> Page:
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/reason")
 @portal_feature(FEATURE)
 def tell_reason(subscription_id: str) -> Response | Page:
-    """Note why, and go on to what cancelling means."""
+    """Note why, or that it was skipped, and go on to the offer that fits, else to what cancelling means."""
     subscription = _own(subscription_id)
-    if not _reasons(subscription_id):
+    if not _is_asked(subscription_id):
         abort(404)
-    features, form = _features().cancellation_reason, _reason_form()
-    if not form.validate():
+    form, skipped = _reason_form(), "skip" in request.form
+    if not skipped and not form.validate():
         return render_template("portal/cancellations/reason.html", subscription=subscription, form=form), 422
-    reason = form.given(_own_reasons())
-    attempt = cancellations.begin(g.visitor.customer_id, subscription_id, features, reason, g.now)
-    there = url_for("portal.show_cancellation_end", subscription_id=subscription_id, attempt=attempt.id)
-    return redirect(there, 303)
+    reason = Reason() if skipped else form.given(_own_reasons())
+    attempt = cancellations.begin(g.visitor.customer_id, subscription_id, g.visitor.features, reason, g.now)
+    there = "portal.show_offer" if attempt.is_made(g.now) else "portal.show_cancellation_end"
+    return redirect(url_for(there, subscription_id=subscription_id, attempt=attempt.id), 303)
 
 
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/end")
 @portal_feature(FEATURE)
 def show_cancellation_end(subscription_id: str) -> Page:
     """What cancelling means, with the button."""
-    return _ending_page(subscription_id, request.args.get("attempt", ""))
+    return ending_page(subscription_id, request.args.get("attempt", ""))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/cancellation")
@@ -95,14 +95,14 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     signed = signing.read(ENDING, request.form.get("quote", ""))
     if not signed or (signed["customer"], signed["subscription"]) != (g.visitor.customer_id, subscription_id):
-        return _ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
+        return ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
     agreed = Agreed(signed["at"], signed["fingerprint"], signed["key"])
     try:
         done = cancellations.cancel(
             g.visitor.customer_id, subscription_id, _features(), agreed, g.now, signed["attempt"]
         )
     except StateChanged as changed:
-        return _ending_page(subscription_id, signed["attempt"], sentence(changed), 409)
+        return ending_page(subscription_id, signed["attempt"], sentence(changed), 409)
     if done.immediate:
         _collect(subscription_id, done.invoice_id)
         flash(_("Your subscription is cancelled. It has ended."), "good")
@@ -155,10 +155,9 @@ def _reason_form() -> ReasonForm:
     return ReasonForm.make(_features().cancellation_reason, _own_reasons(), g.visitor.session_id)
 
 
-def _reasons(subscription_id: str) -> bool:
-    """Whether to ask: there is something to choose from, and something to cancel."""
-    reasons = _features().cancellation_reason
-    wanted = reasons.enabled and (reasons.options or reasons.feedback_options)
+def _is_asked(subscription_id: str) -> bool:
+    """Whether there is a step before: something to choose from or perhaps to offer, and something to cancel."""
+    wanted = _features().cancellation_reason.asked or _features().retention.all_rules
     return bool(wanted) and _situation(subscription_id).refusal is None
 
 
@@ -169,7 +168,8 @@ def _situation(subscription_id: str) -> Situation:
         abort(404)
 
 
-def _ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", status: int = 200) -> Page:
+def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", status: int = 200) -> Page:
+    """What cancelling means, with the button; before it what went wrong, if something did."""
     subscription, found = _own(subscription_id), _situation(subscription_id)
     if found.ending is None:
         assert found.refusal

@@ -110,8 +110,11 @@ def _after(attempt: PaymentAttempt, came_back: bool = False) -> Response:
 
 
 def _payment_page(invoice: InvoiceView, refusal: str | None = None) -> str:
-    methods = overview.find(g.visitor, g.now).methods
-    return render_template("portal/invoices/payment.html", invoice=invoice, methods=methods, refusal=refusal)
+    found = overview.find(g.visitor, g.now)
+    on_hold = any(one.id == invoice.subscription_id and one.status == "unpaid" for one in found.subscriptions)
+    return render_template(
+        "portal/invoices/payment.html", invoice=invoice, methods=found.methods, on_hold=on_hold, refusal=refusal
+    )
 
 
 def _return_url(invoice_id: str) -> str:

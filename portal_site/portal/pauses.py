@@ -67,7 +67,7 @@ class ResumptionPage:
 @portal_feature(FEATURE)
 def show_pause(subscription_id: str) -> Page:
     """For how long, and what happens meanwhile."""
-    return _pause_page(subscription_id)
+    return _pause_page(subscription_id, request.args.get("attempt", ""))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/pause")
@@ -77,15 +77,15 @@ def pause_subscription(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     signed = _signed(PAUSE, request.form.get("span", ""), subscription_id)
     if signed is None:
-        return _pause_page(subscription_id, _("Choose for how long."), 422)
-    span = Span(signed["interval"], signed["count"])
+        return _pause_page(subscription_id, "", _("Choose for how long."), 422)
+    span, attempt_id = Span(signed["interval"], signed["count"]), signed["attempt"]
     features = g.visitor.features.subscription_pause
     try:
-        pauses.pause(g.visitor.customer_id, subscription_id, features, span, _agreed(signed), g.now)
+        pauses.pause(g.visitor.customer_id, subscription_id, features, span, _agreed(signed), g.now, attempt_id)
     except StateChanged as changed:
-        return _pause_page(subscription_id, sentence(changed), 409)
+        return _pause_page(subscription_id, attempt_id, sentence(changed), 409)
     except BillingError as refusal:
-        return _pause_page(subscription_id, sentence(refusal), 422)
+        return _pause_page(subscription_id, attempt_id, sentence(refusal), 422)
     flash(_("Your subscription is paused."), "good")
     return _to_subscription(subscription_id)
 
@@ -129,7 +129,8 @@ def _situation(subscription_id: str) -> Situation:
         abort(404)
 
 
-def _pause_page(subscription_id: str, problem: str = "", status: int = 200) -> Page:
+def _pause_page(subscription_id: str, attempt_id: str, problem: str = "", status: int = 200) -> Page:
+    """`attempt_id` names the attempt to cancel in which the pause was offered, if it was."""
     subscription, _method = _own(subscription_id)
     found = _situation(subscription_id)
     if found.refusal is not None:
@@ -139,6 +140,7 @@ def _pause_page(subscription_id: str, problem: str = "", status: int = 200) -> P
     for span in rules.spans(g.visitor.features.subscription_pause):
         wanted = rules.pause(found.agreement, span, g.now)
         what = {"interval": span.interval, "count": span.count, "fingerprint": pauses.fingerprint(wanted)}
+        what |= {"attempt": attempt_id}
         offers.append((span, wanted, _sign(PAUSE, subscription_id, what)))
     page = PausePage(subscription, offers, subscription.currency, problem)
     return render_template("portal/pauses/pause.html", page=page), status

@@ -1,14 +1,15 @@
 """What a customer chose on the page for changing a plan, read from the address, and the page's own view of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import gettext as _
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.operations import plan_changes
-from portal_site.billing.operations.plan_changes import Order, Situation
+from portal_site.billing.operations import plan_choices
+from portal_site.billing.operations.plan_changes import Order
+from portal_site.billing.operations.plan_choices import Situation
 from portal_site.billing.rules.invoices import Item, Offer
 from portal_site.billing.rules.portal_features import QuantityLimits, SubscriptionUpdate
 from portal_site.web import signing
@@ -64,11 +65,13 @@ class ItemChoice:
 
 @dataclass
 class ChangeForm:
-    """The whole form."""
+    """The whole form. `attempt` names the attempt to cancel in which a cheaper plan was offered."""
 
     items: list[ItemChoice]
     code: str
     code_id: str | None
+    attempt: str = ""
+    foreign: tuple[str, ...] = ()  # ids of items that are asked for and are not the subscription's
     code_error: str = ""
     code_typed: str = ""
 
@@ -79,7 +82,7 @@ class ChangeForm:
         """The form as it was sent; what was not sent is as the subscription has it."""
         items = []
         for item in found.agreement.items:
-            offers = plan_changes.choices(found, features, item)
+            offers = plan_choices.choices(found, features, item)
             limits = {offer.price_id: features.limits(offer.product_id) for offer in offers}
             price = given.get(f"price-{item.id}") or item.offer.price_id
             quantity = given.get(f"quantity-{item.id}", str(item.quantity or 0))
@@ -87,7 +90,7 @@ class ChangeForm:
         code = given.get("code", "")
         known = signing.read(CODE, code) if code else None
         mine = known["code"] if known and known["customer"] == customer_id else None
-        return cls(items, code if mine else "", mine)
+        return cls(items, code if mine else "", mine, given.get("attempt", ""), _foreign(items, given))
 
     @property
     def errors(self) -> dict[str, str]:
@@ -109,7 +112,8 @@ class ChangeForm:
         for choice in self.items:
             if choice.offers:
                 chosen |= {choice.price_field: choice.price_id, choice.quantity_field: choice.quantity}
-        return chosen | ({"code": self.code} if self.code else {})
+        hidden = {"code": self.code, "attempt": self.attempt}
+        return chosen | {name: value for name, value in hidden.items() if value}
 
     def order(self) -> Order | None:
         """What is asked for; None after noting at the fields what cannot be understood."""
@@ -119,6 +123,7 @@ class ChangeForm:
             if choice.offers and quantity is None:
                 choice.quantity_error = _("Enter a whole number, such as %(example)s.", example=number(12))
             wanted[choice.item.id] = (choice.price_id, quantity)
+        wanted |= dict.fromkeys(self.foreign, (None, None))  # refused where orders are
         return None if self.wrong else Order(wanted, self.code_id)
 
     def refuse(self, refusal: BillingError) -> str:
@@ -132,6 +137,12 @@ class ChangeForm:
             self.code_error, self.code, self.code_id = sentence(refusal), "", None
             return ""
         return sentence(refusal)
+
+
+def _foreign(items: Sequence[ItemChoice], given: Mapping[str, str]) -> tuple[str, ...]:
+    own = {choice.item.id for choice in items}
+    named = (name.partition("-")[2] for name in given if name.startswith(("price-", "quantity-")))
+    return tuple(dict.fromkeys(name for name in named if name not in own))
 
 
 def _whole(text: str) -> int | None:

@@ -10,10 +10,12 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.models import PaymentAttempt, PlanChange
-from portal_site.billing.operations import payments, plan_changes, promotion_codes, schedules
+from portal_site.billing.operations import payments, plan_changes, plan_choices, promotion_codes, schedules
 from portal_site.billing.operations.agreed import Agreed, terms_of
-from portal_site.billing.operations.plan_changes import Order, Situation
+from portal_site.billing.operations.plan_changes import Order
+from portal_site.billing.operations.plan_choices import Situation
 from portal_site.billing.rules import invoices as invoice_rules
+from portal_site.billing.rules.invoices import Bill
 from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome
 from portal_site.billing.rules.plan_change import Quote
 from portal_site.billing.rules.taxes import Tax
@@ -34,12 +36,16 @@ Page = str | tuple[str, int]
 
 @dataclass
 class ChangePage:
-    """All that the page and its quote show. `quote` is None while nothing is chosen or something is wrong."""
+    """All that the page and its quote show. `quote` is None while nothing is chosen or something is wrong.
+
+    `mismatch` says why there is nothing to choose from, where that is so.
+    """
 
     subscription: SubscriptionView
     method: PaymentMethodView | None
     refusal: str
     form: ChangeForm
+    mismatch: str = ""
     quote: Quote | None = None
     token: str = ""
     problem: str = ""
@@ -52,7 +58,14 @@ class ChangePage:
     @property
     def taxes(self) -> list[Tax]:
         """The quote's taxes, added up by rate."""
-        return invoice_rules.summed_taxes(self.quote.bill.lines) if self.quote else []
+        return invoice_rules.summed_taxes((*self.quote.bill.lines, *self.quote.waiting)) if self.quote else []
+
+    @property
+    def waiting(self) -> Bill | None:
+        """What is added to the next invoice, as it adds up; the balance is used there, not here."""
+        if self.quote is None or not self.quote.waiting:
+            return None
+        return invoice_rules.bill(self.quote.waiting, 0, self.quote.bill.currency)
 
     @property
     def trial_ends(self) -> bool:
@@ -117,17 +130,20 @@ def change_plan(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     signed = signing.read(QUOTE, request.form.get("quote", ""))
     if not signed or (signed["customer"], signed["subscription"]) != (g.visitor.customer_id, subscription_id):
-        return _again(subscription_id, None, _("This quote is not valid. Please choose again."), 409)
-    order = order_of(signed["order"])
+        return _again(subscription_id, None, "", _("This quote is not valid. Please choose again."), 409)
+    order, attempt_id = order_of(signed["order"]), signed["attempt"]
     agreed = Agreed(signed["at"], signed["fingerprint"], signed["key"])
     features = g.visitor.features.subscription_update
     try:
-        change = plan_changes.change_plan(g.visitor.customer_id, subscription_id, features, order, agreed, g.now)
+        change = plan_changes.change_plan(
+            g.visitor.customer_id, subscription_id, features, order, agreed, g.now, attempt_id
+        )
     except StateChanged as changed:
-        return _again(subscription_id, order, sentence(changed), 409)
+        return _again(subscription_id, order, attempt_id, sentence(changed), 409)
     except BillingError as refusal:
         # Another tab was first: what was asked for is there already.
-        return _again(subscription_id, order, sentence(refusal), 409 if refusal.code == "no_changes" else 422)
+        status = 409 if refusal.code == "no_changes" else 422
+        return _again(subscription_id, order, attempt_id, sentence(refusal), status)
     if change.outcome == ChangeOutcome.PENDING:
         return collect_for_change(subscription_id, change.invoice_id or "")
     flash(_done(change), "good")
@@ -141,7 +157,7 @@ def pay_plan_change(subscription_id: str) -> Response:
     waiting = _own(subscription_id)[0].pending_update
     if not waiting:
         return _to_subscription(subscription_id)
-    return collect_for_change(subscription_id, waiting["invoice"])
+    return collect_for_change(subscription_id, waiting.get("invoice") or "")
 
 
 @blueprint.get("/subscriptions/<subscription_id>/plan-change/return")
@@ -151,7 +167,7 @@ def finish_plan_change(subscription_id: str) -> Response:
     waiting = _own(subscription_id)[0].pending_update
     if not waiting:
         return _to_subscription(subscription_id)
-    invoice_id, gateway = waiting["invoice"], current_app.extensions["gateway"]
+    invoice_id, gateway = waiting.get("invoice") or "", current_app.extensions["gateway"]
     attempt = payments.settle_payment(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id))
     return _after(subscription_id, attempt, came_back=True)
 
@@ -202,7 +218,8 @@ def _page(subscription_id: str, given: Any) -> ChangePage:
     found = _situation(subscription_id)
     form = ChangeForm.bind(found, g.visitor.features.subscription_update, given, g.visitor.customer_id)
     refusal = sentence(found.refusal) if found.refusal else ""
-    page = ChangePage(subscription, method, refusal, form)
+    mismatch = plan_choices.mismatch(found, g.visitor.features.subscription_update)
+    page = ChangePage(subscription, method, refusal, form, sentence(mismatch) if mismatch else "")
     if not refusal and (order := form.order()):
         _fill(page, found, order)
     return page
@@ -223,6 +240,7 @@ def _fill(page: ChangePage, found: Situation, order: Order | None) -> None:
         "customer": g.visitor.customer_id,
         "subscription": page.subscription.id,
         "order": order_document(order),
+        "attempt": page.form.attempt,
         "at": g.now,
         "fingerprint": terms_of(page.quote),
         "key": secrets.token_urlsafe(16),
@@ -230,9 +248,9 @@ def _fill(page: ChangePage, found: Situation, order: Order | None) -> None:
     page.token = signing.sign(QUOTE, agreed)
 
 
-def _again(subscription_id: str, order: Order | None, problem: str, status: int) -> Page:
+def _again(subscription_id: str, order: Order | None, attempt_id: str, problem: str, status: int) -> Page:
     """The page anew, with what was asked for and what it costs now."""
-    given: dict[str, str] = {}
+    given = {"attempt": attempt_id}
     for item_id, (price, quantity) in (order.items if order else {}).items():
         given |= {f"price-{item_id}": price or "", f"quantity-{item_id}": str(quantity)}
     if order and order.code_id:

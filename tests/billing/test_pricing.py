@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal_site.billing.rules import discounts, pricing
+from portal_site.billing.rules import discounts, money, pricing
 from portal_site.billing.rules.discounts import Discountable, DiscountTerms
 from portal_site.billing.rules.invoices import Item, settle
 from portal_site.billing.rules.next_invoice import next_invoice
@@ -87,6 +87,22 @@ def test_a_balance_is_used_up_or_kept_to_the_cent(total: int, balance: int) -> N
     assert due >= 0
     assert after <= 0
     assert due + after == total + balance
+
+
+@pytest.mark.case("D15")
+@given(
+    st.integers(-(10**12), 10**12),
+    st.integers(-(10**6), 10**6),
+    st.sampled_from(["isk", "ugx", "kwd", "tnd", "eur", "jpy"]),
+)
+def test_a_charge_is_a_multiple_of_what_providers_take_and_the_rest_is_owed(
+    total: int, balance: int, currency: str
+) -> None:
+    step = {"isk": 100, "ugx": 100, "kwd": 10, "tnd": 10}.get(currency, 1)
+    due, after = settle(total, balance, money.minimum_charge(currency), money.step(currency))
+    assert due + after == total + balance
+    assert due % step == 0
+    assert after < max(step, money.minimum_charge(currency))
 
 
 @pytest.mark.case("D19")

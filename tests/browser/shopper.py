@@ -44,16 +44,26 @@ class Shopper:
             db.session.remove()
         return cls(site, shop)
 
-    def leaves_at_once(self) -> None:
-        """Let the merchant end cancelled subscriptions at once."""
+    def may_leave(self, **options: Any) -> None:
+        """Let the merchant have other options for cancellations."""
         with self.site.app.app_context():
             with world.transaction() as session:
                 mine = world.PortalConfiguration.account_id == self.shop.customer.account_id
                 configuration = session.scalars(select(world.PortalConfiguration).where(mine)).one()
                 document = configuration.features
-                at_once = {**document["subscription_cancel"], "mode": "immediately"}
-                configuration.features = {**document, "subscription_cancel": at_once}
+                changed = {**document["subscription_cancel"], **options}
+                configuration.features = {**document, "subscription_cancel": changed}
             db.session.remove()
+
+    def offers(self, *rules: dict[str, Any], **options: Any) -> None:
+        """Let the merchant make these offers to customers who want to leave."""
+        self.may_leave(retention={"enabled": True, "rules": list(rules), **options})
+
+    def coupon(self) -> str:
+        """The id of a coupon: 20 % for three months."""
+        with self.site.app.app_context(), world.transaction() as session:
+            made = world.Merchant(session, world.START, session.get(world.Account, self.shop.customer.account_id))
+            return str(made.coupon("Stay", "repeating", percent_off="20", duration_in_months=3).id)
 
     def waits(self, seconds: int) -> None:
         """Let time pass for this customer."""

@@ -194,7 +194,7 @@ def test_leaving_and_staying(site: Site, page: Page) -> None:
     page.get_by_label("Your comment").fill("4242 4242 4242 4242")
     page.get_by_role("button", name="Continue").click()
     _look_at(page, "cancellation-reason-refused")
-    page.get_by_role("link", name="Skip this step").click()
+    page.get_by_role("button", name="Skip this step").click()
     _look_at(page, "cancellation-end")
     page.get_by_role("button", name="Cancel subscription").click()
     _look_at(page, "cancellation-done")
@@ -203,9 +203,34 @@ def test_leaving_and_staying(site: Site, page: Page) -> None:
     page.context.close()
 
 
+@pytest.mark.parametrize("kind", ["coupon", "pause", "price", "trial", "contact"])
+def test_an_offer(site: Site, page: Page, kind: str) -> None:
+    trial = {"status": "trialing", "trial_start": world.START, "trial_end": world.END} if kind == "trial" else {}
+    shopper = Shopper.of(site, **trial)
+    offer = {
+        "coupon": {"coupon": shopper.coupon()},
+        "pause": {"message": "Many come back after the summer."},
+        "price": {"price": shopper.shop.prices["solo"].id},
+        "trial": {"days": 14},
+        "contact": {"url": "https://acme.example/talk"},
+    }[kind]
+    shopper.offers({"offer": {"type": kind, **offer}}, months_between=1)
+    if kind == "contact":
+        shopper.may_leave(cancellation_reason={"enabled": False})
+    page.goto(site.link(shopper.shop.customer))
+    page.get_by_role("link", name="Team").first.click()
+    page.get_by_role("link", name="Cancel subscription").click()
+    if kind == "contact":
+        _look_at(page, "cancellation-without-reason")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("heading", name="Before you go").wait_for()
+    _look_at(page, f"offer-{kind}")
+    page.context.close()
+
+
 def test_pausing_and_coming_back(site: Site, page: Page) -> None:
     shopper = Shopper.of(site)
-    shopper.leaves_at_once()
+    shopper.may_leave(mode="immediately")
     there = f"{site.address}/subscriptions/{shopper.shop.subscription.id}"
     page.goto(site.link(shopper.shop.customer))
     page.goto(f"{there}/pause")

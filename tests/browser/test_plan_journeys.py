@@ -175,12 +175,12 @@ def test_pause_and_go_on(site: Site, open_page: OpenPage) -> None:
 
 def test_leave_and_come_back(site: Site, open_page: OpenPage) -> None:
     shopper = Shopper.of(site)
-    shopper.leaves_at_once()
+    shopper.may_leave(mode="immediately")
     page = open_page()
     page.goto(site.link(shopper.shop.customer))
     page.get_by_role("link", name="Team").first.click()
     page.get_by_role("link", name="Cancel subscription").click()
-    page.get_by_role("link", name="Skip this step").click()
+    page.get_by_role("button", name="Skip this step").click()
     page.get_by_role("button", name="Cancel now").click()
     expect(page.get_by_text("It has ended.")).to_be_visible()
     page.get_by_role("link", name="Start again").click()
@@ -188,3 +188,40 @@ def test_leave_and_come_back(site: Site, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Start again and pay €10.00").click()
     expect(page.get_by_text("Welcome back.")).to_be_visible()
     expect(page.get_by_text("Your plan renews on 16 May 2026 for €10.00.")).to_be_visible()
+
+
+def test_stay_for_a_discount(site: Site, open_page: OpenPage) -> None:
+    shopper = Shopper.of(site)
+    shopper.offers({"offer": {"type": "coupon", "coupon": shopper.coupon()}, "when": {"reasons": ["too_expensive"]}})
+    page = open_page(320)
+    page.goto(site.link(shopper.shop.customer))
+    page.get_by_role("link", name="Team").first.click()
+    page.get_by_role("link", name="Cancel subscription").click()
+    page.get_by_role("radio", name="It is too expensive").check()
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("heading", name="Before you go")).to_be_visible()
+    expect(page.get_by_text("Your next invoice, on 1 May 2026, will be €8.00 instead of €10.00.")).to_be_visible()
+    page.get_by_role("button", name="Take 20% off and stay").click()
+    expect(page.get_by_text("Thank you for staying.")).to_be_visible()
+    expect(page.get_by_text("Your plan renews on 1 May 2026 for €8.00.")).to_be_visible()
+
+
+def test_a_cheaper_plan_in_place_of_an_end_and_no_thanks(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site)
+    shopper.offers({"offer": {"type": "price", "price": shopper.shop.prices["solo"].id}})
+    page = open_page()
+    page.goto(site.link(shopper.shop.customer))
+    page.get_by_role("link", name="Team").first.click()
+    page.get_by_role("link", name="Cancel subscription").click()
+    page.get_by_role("button", name="Skip this step").click()
+    expect(page.get_by_role("heading", name="Before you go")).to_be_visible()
+    offer = page.url
+    page.get_by_role("link", name="See what switching costs").click()
+    expect(page.get_by_role("radio", name="Solo")).to_be_checked()
+    expect(page.get_by_text("Kept as credit for your next invoices")).to_be_visible()
+    page.get_by_role("radio", name="€100.00").check()
+    show_quote(page, script)
+    due(page, "€90.89")
+    page.goto(offer)
+    page.get_by_role("button", name="No thanks, go on to cancel").click()
+    expect(page.get_by_text("Team goes on until 1 May 2026 and then ends.")).to_be_visible()

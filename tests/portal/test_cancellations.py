@@ -139,10 +139,13 @@ def test_the_reason_can_be_skipped_or_left_empty(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     page = client.get(_address(shop))
-    assert f'href="{_address(shop, "/end")}"' in page.text
-    told = client.send(_address(shop, "/reason"), {})
-    assert _confirm(client, shop, client.get(told.location)).status_code == 303
-    assert _row(shop).cancellation_details["feedback"] is None
+    assert 'name="skip"' in page.text
+    for given in ({}, {"skip": "1", "reason": "nonsense", "comment": "not meant to be sent"}):
+        told = client.send(_address(shop, "/reason"), given)
+        assert _confirm(client, shop, client.get(told.location)).status_code == 303
+        details = _row(shop).cancellation_details
+        assert (details["feedback"], details["comment"]) == (None, None)
+        client.send(_address(shop, "/removal"))
 
 
 def test_reasons_stand_in_an_order_of_the_sessions_own_with_other_last(app: Flask) -> None:
@@ -341,8 +344,9 @@ def test_cancelling_is_two_pages_away_and_no_step_more_than_joining(app: Flask) 
     subscription = f"/subscriptions/{shop.subscription.id}"
     assert f'href="{subscription}"' in overview.text
     assert f'href="{_address(shop)}"' in client.get(subscription).text  # page one
-    assert f'href="{_address(shop, "/end")}"' in client.get(_address(shop)).text  # the reason, which can be skipped
-    assert _cancel(client, shop).status_code == 303  # page two
+    assert 'name="skip"' in client.get(_address(shop)).text  # the reason, which can be skipped
+    end = client.get(client.send(_address(shop, "/reason"), {"skip": "1"}).location)
+    assert _confirm(client, shop, end).status_code == 303  # page two
 
 
 def test_it_is_off_without_the_feature_and_gone_without_reasons(app: Flask) -> None:

@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,28 @@ from sqlalchemy import func, select
 
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
-from portal_site.billing.models import Invoice, PlanChange, PromotionCode, SubscriptionItem
-from portal_site.billing.operations import billing_runs, payments, plan_changes, promotion_codes, renewals
+from portal_site.billing.models import (
+    CancellationAttempt,
+    Coupon,
+    Discount,
+    Invoice,
+    PlanChange,
+    PromotionCode,
+    SubscriptionItem,
+)
+from portal_site.billing.operations import (
+    billing_runs,
+    cancellations,
+    payments,
+    plan_changes,
+    promotion_codes,
+    renewals,
+    retention,
+)
 from portal_site.billing.operations.agreed import Agreed, terms_of
+from portal_site.billing.operations.cancellations import Reason
 from portal_site.billing.operations.plan_changes import Order
+from portal_site.billing.rules.portal_features import Retention, SubscriptionCancel
 from portal_site.db import db, reading
 from tests import world
 from tests.proofs import ledger
@@ -198,3 +217,44 @@ def test_work_that_another_worker_has_just_done_is_no_sign_that_none_is_left(
         report = billing_runs.run(app.extensions["gateway"], world.END, lambda _id: BACK)
     assert report.batch.invoiced == 1
     ledger.settled(shop.customer.account_id, world.END)
+
+
+@pytest.mark.case("D5")
+def test_fifty_attempts_to_cancel_at_once_are_made_one_offer_and_take_it_once(app: Flask) -> None:
+    shop = world.shop()
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+        coupon = str(made.coupon("Stay", percent_off="20").id)
+        second = made.subscription(shop.customer, [(session.merge(shop.prices["solo"]), 1)], started=10)
+    features = replace(
+        world.EVERYTHING, subscription_cancel=SubscriptionCancel(retention=Retention(enabled=True, coupon=coupon))
+    )
+
+    def leave(subscription_id: str) -> Callable[[], Any]:
+        return lambda: cancellations.begin(shop.customer.id, subscription_id, features, Reason(), AT)
+
+    attempts = together(app, [leave(shop.subscription.id), leave(second.id)] * 25)
+    offered = {attempt.id for attempt in attempts if attempt.is_made(AT)}
+    assert len(offered) == 1
+    assert _count(CancellationAttempt, CancellationAttempt.offer.is_not(None)) == 1
+    name = offered.pop()
+    whose = next(attempt.subscription_id for attempt in attempts if attempt.id == name)
+    proposal = retention.find(shop.customer.id, whose, name, features, AT)
+    assert proposal
+    agreed = Agreed(AT, proposal.fingerprint, name)
+    taken = together(app, [lambda: retention.accept(shop.customer.id, whose, name, features, agreed, AT)] * 50)
+    assert taken == [None] * 50
+    assert _count(Discount) == 1
+    with reading() as reader:
+        assert reader.scalar(select(Coupon.times_redeemed)) == 1
+
+
+@pytest.mark.case("F2")
+def test_one_key_is_one_charge_however_many_ask_with_it(app: Flask) -> None:
+    shop = world.shop()
+    gateway = app.extensions["gateway"]
+    assert shop.method
+    reference = str(shop.method.gateway_reference)
+    charges = together(app, [lambda: gateway.charge(reference, 1000, "eur", "charge_one", BACK)] * 12)
+    assert {charge.reference for charge in charges} == {charges[0].reference}
+    assert _count(SandboxCharge) == 1

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from time import gmtime, strftime
 from typing import Any
@@ -22,14 +22,29 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionItem,
 )
-from portal_site.billing.operations import cancellations, pauses, payments, plan_changes, schedules, test_clocks
+from portal_site.billing.operations import (
+    cancellations,
+    pauses,
+    payments,
+    plan_changes,
+    retention,
+    schedules,
+    test_clocks,
+)
 from portal_site.billing.operations.agreed import Agreed, terms_of
+from portal_site.billing.operations.cancellations import Reason
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.rules import money
 from portal_site.billing.rules import pauses as pause_rules
 from portal_site.billing.rules.pauses import Span
 from portal_site.billing.rules.plan_change import Quote
-from portal_site.billing.rules.portal_features import SubscriptionCancel, SubscriptionPause
+from portal_site.billing.rules.portal_features import (
+    Retention,
+    RetentionOffer,
+    RetentionRule,
+    SubscriptionCancel,
+    SubscriptionPause,
+)
 from portal_site.db import db, reading, transaction
 from tests import world
 from tests.billing.terms import at as instant
@@ -85,8 +100,13 @@ class Life:
 
     def changes(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
         """The customer changes the plan at the price shown; what is due is charged."""
-        quote = self.quote(price, quantity, code)
-        agreed = Agreed(self.now, terms_of(quote), secrets.token_hex(8))
+        return self.confirms(self.quote(price, quantity, code), price, quantity, code)
+
+    def confirms(
+        self, quote: Quote, price: str | None = None, quantity: int | None = None, code: str | None = None
+    ) -> PlanChange:
+        """The customer agrees to a quote that was shown before."""
+        agreed = Agreed(quote.at, terms_of(quote), secrets.token_hex(8))
         order = self._order(price, quantity, code)
         change = plan_changes.change_plan(
             self.shop.customer.id, self.shop.subscription.id, self.shop.features, order, agreed, self.now
@@ -109,6 +129,23 @@ class Life:
         if done.invoice_id:
             with self._context() as gateway:
                 payments.collect(gateway, self.shop.customer.id, done.invoice_id, self.now, BACK)
+
+    def stays(self, **offer: Any) -> None:
+        """The customer wants to leave, and takes the offer; `offer` are members of portal_features.RetentionOffer."""
+        wanted = Retention(enabled=True, rules=(RetentionRule(RetentionOffer(**offer)),))
+        features = replace(world.EVERYTHING, subscription_cancel=SubscriptionCancel(retention=wanted))
+        known = self.shop.customer.id, self.shop.subscription.id
+        attempt = cancellations.begin(*known, features, Reason(), self.now)
+        proposal = retention.find(*known, attempt.id, features, self.now)
+        assert proposal
+        agreed = Agreed(self.now, proposal.fingerprint, attempt.id)
+        retention.accept(*known, attempt.id, features, agreed, self.now)
+
+    def coupon(self, duration: str, **members: Any) -> str:
+        """The id of a coupon that the merchant has."""
+        with transaction() as session:
+            made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
+            return str(made.coupon("Stay", duration, **members).id)
 
     def pauses(self, interval: str | None = None, count: int = 1) -> None:
         """The customer pauses, for so long or until further notice."""
@@ -183,13 +220,16 @@ class Life:
     def _mine(self, kind: Any) -> Any:
         return kind.customer_id == self.shop.customer.id
 
-    def bills(self) -> list[str]:
-        """Every invoice after the first, whole: `2026-05-01 paid: 1 seats × Team (at €10.00 / month) 10.00 = 10.00`."""
+    def bills(self, first: int = 1) -> list[str]:
+        """Every invoice after the first, whole: `2026-05-01 paid: 1 seats × Team (at €10.00 / month) 10.00 = 10.00`.
+
+        A life that begins with a trial has no invoice yet: its bills are those from 0 on.
+        """
         db.session.remove()
         with reading() as reader:
             invoices = reader.execute(
                 select(Invoice.__table__).where(self._mine(Invoice)).order_by(Invoice.number)
-            ).all()[1:]
+            ).all()[first:]
             lines = reader.execute(
                 select(InvoiceLineItem.__table__)
                 .where(self._mine(InvoiceLineItem), InvoiceLineItem.invoice_id.is_not(None))
@@ -210,7 +250,7 @@ class Life:
         more += f" (tax {amount(inside)})" if inside else ""
         due = f", due {amount(invoice.amount_due)}" if invoice.amount_due != invoice.total else ""
         assert invoice.total == sum(line.total for line in lines)
-        return f"{_day(invoice.created)} {invoice.status}: {parts}{more} = {amount(invoice.total)}{due}"
+        return f"{day(invoice.created)} {invoice.status}: {parts}{more} = {amount(invoice.total)}{due}"
 
     @property
     def subscription(self) -> Any:
@@ -224,13 +264,13 @@ class Life:
         """The item's row."""
         db.session.remove()
         with reading() as reader:
-            mine = SubscriptionItem.subscription_id == self.shop.subscription.id
+            mine = SubscriptionItem.id == self.shop.item_id
             return reader.execute(select(SubscriptionItem.__table__).where(mine)).one()
 
     @property
     def period(self) -> tuple[str, str]:
         """The item's current period."""
-        return _day(self.item.current_period_start), _day(self.item.current_period_end)
+        return day(self.item.current_period_start), day(self.item.current_period_end)
 
     @property
     def balance(self) -> int:
@@ -254,5 +294,6 @@ class Life:
             return list(reader.scalars(select(Event.type).where(mine).order_by(Event.created, Event.id)))
 
 
-def _day(at: int) -> str:
+def day(at: int) -> str:
+    """An instant's day."""
     return strftime("%Y-%m-%d", gmtime(at))

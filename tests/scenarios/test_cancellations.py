@@ -6,11 +6,15 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from portal_site.billing.errors import BillingError
+from portal_site.billing.models import Invoice
+from portal_site.db import reading
 from tests import world
+from tests.billing.terms import at as instant
 from tests.proofs import ledger
-from tests.scenarios.life import Life
+from tests.scenarios.life import Life, day
 
 AT_ONCE = {"mode": "immediately"}
 WITH_CREDIT = {"mode": "immediately", "proration_behavior": "create_prorations"}
@@ -156,3 +160,45 @@ def test_cancel_then_keep_equals_never_cancelled(
 
 def _lasting(life: Life) -> dict[str, Any]:
     return dict(life.subscription._mapping) | dict(life.item._mapping)
+
+
+# --- staying for an offer ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("duration", "members", "amounts"),
+    [
+        ("once", {"percent_off": "50"}, [500, 1000, 1000, 1000]),
+        ("repeating", {"percent_off": "20", "duration_in_months": 2}, [800, 800, 1000, 1000]),
+        ("forever", {"amount_off": 300, "currency": "eur"}, [700, 700, 700, 700]),
+    ],
+)
+def test_a_coupon_for_staying_is_taken_off_as_long_as_it_says(
+    app: Flask, duration: str, members: dict[str, Any], amounts: list[int]
+) -> None:
+    life = Life.begins(app).goes_to("2026-04-16")
+    life.stays(type="coupon", coupon=life.coupon(duration, **members))
+    life.goes_to("2026-08-02")
+    assert [bill.partition("paid: ")[0] + bill.rpartition(" = ")[2] for bill in life.bills()] == [
+        f"2026-{month:02}-01 {amount / 100:.2f}" for month, amount in zip(range(5, 9), amounts, strict=True)
+    ]
+    ledger.audit(life.shop.customer.account_id)
+
+
+def test_a_longer_trial_is_paid_for_when_it_ends_and_from_then_on(app: Flask) -> None:
+    trial = {"status": "trialing", "trial_start": world.START, "trial_end": instant("2026-04-20")}
+    life = Life.begins(app, **trial, billing_cycle_anchor=instant("2026-04-20")).goes_to("2026-04-16")
+    life.stays(type="trial", days=11)
+    life.goes_to("2026-04-30 23:59:59")
+    assert (life.bills(), life.subscription.status) == ([], "trialing")
+    life.goes_to("2026-06-02")
+    assert life.subscription.status == "active"
+    assert [bill[:16] for bill in [*_all(life)]] == ["2026-05-01 paid:", "2026-06-01 paid:"]
+
+
+def _all(life: Life) -> list[str]:
+    """A trial has no invoice yet, so `bills`, which leaves out the first, would leave out one too many."""
+    with reading() as reader:
+        mine = Invoice.customer_id == life.shop.customer.id
+        rows = reader.execute(select(Invoice.created, Invoice.status).where(mine).order_by(Invoice.number))
+        return [f"{day(row.created)} {row.status}:" for row in rows]

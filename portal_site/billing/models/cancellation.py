@@ -6,7 +6,9 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import AccountId, CustomerId, Id, LongText, Moded, OptionalDocument, values
-from portal_site.db import Base
+from portal_site.billing.models.subscription import Subscription
+from portal_site.billing.rules.retention import OFFER_LIFE
+from portal_site.db import Base, new_id
 
 
 class FeedbackOption(Moded, Base):
@@ -24,7 +26,8 @@ class FeedbackOption(Moded, Base):
 class CancellationAttempt(Moded, Base):
     """One way through the cancellation pages. It is open until the customer cancels, or takes an offer.
 
-    `offer` is what was offered, as it was then; `held_out` says that the customer belongs to those who are shown none.
+    `offer` is what was offered, as `rules.portal_features.RetentionOffer` reads it; `held_out` says that the customer belongs
+    to those who are made none: then it is what would have been offered.
     """
 
     __tablename__ = "cancellation_attempts"
@@ -44,6 +47,26 @@ class CancellationAttempt(Moded, Base):
     closed_at: Mapped[int | None]
 
     __table_args__ = (Index("ix_cancellation_attempts_customer_id_created", "customer_id", "created"),)
+
+    @classmethod
+    def of(cls, subscription: Subscription, at: int, **members: Any) -> "CancellationAttempt":
+        """An attempt that begins now."""
+        owner = values(subscription, "account_id", "customer_id", "livemode")
+        return cls(**{"id": new_id("cxl"), "subscription_id": subscription.id, "created": at, **owner, **members})
+
+    def is_made(self, at: int) -> bool:
+        """Whether its offer was made and still stands."""
+        return self.offer_outcome == "shown" and self.closed_at is None and self.created > at - OFFER_LIFE
+
+    def accept(self, at: int) -> None:
+        """The customer takes the offer, and stays."""
+        self.offer_outcome, self.outcome, self.closed_at = "accepted", "saved", at
+
+    def cancel(self, at: int) -> None:
+        """The customer leaves. Whoever goes on from an offer without an answer has declined it."""
+        self.outcome, self.closed_at = "canceled", at
+        if self.offer_outcome == "shown":
+            self.offer_outcome = "declined"
 
     @property
     def details(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
 
 from portal_site.billing.models.columns import AccountId, Document, Id, Moded
-from portal_site.db import Base, new_id
+from portal_site.db import Base, ordered_id
 
 
 class Eventful(Protocol):
@@ -40,4 +40,6 @@ class Event(Moded, Base):
         data: dict[str, Any] = {"object": {**row.as_object(), **members}}
         if previous:
             data["previous_attributes"] = previous
-        return cls(id=new_id("evt"), account_id=row.account_id, livemode=row.livemode, created=at, type=kind, data=data)
+        return cls(
+            id=ordered_id("evt"), account_id=row.account_id, livemode=row.livemode, created=at, type=kind, data=data
+        )

@@ -73,16 +73,30 @@ class Subscription(Moded, Described, Base):
 
     def as_object(self) -> dict[str, Any]:
         """The subscription as an event carries it, without its items: they are rows of their own."""
-        terms = ("currency", "collection_method", "billing_cycle_anchor", "trial_start", "trial_end", "description")
-        ending = ("cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "cancellation_details")
-        return {
-            "object": "subscription",
-            **values(self, "id", "created", "livemode", "status", *terms, *ending),
-            "customer": self.customer_id,
-            "default_payment_method": self.default_payment_method_id,
-            "latest_invoice": self.latest_invoice_id,
-            "pause_collection": self.pause_collection,
-        }
+        return subscription_object(self)
+
+
+_TERMS = ("currency", "collection_method", "billing_cycle_anchor", "trial_start", "trial_end", "description")
+_ENDING = ("cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "cancellation_details")
+
+
+def subscription_object(row: Any) -> dict[str, Any]:
+    """A subscription's columns, of an entity or as a billing run reads them, as an event carries them."""
+    return {
+        "object": "subscription",
+        **{name: getattr(row, name) for name in ("id", "created", "livemode", "status", *_TERMS, *_ENDING)},
+        "customer": row.customer_id,
+        "default_payment_method": row.default_payment_method_id,
+        "latest_invoice": row.latest_invoice_id,
+        "pause_collection": row.pause_collection,
+        "pending_update": told_pending_update(row),
+    }
+
+
+def told_pending_update(row: Any) -> dict[str, Any] | None:
+    """The change that waits for its payment, with the field's members only."""
+    names = ("expires_at", "subscription_items", "billing_cycle_anchor", "trial_end")
+    return {name: row.pending_update.get(name) for name in names} if row.pending_update else None
 
 
 class SubscriptionItem(Described, Base):
@@ -205,6 +219,10 @@ class SchedulePhase(Base):
     start_date: Mapped[int]
     end_date: Mapped[int | None]
     proration_behavior: Mapped[str] = mapped_column(default="none")
+
+    def as_phase(self) -> dict[str, Any]:
+        """The phase as a schedule's `current_phase`."""
+        return values(self, "start_date", "end_date")
 
 
 class SchedulePhaseItem(Base):

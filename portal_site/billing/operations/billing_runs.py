@@ -3,19 +3,21 @@
 It is called again and again by workers, and by test clocks for the customers that live by them.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.gateways import Gateway
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
-from portal_site.billing.operations import payments, renewals
+from portal_site.billing.operations import parking, payments, renewals
 from portal_site.billing.operations.renewals import Batch
 from portal_site.billing.rules.lifecycle import AttemptStatus, InvoiceStatus
-from portal_site.db import db, insist, reading
+from portal_site.db import db, insist, is_conflict, reading
 
 BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write lock for about a tenth of a second
 COLLECTED_AT_ONCE = 200
@@ -23,6 +25,8 @@ ASK_AGAIN = 60  # seconds after which a payment without an answer is asked about
 LOOK_AGAIN = 15 * 60  # and one that waits for the customer at the bank
 UNSCOPED = {"unscoped": "a billing run is about all merchants"}
 Address = Callable[[str], str]
+Payment = Callable[[Gateway, str, str, int, str], object]
+log = logging.getLogger("portal.billing")
 
 
 @dataclass
@@ -66,12 +70,20 @@ def run(
     return report
 
 
-def _safely(report: Report, action: Callable[..., object], *given: object) -> None:
+def _safely(
+    report: Report, action: Payment, gateway: Gateway, customer_id: str, invoice_id: str, at: int, url: str
+) -> None:
     """One invoice that cannot be collected now holds up no other."""
     try:
-        insist(action, *given)
+        insist(action, gateway, customer_id, invoice_id, at, url)
     except BillingError:  # somebody else settled it in between
         report.failed += 1
+    except Exception as error:
+        if isinstance(error, DBAPIError) and (error.connection_invalidated or is_conflict(error)):
+            raise
+        log.exception("invoice %s could not be collected", invoice_id)
+        report.failed += 1
+        parking.put_off(customer_id, invoice_id, at, error)
 
 
 def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:

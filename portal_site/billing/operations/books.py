@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site import bulk
+from portal_site.billing.errors import BillingError
 from portal_site.billing.models import (
     Account,
     Customer,
@@ -24,7 +25,8 @@ from portal_site.billing.rules.descriptions import describe
 from portal_site.billing.rules.invoices import Bill, Line, summed_taxes
 from portal_site.billing.rules.lifecycle import InvoiceStatus
 from portal_site.billing.rules.taxes import Tax
-from portal_site.db import Base, new_id
+from portal_site.billing.words import N_
+from portal_site.db import Base, new_id, ordered_id
 
 Row = dict[str, Any]
 # What refers to others comes after them.
@@ -45,7 +47,7 @@ class Books:
         if previous:
             data["previous_attributes"] = previous
         row = {
-            "id": new_id("evt"),
+            "id": ordered_id("evt"),
             "account_id": owner.account_id,
             "livemode": owner.livemode,
             "created": at,
@@ -56,7 +58,9 @@ class Books:
     def pending(self, subscription: Any, lines: Iterable[Line], at: int) -> None:
         """Lines that wait for the subscription's next invoice."""
         for position, line in enumerate(lines):
-            self.rows[InvoiceLineItem].append(line_row(line, subscription, None, position) | {"pending_since": at})
+            row = line_row(line, subscription, None, position) | {"pending_since": at}
+            self.rows[InvoiceLineItem].append(row)
+            self.event("invoiceitem.created", subscription, at, _invoice_item(row))
 
     def invoice(self, customer: Any, subscription: Any, bill: Bill, at: int, **members: Any) -> Row:
         """Write a finalised invoice and move the customer's balance; it is paid already when nothing is due.
@@ -222,6 +226,18 @@ def line_row(line: Line, subscription: Any, invoice_id: str | None, position: in
     }
 
 
+def _invoice_item(row: Row) -> Row:
+    """A line that waits for an invoice, as an event carries it."""
+    names = ("id", "amount", "currency", "description", "quantity", "proration", "discountable")
+    return {
+        "object": "invoiceitem",
+        **{name: row[name] for name in names},
+        "customer": row["customer_id"],
+        "subscription": row["subscription_id"],
+        "period": {"start": row["period_start"], "end": row["period_end"]},
+    }
+
+
 def balance_row(customer: Any, bill: Bill, invoice_id: str, at: int) -> Row:
     """The change of the customer's balance that an invoice made."""
     kind = "invoice_too_small" if bill.amount_due == 0 and bill.ending_balance > 0 else "applied_to_invoice"
@@ -246,10 +262,26 @@ def bill_now(books: Books, customer: Customer, subscription: Subscription, bill:
     """
     due = at if bill.amount_due and subscription.collection_method == "charge_automatically" else None
     row = books.invoice(numbered(books.session, customer), subscription, bill, at, next_payment_attempt=due, **members)
-    customer.balance += bill.balance_used
-    customer.currency = customer.currency or bill.currency
+    before = {"balance": customer.balance, "currency": customer.currency}
+    move_balance(customer, bill)
+    moved = {name: value for name, value in before.items() if value != getattr(customer, name)}
+    if moved:
+        books.event("customer.updated", customer, at, customer.as_object(), moved)
     subscription.latest_invoice_id = row["id"]
     return str(row["id"])
+
+
+def move_balance(customer: Any, bill: Bill) -> None:
+    """Take from the customer's balance what an invoice used of it, or add what it left. Raises BillingError.
+
+    A balance is in one currency; an empty one takes on that of whatever comes.
+    """
+    if bill.balance_used and customer.currency not in (None, bill.currency):
+        if customer.balance:
+            raise BillingError(N_("Your credit is in another currency. Please contact us."), "currency_mismatch")
+        customer.currency = bill.currency
+    customer.balance += bill.balance_used
+    customer.currency = customer.currency or bill.currency
 
 
 def numbered(session: Session, customer: Customer) -> SimpleNamespace:

@@ -17,16 +17,17 @@ from portal_site.billing.models import (
     InvoiceLineItem,
     Subscription,
 )
-from portal_site.billing.operations import agreements, lookups, pending_updates, turning_points
+from portal_site.billing.operations import agreements, lookups, pending_updates, retention, turning_points
 from portal_site.billing.operations.agreed import Agreed, hashed
 from portal_site.billing.operations.books import Books, bill_now
 from portal_site.billing.rules import cancellation
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.cancellation import Ending
 from portal_site.billing.rules.lifecycle import InvoiceStatus
-from portal_site.billing.rules.portal_features import CancellationReason, SubscriptionCancel
+from portal_site.billing.rules.portal_features import CancellationReason, Features, SubscriptionCancel
+from portal_site.billing.rules.retention import OFFER_LIFE
 from portal_site.billing.words import N_
-from portal_site.db import new_id, reading, transaction
+from portal_site.db import reading, transaction
 
 
 @dataclass(frozen=True)
@@ -102,19 +103,36 @@ def feedback_options(account_id: str, wanted: Sequence[str]) -> dict[str, str]:
     return {name: found[name] for name in wanted if name in found}
 
 
-def begin(
-    customer_id: str, subscription_id: str, features: CancellationReason, reason: Reason, at: int
-) -> CancellationAttempt:
-    """Note why a customer wants to leave. Raises BillingError for a reason that is not asked for."""
+def begin(customer_id: str, subscription_id: str, features: Features, reason: Reason, at: int) -> CancellationAttempt:
+    """Note why a customer wants to leave, and which offer fits. Raises BillingError for a reason that is not asked for.
+
+    Who comes back within a day goes on with the same attempt, so that nobody is made two offers on one way out.
+    """
     with transaction() as session:
         customer = lookups.locked_customer(session, customer_id)
         subscription = lookups.own(session, Subscription, customer_id, subscription_id)
-        _check(session, customer, features, reason)
-        attempt = _attempt(subscription, at)
+        _check(session, customer, features.subscription_cancel.cancellation_reason, reason)
+        attempt = _going_on(session, subscription, at)
+        if attempt is None:
+            attempt = CancellationAttempt.of(subscription, at)
+            session.add(attempt)
         attempt.feedback, attempt.feedback_option_id = reason.feedback, reason.option_id
         attempt.comment = reason.comment
-        session.add(attempt)
+        if attempt.offer is None:
+            retention.make_offer(session, customer, subscription, attempt, features, at)
     return attempt
+
+
+def _going_on(session: Session, subscription: Subscription, at: int) -> CancellationAttempt | None:
+    mine = (
+        CancellationAttempt.customer_id == subscription.customer_id,
+        CancellationAttempt.subscription_id == subscription.id,
+        CancellationAttempt.closed_at.is_(None),
+        CancellationAttempt.created > at - OFFER_LIFE,
+    )
+    return session.scalar(
+        select(CancellationAttempt).where(*mine).order_by(CancellationAttempt.created.desc()).limit(1)
+    )
 
 
 def _check(session: Session, customer: Customer, features: CancellationReason, reason: Reason) -> None:
@@ -129,13 +147,6 @@ def _check(session: Session, customer: Customer, features: CancellationReason, r
     found = session.scalar(select(FeedbackOption.id).where(FeedbackOption.id == reason.option_id, *mine))
     if found is None or reason.option_id not in features.feedback_options:
         raise unknown
-
-
-def _attempt(subscription: Subscription, at: int) -> CancellationAttempt:
-    return CancellationAttempt(
-        id=new_id("cxl"), account_id=subscription.account_id, customer_id=subscription.customer_id,
-        livemode=subscription.livemode, subscription_id=subscription.id, created=at,
-    )  # fmt: skip
 
 
 def cancel(
@@ -155,11 +166,10 @@ def cancel(
             raise StateChanged(found.refusal.message, found.refusal.code)
         agreed.check_time(at)
         agreed.check(fingerprint(found.ending))
-        if attempt is None:  # no reason was given
-            attempt = _attempt(subscription, at)
-            attempt.id = f"cxl_{agreed.key}"
+        if attempt is None or attempt.closed_at is not None:  # no reason was given, or an offer was taken before
+            attempt = CancellationAttempt.of(subscription, at, id=f"cxl_{agreed.key}")
             session.add(attempt)
-        attempt.outcome, attempt.closed_at = "canceled", at
+        attempt.cancel(at)
         if found.ending.immediate:
             invoice_id = _end(session, customer, subscription, found.ending, attempt, at)
             return Canceled(at, True, invoice_id)

@@ -6,10 +6,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.models import Customer, PaymentAttempt
+from portal_site.billing.models import Account, Customer, PaymentAttempt
 from portal_site.billing.words import N_
 
 Row = TypeVar("Row", bound=Any)
+
+
+def account(session: Session, account_id: str | None) -> Account:
+    """The account with this id or, where there is only one, that one. Raises NotFound, and BillingError for several."""
+    query = select(Account).where(Account.id == account_id) if account_id else select(Account)
+    found = session.scalars(query.execution_options(unscoped="an operator names an account").limit(2)).all()
+    if not found:
+        raise NotFound("No such account: '%(id)s'", "resource_missing", "account", id=account_id or "")
+    if len(found) > 1:
+        raise BillingError("There are several accounts: name one with --account.", param="account")
+    return found[0]
 
 
 def customer(session: Session, account_id: str | None, id_or_email: str) -> Customer:

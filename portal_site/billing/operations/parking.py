@@ -1,14 +1,44 @@
-"""Subscriptions that a billing run gave up on, and letting them go on."""
+"""What a billing run gave up on, and letting it go on: subscriptions that cannot be billed, payments that cannot be made."""
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from portal_site.billing.errors import NotFound
-from portal_site.billing.models import Subscription
+from portal_site.billing.models import Invoice, PaymentAttempt, Subscription
 from portal_site.billing.operations import lookups, pending_updates
+from portal_site.billing.rules.lifecycle import AttemptStatus, InvoiceStatus
 from portal_site.db import reading, transaction
 
 UNSCOPED = {"unscoped": "an operator looks after all merchants"}
 MOST_SHOWN = 20
+MOST_FAILURES = 3
+RETRY = 5 * 60  # seconds
+PATIENCE = 15 * 60  # seconds after which a payment without an answer is a case for an operator
+
+
+def note_failure(subscription: Subscription, at: int, error: Exception) -> bool:
+    """Try again later, or park what failed too often: an operator has to look at it. Whether it is parked now."""
+    subscription.billing_failures += 1
+    subscription.billing_error = f"{type(error).__name__}: {error}"[:500]
+    subscription.due_at = None if subscription.billing_failures >= MOST_FAILURES else at + RETRY
+    return subscription.due_at is None
+
+
+def put_off(customer_id: str, invoice_id: str, at: int, error: Exception) -> None:
+    """An invoice could not even be tried: it is tried again later, and with its subscription parked after three times."""
+    with transaction() as session:
+        lookups.locked_customer(session, customer_id)
+        invoice = lookups.own(session, Invoice, customer_id, invoice_id, lock=True)
+        attempt = lookups.payment_under_way(session, customer_id, invoice_id)
+        if attempt is not None:
+            attempt.checked_at = at
+        parked = False
+        if invoice.subscription_id is not None:
+            subscription = lookups.own(session, Subscription, customer_id, invoice.subscription_id, lock=True)
+            due = subscription.due_at
+            parked = note_failure(subscription, at, error)
+            subscription.due_at = None if parked else due
+        if invoice.next_payment_attempt is not None:
+            invoice.next_payment_attempt = None if parked else at + RETRY
 
 
 def parked() -> list[tuple[str, str]]:
@@ -21,8 +51,16 @@ def parked() -> list[tuple[str, str]]:
         return [(row[0], row[1] or "") for row in reader.execute(query)]
 
 
+def unanswered(at: int) -> int:
+    """How many payments have had no answer from their provider for too long."""
+    silent = PaymentAttempt.settled_at.is_(None), PaymentAttempt.status != AttemptStatus.REQUIRES_ACTION
+    with reading() as reader:
+        query = select(func.count()).select_from(PaymentAttempt).where(*silent, PaymentAttempt.created <= at - PATIENCE)
+        return reader.scalar(query) or 0
+
+
 def unpark(subscription_id: str, at: int) -> None:
-    """Let a parked subscription be billed again."""
+    """Let a parked subscription be billed again, and its open invoices be collected."""
     with transaction() as session:
         query = select(Subscription.customer_id).where(Subscription.id == subscription_id)
         customer_id = session.scalar(query.execution_options(**UNSCOPED))
@@ -32,3 +70,11 @@ def unpark(subscription_id: str, at: int) -> None:
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
         subscription.billing_error, subscription.billing_failures = None, 0
         pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), at)
+        stuck = (
+            Invoice.customer_id == customer_id,
+            Invoice.subscription_id == subscription_id,
+            Invoice.status == InvoiceStatus.OPEN,
+            Invoice.collection_method == "charge_automatically",
+            Invoice.next_payment_attempt.is_(None),
+        )
+        session.execute(update(Invoice).where(*stuck).values(next_payment_attempt=at))

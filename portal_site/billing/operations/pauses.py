@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.models import Event, PlanChange, Subscription
-from portal_site.billing.operations import agreements, lookups, pending_updates
+from portal_site.billing.operations import agreements, lookups, pending_updates, retention
 from portal_site.billing.operations.agreed import Agreed, hashed, terms_of
 from portal_site.billing.operations.books import Books
 from portal_site.billing.rules import pauses
@@ -44,9 +44,18 @@ def fingerprint(pause: Pause) -> str:
 
 
 def pause(
-    customer_id: str, subscription_id: str, features: SubscriptionPause, span: Span, agreed: Agreed, at: int
+    customer_id: str,
+    subscription_id: str,
+    features: SubscriptionPause,
+    span: Span,
+    agreed: Agreed,
+    at: int,
+    attempt_id: str = "",
 ) -> Subscription:
-    """Pause as it was shown, or raise StateChanged. A second call finds the first."""
+    """Pause as it was shown, or raise StateChanged. A second call finds the first.
+
+    `attempt_id` names the attempt to cancel in which the pause was offered.
+    """
     if span not in pauses.spans(features):
         raise BillingError(N_("Choose one of the times on this page."), "span_not_offered", "span")
     with transaction() as session:
@@ -56,12 +65,13 @@ def pause(
             return subscription
         agreed.check_time(at)
         agreement = agreements.whole(session, subscription, customer, agreed.at)
-        refusal = pauses.refusal(agreement, subscription.pending_update is not None, agreed.at)
+        refusal = pauses.refusal(agreement, subscription.pending_update is not None, at)
         if refusal is not None:
             raise StateChanged(refusal.message, refusal.code)
         wanted = pauses.pause(agreement, span, agreed.at)
         agreed.check(fingerprint(wanted))
         _begin(session, subscription, wanted, agreed.key, at)
+        retention.taken(session, subscription, attempt_id, "pause", at)
     return subscription
 
 

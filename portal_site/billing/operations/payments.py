@@ -3,6 +3,8 @@
 So a crash or a lost answer leaves an attempt under way, which is settled by asking the gateway; nothing is charged twice.
 """
 
+from typing import Any
+
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -18,7 +20,7 @@ from portal_site.billing.models import (
     PlanChange,
     Subscription,
 )
-from portal_site.billing.operations import lookups, pending_updates
+from portal_site.billing.operations import lookups, pending_updates, turning_points
 from portal_site.billing.rules import dunning
 from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome, InvoiceStatus, SubscriptionStatus
 from portal_site.billing.words import N_
@@ -158,11 +160,19 @@ def _record(attempt: PaymentAttempt, charge: Charge | None, at: int) -> PaymentA
                 _tried(session, invoice, at, row.automatic)
             return row
         row.settled_at = at
+        _forget_failures(session, invoice)
         if row.status == AttemptStatus.SUCCEEDED:
             _mark_paid(session, invoice, row.amount, at)
         elif not asked_before:
             _tried(session, invoice, at, row.automatic)
     return row
+
+
+def _forget_failures(session: Session, invoice: Invoice) -> None:
+    """The provider answered: tries that failed for another reason count no more."""
+    subscription = _subscription_of(session, invoice)
+    if subscription is not None and subscription.due_at is not None:
+        subscription.billing_failures, subscription.billing_error = 0, None
 
 
 def _tried(session: Session, invoice: Invoice, at: int, automatic: bool) -> None:
@@ -193,18 +203,22 @@ def _move(session: Session, subscription: Subscription, status: SubscriptionStat
     """Bring a subscription into another state, with what follows from it."""
     if subscription.status == status:
         return
-    previous = {"status": subscription.status}
-    subscription.status = SubscriptionStatus(subscription.status).become(status)
-    kind = "customer.subscription.updated"
     if status == SubscriptionStatus.CANCELED:
-        subscription.canceled_at = subscription.canceled_at or at
-        subscription.ended_at = at
         subscription.cancellation_details = {**(subscription.cancellation_details or {}), "reason": "payment_failed"}
-        kind = "customer.subscription.deleted"
+        turning_points.end(session, subscription, at, at)
+        subscription.due_at = None
+        return
+    previous: dict[str, Any] = {"status": subscription.status}
+    subscription.status = SubscriptionStatus(subscription.status).become(status)
     items = pending_updates.items_of(session, subscription)
+    if previous["status"] == SubscriptionStatus.UNPAID and min(item.current_period_end for item in items) <= at:
+        previous["items"] = pending_updates.item_list(items)
+        # Nothing was delivered since: what comes now is a new period, not a bill for the time between.
+        turning_points.begin_anew(subscription, items, at)
     pending_updates.reschedule(session, subscription, items, at)
     session.flush()
-    session.add(Event.of(kind, subscription, at, previous, items=pending_updates.item_list(items)))
+    told = pending_updates.item_list(items)
+    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))
 
 
 def _subscription_of(session: Session, invoice: Invoice) -> Subscription | None:

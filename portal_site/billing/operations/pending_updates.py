@@ -21,6 +21,7 @@ from portal_site.billing.models import (
     SubscriptionItem,
     SubscriptionSchedule,
 )
+from portal_site.billing.models.subscription import told_pending_update
 from portal_site.billing.operations import promotion_codes
 from portal_site.billing.operations.books import Books, bill_now
 from portal_site.billing.rules import pauses
@@ -64,6 +65,7 @@ def carry_out(
 ) -> PlanChange:
     """Make a change that takes effect now. One that costs something waits in `pending_update` until its invoice is paid."""
     change = PlanChange.of(subscription, key, at)
+    previous: Document = {"latest_invoice": subscription.latest_invoice_id}
     books = Books(session)
     if quote.invoiced:
         start = min(item.period_start for item in quote.items)
@@ -74,11 +76,14 @@ def carry_out(
     if quote.bill.amount_due:
         change.outcome = ChangeOutcome.PENDING
         subscription.pending_update = update
-        reschedule(session, subscription, items_of(session, subscription), at)
-        session.add(Event.of("customer.subscription.updated", subscription, at, {"pending_update": None}))
+        items = items_of(session, subscription)
+        reschedule(session, subscription, items, at)
+        session.flush()
+        previous |= {"pending_update": None}
+        session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=item_list(items)))
     else:
         change.outcome = ChangeOutcome.APPLIED
-        apply(session, subscription, update, at)
+        apply(session, subscription, update, at, previous)
     session.add(change)
     return change
 
@@ -91,10 +96,12 @@ def items_of(session: Session, subscription: Subscription) -> list[SubscriptionI
     return list(session.scalars(query, execution_options={"populate_existing": True}))
 
 
-def apply(session: Session, subscription: Subscription, change: Document, at: int) -> None:
-    """Make the change."""
+def apply(
+    session: Session, subscription: Subscription, change: Document, at: int, earlier: Document | None = None
+) -> None:
+    """Make the change; `earlier` are members that were different before it began, for those who watch."""
     items = items_of(session, subscription)
-    previous = {**_changeable(subscription), "items": item_list(items)}
+    previous = {**_changeable(subscription), "items": item_list(items), **(earlier or {})}
     wanted = {item["id"]: item for item in change["subscription_items"]}
     for item in items:
         new = wanted[item.id]
@@ -107,9 +114,11 @@ def apply(session: Session, subscription: Subscription, change: Document, at: in
     if subscription.status == SubscriptionStatus.PAUSED:
         go_on(session, subscription, min(item.current_period_end for item in items), at)
     subscription.pending_update = None
-    if change["discount"]:
-        add_discount(session, subscription, change["discount"], at)
-    use_up(session, subscription.customer_id, change["spent"], at)
+    code = (discount := change["discount"]) and discount["promotion_code_id"]
+    # A code works once for a customer; whatever stands in its way, a payment is never lost over it.
+    if discount and not (code and promotion_codes.has_redeemed(session, subscription.customer_id, code)):
+        add_discount(session, subscription, discount, at)
+    use_up(session, subscription, change["spent"], at)
     reschedule(session, subscription, items, at)
     session.flush()
     now = {**_changeable(subscription), "items": item_list(items)}
@@ -163,7 +172,8 @@ def reschedule(session: Session, subscription: Subscription, items: list[Subscri
 
 def _changeable(subscription: Subscription) -> Document:
     names = ("status", "billing_cycle_anchor", "trial_end")
-    return {name: getattr(subscription, name) for name in names}
+    told = {"pending_update": told_pending_update(subscription), "latest_invoice": subscription.latest_invoice_id}
+    return {**{name: getattr(subscription, name) for name in names}, **told}
 
 
 def item_list(items: list[SubscriptionItem]) -> Document:
@@ -180,25 +190,32 @@ def add_discount(session: Session, subscription: Subscription, discount: Documen
         **discount,
     )
     session.add(row)
-    told = {
-        "id": new_id("evt"),
-        "account_id": subscription.account_id,
-        "livemode": subscription.livemode,
-        "created": at,
-    }
-    session.add(Event(**told, type="customer.discount.created", data={"object": row.as_object()}))
+    session.flush()
+    books = Books(session)
+    books.event("customer.discount.created", subscription, at, row.as_object())
+    books.write()
 
 
-def use_up(session: Session, customer_id: str, discount_ids: list[str], at: int) -> None:
+def use_up(session: Session, subscription: Subscription, discount_ids: list[str], at: int) -> None:
     """End the discounts that were for one invoice."""
-    if discount_ids:
-        mine = Discount.customer_id == customer_id, Discount.id.in_(discount_ids)
-        session.execute(update(Discount).where(*mine).values(end=at))
+    if not discount_ids:
+        return
+    mine = Discount.customer_id == subscription.customer_id, Discount.id.in_(discount_ids)
+    books = Books(session)
+    for discount in session.scalars(select(Discount).where(*mine)).all():
+        discount.end = at
+        books.event("customer.discount.deleted", subscription, at, discount.as_object())
+    session.flush()
+    books.write()
 
 
-def drop(session: Session, customer: Customer, subscription: Subscription, at: int) -> None:
-    """Forget the change that waits: its invoice is void, and credit, pending lines and the code are as they were."""
+def drop(session: Session, customer: Customer, subscription: Subscription, at: int, *, expired: bool = False) -> None:
+    """Forget the change that waits: its invoice is void, and credit, pending lines and the code are as they were.
+
+    `expired` tells that its time was over from the customer's own wish.
+    """
     change = subscription.pending_update or {}
+    previous = {"pending_update": told_pending_update(subscription)}
     subscription.pending_update = None
     invoice = session.scalar(
         select(Invoice).where(Invoice.customer_id == customer.id, Invoice.id == change.get("invoice"))
@@ -213,7 +230,10 @@ def drop(session: Session, customer: Customer, subscription: Subscription, at: i
     items = items_of(session, subscription)
     reschedule(session, subscription, items, at)
     session.flush()
-    session.add(Event.of("customer.subscription.pending_update_expired", subscription, at, items=item_list(items)))
+    told = item_list(items)
+    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))
+    if expired:
+        session.add(Event.of("customer.subscription.pending_update_expired", subscription, at, items=told))
 
 
 def void(session: Session, customer: Customer, invoice: Invoice, at: int) -> None:
@@ -221,7 +241,9 @@ def void(session: Session, customer: Customer, invoice: Invoice, at: int) -> Non
     invoice.status, invoice.voided_at, invoice.next_payment_attempt = InvoiceStatus.VOID, at, None
     moved = (invoice.ending_balance or 0) - invoice.starting_balance
     if moved:
+        previous = {"balance": customer.balance}
         customer.balance -= moved
+        session.add(Event.of("customer.updated", customer, at, previous))
         row = CustomerBalanceTransaction(
             id=new_id("cbtxn"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
             created=at, type="unapplied_from_invoice", amount=-moved, currency=invoice.currency,

@@ -1,7 +1,7 @@
 """Changing plan, quantity and items: the preview and the change load the same agreement and ask the same rule."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,19 +12,25 @@ from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.models import (
     Customer,
     PlanChange,
-    Price,
-    SchedulePhase,
     Subscription,
-    SubscriptionSchedule,
 )
-from portal_site.billing.operations import agreements, lookups, pending_updates, promotion_codes, schedules
+from portal_site.billing.operations import (
+    agreements,
+    lookups,
+    pending_updates,
+    plan_choices,
+    promotion_codes,
+    retention,
+    schedules,
+)
 from portal_site.billing.operations.agreed import Agreed, terms_of
 from portal_site.billing.operations.agreements import Reader
+from portal_site.billing.operations.plan_choices import Situation
 from portal_site.billing.rules import plan_change
 from portal_site.billing.rules import promotion_codes as code_rules
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import DiscountTerms
-from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.invoices import Item
 from portal_site.billing.rules.lifecycle import ChangeOutcome
 from portal_site.billing.rules.plan_change import Policy, Quote, Wish
 from portal_site.billing.rules.portal_features import SubscriptionUpdate
@@ -41,25 +47,11 @@ class Order:
     code_id: str | None = None
 
 
-@dataclass(frozen=True)
-class Situation:
-    """A subscription before a change: its agreement, what it may become, and the promotion code at hand.
-
-    `refusal` says why nothing can be changed at all.
-    """
-
-    agreement: Agreement
-    offers: dict[str, Offer]
-    refusal: BillingError | None
-    planned: bool
-    pending_update: Mapping[str, Any] | None
-
-
 def situation(customer_id: str, subscription_id: str, features: SubscriptionUpdate, at: int) -> Situation:
     """What a customer's subscription is and may become. Raises NotFound."""
     with reading() as reader:
         row, customer = agreements.rows(reader, customer_id, subscription_id)
-        return _situation(reader, row, customer, features, at)
+        return plan_choices.load(reader, row, customer, features, at)
 
 
 def preview(situation: Situation, features: SubscriptionUpdate, customer_id: str, order: Order, at: int) -> Quote:
@@ -70,11 +62,18 @@ def preview(situation: Situation, features: SubscriptionUpdate, customer_id: str
 
 
 def change_plan(
-    customer_id: str, subscription_id: str, features: SubscriptionUpdate, order: Order, agreed: Agreed, at: int
+    customer_id: str,
+    subscription_id: str,
+    features: SubscriptionUpdate,
+    order: Order,
+    agreed: Agreed,
+    at: int,
+    attempt_id: str = "",
 ) -> PlanChange:
     """Make the change that was agreed to, or raise StateChanged when it is not what it was. A second call finds the first.
 
-    A change that costs something now makes an open invoice and waits in `pending_update` until that is paid.
+    A change that costs something now makes an open invoice and waits in `pending_update` until that is paid. `attempt_id` names
+    the attempt to cancel in which a cheaper plan was offered.
     """
     with transaction() as session:
         customer = lookups.locked_customer(session, customer_id)
@@ -83,12 +82,15 @@ def change_plan(
             return made
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
         agreed.check_time(at)
-        found = _situation(session, subscription, customer, features, agreed.at)
+        found = plan_choices.load(session, subscription, customer, features, agreed.at)
+        if (late := plan_change.refusal(found.agreement, at)) is not None:
+            raise StateChanged(late.message, late.code)  # the period ended between quote and click
         code = _code(session, customer_id, found, order)
         quote = _quote(session, customer_id, found, features, order, code, agreed.at)
         agreed.check(terms_of(quote))
         if found.planned:
             schedules.release(session, subscription, at)
+        retention.taken(session, subscription, attempt_id, "price", at)
         return _make(session, customer, subscription, quote, code, agreed.key, at)
 
 
@@ -109,50 +111,7 @@ def withdraw(customer_id: str, subscription_id: str, at: int) -> None:
         pending_updates.drop(session, customer, subscription, at)
 
 
-# --- what there is ----------------------------------------------------------------------------------------------------
-
-
-def _situation(reader: Reader, row: Any, customer: Any, features: SubscriptionUpdate, at: int) -> Situation:
-    agreement = agreements.whole(reader, row, customer, at)
-    origins = _schedules(reader, row, at)
-    agreement = replace(agreement, managed_elsewhere=any(origin != "portal" for origin in origins))
-    fitting = (Price.active, Price.type == "recurring", Price.usage_type == "licensed", Price.livemode == row.livemode)
-    offers = agreements.offers(reader, customer.account_id, features.price_ids, *fitting)
-    return Situation(agreement, offers, plan_change.refusal(agreement, at), "portal" in origins, row.pending_update)
-
-
-def _schedules(reader: Reader, row: Any, at: int) -> list[str]:
-    """Who made the schedules that still have a phase to come."""
-    query = (
-        select(SubscriptionSchedule.origin)
-        .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
-        .where(
-            SubscriptionSchedule.customer_id == row.customer_id,
-            SubscriptionSchedule.subscription_id == row.id,
-            SubscriptionSchedule.status == "active",
-            SchedulePhase.start_date > at,
-        )
-    )
-    return [origin for (origin,) in reader.execute(query)]
-
-
 # --- what is asked for ------------------------------------------------------------------------------------------------
-
-
-def choices(found: Situation, features: SubscriptionUpdate, item: Item) -> list[Offer]:
-    """The offers that an item may move to, its own first. A product that another item has already is not among them."""
-    if item.offer.terms.metered:
-        return []
-    others = {other.offer.product_id for other in found.agreement.items if other.id != item.id}
-    offered = [found.offers[price] for price in features.price_ids if price in found.offers]
-    fitting = [
-        offer
-        for offer in offered
-        if offer.product_id not in others
-        and offer.price_id != item.offer.price_id
-        and plan_change.mismatch(item, offer, found.agreement.currency) is None
-    ]
-    return [item.offer, *(fitting if "price" in features.default_allowed_updates else [])]
 
 
 def _quote(
@@ -173,6 +132,7 @@ def _quote(
     }
     if set(order.items) - {item.id for item in found.agreement.items}:
         raise BillingError(N_("Choose from what your subscription contains."), "resource_missing", "items")
+    _check_doubles(found.agreement.items, wishes)
     policy = Policy(
         features.proration_behavior,
         features.billing_cycle_anchor or "unchanged",
@@ -183,10 +143,23 @@ def _quote(
     return plan_change.quote(found.agreement, wishes, policy, at, discount)
 
 
+def _check_doubles(items: Sequence[Item], wishes: Mapping[str, Wish]) -> None:
+    """Raise BillingError when two items would become the same product, which were not before."""
+    wanted = {
+        item.id: wishes[item.id].offer.product_id if item.id in wishes else item.offer.product_id for item in items
+    }
+    for item in items:
+        again = list(wanted.values()).count(wanted[item.id]) > 1
+        if again and wanted[item.id] != item.offer.product_id:
+            raise BillingError(
+                N_("Another part of your subscription has this plan already."), "duplicate_product", f"price-{item.id}"
+            )
+
+
 def _wish(
     found: Situation, features: SubscriptionUpdate, item: Item, price_id: str | None, quantity: int | None
 ) -> Wish:
-    allowed = {offer.price_id: offer for offer in choices(found, features, item)}
+    allowed = {offer.price_id: offer for offer in plan_choices.choices(found, features, item)}
     offer = allowed.get(price_id or item.offer.price_id)
     if offer is None:
         raise BillingError(N_("Choose one of the plans on this page."), "price_not_offered", f"price-{item.id}")

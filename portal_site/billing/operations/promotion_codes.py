@@ -6,7 +6,15 @@ from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.models import Coupon, Customer, Discount, Invoice, PromotionCode, PromotionCodeTry
+from portal_site.billing.models import (
+    Coupon,
+    Customer,
+    Discount,
+    Invoice,
+    PromotionCode,
+    PromotionCodeTry,
+    Subscription,
+)
 from portal_site.billing.operations import lookups
 from portal_site.billing.operations.agreements import Reader
 from portal_site.billing.rules import promotion_codes as rules
@@ -100,34 +108,41 @@ def load(reader: Reader, account_id: str, code_id: str) -> CodeTerms:
 def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, items: tuple[Item, ...]) -> Redeemer:
     """Who wants to redeem it, with what of the past counts."""
     paid = select(Invoice.id).where(Invoice.customer_id == customer_id, Invoice.amount_paid > 0).limit(1)
-    used = (
-        select(Discount.id).where(Discount.customer_id == customer_id, Discount.promotion_code_id == code.id).limit(1)
+    trials = select(Subscription.id).where(
+        Subscription.customer_id == customer_id, Subscription.trial_start.is_not(None)
     )
     return Redeemer(
         customer_id=customer_id,
         currency=currency,
         items=items,
-        has_paid_before=reader.execute(paid).first() is not None,
-        has_redeemed=reader.execute(used).first() is not None,
+        has_bought_before=any(reader.execute(query).first() is not None for query in (paid, trials.limit(1))),
+        has_redeemed=has_redeemed(reader, customer_id, code.id),
     )
 
 
+def has_redeemed(reader: Reader, customer_id: str, code_id: str) -> bool:
+    """Whether the customer used the code before, or has a change with it that waits for its payment."""
+    used = Discount.customer_id == customer_id, Discount.promotion_code_id == code_id
+    if reader.execute(select(Discount.id).where(*used).limit(1)).first() is not None:
+        return True
+    mine = Subscription.customer_id == customer_id, Subscription.pending_update.is_not(None)
+    waiting = reader.execute(select(Subscription.pending_update).where(*mine))
+    return any(((change or {}).get("discount") or {}).get("promotion_code_id") == code_id for (change,) in waiting)
+
+
 def redeem(session: Session, account_id: str, code: CodeTerms) -> None:
-    """Count one redemption of the code and its coupon, or refuse: the count is checked where it is raised, so that no two
-    customers get the last one.
-    """
+    """Count one redemption of the code and its coupon. Raises BillingError when either is used up."""
     for kind, row_id in ((PromotionCode, code.id), (Coupon, code.coupon_id)):
-        counted = (
-            update(kind)
-            .where(
-                kind.account_id == account_id,
-                kind.id == row_id,
-                or_(kind.max_redemptions.is_(None), kind.times_redeemed < kind.max_redemptions),
-            )
-            .values(times_redeemed=kind.times_redeemed + 1)
-        )
-        if session.execute(counted).rowcount != 1:  # type: ignore[attr-defined]
+        if not count_redemption(session, kind, account_id, row_id):
             raise BillingError(N_("This code has been used up."), "promotion_code_invalid", "promotion_code")
+
+
+def count_redemption(session: Session, kind: type[PromotionCode | Coupon], account_id: str, row_id: str) -> bool:
+    """Whether one more was left. It is checked where it is counted, so that no two customers get the last one."""
+    mine = kind.account_id == account_id, kind.id == row_id
+    left = or_(kind.max_redemptions.is_(None), kind.times_redeemed < kind.max_redemptions)
+    counted = update(kind).where(*mine, left).values(times_redeemed=kind.times_redeemed + 1)
+    return bool(session.execute(counted).rowcount == 1)  # type: ignore[attr-defined]
 
 
 def give_back(session: Session, account_id: str, code_id: str, coupon_id: str) -> None:

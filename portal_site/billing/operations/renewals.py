@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -25,8 +25,9 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
     TaxId,
 )
-from portal_site.billing.operations import agreements, lookups, turning_points
-from portal_site.billing.operations.books import Books
+from portal_site.billing.models.subscription import subscription_object
+from portal_site.billing.operations import agreements, lookups, parking, turning_points
+from portal_site.billing.operations.books import Books, move_balance
 from portal_site.billing.rules import next_invoice, pauses
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.invoices import Line
@@ -34,8 +35,6 @@ from portal_site.billing.rules.lifecycle import SubscriptionStatus, next_due
 from portal_site.db import is_conflict, new_id, transaction
 
 MOST_BEHIND = 15  # periods: a subscription that is further behind is parked rather than billed for all of them
-MOST_FAILURES = 3
-RETRY = 5 * 60
 
 _CUSTOMER = (
     Customer.id,
@@ -126,15 +125,11 @@ def _renew_alone(customer_id: str, at: int) -> Batch:
 
 
 def _note_failure(customer_id: str, at: int, error: Exception) -> Batch:
-    """Try again later, or park what failed too often: an operator has to look at it."""
     parked = 0
     with transaction() as session:
         due = Subscription.customer_id == customer_id, Subscription.due_at <= at
         for subscription in session.scalars(select(Subscription).where(*due)):
-            subscription.billing_failures += 1
-            subscription.billing_error = f"{type(error).__name__}: {error}"[:500]
-            subscription.due_at = None if subscription.billing_failures >= MOST_FAILURES else at + RETRY
-            parked += subscription.due_at is None
+            parked += parking.note_failure(subscription, at, error)
     return Batch(seen=1, parked=parked)
 
 
@@ -233,6 +228,8 @@ class _Run:
 
     def _renew(self, row: Any, agreement: Agreement, date: int) -> None:
         self.late += self.at - date > 24 * 60 * 60
+        if self.spent:  # by another subscription of this batch, a moment ago
+            agreement = agreement.without_discounts(frozenset(self.spent))
         payer = self.customers[row.customer_id]
         lines: tuple[Line, ...] = ()
         if not agreement.collection_paused:
@@ -267,8 +264,7 @@ class _Run:
             next_payment_attempt=self.at if bill.amount_due and automatic else None,
         )  # fmt: skip
         payer.number += 1
-        payer.balance += bill.balance_used
-        payer.currency = payer.currency or row.currency
+        move_balance(payer, bill)
         payer.touched = True
         self.spent += next_invoice.spent(agreement, bill, date)
         self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice["id"]})
@@ -299,17 +295,28 @@ class _Run:
         return next_due(status, ends, row.cancel_at, expires, resumes, planned)
 
     def _tell(self, row: Any, status: str, agreement: Agreement, ends: Mapping[str, int]) -> None:
-        """The subscription's new periods, as the field tells of them."""
-        before = {
-            "items": {"data": [{"id": item.id, "current_period_end": item.period_end} for item in agreement.items]}
-        }
-        now = {"items": {"data": [{"id": name, "current_period_end": end} for name, end in ends.items()]}}
-        previous = before | ({"status": row.status} if status != row.status else {})
-        document = {"object": "subscription", "id": row.id, "customer": row.customer_id, "status": status, **now}
+        """The subscription's new periods and its invoice, as the field tells of them."""
+        latest = self.changed[Subscription][-1]["latest_invoice_id"]
+        now = {"status": status, "latest_invoice": latest, "items": _item_list(agreement, ends)}
+        document = subscription_object(row)
+        before = {name: document[name] for name in ("status", "latest_invoice") if document[name] != now[name]}
+        previous = {**before, "items": _item_list(agreement, {})}
+        document.update(now)
         self.books.event("customer.subscription.updated", row, self.at, document, previous)
+
+    def _use_up(self) -> None:
+        """End the discounts that were for one invoice."""
+        mine = Discount.customer_id.in_(list(self.customers)), Discount.id.in_(self.spent)
+        for discount in self.session.scalars(select(Discount).where(*mine)).all():
+            discount.end = self.at
+            owner = self.customers[discount.customer_id]
+            self.books.event("customer.discount.deleted", owner, self.at, discount.as_object())
+        self.session.flush()
 
     def write(self) -> None:
         """Send everything, one statement for each table."""
+        if self.spent:
+            self._use_up()
         self.books.write()
         for payer in self.customers.values():
             if payer.touched:
@@ -320,9 +327,22 @@ class _Run:
         for kind in (SubscriptionItem, Subscription, Customer):
             if self.changed[kind]:
                 bulk.update(self.session, kind, self.changed[kind])
-        if self.spent:
-            over = update(Discount).where(Discount.id.in_(self.spent)).values(end=self.at)
-            self.session.execute(over, execution_options=UNSCOPED)
+
+
+def _item_list(agreement: Agreement, ends: Mapping[str, int]) -> dict[str, Any]:
+    """Items as an event's subscription carries them, in the periods that end at `ends`, else in their present ones."""
+    data = []
+    for item in agreement.items:
+        end = ends.get(item.id, item.period_end)
+        start = item.period_end if end > item.period_end else item.period_start
+        named = {
+            "object": "subscription_item",
+            "id": item.id,
+            "subscription": agreement.id,
+            "price": item.offer.price_id,
+        }
+        data.append({**named, "quantity": item.quantity, "current_period_start": start, "current_period_end": end})
+    return {"object": "list", "data": data}
 
 
 def _payer(row: Any) -> SimpleNamespace:

@@ -127,7 +127,7 @@ def _begin(session: Session, customer: Customer, old: Subscription, quote: Quote
     change.outcome = ChangeOutcome.PENDING if due else ChangeOutcome.APPLIED
     change.invoice_id = bill_now(books, customer, new, bill, at, billing_reason="subscription_create")
     books.write()
-    pending_updates.use_up(session, customer.id, sorted(quote.spent), at)
+    pending_updates.use_up(session, new, sorted(quote.spent), at)
     items = pending_updates.items_of(session, new)
     pending_updates.reschedule(session, new, items, at)
     session.add(change)

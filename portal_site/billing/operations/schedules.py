@@ -73,4 +73,6 @@ def release(session: Session, subscription: Subscription, at: int) -> bool:
     if schedules:
         items = pending_updates.items_of(session, subscription)
         pending_updates.reschedule(session, subscription, items, at)
+        previous, told = {"schedule": schedules[0].id}, pending_updates.item_list(items)
+        session.add(Event.of("customer.subscription.updated", subscription, at, previous, schedule=None, items=told))
     return bool(schedules)

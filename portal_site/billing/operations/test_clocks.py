@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.gateways import Gateway
-from portal_site.billing.models import Account, Event, TestClock
+from portal_site.billing.models import Event, TestClock
 from portal_site.billing.operations import billing_runs, lookups
 from portal_site.billing.operations.billing_runs import Address
 from portal_site.db import new_id, transaction
@@ -17,22 +17,12 @@ MOST_STEPS = 100_000
 def create(frozen_time: int, at: int, account_id: str | None = None, name: str | None = None) -> TestClock:
     """A clock that stands at `frozen_time`. Raises NotFound for an account that is not there or not the only one."""
     with transaction() as session:
-        account = _account(session, account_id)
+        account = lookups.account(session, account_id)
         clock = TestClock(id=new_id("clock"), account_id=account.id, created=at, name=name, frozen_time=frozen_time)
         session.add(clock)
         session.flush()
         session.add(Event.of("test_helpers.test_clock.created", clock, at))
     return clock
-
-
-def _account(session: Session, wanted: str | None) -> Account:
-    query = select(Account).where(Account.id == wanted) if wanted else select(Account)
-    found = session.scalars(query.execution_options(unscoped="an operator names an account").limit(2)).all()
-    if not found:
-        raise NotFound("No such account: '%(id)s'", "resource_missing", "account", id=wanted or "")
-    if len(found) > 1:
-        raise BillingError("There are several accounts: name one with --account.", param="account")
-    return found[0]
 
 
 def attach(clock_id: str, customer: str) -> TestClock:

@@ -3,6 +3,7 @@
 Not verbs: a billing run takes these steps, inside its own transaction, before it renews what goes on.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
@@ -49,7 +50,7 @@ def pass_by(session: Session, customer: Customer, subscription_id: str, at: int)
             subscription.due_at = at + PATIENCE
             return False
         if waiting.get("expires_at", 0) <= at or _period_end(session, subscription) <= moment:
-            pending_updates.drop(session, customer, subscription, at)
+            pending_updates.drop(session, customer, subscription, at, expired=True)
     resumes_at = pauses.resumes_at(subscription.status_details, subscription.pause_collection)
     if resumes_at is not None and resumes_at <= moment:
         _end_pause(session, subscription, resumes_at, at)
@@ -90,14 +91,19 @@ def _end_pause(session: Session, subscription: Subscription, moment: int, at: in
         session.flush()
         session.add(Event.of("customer.subscription.updated", subscription, at, told))
         return
-    subscription.billing_cycle_anchor = moment
     items = pending_updates.items_of(session, subscription)
-    for item in items:
-        item.current_period_start = item.current_period_end = moment
+    begin_anew(subscription, items, moment)
     offers = agreements.offers(session, subscription.account_id, [item.price_id for item in items])
     lengths = [(offer.interval, offer.interval_count) for offer in offers.values()]
     first_end = min(periods.period_after(moment, interval, count, moment)[1] for interval, count in lengths)
     pending_updates.go_on(session, subscription, first_end, at)
+
+
+def begin_anew(subscription: Subscription, items: Sequence[SubscriptionItem], moment: int) -> None:
+    """Nothing counts of the periods before: the next ones begin at `moment`, and a billing run bills them."""
+    subscription.billing_cycle_anchor = moment
+    for item in items:
+        item.current_period_start = item.current_period_end = moment
 
 
 def _period_end(session: Session, subscription: Subscription) -> int:
@@ -146,7 +152,11 @@ def _advance_schedules(session: Session, subscription: Subscription, moment: int
         phases = session.scalars(select(SchedulePhase).where(*of_it).order_by(SchedulePhase.start_date)).all()
         begun = [phase for phase in phases if phase.start_date <= moment]
         if begun and _begin_phase(session, subscription, begun[-1], moment, at):
-            session.add(Event.of("subscription_schedule.updated", schedule, at))
+            phase, before = begun[-1].as_phase(), begun[-2].as_phase() if len(begun) > 1 else None
+            told = Event.of(
+                "subscription_schedule.updated", schedule, at, {"current_phase": before}, current_phase=phase
+            )
+            session.add(told)
         last = phases[-1] if phases else None
         if last is None or (begun and begun[-1] is last and (last.end_date is None or last.end_date <= moment)):
             _finish(session, subscription, schedule, last, moment, at)

@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
 from portal_site.billing.rules.allocation import allocate
+from portal_site.billing.rules.periods import months_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class CouponTerms:
         """Whether it takes anything off this product in this currency."""
         right_currency = self.amount_off is None or self.currency == currency
         return right_currency and (self.products is None or product in self.products)
+
+
+def discount_end(duration: str, months: int | None, start: int) -> int | None:
+    """Until when a discount that begins at `start` lasts; None without end, and for one that an invoice uses up."""
+    return months_after(start, months or 1) if duration == "repeating" else None
 
 
 class Discountable(NamedTuple):

@@ -112,13 +112,14 @@ class Bill:
         return self.ending_balance - self.starting_balance
 
 
-def settle(total: int, balance: int, minimum: int = 0) -> tuple[int, int]:
+def settle(total: int, balance: int, minimum: int = 0, step: int = 1) -> tuple[int, int]:
     """What is due for a total, and the balance afterwards. A negative balance is credit, a positive one is owed.
 
-    Less than the `minimum` that a provider takes is owed until a later invoice.
+    Less than the `minimum` that a provider takes, and what lies between two of its `step`s, is owed until a later invoice.
     """
     after = total + balance
-    return (after, 0) if after >= max(0, minimum) else (0, after)
+    due = after - after % step if after >= max(0, minimum) else 0
+    return due, after - due
 
 
 def bill(lines: Sequence[Line], balance: int, currency: str) -> Bill:
@@ -127,7 +128,7 @@ def bill(lines: Sequence[Line], balance: int, currency: str) -> Bill:
     discount = sum(line.discount for line in lines)
     tax = sum(taxes.on_top(line.taxes) for line in lines)
     total = subtotal - discount + tax
-    due, after = settle(total, balance, money.minimum_charge(currency))
+    due, after = settle(total, balance, money.minimum_charge(currency), money.step(currency))
     return Bill(currency, tuple(lines), subtotal, discount, tax, total, balance, after, due)
 
 

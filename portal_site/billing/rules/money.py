@@ -1,13 +1,14 @@
 """The one currency table: how many decimals an amount in minor units has. Formatting for people is the door's work.
 
 Exponents are the field's (docs.stripe.com/currencies), which differ from ISO 4217 for a few: MGA has none here, while ISK
-and UGX are kept with two for compatibility and always end in 00.
+and UGX are kept with two for compatibility and are charged in whole units only.
 """
 
 from decimal import Decimal
 
 ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
 THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+WITHOUT_CENTS = frozenset("isk ugx".split())
 
 
 def exponent(currency: str) -> int:
@@ -37,6 +38,12 @@ MINIMUM = {
     "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
     "ron": 200, "sek": 300, "sgd": 50, "thb": 1000,
 }  # fmt: skip
+
+
+def step(currency: str) -> int:
+    """Of how many minor units a charge must be a multiple (docs.stripe.com/currencies, “special cases”)."""
+    code = currency.lower()
+    return 100 if code in WITHOUT_CENTS else 10 if code in THREE_DECIMAL else 1
 
 
 def minimum_charge(currency: str) -> int:

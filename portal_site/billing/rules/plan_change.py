@@ -80,12 +80,12 @@ def refusal(agreement: Agreement, at: int) -> BillingError | None:
         (_is_leaving(agreement), N_("This subscription is about to end. Keep it before you change it.")),
         (_is_paused(agreement), N_("This subscription is paused. Resume it before you change it.")),
         (
-            agreement.has_open_invoice or not agreement.status.renews,
-            N_("An invoice of this subscription is not paid yet. Pay it before you change your plan."),
-        ),
-        (
             agreement.collection_method == "send_invoice",
             N_("You pay this subscription by invoice. Please contact us to change it."),
+        ),
+        (
+            agreement.has_open_invoice or not agreement.status.renews,
+            N_("An invoice of this subscription is not paid yet. Pay it before you change your plan."),
         ),
         (
             all(item.offer.terms.metered for item in agreement.items),
@@ -108,12 +108,18 @@ def _is_paused(agreement: Agreement) -> bool:
 
 
 def mismatch(item: Item, offer: Offer, currency: str) -> BillingError | None:
-    """Why an item cannot be moved to a price, or None."""
+    """Why an item cannot be moved to an offer, or None."""
     if offer.terms.currency != currency:
-        return BillingError(N_("This price is in another currency."), "currency_mismatch", "price")
+        return BillingError(
+            N_("The plans on offer are in another currency than your subscription."), "currency_mismatch", "price"
+        )
     known = {item.offer.tax_behavior, offer.tax_behavior} - {"unspecified"}
     if len(known) > 1:
-        return BillingError(N_("Tax is calculated in another way for this price."), "tax_behavior_mismatch", "price")
+        return BillingError(
+            N_("Tax is calculated in another way for the plans on offer than for yours."),
+            "tax_behavior_mismatch",
+            "price",
+        )
     return None
 
 
@@ -141,8 +147,9 @@ def quote(
         return _quote(before, after, at, code, effective_at=effective_at)
     shorter_or_longer = any(_interval(old) != _interval(new) for old, new in zip(before.items, after, strict=True))
     if policy.billing_cycle_anchor == "now" or (before.billing_mode == "classic" and shorter_or_longer):
-        credits = () if policy.proration_behavior == "none" else unused(before, {item.id for item in after}, at)
-        return _restarted(before, after, at, code, credits=credits)
+        # Without proration nothing is given back for what changes; what does not change is still not paid for twice.
+        credited = {item.id for item in after} - (changed if policy.proration_behavior == "none" else set())
+        return _restarted(before, after, at, code, credits=unused(before, credited, at))
     if policy.proration_behavior == "none":
         return _quote(before, after, at, code)
     return _prorated(before, after, changed, policy, at, code)

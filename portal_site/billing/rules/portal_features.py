@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from json import dumps, loads
-from typing import Any, Self
+from typing import Any, Self, get_args
+
+from portal_site.billing.rules import web_addresses
 
 UPDATES = ("name", "email", "address", "phone", "shipping", "tax_id")
 REASONS = (
@@ -20,6 +22,9 @@ REASONS = (
 
 
 MOST = 999_999
+OFFERS = ("coupon", "pause", "price", "trial", "contact")
+LONGEST_EXTENSION = 730  # days by which a free trial may be made longer
+LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,19 @@ class _Option:
         unknown = set(document) - set(known)
         if unknown:
             raise ValueError(f"unknown portal option: {', '.join(sorted(unknown))}")
-        return cls(**{name: _value(known[name].type, value) for name, value in document.items()})
+        try:
+            return cls(**{name: _value(known[name].type, value) for name, value in document.items()})
+        except TypeError as error:
+            raise ValueError(f"a portal option of the wrong kind: {error}") from error
 
 
 def _value(kind: Any, value: Any) -> Any:
     if isinstance(value, Mapping) and isinstance(kind, type) and is_dataclass(kind):
         return kind.of(value)  # type: ignore[attr-defined]
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        each = next(iter(get_args(kind)), None)
+        return tuple(_value(each, one) for one in value)
+    return value
 
 
 @dataclass(frozen=True)
@@ -78,13 +89,96 @@ class CancellationReason(_Option):
     options: tuple[str, ...] = REASONS
     feedback_options: tuple[str, ...] = ()
 
+    @property
+    def asked(self) -> bool:
+        """Whether there is something to choose from."""
+        return self.enabled and bool(self.options or self.feedback_options)
+
+
+@dataclass(frozen=True)
+class RetentionOffer(_Option):
+    """What is offered to a customer who wants to leave: one of OFFERS, with the member that its type needs.
+
+    The id of a `coupon`; the `price` id of a cheaper plan; the `days` by which a free trial is made longer; for contact a `url`,
+    or none where the account's own support will do. `message` is the merchant's sentence above it, up to 500 characters.
+    """
+
+    type: str = ""
+    coupon: str | None = None
+    price: str | None = None
+    days: int | None = None
+    url: str | None = None
+    message: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an offer that could never be made."""
+        needed = {"coupon": self.coupon, "price": self.price, "trial": self.days}
+        if self.type not in OFFERS or not needed.get(self.type, True):
+            raise ValueError(f"not a retention offer: {self}")
+        if self.url is not None and not web_addresses.is_safe(self.url):
+            raise ValueError(f"not an address to send customers to: {self.url}")
+        if not 0 <= (self.days or 0) <= LONGEST_EXTENSION or len(self.message or "") > LONGEST_MESSAGE:
+            raise ValueError(f"a retention offer beyond its limits: {self}")
+
+
+@dataclass(frozen=True)
+class RetentionCondition(_Option):
+    """Whom an offer fits. Each member narrows it; what is not named does not matter.
+
+    `reasons` are standard ones or ids of the merchant's own, ages count from the subscription's start, and amounts are what it
+    costs a month before discounts and tax, in minor units of `currency`.
+    """
+
+    reasons: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    prices: tuple[str, ...] = ()
+    minimum_age_days: int | None = None
+    maximum_age_days: int | None = None
+    minimum_monthly_amount: int | None = None
+    maximum_monthly_amount: int | None = None
+    currency: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an amount of no currency."""
+        amounts = (self.minimum_monthly_amount, self.maximum_monthly_amount)
+        if any(amount is not None for amount in amounts) and not self.currency:
+            raise ValueError("a retention rule with an amount needs its currency")
+
+
+@dataclass(frozen=True)
+class RetentionRule(_Option):
+    """An offer, and whom it fits."""
+
+    offer: RetentionOffer = field(
+        default_factory=RetentionOffer
+    )  # none at all is refused as one that could not be made
+    when: RetentionCondition = field(default_factory=RetentionCondition)
+
 
 @dataclass(frozen=True)
 class Retention(_Option):
-    """A coupon offered before a cancellation."""
+    """What is offered to customers who want to leave: off. The first of `rules` that fits, else the `coupon`.
+
+    Nobody is made more than one offer in `months_between`; `holdout_percent` of the customers are made none, so that what the
+    offers bring can be compared.
+    """
 
     enabled: bool = False
     coupon: str | None = None
+    rules: tuple[RetentionRule, ...] = ()
+    months_between: int = 12
+    holdout_percent: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers that mean nothing."""
+        if self.months_between < 1 or not 0 <= self.holdout_percent <= 100:
+            raise ValueError("retention: months_between from 1, holdout_percent from 0 to 100")
+
+    @property
+    def all_rules(self) -> tuple[RetentionRule, ...]:
+        """The rules, the coupon for everybody as the last of them; none while offers are off."""
+        everybody = (RetentionRule(RetentionOffer("coupon", coupon=self.coupon)),) if self.coupon else ()
+        return (*self.rules, *everybody) if self.enabled else ()
 
 
 @dataclass(frozen=True)

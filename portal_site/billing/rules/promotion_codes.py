@@ -4,9 +4,8 @@ import unicodedata
 from dataclasses import dataclass
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.rules.discounts import CouponTerms
+from portal_site.billing.rules.discounts import CouponTerms, discount_end
 from portal_site.billing.rules.invoices import Item
-from portal_site.billing.rules.periods import months_after
 from portal_site.billing.words import N_
 
 LONGEST = 500
@@ -42,8 +41,8 @@ class CodeTerms:
     coupon_times_redeemed: int = 0
 
     def end(self, start: int) -> int | None:
-        """Until when its discount lasts if it begins at `start`; None without end, and for one that an invoice uses up."""
-        return months_after(start, self.duration_in_months or 1) if self.duration == "repeating" else None
+        """Until when its discount lasts if it begins at `start`, as `discounts.discount_end` has it."""
+        return discount_end(self.duration, self.duration_in_months, start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Redeemer:
     customer_id: str
     currency: str
     items: tuple[Item, ...]
-    has_paid_before: bool
+    has_bought_before: bool  # paid for something, or tried something for free
     has_redeemed: bool
 
 
@@ -77,7 +76,7 @@ def refusal(code: CodeTerms, who: Redeemer, at: int) -> BillingError | None:
             or _used_up(code.coupon_times_redeemed, code.coupon_max_redemptions),
             N_("This code has been used up."),
         ),
-        (code.first_time_transaction and who.has_paid_before, N_("This code is for a first purchase only.")),
+        (code.first_time_transaction and who.has_bought_before, N_("This code is for a first purchase only.")),
         (_too_little(code, who), N_("This code is for larger orders.")),
         (
             not any(code.coupon.covers(item.offer.product_id, who.currency) for item in who.items),

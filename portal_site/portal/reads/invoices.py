@@ -60,6 +60,12 @@ _OPEN = (
 RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT)), _labelled("open", _OPEN))
 OPEN = _OPEN
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
+UNDER_WAY = (
+    select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
+    .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
+    .where(*_OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
+    .limit(at_most(MOST_OPEN))
+)
 HISTORY = Reading(
     invoices=_page(LONG),
 )

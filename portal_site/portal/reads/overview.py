@@ -23,6 +23,7 @@ _SUBSCRIPTION = Reading(
     discounts=subscription_rows.DISCOUNTS,
     methods=payment_methods.METHODS,
     open=invoices.OPEN_OF_ONE,
+    under_way=invoices.UNDER_WAY,
 )
 
 
@@ -72,5 +73,6 @@ def find_subscription(
     default = visitor.default_payment_method_id
     charged = subs[0].payment_method_id or default
     methods = payment_methods.build(rows["methods"], default, subs, at)
-    subscription = replace(subs[0], open_invoices=tuple(map(invoices.summary, rows["open"])))
+    under_way = {row["invoice_id"]: row for row in rows["under_way"]}
+    subscription = replace(subs[0], open_invoices=tuple(map(invoices.summary, rows["open"])), under_way=under_way)
     return subscription, next((method for method in methods if method.id == charged), None)

@@ -1,7 +1,7 @@
 """Subscriptions as a customer sees them: what, how much, until when, and what is planned."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from portal_site.billing.errors import BillingError
@@ -82,7 +82,8 @@ class PlannedChange:
 class SubscriptionView:
     """All that the portal shows of a subscription. `next_invoice` is None when nothing more will be billed.
 
-    `open_invoices` are there where one subscription has a page of its own.
+    `open_invoices`, and of those that are being paid the attempts `under_way`, are there where one subscription has a page of
+    its own.
     """
 
     id: str
@@ -107,12 +108,18 @@ class SubscriptionView:
     planned: PlannedChange | None
     next_invoice: NextInvoice | None
     open_invoices: tuple[InvoiceSummary, ...] = ()
+    under_way: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def waiting_invoice(self) -> InvoiceSummary | None:
         """What a change that waits for its payment costs."""
         wanted = (self.pending_update or {}).get("invoice")
         return next((invoice for invoice in self.open_invoices if invoice.id == wanted), None)
+
+    @property
+    def waiting_payment(self) -> Mapping[str, Any] | None:
+        """The attempt to pay for a change that is not settled yet."""
+        return self.under_way.get((self.pending_update or {}).get("invoice") or "")
 
     @property
     def products(self) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.gateways import Charge, PaymentDetails, Setup
@@ -41,20 +42,11 @@ class SandboxGateway:
 
     def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
         """As the protocol says."""
-        with transaction() as session:
-            row = session.get(SandboxCharge, idempotency_key, with_for_update=True)
-            if row is None:
-                method = session.get(SandboxMethod, payment_method)
-                row = SandboxCharge(
-                    idempotency_key=idempotency_key,
-                    reference=new_id("sbxc"),
-                    method_reference=payment_method,
-                    amount=amount,
-                    currency=currency,
-                    return_url=return_url,
-                    **_decision(method),
-                )
-                session.add(row)
+        members = {"method_reference": payment_method, "amount": amount, "currency": currency, "return_url": return_url}
+        try:
+            row = _charged(idempotency_key, members)
+        except IntegrityError:  # another call with this key was quicker by a moment: the charge is that one's
+            row = _charged(idempotency_key, members)
         return self._charge(row)
 
     def find_charge(self, idempotency_key: str) -> Charge | None:
@@ -81,6 +73,17 @@ class SandboxGateway:
     def _charge(self, row: SandboxCharge) -> Charge:
         url = self._url_for("sandbox.show_challenge", reference=row.reference)
         return Charge(row.status, row.reference, row.decline_code, url if row.status == "requires_action" else None)
+
+
+def _charged(idempotency_key: str, members: dict[str, Any]) -> SandboxCharge:
+    """The charge with this key, made if there is none yet."""
+    with transaction() as session:
+        row = session.get(SandboxCharge, idempotency_key, with_for_update=True)
+        if row is None:
+            decision = _decision(session.get(SandboxMethod, members["method_reference"]))
+            row = SandboxCharge(idempotency_key=idempotency_key, reference=new_id("sbxc"), **members, **decision)
+            session.add(row)
+    return row
 
 
 def _decision(method: SandboxMethod | None) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""What a subscription may become, by the prices that the configuration offers. Not a verb, but every change begins so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import select
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.models import Price, SchedulePhase, SubscriptionSchedule
+from portal_site.billing.operations import agreements
+from portal_site.billing.operations.agreements import Reader
+from portal_site.billing.rules import plan_change
+from portal_site.billing.rules.agreements import Agreement
+from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.portal_features import SubscriptionUpdate
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A subscription before a change: its agreement, and what it may become.
+
+    `refusal` says why nothing can be changed at all, `planned` whether the customer planned a change for the period's end.
+    """
+
+    agreement: Agreement
+    offers: dict[str, Offer]
+    refusal: BillingError | None
+    planned: bool
+    pending_update: Mapping[str, Any] | None
+
+
+def load(reader: Reader, row: Any, customer: Any, features: SubscriptionUpdate, at: int) -> Situation:
+    """The situation of a subscription's row, for a customer's. Both as `agreements.rows` finds them."""
+    agreement = agreements.whole(reader, row, customer, at)
+    origins = _schedules(reader, row, at)
+    agreement = replace(agreement, managed_elsewhere=any(origin != "portal" for origin in origins))
+    fitting = (Price.active, Price.type == "recurring", Price.usage_type == "licensed", Price.livemode == row.livemode)
+    offers = agreements.offers(reader, customer.account_id, features.price_ids, *fitting)
+    return Situation(agreement, offers, plan_change.refusal(agreement, at), "portal" in origins, row.pending_update)
+
+
+def _schedules(reader: Reader, row: Any, at: int) -> list[str]:
+    """Who made the schedules that still have a phase to come."""
+    query = (
+        select(SubscriptionSchedule.origin)
+        .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
+        .where(
+            SubscriptionSchedule.customer_id == row.customer_id,
+            SubscriptionSchedule.subscription_id == row.id,
+            SubscriptionSchedule.status == "active",
+            SchedulePhase.start_date > at,
+        )
+    )
+    return [origin for (origin,) in reader.execute(query)]
+
+
+def choices(found: Situation, features: SubscriptionUpdate, item: Item) -> list[Offer]:
+    """The offers that an item may move to, its own first. A product that another item has already is not among them."""
+    if item.offer.terms.metered:
+        return []
+    others = {other.offer.product_id for other in found.agreement.items if other.id != item.id}
+    offered = [found.offers[price] for price in features.price_ids if price in found.offers]
+    fitting = [
+        offer
+        for offer in offered
+        if offer.product_id not in others
+        and offer.price_id != item.offer.price_id
+        and plan_change.mismatch(item, offer, found.agreement.currency) is None
+    ]
+    return [item.offer, *(fitting if "price" in features.default_allowed_updates else [])]
+
+
+def mismatch(found: Situation, features: SubscriptionUpdate) -> BillingError | None:
+    """Why there is nothing to choose from, where plans are offered but fit none of the items; None where there is."""
+    items = [item for item in found.agreement.items if not item.offer.terms.metered]
+    if "price" not in features.default_allowed_updates or any(
+        len(choices(found, features, item)) > 1 for item in items
+    ):
+        return None
+    reasons = (
+        plan_change.mismatch(item, found.offers[price], found.agreement.currency)
+        for item in items
+        for price in features.price_ids
+        if price in found.offers
+    )
+    return next((reason for reason in reasons if reason is not None), None)

@@ -1,0 +1,137 @@
+"""What an offer would bring to one subscription, or that it cannot be made to it. Not a verb; offers are made and taken by it."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from portal_site.billing.models import Account, Coupon, Discount
+from portal_site.billing.operations import plan_choices
+from portal_site.billing.operations.agreed import hashed
+from portal_site.billing.operations.agreements import Reader
+from portal_site.billing.rules import cancellation, pauses, retention
+from portal_site.billing.rules.agreements import Agreement
+from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms, discount_end
+from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.next_invoice import NextInvoice
+from portal_site.billing.rules.portal_features import Features, RetentionOffer
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An offer as it stands now, and what taking it would bring: what belongs to its type is there, the rest is not.
+
+    Of a coupon, `invoices` are the next invoice without and with it; of a longer trial, `trial_end` is its new end; of a cheaper
+    plan, `item` would move to `plan`; of a talk, `support` are the merchant's addresses.
+    """
+
+    offer: RetentionOffer
+    coupon: Mapping[str, Any] | None = None
+    discount: DiscountTerms | None = None
+    invoices: tuple[NextInvoice, NextInvoice] | None = None
+    trial_end: int | None = None
+    item: Item | None = None
+    plan: Offer | None = None
+    support: Mapping[str, Any] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What a customer agrees to when it takes this offer, in 64 characters."""
+        amounts = [(invoice.date, invoice.amount_due) for invoice in self.invoices or ()]
+        return hashed([document(self.offer), amounts, self.trial_end])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A subscription whose customer wants to leave. `key` tells this attempt's discount from any other."""
+
+    reader: Reader
+    row: Any
+    customer: Any
+    agreement: Agreement
+    features: Features
+    at: int
+    key: str
+
+
+def propose(case: Case, offer: RetentionOffer) -> Proposal | None:
+    """What taking the offer would bring, or None when it cannot be taken."""
+    if cancellation.refusal(case.agreement) is not None or not case.agreement.status.renews:
+        return None
+    return _PROPOSING[offer.type](case, offer)
+
+
+def _coupon(case: Case, offer: RetentionOffer) -> Proposal | None:
+    mine = (
+        Coupon.account_id == case.customer.account_id,
+        Coupon.id == offer.coupon,
+        Coupon.livemode == case.row.livemode,
+    )
+    found = case.reader.execute(
+        select(Coupon.__table__).where(
+            *mine,
+            Coupon.valid,
+            or_(Coupon.redeem_by.is_(None), Coupon.redeem_by > case.at),
+            or_(Coupon.max_redemptions.is_(None), Coupon.times_redeemed < Coupon.max_redemptions),
+        )
+    ).first()
+    running = (
+        select(Discount.id)
+        .where(Discount.customer_id == case.customer.id, Discount.coupon_id == offer.coupon)
+        .where(Discount.end.is_(None) | (Discount.end > case.at))
+    )
+    if found is None or case.reader.execute(running.limit(1)).first() is not None:
+        return None
+    coupon = dict(found._mapping)
+    # Known before it exists: the page shows what the next invoice will be with it.
+    name = "di_" + hashlib.sha256(case.key.encode()).hexdigest()[:24]
+    terms = CouponTerms.of({**coupon, "coupon_currency": coupon["currency"]})
+    end = discount_end(coupon["duration"], coupon["duration_in_months"], case.at)
+    discount = DiscountTerms(name, terms, coupon["duration"], end, case.row.id)
+    invoices = retention.reduced(case.agreement, discount)
+    return Proposal(offer, coupon=coupon, discount=discount, invoices=invoices) if invoices else None
+
+
+def _pause(case: Case, offer: RetentionOffer) -> Proposal | None:
+    waiting = case.row.pending_update is not None
+    can_pause = case.features.subscription_pause.enabled and not pauses.refusal(case.agreement, waiting, case.at)
+    return Proposal(offer) if can_pause else None
+
+
+def _price(case: Case, offer: RetentionOffer) -> Proposal | None:
+    features = case.features.subscription_update
+    found = plan_choices.load(case.reader, case.row, case.customer, features, case.at)
+    if not features.enabled or found.refusal is not None:
+        return None
+    for item in found.agreement.items:
+        for plan in plan_choices.choices(found, features, item):
+            if plan.price_id == offer.price and retention.is_cheaper(item, plan):
+                return Proposal(offer, item=item, plan=plan)
+    return None
+
+
+def _trial(case: Case, offer: RetentionOffer) -> Proposal | None:
+    found = plan_choices.load(case.reader, case.row, case.customer, case.features.subscription_update, case.at)
+    arranged = found.planned or found.agreement.managed_elsewhere or case.row.pending_update is not None
+    end = retention.longer_trial(case.agreement, offer.days or 0, case.at)
+    return Proposal(offer, trial_end=end) if end and not arranged else None
+
+
+def _contact(case: Case, offer: RetentionOffer) -> Proposal | None:
+    columns = Account.support_url, Account.support_email, Account.support_phone
+    shown = case.row.on_behalf_of or case.customer.account_id
+    account = case.reader.execute(select(*columns).where(Account.id == shown)).one()
+    support = {**account._mapping, **({"support_url": offer.url} if offer.url else {})}
+    return Proposal(offer, support=support) if any(support.values()) else None
+
+
+_PROPOSING: Mapping[str, Callable[[Case, RetentionOffer], Proposal | None]] = {
+    "coupon": _coupon, "pause": _pause, "price": _price, "trial": _trial, "contact": _contact
+}  # fmt: skip
+
+
+def document(offer: RetentionOffer) -> dict[str, Any]:
+    """An offer as an attempt keeps it."""
+    return {name: value for name, value in asdict(offer).items() if value is not None}

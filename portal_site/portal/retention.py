@@ -1,0 +1,85 @@
+"""The offer to a customer who wants to leave: one page, which says what taking it brings, and goes on in one click."""
+
+from flask import abort, flash, g, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from portal_site.billing.errors import NotFound, StateChanged
+from portal_site.billing.operations import retention
+from portal_site.billing.operations.agreed import Agreed
+from portal_site.portal import blueprint, portal_feature
+from portal_site.portal.cancellations import FEATURE, Page, ending_page
+from portal_site.portal.reads import overview
+from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.web import signing
+from portal_site.web.forms import sentence
+
+OFFER = "retention-offer"
+
+
+@blueprint.get("/subscriptions/<subscription_id>/cancellation/offer")
+@portal_feature(FEATURE)
+def show_offer(subscription_id: str) -> Response | Page:
+    """The offer of this attempt to cancel; one that does not stand any more is passed over."""
+    return _offer_page(subscription_id, request.args.get("attempt", ""))
+
+
+@blueprint.post("/subscriptions/<subscription_id>/cancellation/offer/acceptance")
+@portal_feature(FEATURE)
+def accept_offer(subscription_id: str) -> Response | Page:
+    """Take the offer exactly as it was shown, and cancel nothing."""
+    _own(subscription_id)
+    signed = signing.read(OFFER, request.form.get("quote", ""))
+    if not signed or (signed["customer"], signed["subscription"]) != (g.visitor.customer_id, subscription_id):
+        return ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
+    agreed = Agreed(signed["at"], signed["fingerprint"], signed["attempt"])
+    try:
+        retention.accept(g.visitor.customer_id, subscription_id, signed["attempt"], g.visitor.features, agreed, g.now)
+    except StateChanged as changed:
+        return _offer_page(subscription_id, signed["attempt"], sentence(changed), 409)
+    flash(_("Thank you for staying. Nothing is cancelled."), "good")
+    return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)
+
+
+@blueprint.post("/subscriptions/<subscription_id>/cancellation/offer/refusal")
+@portal_feature(FEATURE)
+def decline_offer(subscription_id: str) -> Response:
+    """No thanks: on to what cancelling means."""
+    _own(subscription_id)
+    attempt_id = request.form.get("attempt", "")
+    try:
+        retention.decline(g.visitor.customer_id, subscription_id, attempt_id)
+    except NotFound:
+        abort(404)
+    return _to_end(subscription_id, attempt_id)
+
+
+def _own(subscription_id: str) -> SubscriptionView:
+    found = overview.find_subscription(g.visitor, subscription_id, g.now)
+    return found[0] if found else abort(404)
+
+
+def _offer_page(subscription_id: str, attempt_id: str, problem: str = "", status: int = 200) -> Response | Page:
+    subscription = _own(subscription_id)
+    try:
+        proposal = retention.find(g.visitor.customer_id, subscription_id, attempt_id, g.visitor.features, g.now)
+    except NotFound:
+        abort(404)
+    if proposal is None:
+        return (
+            ending_page(subscription_id, attempt_id, problem, status)
+            if problem
+            else _to_end(subscription_id, attempt_id)
+        )
+    known = {"customer": g.visitor.customer_id, "subscription": subscription_id, "attempt": attempt_id}
+    token = signing.sign(OFFER, {**known, "at": g.now, "fingerprint": proposal.fingerprint})
+    page = render_template(
+        "portal/retention/offer.html",
+        subscription=subscription, proposal=proposal, attempt_id=attempt_id, token=token, problem=problem,
+    )  # fmt: skip
+    return page, status
+
+
+def _to_end(subscription_id: str, attempt_id: str) -> Response:
+    there = url_for("portal.show_cancellation_end", subscription_id=subscription_id, attempt=attempt_id)
+    return redirect(there, 303)

@@ -1,0 +1,125 @@
+"""What the page for changing a plan says where there is little to choose, where payments hang, and how sums come about."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from portal_site.billing.errors import GatewayUnavailable
+from portal_site.billing.models import Invoice, SubscriptionItem
+from portal_site.billing.operations import pending_updates
+from portal_site.db import new_id, reading
+from tests import world
+from tests.client import text
+from tests.conftest import enter
+from tests.portal.test_plan_changes import HALF, _address, _confirm, _quote, _state
+
+
+@HALF
+def test_what_waits_for_the_next_invoice_adds_up_on_the_page(app: Flask) -> None:
+    vat = [{"id": "txr_vat", "display_name": "VAT", "percentage": "20", "inclusive": False}]
+    shop = world.shop(tax=vat, policy={"proration_behavior": "create_prorations"})
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+        made.discount(session.merge(shop.subscription), made.coupon("Half", percent_off="50"), None)
+    shown = text(_quote(enter(app, shop.customer), shop, quantity=3).text)
+    # Team was paid in full before the coupon came: -5.00 and -1.00 tax back; three of it for half a month at half the price.
+    assert "Added to your next invoice" in shown
+    for words in ("Discount -€7.50", "Tax VAT 20% €0.50", "Total €3.00"):
+        assert words in shown
+
+
+@HALF
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"currency": "usd"}, "The plans on offer are in another currency than your subscription."),
+        ({"tax_behavior": "inclusive"}, "Tax is calculated in another way for the plans on offer than for yours."),
+    ],
+)
+def test_plans_that_cannot_be_chosen_say_why(app: Flask, members: dict[str, str], words: str) -> None:
+    shop = world.shop()
+    with world.transaction() as session:
+        for name in ("year", "solo"):
+            row = session.get(world.Price, shop.prices[name].id)
+            assert row
+            for member, value in members.items():
+                setattr(row, member, value)
+        team = session.get(world.Price, shop.prices["team"].id)
+        assert team
+        team.tax_behavior = "exclusive"
+    assert words in text(enter(app, shop.customer).get(_address(shop)).text)
+
+
+@HALF
+def test_who_pays_by_invoice_is_told_to_write_before_being_told_to_pay(app: Flask) -> None:
+    shop = world.shop(collection_method="send_invoice")
+    with world.transaction() as session:
+        mine = Invoice.customer_id == shop.customer.id
+        session.execute(update(Invoice).where(mine).values(status="open", amount_remaining=1000))
+    assert "You pay this subscription by invoice." in text(enter(app, shop.customer).get(_address(shop)).text)
+
+
+@HALF
+@pytest.mark.case("F2")
+def test_a_payment_without_an_answer_is_being_checked_and_not_made_again(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = world.shop()
+    client = enter(app, shop.customer)
+    page = _quote(client, shop, quantity=3)
+    gateway = app.extensions["gateway"]
+
+    def lose(*given: Any) -> Any:
+        raise GatewayUnavailable("lost")
+
+    monkeypatch.setattr(gateway, "charge", lose)
+    done = client.get(_confirm(client, shop, page).location)
+    shown = text(done.text)
+    assert "We are checking the payment for your change with the bank." in shown
+    assert "Take this change back" not in shown
+    assert "Pay €10.00" not in shown
+    monkeypatch.undo()
+    client.get(f"/subscriptions/{shop.subscription.id}/plan-change/return")
+    item, invoices, charges = _state(shop)
+    assert (item.quantity, invoices, charges) == (3, 2, 1)
+
+
+@HALF
+def test_two_parts_cannot_become_the_same_plan(app: Flask) -> None:
+    shop = world.shop()
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+        extra = made.product("Extra")
+        price = made.price(extra, 200, "eur")
+        item = pending_updates.items_of(session, session.merge(shop.subscription))[0]
+        known = {
+            "account_id": item.account_id,
+            "subscription_id": item.subscription_id,
+            "tax_rates": [],
+            "created": world.START,
+        }
+        period = {"current_period_start": world.START, "current_period_end": world.END}
+        row = SubscriptionItem(id=new_id("si"), price_id=price.id, quantity=1, **known, **period)
+        session.add(row)
+    solo = shop.prices["solo"].id
+    both = {
+        f"price-{shop.item_id}": solo,
+        f"quantity-{shop.item_id}": "1",
+        f"price-{row.id}": solo,
+        f"quantity-{row.id}": "1",
+    }
+    page = enter(app, shop.customer).get(_address(shop), query_string=both)
+    assert page.status_code == 422
+    assert "Another part of your subscription has this plan already." in text(page.text)
+
+
+def test_a_debt_that_ends_a_hold_says_that_a_new_period_begins(app: Flask) -> None:
+    scene = world.scene(last="open")
+    with world.transaction() as session:
+        session.merge(scene.subscription).status = "unpaid"
+    with reading() as reader:
+        invoice = reader.scalar(select(Invoice.id).where(Invoice.status == "open"))
+    shown = text(enter(app, scene.customer).get(f"/invoices/{invoice}/payment").text)
+    assert "a new period begins and is billed then; the time between is not." in shown

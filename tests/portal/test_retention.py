@@ -1,0 +1,425 @@
+"""Offers to customers who want to leave: the one that fits, once, taken or declined in one click, and counted."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import func, select, update
+
+from portal_site.billing.models import (
+    Account,
+    CancellationAttempt,
+    Coupon,
+    Discount,
+    Event,
+    Invoice,
+    PortalConfiguration,
+    Subscription,
+    SubscriptionItem,
+)
+from portal_site.billing.rules.holdout import is_held_out
+from portal_site.billing.rules.portal_features import (
+    CancellationReason,
+    Features,
+    Retention,
+    RetentionRule,
+    SubscriptionCancel,
+)
+from portal_site.db import db, reading
+from tests import world
+from tests.client import PortalClient, text
+from tests.conftest import enter
+
+HALF = time_machine.travel(world.HALF, tick=False)
+DAY = 24 * 60 * 60
+TALK = {"type": "contact", "url": "https://acme.example/talk"}
+
+
+def _offering(shop: world.Shop, *rules: dict[str, Any], reasons: bool = True, **members: Any) -> None:
+    """The shop's portal makes these offers."""
+    made = Retention(enabled=True, rules=tuple(map(RetentionRule.of, rules)), **members)
+    _configure(shop, SubscriptionCancel(retention=made, cancellation_reason=CancellationReason(enabled=reasons)))
+
+
+def _configure(shop: world.Shop, cancel: SubscriptionCancel, **others: Any) -> None:
+    features = replace(world.EVERYTHING, subscription_update=shop.features, subscription_cancel=cancel, **others)
+    with world.transaction() as session:
+        mine = PortalConfiguration.account_id == shop.customer.account_id
+        session.execute(update(PortalConfiguration).where(mine).values(features=features.as_document()))
+
+
+def _coupon(shop: world.Shop, **members: Any) -> str:
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(Account, shop.customer.account_id))
+        given = {"percent_off": "20", "duration": "repeating", "duration_in_months": 3, **members}
+        return str(made.coupon("Stay", given.pop("duration"), **given).id)
+
+
+def _address(shop: world.Shop, end: str = "") -> str:
+    return f"/subscriptions/{shop.subscription.id}/cancellation{end}"
+
+
+def _leave(client: PortalClient, shop: world.Shop, **given: str) -> Any:
+    """The customer says why; where that leads."""
+    client.get(_address(shop))
+    return client.send(_address(shop, "/reason"), given)
+
+
+def _quote(page: Any) -> dict[str, str]:
+    found = re.search(r'name="quote" value="([^"]+)"', page.text)
+    assert found, text(page.text)
+    return {"quote": found[1]}
+
+
+def _accept(client: PortalClient, shop: world.Shop, page: Any) -> Any:
+    return client.send(_address(shop, "/offer/acceptance"), _quote(page))
+
+
+def _decline(client: PortalClient, shop: world.Shop, page: Any) -> Any:
+    found = re.search(r'name="attempt" value="([^"]+)"', page.text)
+    assert found, text(page.text)
+    return client.send(_address(shop, "/offer/refusal"), {"attempt": found[1]})
+
+
+def _attempts(shop: world.Shop) -> list[tuple[Any, ...]]:
+    """(type of the offer, what was said to it, what came of the attempt), in order."""
+    with reading() as reader:
+        columns = CancellationAttempt.offer, CancellationAttempt.offer_outcome, CancellationAttempt.outcome
+        mine = CancellationAttempt.customer_id == shop.customer.id
+        rows = reader.execute(
+            select(*columns).where(mine).order_by(CancellationAttempt.created, CancellationAttempt.id)
+        )
+        return [(offer and offer["type"], said, outcome) for offer, said, outcome in rows]
+
+
+def _row(shop: world.Shop, kind: Any = Subscription) -> Any:
+    db.session.remove()
+    mine = kind.id == (shop.subscription.id if kind is Subscription else shop.item_id)
+    with reading() as reader:
+        return reader.execute(select(kind.__table__).where(mine)).one()
+
+
+def _events(shop: world.Shop) -> list[Any]:
+    with reading() as reader:
+        mine = Event.account_id == shop.customer.account_id
+        return list(reader.execute(select(Event.type, Event.data).where(mine).order_by(Event.created, Event.id)))
+
+
+@HALF
+def test_a_coupon_is_shown_to_the_cent_and_taken_in_one_click(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, coupon=_coupon(shop))
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, reason="too_expensive").location)
+    for words in (
+        "20% off for 3 months",
+        "Your next invoice, on May 1, 2026, will be €8.00 instead of €10.00.",
+        "Nothing is cancelled",
+        "No thanks, go on to cancel",
+    ):
+        assert words in text(page.text)
+    done = client.get(_accept(client, shop, page).location)
+    assert "Thank you for staying." in text(done.text)
+    assert "Your plan renews on May 1, 2026 for €8.00." in text(done.text)
+    row = _row(shop)
+    assert (row.status, row.cancel_at, row.canceled_at, row.cancellation_details) == ("active", None, None, {})
+    with reading() as reader:
+        kept = reader.execute(select(Discount.start, Discount.end, Discount.subscription_id)).one()
+        assert reader.scalar(select(Coupon.times_redeemed)) == 1
+    assert kept == (world.HALF, world.HALF + 91 * DAY, shop.subscription.id)
+    told = dict(tuple(event) for event in _events(shop))
+    assert sorted(told) == ["customer.discount.created", "customer.subscription.updated"]
+    assert told["customer.subscription.updated"]["previous_attributes"] == {"discounts": []}
+    assert _attempts(shop) == [("coupon", "accepted", "saved")]
+
+
+@HALF
+def test_declining_is_one_click_and_never_asked_again(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, coupon=_coupon(shop), months_between=1)
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, reason="unused").location)
+    end = client.get(_decline(client, shop, page).location)
+    assert "goes on until May 1, 2026 and then ends." in text(end.text)
+    assert client.send(_address(shop), _quote(end)).status_code == 303
+    assert _row(shop).cancellation_details["feedback"] == "unused"
+    client.send(_address(shop, "/removal"))
+    with time_machine.travel(world.HALF + 400 * DAY, tick=False):
+        client = enter(app, shop.customer)
+        assert "/cancellation/end" in _leave(client, shop, reason="unused").location
+    assert _attempts(shop) == [("coupon", "declined", "canceled"), (None, None, None)]
+
+
+@HALF
+def test_whoever_goes_past_an_offer_has_declined_it(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, {"offer": TALK})
+    client = enter(app, shop.customer)
+    attempt = _leave(client, shop, skip="1").location.partition("attempt=")[2]
+    client.send(_address(shop), _quote(client.get(_address(shop, f"/end?attempt={attempt}"))))
+    assert _attempts(shop) == [("contact", "declined", "canceled")]
+
+
+@HALF
+@pytest.mark.case("D5")
+def test_an_offer_is_made_once_in_its_time(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, coupon=_coupon(shop), months_between=6)
+    client = enter(app, shop.customer)
+    _accept(client, shop, client.get(_leave(client, shop, reason="unused").location))
+    assert "/cancellation/end" in _leave(client, shop, reason="too_expensive").location
+    with time_machine.travel(world.HALF + 182 * DAY, tick=False):
+        assert "/cancellation/end" in _leave(enter(app, shop.customer), shop, reason="unused").location
+    with time_machine.travel(world.HALF + 184 * DAY, tick=False):
+        assert "/cancellation/offer" in _leave(enter(app, shop.customer), shop, reason="unused").location
+    with reading() as reader:
+        assert reader.scalar(select(func.count()).select_from(Discount)) == 1
+
+
+@HALF
+def test_the_same_offer_waits_for_a_day_for_whoever_comes_back(app: Flask) -> None:
+    shop = world.shop()
+    _offering(
+        shop, {"offer": TALK, "when": {"reasons": ["unused"]}}, {"offer": {"type": "pause"}}, coupon=_coupon(shop)
+    )
+    client = enter(app, shop.customer)
+    first = _leave(client, shop, reason="unused").location
+    assert _leave(client, shop, reason="too_expensive").location == first
+    assert "Talk to us first" in text(client.get(first).text)
+    assert _attempts(shop) == [("contact", "shown", None)]
+    with time_machine.travel(world.HALF + DAY, tick=False):
+        client = enter(app, shop.customer)
+        assert "/cancellation/end" in client.get(first).location
+        assert "/cancellation/end" in _leave(client, shop, reason="unused").location
+
+
+@HALF
+def test_a_pause_in_place_of_an_end(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, {"offer": {"type": "pause"}, "when": {"reasons": ["unused"]}})
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, reason="unused").location)
+    link = re.search(r'href="([^"]+/pause\?attempt=[^"]+)"', page.text)
+    assert link
+    span = re.search(r'name="span"[^>]* value="([^"]+)"', client.get(link[1]).text)
+    assert span
+    client.send(f"/subscriptions/{shop.subscription.id}/pause", {"span": span[1]})
+    assert _row(shop).status == "paused"
+    assert _attempts(shop) == [("pause", "accepted", "saved")]
+
+
+@HALF
+def test_a_cheaper_plan_through_the_same_quote(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, {"offer": {"type": "price", "price": shop.prices["solo"].id}})
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, reason="too_expensive").location)
+    assert "It costs €4.00 per month. You pay €10.00 per month now." in text(page.text)
+    link = re.search(r'href="([^"]+/plan-change\?[^"]+)"', page.text)
+    assert link
+    quote = client.get(link[1].replace("&amp;", "&"))
+    assert "Kept as credit for your next invoices €3.00" in text(quote.text)
+    assert 'name="attempt"' in quote.text
+    answer = client.send(f"/subscriptions/{shop.subscription.id}/plan-change", _quote(quote))
+    assert answer.status_code == 303
+    assert _row(shop, SubscriptionItem).price_id == shop.prices["solo"].id
+    assert _attempts(shop) == [("price", "accepted", "saved")]
+
+
+@HALF
+def test_a_longer_trial(app: Flask) -> None:
+    shop = world.shop(status="trialing", trial_start=world.START, trial_end=world.END)
+    _offering(shop, {"offer": {"type": "trial", "days": 14}})
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, reason="missing_features").location)
+    assert "Your free trial lasts until May 15, 2026 instead of May 1, 2026" in text(page.text)
+    done = client.get(_accept(client, shop, page).location)
+    assert "Free until May 15, 2026." in text(done.text)
+    end = world.END + 14 * DAY
+    row, item = _row(shop), _row(shop, SubscriptionItem)
+    assert (row.trial_end, row.billing_cycle_anchor, row.due_at, item.current_period_end) == (end, end, end, end)
+    kind, data = _events(shop)[-1]
+    assert (kind, data["previous_attributes"]["trial_end"]) == ("customer.subscription.updated", world.END)
+
+
+@HALF
+def test_somebody_to_talk_to_with_the_merchants_own_words(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, {"offer": {**TALK, "message": "We read every <b>answer</b>."}})
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, skip="1").location)
+    assert 'href="https://acme.example/talk"' in page.text
+    assert "We read every <b>answer</b>." in text(page.text)
+    assert _accept(client, shop, page).status_code == 303
+    assert _attempts(shop) == [("contact", "accepted", "saved")]
+
+
+@HALF
+@pytest.mark.parametrize(
+    ("offer", "why"),
+    [
+        ({"type": "coupon", "coupon": "no such coupon"}, "it does not exist"),
+        ({"type": "price", "price": "price_none"}, "it is not sold"),
+        ({"type": "trial", "days": 7}, "no trial runs"),
+        ({"type": "contact"}, "nobody can be reached"),
+    ],
+)
+def test_an_offer_that_cannot_be_taken_gives_way_to_the_next(app: Flask, offer: dict[str, Any], why: str) -> None:
+    shop = world.shop()
+    _offering(shop, {"offer": offer}, {"offer": {"type": "pause"}})
+    assert "/cancellation/offer" in _leave(enter(app, shop.customer), shop, skip="1").location, why
+    assert _attempts(shop) == [("pause", "shown", None)]
+
+
+@HALF
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"valid": False},
+        {"redeem_by": world.HALF},
+        {"max_redemptions": 2, "times_redeemed": 2},
+        {"amount_off": 500, "currency": "usd", "percent_off": None},
+        {"applies_to_products": ["prod_other"]},
+    ],
+)
+def test_a_coupon_that_takes_nothing_off_is_not_offered(app: Flask, members: dict[str, Any]) -> None:
+    shop = world.shop()
+    _offering(shop, coupon=_coupon(shop, **members))
+    assert "/cancellation/end" in _leave(enter(app, shop.customer), shop, reason="unused").location
+
+
+@HALF
+def test_a_coupon_that_runs_already_is_not_offered(app: Flask) -> None:
+    shop = world.shop()
+    coupon = _coupon(shop)
+    _offering(shop, coupon=coupon)
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(Account, shop.customer.account_id))
+        made.discount(shop.subscription, session.get(Coupon, (shop.customer.account_id, coupon)), None)
+    assert "/cancellation/end" in _leave(enter(app, shop.customer), shop, reason="unused").location
+
+
+@HALF
+def test_an_offer_may_follow_where_no_reason_is_asked(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, {"offer": TALK}, reasons=False)
+    client = enter(app, shop.customer)
+    page = client.get(_address(shop))
+    assert "Why do you want to cancel?" not in text(page.text)
+    assert 'name="skip"' not in page.text
+    assert client.send(_address(shop, "/reason"), {"reason": "unused"}).status_code == 422
+    answer = client.send(_address(shop, "/reason"), {"comment": "sent all the same"})
+    assert "/cancellation/offer" in answer.location
+    with reading() as reader:
+        assert reader.execute(select(CancellationAttempt.feedback, CancellationAttempt.comment)).one() == (None, None)
+
+
+@HALF
+def test_the_held_out_are_made_none_but_it_is_known_which_one_it_would_have_been(app: Flask) -> None:
+    shop = world.shop()
+    shops = [shop, *(world.neighbour(shop, number) for number in range(7))]
+    _offering(shop, coupon=_coupon(shop), holdout_percent=50)
+    for one in shops:
+        held = is_held_out(one.customer.id, 50)
+        where = _leave(enter(app, one.customer), one, reason="unused").location
+        assert ("/cancellation/end" in where) is held
+        with reading() as reader:
+            mine = CancellationAttempt.customer_id == one.customer.id
+            found = reader.execute(
+                select(CancellationAttempt.held_out, CancellationAttempt.offer, CancellationAttempt.offer_outcome)
+                .where(mine)
+            ).one()  # fmt: skip
+        assert (found.held_out, found.offer["type"]) == (held, "coupon")
+        assert found.offer_outcome == (None if held else "shown")
+    one = next((one for one in shops if is_held_out(one.customer.id, 50)), None)
+    if one is not None:
+        client = enter(app, one.customer)
+        attempt = _leave(client, one, reason="unused").location.partition("attempt=")[2]
+        assert "/cancellation/end" in client.get(_address(one, f"/offer?attempt={attempt}")).location
+
+
+@HALF
+@pytest.mark.case("B6", "D1")
+def test_only_the_offer_that_was_shown_can_be_taken(app: Flask) -> None:
+    shop, other = world.shop(), world.shop("Other")
+    dear = _coupon(shop, percent_off="90")
+    _offering(shop, coupon=_coupon(shop))
+    _offering(other, coupon=_coupon(other))
+    theirs = enter(app, other.customer)
+    foreign = theirs.get(_leave(theirs, other, reason="unused").location)
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, reason="unused").location)
+    for forged in (_quote(foreign), {"quote": "x"}, {}, {"quote": _quote(page)["quote"] + "x", "coupon": dear}):
+        answer = client.send(_address(shop, "/offer/acceptance"), forged)
+        assert answer.status_code == 409
+        assert "not valid any more" in text(answer.text)
+    swapped = client.send(_address(shop, "/offer/acceptance"), {**_quote(page), "coupon": dear, "percent_off": "100"})
+    assert swapped.status_code == 303
+    with reading() as reader:
+        assert list(reader.scalars(select(Discount.coupon_id))) != [dear]
+        assert reader.scalar(select(func.count()).select_from(Discount)) == 1
+    assert _accept(client, shop, page).status_code == 303  # a second click finds it taken
+    with reading() as reader:
+        assert reader.scalar(select(func.count()).select_from(Discount)) == 1
+    theirs_attempt = re.search(r'name="attempt" value="([^"]+)"', foreign.text)
+    assert theirs_attempt
+    assert client.send(_address(shop, "/offer/refusal"), {"attempt": theirs_attempt[1]}).status_code == 404
+    assert client.send(_address(shop, "/offer/refusal"), {"attempt": ""}).status_code == 404
+    assert _attempts(other) == [("coupon", "shown", None)]
+
+
+@HALF
+def test_an_offer_that_is_over_is_a_sentence_and_changes_nothing(app: Flask) -> None:
+    shop = world.shop()
+    coupon = _coupon(shop, max_redemptions=1)
+    _offering(shop, coupon=coupon)
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, reason="unused").location)
+    with time_machine.travel(world.HALF + 31 * 60, tick=False):
+        late = _accept(client, shop, page)
+        assert late.status_code == 409
+        assert "has expired" in text(late.text)
+        assert "€8.00 instead of €10.00" in text(late.text)  # shown anew, to be taken after all
+    with world.transaction() as session:
+        session.execute(update(Coupon).where(Coupon.account_id == shop.customer.account_id).values(times_redeemed=1))
+    gone = _accept(client, shop, page)
+    assert gone.status_code == 409
+    assert "This offer has ended. You can go on with your cancellation." in text(gone.text)
+    assert "What happens" in text(gone.text)
+    with reading() as reader:
+        assert reader.scalar(select(func.count()).select_from(Discount)) == 0
+    assert _attempts(shop) == [("coupon", "shown", None)]
+
+
+@HALF
+@pytest.mark.case("A15")
+def test_an_offer_is_gone_once_the_merchant_makes_none(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, {"offer": TALK})
+    client = enter(app, shop.customer)
+    where = _leave(client, shop, reason="unused").location
+    page = client.get(where)
+    _configure(shop, SubscriptionCancel())
+    assert "/cancellation/end" in client.get(where).location
+    assert _accept(client, shop, page).status_code == 409
+
+
+@HALF
+def test_after_an_offer_was_taken_one_can_still_cancel(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, coupon=_coupon(shop))
+    client = enter(app, shop.customer)
+    where = _leave(client, shop, reason="unused").location
+    end = client.get(_address(shop, "/end?" + where.partition("?")[2]))
+    _accept(client, shop, client.get(where))
+    assert client.send(_address(shop), _quote(end)).status_code == 303
+    assert _attempts(shop) == [("coupon", "accepted", "saved"), (None, None, "canceled")]
+    with reading() as reader:
+        assert reader.scalar(select(func.count()).select_from(Invoice)) == 1
+
+
+def test_what_may_be_offered_is_off_by_default() -> None:
+    assert Features().subscription_cancel.retention.all_rules == ()

@@ -1,0 +1,218 @@
+"""Lives in which things meet: two subscriptions and one code, one coupon, one purse; a debt that is paid long after."""
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from portal_site.billing.errors import BillingError, StateChanged
+from portal_site.billing.gateways.sandbox.models import SandboxCharge
+from portal_site.billing.models import Account, Customer, Discount, Invoice, Subscription, SubscriptionSchedule
+from portal_site.billing.operations import billing_runs, pending_updates, renewals
+from portal_site.db import db, new_id, reading, transaction
+from tests import world
+from tests.proofs import ledger
+from tests.proofs.play import BACK
+from tests.scenarios.life import Life
+
+DAY = 24 * 60 * 60
+
+
+def _second(life: Life) -> Life:
+    """The same customer's second subscription, like the first one."""
+    shop = life.shop
+    with transaction() as session:
+        made = world.Merchant(session, world.START, session.get(Account, shop.customer.account_id))
+        buyer = session.scalars(select(Customer).where(Customer.id == shop.customer.id)).one()
+        subscription = made.subscription(
+            buyer, [(session.merge(shop.prices["team"]), 1)], started=0, created=world.START, start_date=world.START,
+            billing_cycle_anchor=world.START,
+        )  # fmt: skip
+        item = pending_updates.items_of(session, subscription)[0]
+        item.current_period_start, item.current_period_end = world.START, world.END
+        pending_updates.reschedule(session, subscription, [item], world.START)
+        world._bill_first(made, buyer, subscription, ())
+    other = world.Shop(shop.merchant, shop.customer, subscription, shop.prices, item.id, shop.features, shop.method)
+    return Life(life.app, other, life.clock_id, life.now)
+
+
+def _count(kind: type, *where: object) -> int:
+    db.session.remove()
+    with reading() as reader:
+        return reader.scalar(select(func.count()).select_from(kind).where(*where)) or 0  # type: ignore[arg-type]
+
+
+@pytest.mark.case("D4")
+def test_a_code_in_a_change_that_waits_for_its_payment_is_used(app: Flask) -> None:
+    first = Life.begins(app, card=world.FAILS).goes_to("2026-04-16")
+    second = _second(first)
+    code = first.code(percent_off="10")
+    assert first.changes(quantity=3, code=code).outcome == "pending"
+    with pytest.raises(BillingError, match="used this code already"):
+        second.changes(quantity=3, code=code)
+    first.gets_a_card()
+    first.pays()
+    assert _count(Discount) == 1
+    ledger.audit(first.shop.customer.account_id)
+
+
+@pytest.mark.case("D4")
+def test_a_payment_is_never_lost_over_a_code_that_was_used_elsewhere(app: Flask) -> None:
+    life = Life.begins(app, card=world.FAILS).goes_to("2026-04-16")
+    code = life.code(percent_off="10")
+    assert life.changes(quantity=3, code=code).outcome == "pending"
+    with transaction() as session:  # as it may have been when nobody looked at what waits
+        waiting = session.scalars(select(Subscription).where(Subscription.customer_id == life.shop.customer.id)).one()
+        known = {**(waiting.pending_update or {})["discount"], "id": new_id("di")}
+        session.add(Discount(account_id=waiting.account_id, customer_id=waiting.customer_id, **known))
+    life.gets_a_card()
+    paid = life.pays()
+    assert paid
+    assert paid.status == "succeeded"
+    assert life.item.quantity == 3
+    assert _count(SandboxCharge, SandboxCharge.status == "succeeded") == 1
+
+
+def test_a_customers_coupon_for_one_invoice_is_for_one_of_two_that_come_at_once(app: Flask) -> None:
+    life = Life.begins(app)
+    _second(life)
+    with transaction() as session:
+        made = world.Merchant(session, world.START, session.get(Account, life.shop.customer.account_id))
+        coupon = made.coupon("Once", "once", amount_off=300, currency="eur")
+        owner = {"account_id": life.shop.customer.account_id, "customer_id": life.shop.customer.id}
+        session.add(Discount(id="di_once", coupon_id=coupon.id, start=world.START, **owner))
+    life.goes_to("2026-05-01")
+    with reading() as reader:
+        renewed = select(Invoice.total).where(Invoice.cycle_at == world.END).order_by(Invoice.total)
+        assert list(reader.scalars(renewed)) == [700, 1000]
+    ledger.audit(life.shop.customer.account_id)
+
+
+def test_dunning_that_ends_a_subscription_ends_what_was_planned_for_it(app: Flask) -> None:
+    life = Life.begins(app, policy={"schedule_at_period_end": ("shortening_interval",)})
+    with transaction() as session:
+        made = world.Merchant(session, world.START, session.get(Account, life.shop.customer.account_id))
+        made.schedule(session.merge(life.shop.subscription), life.shop.prices["solo"], 1, world.END + 200 * DAY)
+    life.gets_a_card(world.FAILS)
+    life.goes_to("2026-06-15")
+    assert (life.subscription.status, life.subscription.due_at) == ("canceled", None)
+    assert life.subscription.cancellation_details["reason"] == "payment_failed"
+    assert _count(SubscriptionSchedule, SubscriptionSchedule.status == "canceled") == 1
+    assert life.events.count("customer.subscription.deleted") == 1
+
+
+def _in_dollars(app: Flask, balance: int) -> Life:
+    """A customer whose purse is in dollars, on a plan in euros."""
+    life = Life.begins(app, customer={"balance": balance}).goes_to("2026-04-16")
+    with transaction() as session:
+        session.scalars(select(Customer).where(Customer.id == life.shop.customer.id)).one().currency = "usd"
+    return life
+
+
+def _purse() -> tuple[int, str]:
+    db.session.remove()
+    with reading() as reader:
+        row = reader.execute(select(Customer.balance, Customer.currency)).one()
+        return row.balance, row.currency
+
+
+def test_credit_never_mixes_currencies(app: Flask) -> None:
+    life = _in_dollars(app, -500)
+    life.changes(quantity=2)
+    with pytest.raises(BillingError, match="another currency"):
+        life.changes(quantity=1)  # its credit has no place
+    assert life.item.quantity == 2
+    assert _purse() == (-500, "usd")
+
+
+def test_an_empty_purse_takes_on_the_currency_of_what_comes(app: Flask) -> None:
+    life = _in_dollars(app, 0)
+    life.changes(quantity=2)
+    life.changes(quantity=1)
+    assert _purse() == (-500, "eur")
+
+
+def test_a_debt_that_is_paid_long_after_begins_a_new_period_and_bills_no_time_between(app: Flask) -> None:
+    life = Life.begins(app, card=world.FAILS)
+    with transaction() as session:
+        account = session.get(Account, life.shop.customer.account_id)
+        assert account
+        account.dunning = {"retry_days": [1], "then": "unpaid"}
+    life.goes_to("2026-08-15")
+    assert (life.subscription.status, len(life.bills())) == ("unpaid", 1)
+    life.gets_a_card()
+    life.pays()
+    life.goes_to("2026-08-16")
+    assert life.subscription.status == "active"
+    assert [bill[:15] for bill in life.bills()] == ["2026-05-01 paid", "2026-08-15 paid"]
+    assert life.period == ("2026-08-15", "2026-09-15")
+    ledger.audit(life.shop.customer.account_id)
+
+
+@pytest.mark.case("D7")
+def test_a_quote_from_before_the_periods_end_is_no_good_after_it(app: Flask) -> None:
+    life = Life.begins(app).goes_at(world.END - 600)
+    quote = life.quote(quantity=300)
+    life.now = world.END + 300  # the renewal has not run yet
+    with pytest.raises(StateChanged, match="being prepared"):
+        life.confirms(quote, quantity=300)
+    assert life.item.quantity == 1
+
+
+@pytest.mark.case("F11")
+def test_an_invoice_that_cannot_be_collected_is_put_off_then_parked_and_holds_up_no_other(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portal_site.billing.operations import parking
+
+    bad, good = world.shop("Bad"), world.shop("Good")
+    with transaction() as session:
+        account = session.get(Account, bad.customer.account_id)
+        assert account
+        account.dunning = {"retry_days": "every day"}
+        bad_one = session.scalars(select(Subscription).where(Subscription.customer_id == bad.customer.id)).one()
+        bad_one.default_payment_method_id = None
+        customer = session.scalars(select(Customer).where(Customer.id == bad.customer.id)).one()
+        customer.default_payment_method_id = None
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        gateway = app.extensions["gateway"]
+        for number in range(parking.MOST_FAILURES):
+            report = billing_runs.run(gateway, world.END + number * parking.RETRY, lambda _invoice: BACK)
+            assert report.failed == 1
+        assert _count(Invoice, Invoice.customer_id == good.customer.id, Invoice.status == "paid") == 2
+        assert [name for name, _ in parking.parked()] == [bad.subscription.id]
+        assert not billing_runs.run(gateway, world.END + 10 * parking.RETRY, lambda _invoice: BACK).did_something
+        with transaction() as session:
+            account = session.get(Account, bad.customer.account_id)
+            assert account
+            account.dunning = {}
+            made = world.Merchant(session, world.START, account)
+            made.method(session.scalars(select(Customer).where(Customer.id == bad.customer.id)).one(), world.VISA)
+        parking.unpark(bad.subscription.id, world.END + 11 * parking.RETRY)
+        billing_runs.run(gateway, world.END + 11 * parking.RETRY, lambda _invoice: BACK)
+    assert _count(Invoice, Invoice.customer_id == bad.customer.id, Invoice.status == "paid") == 2
+    assert parking.parked() == []
+    assert renewals.renew_due(world.END, 10).claimed == 0
+
+
+@pytest.mark.case("F2")
+def test_a_gateway_that_breaks_does_not_stop_a_run(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    from portal_site.billing.operations import parking
+
+    shops = [world.shop(f"Shop{number}") for number in range(3)]
+    gateway = app.extensions["gateway"]
+    charge, broken = gateway.charge, iter((ConnectionError("reset by peer"),))
+
+    def break_once(*given: object) -> object:
+        for error in broken:
+            raise error
+        return charge(*given)
+
+    monkeypatch.setattr(gateway, "charge", break_once)
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        report = billing_runs.run(gateway, world.END, lambda _invoice: BACK)
+        assert (report.collected, report.failed) == (3, 1)
+        assert parking.unanswered(world.END + parking.PATIENCE) == 1
+        billing_runs.run(gateway, world.END + 20 * 60, lambda _invoice: BACK)
+    assert _count(Invoice, Invoice.status == "paid") == 6
+    assert _count(SandboxCharge) == len(shops)
+    assert parking.unanswered(world.END + parking.PATIENCE) == 0

@@ -1,0 +1,176 @@
+"""What watchers are told: for each thing that happens the field's events, in order, with what was different before."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from portal_site.billing.models import Event
+from portal_site.db import db, reading
+from tests import world
+from tests.conftest import SHARED
+from tests.scenarios.life import Life
+
+NAMES = SHARED / "events.txt"
+UPDATED, INVOICED = "customer.subscription.updated", ["invoice.created", "invoice.finalized"]
+PAID = ["invoice.paid", "invoice.payment_succeeded"]
+DOWN = {"schedule_at_period_end": ("decreasing_item_amount",)}
+WAITING = {"proration_behavior": "create_prorations"}
+Told = list[str | tuple[str, set[str]]]
+
+
+def _told(life: Life, since: int) -> Told:
+    """The events after the first `since`: each by its type, with the names of the members that were different."""
+    found: Told = []
+    for kind, data in _events(life)[since:]:
+        before = data.get("previous_attributes")
+        found.append((kind, set(before)) if before else kind)
+    return found
+
+
+def _events(life: Life) -> list[Any]:
+    db.session.remove()
+    with reading() as reader:
+        mine = Event.account_id == life.shop.customer.account_id
+        query = select(Event.type, Event.data).where(mine, Event.type.not_like("test_helpers.%"))
+        return list(reader.execute(query.order_by(Event.created, Event.id)))
+
+
+def _upgrade(life: Life) -> None:
+    life.changes(quantity=3)
+
+
+def _credit(life: Life) -> None:
+    life.changes("solo")
+
+
+def _code(life: Life) -> None:
+    life.changes(quantity=3, code=life.code(percent_off="50", duration="once"))
+
+
+def _plan(life: Life) -> None:
+    life.changes("solo")
+
+
+def _undo(life: Life) -> None:
+    life.takes_it_back()
+
+
+def _renew(life: Life) -> None:
+    life.goes_to("2026-05-01")
+
+
+def _declined(life: Life) -> None:
+    life.gets_a_card(world.FAILS)
+    life.changes(quantity=3)
+
+
+def _paid_later(life: Life) -> None:
+    life.gets_a_card()
+    life.pays()
+
+
+def _given_up(life: Life) -> None:
+    life.goes_to("2026-04-17 12:00:00")
+
+
+def _cancel(life: Life) -> None:
+    life.cancels()
+
+
+def _keep(life: Life) -> None:
+    life.keeps()
+
+
+def _pause(life: Life) -> None:
+    life.pauses("month")
+
+
+def _resume(life: Life) -> None:
+    life.resumes()
+
+
+@pytest.mark.parametrize(
+    ("policy", "before", "action", "told"),
+    [
+        pytest.param({}, [], _upgrade, [
+            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), *PAID, (UPDATED, {"items", "pending_update"}),
+            "customer.subscription.pending_update_applied",
+        ], id="upgrade"),
+        pytest.param({}, [], _credit, [
+            *INVOICED, *PAID, ("customer.updated", {"balance"}), (UPDATED, {"items", "latest_invoice"}),
+        ], id="credit to the balance"),
+        pytest.param({}, [], _code, [
+            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), *PAID, "customer.discount.created",
+            "customer.discount.deleted", (UPDATED, {"items", "pending_update"}),
+            "customer.subscription.pending_update_applied",
+        ], id="code for one invoice"),
+        pytest.param(WAITING, [], _upgrade, [
+            "invoiceitem.created", "invoiceitem.created", (UPDATED, {"items"}),
+        ], id="lines for the next invoice"),
+        pytest.param(DOWN, [], _plan, ["subscription_schedule.created", (UPDATED, {"schedule"})], id="planned change"),
+        pytest.param(DOWN, [_plan], _undo, ["subscription_schedule.released", (UPDATED, {"schedule"})], id="undo"),
+        pytest.param(DOWN, [_plan], _renew, [
+            (UPDATED, {"items"}), ("subscription_schedule.updated", {"current_phase"}), "subscription_schedule.released",
+            *INVOICED, (UPDATED, {"items", "latest_invoice"}), *PAID,
+        ], id="planned change comes"),
+        pytest.param({}, [], _renew, [*INVOICED, (UPDATED, {"items", "latest_invoice"}), *PAID], id="renewal"),
+        pytest.param({}, [], _declined, [
+            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), "invoice.payment_failed",
+        ], id="declined"),
+        pytest.param({}, [_declined], _paid_later, [
+            *PAID, (UPDATED, {"items", "pending_update"}), "customer.subscription.pending_update_applied",
+        ], id="paid later"),
+        pytest.param({}, [_declined], _given_up, [
+            "invoice.voided", (UPDATED, {"pending_update"}), "customer.subscription.pending_update_expired",
+        ], id="never paid"),
+        pytest.param({}, [], _cancel, [
+            (UPDATED, {"cancel_at", "cancel_at_period_end", "canceled_at", "cancellation_details"}),
+        ], id="cancel"),
+        pytest.param({}, [_cancel], _keep, [
+            (UPDATED, {"cancel_at", "cancel_at_period_end", "canceled_at", "cancellation_details"}),
+        ], id="keep"),
+        pytest.param({}, [_cancel], _renew, [("customer.subscription.deleted", {"status"})], id="end"),
+        pytest.param({}, [], _pause, [
+            "invoiceitem.created", ("customer.subscription.paused", {"status"}),
+        ], id="pause"),
+    ],
+)  # fmt: skip
+def test_each_thing_that_happens_is_told_in_order(
+    app: Flask,
+    policy: dict[str, Any],
+    before: list[Callable[[Life], None]],
+    action: Callable[[Life], None],
+    told: Told,
+) -> None:
+    life = Life.begins(app, policy=policy).goes_to("2026-04-16")
+    for step in before:
+        step(life)
+    known = len(_events(life))
+    action(life)
+    assert _told(life, known) == told
+
+
+def test_a_subscription_is_told_as_the_same_object_everywhere(app: Flask) -> None:
+    life = Life.begins(app).goes_to("2026-04-16")
+    life.changes(quantity=3)
+    life.goes_to("2026-05-01")
+    life.cancels()
+    told = [data["object"] for kind, data in _events(life) if kind == UPDATED]
+    assert len({frozenset(document) for document in told}) == 1
+
+
+@pytest.mark.skipif(not NAMES.exists(), reason="the field's list of events is not here")
+def test_every_name_is_one_of_the_fields() -> None:
+    known = {line.split()[0] for line in NAMES.read_text().splitlines() if line.strip()}
+    source = Path(__file__).parents[2] / "portal_site" / "billing"
+    text = "\n".join(path.read_text() for path in source.rglob("*.py"))
+
+    owners = "customer|invoice|invoiceitem|payment_method|subscription_schedule"
+    used = set(re.findall(rf'"((?:{owners})\.[a-z_.]+)"', text))
+    assert used
+    assert used <= known
