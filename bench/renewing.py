@@ -19,7 +19,7 @@ from bench.databases import Kind
 from bench.load import Question
 from bench.report import Section, judged
 from bench.servers import CHECKOUT
-from portal_site import progress
+from portal_site import progress, worker
 from portal_site.billing.models import Event, Invoice, InvoiceLineItem
 from portal_site.billing.operations import billing_runs, renewals
 from portal_site.db import db, new_id, reading, transaction
@@ -216,4 +216,5 @@ def _steadily(questions: Sequence[Question], seconds: float) -> list[float]:
 
 if __name__ == "__main__":
     with data.open_app(sys.argv[1]).app_context():
+        worker.settle()
         _renew(int(sys.argv[2]))

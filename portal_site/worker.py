@@ -4,6 +4,7 @@ So a worker that is killed loses nothing: the next minute, or another worker, fi
 it (see operations.renewals).
 """
 
+import gc
 import logging
 import os
 import socket
@@ -116,9 +117,15 @@ def register(queue: Huey, app: Flask) -> Callable[[], object]:
     return task
 
 
+def settle() -> None:
+    """Look for garbage less often in this process: a batch's rows live until its end, and looking through them took a tenth."""
+    gc.set_threshold(10_000)  # with ten times as many, memory grows by 80 MB before the first thorough look
+
+
 def serve(app: Flask, queue_url: str, threads: int) -> None:
     """Work until stopped."""
     queue = make_queue(queue_url)
+    settle()
     register(queue, app)()  # once at once: after a restart nothing has to wait for the next full minute
     queue.create_consumer(workers=threads, periodic=True, check_worker_health=True).run()
 

@@ -19,7 +19,7 @@ from portal_site.billing.operations.renewals import Batch
 from portal_site.billing.rules.lifecycle import AttemptStatus, InvoiceStatus
 from portal_site.db import db, insist, is_conflict, reading
 
-BATCH = {"sqlite": 250, "postgresql": 500}  # a batch holds SQLite's one write lock for about a tenth of a second
+BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write lock for about a tenth of a second
 COLLECTED_AT_ONCE = 200
 ASK_AGAIN = 60  # seconds after which a payment without an answer is asked about
 LOOK_AGAIN = 15 * 60  # and one that waits for the customer at the bank

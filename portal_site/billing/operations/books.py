@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from portal_site import bulk
 from portal_site.billing.errors import BillingError
 from portal_site.billing.models import (
     Account,
@@ -66,7 +67,7 @@ class Books:
 
         `customer` carries its names, `invoice_prefix`, and `number` (the sequence number that this invoice takes).
         """
-        row = invoice_row(customer, subscription, bill, at) | members
+        row = invoice_row(customer, subscription, bill, at) | {"metadata": {}} | members
         self.rows[Invoice].append(row)
         for position, line in enumerate(bill.lines):
             if line.id is None:
@@ -91,11 +92,9 @@ class Books:
         """Send what was collected."""
         for kind in ORDER:
             if self.rows[kind]:
-                # Into the table rather than the model: spares a billing run a tenth of its time.
-                self.session.execute(insert(Base.metadata.tables[kind.__tablename__]), self.rows[kind])
+                bulk.insert(self.session, kind, self.rows[kind])
         if self.taken:
-            whose = {"unscoped": "lines that were found by their subscription"}
-            self.session.execute(update(InvoiceLineItem), self.taken, execution_options=whose)
+            bulk.update(self.session, InvoiceLineItem, self.taken)
         self.rows.clear()
         self.taken.clear()
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from portal_site import bulk
 from portal_site.billing.models import (
     Account,
     Customer,
@@ -325,7 +326,7 @@ class _Run:
                 )  # fmt: skip
         for kind in (SubscriptionItem, Subscription, Customer):
             if self.changed[kind]:
-                self.session.execute(update(kind), self.changed[kind], execution_options=UNSCOPED)
+                bulk.update(self.session, kind, self.changed[kind])
 
 
 def _item_list(agreement: Agreement, ends: Mapping[str, int]) -> dict[str, Any]:

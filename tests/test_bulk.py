@@ -1,0 +1,48 @@
+"""Rows written past SQLAlchemy come back by it as they were, and none is missed."""
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from portal_site import bulk
+from portal_site.billing.models import Customer, Event
+from portal_site.billing.rules.lifecycle import InvoiceStatus
+from portal_site.db import new_id, reading, transaction
+from tests import world
+
+AWKWARD = 'A "quoted" \\ back\nslash, %s, :name, {x}, Ünïcode, 中文, 🙂'
+
+
+def test_what_is_written_is_read_again(app: Flask) -> None:
+    account = world.shop().customer.account_id
+    data = {"text": AWKWARD, "none": None, "list": [], "large": 2**53 + 1, "yes": True, "status": InvoiceStatus.PAID}
+    common = {"account_id": account, "livemode": True, "created": 2**40, "type": "bulk"}
+    with transaction() as session:
+        bulk.insert(session, Event, [{"id": new_id("evt"), "data": data, **common} for _ in range(700)])
+    with reading() as reader:
+        rows = reader.execute(select(Event.livemode, Event.created, Event.data).where(Event.type == "bulk")).all()
+    assert [tuple(row) for row in rows] == [(True, 2**40, data)] * 700
+
+
+def test_a_change_reaches_its_own_row_alone(app: Flask) -> None:
+    first, second = (world.shop(name).customer.id for name in ("One", "Two"))
+    address = {"line1": AWKWARD}
+    for customer_id, name, given in ((first, AWKWARD, address), (second, None, None)):
+        with transaction() as session:
+            changed = {"id": customer_id, "name": name, "address": given, "balance": -5, "preferred_locales": []}
+            bulk.update(session, Customer, [changed])
+    with reading() as reader:
+        names = select(Customer.id, Customer.name, Customer.balance, Customer.preferred_locales, Customer.address)
+        found = {row[0]: tuple(row[1:]) for row in reader.execute(names)}
+        missing = reader.scalar(select(func.count()).select_from(Customer).where(Customer.address.is_(None)))
+    assert (found[first], found[second]) == ((AWKWARD, -5, [], address), (None, -5, [], None))
+    assert missing == sum(row[3] is None for row in found.values())
+
+
+def test_a_row_that_is_not_there_is_told_and_nothing_is_kept(app: Flask) -> None:
+    customer_id = world.shop().customer.id
+    rows = [{"id": customer_id, "balance": -7}, {"id": "cus_gone", "balance": -7}]
+    with pytest.raises(RuntimeError, match="1 rows, not 2"), transaction() as session:
+        bulk.update(session, Customer, rows)
+    with reading() as reader:
+        assert reader.scalar(select(Customer.balance).where(Customer.id == customer_id)) == 0
