@@ -4,8 +4,11 @@ import re
 
 import pytest
 from playwright.sync_api import Browser, Page
+from sqlalchemy import update
 
 from portal_site import clock
+from portal_site.billing.errors import GatewayUnavailable
+from portal_site.billing.models import Invoice
 from portal_site.billing.operations import portal_sessions
 from portal_site.demo.builder import DAY
 from tests import world
@@ -277,4 +280,58 @@ def test_the_sandbox_and_the_demo(site: Site, page: Page) -> None:
     _look_at(page, "sandbox-refused")
     page.goto(f"{site.address}/demo")
     _look_at(page, "demo")
+    page.context.close()
+
+
+def test_payments_that_hang(site: Site, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    shopper = Shopper.of(site, card=world.ASKS)
+    subscription = f"{site.address}/subscriptions/{shopper.shop.subscription.id}"
+    shopper.opens_plans(page)
+    page.get_by_label("Quantity (seats)").fill("3")
+    page.get_by_text("15 of 30 days").first.wait_for()
+    page.get_by_role("button", name="Change plan and pay").click()
+    page.get_by_role("button", name="Complete authentication").wait_for()
+    _look_at(page, "sandbox-challenge")
+    page.goto(subscription)
+    page.get_by_role("link", name="Confirm at your bank").wait_for()
+    _look_at(page, "change-at-the-bank")
+    page.get_by_role("link", name="See the invoice").click()
+    invoice = page.url
+    _look_at(page, "invoice-at-the-bank")
+
+    def lose(*_given: object) -> object:
+        raise GatewayUnavailable("lost")
+
+    gateway = site.app.extensions["gateway"]
+    for name in ("charge", "find_charge", "cancel_charge"):
+        monkeypatch.setattr(gateway, name, lose)
+    page.goto(subscription)
+    page.get_by_role("button", name="Pay €10.00").click()
+    page.get_by_role("link", name="Check again").wait_for()
+    _look_at(page, "change-being-checked")
+    page.goto(invoice)
+    page.get_by_role("link", name="Check again").wait_for()
+    _look_at(page, "invoice-being-checked")
+    page.context.close()
+
+
+def test_what_is_seldom_seen(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/session-over")
+    _look_at(page, "session-over")
+    page.goto(site.link("Several items, one by usage, a discount"))
+    page.goto(f"{site.address}/subscriptions")
+    _look_at(page, "subscriptions")
+    page.goto(f"{site.address}/tax-ids/new")
+    page.locator("#value").fill("nonsense")
+    page.locator("form .actions button").click()
+    page.locator(".error-summary").wait_for()
+    _look_at(page, "tax-id-refused")
+    shopper = Shopper.of(site, card=None, status="unpaid")
+    with site.app.app_context(), world.transaction() as session:
+        mine = Invoice.customer_id == shopper.shop.customer.id
+        session.execute(update(Invoice).where(mine).values(status="open", amount_remaining=1000))
+    page.goto(site.link(shopper.shop.customer))
+    _look_at(page, "overview-unpaid")
+    page.get_by_role("link", name="Pay €10.00").first.click()
+    _look_at(page, "payment-without-method")
     page.context.close()
