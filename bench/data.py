@@ -1,18 +1,20 @@
 """Fills a database by the program's own models: merchants, their customers, and a dozen invoices for each."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask
 from sqlalchemy import Executable, insert, text
+from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from portal_site import clock, create_app, migrating, progress
 from portal_site.billing.models import Invoice, Price, Product
 from portal_site.billing.rules.portal_features import UPDATES, CustomerUpdate, Features, SubscriptionUpdate
 from portal_site.config import Settings
-from portal_site.db import Base, db, new_id, transaction
+from portal_site.db import Base, db, new_id, reading, transaction
 from portal_site.demo import northlight
 from portal_site.demo.builder import DAY, Discounted, Merchant
 
@@ -35,6 +37,13 @@ COPIED_ID = {
     "sqlite": "'in_' || lower(hex(randomblob(12)))",
     "postgresql": "'in_' || substr(md5(random()::text || clock_timestamp()::text), 1, 24)",
 }
+
+
+@contextmanager
+def everybodys() -> Iterator[Connection]:
+    """A connection that reads everybody's rows."""
+    with reading() as connection:
+        yield connection.execution_options(**UNSCOPED)
 
 
 class Collector:

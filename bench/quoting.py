@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from sqlalchemy import select
 
-from bench import load
+from bench import data, load
 from bench.load import Question
 from bench.report import Section
 from bench.stage import BARE, OURS, Stage
@@ -20,7 +20,6 @@ from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.plan_change import Policy, Wish
 from portal_site.billing.rules.pricing import PriceTerms
 from portal_site.billing.rules.taxes import TaxRate
-from portal_site.db import reading
 
 MONTH = 30 * 24 * 60 * 60
 
@@ -86,7 +85,7 @@ def measure_fragment(stage: Stage, rounds: int, seconds: float) -> list[Section]
 def _questions(stage: Stage) -> list[Question]:
     """For each guest whose plan can be changed, the quote for one seat more."""
     found = []
-    with stage.app.app_context(), reading() as reader:
+    with stage.app.app_context(), data.everybodys() as reader:
         for ticket in stage.tickets[OURS]:
             query = (
                 select(Subscription.id, SubscriptionItem.id, SubscriptionItem.price_id, SubscriptionItem.quantity)

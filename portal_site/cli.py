@@ -239,14 +239,14 @@ def unpark(_app: Flask, subscription: str) -> None:
 def retention(_app: Flask, account_id: str | None, days: int, live: bool) -> None:
     """Compare customers who were made an offer when they left with those who were made none."""
     from portal_site import clock as clocks
-    from portal_site import tables
+    from portal_site import terminal_tables
     from portal_site.billing.operations import retention_results
 
     found = retention_results.results(account_id, live, days, clocks.now())
     if not found:
         fail(f"No offer was made {days} days ago or earlier. Choose fewer with --days.")
     for result in found:
-        tables.show(tables.retention(result, days))
+        terminal_tables.show(terminal_tables.retention(result, days))
 
 
 @main.group()

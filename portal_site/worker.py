@@ -117,7 +117,7 @@ def register(queue: Huey, app: Flask) -> Callable[[], object]:
     return task
 
 
-def settle() -> None:
+def collect_garbage_less_often() -> None:
     """Look for garbage less often in this process: a batch's rows live until its end, and looking through them took a tenth."""
     gc.set_threshold(10_000)  # with ten times as many, memory grows by 80 MB before the first thorough look
 
@@ -125,7 +125,7 @@ def settle() -> None:
 def serve(app: Flask, queue_url: str, threads: int) -> None:
     """Work until stopped."""
     queue = make_queue(queue_url)
-    settle()
+    collect_garbage_less_often()
     register(queue, app)()  # once at once: after a restart nothing has to wait for the next full minute
     queue.create_consumer(workers=threads, periodic=True, check_worker_health=True).run()
 

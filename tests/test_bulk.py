@@ -7,8 +7,9 @@ from sqlalchemy import func, select
 from portal_site import bulk
 from portal_site.billing.models import Customer, Event
 from portal_site.billing.rules.lifecycle import InvoiceStatus
-from portal_site.db import new_id, reading, transaction
+from portal_site.db import new_id, transaction
 from tests import world
+from tests.world import reading
 
 AWKWARD = 'A "quoted" \\ back\nslash, %s, :name, {x}, Ünïcode, 中文, 🙂'
 

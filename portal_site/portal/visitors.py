@@ -1,6 +1,5 @@
 """Who is looking at the portal: found anew on each request, so that what changed counts from the next click on."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -187,9 +186,6 @@ class Visitor(Business):
     def scope(self) -> dict[str, Any]:
         """What every query of this visitor's is bound to."""
         return {"account_id": self.account_id, "customer_id": self.customer_id, "on_behalf_of": self.on_behalf_of}
-
-
-BUSINESS_FIELDS = {field.name for field in dataclasses.fields(Business)} - {"preferred_locales"}
 
 
 def find_visitor(at: int) -> Visitor | None:

@@ -112,6 +112,7 @@ def load(reader: Reader, subscriptions: Sequence[Any], customers: Mapping[str, A
     ids = [row.id for row in subscriptions]
     items = _items(reader, ids)
     discounts = _discounts(reader, list({row.customer_id for row in subscriptions}), at)
+    promised = _promised(reader, discounts)
     waiting = _pending(reader, ids)
     found = {}
     for row in subscriptions:
@@ -128,9 +129,10 @@ def load(reader: Reader, subscriptions: Sequence[Any], customers: Mapping[str, A
             trial_end=row.trial_end,
             cancel_at=row.cancel_at or (_end(items[row.id]) if row.cancel_at_period_end else None),
             collection_paused=row.pause_collection is not None,
-            discounts=tuple(discounts[row.customer_id]),
+            discounts=tuple(one for one in discounts[row.customer_id] if promised.get(one.id, row.id) == row.id),
             tax_rates=tuple(map(TaxRate.of, row.default_tax_rates)) if taxed else (),
             balance=customer.balance if customer.currency in (None, row.currency) else 0,
+            foreign_purse=bool(customer.balance) and customer.currency not in (None, row.currency),
             pending=tuple(waiting[row.id]),
         )
     return found
@@ -187,6 +189,18 @@ def _discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dict[str
     for row in reader.execute(query):
         found[row.customer_id].append(discount_of(row._mapping))
     return found
+
+
+def _promised(reader: Reader, discounts: Mapping[str, Sequence[DiscountTerms]]) -> dict[str, str]:
+    """The discounts for one invoice that a change uses which waits for its payment, with that change's subscription."""
+    owners = [
+        name for name, found in discounts.items() if any(one.once and one.subscription_id is None for one in found)
+    ]
+    if not owners:
+        return {}
+    waiting = Subscription.customer_id.in_(owners), Subscription.pending_update.is_not(None)
+    rows = reader.execute(select(Subscription.id, Subscription.pending_update).where(*waiting))
+    return {discount: name for name, change in rows for discount in (change or {}).get("spent", ())}
 
 
 def discount_of(row: Any) -> DiscountTerms:

@@ -26,6 +26,7 @@ LOOK_AGAIN = 15 * 60  # and one that waits for the customer at the bank
 UNSCOPED = {"unscoped": "a billing run is about all merchants"}
 Address = Callable[[str], str]
 Payment = Callable[[Gateway, str, str, int, str], object]
+_NOT_PARKED = ~parking.is_parked() | Subscription.id.is_(None)
 log = logging.getLogger("portal.billing")
 
 
@@ -92,7 +93,10 @@ def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
     query = (
         select(Invoice.customer_id, Invoice.id)
         .join(Customer, Customer.id == Invoice.customer_id)
-        .where(Invoice.next_payment_attempt <= at, Invoice.status == InvoiceStatus.OPEN, _lives_by(clock_id))
+        .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
+        .where(
+            Invoice.next_payment_attempt <= at, Invoice.status == InvoiceStatus.OPEN, _lives_by(clock_id), _NOT_PARKED
+        )
         .order_by(Invoice.next_payment_attempt, Invoice.id)
         .limit(COLLECTED_AT_ONCE)
     )
@@ -137,7 +141,8 @@ def next_moment(session: Session, clock_id: str, until: int) -> int | None:
         select(func.min(Subscription.due_at)).join(Customer, Customer.id == Subscription.customer_id).where(mine),
         select(func.min(Invoice.next_payment_attempt))
         .join(Customer, Customer.id == Invoice.customer_id)
-        .where(mine, Invoice.status == InvoiceStatus.OPEN),
+        .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
+        .where(mine, Invoice.status == InvoiceStatus.OPEN, _NOT_PARKED),
     )
     moments = [session.scalar(query.execution_options(**UNSCOPED)) for query in firsts]
     return min((moment for moment in moments if moment is not None and moment <= until), default=None)

@@ -263,7 +263,7 @@ def bill_now(books: Books, customer: Customer, subscription: Subscription, bill:
     due = at if bill.amount_due and subscription.collection_method == "charge_automatically" else None
     row = books.invoice(numbered(books.session, customer), subscription, bill, at, next_payment_attempt=due, **members)
     before = {"balance": customer.balance, "currency": customer.currency}
-    move_balance(customer, bill)
+    add_to_balance(customer, bill.balance_used, bill.currency)
     moved = {name: value for name, value in before.items() if value != getattr(customer, name)}
     if moved:
         books.event("customer.updated", customer, at, customer.as_object(), moved)
@@ -271,17 +271,17 @@ def bill_now(books: Books, customer: Customer, subscription: Subscription, bill:
     return str(row["id"])
 
 
-def move_balance(customer: Any, bill: Bill) -> None:
-    """Take from the customer's balance what an invoice used of it, or add what it left. Raises BillingError.
+def add_to_balance(customer: Any, amount: int, currency: str) -> None:
+    """Add to the customer's balance what an invoice used of it (> 0) or left (< 0), in minor units. Raises BillingError.
 
     A balance is in one currency; an empty one takes on that of whatever comes.
     """
-    if bill.balance_used and customer.currency not in (None, bill.currency):
+    if amount and customer.currency not in (None, currency):
         if customer.balance:
             raise BillingError(N_("Your credit is in another currency. Please contact us."), "currency_mismatch")
-        customer.currency = bill.currency
-    customer.balance += bill.balance_used
-    customer.currency = customer.currency or bill.currency
+        customer.currency = currency
+    customer.balance += amount
+    customer.currency = customer.currency or currency
 
 
 def numbered(session: Session, customer: Customer) -> SimpleNamespace:

@@ -157,8 +157,10 @@ def cancel(
         customer = lookups.locked_customer(session, customer_id)
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
         attempt = _known(session, subscription, attempt_id or f"cxl_{agreed.key}")
-        if attempt is not None and attempt.outcome == "canceled":
-            ended = subscription.ended_at  # a second click
+        ended = subscription.ended_at
+        if (
+            attempt is not None and attempt.outcome == "canceled" and (ended or subscription.cancel_at)
+        ):  # a second click
             return Canceled(ended or subscription.cancel_at or at, ended is not None)
         found = _situation(session, subscription, customer, features, agreed.at)
         if found.ending is None:

@@ -41,7 +41,8 @@ def customer(session: Session, account_id: str | None, id_or_email: str) -> Cust
 
 def own(session: Session, kind: type[Row], customer_id: str, row_id: str, *, lock: bool = False) -> Row:
     """A customer's own row. Raises NotFound for a stranger's as for one that does not exist."""
-    query = select(kind).where(kind.id == row_id, kind.customer_id == customer_id)
+    # No id holds a NUL, and PostgreSQL would not even look for it.
+    query = select(kind).where(kind.id == row_id.replace("\0", ""), kind.customer_id == customer_id)
     # populate_existing: what the session remembers may be older than the lock.
     found: Row | None = session.scalar(
         query.with_for_update().execution_options(populate_existing=True) if lock else query

@@ -1,11 +1,11 @@
 """What a billing run gave up on, and letting it go on: subscriptions that cannot be billed, payments that cannot be made."""
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select
 
 from portal_site.billing.errors import NotFound
 from portal_site.billing.models import Invoice, PaymentAttempt, Subscription
 from portal_site.billing.operations import lookups, pending_updates
-from portal_site.billing.rules.lifecycle import AttemptStatus, InvoiceStatus
+from portal_site.billing.rules.lifecycle import AttemptStatus
 from portal_site.db import reading, transaction
 
 UNSCOPED = {"unscoped": "an operator looks after all merchants"}
@@ -24,28 +24,33 @@ def note_failure(subscription: Subscription, at: int, error: Exception) -> bool:
 
 
 def put_off(customer_id: str, invoice_id: str, at: int, error: Exception) -> None:
-    """An invoice could not even be tried: it is tried again later, and with its subscription parked after three times."""
+    """An invoice could not even be tried: it is tried again later, after three times once its subscription is unparked."""
     with transaction() as session:
         lookups.locked_customer(session, customer_id)
         invoice = lookups.own(session, Invoice, customer_id, invoice_id, lock=True)
         attempt = lookups.payment_under_way(session, customer_id, invoice_id)
         if attempt is not None:
             attempt.checked_at = at
-        parked = False
         if invoice.subscription_id is not None:
             subscription = lookups.own(session, Subscription, customer_id, invoice.subscription_id, lock=True)
             due = subscription.due_at
-            parked = note_failure(subscription, at, error)
-            subscription.due_at = None if parked else due
+            subscription.due_at = None if note_failure(subscription, at, error) else due
         if invoice.next_payment_attempt is not None:
-            invoice.next_payment_attempt = None if parked else at + RETRY
+            invoice.next_payment_attempt = at + RETRY
+
+
+def is_parked() -> ColumnElement[bool]:
+    """The condition on subscriptions: an operator has to look at it, so nothing is billed and nothing collected."""
+    return Subscription.due_at.is_(None) & Subscription.billing_error.is_not(None)
 
 
 def parked() -> list[tuple[str, str]]:
     """Some of the parked subscriptions, each with the reason."""
-    waiting = Subscription.due_at.is_(None), Subscription.billing_error.is_not(None)
     query = (
-        select(Subscription.id, Subscription.billing_error).where(*waiting).order_by(Subscription.id).limit(MOST_SHOWN)
+        select(Subscription.id, Subscription.billing_error)
+        .where(is_parked())
+        .order_by(Subscription.id)
+        .limit(MOST_SHOWN)
     )
     with reading() as reader:
         return [(row[0], row[1] or "") for row in reader.execute(query.execution_options(**UNSCOPED))]
@@ -60,7 +65,7 @@ def unanswered(at: int) -> int:
 
 
 def unpark(subscription_id: str, at: int) -> None:
-    """Let a parked subscription be billed again, and its open invoices be collected."""
+    """Let a parked subscription be billed again, and what is due of its invoices be collected."""
     with transaction() as session:
         query = select(Subscription.customer_id).where(Subscription.id == subscription_id)
         customer_id = session.scalar(query.execution_options(**UNSCOPED))
@@ -70,11 +75,3 @@ def unpark(subscription_id: str, at: int) -> None:
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
         subscription.billing_error, subscription.billing_failures = None, 0
         pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), at)
-        stuck = (
-            Invoice.customer_id == customer_id,
-            Invoice.subscription_id == subscription_id,
-            Invoice.status == InvoiceStatus.OPEN,
-            Invoice.collection_method == "charge_automatically",
-            Invoice.next_payment_attempt.is_(None),
-        )
-        session.execute(update(Invoice).where(*stuck).values(next_payment_attempt=at))

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.models import Event, PlanChange, Subscription
-from portal_site.billing.operations import agreements, lookups, pending_updates, retention
+from portal_site.billing.operations import agreements, attempts, lookups, pending_updates
 from portal_site.billing.operations.agreed import Agreed, hashed, terms_of
 from portal_site.billing.operations.books import Books
 from portal_site.billing.rules import pauses
@@ -71,7 +71,7 @@ def pause(
         wanted = pauses.pause(agreement, span, agreed.at)
         agreed.check(fingerprint(wanted))
         _begin(session, subscription, wanted, agreed.key, at)
-        retention.taken(session, subscription, attempt_id, "pause", at)
+        attempts.took_pause(session, subscription, attempt_id, at)
     return subscription
 
 

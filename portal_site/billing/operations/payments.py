@@ -215,10 +215,13 @@ def _move(session: Session, subscription: Subscription, status: SubscriptionStat
     previous: dict[str, Any] = {"status": subscription.status}
     subscription.status = SubscriptionStatus(subscription.status).become(status)
     items = pending_updates.items_of(session, subscription)
-    if previous["status"] == SubscriptionStatus.UNPAID and min(item.current_period_end for item in items) <= at:
+    over = [item for item in items if item.current_period_end <= at]
+    if previous["status"] == SubscriptionStatus.UNPAID and over:
         previous["items"] = pending_updates.item_list(items)
         # Nothing was delivered since: what comes now is a new period, not a bill for the time between.
-        turning_points.begin_anew(subscription, items, at)
+        turning_points.begin_anew(over, at)
+        if len(over) == len(items):
+            subscription.billing_cycle_anchor = at
     pending_updates.reschedule(session, subscription, items, at)
     session.flush()
     told = pending_updates.item_list(items)

@@ -22,8 +22,8 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
 )
 from portal_site.billing.models.subscription import told_pending_update
-from portal_site.billing.operations import promotion_codes
-from portal_site.billing.operations.books import Books, bill_now
+from portal_site.billing.operations import attempts, promotion_codes
+from portal_site.billing.operations.books import Books, add_to_balance, bill_now
 from portal_site.billing.rules import pauses
 from portal_site.billing.rules.lifecycle import ChangeOutcome, InvoiceStatus, SubscriptionStatus, next_due
 from portal_site.billing.rules.plan_change import PENDING_LIFE, Quote
@@ -119,6 +119,7 @@ def apply(
     if discount and not (code and promotion_codes.has_redeemed(session, subscription.customer_id, code)):
         add_discount(session, subscription, discount, at)
     use_up(session, subscription, change["spent"], at)
+    attempts.took_price(session, subscription, change.get("attempt") or "", [item.price_id for item in items], at)
     reschedule(session, subscription, items, at)
     session.flush()
     now = {**_changeable(subscription), "items": item_list(items)}
@@ -182,7 +183,7 @@ def item_list(items: list[SubscriptionItem]) -> Document:
 
 
 def add_discount(session: Session, subscription: Subscription, discount: Document, at: int) -> None:
-    """Put a redeemed code to work on the subscription."""
+    """Put a coupon to work on the subscription, by a redeemed code or for staying."""
     row = Discount(
         account_id=subscription.account_id,
         customer_id=subscription.customer_id,
@@ -200,7 +201,8 @@ def use_up(session: Session, subscription: Subscription, discount_ids: list[str]
     """End the discounts that were for one invoice."""
     if not discount_ids:
         return
-    mine = Discount.customer_id == subscription.customer_id, Discount.id.in_(discount_ids)
+    running = Discount.end.is_(None) | (Discount.end > at)
+    mine = Discount.customer_id == subscription.customer_id, Discount.id.in_(discount_ids), running
     books = Books(session)
     for discount in session.scalars(select(Discount).where(*mine)).all():
         discount.end = at
@@ -242,7 +244,7 @@ def void(session: Session, customer: Customer, invoice: Invoice, at: int) -> Non
     moved = (invoice.ending_balance or 0) - invoice.starting_balance
     if moved:
         previous = {"balance": customer.balance}
-        customer.balance -= moved
+        add_to_balance(customer, -moved, invoice.currency)
         session.add(Event.of("customer.updated", customer, at, previous))
         row = CustomerBalanceTransaction(
             id=new_id("cbtxn"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,

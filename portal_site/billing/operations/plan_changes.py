@@ -16,11 +16,11 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.operations import (
     agreements,
+    attempts,
     lookups,
     pending_updates,
     plan_choices,
     promotion_codes,
-    retention,
     schedules,
 )
 from portal_site.billing.operations.agreed import Agreed, terms_of
@@ -57,7 +57,7 @@ def situation(customer_id: str, subscription_id: str, features: SubscriptionUpda
 def preview(situation: Situation, features: SubscriptionUpdate, customer_id: str, order: Order, at: int) -> Quote:
     """What the order would cost, and when. Raises BillingError for what cannot be had, with the form's field as `param`."""
     with reading() as reader:
-        code = _code(reader, customer_id, situation, order)
+        code = _code(reader, customer_id, order)
         return _quote(reader, customer_id, situation, features, order, code, at)
 
 
@@ -85,13 +85,17 @@ def change_plan(
         found = plan_choices.load(session, subscription, customer, features, agreed.at)
         if (late := plan_change.refusal(found.agreement, at)) is not None:
             raise StateChanged(late.message, late.code)  # the period ended between quote and click
-        code = _code(session, customer_id, found, order)
+        code = _code(session, customer_id, order)
         quote = _quote(session, customer_id, found, features, order, code, agreed.at)
         agreed.check(terms_of(quote))
         if found.planned:
             schedules.release(session, subscription, at)
-        retention.taken(session, subscription, attempt_id, "price", at)
-        return _make(session, customer, subscription, quote, code, agreed.key, at)
+        change = _make(session, customer, subscription, quote, code, agreed.key, at)
+        if subscription.pending_update:
+            subscription.pending_update = {**subscription.pending_update, "attempt": attempt_id}
+        else:
+            attempts.took_price(session, subscription, attempt_id, [item.offer.price_id for item in quote.items], at)
+        return change
 
 
 def _made(session: Session, customer_id: str, key: str) -> PlanChange | None:
@@ -181,7 +185,7 @@ def _wish(
     return Wish(offer, quantity)
 
 
-def _code(reader: Reader, customer_id: str, found: Situation, order: Order) -> CodeTerms | None:
+def _code(reader: Reader, customer_id: str, order: Order) -> CodeTerms | None:
     if order.code_id is None:
         return None
     account = select(Customer.account_id).where(Customer.id == customer_id)

@@ -16,7 +16,8 @@ from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms, discount_end
 from portal_site.billing.rules.invoices import Item, Offer
 from portal_site.billing.rules.next_invoice import NextInvoice
-from portal_site.billing.rules.portal_features import Features, RetentionOffer
+from portal_site.billing.rules.portal_features import Features, QuantityLimits, RetentionOffer
+from portal_site.billing.rules.web_addresses import is_safe
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,15 @@ def _price(case: Case, offer: RetentionOffer) -> Proposal | None:
         return None
     for item in found.agreement.items:
         for plan in plan_choices.choices(found, features, item):
-            if plan.price_id == offer.price and retention.is_cheaper(item, plan):
+            fits = _comes_in(features.limits(plan.product_id), item.quantity or 1)
+            if plan.price_id == offer.price and fits and retention.is_cheaper(item, plan):
                 return Proposal(offer, item=item, plan=plan)
     return None
+
+
+def _comes_in(limits: QuantityLimits | None, quantity: int) -> bool:
+    """Whether a product comes in this quantity; of one without a choice, there is one."""
+    return quantity == 1 if limits is None else limits.minimum <= quantity <= limits.maximum
 
 
 def _trial(case: Case, offer: RetentionOffer) -> Proposal | None:
@@ -123,7 +130,8 @@ def _contact(case: Case, offer: RetentionOffer) -> Proposal | None:
     columns = Account.support_url, Account.support_email, Account.support_phone
     shown = case.row.on_behalf_of or case.customer.account_id
     account = case.reader.execute(select(*columns).where(Account.id == shown)).one()
-    support = {**account._mapping, **({"support_url": offer.url} if offer.url else {})}
+    url = offer.url or account.support_url
+    support = {**account._mapping, "support_url": url if url and is_safe(url) else None}
     return Proposal(offer, support=support) if any(support.values()) else None
 
 

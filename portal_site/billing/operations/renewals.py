@@ -27,7 +27,7 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.models.subscription import subscription_object
 from portal_site.billing.operations import agreements, lookups, parking, turning_points
-from portal_site.billing.operations.books import Books, move_balance
+from portal_site.billing.operations.books import Books, add_to_balance
 from portal_site.billing.rules import next_invoice, pauses
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.invoices import Line
@@ -264,7 +264,7 @@ class _Run:
             next_payment_attempt=self.at if bill.amount_due and automatic else None,
         )  # fmt: skip
         payer.number += 1
-        move_balance(payer, bill)
+        add_to_balance(payer, bill.balance_used, bill.currency)
         payer.touched = True
         self.spent += next_invoice.spent(agreement, bill, date)
         self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice["id"]})

@@ -82,8 +82,10 @@ def accept(
         if attempt.offer_outcome == "accepted":
             return
         agreed.check_time(at)
-        proposal = _standing(session, subscription, customer, features, attempt, agreed.at)
-        if proposal is None or proposal.offer.type not in _TAKING:
+        proposal, now = (
+            _standing(session, subscription, customer, features, attempt, then) for then in (agreed.at, at)
+        )
+        if proposal is None or now is None or proposal.offer.type not in _TAKING:
             raise StateChanged(OVER, "offer_over")
         agreed.check(proposal.fingerprint)
         _TAKING[proposal.offer.type](session, subscription, proposal, at)
@@ -98,14 +100,6 @@ def decline(customer_id: str, subscription_id: str, attempt_id: str) -> None:
         attempt = _own(session, subscription, attempt_id)
         if attempt.offer_outcome == "shown":
             attempt.offer_outcome = "declined"
-
-
-def taken(session: Session, subscription: Subscription, attempt_id: str, kind: str, at: int) -> None:
-    """Note that an offer was taken on the page that it led to. Not a verb: pausing and changing a plan end with it."""
-    mine = CancellationAttempt.customer_id == subscription.customer_id, CancellationAttempt.id == attempt_id
-    attempt = session.scalar(select(CancellationAttempt).where(*mine))
-    if attempt is not None and attempt.is_made(at) and (attempt.offer or {}).get("type") == kind:
-        attempt.accept(at)
 
 
 def _own(session: Session, subscription: Subscription, attempt_id: str) -> CancellationAttempt:

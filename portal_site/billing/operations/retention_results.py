@@ -27,14 +27,17 @@ class Result:
 def results(account_id: str | None, livemode: bool, days: int, at: int) -> list[Result]:
     """What came of all offers that are at least so many days old, `days` after each of them.
 
-    Whoever went through the pages counts, also who ignored the offer: to count only takers would compare the willing with
+    Whoever went through the pages counts once, also who ignored the offer: to count only takers would compare the willing with
     everybody. What a customer paid is what was collected for the subscription in those days, so what an offer cost is in it.
     """
     with transaction() as session:
         account = lookups.account(session, account_id)
     found: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    counted: set[str] = set()
     for row in _attempts(account.id, livemode, days, at):
-        found[row.offer["type"], row.currency].append(row)
+        if row.customer_id not in counted:  # the first time: who comes again and again would weigh more
+            counted.add(row.customer_id)
+            found[row.offer["type"], row.currency].append(row)
     return [
         Result(
             kind, currency,
@@ -57,7 +60,7 @@ def _attempts(account_id: str, livemode: bool, days: int, at: int) -> list[Any]:
     stayed = Subscription.ended_at.is_(None) | (Subscription.ended_at > end)
     query = (
         select(
-            CancellationAttempt.id,
+            CancellationAttempt.customer_id,
             CancellationAttempt.offer,
             CancellationAttempt.held_out,
             CancellationAttempt.offer_outcome,
@@ -72,6 +75,7 @@ def _attempts(account_id: str, livemode: bool, days: int, at: int) -> list[Any]:
             CancellationAttempt.offer.is_not(None),
             CancellationAttempt.created <= at - days * DAY,
         )
+        .order_by(CancellationAttempt.created, CancellationAttempt.id)
     )
     with reading() as reader:
         return list(reader.execute(query).all())

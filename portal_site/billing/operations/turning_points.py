@@ -92,16 +92,16 @@ def _end_pause(session: Session, subscription: Subscription, moment: int, at: in
         session.add(Event.of("customer.subscription.updated", subscription, at, told))
         return
     items = pending_updates.items_of(session, subscription)
-    begin_anew(subscription, items, moment)
+    subscription.billing_cycle_anchor = moment
+    begin_anew(items, moment)
     offers = agreements.offers(session, subscription.account_id, [item.price_id for item in items])
     lengths = [(offer.interval, offer.interval_count) for offer in offers.values()]
     first_end = min(periods.period_after(moment, interval, count, moment)[1] for interval, count in lengths)
     pending_updates.go_on(session, subscription, first_end, at)
 
 
-def begin_anew(subscription: Subscription, items: Sequence[SubscriptionItem], moment: int) -> None:
-    """Nothing counts of the periods before: the next ones begin at `moment`, and a billing run bills them."""
-    subscription.billing_cycle_anchor = moment
+def begin_anew(items: Sequence[SubscriptionItem], moment: int) -> None:
+    """Nothing counts of these items' periods: the next ones begin at `moment`, and a billing run bills them."""
     for item in items:
         item.current_period_start = item.current_period_end = moment
 
@@ -192,7 +192,7 @@ def _begin_phase(session: Session, subscription: Subscription, phase: SchedulePh
         return False
     previous = pending_updates.item_list(items)
     if phase.proration_behavior != "none" and all(item for item, _ in pairs):
-        _prorate(session, subscription, phase, [(item.id, new) for item, new in pairs if item], moment)
+        _prorate(session, subscription, [(item.id, new) for item, new in pairs if item], moment)
     for item, new in pairs:
         if item is not None:
             item.price_id, item.quantity = new.price_id, new.quantity
@@ -233,7 +233,6 @@ def _fresh(subscription: Subscription, new: SchedulePhaseItem, moment: int) -> S
 def _prorate(
     session: Session,
     subscription: Subscription,
-    phase: SchedulePhase,
     pairs: list[tuple[str, SchedulePhaseItem]],
     moment: int,
 ) -> None:

@@ -1,11 +1,12 @@
 """A subscription as the rules see it: all that decides what it will cost, and nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from portal_site.billing.rules import discounts
+from portal_site.billing.rules import discounts, invoices
 from portal_site.billing.rules.discounts import DiscountTerms
-from portal_site.billing.rules.invoices import Item, Line
+from portal_site.billing.rules.invoices import Bill, Item, Line
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.taxes import TaxRate
 
@@ -14,7 +15,8 @@ from portal_site.billing.rules.taxes import TaxRate
 class Agreement:
     """A subscription's terms at one instant.
 
-    `balance` is the customer's in minor units, as far as it is in this currency; `pending` are lines that wait for the next
+    `balance` is the customer's in minor units; it is nothing, and nothing can be put on it, while it is in another currency
+    (`foreign_purse`). `pending` are lines that wait for the next
     invoice; `debits` are lines that were paid, reach beyond the instant and have not been credited, by the item they are of.
     """
 
@@ -31,6 +33,7 @@ class Agreement:
     discounts: tuple[DiscountTerms, ...] = ()
     tax_rates: tuple[TaxRate, ...] = ()
     balance: int = 0
+    foreign_purse: bool = False
     pending: tuple[Line, ...] = ()
     debits: tuple[Line, ...] = ()
     managed_elsewhere: bool = False
@@ -45,6 +48,16 @@ class Agreement:
     def running_discounts(self, at: int) -> tuple[DiscountTerms, ...]:
         """The discounts on an invoice at `at`."""
         return discounts.applying(self.discounts, self.id, at)
+
+    def bill(self, lines: Sequence[Line], balance: int | None = None) -> Bill:
+        """The invoice over these lines, settled with the balance: its own, or what is left of it after others were billed.
+
+        Without lines nothing is due, whatever is owed from before.
+        """
+        usable = self.balance if balance is None else balance
+        if not lines:
+            return Bill(self.currency, (), 0, 0, 0, 0, usable, usable, 0)
+        return invoices.bill(lines, usable, self.currency, exact=self.foreign_purse)
 
     def until(self, end: int) -> Self:
         """The same if it ends then."""

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.rules import invoices, plan_change
+from portal_site.billing.rules import plan_change
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.invoices import Bill
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
@@ -61,17 +61,12 @@ def ending(agreement: Agreement, mode: str, proration_behavior: str, waiting: bo
     """
     at_once = mode == "immediately" or agreement.status in IDLE
     if not at_once:
-        return Ending(at, max(item.period_end for item in agreement.items), _nothing(agreement), drops=False)
+        return Ending(at, max(item.period_end for item in agreement.items), agreement.bill(()), drops=False)
     if proration_behavior == "none":
         worth = -sum(line.total for line in agreement.pending)
-        return Ending(at, at, _nothing(agreement), drops=waiting or bool(agreement.pending), lost=max(0, worth))
+        return Ending(at, at, agreement.bill(()), drops=waiting or bool(agreement.pending), lost=max(0, worth))
     lines = (*agreement.pending, *plan_change.unused(agreement, {item.id for item in agreement.items}, at))
-    bill = invoices.bill(lines, agreement.balance, agreement.currency) if lines else _nothing(agreement)
-    return Ending(at, at, bill, drops=waiting)
-
-
-def _nothing(agreement: Agreement) -> Bill:
-    return invoices.bill((), agreement.balance, agreement.currency)
+    return Ending(at, at, agreement.bill(lines), drops=waiting)
 
 
 def can_be_kept(status: str, cancel_at: int | None, at_period_end: bool, details: Mapping[str, Any] | None) -> bool:

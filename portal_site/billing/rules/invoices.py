@@ -122,13 +122,14 @@ def settle(total: int, balance: int, minimum: int = 0, step: int = 1) -> tuple[i
     return due, after - due
 
 
-def bill(lines: Sequence[Line], balance: int, currency: str) -> Bill:
-    """The lines added up and settled with the balance."""
+def bill(lines: Sequence[Line], balance: int, currency: str, *, exact: bool = False) -> Bill:
+    """The lines added up and settled with the balance. `exact` leaves nothing for later, where there is no balance to keep it."""
     subtotal = sum(line.amount for line in lines)
     discount = sum(line.discount for line in lines)
     tax = sum(taxes.on_top(line.taxes) for line in lines)
     total = subtotal - discount + tax
-    due, after = settle(total, balance, money.minimum_charge(currency), money.step(currency))
+    limits = () if exact else (money.minimum_charge(currency), money.step(currency))
+    due, after = settle(total, balance, *limits)
     return Bill(currency, tuple(lines), subtotal, discount, tax, total, balance, after, due)
 
 

@@ -38,8 +38,7 @@ def cycle_lines(agreement: Agreement, date: int) -> tuple[Line, ...]:
 
 def cycle_bill(agreement: Agreement, date: int, balance: int | None = None) -> Bill:
     """That invoice, settled with the balance: the agreement's, or what is left of it after others were billed."""
-    usable = agreement.balance if balance is None else balance
-    return invoices.bill(cycle_lines(agreement, date), usable, agreement.currency)
+    return agreement.bill(cycle_lines(agreement, date), balance)
 
 
 def spent(agreement: Agreement, bill: Bill, date: int) -> frozenset[str]:

@@ -308,7 +308,7 @@ def _quote(
     effective_at: int | None = None,
 ) -> Quote:
     """The quote for these lines, with the invoice that will come after it."""
-    bill = invoices.bill(lines, agreement.balance, agreement.currency) if lines else _nothing(agreement)
+    bill = agreement.bill(lines)
     spent = invoices.spent(lines, agreement.discounts)
     # A change at the end of another item's longer period leaves the next invoice as it is.
     at_renewal = items if effective_at is None or effective_at == agreement.period_end else agreement.items
@@ -330,7 +330,3 @@ def _quote(
         code=code,
         next_invoice=next_invoice(later),
     )
-
-
-def _nothing(agreement: Agreement) -> Bill:
-    return Bill(agreement.currency, (), 0, 0, 0, 0, agreement.balance, agreement.balance, 0)

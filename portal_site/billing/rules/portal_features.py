@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from json import dumps, loads
-from typing import Any, Self, get_args
+from types import UnionType
+from typing import Any, Self, Union, get_args, get_origin
 
 from portal_site.billing.rules import web_addresses
 
@@ -25,6 +26,7 @@ MOST = 999_999
 OFFERS = ("coupon", "pause", "price", "trial", "contact")
 LONGEST_EXTENSION = 730  # days by which a free trial may be made longer
 LONGEST_MESSAGE = 500
+LONGEST_PAUSE_OF_OFFERS = 120  # months
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,27 @@ class _Option:
 
 
 def _value(kind: Any, value: Any) -> Any:
+    if not _is_of(kind, value):
+        raise ValueError(f"a portal option of the wrong kind: {value!r}")
     if isinstance(value, Mapping) and isinstance(kind, type) and is_dataclass(kind):
         return kind.of(value)  # type: ignore[attr-defined]
     if isinstance(value, list):
         each = next(iter(get_args(kind)), None)
         return tuple(_value(each, one) for one in value)
     return value
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    """Whether a value of a document may stand where an option of this kind is declared."""
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_of(one, value) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, list | tuple) and all(_is_of(get_args(kind)[0], one) for one in value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if is_dataclass(kind) or get_origin(kind) is Mapping:
+        return isinstance(value, Mapping)
+    return value is None if kind is type(None) else isinstance(value, kind)
 
 
 @dataclass(frozen=True)
@@ -171,8 +188,8 @@ class Retention(_Option):
 
     def __post_init__(self) -> None:
         """Raise ValueError for numbers that mean nothing."""
-        if self.months_between < 1 or not 0 <= self.holdout_percent <= 100:
-            raise ValueError("retention: months_between from 1, holdout_percent from 0 to 100")
+        if not 1 <= self.months_between <= LONGEST_PAUSE_OF_OFFERS or not 0 <= self.holdout_percent <= 100:
+            raise ValueError("retention: months_between from 1 to 120, holdout_percent from 0 to 100")
 
     @property
     def all_rules(self) -> tuple[RetentionRule, ...]:
