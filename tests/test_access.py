@@ -257,3 +257,26 @@ def test_an_hour_without_a_click_ends_the_session(lite_app: Flask, endpoint: str
     assert response.status_code == 403
     assert "Acme" in response.text
     assert "Hedda" not in response.text
+
+
+@pytest.mark.case("D21")
+@pytest.mark.parametrize("endpoint", [name for name, door in DOORS.items() if "{" in door.address])
+def test_an_address_with_a_nul_leads_nowhere(app: Flask, endpoint: str) -> None:
+    scene = world.scene()
+    client = enter(app, scene.customer)
+    client.get("/")
+    door = DOORS[endpoint]
+    things = dict.fromkeys(MISSING, "a%00b")
+    data = tuple((name, value.replace("{", "").replace("}", "") + "\0") for name, value in door.data)
+    assert _knock(client, replace(door, data=data), things).status_code == 404
+
+
+def test_a_form_with_a_nul_finds_nothing(app: Flask) -> None:
+    scene = world.scene(last="open")
+    things = own_things(app, scene)
+    client = enter(app, scene.customer)
+    client.get("/")
+    there = f"/subscriptions/{things['subscription']}/cancellation/offer/refusal"
+    assert client.send(there, {"attempt": "cxl_\0"}).status_code == 404
+    paid = client.send(f"/invoices/{things['invoice']}/payment", {"amount": "2400", "payment_method": "pm_\0"})
+    assert paid.status_code == 422

@@ -368,3 +368,16 @@ def test_a_merchants_own_end_is_not_the_customers_to_take_back(app: Flask) -> No
     assert "Don’t cancel" not in page.text
     client.send(_address(shop, "/removal"))
     assert _row(shop).cancel_at == world.END + 100
+
+
+@HALF
+def test_who_comes_back_to_an_old_page_after_keeping_it_is_cancelled_when_told_so(app: Flask) -> None:
+    shop = world.shop()
+    client = enter(app, shop.customer)
+    client.get("/")
+    end = client.send(_address(shop, "/reason"), {"reason": "unused"}).location
+    assert _confirm(client, shop, client.get(end)).status_code == 303
+    client.send(_address(shop, "/removal"))
+    done = client.get(_confirm(client, shop, client.get(end)).location)
+    assert "It ends on May 1, 2026." in text(done.text)
+    assert _row(shop).cancel_at_period_end

@@ -424,3 +424,52 @@ def test_after_an_offer_was_taken_one_can_still_cancel(app: Flask) -> None:
 
 def test_what_may_be_offered_is_off_by_default() -> None:
     assert Features().subscription_cancel.retention.all_rules == ()
+
+
+@HALF
+def test_a_plan_that_does_not_come_in_this_quantity_is_not_offered(app: Flask) -> None:
+    shop = world.shop(quantity=5)
+    products = [dict(one) for one in shop.features.products]
+    products[1]["adjustable_quantity"] = {"enabled": True, "minimum": 1, "maximum": 1}
+    shop.features = replace(shop.features, products=tuple(products))
+    _offering(shop, {"offer": {"type": "price", "price": shop.prices["solo"].id}}, {"offer": TALK})
+    _leave(enter(app, shop.customer), shop, skip="1")
+    assert _attempts(shop) == [("contact", "shown", None)]
+
+
+@HALF
+def test_another_change_than_the_one_that_was_offered_is_no_offer_taken(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, {"offer": {"type": "price", "price": shop.prices["solo"].id}})
+    client = enter(app, shop.customer)
+    attempt = _leave(client, shop, skip="1").location.partition("attempt=")[2]
+    there = f"/subscriptions/{shop.subscription.id}/plan-change"
+    more = {f"price-{shop.item_id}": shop.prices["team"].id, f"quantity-{shop.item_id}": "5", "attempt": attempt}
+    assert client.send(there, _quote(client.get(there, query_string=more))).status_code == 303
+    assert _row(shop, SubscriptionItem).quantity == 5
+    assert _attempts(shop) == [("price", "shown", None)]
+
+
+@HALF
+@pytest.mark.parametrize(("card", "said"), [(world.VISA, "accepted"), (world.FAILS, "shown")])
+def test_an_offered_plan_that_costs_something_is_taken_when_it_is_paid(app: Flask, card: str, said: str) -> None:
+    shop = world.shop(card=card)
+    _offering(shop, {"offer": {"type": "price", "price": shop.prices["year"].id}})
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, skip="1").location)
+    link = re.search(r'href="([^"]+/plan-change\?[^"]+)"', page.text)
+    assert link
+    client.send(f"/subscriptions/{shop.subscription.id}/plan-change", _quote(client.get(link[1].replace("&amp;", "&"))))
+    assert _attempts(shop)[0][1] == said
+
+
+@HALF
+def test_a_trial_that_ended_meanwhile_is_not_made_longer(app: Flask) -> None:
+    shop = world.shop(status="trialing", trial_start=world.START, trial_end=world.HALF + 600)
+    _offering(shop, {"offer": {"type": "trial", "days": 14}})
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, skip="1").location)
+    with time_machine.travel(world.HALF + 900, tick=False):
+        late = _accept(client, shop, page)
+    assert late.status_code == 409
+    assert _row(shop).trial_end == world.HALF + 600

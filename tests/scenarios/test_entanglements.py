@@ -6,7 +6,16 @@ from sqlalchemy import func, select
 
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
-from portal_site.billing.models import Account, Customer, Discount, Invoice, Subscription, SubscriptionSchedule
+from portal_site.billing.models import (
+    Account,
+    Customer,
+    Discount,
+    Invoice,
+    Price,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionSchedule,
+)
 from portal_site.billing.operations import billing_runs, payments, pending_updates, renewals
 from portal_site.db import db, new_id, transaction
 from tests import world
@@ -71,6 +80,24 @@ def test_a_payment_is_never_lost_over_a_code_that_was_used_elsewhere(app: Flask)
     assert paid.status == "succeeded"
     assert life.item.quantity == 3
     assert _count(SandboxCharge, SandboxCharge.status == "succeeded") == 1
+
+
+def test_a_coupon_that_a_waiting_change_uses_is_not_used_by_another_subscription(app: Flask) -> None:
+    first = Life.begins(app, card=world.FAILS).goes_to("2026-04-16")
+    second = _second(first)
+    with transaction() as session:
+        made = world.Merchant(session, world.START, session.get(Account, first.shop.customer.account_id))
+        coupon = made.coupon("Once", "once", amount_off=300, currency="eur")
+        owner = {"account_id": first.shop.customer.account_id, "customer_id": first.shop.customer.id}
+        session.add(Discount(id="di_once", coupon_id=coupon.id, start=world.START, **owner))
+    assert first.quote(quantity=3).bill.amount_due == 700
+    assert first.changes(quantity=3).outcome == "pending"
+    assert second.quote(quantity=3).bill.amount_due == 1000
+    first.gets_a_card()
+    first.pays()
+    assert second.changes(quantity=3).outcome == "applied"
+    assert first.events.count("customer.discount.deleted") == 1
+    ledger.audit(first.shop.customer.account_id)
 
 
 def test_a_customers_coupon_for_one_invoice_is_for_one_of_two_that_come_at_once(app: Flask) -> None:
@@ -147,6 +174,42 @@ def test_a_debt_that_is_paid_long_after_begins_a_new_period_and_bills_no_time_be
     assert [bill[:15] for bill in life.bills()] == ["2026-05-01 paid", "2026-08-15 paid"]
     assert life.period == ("2026-08-15", "2026-09-15")
     ledger.audit(life.shop.customer.account_id)
+
+
+def test_what_was_paid_for_longer_is_not_billed_again_when_a_debt_is_paid(app: Flask) -> None:
+    life = Life.begins(app, card=world.FAILS)
+    with transaction() as session:
+        account = session.get(Account, life.shop.customer.account_id)
+        assert account
+        account.dunning = {"retry_days": [1], "then": "unpaid"}
+        made = world.Merchant(session, world.START, account)
+        yearly = made.price(made.product("Archive"), 12000, "eur", "year")
+        mine = Subscription.customer_id == life.shop.customer.id
+        subscription = session.scalars(select(Subscription).where(mine)).one()
+        session.add(
+            SubscriptionItem(
+                id=new_id("si"), account_id=account.id, subscription_id=subscription.id, price_id=yearly.id, quantity=1,
+                created=world.START + 2, current_period_start=world.START, current_period_end=world.START + 365 * DAY,
+                tax_rates=[],
+            )
+        )  # fmt: skip
+    life.goes_to("2026-08-15")
+    assert life.subscription.status == "unpaid"
+    life.gets_a_card()
+    life.pays()
+    life.goes_to("2026-08-16")
+    assert [bill.rpartition(" = ")[2] for bill in life.bills()] == ["10.00", "10.00"]
+
+
+def test_a_purse_in_another_currency_leaves_nothing_for_later(app: Flask) -> None:
+    life = _in_dollars(app, -500)
+    with transaction() as session:
+        price = session.get(Price, life.shop.prices["team"].id)
+        assert price
+        price.unit_amount, price.unit_amount_decimal = 30, "30"  # less than is charged as a rule
+    life.goes_to("2026-05-02")
+    assert [bill.rpartition(" = ")[2] for bill in life.bills()] == ["0.30"]
+    assert _purse() == (-500, "usd")
 
 
 @pytest.mark.case("D7")
