@@ -358,3 +358,23 @@ def test_what_is_no_customers_is_left_out(lite_app: Flask) -> None:
     assert report.added == {}
     with reading() as connection:
         assert connection.scalar(select(PaymentMethod.id)) is None
+
+
+def test_options_of_our_own_can_be_added_to_a_configuration(lite_app: Flask) -> None:
+    rule = {"offer": {"type": "trial", "days": 14}, "when": {"reasons": ["unused"]}}
+    offers = {"enabled": True, "holdout_percent": 10, "rules": [rule]}
+    _take(changed([
+        ((*FEATURES, "subscription_cancel", "retention"), offers), ((*FEATURES, "subscription_restart"), {"enabled": True}),
+        ((*FEATURES, "subscription_cancel", "link_label"), "Terminate contracts here"),
+    ]))  # fmt: skip
+    with reading() as connection:
+        features = portal_features.read(connection.scalar(select(PortalConfiguration.features)) or {})
+    assert features.subscription_restart.enabled
+    assert features.subscription_cancel.link_label == "Terminate contracts here"
+    assert features.subscription_cancel.retention.rules[0].offer.days == 14
+
+
+def test_an_offer_that_means_nothing_is_refused_by_name(lite_app: Flask) -> None:
+    offers = {"enabled": True, "rules": [{"offer": {"type": "cash"}}]}
+    with pytest.raises(ImportRefused, match="configuration bpc_one: features.subscription_cancel.retention"):
+        _take(changed([((*FEATURES, "subscription_cancel", "retention"), offers)]))

@@ -5,7 +5,7 @@ What the other system leaves unsaid is off; what it has and we do not is counted
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from portal_site.billing.operations.import_fields import (
     Code,
@@ -18,9 +18,14 @@ from portal_site.billing.operations.import_fields import (
     Quantity,
     Text,
 )
-from portal_site.billing.rules.portal_features import MOST, Features
+from portal_site.billing.rules.portal_features import MOST, Features, Retention
 
 Proration = Literal["none", "create_prorations", "always_invoice"]
+
+
+def _known_retention(document: dict[str, Any]) -> dict[str, Any]:
+    Retention.of(document)  # raises ValueError
+    return document
 
 
 class ToggleShape(Part):
@@ -43,9 +48,15 @@ class ReasonShape(ToggleShape):
 
 
 class CancelShape(ToggleShape):
+    """The last four are options of our own, which a merchant adds to the export by hand."""
+
     mode: Literal["at_period_end", "immediately"] = "at_period_end"
     proration_behavior: Proration = "none"
     cancellation_reason: ReasonShape = ReasonShape()
+    retention: Annotated[dict[str, Any], AfterValidator(_known_retention)] = Field(default_factory=dict)
+    link_label: Text | None = None
+    confirm_label: Text | None = None
+    acknowledgement: bool = False
 
 
 class SpanShape(Part):
@@ -97,6 +108,7 @@ class FeaturesShape(Part):
     payment_method_update: ToggleShape = ToggleShape()
     subscription_cancel: CancelShape = CancelShape()
     subscription_pause: PauseShape = PauseShape()
+    subscription_restart: ToggleShape = ToggleShape()
     subscription_update: UpdateShape = UpdateShape()
 
     def translated(self) -> dict[str, Any]:
