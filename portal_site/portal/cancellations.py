@@ -1,6 +1,5 @@
 """Cancelling a subscription, in at most two pages, and keeping it after all."""
 
-import secrets
 from dataclasses import dataclass
 from time import gmtime, strftime
 
@@ -11,7 +10,6 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.operations import cancellations, payments
-from portal_site.billing.operations.agreed import Agreed
 from portal_site.billing.operations.cancellations import Reason, Situation
 from portal_site.billing.rules import invoices as invoice_rules
 from portal_site.billing.rules import next_invoice
@@ -19,12 +17,12 @@ from portal_site.billing.rules.cancellation import Ending
 from portal_site.billing.rules.next_invoice import NextInvoice
 from portal_site.billing.rules.portal_features import SubscriptionCancel
 from portal_site.billing.rules.taxes import Tax
-from portal_site.portal import blueprint, portal_feature
+from portal_site.portal import blueprint, consent, portal_feature
 from portal_site.portal.cancellation_forms import ReasonForm
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.invoices import LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web import filters, signing
+from portal_site.web import filters
 from portal_site.web.forms import sentence
 
 FEATURE = "subscription_cancel"
@@ -93,16 +91,14 @@ def show_cancellation_end(subscription_id: str) -> Page:
 def cancel_subscription(subscription_id: str) -> Response | Page:
     """Do exactly what was shown, or show what it would be now."""
     _own(subscription_id)
-    signed = signing.read(ENDING, request.form.get("quote", ""))
-    if not signed or (signed["customer"], signed["subscription"]) != (g.visitor.customer_id, subscription_id):
+    yes = consent.given(ENDING, subscription_id)
+    if yes is None:
         return ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
-    agreed = Agreed(signed["at"], signed["fingerprint"], signed["key"])
+    attempt_id = yes.what["attempt"]
     try:
-        done = cancellations.cancel(
-            g.visitor.customer_id, subscription_id, _features(), agreed, g.now, signed["attempt"]
-        )
+        done = cancellations.cancel(g.visitor.customer_id, subscription_id, _features(), yes.agreed, g.now, attempt_id)
     except StateChanged as changed:
-        return ending_page(subscription_id, signed["attempt"], sentence(changed), 409)
+        return ending_page(subscription_id, attempt_id, sentence(changed), 409)
     if done.immediate:
         _collect(subscription_id, done.invoice_id)
         flash(_("Your subscription is cancelled. It has ended."), "good")
@@ -176,24 +172,11 @@ def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", s
         page = EndingPage(subscription, None, None, "", problem=problem or sentence(found.refusal))
     else:
         following = next_invoice.next_invoice(found.agreement.until(found.ending.ends_at))
-        token = _sign(subscription_id, found.ending, attempt_id)
+        shown = cancellations.fingerprint(found.ending)
+        token = consent.ask(ENDING, subscription_id, shown, attempt=attempt_id)
         owed = found.agreement.has_open_invoice
         page = EndingPage(subscription, found.ending, following, token, owed, problem)
     return render_template("portal/cancellations/end.html", page=page), status
-
-
-def _sign(subscription_id: str, ending: Ending, attempt_id: str) -> str:
-    return signing.sign(
-        ENDING,
-        {
-            "customer": g.visitor.customer_id,
-            "subscription": subscription_id,
-            "attempt": attempt_id,
-            "at": g.now,
-            "fingerprint": cancellations.fingerprint(ending),
-            "key": secrets.token_urlsafe(16),
-        },
-    )
 
 
 def _collect(subscription_id: str, invoice_id: str | None) -> None:

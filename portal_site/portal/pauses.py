@@ -1,8 +1,6 @@
 """Pausing a subscription and going on with it."""
 
-import secrets
 from dataclasses import dataclass
-from typing import Any
 
 from flask import abort, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -10,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.operations import pauses
-from portal_site.billing.operations.agreed import Agreed, terms_of
+from portal_site.billing.operations.agreed import terms_of
 from portal_site.billing.operations.pauses import Situation
 from portal_site.billing.rules import invoices as invoice_rules
 from portal_site.billing.rules import pauses as rules
@@ -18,13 +16,12 @@ from portal_site.billing.rules.lifecycle import ChangeOutcome
 from portal_site.billing.rules.pauses import Pause, Span
 from portal_site.billing.rules.plan_change import Quote
 from portal_site.billing.rules.taxes import Tax
-from portal_site.portal import blueprint, portal_feature
+from portal_site.portal import blueprint, consent, portal_feature
 from portal_site.portal.plan_changes import collect_for_change
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.invoices import LineView
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web import signing
 from portal_site.web.forms import sentence
 
 FEATURE = "subscription_pause"
@@ -75,13 +72,13 @@ def show_pause(subscription_id: str) -> Page:
 def pause_subscription(subscription_id: str) -> Response | Page:
     """Pause as it was shown."""
     _own(subscription_id)
-    signed = _signed(PAUSE, request.form.get("span", ""), subscription_id)
-    if signed is None:
+    yes = consent.given(PAUSE, subscription_id, "span")
+    if yes is None:
         return _pause_page(subscription_id, "", _("Choose for how long."), 422)
-    span, attempt_id = Span(signed["interval"], signed["count"]), signed["attempt"]
+    span, attempt_id = Span(yes.what["interval"], yes.what["count"]), yes.what["attempt"]
     features = g.visitor.features.subscription_pause
     try:
-        pauses.pause(g.visitor.customer_id, subscription_id, features, span, _agreed(signed), g.now, attempt_id)
+        pauses.pause(g.visitor.customer_id, subscription_id, features, span, yes.agreed, g.now, attempt_id)
     except StateChanged as changed:
         return _pause_page(subscription_id, attempt_id, sentence(changed), 409)
     except BillingError as refusal:
@@ -102,14 +99,14 @@ def show_resumption(subscription_id: str) -> Page:
 def resume_subscription(subscription_id: str) -> Response | Page:
     """Go on as it was shown; what costs something is collected first."""
     _own(subscription_id)
-    signed = _signed(RESUMPTION, request.form.get("quote", ""), subscription_id)
-    if signed is None:
+    yes = consent.given(RESUMPTION, subscription_id)
+    if yes is None:
         return _resumption_page(subscription_id, _("This page is not valid any more. Please look again."), 409)
     try:
-        if signed["fingerprint"] == "":
+        if yes.agreed.fingerprint == "":
             pauses.resume_collection(g.visitor.customer_id, subscription_id, g.now)
         else:
-            change = pauses.resume(g.visitor.customer_id, subscription_id, _agreed(signed), g.now)
+            change = pauses.resume(g.visitor.customer_id, subscription_id, yes.agreed, g.now)
             if change.outcome == ChangeOutcome.PENDING:
                 return collect_for_change(subscription_id, change.invoice_id or "")
     except StateChanged as changed:
@@ -139,9 +136,8 @@ def _pause_page(subscription_id: str, attempt_id: str, problem: str = "", status
     offers = []
     for span in rules.spans(g.visitor.features.subscription_pause):
         wanted = rules.pause(found.agreement, span, g.now)
-        what = {"interval": span.interval, "count": span.count, "fingerprint": pauses.fingerprint(wanted)}
-        what |= {"attempt": attempt_id}
-        offers.append((span, wanted, _sign(PAUSE, subscription_id, what)))
+        what = {"interval": span.interval, "count": span.count, "attempt": attempt_id}
+        offers.append((span, wanted, consent.ask(PAUSE, subscription_id, pauses.fingerprint(wanted), **what)))
     page = PausePage(subscription, offers, subscription.currency, problem)
     return render_template("portal/pauses/pause.html", page=page), status
 
@@ -157,25 +153,9 @@ def _resumption_page(subscription_id: str, problem: str = "", status: int = 200)
     except StateChanged as refusal:
         page = ResumptionPage(subscription, method, None, problem=problem or sentence(refusal))
         return render_template("portal/pauses/resumption.html", page=page), status
-    token = _sign(RESUMPTION, subscription_id, {"fingerprint": fingerprint})
+    token = consent.ask(RESUMPTION, subscription_id, fingerprint)
     page = ResumptionPage(subscription, method, quote, token, problem)
     return render_template("portal/pauses/resumption.html", page=page), status
-
-
-def _sign(purpose: str, subscription_id: str, what: dict[str, Any]) -> str:
-    whose = {"customer": g.visitor.customer_id, "subscription": subscription_id}
-    return signing.sign(purpose, {**whose, **what, "at": g.now, "key": secrets.token_urlsafe(16)})
-
-
-def _signed(purpose: str, token: str, subscription_id: str) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = signing.read(purpose, token)
-    if not found or (found["customer"], found["subscription"]) != (g.visitor.customer_id, subscription_id):
-        return None
-    return found
-
-
-def _agreed(signed: dict[str, Any]) -> Agreed:
-    return Agreed(signed["at"], signed["fingerprint"], signed["key"])
 
 
 def _to_subscription(subscription_id: str) -> Response:

@@ -1,6 +1,5 @@
 """Changing plan and quantity: choose, see what it costs, confirm, and what follows when it has to be paid first."""
 
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from werkzeug.wrappers import Response
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.models import PaymentAttempt, PlanChange
 from portal_site.billing.operations import payments, plan_changes, plan_choices, promotion_codes, schedules
-from portal_site.billing.operations.agreed import Agreed, terms_of
+from portal_site.billing.operations.agreed import terms_of
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.operations.plan_choices import Situation
 from portal_site.billing.rules import invoices as invoice_rules
@@ -19,13 +18,13 @@ from portal_site.billing.rules.invoices import Bill
 from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome
 from portal_site.billing.rules.plan_change import Quote
 from portal_site.billing.rules.taxes import Tax
-from portal_site.portal import blueprint, portal_feature
+from portal_site.portal import blueprint, consent, portal_feature
 from portal_site.portal.plan_change_forms import ChangeForm, order_document, order_of, sign_code
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.invoices import LineView
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web import declines, htmx, signing
+from portal_site.web import declines, htmx
 from portal_site.web.forms import sentence
 
 FEATURE = "subscription_update"
@@ -128,15 +127,14 @@ def apply_promotion_code(subscription_id: str) -> Response | Page:
 def change_plan(subscription_id: str) -> Response | Page:
     """Do exactly what was shown, or show what it would be now."""
     _own(subscription_id)
-    signed = signing.read(QUOTE, request.form.get("quote", ""))
-    if not signed or (signed["customer"], signed["subscription"]) != (g.visitor.customer_id, subscription_id):
+    yes = consent.given(QUOTE, subscription_id)
+    if yes is None:
         return _again(subscription_id, None, "", _("This quote is not valid. Please choose again."), 409)
-    order, attempt_id = order_of(signed["order"]), signed["attempt"]
-    agreed = Agreed(signed["at"], signed["fingerprint"], signed["key"])
+    order, attempt_id = order_of(yes.what["order"]), yes.what["attempt"]
     features = g.visitor.features.subscription_update
     try:
         change = plan_changes.change_plan(
-            g.visitor.customer_id, subscription_id, features, order, agreed, g.now, attempt_id
+            g.visitor.customer_id, subscription_id, features, order, yes.agreed, g.now, attempt_id
         )
     except StateChanged as changed:
         return _again(subscription_id, order, attempt_id, sentence(changed), 409)
@@ -236,16 +234,8 @@ def _fill(page: ChangePage, found: Situation, order: Order | None) -> None:
         if refusal.code != "no_changes":
             page.problem = page.form.refuse(refusal)
         return
-    agreed = {
-        "customer": g.visitor.customer_id,
-        "subscription": page.subscription.id,
-        "order": order_document(order),
-        "attempt": page.form.attempt,
-        "at": g.now,
-        "fingerprint": terms_of(page.quote),
-        "key": secrets.token_urlsafe(16),
-    }
-    page.token = signing.sign(QUOTE, agreed)
+    what = {"order": order_document(order), "attempt": page.form.attempt}
+    page.token = consent.ask(QUOTE, page.subscription.id, terms_of(page.quote), **what)
 
 
 def _again(subscription_id: str, order: Order | None, attempt_id: str, problem: str, status: int) -> Page:

@@ -1,27 +1,26 @@
 """Coming back: beginning an ended subscription again."""
 
-import secrets
 from dataclasses import dataclass
 
-from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask import abort, current_app, flash, g, redirect, render_template, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import NotFound, StateChanged
 from portal_site.billing.models import PaymentAttempt
 from portal_site.billing.operations import payments, restarts
-from portal_site.billing.operations.agreed import Agreed, terms_of
+from portal_site.billing.operations.agreed import terms_of
 from portal_site.billing.operations.restarts import Situation
 from portal_site.billing.rules import invoices as invoice_rules
 from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome
 from portal_site.billing.rules.plan_change import Quote
 from portal_site.billing.rules.taxes import Tax
-from portal_site.portal import blueprint, portal_feature
+from portal_site.portal import blueprint, consent, portal_feature
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.invoices import LineView
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web import declines, signing
+from portal_site.web import declines
 from portal_site.web.forms import sentence
 
 FEATURE = "subscription_restart"
@@ -62,12 +61,11 @@ def show_restart(subscription_id: str) -> Page:
 def restart_subscription(subscription_id: str) -> Response | Page:
     """Begin again as it was shown, and collect what is due."""
     _own(subscription_id)
-    signed = signing.read(RESTART, request.form.get("quote", ""))
-    if not signed or (signed["customer"], signed["subscription"]) != (g.visitor.customer_id, subscription_id):
+    yes = consent.given(RESTART, subscription_id)
+    if yes is None:
         return _page(subscription_id, _("This page is not valid any more. Please look again."), 409)
-    agreed = Agreed(signed["at"], signed["fingerprint"], signed["key"])
     try:
-        change = restarts.restart(g.visitor.customer_id, subscription_id, agreed, g.now)
+        change = restarts.restart(g.visitor.customer_id, subscription_id, yes.agreed, g.now)
     except StateChanged as changed:
         return _page(subscription_id, sentence(changed), 409)
     if change.outcome == ChangeOutcome.PENDING:
@@ -117,14 +115,8 @@ def _page(subscription_id: str, problem: str = "", status: int = 200) -> Page:
         assert found.refusal
         page.problem = problem or sentence(found.refusal)
     else:
-        page.token = _sign(subscription_id, found.quote)
+        page.token = consent.ask(RESTART, subscription_id, terms_of(found.quote))
     return render_template("portal/restarts/show.html", page=page), status
-
-
-def _sign(subscription_id: str, quote: Quote) -> str:
-    whose = {"customer": g.visitor.customer_id, "subscription": subscription_id}
-    what = {"at": g.now, "fingerprint": terms_of(quote), "key": secrets.token_urlsafe(16)}
-    return signing.sign(RESTART, {**whose, **what})
 
 
 def _collect(subscription_id: str, invoice_id: str) -> Response:
