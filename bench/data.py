@@ -117,7 +117,7 @@ def _merchant(collector: Collector, at: int, number: int, customers: Sequence[in
     products = [
         merchant.product(word, unit) for word, unit in (("Team", "seats"), ("Storage", "GB"), ("Starter", None))
     ]
-    offers = [(p, merchant.price(p, amount, "usd")) for p, amount in zip(products, (1200, 45, 900), strict=True)]
+    offers = [(p, merchant.price(p, amount, "usd")) for p, amount in zip(products, (1200, 145, 900), strict=True)]
     merchant.configuration(_features(offers), default_return_url="https://merchant.example/app")
     partner = Discounted(merchant.coupon("Partner", percent_off="15"))
     for index in customers:

@@ -10,7 +10,7 @@ from portal_site.billing.operations.import_bills import MOST_ITEMS
 from portal_site.billing.operations.import_fields import MOST_AN_AMOUNT
 from portal_site.billing.rules import discounts, money, pricing
 from portal_site.billing.rules.discounts import Discountable, DiscountTerms
-from portal_site.billing.rules.invoices import Item, settle
+from portal_site.billing.rules.invoices import Bill, Item, settle
 from portal_site.billing.rules.next_invoice import next_invoice
 from portal_site.billing.rules.portal_features import MOST
 from portal_site.billing.rules.pricing import MOST_A_UNIT, PriceTerms, Tier
@@ -107,6 +107,26 @@ def test_a_charge_is_a_multiple_of_what_providers_take_and_the_rest_is_owed(
     assert due + after == total + balance
     assert due % step == 0
     assert after < max(step, money.minimum_charge(currency))
+
+
+@pytest.mark.parametrize(
+    ("total", "balance", "credit_used", "carried"),
+    [
+        (1000, 0, 0, 0),
+        (1000, -300, 300, 0),
+        (200, -300, 200, 0),
+        (-500, 0, -500, 0),
+        (30, 0, 0, 30),  # too little to be charged
+        (1000, 30, 0, -30),
+        (320, -300, 300, 20),  # credit pays most of it, and the rest is too little
+        (-500, 30, -470, -30),
+    ],
+)
+def test_credit_and_what_is_carried_are_told_apart(total: int, balance: int, credit_used: int, carried: int) -> None:
+    due, after = settle(total, balance, minimum=50)
+    found = Bill("eur", (), total, 0, 0, total, balance, after, due)
+    assert (found.credit_used, found.carried) == (credit_used, carried)
+    assert found.credit_used + found.carried == found.balance_used
 
 
 @pytest.mark.case("D19")

@@ -1,11 +1,13 @@
 """The overview: everything at a glance, what cannot wait first, and only what the configuration allows."""
 
 import pytest
+import time_machine
+from flask import Flask
 
 from portal_site.billing.rules.portal_features import CustomerUpdate, Features, InvoiceHistory, PaymentMethodUpdate
 from tests import world
 from tests.client import text
-from tests.conftest import Recorder, Visit
+from tests.conftest import Recorder, Visit, enter
 
 
 def test_it_works(visit: Visit) -> None:
@@ -60,3 +62,23 @@ def test_statements_stay_few_however_much_there_is(visit: Visit, recorder: Recor
     trips = [s for s in recorder.statements if not s.startswith(("BEGIN", "ROLLBACK"))]
     postgresql = "json_agg" in " ".join(trips)
     assert 2 <= len(trips) <= (3 if postgresql else 6), "\n".join(trips)
+
+
+@pytest.mark.parametrize(
+    ("unit", "balance", "words"),
+    [
+        (1000, -300, "€3.00 of your credit is used for it."),
+        (30, 0, "€0.30 is too little to be charged and is added to a later invoice."),
+        (1000, 30, "It includes €0.30 that was left to pay from before."),
+    ],
+)
+def test_the_next_invoice_says_what_the_balance_does(lite_app: Flask, unit: int, balance: int, words: str) -> None:
+    shop = world.shop(customer={"balance": balance})
+    with world.transaction() as session:
+        price = session.get(world.Price, shop.prices["team"].id)
+        assert price
+        price.unit_amount = unit
+    with time_machine.travel(world.HALF, tick=False):
+        shown = text(enter(lite_app, shop.customer).get("/").text)
+    assert words in shown
+    assert shown.count("of your credit") == (balance < 0)

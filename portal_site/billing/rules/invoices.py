@@ -111,6 +111,16 @@ class Bill:
         """How much the customer's balance changes: credit used (> 0), or debt paid and credit won (< 0)."""
         return self.ending_balance - self.starting_balance
 
+    @property
+    def credit_used(self) -> int:
+        """How much of it is the customer's credit: used (> 0) or won (< 0)."""
+        return min(0, self.ending_balance) - min(0, self.starting_balance)
+
+    @property
+    def carried(self) -> int:
+        """How much of it is too little to be charged: left for a later invoice (> 0), or taken over from before (< 0)."""
+        return max(0, self.ending_balance) - max(0, self.starting_balance)
+
 
 def settle(total: int, balance: int, minimum: int = 0, step: int = 1) -> tuple[int, int]:
     """What is due for a total, and the balance afterwards. A negative balance is credit, a positive one is owed.

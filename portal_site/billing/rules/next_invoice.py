@@ -9,7 +9,10 @@ from portal_site.billing.rules.invoices import Bill, Line
 
 @dataclass(frozen=True, slots=True)
 class NextInvoice:
-    """`amount_due` = subtotal − discount + tax − balance_used, in minor units; `varies` when usage will be added to it."""
+    """`amount_due` = subtotal − discount + tax − balance_used, in minor units; `varies` when usage will be added to it.
+
+    `balance_used` is `credit_used` and what is `carried` to later invoices or from before, as a bill has them.
+    """
 
     date: int
     currency: str
@@ -17,6 +20,8 @@ class NextInvoice:
     discount: int
     tax: int
     balance_used: int
+    credit_used: int
+    carried: int
     amount_due: int
     varies: bool
 
@@ -62,6 +67,8 @@ def next_invoice(agreement: Agreement) -> NextInvoice | None:
         discount=found.discount,
         tax=found.tax,
         balance_used=found.balance_used,
+        credit_used=found.credit_used,
+        carried=found.carried,
         amount_due=found.amount_due,
         varies=any(item.offer.terms.metered for item in going_on if item.period_end == date),
     )
