@@ -146,7 +146,7 @@ def link(
     from portal_site.billing.operations import portal_sessions
     from portal_site.web import links
 
-    if to is not None and links.page(to) is None:
+    if to is not None and links.page(to, "portal") is None:
         fail("--to must be a page of the portal's, such as /invoices.")
     opened = portal_sessions.open_session(
         customer,

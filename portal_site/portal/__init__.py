@@ -30,7 +30,9 @@ def require_visitor() -> Answer:
         return None
     if htmx.is_fragment_request():
         return htmx.refuse()
-    return over_page(session.get(visitors.COOKIE_MEMBER), "session", links.page(request.full_path.rstrip("?")))
+    return over_page(
+        session.get(visitors.COOKIE_MEMBER), "session", links.page(request.full_path.rstrip("?"), "portal")
+    )
 
 
 @blueprint.context_processor

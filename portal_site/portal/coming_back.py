@@ -35,7 +35,7 @@ def _recall(coming: Business | None, at: int) -> str | None:
     there, who, since = session.get(MEMBER) or (None, None, 0)
     if coming is None or who != _who(coming) or at - since > LIFE:
         return None
-    return links.page(there or "")
+    return links.page(there or "", "portal")
 
 
 def _who(business: Business) -> str:

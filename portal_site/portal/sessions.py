@@ -18,7 +18,7 @@ def follow_link(token: str) -> Response | tuple[str, int]:
 
     That is the page which the link names as `to`, else the one on which this customer was turned away, else the overview.
     """
-    at, asked = clock.now(), links.page(request.args.get("to", ""))
+    at, asked = clock.now(), links.page(request.args.get("to", ""), "portal")
     try:
         cookie = portal_sessions.follow_link(token, at)
     except NotFound:

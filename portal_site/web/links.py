@@ -33,15 +33,15 @@ def init(app: Flask) -> None:
     app.jinja_env.globals["url_for"] = address
 
 
-def page(path: str) -> str | None:
-    """The path itself, perhaps with a query, if a page of the customer's stands there; None for anything else."""
+def page(path: str, door: str) -> str | None:
+    """The path itself, perhaps with a query, if a page of that door (a blueprint) stands there; None for anything else."""
     if len(path) > LONGEST or security.own_path(path) != path:
         return None
     try:
         endpoint, _ = current_app.create_url_adapter(request).match(path.partition("?")[0], "GET")  # type: ignore[union-attr]
     except HTTPException:  # nothing stands there, or it would have to be asked in another way
         return None
-    return path if endpoint.startswith("portal.") else None
+    return path if endpoint.startswith(f"{door}.") else None
 
 
 def _pattern(rule: str, names: set[str]) -> tuple[str, set[str]]:
