@@ -19,6 +19,7 @@ from portal_site.billing.models import (
 from portal_site.billing.operations import billing_runs, payments, pending_updates, renewals
 from portal_site.db import db, new_id, transaction
 from tests import world
+from tests.billing.terms import at
 from tests.proofs import ledger
 from tests.proofs.play import BACK
 from tests.scenarios.life import Life
@@ -304,3 +305,16 @@ def test_what_nobody_expects_any_more_is_written_off_and_can_still_be_paid(app: 
     assert paid.status == "succeeded"
     assert life.subscription.status == ("canceled" if then == "cancel" else "active")
     ledger.audit(life.shop.customer.account_id)
+
+
+def test_a_worker_that_was_away_gives_up_a_resumption_and_ends_the_pause_in_one_go(app: Flask) -> None:
+    life = Life.begins(app, card=world.FAILS).goes_to("2026-04-14")
+    life.pauses("week")
+    life.goes_to("2026-04-16")
+    assert life.resumes().outcome == "pending"  # declined, and never paid
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        # The customer of a clock, billed as if nobody had looked for nine days: both moments are past.
+        while renewals.renew_due(at("2026-04-25"), 10, life.clock_id).claimed:
+            pass
+    assert (life.subscription.status, life.subscription.billing_error) == ("active", None)
+    assert life.period == ("2026-04-21", "2026-05-21")
