@@ -473,3 +473,20 @@ def test_a_trial_that_ended_meanwhile_is_not_made_longer(app: Flask) -> None:
         late = _accept(client, shop, page)
     assert late.status_code == 409
     assert _row(shop).trial_end == world.HALF + 600
+
+
+@HALF
+@pytest.mark.case("D1")
+def test_an_offer_whose_amounts_moved_is_shown_anew_and_not_taken(app: Flask) -> None:
+    shop = world.shop()
+    _offering(shop, coupon=_coupon(shop))
+    client = enter(app, shop.customer)
+    page = client.get(_leave(client, shop, reason="unused").location)
+    with world.transaction() as session:
+        price = session.get(world.Price, shop.prices["team"].id)
+        assert price
+        price.unit_amount = 1100
+    answer = _accept(client, shop, page)
+    assert answer.status_code == 409
+    assert "€8.80 instead of €11.00" in text(answer.text)
+    assert _attempts(shop) == [("coupon", "shown", None)]

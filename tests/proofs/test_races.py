@@ -259,3 +259,27 @@ def test_one_key_is_one_charge_however_many_ask_with_it(app: Flask) -> None:
     charges = together(app, [lambda: gateway.charge(reference, 1000, "eur", "charge_one", BACK)] * 12)
     assert {charge.reference for charge in charges} == {charges[0].reference}
     assert _count(SandboxCharge) == 1
+
+
+@pytest.mark.case("D4")
+def test_a_coupon_for_five_keeps_five_of_sixteen_who_take_it_at_once(app: Flask) -> None:
+    first = world.shop("First")
+    shops = [first] + [world.neighbour(first, number) for number in range(15)]
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(world.Account, first.customer.account_id))
+        coupon = str(made.coupon("Stay", percent_off="20", max_redemptions=5).id)
+    features = replace(
+        world.EVERYTHING, subscription_cancel=SubscriptionCancel(retention=Retention(enabled=True, coupon=coupon))
+    )
+
+    def taking(shop: world.Shop) -> Callable[[], Any]:
+        known = shop.customer.id, shop.subscription.id
+        attempt = cancellations.begin(*known, features, Reason(), AT)
+        proposal = retention.find(*known, attempt.id, features, AT)
+        assert proposal
+        agreed = Agreed(AT, proposal.fingerprint, attempt.id)
+        return lambda: retention.accept(*known, attempt.id, features, agreed, AT)
+
+    taken = together(app, [taking(shop) for shop in shops])
+    assert Counter(type(one).__name__ for one in taken) == {"NoneType": 5, "StateChanged": 11}
+    assert _count(Discount) == 5
