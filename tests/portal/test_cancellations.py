@@ -381,3 +381,25 @@ def test_who_comes_back_to_an_old_page_after_keeping_it_is_cancelled_when_told_s
     done = client.get(_confirm(client, shop, client.get(end)).location)
     assert "It ends on May 1, 2026." in text(done.text)
     assert _row(shop).cancel_at_period_end
+
+
+@HALF
+@pytest.mark.parametrize("kind", ["metered", "on the merchant's schedule", "paid by invoice"])
+def test_what_cannot_be_changed_here_can_still_be_cancelled(app: Flask, kind: str) -> None:
+    shop = world.shop()
+    with world.transaction() as session:
+        subscription = session.merge(shop.subscription)
+        if kind == "metered":
+            price = session.get(world.Price, shop.prices["team"].id)
+            assert price
+            price.usage_type = "metered"
+            pending_updates.items_of(session, subscription)[0].quantity = None
+        elif kind == "paid by invoice":
+            subscription.collection_method = "send_invoice"
+        else:
+            made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+            made.schedule(subscription, shop.prices["solo"], 1, world.END, origin="merchant")
+    client = enter(app, shop.customer)
+    client.get("/")
+    assert _cancel(client, shop).status_code == 303
+    assert _row(shop).cancel_at == world.END
