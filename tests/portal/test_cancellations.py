@@ -403,3 +403,31 @@ def test_what_cannot_be_changed_here_can_still_be_cancelled(app: Flask, kind: st
     client.get("/")
     assert _cancel(client, shop).status_code == 303
     assert _row(shop).cancel_at == world.END
+
+
+@HALF
+@pytest.mark.case("D6")
+def test_a_yes_that_was_taken_back_counts_no_second_time(app: Flask) -> None:
+    shop = world.shop()
+    client = enter(app, shop.customer)
+    end = client.get(_address(shop, "/end"))
+    assert _confirm(client, shop, end).status_code == 303
+    client.send(_address(shop, "/removal"))
+    again = _confirm(client, shop, end)
+    assert again.status_code == 409
+    assert "have changed since you looked" in text(again.text)
+    assert _row(shop).canceled_at is None
+    assert _confirm(client, shop, again).status_code == 303
+
+
+@HALF
+@pytest.mark.case("D6")
+def test_a_double_click_after_an_offer_was_taken_is_one_cancellation(app: Flask) -> None:
+    shop = world.shop()
+    with world.transaction() as session:
+        taken = CancellationAttempt.of(shop.subscription, world.HALF, outcome="saved", closed_at=world.HALF)
+        session.add(taken)
+    client = enter(app, shop.customer)
+    end = client.get(_address(shop, f"/end?attempt={taken.id}"))
+    assert [_confirm(client, shop, end).status_code for _ in range(2)] == [303, 303]
+    assert _row(shop).cancel_at_period_end

@@ -18,7 +18,7 @@ from portal_site.billing.models import (
     Subscription,
 )
 from portal_site.billing.operations import agreements, lookups, pending_updates, retention, turning_points
-from portal_site.billing.operations.agreed import Agreed, hashed
+from portal_site.billing.operations.agreed import CHANGED, Agreed, hashed
 from portal_site.billing.operations.books import Books, bill_now
 from portal_site.billing.rules import cancellation
 from portal_site.billing.rules.agreements import Agreement
@@ -156,12 +156,14 @@ def cancel(
     with transaction() as session:
         customer = lookups.locked_customer(session, customer_id)
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
-        attempt = _known(session, subscription, attempt_id or f"cxl_{agreed.key}")
-        ended = subscription.ended_at
-        if (
-            attempt is not None and attempt.outcome == "canceled" and (ended or subscription.cancel_at)
-        ):  # a second click
-            return Canceled(ended or subscription.cancel_at or at, ended is not None)
+        own_id = f"cxl_{agreed.key}"  # of an attempt that this yes makes where none is open
+        used = _known(session, subscription, own_id)
+        attempt = used or _known(session, subscription, attempt_id)
+        ends_at = subscription.ended_at or subscription.cancel_at
+        if attempt is not None and attempt.outcome == "canceled" and ends_at is not None:  # a second click
+            return Canceled(ends_at, subscription.ended_at is not None)
+        if used is not None:  # and taken back since: a yes counts once
+            raise StateChanged(CHANGED, "quote_changed")
         found = _situation(session, subscription, customer, features, agreed.at)
         if found.ending is None:
             assert found.refusal
@@ -169,7 +171,7 @@ def cancel(
         agreed.check_time(at)
         agreed.check(fingerprint(found.ending))
         if attempt is None or attempt.closed_at is not None:  # no reason was given, or an offer was taken before
-            attempt = CancellationAttempt.of(subscription, at, id=f"cxl_{agreed.key}")
+            attempt = CancellationAttempt.of(subscription, at, id=own_id)
             session.add(attempt)
         attempt.cancel(at)
         if found.ending.immediate:
