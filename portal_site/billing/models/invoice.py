@@ -31,7 +31,7 @@ class Invoice(Moded, Described, Base):
     id: Mapped[Id]
     account_id: Mapped[AccountId]
     customer_id: Mapped[CustomerId]
-    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"))
     on_behalf_of: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
     created: Mapped[int]
     number: Mapped[str | None]
@@ -96,6 +96,7 @@ class Invoice(Moded, Described, Base):
             postgresql_where=text("next_payment_attempt IS NOT NULL"),
         ),
         Index("uq_invoices_customer_id_number", "customer_id", "number", unique=True),
+        # Finds a subscription's invoices, too: it begins with what they are looked up by.
         Index("uq_invoices_subscription_id_cycle_at", "subscription_id", "cycle_at", unique=True),
     )
 

@@ -29,6 +29,7 @@ from portal_site.billing.rules.pricing import PriceTerms
 from portal_site.billing.rules.proration import Share
 from portal_site.billing.rules.taxes import UNTAXED, Tax, TaxRate
 from portal_site.billing.words import N_
+from portal_site.db import plain
 
 Reader = Session | Connection
 OFFER = (
@@ -157,7 +158,7 @@ def _items(reader: Reader, ids: Sequence[str]) -> dict[str, list[Item]]:
         SubscriptionItem.tax_rates,
     )
     query = _of_subscriptions(select(*columns), SubscriptionItem.subscription_id, ids)
-    rows = reader.execute(query.order_by(SubscriptionItem.created, SubscriptionItem.id)).all()
+    rows = plain(reader.execute(query.order_by(SubscriptionItem.created, SubscriptionItem.id)))
     known = offers(reader, None, (row.price_id for row in rows))
     items: dict[str, list[Item]] = defaultdict(list)
     for row in rows:

@@ -32,7 +32,7 @@ from portal_site.billing.rules import next_invoice, pauses
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.invoices import Line
 from portal_site.billing.rules.lifecycle import SubscriptionStatus, next_due
-from portal_site.db import is_conflict, new_id, transaction
+from portal_site.db import is_conflict, new_id, plain, transaction
 
 MOST_BEHIND = 15  # periods: a subscription that is further behind is parked rather than billed for all of them
 
@@ -144,13 +144,13 @@ def _claim(session: Session, at: int, most: int, clock_id: str | None) -> dict[s
         .limit(most)
         .with_for_update(of=Customer, skip_locked=True)
     )
-    return {row.id: row for row in session.execute(query, execution_options=UNSCOPED)}
+    return {row.id: row for row in plain(session.execute(query, execution_options=UNSCOPED))}
 
 
 def _locked(session: Session, customer_ids: Sequence[str]) -> dict[str, Any]:
     # In one order for all workers, so that two of them cannot wait for each other.
     query = select(*_CUSTOMER).where(Customer.id.in_(customer_ids)).order_by(Customer.id).with_for_update(of=Customer)
-    return {row.id: row for row in session.execute(query)}
+    return {row.id: row for row in plain(session.execute(query))}
 
 
 def _due(session: Session, customer_ids: Iterable[str], at: int) -> list[Any]:
@@ -160,7 +160,7 @@ def _due(session: Session, customer_ids: Iterable[str], at: int) -> list[Any]:
         .where(Subscription.customer_id.in_(list(customer_ids)), Subscription.due_at <= at)
         .order_by(Subscription.due_at, Subscription.id)
     )
-    return list(session.execute(query).all())
+    return plain(session.execute(query))
 
 
 def _renew(session: Session, customers: Mapping[str, Any], at: int) -> Batch:
@@ -198,7 +198,7 @@ def _all_of(session: Session, ids: Sequence[str]) -> list[Any]:
         .where(Subscription.id.in_(ids))
         .order_by(Subscription.due_at, Subscription.id)
     )
-    return list(session.execute(query, execution_options=UNSCOPED).all())
+    return plain(session.execute(query, execution_options=UNSCOPED))
 
 
 class _Run:
@@ -351,7 +351,7 @@ def _item_list(agreement: Agreement, ends: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _payer(row: Any) -> SimpleNamespace:
-    known = dict(row._mapping)
+    known = vars(row).copy()
     prefix = known.pop("invoice_prefix") or new_id("x").upper()[2:10]
     number = known.pop("next_invoice_sequence")
     return SimpleNamespace(**known, invoice_prefix=prefix, number=number, tax_ids=[], account_name="", touched=False)

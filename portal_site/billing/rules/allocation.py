@@ -8,9 +8,9 @@ def allocate(total: int, weights: Sequence[int]) -> list[int]:
 
     All weights zero: everything goes to the first part. Ties go to the earlier part, so the split is reproducible.
     """
-    whole = sum(weights)
     if not weights:
         return []
+    whole = sum(weights)
     if whole == 0:
         return [total, *([0] * (len(weights) - 1))]
     sign = -1 if total < 0 else 1
