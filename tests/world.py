@@ -129,9 +129,13 @@ def shop(
     tax: Sequence[dict[str, Any]] = (),
     policy: dict[str, Any] | None = None,
     customer: dict[str, Any] | None = None,
+    also: str | None = None,
     **members: Any,
 ) -> Shop:
-    """A new shop; `policy` are options of portal_features.SubscriptionUpdate, `members` of the subscription."""
+    """A new shop; `policy` are options of portal_features.SubscriptionUpdate, `members` of the subscription.
+
+    `also` names the monthly price of a second item, for those who want one.
+    """
     with transaction() as session:
         made = Merchant.open(session, START + 1, name)
         team, solo = made.product("Team", "seats"), made.product("Solo")
@@ -151,6 +155,7 @@ def shop(
         made.configuration(replace(EVERYTHING, subscription_update=features))
         email = f"hedda@{name.lower()}.example"
         bought = {"quantity": quantity, "card": card, "status": status, "tax": tax, "customer": customer or {}}
+        bought["also"] = prices[also] if also else None
         buyer, method, subscription, item_id = _buy(made, "Hedda Berg", email, prices["team"], **bought, **members)
     return Shop(made, buyer, subscription, prices, item_id, features, method)
 
@@ -176,22 +181,26 @@ def _buy(
     status: str = "active",
     tax: Sequence[dict[str, Any]] = (),
     customer: dict[str, Any] | None = None,
+    also: Price | None = None,
     **members: Any,
 ) -> tuple[Customer, PaymentMethod | None, Subscription, str]:
     """A customer with a subscription whose first month is paid, and the id of its item."""
     buyer = made.customer(name, email, "usual", **(customer or {}))
     method = made.method(buyer, card) if card else None
+    wanted = [(price, quantity)] + ([(also, 1)] if also else [])
     subscription = made.subscription(
-        buyer, [(price, quantity)], started=0, status=status, created=START, start_date=START,
+        buyer, wanted, started=0, status=status, created=START, start_date=START,
         default_tax_rates=list(tax), **{"billing_cycle_anchor": START, **members},
     )  # fmt: skip
-    item = pending_updates.items_of(made.session, subscription)[0]
-    item.current_period_start = START
-    item.current_period_end = END if status != "trialing" else members["trial_end"]
-    pending_updates.reschedule(made.session, subscription, [item], START)
+    items = pending_updates.items_of(made.session, subscription)
+    for item in items:
+        item.current_period_start = START
+        item.current_period_end = END if status != "trialing" else members["trial_end"]
+    pending_updates.reschedule(made.session, subscription, items, START)
     if status != "trialing":
         _bill_first(made, buyer, subscription, tax)
-    return buyer, method, subscription, item.id
+    first = next(item.id for item in items if item.price_id == price.id)
+    return buyer, method, subscription, first
 
 
 def _bill_first(made: Merchant, buyer: Customer, subscription: Subscription, tax: Sequence[dict[str, Any]]) -> None:

@@ -43,7 +43,7 @@ def audit(account_id: str, first_balance: int = 0) -> None:
     _charges_are_invoiced(invoices, attempts, charges)
     _nothing_is_billed_twice(invoices, lines)
     _credits_are_covered(lines, invoices)
-    _events_tell_of_all(invoices, events)
+    _events_tell_of_all(invoices, attempts, events)
     _changes_are_paid_for(changes, invoices, subscriptions)
     for item in items:
         assert (item.quantity or 0) >= 0, item.id
@@ -127,7 +127,7 @@ def _credits_are_covered(lines: Rows, invoices: Rows) -> None:
             assert -line.total <= by_id[line.credited_line_id].total, line.description
 
 
-def _events_tell_of_all(invoices: Rows, events: Rows) -> None:
+def _events_tell_of_all(invoices: Rows, attempts: Rows, events: Rows) -> None:
     told: dict[str, list[str]] = defaultdict(list)
     for event in events:
         told[event.data["object"]["id"]].append(event.type)
@@ -142,6 +142,12 @@ def _events_tell_of_all(invoices: Rows, events: Rows) -> None:
             ("invoice.voided", invoice.status == "void"),
         ):
             assert told[invoice.id].count(kind) == fact, (invoice.number, invoice.status, kind)
+    tried = {attempt.invoice_id for attempt in attempts}
+    for invoice_id in tried:
+        assert told[invoice_id.replace("in_", "pi_")].count("payment_intent.created") == 1
+    for attempt in attempts:
+        took = told[attempt.id.replace("payatt_", "ch_")].count("charge.succeeded")
+        assert took == (attempt.status == "succeeded"), (attempt.status, took)
 
 
 def _changes_are_paid_for(changes: Rows, invoices: Rows, subscriptions: Rows) -> None:

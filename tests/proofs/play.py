@@ -15,7 +15,7 @@ from sqlalchemy import event, select, update
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
-from portal_site.billing.models import Customer, Event, Invoice, PlanChange, Subscription
+from portal_site.billing.models import Customer, Event, Invoice, PlanChange, Subscription, SubscriptionItem
 from portal_site.billing.operations import (
     billing_runs,
     cancellations,
@@ -120,6 +120,7 @@ class Play:
     now: int
     gateway: Any = None
     code_id: str | None = None
+    other_id: str | None = None  # a second item
     told: list[str] = field(default_factory=list)
     changes: int = 0
 
@@ -138,7 +139,11 @@ class Play:
         prices = {name: price.id for name, price in shop.prices.items()}
         ids = shop.customer.id, shop.subscription.id
         known = (dice, shop.features, shop.customer.account_id, ids, shop.item_id, prices, clock.id)
-        return cls(*known, now=world.START + 3600, gateway=gateway, code_id=code.id)
+        with reading() as reader:
+            of_it = SubscriptionItem.subscription_id == ids[1], SubscriptionItem.id != shop.item_id
+            owned = SubscriptionItem.account_id == shop.customer.account_id
+            other_id = reader.scalar(select(SubscriptionItem.id).where(*of_it, owned))
+        return cls(*known, now=world.START + 3600, gateway=gateway, code_id=code.id, other_id=other_id)
 
     def audit(self) -> None:
         """The books are true."""
@@ -155,8 +160,14 @@ class Play:
         billing_runs.run(self.gateway, self.now, lambda _id: BACK, self.clock_id)
 
     def change(self, price: str, quantity: int, with_code: bool, hesitates: int, dies: int | None) -> None:
-        """The customer looks at a quote, thinks about it, and confirms, twice when nothing came back the first time."""
-        order = Order({self.item_id: (self.prices[price], quantity)}, self.code_id if with_code else None)
+        """The customer looks at a quote, thinks about it, and confirms, twice when nothing came back the first time.
+
+        A second item's quantity follows that of the first, to which it is an extra.
+        """
+        wanted: dict[str, tuple[str | None, int | None]] = {self.item_id: (self.prices[price], quantity)}
+        if self.other_id and quantity != 2:
+            wanted[self.other_id] = (None, quantity)
+        order = Order(wanted, self.code_id if with_code else None)
         try:
             quote = self._quote(order)
         except BillingError as refusal:

@@ -38,6 +38,7 @@ def _options(dice: random.Random) -> dict[str, Any]:
     ends = {"cancel_at_period_end": True} if dice.random() < 0.1 else {}
     return {
         "quantity": dice.choice((1, 2, 7)),
+        "also": dice.choice((None, None, "solo")),
         "card": dice.choice(CARDS),
         "currency": dice.choice(("eur", "jpy", "kwd")),
         "tax": dice.choice(TAXES),

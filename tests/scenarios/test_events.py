@@ -18,7 +18,11 @@ from tests.world import reading
 
 NAMES = SHARED / "events.txt"
 UPDATED, INVOICED = "customer.subscription.updated", ["invoice.created", "invoice.finalized"]
-PAID = ["invoice.paid", "invoice.payment_succeeded"]
+BEGUN = "payment_intent.created"
+TAKEN = ["charge.succeeded", "payment_intent.succeeded"]
+PAID = ["invoice.paid", "invoice.payment_succeeded"]  # by credit alone, too
+COLLECTED = [BEGUN, *TAKEN, *PAID, "invoice_payment.paid"]
+FAILED = ["charge.failed", "payment_intent.payment_failed", "invoice.payment_failed"]
 DOWN = {"schedule_at_period_end": ("decreasing_item_amount",)}
 WAITING = {"proration_behavior": "create_prorations"}
 Told = list[str | tuple[str, set[str]]]
@@ -70,6 +74,11 @@ def _declined(life: Life) -> None:
     life.changes(quantity=3)
 
 
+def _asked(life: Life) -> None:
+    life.gets_a_card(world.ASKS)
+    life.changes(quantity=3)
+
+
 def _paid_later(life: Life) -> None:
     life.gets_a_card()
     life.pays()
@@ -99,14 +108,14 @@ def _resume(life: Life) -> None:
     ("policy", "before", "action", "told"),
     [
         pytest.param({}, [], _upgrade, [
-            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), *PAID, (UPDATED, {"items", "pending_update"}),
+            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), *COLLECTED, (UPDATED, {"items", "pending_update"}),
             "customer.subscription.pending_update_applied",
         ], id="upgrade"),
         pytest.param({}, [], _credit, [
             *INVOICED, *PAID, ("customer.updated", {"balance"}), (UPDATED, {"items", "latest_invoice"}),
         ], id="credit to the balance"),
         pytest.param({}, [], _code, [
-            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), *PAID, "customer.discount.created",
+            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), *COLLECTED, "customer.discount.created",
             "customer.discount.deleted", (UPDATED, {"items", "pending_update"}),
             "customer.subscription.pending_update_applied",
         ], id="code for one invoice"),
@@ -117,17 +126,23 @@ def _resume(life: Life) -> None:
         pytest.param(DOWN, [_plan], _undo, ["subscription_schedule.released", (UPDATED, {"schedule"})], id="undo"),
         pytest.param(DOWN, [_plan], _renew, [
             (UPDATED, {"items"}), ("subscription_schedule.updated", {"current_phase"}), "subscription_schedule.released",
-            *INVOICED, (UPDATED, {"items", "latest_invoice"}), *PAID,
+            *INVOICED, (UPDATED, {"items", "latest_invoice"}), *COLLECTED,
         ], id="planned change comes"),
-        pytest.param({}, [], _renew, [*INVOICED, (UPDATED, {"items", "latest_invoice"}), *PAID], id="renewal"),
+        pytest.param({}, [], _renew, [*INVOICED, (UPDATED, {"items", "latest_invoice"}), *COLLECTED], id="renewal"),
         pytest.param({}, [], _declined, [
-            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), "invoice.payment_failed",
+            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), BEGUN, *FAILED,
         ], id="declined"),
+        pytest.param({}, [], _asked, [
+            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), BEGUN, "payment_intent.requires_action",
+            "invoice.payment_action_required", "invoice.payment_failed",
+        ], id="asked to confirm"),
         pytest.param({}, [_declined], _paid_later, [
-            *PAID, (UPDATED, {"items", "pending_update"}), "customer.subscription.pending_update_applied",
+            *TAKEN, *PAID, "invoice_payment.paid", (UPDATED, {"items", "pending_update"}),
+            "customer.subscription.pending_update_applied",
         ], id="paid later"),
         pytest.param({}, [_declined], _given_up, [
-            "invoice.voided", (UPDATED, {"pending_update"}), "customer.subscription.pending_update_expired",
+            "invoice.voided", "payment_intent.canceled", (UPDATED, {"pending_update"}),
+            "customer.subscription.pending_update_expired",
         ], id="never paid"),
         pytest.param({}, [], _cancel, [
             (UPDATED, {"cancel_at", "cancel_at_period_end", "canceled_at", "cancellation_details"}),
@@ -165,13 +180,43 @@ def test_a_subscription_is_told_as_the_same_object_everywhere(app: Flask) -> Non
     assert len({frozenset(document) for document in told}) == 1
 
 
+def test_a_payment_is_told_as_one_intent_with_a_charge_for_each_try(app: Flask) -> None:
+    life = Life.begins(app).goes_to("2026-04-16")
+    _declined(life)
+    _paid_later(life)
+    told = {kind: data["object"] for kind, data in _events(life)}
+    failed, intent, paid = (
+        told[name] for name in ("charge.failed", "payment_intent.succeeded", "invoice_payment.paid")
+    )
+    assert {failed["payment_intent"], told["charge.succeeded"]["payment_intent"]} == {intent["id"]}
+    assert paid["payment"] == {"type": "payment_intent", "payment_intent": intent["id"]}
+    assert paid["invoice"] == told["invoice.paid"]["id"]
+    assert failed["id"] != told["charge.succeeded"]["id"] == intent["latest_charge"]
+    assert (failed["paid"], failed["amount"], failed["amount_captured"]) == (False, 1000, 0)
+    assert (intent["status"], intent["amount"], intent["amount_received"]) == ("succeeded", 1000, 1000)
+    error = told["payment_intent.payment_failed"]["last_payment_error"]
+    assert (error["code"], error["decline_code"]) == ("card_declined", "card_declined")
+
+
+def test_who_does_not_confirm_at_the_bank_is_not_charged_there(app: Flask) -> None:
+    life = Life.begins(app).goes_to("2026-04-16")
+    _asked(life)
+    known = len(_events(life))
+    life.gets_a_card()
+    life.pays()
+    assert _told(life, known)[:3] == ["payment_intent.payment_failed", *TAKEN]
+    error = next(data["object"] for kind, data in _events(life) if kind == "payment_intent.payment_failed")
+    assert error["last_payment_error"]["code"] == "payment_intent_authentication_failure"
+    assert error["latest_charge"] is None
+
+
 @pytest.mark.skipif(not NAMES.exists(), reason="the field's list of events is not here")
 def test_every_name_is_one_of_the_fields() -> None:
     known = {line.split()[0] for line in NAMES.read_text().splitlines() if line.strip()}
     source = Path(__file__).parents[2] / "portal_site" / "billing"
     text = "\n".join(path.read_text() for path in source.rglob("*.py"))
 
-    owners = "customer|invoice|invoiceitem|payment_method|subscription_schedule"
+    owners = "charge|customer|invoice|invoice_payment|invoiceitem|payment_intent|payment_method|subscription_schedule"
     used = set(re.findall(rf'"((?:{owners})\.[a-z_.]+)"', text))
     assert used
     assert used <= known

@@ -20,7 +20,7 @@ from portal_site.billing.models import (
     PlanChange,
     Subscription,
 )
-from portal_site.billing.operations import lookups, pending_updates, turning_points
+from portal_site.billing.operations import lookups, payment_events, pending_updates, turning_points
 from portal_site.billing.rules import dunning
 from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome, InvoiceStatus, SubscriptionStatus
 from portal_site.billing.words import N_
@@ -119,6 +119,7 @@ def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: i
             automatic=invoice.next_payment_attempt is not None and invoice.next_payment_attempt <= at,
         )
         session.add(attempt)
+        payment_events.begun(session, invoice, attempt, at)
     return attempt, method.gateway_reference or method.id
 
 
@@ -156,10 +157,12 @@ def _record(attempt: PaymentAttempt, charge: Charge | None, at: int) -> PaymentA
         row.decline_code, row.next_action_url = charge.decline_code, charge.next_action_url
         if row.status == AttemptStatus.REQUIRES_ACTION:
             if not asked_before:
+                payment_events.asked(session, invoice, row, at)
                 session.add(Event.of("invoice.payment_action_required", invoice, at))
                 _tried(session, invoice, at, row.automatic)
             return row
         row.settled_at = at
+        payment_events.settled(session, invoice, row, at)
         _forget_failures(session, invoice)
         if row.status == AttemptStatus.SUCCEEDED:
             _mark_paid(session, invoice, row.amount, at)
@@ -245,6 +248,7 @@ def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None
     invoice.status, invoice.paid_at, invoice.next_payment_attempt = InvoiceStatus.PAID, at, None
     session.flush()
     session.add_all([Event.of("invoice.paid", invoice, at), Event.of("invoice.payment_succeeded", invoice, at)])
+    payment_events.paid(session, invoice, amount, at)
     subscription = _subscription_of(session, invoice)
     if subscription is None:
         return

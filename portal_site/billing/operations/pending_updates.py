@@ -22,7 +22,7 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
 )
 from portal_site.billing.models.subscription import told_pending_update
-from portal_site.billing.operations import attempts, promotion_codes
+from portal_site.billing.operations import attempts, payment_events, promotion_codes
 from portal_site.billing.operations.books import Books, add_to_balance, bill_now
 from portal_site.billing.rules import pauses
 from portal_site.billing.rules.lifecycle import ChangeOutcome, InvoiceStatus, SubscriptionStatus, next_due
@@ -263,3 +263,4 @@ def void(session: Session, customer: Customer, invoice: Invoice, at: int) -> Non
             session.add(line.waiting_again(credited[line.id]))
     session.flush()
     session.add(Event.of("invoice.voided", invoice, at))
+    payment_events.given_up(session, invoice, at)
