@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, url_for
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from portal_site import clock
 from portal_site.billing.models import Worker
@@ -30,9 +30,9 @@ log = logging.getLogger("portal.worker")
 
 
 def trust_clock(at: int) -> None:
-    """Forget workers that were seen in what is the future now: their clocks were wrong, this one is right."""
+    """Workers that were seen in what is the future now had wrong clocks; this one is right, and it is `at`."""
     with transaction() as session:
-        session.execute(delete(Worker).where(Worker.seen_at > at))
+        session.execute(update(Worker).where(Worker.seen_at > at).values(seen_at=at))
 
 
 class ClockWentBack(Exception):

@@ -1,6 +1,7 @@
 """The worker: it says that it is there, does what is due, parks what it cannot bill, and comes back after being killed."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, Subscription, SubscriptionItem
 from portal_site.billing.models import Worker as WorkerRow
 from portal_site.billing.operations import parking, renewals
+from portal_site.billing.rules.periods import boundary
 from portal_site.db import db
 from tests import world
 from tests.conftest import SECRET
@@ -63,6 +65,46 @@ def test_a_clock_that_ran_ahead_can_be_forgotten_and_nothing_is_billed_twice(app
     assert not worker.tick(app, LATER).batch.invoiced
     assert not worker.tick(app, world.END + 32 * 24 * 60 * 60).batch.invoiced
     assert _invoices() == 3
+
+
+@pytest.mark.case("D13")
+@pytest.mark.parametrize("seed", range(8))
+def test_two_clocks_apart_that_jump_bill_each_period_once(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Two workers, never more than ten minutes apart but for jumps, over half a year; what a jump billed early stays billed."""
+    dice = random.Random(seed)
+    shop = world.shop(quantity=2)
+    apart, at, refused = dice.randint(-300, 300), world.END - 3600, 0
+    seen: dict[str, int] = {}
+    for _ in range(30):
+        at += dice.choice((0, 1, 60, 3600, 86_400, 9 * 86_400))
+        for mine, skew in (("one", apart), ("two", -apart)):
+            monkeypatch.setattr(worker, "name", lambda mine=mine: mine)
+            jump = dice.choice((0, 0, 0, 0, -7200, 40 * 86_400))
+            moment = at + skew + jump
+            behind = moment < max(seen.values(), default=0) - worker.SKEW
+            try:
+                worker.tick(app, moment)
+            except worker.ClockWentBack:
+                assert behind
+                refused += 1
+                continue
+            assert not behind
+            seen[mine] = max(moment, seen.get(mine, 0))
+            if jump > 0:  # somebody sets the clock right
+                worker.trust_clock(at)
+                seen = {name: min(last, at) for name, last in seen.items()}
+    assert refused
+    end = at + 50 * 86_400
+    worker.trust_clock(end)
+    worker.tick(app, end)
+    due = [boundary(world.START, "month", month) for month in range(40)]
+    with reading() as reader:
+        mine = Invoice.customer_id == shop.customer.id, Invoice.cycle_at.is_not(None)
+        billed = sorted(reader.scalars(select(Invoice.cycle_at).where(*mine)))
+    assert billed == due[: len(billed)]
+    assert due[len(billed)] > end
 
 
 @pytest.mark.case("F11")

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 from itertools import pairwise
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portal_site.billing.rules.periods import boundary, period_after, period_around
@@ -13,6 +13,7 @@ from tests.billing.terms import at
 
 INTERVALS = st.sampled_from([("day", 1), ("day", 30), ("week", 1), ("week", 2), ("month", 1), ("month", 3), ("month", 6),
                              ("year", 1), ("year", 2)])  # fmt: skip
+WALLS = st.datetimes(datetime(1990, 1, 1), datetime(2037, 1, 1))  # noqa: DTZ001 - what a clock on a wall shows
 INSTANTS = st.integers(at("1990-01-01"), at("2060-01-01"))
 
 
@@ -73,14 +74,19 @@ def test_each_instant_is_in_exactly_one_period(anchor: int, every: tuple[str, in
 
 
 @pytest.mark.case("D12")
-@pytest.mark.parametrize(
-    "zone", ["Asia/Beirut", "Pacific/Apia", "Europe/Paris", "America/St_Johns", "Pacific/Kiritimati"]
-)
-def test_what_clocks_on_walls_do_moves_no_boundary(zone: str) -> None:
-    """Midnight in Beirut that does not exist, Samoa's lost day: instants are stored, and follow each other."""
-    anchor = int(datetime(2011, 1, 30, 0, 0, tzinfo=ZoneInfo(zone)).timestamp())
-    ends = [boundary(anchor, "day", step) for step in range(800)]
-    assert {later - earlier for earlier, later in pairwise(ends)} == {86_400}
+@given(st.sampled_from(sorted(available_timezones())), WALLS, INTERVALS)
+@example("Asia/Beirut", datetime(2011, 3, 27), ("day", 1))  # noqa: DTZ001 - a midnight that does not exist
+@example("Pacific/Apia", datetime(2011, 12, 30), ("day", 1))  # noqa: DTZ001 - a day that does not exist
+@example("America/St_Johns", datetime(2026, 11, 1, 0, 30), ("month", 1))  # noqa: DTZ001 - an hour that comes twice
+def test_what_clocks_on_walls_do_moves_no_boundary(zone: str, wall: datetime, every: tuple[str, int]) -> None:
+    """A merchant anywhere begins at any time its walls show: periods follow each other, days apart by whole days."""
+    interval, count = every
+    anchor = int(wall.replace(tzinfo=ZoneInfo(zone)).timestamp())
+    ends = [boundary(anchor, interval, step * count) for step in range(40)]
+    for number, (start, end) in enumerate(pairwise(ends)):
+        assert period_after(anchor, interval, count, start) == (start, end)
+        assert period_around(anchor, interval, count, anchor, end - 1) == (start, end)
+        assert (end - start) % 86_400 == 0, number
 
 
 def test_a_new_interval_goes_on_from_where_the_period_began() -> None:

@@ -149,6 +149,44 @@ def test_a_coupon_for_everything_calls_nobody(app: Flask) -> None:
     assert life.subscription.status == "active"
 
 
+@pytest.mark.case("D19")
+@pytest.mark.parametrize(
+    ("credit", "percent_off", "price", "quantity", "asked"),
+    [
+        pytest.param(0, None, None, 2, [500, 2000], id="as usual"),
+        pytest.param(0, "100", None, 2, [], id="a coupon for everything"),
+        pytest.param(-5000, None, None, 2, [], id="credit covers all"),
+        pytest.param(-2475, None, None, 2, [], id="the rest is less than can be charged"),
+        pytest.param(0, None, "solo", 1, [100], id="a credit, and less than a renewal"),
+    ],
+)
+def test_the_gateway_is_asked_for_what_is_due_and_for_nothing_else(
+    app: Flask,
+    monkeypatch: pytest.MonkeyPatch,
+    credit: int,
+    percent_off: str | None,
+    price: str | None,
+    quantity: int,
+    asked: list[int],
+) -> None:
+    life = Life.begins(app, customer={"balance": credit}).goes_to("2026-04-01")
+    if percent_off:
+        life.gets_a_discount(percent_off=percent_off)
+    calls: list[int] = []
+    gateway = app.extensions["gateway"]
+    charge = gateway.charge
+
+    def counted(method: str, amount: int, *rest: Any) -> Any:
+        calls.append(amount)
+        return charge(method, amount, *rest)
+
+    monkeypatch.setattr(gateway, "charge", counted)
+    life.goes_to("2026-04-16").changes(price, quantity)
+    life.goes_to("2026-05-02")
+    assert [bill[11:15] for bill in life.bills()] == ["paid", "paid"]
+    assert calls == asked
+
+
 @pytest.mark.parametrize(
     ("coupon", "totals"),
     [
