@@ -17,7 +17,8 @@ from portal_site import cli, clock, worker
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, Subscription, SubscriptionItem
 from portal_site.billing.models import Worker as WorkerRow
-from portal_site.billing.operations import parking, renewals
+from portal_site.billing.operations import parking
+from portal_site.billing.rules import next_invoice
 from portal_site.billing.rules.periods import boundary
 from portal_site.db import db
 from tests import world
@@ -128,14 +129,14 @@ def test_a_subscription_that_cannot_be_billed_is_parked_and_the_others_go_on(
 
 def _poison(monkeypatch: pytest.MonkeyPatch, subscription_id: str) -> None:
     """The rules choke on this one."""
-    rule = renewals.next_invoice.cycle_bill
+    rule = next_invoice.cycle_bill
 
     def choke(agreement: object, *given: object) -> object:
         if agreement.id == subscription_id:  # type: ignore[attr-defined]
             raise ValueError("bad data")
         return rule(agreement, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(renewals.next_invoice, "cycle_bill", choke)
+    monkeypatch.setattr(next_invoice, "cycle_bill", choke)
 
 
 @pytest.mark.parametrize(

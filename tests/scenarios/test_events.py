@@ -178,6 +178,7 @@ def test_a_subscription_is_told_as_the_same_object_everywhere(app: Flask) -> Non
     life.cancels()
     told = [data["object"] for kind, data in _events(life) if kind == UPDATED]
     assert len({frozenset(document) for document in told}) == 1
+    assert len({frozenset(item) for document in told for item in document["items"]["data"]}) == 1
 
 
 def test_a_payment_is_told_as_one_intent_with_a_charge_for_each_try(app: Flask) -> None:

@@ -118,8 +118,29 @@ class SubscriptionItem(Described, Base):
 
     def as_object(self) -> dict[str, Any]:
         """The item as an event's subscription carries it."""
-        named = values(self, "id", "created", "quantity", "current_period_start", "current_period_end")
-        return {"object": "subscription_item", **named, "price": self.price_id, "subscription": self.subscription_id}
+        period = self.current_period_start, self.current_period_end
+        return item_object(self.subscription_id, self.id, self.created, self.price_id, self.quantity, *period)
+
+
+def item_object(
+    subscription_id: str, item_id: str, created: int, price_id: str, quantity: int | None, start: int, end: int
+) -> dict[str, Any]:
+    """An item's columns, of an entity or as a billing run knows them, as an event's subscription carries them."""
+    return {
+        "object": "subscription_item",
+        "id": item_id,
+        "created": created,
+        "subscription": subscription_id,
+        "price": price_id,
+        "quantity": quantity,
+        "current_period_start": start,
+        "current_period_end": end,
+    }
+
+
+def object_list(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """Objects as a member of another that lists them."""
+    return {"object": "list", "data": items}
 
 
 class Discount(Base):

@@ -21,7 +21,7 @@ from portal_site.billing.models import (
     SubscriptionItem,
     SubscriptionSchedule,
 )
-from portal_site.billing.models.subscription import told_pending_update
+from portal_site.billing.models.subscription import object_list, told_pending_update
 from portal_site.billing.operations import attempts, payment_events, promotion_codes
 from portal_site.billing.operations.books import Books, add_to_balance, bill_now
 from portal_site.billing.rules import pauses
@@ -179,7 +179,7 @@ def _changeable(subscription: Subscription) -> Document:
 
 def item_list(items: list[SubscriptionItem]) -> Document:
     """Items as an event's subscription carries them."""
-    return {"object": "list", "data": [item.as_object() for item in items]}
+    return object_list([item.as_object() for item in items])
 
 
 def add_discount(session: Session, subscription: Subscription, discount: Document, at: int) -> None:

@@ -4,37 +4,18 @@ Safe to run twice, in many processes, and to be killed at any instant: what is d
 locked while they are worked on, and no period of a subscription can be billed twice.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from portal_site import bulk
-from portal_site.billing.models import (
-    Account,
-    Customer,
-    Discount,
-    SchedulePhase,
-    Subscription,
-    SubscriptionItem,
-    SubscriptionSchedule,
-    TaxId,
-)
-from portal_site.billing.models.subscription import subscription_object
+from portal_site.billing.models import Customer, Subscription, SubscriptionSchedule
 from portal_site.billing.operations import agreements, lookups, parking, turning_points
-from portal_site.billing.operations.books import Books, add_to_balance
-from portal_site.billing.rules import next_invoice, pauses
-from portal_site.billing.rules.agreements import Agreement
-from portal_site.billing.rules.invoices import Line
-from portal_site.billing.rules.lifecycle import SubscriptionStatus, next_due
-from portal_site.db import is_conflict, new_id, plain, transaction
-
-MOST_BEHIND = 15  # periods: a subscription that is further behind is parked rather than billed for all of them
+from portal_site.billing.operations.renewal_run import UNSCOPED, RenewalRun
+from portal_site.db import is_conflict, plain, transaction
 
 _CUSTOMER = (
     Customer.id,
@@ -59,7 +40,6 @@ _SCHEDULE = (
     .scalar_subquery()
     .label("schedule_id")
 )
-UNSCOPED = {"unscoped": "a billing run is about all merchants"}
 
 
 @dataclass
@@ -170,7 +150,7 @@ def _renew(session: Session, customers: Mapping[str, Any], at: int) -> Batch:
         later = _turn(session, special, at)
         customers = _locked(session, list(customers))
         rows = [row for row in _all_of(session, [row.id for row in rows]) if row.id not in later]
-    run = _Run(session, customers, rows, at)
+    run = RenewalRun(session, customers, rows, at)
     run.bill()
     run.write()
     return Batch(seen=len(rows) + len(special), invoiced=run.invoiced, late=run.late, parked=run.parked)
@@ -199,195 +179,3 @@ def _all_of(session: Session, ids: Sequence[str]) -> list[Any]:
         .order_by(Subscription.due_at, Subscription.id)
     )
     return plain(session.execute(query, execution_options=UNSCOPED))
-
-
-class _Run:
-    """One transaction's renewals: everything is loaded in a few selects, decided in memory, and written together."""
-
-    def __init__(self, session: Session, customers: Mapping[str, Any], rows: Sequence[Any], at: int) -> None:
-        self.session, self.rows, self.at = session, rows, at
-        self.customers = {name: _payer(row) for name, row in customers.items()}
-        self.books = Books(session)
-        self.changed: dict[type[Any], list[dict[str, Any]]] = defaultdict(list)
-        self.spent: list[str] = []
-        self.invoiced = self.late = self.parked = 0
-        if rows:
-            _complete(session, self.customers)
-            self.agreements = agreements.load(session, rows, self.customers, at)
-            self.phases = _phase_starts(session, [row.id for row in rows if row.schedule_id], at)
-
-    def bill(self) -> None:
-        """Decide for each subscription."""
-        for row in self.rows:
-            agreement = self.agreements[row.id]
-            # A step that was just taken may have moved the due date beyond now.
-            moment = self.at if row.due_at is None else min(row.due_at, self.at)
-            ended = SubscriptionStatus(row.status).ended
-            date = min((item.period_end for item in agreement.items), default=moment)
-            if agreement.status.renews and _too_far_behind(agreement, date, self.at):
-                self._park(row)
-            elif (date <= moment and agreement.status.renews) or (ended and agreement.pending):
-                self._renew(row, agreement, moment if ended else date)
-            else:
-                self._set(row, due_at=self._next_due(row, row.status, [item.period_end for item in agreement.items]))
-
-    def _renew(self, row: Any, agreement: Agreement, date: int) -> None:
-        self.late += self.at - date > 24 * 60 * 60
-        if self.spent:  # by another subscription of this batch, a moment ago
-            agreement = agreement.without_discounts(frozenset(self.spent))
-        payer = self.customers[row.customer_id]
-        lines: tuple[Line, ...] = ()
-        if not agreement.collection_paused:
-            lines = self._invoice(row, agreement, payer, date)
-        ends = {item.id: item.period_end for item in agreement.items}
-        for line in next_invoice.cycle_lines(agreement, date) if agreement.collection_paused else lines:
-            if line.id is None:
-                ends[line.item_id] = line.period_end
-                self.changed[SubscriptionItem].append(
-                    {
-                        "id": line.item_id,
-                        "current_period_start": line.period_start,
-                        "current_period_end": line.period_end,
-                    }
-                )
-        status = row.status if row.status != SubscriptionStatus.TRIALING else SubscriptionStatus.ACTIVE
-        self._set(row, status=status, due_at=self._next_due(row, status, ends.values()))
-        if not SubscriptionStatus(row.status).ended:
-            self._tell(row, status, agreement, ends)
-
-    def _invoice(self, row: Any, agreement: Agreement, payer: SimpleNamespace, date: int) -> tuple[Line, ...]:
-        usable = payer.currency in (None, row.currency)
-        bill = next_invoice.cycle_bill(agreement, date, payer.balance if usable else 0)
-        if not bill.lines:
-            return ()
-        starts = [line.period_start for line in bill.lines if line.id is None] or [date]
-        ends = [line.period_end for line in bill.lines if line.id is None] or [date]
-        automatic = row.collection_method == "charge_automatically"
-        invoice = self.books.invoice(
-            payer, row, bill, self.at,
-            billing_reason="subscription_cycle", cycle_at=date, period_start=min(starts), period_end=min(ends),
-            next_payment_attempt=self.at if bill.amount_due and automatic else None,
-        )  # fmt: skip
-        payer.number += 1
-        add_to_balance(payer, bill.balance_used, bill.currency)
-        payer.touched = True
-        self.spent += next_invoice.spent(agreement, bill, date)
-        self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice["id"]})
-        self.invoiced += 1
-        return bill.lines
-
-    def _park(self, row: Any) -> None:
-        self.parked += 1
-        self._set(row, due_at=None, billing_error=f"more than {MOST_BEHIND} periods behind")
-
-    def _set(self, row: Any, **values: Any) -> None:
-        mine = self.changed[Subscription]
-        if mine and mine[-1]["id"] == row.id:
-            mine[-1].update(values)
-        else:
-            mine.append({"id": row.id, "latest_invoice_id": row.latest_invoice_id, **values})
-        due = mine[-1]["due_at"]
-        if due is not None and row.due_at is not None and due <= min(row.due_at, self.at):
-            raise ValueError(f"{row.id} does not move on from {row.due_at}")  # else a run would never end
-        mine[-1].setdefault("status", row.status)
-        mine[-1].setdefault("billing_error", None)
-        mine[-1]["billing_failures"] = 0
-
-    def _next_due(self, row: Any, status: str, ends: Iterable[int]) -> int | None:
-        resumes = pauses.resumes_at(row.status_details, row.pause_collection)
-        expires = (row.pending_update or {}).get("expires_at")
-        planned = None if status == SubscriptionStatus.PAUSED else self.phases.get(row.id)
-        return next_due(status, ends, row.cancel_at, expires, resumes, planned)
-
-    def _tell(self, row: Any, status: str, agreement: Agreement, ends: Mapping[str, int]) -> None:
-        """The subscription's new periods and its invoice, as the field tells of them."""
-        latest = self.changed[Subscription][-1]["latest_invoice_id"]
-        now = {"status": status, "latest_invoice": latest, "items": _item_list(agreement, ends)}
-        document = subscription_object(row)
-        before = {name: document[name] for name in ("status", "latest_invoice") if document[name] != now[name]}
-        previous = {**before, "items": _item_list(agreement, {})}
-        document.update(now)
-        self.books.event("customer.subscription.updated", row, self.at, document, previous)
-
-    def _use_up(self) -> None:
-        """End the discounts that were for one invoice."""
-        mine = Discount.customer_id.in_(list(self.customers)), Discount.id.in_(self.spent)
-        for discount in self.session.scalars(select(Discount).where(*mine)).all():
-            discount.end = self.at
-            owner = self.customers[discount.customer_id]
-            self.books.event("customer.discount.deleted", owner, self.at, discount.as_object())
-        self.session.flush()
-
-    def write(self) -> None:
-        """Send everything, one statement for each table."""
-        if self.spent:
-            self._use_up()
-        self.books.write()
-        for payer in self.customers.values():
-            if payer.touched:
-                self.changed[Customer].append(
-                    {"id": payer.id, "balance": payer.balance, "next_invoice_sequence": payer.number,
-                     "currency": payer.currency, "invoice_prefix": payer.invoice_prefix}
-                )  # fmt: skip
-        for kind in (SubscriptionItem, Subscription, Customer):
-            if self.changed[kind]:
-                bulk.update(self.session, kind, self.changed[kind])
-
-
-def _item_list(agreement: Agreement, ends: Mapping[str, int]) -> dict[str, Any]:
-    """Items as an event's subscription carries them, in the periods that end at `ends`, else in their present ones."""
-    data = []
-    for item in agreement.items:
-        end = ends.get(item.id, item.period_end)
-        start = item.period_end if end > item.period_end else item.period_start
-        named = {
-            "object": "subscription_item",
-            "id": item.id,
-            "subscription": agreement.id,
-            "price": item.offer.price_id,
-        }
-        data.append({**named, "quantity": item.quantity, "current_period_start": start, "current_period_end": end})
-    return {"object": "list", "data": data}
-
-
-def _payer(row: Any) -> SimpleNamespace:
-    known = vars(row).copy()
-    prefix = known.pop("invoice_prefix") or new_id("x").upper()[2:10]
-    number = known.pop("next_invoice_sequence")
-    return SimpleNamespace(**known, invoice_prefix=prefix, number=number, tax_ids=[], account_name="", touched=False)
-
-
-def _complete(session: Session, payers: Mapping[str, SimpleNamespace]) -> None:
-    """Add what invoices keep of the day besides the customer's own row."""
-    wanted = select(Account.id, Account.business_name).where(
-        Account.id.in_({payer.account_id for payer in payers.values()})
-    )
-    names = {name: business for name, business in session.execute(wanted)}  # noqa: C416 - rows are not pairs to dict()
-    for payer in payers.values():
-        payer.account_name = names[payer.account_id]
-    mine = select(TaxId.customer_id, TaxId.type, TaxId.value).where(TaxId.customer_id.in_(list(payers)))
-    for customer_id, kind, value in session.execute(mine):
-        payers[customer_id].tax_ids.append({"type": kind, "value": value})
-
-
-def _phase_starts(session: Session, ids: Sequence[str], at: int) -> dict[str, int]:
-    """When the next phase of each subscription's schedule begins."""
-    if not ids:
-        return {}
-    query = (
-        select(SubscriptionSchedule.subscription_id, func.min(SchedulePhase.start_date))
-        .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
-        .where(
-            SubscriptionSchedule.subscription_id.in_(ids),
-            SubscriptionSchedule.status == "active",
-            SchedulePhase.start_date > at,
-        )
-        .group_by(SubscriptionSchedule.subscription_id)
-    )
-    return {name: start for name, start in session.execute(query, execution_options=UNSCOPED) if name}
-
-
-def _too_far_behind(agreement: Agreement, date: int, at: int) -> bool:
-    """Whether the worker was away, or the clock jumped, so far that somebody should look before all of it is billed."""
-    shortest = min((item.offer.length for item in agreement.items), default=0)
-    return at - date > MOST_BEHIND * shortest

@@ -44,6 +44,7 @@ class Item:
     period_start: int
     period_end: int
     tax_rates: tuple[TaxRate, ...] = ()
+    created: int = 0  # when it was added
 
     @property
     def amount(self) -> int:
