@@ -152,6 +152,21 @@ def test_a_double_click_pauses_once_and_resumes_once(app: Flask) -> None:
 
 
 @HALF
+@pytest.mark.case("D6")
+def test_the_form_of_a_pause_that_is_over_pauses_no_second_time(app: Flask) -> None:
+    shop = _shop()
+    client = enter(app, shop.customer)
+    form = {"span": _tokens(client.get(_address(shop, "pause")))[0]}
+    assert client.send(_address(shop, "pause"), form).status_code == 303
+    assert _resume(client, shop).status_code == 303
+    again = client.send(_address(shop, "pause"), form)
+    assert again.status_code == 409
+    assert "have changed since you looked" in text(again.text)
+    assert _row(shop).status == "active"
+    assert client.send(_address(shop, "pause"), {"span": _tokens(again)[0]}).status_code == 303
+
+
+@HALF
 def test_a_card_that_fails_leaves_it_paused_until_another_pays(app: Flask) -> None:
     shop = _shop(card=world.FAILS)
     client = enter(app, shop.customer)

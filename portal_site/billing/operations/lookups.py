@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.models import Account, Customer, PaymentAttempt
+from portal_site.billing.models import Account, Customer, PaymentAttempt, PlanChange
 from portal_site.billing.words import N_
 
 Row = TypeVar("Row", bound=Any)
@@ -69,3 +69,9 @@ def payment_under_way(session: Session, customer_id: str, invoice_id: str | None
         PaymentAttempt.settled_at.is_(None),
     )
     return session.scalar(query)
+
+
+def change_made(session: Session, customer_id: str, key: str) -> PlanChange | None:
+    """The change that this yes of the customer's made already, if it did: each counts once."""
+    mine = PlanChange.customer_id == customer_id, PlanChange.quote_key == key
+    return session.scalar(select(PlanChange).where(*mine))

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.models import Event, PlanChange, Subscription
 from portal_site.billing.operations import agreements, attempts, lookups, pending_updates
-from portal_site.billing.operations.agreed import Agreed, hashed, terms_of
+from portal_site.billing.operations.agreed import CHANGED, Agreed, hashed, terms_of
 from portal_site.billing.operations.books import Books
 from portal_site.billing.rules import pauses
 from portal_site.billing.rules.agreements import Agreement
-from portal_site.billing.rules.lifecycle import SubscriptionStatus
+from portal_site.billing.rules.lifecycle import ChangeOutcome, SubscriptionStatus
 from portal_site.billing.rules.pauses import Pause, Span
 from portal_site.billing.rules.plan_change import Quote
 from portal_site.billing.rules.portal_features import SubscriptionPause
@@ -61,8 +60,10 @@ def pause(
     with transaction() as session:
         customer = lookups.locked_customer(session, customer_id)
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
-        if ((subscription.status_details or {}).get("paused") or {}).get("key") == agreed.key:
-            return subscription
+        if lookups.change_made(session, customer_id, agreed.key) is not None:
+            if subscription.status == SubscriptionStatus.PAUSED:  # a second click
+                return subscription
+            raise StateChanged(CHANGED, "quote_changed")  # and went on since: a yes counts once
         agreed.check_time(at)
         agreement = agreements.whole(session, subscription, customer, agreed.at)
         refusal = pauses.refusal(agreement, subscription.pending_update is not None, at)
@@ -70,19 +71,22 @@ def pause(
             raise StateChanged(refusal.message, refusal.code)
         wanted = pauses.pause(agreement, span, agreed.at)
         agreed.check(fingerprint(wanted))
-        _begin(session, subscription, wanted, agreed.key, at)
+        _begin(session, subscription, wanted, at)
+        made = PlanChange.of(subscription, agreed.key, at)
+        made.outcome = ChangeOutcome.APPLIED
+        session.add(made)
         attempts.took_pause(session, subscription, attempt_id, at)
     return subscription
 
 
-def _begin(session: Session, subscription: Subscription, wanted: Pause, key: str, at: int) -> None:
+def _begin(session: Session, subscription: Subscription, wanted: Pause, at: int) -> None:
     books = Books(session)
     books.pending(subscription, wanted.waiting, at)
     books.write()
     previous: dict[str, Any] = {"status": subscription.status}
     subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.PAUSED)
     details = {"type": "subscription", "transitioned_at": at, "subscription": {"type": "pause_requested"}}
-    subscription.status_details = {"paused": {**details, "resumes_at": wanted.resumes_at, "key": key}}
+    subscription.status_details = {"paused": {**details, "resumes_at": wanted.resumes_at}}
     items = pending_updates.items_of(session, subscription)
     pending_updates.reschedule(session, subscription, items, at)
     session.flush()
@@ -109,8 +113,7 @@ def resume(customer_id: str, subscription_id: str, agreed: Agreed, at: int) -> P
     """Go on as it was shown, or raise StateChanged. What costs something waits for its payment."""
     with transaction() as session:
         customer = lookups.locked_customer(session, customer_id)
-        mine = PlanChange.customer_id == customer_id, PlanChange.quote_key == agreed.key
-        made = session.scalar(select(PlanChange).where(*mine))
+        made = lookups.change_made(session, customer_id, agreed.key)
         if made is not None:
             return made
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)

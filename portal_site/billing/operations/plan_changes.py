@@ -77,7 +77,7 @@ def change_plan(
     """
     with transaction() as session:
         customer = lookups.locked_customer(session, customer_id)
-        made = _made(session, customer_id, agreed.key)
+        made = lookups.change_made(session, customer_id, agreed.key)
         if made is not None:
             return made
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
@@ -96,11 +96,6 @@ def change_plan(
         else:
             attempts.took_price(session, subscription, attempt_id, [item.offer.price_id for item in quote.items], at)
         return change
-
-
-def _made(session: Session, customer_id: str, key: str) -> PlanChange | None:
-    mine = PlanChange.customer_id == customer_id, PlanChange.quote_key == key
-    return session.scalar(select(PlanChange).where(*mine))
 
 
 def withdraw(customer_id: str, subscription_id: str, at: int) -> None:

@@ -77,8 +77,7 @@ def restart(customer_id: str, subscription_id: str, agreed: Agreed, at: int) -> 
     """
     with transaction() as session:
         customer = lookups.locked_customer(session, customer_id)
-        mine = PlanChange.customer_id == customer_id, PlanChange.quote_key == agreed.key
-        made = session.scalar(select(PlanChange).where(*mine))
+        made = lookups.change_made(session, customer_id, agreed.key)
         if made is not None:
             return made
         old = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
