@@ -49,7 +49,7 @@ from tests.world import reading
 AT = world.HALF
 
 
-def together(app: Flask, actions: Sequence[Callable[[], Any]]) -> list[Any]:
+def together(app: Flask, actions: Sequence[Callable[[], Any]], patience: int = 60) -> list[Any]:
     """What each action returned or was refused with; all begin at the same moment, each in a thread of its own."""
     results: list[Any] = [None] * len(actions)
     gate = threading.Barrier(len(actions))
@@ -68,7 +68,7 @@ def together(app: Flask, actions: Sequence[Callable[[], Any]]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(patience)
         assert not thread.is_alive()
     unexpected = [error for error in results if isinstance(error, Exception) and not isinstance(error, BillingError)]
     assert not unexpected, unexpected[0]
@@ -233,7 +233,7 @@ def test_numbers_taken_at_once_and_thrown_away_leave_no_gap(app: Flask, request:
                 assert "locked" in str(error)
         return kept
 
-    assert together(app, [write] * hands) == [each] * hands
+    assert together(app, [write] * hands, patience=600) == [each] * hands
     with reading() as reader:
         mine = select(Invoice.number).where(Invoice.customer_id == shop.customer.id)
         numbers = sorted(int(number.rpartition("-")[2]) for number in reader.scalars(mine))
