@@ -50,7 +50,7 @@ def build(session: Session, at: int) -> None:
         merchant.product("Storage", "GB"),
         merchant.product("API calls"),
     )
-    starter = merchant.product("Starter")
+    starter = merchant.product("Starter", "seats")
     monthly, yearly = merchant.price(team, 1200, "usd"), merchant.price(team, 12000, "usd", "year")
     small = merchant.price(starter, 900, "usd")
     thanks = merchant.coupon("A thank-you", "repeating", percent_off="25", duration_in_months=3)

@@ -48,6 +48,12 @@ class ItemChoice:
         return any(limits is not None for limits in self.limits.values())
 
     @property
+    def unit_label(self) -> str | None:
+        """What is counted, where that is the same whichever offer is chosen."""
+        units = {self.item.offer.unit_label, *(offer.unit_label for offer in self.offers)}
+        return units.pop() if len(units) == 1 else None
+
+    @property
     def group(self) -> str:
         """The id of the item's part of the page."""
         return f"item-{self.item.id}"
