@@ -95,6 +95,10 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
     if yes is None:
         return ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
     attempt_id = yes.what["attempt"]
+    ending = _situation(subscription_id).ending
+    if ending is not None and ending.immediate:  # a payment that waits at the bank for a change is not waited for
+        gateway = current_app.extensions["gateway"]
+        payments.let_go(gateway, g.visitor.customer_id, subscription_id, g.now, _back(subscription_id))
     try:
         done = cancellations.cancel(g.visitor.customer_id, subscription_id, _features(), yes.agreed, g.now, attempt_id)
     except StateChanged as changed:
@@ -182,8 +186,13 @@ def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", s
 def _collect(subscription_id: str, invoice_id: str | None) -> None:
     """What was settled at once and left something to pay is collected at once."""
     if invoice_id:
-        back = url_for("portal.show_subscription", subscription_id=subscription_id, _external=True)
-        payments.collect(current_app.extensions["gateway"], g.visitor.customer_id, invoice_id, g.now, back)
+        payments.collect(
+            current_app.extensions["gateway"], g.visitor.customer_id, invoice_id, g.now, _back(subscription_id)
+        )
+
+
+def _back(subscription_id: str) -> str:
+    return url_for("portal.show_subscription", subscription_id=subscription_id, _external=True)
 
 
 def _to_subscription(subscription_id: str) -> Response:

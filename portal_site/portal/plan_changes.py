@@ -175,8 +175,10 @@ def finish_plan_change(subscription_id: str) -> Response:
 def withdraw_plan_change(subscription_id: str) -> Response:
     """Give up a change that waits for its payment."""
     _own(subscription_id)
+    known = g.visitor.customer_id, subscription_id, g.now
     try:
-        plan_changes.withdraw(g.visitor.customer_id, subscription_id, g.now)
+        payments.let_go(current_app.extensions["gateway"], *known, _return_url(subscription_id))
+        plan_changes.withdraw(*known)
         flash(_("The change was taken back. Your plan stays as it is, and nothing is charged."), "good")
     except BillingError as refusal:
         flash(sentence(refusal), "bad")

@@ -169,3 +169,32 @@ def test_one_that_runs_cannot_be_begun(app: Flask) -> None:
     client = enter(app, shop.customer)
     assert "still running" in text(client.get(_address(shop)).text)
     assert client.send(_address(shop), {"quote": "x"}).status_code == 409
+
+
+@AFTER
+def test_what_waits_for_its_first_payment_can_be_cancelled(app: Flask) -> None:
+    shop = _ended(card=world.FAILS)
+    client = enter(app, shop.customer)
+    client.get("/")
+    client.send(_address(shop), {"quote": _token(client, shop)})
+    place = f"/subscriptions/{_new(shop).id}/cancellation"
+    found = re.search(r'name="quote" value="([^"]+)"', client.get(f"{place}/end").text)
+    assert found
+    assert client.send(place, {"quote": found[1]}).status_code == 303
+    assert (_new(shop).status, _new(shop).ended_at) == ("incomplete_expired", LATER)
+    with reading() as reader:
+        assert reader.scalar(select(Invoice.status).where(Invoice.subscription_id == _new(shop).id)) == "void"
+    ledger.audit(shop.customer.account_id)
+
+
+@AFTER
+def test_a_beginning_that_nobody_confirms_at_the_bank_is_over_after_a_day(app: Flask) -> None:
+    shop = _ended(card=world.ASKS)
+    client = enter(app, shop.customer)
+    client.get("/")
+    client.send(_address(shop), {"quote": _token(client, shop)})
+    assert _new(shop).status == "incomplete"
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        billing_runs.run(app.extensions["gateway"], LATER + 23 * 3600, lambda _id: BACK)
+    assert _new(shop).status == "incomplete_expired"
+    ledger.audit(shop.customer.account_id)

@@ -242,6 +242,7 @@ class Play:
 
     def withdraw(self, dies: int | None) -> None:
         """The customer gives up a change that waits."""
+        payments.let_go(self.gateway, *self.ids, self.now, BACK)
         self._try(lambda: plan_changes.withdraw(*self.ids, self.now), dies)
 
     def undo(self) -> None:
@@ -267,6 +268,8 @@ class Play:
         if found.ending is None:
             return
         agreed = Agreed(self.now, cancellations.fingerprint(found.ending), self._key())
+        if found.ending.immediate:
+            payments.let_go(self.gateway, *self.ids, self.now, BACK)
         for point in (dies, None):
             self._try(lambda: cancellations.cancel(*self.ids, features, agreed, self.now), point)
 

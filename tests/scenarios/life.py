@@ -26,6 +26,7 @@ from portal_site.billing.operations import (
     cancellations,
     pauses,
     payments,
+    pending_updates,
     plan_changes,
     retention,
     schedules,
@@ -45,7 +46,7 @@ from portal_site.billing.rules.portal_features import (
     SubscriptionCancel,
     SubscriptionPause,
 )
-from portal_site.db import db, transaction
+from portal_site.db import db, new_id, transaction
 from tests import world
 from tests.billing.terms import at as instant
 from tests.world import reading
@@ -95,8 +96,11 @@ class Life:
 
     def quote(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> Quote:
         """What a change would cost now."""
+        return self.quote_of(self._order(price, quantity, code))
+
+    def quote_of(self, order: Order) -> Quote:
+        """The same of several items."""
         found = plan_changes.situation(self.shop.customer.id, self.shop.subscription.id, self.shop.features, self.now)
-        order = self._order(price, quantity, code)
         return plan_changes.preview(found, self.shop.features, self.shop.customer.id, order, self.now)
 
     def changes(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
@@ -107,8 +111,12 @@ class Life:
         self, quote: Quote, price: str | None = None, quantity: int | None = None, code: str | None = None
     ) -> PlanChange:
         """The customer agrees to a quote that was shown before."""
+        return self.orders(self._order(price, quantity, code), quote)
+
+    def orders(self, order: Order, quote: Quote | None = None) -> PlanChange:
+        """The same of several items, at the price shown, now or before."""
+        quote = quote or self.quote_of(order)
         agreed = Agreed(quote.at, terms_of(quote), secrets.token_hex(8))
-        order = self._order(price, quantity, code)
         change = plan_changes.change_plan(
             self.shop.customer.id, self.shop.subscription.id, self.shop.features, order, agreed, self.now
         )
@@ -126,6 +134,9 @@ class Life:
             raise found.refusal
         assert found.ending
         agreed = Agreed(self.now, cancellations.fingerprint(found.ending), secrets.token_hex(8))
+        if found.ending.immediate:
+            with self._context() as gateway:
+                payments.let_go(gateway, *known[:2], self.now, BACK)
         done = cancellations.cancel(*known, agreed, self.now)
         if done.invoice_id:
             with self._context() as gateway:
@@ -216,6 +227,25 @@ class Life:
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
             made.discount(self.shop.subscription, made.coupon("Offer", **coupon), end)
+
+    def gets_item(self, amount: int, every: str = "month", count: int = 1, quantity: int = 1, **price: Any) -> str:
+        """Another item of a product of its own, whose first period begins with the subscription's; its id."""
+        with transaction() as session:
+            made = world.Merchant(session, world.START, session.get(world.Account, self.shop.customer.account_id))
+            sold = made.price(made.product("Extra"), amount, "eur", every, interval_count=count, **price)
+            subscription = session.scalars(select(Subscription).where(self._mine(Subscription))).one()
+            days = {"week": 7, "month": 30 if count == 1 else 91, "year": 365}[every]
+            row = SubscriptionItem(
+                id=new_id("si"), account_id=subscription.account_id, subscription_id=subscription.id, price_id=sold.id,
+                quantity=quantity, created=world.START + 2, current_period_start=world.START,
+                current_period_end=world.START + days * 24 * 60 * 60, tax_rates=[],
+            )  # fmt: skip
+            session.add(row)
+            session.flush()
+            pending_updates.reschedule(
+                session, subscription, pending_updates.items_of(session, subscription), world.START
+            )
+        return str(row.id)
 
     def code(self, **coupon: Any) -> str:
         """A promotion code's id; `coupon` are its coupon's members."""

@@ -13,7 +13,6 @@ from portal_site.billing.models import (
     Invoice,
     Price,
     Subscription,
-    SubscriptionItem,
     SubscriptionSchedule,
 )
 from portal_site.billing.operations import billing_runs, payments, pending_updates, renewals
@@ -183,17 +182,7 @@ def test_what_was_paid_for_longer_is_not_billed_again_when_a_debt_is_paid(app: F
         account = session.get(Account, life.shop.customer.account_id)
         assert account
         account.dunning = {"retry_days": [1], "then": "unpaid"}
-        made = world.Merchant(session, world.START, account)
-        yearly = made.price(made.product("Archive"), 12000, "eur", "year")
-        mine = Subscription.customer_id == life.shop.customer.id
-        subscription = session.scalars(select(Subscription).where(mine)).one()
-        session.add(
-            SubscriptionItem(
-                id=new_id("si"), account_id=account.id, subscription_id=subscription.id, price_id=yearly.id, quantity=1,
-                created=world.START + 2, current_period_start=world.START, current_period_end=world.START + 365 * DAY,
-                tax_rates=[],
-            )
-        )  # fmt: skip
+    life.gets_item(12000, "year")
     life.goes_to("2026-08-15")
     assert life.subscription.status == "unpaid"
     life.gets_a_card()

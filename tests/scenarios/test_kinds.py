@@ -6,10 +6,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal_site.billing.models import Account, Discount, Invoice, Price, Subscription, SubscriptionItem
-from portal_site.billing.operations import pending_updates, plan_changes
+from portal_site.billing.models import Account, Discount, Invoice, Price, Subscription
+from portal_site.billing.operations import plan_changes
 from portal_site.billing.operations.plan_changes import Order
-from portal_site.db import new_id, transaction
+from portal_site.db import transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
@@ -24,26 +24,6 @@ def _merchant(session: Any, life: Life) -> world.Merchant:
     return world.Merchant(session, world.START, session.get(Account, life.shop.customer.account_id))
 
 
-def _gets_item(life: Life, amount: int, every: str = "month", count: int = 1, quantity: int = 1, **price: Any) -> str:
-    """Another item of a product of its own, whose first period begins with the subscription's; its id."""
-    with transaction() as session:
-        made = _merchant(session, life)
-        sold = made.price(made.product("Extra"), amount, "eur", every, interval_count=count, **price)
-        mine = Subscription.customer_id == life.shop.customer.id
-        subscription = session.scalars(select(Subscription).where(mine)).one()
-        months = {"week": 7, "month": 30 if count == 1 else 91, "year": 365}[every]
-        row = SubscriptionItem(
-            id=new_id("si"), account_id=subscription.account_id, subscription_id=subscription.id, price_id=sold.id,
-            quantity=quantity, created=world.START + 2, current_period_start=world.START,
-            current_period_end=world.START + months * DAY, tax_rates=[],
-        )  # fmt: skip
-        session.add(row)
-        session.flush()
-        items = pending_updates.items_of(session, subscription)
-        pending_updates.reschedule(session, subscription, items, world.START)
-    return str(row.id)
-
-
 def _short(life: Life) -> list[str]:
     words = {"Unused time on ": "-", "Remaining time on ": "+", "seats ": "", " (at €10.00 / month)": "", " paid": ""}
     bills = life.bills()
@@ -54,8 +34,8 @@ def _short(life: Life) -> list[str]:
 
 def test_a_week_and_three_months_each_at_their_own_time(app: Flask) -> None:
     life = Life.begins(app)
-    _gets_item(life, 100, "week")
-    _gets_item(life, 2000, "month", 3)
+    life.gets_item(100, "week")
+    life.gets_item(2000, "month", 3)
     life.goes_to("2026-05-01")
     assert [bill[:10] for bill in _short(life)] == [
         "2026-04-08",
@@ -73,7 +53,7 @@ def test_a_week_and_three_months_each_at_their_own_time(app: Flask) -> None:
 
 def test_two_items_are_changed_with_one_invoice(app: Flask) -> None:
     life = Life.begins(app)
-    extra = _gets_item(life, 600)
+    extra = life.gets_item(600)
     life.goes_to("2026-04-16")
     order = Order({life.shop.item_id: (None, 2), extra: (None, 3)})
     known = life.shop.customer.id, life.shop.subscription.id, life.shop.features
@@ -177,7 +157,7 @@ def test_a_customers_coupon_counts_where_the_subscription_has_none(app: Flask) -
 
 def test_a_coupon_for_one_product_leaves_the_other_alone(app: Flask) -> None:
     life = Life.begins(app)
-    _gets_item(life, 600)
+    life.gets_item(600)
     with reading() as reader:
         product = reader.scalar(select(Price.product_id).where(Price.id == life.shop.prices["team"].id))
     _discounts(life, {"subscription": life.shop.subscription.id, "percent_off": "50", "applies_to_products": [product]})

@@ -16,7 +16,7 @@ from portal_site.billing.gateways import Gateway
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.operations import parking, payments, renewals
 from portal_site.billing.operations.renewals import Batch
-from portal_site.billing.rules.lifecycle import AttemptStatus, InvoiceStatus
+from portal_site.billing.rules.lifecycle import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.db import db, insist, is_conflict, reading
 
 BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write lock for about a tenth of a second
@@ -57,18 +57,33 @@ def run(
     `return_url` makes the address to which a bank sends the customer of an invoice back.
     """
     report = Report()
+    for customer_id, invoice_id in _overtaken(at, clock_id):
+        _safely(report, payments.give_up, gateway, customer_id, invoice_id, at, return_url(invoice_id))
     most = BATCH[db.engine.dialect.name]
     while (batch := insist(renewals.renew_due, at, most, clock_id)).claimed:
         report.batch += batch
         beat(report)
+        if batch.late:  # what a worker that was away bills next may depend on whether this is paid
+            _collect(report, gateway, at, return_url, clock_id, beat)
     for customer_id, invoice_id in _unsettled(at, clock_id):
         report.settled += 1
         _safely(report, payments.settle_payment, gateway, customer_id, invoice_id, at, return_url(invoice_id))
+    _collect(report, gateway, at, return_url, clock_id, beat)
+    return report
+
+
+def _collect(
+    report: Report,
+    gateway: Gateway,
+    at: int,
+    return_url: Address,
+    clock_id: str | None,
+    beat: Callable[[Report], None],
+) -> None:
     for customer_id, invoice_id in _to_collect(at, clock_id):
         report.collected += 1
         _safely(report, payments.collect, gateway, customer_id, invoice_id, at, return_url(invoice_id))
         beat(report)
-    return report
 
 
 def _safely(
@@ -109,6 +124,30 @@ def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
             return
         tried |= {invoice_id for _, invoice_id in found}
         yield from found
+
+
+def _overtaken(at: int, clock_id: str | None) -> list[tuple[str, str]]:
+    """The payments for a change, or a beginning, that still wait for a customer at the bank when something else is due.
+
+    What time brings about waits for nobody: the payment is given up, and the change with it when its time is over.
+    """
+    query = (
+        select(PaymentAttempt.customer_id, PaymentAttempt.invoice_id)
+        .join(Customer, Customer.id == PaymentAttempt.customer_id)
+        .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
+        .join(Subscription, Subscription.id == Invoice.subscription_id)
+        .where(
+            PaymentAttempt.settled_at.is_(None),
+            PaymentAttempt.status == AttemptStatus.REQUIRES_ACTION,
+            Subscription.due_at <= at,
+            Subscription.pending_update.is_not(None) | (Subscription.status == SubscriptionStatus.INCOMPLETE),
+            _lives_by(clock_id),
+        )
+        .order_by(PaymentAttempt.created)
+        .limit(COLLECTED_AT_ONCE)
+    )
+    with reading() as reader:
+        return [(row[0], row[1]) for row in reader.execute(query.execution_options(**UNSCOPED))]
 
 
 def _unsettled(at: int, clock_id: str | None) -> list[tuple[str, str]]:

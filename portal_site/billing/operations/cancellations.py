@@ -13,7 +13,6 @@ from portal_site.billing.models import (
     Customer,
     Event,
     FeedbackOption,
-    Invoice,
     InvoiceLineItem,
     Subscription,
 )
@@ -23,7 +22,7 @@ from portal_site.billing.operations.books import Books, bill_now
 from portal_site.billing.rules import cancellation
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.cancellation import Ending
-from portal_site.billing.rules.lifecycle import InvoiceStatus
+from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.portal_features import CancellationReason, Features, SubscriptionCancel
 from portal_site.billing.rules.retention import OFFER_LIFE
 from portal_site.billing.words import N_
@@ -198,9 +197,9 @@ def _end(
     attempt: CancellationAttempt,
     at: int,
 ) -> str | None:
+    if lookups.payment_under_way(session, customer.id, lookups.awaited_invoice(subscription)):
+        raise StateChanged(N_("A change is being paid for. Please look again in a moment."), "payment_under_way")
     if subscription.pending_update:
-        if lookups.payment_under_way(session, customer.id, subscription.pending_update.get("invoice")):
-            raise StateChanged(N_("A change is being paid for. Please look again in a moment."), "payment_under_way")
         pending_updates.drop(session, customer, subscription, at)
     invoice_id = None
     if ending.bill.lines:
@@ -208,9 +207,11 @@ def _end(
         invoice_id = bill_now(books, customer, subscription, ending.bill, at)
         books.write()
     _drop_pending(session, subscription)
-    _stop_collecting(session, subscription, at)
     subscription.cancellation_details = attempt.details
-    turning_points.end(session, subscription, at, at)
+    if subscription.status == SubscriptionStatus.INCOMPLETE:
+        turning_points.expire(session, customer, subscription, at, at)
+    else:
+        turning_points.end(session, subscription, at, at)
     pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), at)
     return invoice_id if ending.bill.amount_due else None
 
@@ -219,18 +220,6 @@ def _drop_pending(session: Session, subscription: Subscription) -> None:
     """Lines that waited for an invoice that will not come."""
     waiting = InvoiceLineItem.customer_id == subscription.customer_id, InvoiceLineItem.invoice_id.is_(None)
     session.execute(delete(InvoiceLineItem).where(*waiting, InvoiceLineItem.subscription_id == subscription.id))
-
-
-def _stop_collecting(session: Session, subscription: Subscription, at: int) -> None:
-    """What is open stays owed, and can be paid; nobody's card is tried for it any more."""
-    still_open = (
-        Invoice.customer_id == subscription.customer_id,
-        Invoice.subscription_id == subscription.id,
-        Invoice.status == InvoiceStatus.OPEN,
-        Invoice.created < at,
-    )
-    for invoice in session.scalars(select(Invoice).where(*still_open)).all():
-        invoice.next_payment_attempt = None
 
 
 def keep(customer_id: str, subscription_id: str, at: int) -> None:

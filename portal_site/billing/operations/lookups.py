@@ -6,7 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.models import Account, Customer, PaymentAttempt, PlanChange
+from portal_site.billing.models import Account, Customer, PaymentAttempt, PlanChange, Subscription
+from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.words import N_
 
 Row = TypeVar("Row", bound=Any)
@@ -69,6 +70,13 @@ def payment_under_way(session: Session, customer_id: str, invoice_id: str | None
         PaymentAttempt.settled_at.is_(None),
     )
     return session.scalar(query)
+
+
+def awaited_invoice(subscription: Subscription) -> str | None:
+    """The invoice for whose payment a change of the subscription waits, or its beginning."""
+    if subscription.status == SubscriptionStatus.INCOMPLETE:
+        return subscription.latest_invoice_id
+    return (subscription.pending_update or {}).get("invoice")
 
 
 def change_made(session: Session, customer_id: str, key: str) -> PlanChange | None:

@@ -56,6 +56,22 @@ def settle_payment(
     return _settle(gateway, attempt, at, return_url, give_up=False) if attempt else None
 
 
+def give_up(gateway: Gateway, customer_id: str, invoice_id: str, at: int, return_url: str) -> PaymentAttempt | None:
+    """Let go of a payment that waits for the customer at the bank. One that was confirmed meanwhile counts; others stay."""
+    attempt = _under_way(customer_id, invoice_id)
+    if attempt is None or attempt.status != AttemptStatus.REQUIRES_ACTION:
+        return None
+    return _settle(gateway, attempt, at, return_url, give_up=True)
+
+
+def let_go(gateway: Gateway, customer_id: str, subscription_id: str, at: int, return_url: str) -> None:
+    """The same of what a change of this subscription waits for, or its beginning, so that it can be taken back."""
+    with transaction() as session:
+        invoice_id = lookups.awaited_invoice(lookups.own(session, Subscription, customer_id, subscription_id))
+    if invoice_id is not None:
+        give_up(gateway, customer_id, invoice_id, at, return_url)
+
+
 def collect(gateway: Gateway, customer_id: str, invoice_id: str, at: int, return_url: str) -> PaymentAttempt | None:
     """Charge an open invoice to what its subscription is paid with; None when there is nothing left to collect.
 
@@ -149,7 +165,9 @@ def _record(attempt: PaymentAttempt, charge: Charge | None, at: int) -> PaymentA
             return row
         row.checked_at = at
         if charge is None:
-            row.status = AttemptStatus.UNKNOWN
+            # What the customer was asked for stays asked for: no answer is no news.
+            if row.status != AttemptStatus.REQUIRES_ACTION:
+                row.status = AttemptStatus.UNKNOWN
             return row
         asked_before = row.status == AttemptStatus.REQUIRES_ACTION
         row.status = AttemptStatus(charge.status)

@@ -114,6 +114,8 @@ def apply(
     if subscription.status == SubscriptionStatus.PAUSED:
         go_on(session, subscription, min(item.current_period_end for item in items), at)
     subscription.pending_update = None
+    if change.get("replaces_plan"):
+        release(session, subscription, at)
     code = (discount := change["discount"]) and discount["promotion_code_id"]
     # A code works once for a customer; whatever stands in its way, a payment is never lost over it.
     if discount and not (code and promotion_codes.has_redeemed(session, subscription.customer_id, code)):
@@ -148,6 +150,8 @@ def go_on(session: Session, subscription: Subscription, period_end: int, at: int
 
 def reschedule(session: Session, subscription: Subscription, items: list[SubscriptionItem], at: int) -> None:
     """Note when something has to be done about the subscription next."""
+    # A step that is overdue was not taken yet: neither was a phase that began since.
+    taken = at if subscription.due_at is None else min(at, subscription.due_at - 1)
     phases = (
         select(func.min(SchedulePhase.start_date))
         .join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
@@ -155,7 +159,7 @@ def reschedule(session: Session, subscription: Subscription, items: list[Subscri
             SubscriptionSchedule.customer_id == subscription.customer_id,
             SubscriptionSchedule.subscription_id == subscription.id,
             SubscriptionSchedule.status == "active",
-            SchedulePhase.start_date > at,
+            SchedulePhase.start_date > taken,
         )
     )
     first_payment = subscription.created + PENDING_LIFE
@@ -209,6 +213,27 @@ def use_up(session: Session, subscription: Subscription, discount_ids: list[str]
         books.event("customer.discount.deleted", subscription, at, discount.as_object())
     session.flush()
     books.write()
+
+
+def release(session: Session, subscription: Subscription, at: int) -> bool:
+    """Let go of the schedules that the portal made for it; whether there was one."""
+    mine = (
+        SubscriptionSchedule.customer_id == subscription.customer_id,
+        SubscriptionSchedule.subscription_id == subscription.id,
+        SubscriptionSchedule.status == "active",
+        SubscriptionSchedule.origin == "portal",
+    )
+    schedules = session.scalars(select(SubscriptionSchedule).where(*mine)).all()
+    for schedule in schedules:
+        schedule.status, schedule.released_at = "released", at
+        session.flush()
+        session.add(Event.of("subscription_schedule.released", schedule, at))
+    if schedules:
+        items = items_of(session, subscription)
+        reschedule(session, subscription, items, at)
+        previous, told = {"schedule": schedules[0].id}, item_list(items)
+        session.add(Event.of("customer.subscription.updated", subscription, at, previous, schedule=None, items=told))
+    return bool(schedules)
 
 
 def drop(session: Session, customer: Customer, subscription: Subscription, at: int, *, expired: bool = False) -> None:

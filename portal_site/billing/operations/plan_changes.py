@@ -88,11 +88,14 @@ def change_plan(
         code = _code(session, customer_id, order)
         quote = _quote(session, customer_id, found, features, order, code, agreed.at)
         agreed.check(terms_of(quote))
-        if found.planned:
-            schedules.release(session, subscription, at)
+        waits = bool(quote.bill.amount_due) and not quote.deferred
+        if found.planned and not waits:
+            pending_updates.release(session, subscription, at)
         change = _make(session, customer, subscription, quote, code, agreed.key, at)
         if subscription.pending_update:
-            subscription.pending_update = {**subscription.pending_update, "attempt": attempt_id}
+            # What was planned goes only with the change that replaces it.
+            more = {"attempt": attempt_id, "replaces_plan": bool(found.planned)}
+            subscription.pending_update = {**subscription.pending_update, **more}
         else:
             attempts.took_price(session, subscription, attempt_id, [item.offer.price_id for item in quote.items], at)
         return change

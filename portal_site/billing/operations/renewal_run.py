@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -88,6 +89,9 @@ class RenewalRun:
 
     def _invoice(self, row: Any, agreement: Agreement, payer: SimpleNamespace, date: int) -> tuple[Line, ...]:
         usable = payer.currency in (None, row.currency)
+        foreign = bool(payer.balance) and not usable
+        if foreign != agreement.foreign_purse:  # by another subscription of this batch, a moment ago
+            agreement = replace(agreement, foreign_purse=foreign)
         bill = next_invoice.cycle_bill(agreement, date, payer.balance if usable else 0)
         if not bill.lines:
             return ()
@@ -196,16 +200,17 @@ def _complete(session: Session, payers: Mapping[str, SimpleNamespace]) -> None:
 
 
 def _phase_starts(session: Session, ids: Sequence[str], at: int) -> dict[str, int]:
-    """When the next phase of each subscription's schedule begins."""
+    """When the next phase of each subscription's schedule begins, behind the step that is due for it now."""
     if not ids:
         return {}
     query = (
         select(SubscriptionSchedule.subscription_id, func.min(SchedulePhase.start_date))
         .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
+        .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
         .where(
             SubscriptionSchedule.subscription_id.in_(ids),
             SubscriptionSchedule.status == "active",
-            SchedulePhase.start_date > at,
+            SchedulePhase.start_date > func.coalesce(Subscription.due_at, at),
         )
         .group_by(SubscriptionSchedule.subscription_id)
     )

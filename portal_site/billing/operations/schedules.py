@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import StateChanged
@@ -18,7 +17,7 @@ def undo_planned_change(customer_id: str, subscription_id: str, at: int) -> None
     with transaction() as session:
         lookups.locked_customer(session, customer_id)
         subscription = lookups.own(session, Subscription, customer_id, subscription_id, lock=True)
-        if not release(session, subscription, at):
+        if not pending_updates.release(session, subscription, at):
             raise StateChanged(N_("There is no change to take back any more."), "no_schedule")
 
 
@@ -52,27 +51,7 @@ def _phase(
     phase = SchedulePhase(id=new_id("phase"), schedule_id=schedule.id, start_date=start, end_date=end, **known)
     session.add(phase)
     session.flush()
-    for price_id, quantity in items:
-        row = SchedulePhaseItem(id=new_id("phitem"), phase_id=phase.id, price_id=price_id, quantity=quantity, **known)
+    for position, (price_id, quantity) in enumerate(items):
+        own_id = f"phitem_{phase.id}_{position:02}"  # in the order of the items that they will replace
+        row = SchedulePhaseItem(id=own_id, phase_id=phase.id, price_id=price_id, quantity=quantity, **known)
         session.add(row)
-
-
-def release(session: Session, subscription: Subscription, at: int) -> bool:
-    """Let go of the schedules that the portal made for it; whether there was one."""
-    mine = (
-        SubscriptionSchedule.customer_id == subscription.customer_id,
-        SubscriptionSchedule.subscription_id == subscription.id,
-        SubscriptionSchedule.status == "active",
-        SubscriptionSchedule.origin == "portal",
-    )
-    schedules = session.scalars(select(SubscriptionSchedule).where(*mine)).all()
-    for schedule in schedules:
-        schedule.status, schedule.released_at = "released", at
-        session.flush()
-        session.add(Event.of("subscription_schedule.released", schedule, at))
-    if schedules:
-        items = pending_updates.items_of(session, subscription)
-        pending_updates.reschedule(session, subscription, items, at)
-        previous, told = {"schedule": schedules[0].id}, pending_updates.item_list(items)
-        session.add(Event.of("customer.subscription.updated", subscription, at, previous, schedule=None, items=told))
-    return bool(schedules)

@@ -71,7 +71,14 @@ def _give_up_beginning(session: Session, customer: Customer, subscription: Subsc
     if any(lookups.payment_under_way(session, customer.id, invoice.id) for invoice in unpaid):
         subscription.due_at = at + PATIENCE
         return False
-    for invoice in unpaid:
+    expire(session, customer, subscription, moment, at)
+    return True
+
+
+def expire(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> None:
+    """End a subscription that waits for its first payment: it never began, and nothing of it is owed."""
+    mine = Invoice.customer_id == customer.id, Invoice.subscription_id == subscription.id
+    for invoice in session.scalars(select(Invoice).where(*mine, Invoice.status == InvoiceStatus.OPEN)).all():
         pending_updates.void(session, customer, invoice, at)
     previous = {"status": subscription.status}
     subscription.status = SubscriptionStatus.INCOMPLETE.become(SubscriptionStatus.INCOMPLETE_EXPIRED)
@@ -80,7 +87,6 @@ def _give_up_beginning(session: Session, customer: Customer, subscription: Subsc
     session.execute(update(PlanChange).where(*changes).values(outcome=ChangeOutcome.EXPIRED))
     session.flush()
     session.add(Event.of("customer.subscription.updated", subscription, at, previous))
-    return True
 
 
 def _end_pause(session: Session, subscription: Subscription, moment: int, at: int) -> None:
@@ -126,6 +132,7 @@ def end(session: Session, subscription: Subscription, moment: int, at: int) -> N
     subscription.canceled_at = subscription.canceled_at or moment
     session.flush()
     _cancel_schedules(session, subscription, at)
+    _stop_collecting(session, subscription, at)
     items = pending_updates.item_list(pending_updates.items_of(session, subscription))
     session.add(Event.of("customer.subscription.deleted", subscription, at, previous, items=items))
 
@@ -136,6 +143,18 @@ def _cancel_schedules(session: Session, subscription: Subscription, at: int) -> 
         schedule.status, schedule.canceled_at = "canceled", at
         session.flush()
         session.add(Event.of("subscription_schedule.canceled", schedule, at))
+
+
+def _stop_collecting(session: Session, subscription: Subscription, at: int) -> None:
+    """What is open stays owed, and can be paid; nobody's card is tried for it any more."""
+    still_open = (
+        Invoice.customer_id == subscription.customer_id,
+        Invoice.subscription_id == subscription.id,
+        Invoice.status == InvoiceStatus.OPEN,
+        Invoice.created < at,
+    )
+    for invoice in session.scalars(select(Invoice).where(*still_open)).all():
+        invoice.next_payment_attempt = None
 
 
 def _running(subscription: Subscription) -> tuple[ColumnElement[bool], ...]:

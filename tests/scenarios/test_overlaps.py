@@ -1,0 +1,176 @@
+"""Two things on one way: what was planned and what is wanted now, an end and what is owed, a phase and whoever is late."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from portal_site.billing.models import (
+    Customer,
+    Invoice,
+    SchedulePhase,
+    SchedulePhaseItem,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionSchedule,
+    TestClock,
+)
+from portal_site.billing.operations import billing_runs, pending_updates
+from portal_site.billing.operations.plan_changes import Order
+from portal_site.db import db, new_id, transaction
+from tests import world
+from tests.billing.terms import at
+from tests.proofs import ledger
+from tests.scenarios.life import BACK, Life, day
+from tests.world import reading
+
+DOWN = {"schedule_at_period_end": ("decreasing_item_amount",)}
+
+
+def _merchant(session: Any, life: Life) -> world.Merchant:
+    return world.Merchant(session, world.START, session.get(world.Account, life.shop.customer.account_id))
+
+
+@pytest.mark.parametrize("pays", [False, True])
+def test_a_planned_change_goes_only_with_the_one_that_replaces_it(app: Flask, pays: bool) -> None:
+    life = Life.begins(app, policy=DOWN).goes_to("2026-04-10")
+    life.changes("solo")
+    life.gets_a_card(world.FAILS)
+    life.goes_to("2026-04-16")
+    life.changes(quantity=3)
+    life.gets_a_card()
+    if pays:
+        life.pays()
+    life.goes_to("2026-05-02")
+    assert ("3 seats × Team" if pays else "1 × Solo") in life.bills()[-1]
+    ledger.audit(life.shop.customer.account_id)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_two_items_that_go_down_together_stay_the_items_that_they_are(app: Flask, number: int) -> None:
+    life = Life.begins(app, policy=DOWN)
+    with transaction() as session:
+        made = _merchant(session, life)
+        small, tiny = made.product("Small"), made.product("Tiny")
+        prices = made.price(small, 500, "eur"), made.price(tiny, 200, "eur")
+        offered = tuple(
+            {"product": price.product_id, "prices": [price.id]} for price in prices
+        )  # beside those of the shop
+        wanted = [price.id for price in prices]
+    features = replace(life.shop.features, products=(*life.shop.features.products, *offered))
+    life.shop = replace(life.shop, features=features)
+    extra = life.gets_item(600)
+    life.goes_to("2026-04-16")
+    order = Order({life.shop.item_id: (wanted[0], None), extra: (wanted[1], None)})
+    quote = life.quote_of(order)
+    assert life.orders(order, quote).outcome == "scheduled"
+    life.goes_to("2026-05-02")
+    db.session.remove()
+    with reading() as reader:
+        mine = SubscriptionItem.account_id == life.shop.customer.account_id
+        found = dict(reader.execute(select(SubscriptionItem.id, SubscriptionItem.price_id).where(mine)).all())  # type: ignore[arg-type]
+    assert found == {life.shop.item_id: wanted[0], extra: wanted[1]}
+    assert quote.next_invoice
+    assert life.bills()[-1].endswith(f" = {quote.next_invoice.amount_due / 100:.2f}")
+
+
+def test_nobodys_card_is_tried_for_what_has_ended(app: Flask) -> None:
+    life = Life.begins(app)
+    life.gets_item(700, "week")
+    life.gets_a_card(world.FAILS)
+    life.goes_to("2026-04-24")
+    ended = life.subscription
+    assert ended.status == "canceled"
+    life.gets_a_card()
+    life.goes_to("2026-05-20")
+    with reading() as reader:
+        mine = Invoice.customer_id == life.shop.customer.id, Invoice.paid_at.is_not(None)
+        paid = [day(moment) for moment in reader.scalars(select(Invoice.paid_at).where(*mine))]
+        still_open = Invoice.customer_id == life.shop.customer.id, Invoice.status == "open"
+        assert list(reader.scalars(select(Invoice.id).where(*still_open)))  # and can be paid by hand
+    assert max(paid) <= day(ended.ended_at)
+
+
+def test_two_subscriptions_in_two_currencies_at_one_instant(app: Flask) -> None:
+    """What the first leaves on the balance makes it a purse in its currency; the second leaves it alone."""
+    life = Life.begins(app)
+    with transaction() as session:
+        made = _merchant(session, life)
+        customer = session.scalars(select(Customer).where(Customer.id == life.shop.customer.id)).one()
+        customer.currency = None
+        price = made.price(made.product("Dollars"), 30, "usd")
+        other = made.subscription(customer, [(price, 1)], started=0, created=world.START - 1, start_date=world.START)
+        other.billing_cycle_anchor = world.START
+        for item in pending_updates.items_of(session, other):
+            item.current_period_start, item.current_period_end = world.START, world.END
+        other.due_at = world.END
+        team = session.get(world.Price, life.shop.prices["team"].id)
+        assert team
+        team.unit_amount, team.unit_amount_decimal = 30, "30"
+    life.goes_to("2026-05-02")
+    db.session.remove()
+    with reading() as reader:
+        mine = Subscription.customer_id == life.shop.customer.id
+        assert set(reader.scalars(select(Subscription.billing_error).where(mine))) == {None}
+        assert reader.scalar(select(Customer.balance).where(Customer.id == life.shop.customer.id)) == 30
+    assert sorted(bill[-4:] for bill in life.bills()) == ["0.00", "0.30"]
+
+
+def _gets_phase(life: Life, start: int) -> None:
+    """A schedule of the merchant's: Team, then Solo from inside a period on, with proration."""
+    with transaction() as session:
+        mine = Subscription.customer_id == life.shop.customer.id
+        subscription = session.scalars(select(Subscription).where(mine)).one()
+        known = {"account_id": subscription.account_id}
+        schedule = SubscriptionSchedule(
+            id=new_id("sub_sched"), customer_id=subscription.customer_id, livemode=subscription.livemode,
+            subscription_id=subscription.id, created=world.START, status="active", **known,
+        )  # fmt: skip
+        session.add(schedule)
+        session.flush()
+        for begins, ends, price in ((world.START, start, "team"), (start, None, "solo")):
+            phase = SchedulePhase(
+                id=new_id("phase"), schedule_id=schedule.id, start_date=begins, end_date=ends,
+                proration_behavior="create_prorations", **known,
+            )  # fmt: skip
+            session.add(phase)
+            session.flush()
+            price_id = life.shop.prices[price].id
+            session.add(
+                SchedulePhaseItem(id=new_id("phitem"), phase_id=phase.id, price_id=price_id, quantity=1, **known)
+            )
+        session.flush()
+        pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), world.START)
+
+
+CREDITED = (
+    "2026-06-01 paid: Unused time on Team after 16 May 2026 -5.16, Remaining time on Solo after 16 May 2026 2.06, "
+    "1 × Solo (at €4.00 / month) 4.00 = 0.90"
+)
+
+
+def test_a_phase_inside_a_period_is_prorated_also_when_somebody_was_quicker_than_the_worker(app: Flask) -> None:
+    life = Life.begins(app)
+    _gets_phase(life, at("2026-05-16"))
+    life.goes_at(at("2026-05-16") - 5)
+    life.now += 20
+    life.cancels()
+    life.keeps()
+    life.goes_to("2026-06-02")
+    assert life.bills()[-1] == CREDITED
+
+
+@pytest.mark.case("D14")
+def test_a_phase_inside_a_period_is_prorated_also_by_a_worker_that_was_away(app: Flask) -> None:
+    life = Life.begins(app)
+    _gets_phase(life, at("2026-05-16"))
+    life.now = at("2026-06-02")
+    with transaction() as session:
+        clocks = select(TestClock).where(TestClock.account_id == life.shop.customer.account_id)
+        session.scalars(clocks).one().frozen_time = life.now
+    with life._context() as gateway:
+        billing_runs.run(gateway, life.now, lambda _id: BACK, life.clock_id)
+    assert [bill[12:] for bill in life.bills()[-1:]] == [CREDITED[12:]]
+    ledger.audit(life.shop.customer.account_id)
