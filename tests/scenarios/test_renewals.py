@@ -7,6 +7,7 @@ from flask import Flask
 
 from tests import world
 from tests.billing.terms import at
+from tests.proofs import ledger
 from tests.scenarios.life import Life
 
 MONTH = "1 seats × Team (at €10.00 / month) 10.00 = 10.00"
@@ -106,8 +107,31 @@ def test_it_ends_with_its_period(app: Flask) -> None:
 def test_it_ends_inside_a_period(app: Flask) -> None:
     end = at("2026-05-11")
     life = Life.begins(app, cancel_at=end).goes_to("2026-06-15")
-    assert life.bills() == [f"2026-05-01 paid: {MONTH}"]
+    assert life.bills() == ["2026-05-01 paid: Remaining time on Team after 01 May 2026 3.23 = 3.23"]  # 10 of 31 days
     assert (life.subscription.status, life.subscription.ended_at) == ("canceled", end)
+
+
+def test_of_several_items_each_is_billed_until_the_end(app: Flask) -> None:
+    life = Life.begins(app)
+    life.gets_item(700, "week")
+    life.gets_a_discount(percent_off="50")
+    life.goes_to("2026-04-16").cancels()
+    life.goes_to("2026-06-15")
+    weeks = [bill.partition(": ")[2] for bill in life.bills()]
+    assert weeks[:3] == ["1 × Extra (at €7.00 / week) 7.00, discount -3.50 = 3.50"] * 3
+    assert weeks[3:] == ["Remaining time on Extra after 29 Apr 2026 2.00, discount -1.00 = 1.00"]  # 2 of 7 days
+    assert (life.subscription.status, life.subscription.ended_at) == ("canceled", world.END)
+
+
+def test_who_stays_after_all_is_billed_on_from_there(app: Flask) -> None:
+    life = Life.begins(app)
+    life.gets_item(700, "week")
+    life.goes_to("2026-04-16").cancels()
+    life.goes_to("2026-04-30").keeps()
+    life.goes_to("2026-05-09")
+    assert [bill.rpartition(" = ")[2] for bill in life.bills()[3:]] == ["2.00", "17.00", "7.00"]
+    assert [bill[:10] for bill in life.bills()[3:]] == ["2026-04-29", "2026-05-01", "2026-05-08"]
+    ledger.audit(life.shop.customer.account_id)
 
 
 def test_what_collects_nothing_goes_on_by_itself(app: Flask) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from portal_site.billing.rules import discounts, money, periods, pricing, taxes
+from portal_site.billing.rules.allocation import allocate
 from portal_site.billing.rules.discounts import Discountable, DiscountTerms
 from portal_site.billing.rules.pricing import PriceTerms
 from portal_site.billing.rules.proration import Share
@@ -145,16 +146,47 @@ def bill(lines: Sequence[Line], balance: int, currency: str, *, exact: bool = Fa
 
 
 def cycle(
-    items: Iterable[Item], anchor: int, running: Sequence[DiscountTerms], rates: Sequence[TaxRate], currency: str
+    items: Iterable[Item],
+    anchor: int,
+    running: Sequence[DiscountTerms],
+    rates: Sequence[TaxRate],
+    currency: str,
+    until: int | None = None,
 ) -> tuple[Line, ...]:
-    """The lines for the periods that follow those of the items."""
+    """The lines for the periods that follow those of the items; of what is over at `until`, the part before."""
     lines = []
     for item in items:
         start, end = periods.period_after(anchor, item.offer.interval, item.offer.interval_count, item.period_end)
         lines.append(
             Line(LineKind.CYCLE, item.offer, item.id, item.quantity, start, end, item.amount, taxes=_blank(item, rates))
         )
-    return charged(lines, running, currency)
+    if until is None or all(line.period_end <= until for line in lines):
+        return charged(lines, running, currency)
+    # As with a change inside a period: lasting discounts take off their share, those for one invoice all that they can.
+    whole = charged(lines, [discount for discount in running if not discount.once], currency)
+    cut = [_before(line, until) if line.period_end > until else line for line in whole]
+    return charged(cut, [discount for discount in running if discount.once], currency)
+
+
+def _before(period: Line, until: int) -> Line:
+    share = Share(until - period.period_start, period.period_end - period.period_start)
+    return part(period, share, period.period_start, until)
+
+
+def part(period: Line, share: Share, start: int, end: int) -> Line:
+    """A share of a period's line, discounts included, for the time from `start` to `end`; what is taxed is not yet taxed."""
+    # Rounded once for all coupons together: each on its own could add up to more than the line.
+    parts = allocate(share.of(period.discount), [amount for _, amount in period.discounts])
+    return replace(
+        period,
+        kind=LineKind.REMAINING,
+        period_start=start,
+        period_end=end,
+        amount=share.of(period.amount),
+        discounts=tuple((name, amount) for (name, _), amount in zip(period.discounts, parts, strict=True)),
+        share=share,
+        full=period.amount,
+    )
 
 
 def _blank(item: Item, rates: Sequence[TaxRate]) -> tuple[Tax, ...]:

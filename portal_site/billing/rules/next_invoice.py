@@ -29,7 +29,8 @@ class NextInvoice:
 def cycle_lines(agreement: Agreement, date: int) -> tuple[Line, ...]:
     """The lines of the invoice at `date`, when the periods of some items end: their next periods, and what was pending.
 
-    Items with a longer interval join only the invoices at their own period's end; nothing is billed from `cancel_at` on.
+    Items with a longer interval join only the invoices at their own period's end. Nothing is billed from `cancel_at` on: a period
+    that would reach beyond it ends there, and costs its part.
     """
     if agreement.cancel_at is not None and date >= agreement.cancel_at:
         return agreement.pending
@@ -37,7 +38,9 @@ def cycle_lines(agreement: Agreement, date: int) -> tuple[Line, ...]:
     running = agreement.running_discounts(date)
     return (
         *agreement.pending,
-        *invoices.cycle(due, agreement.anchor, running, agreement.tax_rates, agreement.currency),
+        *invoices.cycle(
+            due, agreement.anchor, running, agreement.tax_rates, agreement.currency, until=agreement.cancel_at
+        ),
     )
 
 

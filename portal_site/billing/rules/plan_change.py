@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from portal_site.billing.errors import BillingError
 from portal_site.billing.rules import invoices, periods
 from portal_site.billing.rules.agreements import Agreement
-from portal_site.billing.rules.allocation import allocate
 from portal_site.billing.rules.discounts import DiscountTerms
 from portal_site.billing.rules.invoices import Bill, Item, Line, LineKind, Offer
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
@@ -273,18 +272,7 @@ def _remaining(
 
 
 def _debit(period: Line, at: int) -> Line:
-    share = Share.of_period(period.period_start, period.period_end, at)
-    # Rounded once for all coupons together: each on its own could add up to more than the line.
-    parts = allocate(share.of(period.discount), [amount for _, amount in period.discounts])
-    return replace(
-        period,
-        kind=LineKind.REMAINING,
-        period_start=at,
-        amount=share.of(period.amount),
-        discounts=tuple((discount_id, part) for (discount_id, _), part in zip(period.discounts, parts, strict=True)),
-        share=share,
-        full=period.amount,
-    )
+    return invoices.part(period, Share.of_period(period.period_start, period.period_end, at), at, period.period_end)
 
 
 def _whole_periods(before: Agreement, items: Sequence[Item], running: Sequence[DiscountTerms]) -> tuple[Line, ...]:
