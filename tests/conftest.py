@@ -81,7 +81,7 @@ def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
     """The app on each database in turn, empty, with its context open."""
     app: Flask = request.getfixturevalue("sqlite_app" if request.param == "sqlite" else "postgres_app")
     with app.app_context():
-        _empty()
+        empty_all()
         yield app
 
 
@@ -89,11 +89,11 @@ def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
 def lite_app(sqlite_app: Flask) -> Iterator[Flask]:
     """The app on SQLite alone, for what no database decides."""
     with sqlite_app.app_context():
-        _empty()
+        empty_all()
         yield sqlite_app
 
 
-def _empty() -> None:
+def empty_all() -> None:
     with transaction() as session:
         for table in reversed(Base.metadata.sorted_tables):
             session.execute(table.delete(), execution_options={"unscoped": "between tests"})

@@ -13,7 +13,7 @@ from portal_site import clock
 from portal_site.billing.errors import ImportRefused
 from portal_site.billing.operations import imports, portal_sessions
 from tests.billing.exports import EXPORT, GONE, NOW, Place, changed
-from tests.conftest import _empty
+from tests.conftest import empty_all
 
 KINDS = ("invoice", "subscription", "price", "payment_method", "tax_id", "customer", "subscription_schedule",
          "promotion_code", "coupon", "billing_portal.configuration", "account")  # fmt: skip
@@ -53,7 +53,7 @@ def _statuses(app: Flask) -> dict[str, int]:
 @settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=2))
 def test_what_is_taken_over_can_be_shown(lite_app: Flask, changes: Sequence[tuple[Place, Any]]) -> None:
-    _empty()
+    empty_all()
     try:
         imports.import_objects(json.dumps(changed(changes)).encode(), NOW, None)
     except ImportRefused as refused:

@@ -14,6 +14,7 @@ from flask import Flask
 from portal_site import db as database
 from portal_site.billing.rules import lifecycle
 from tests import world
+from tests.conftest import empty_all
 from tests.proofs.play import DAY, Play
 
 MOVES = 14
@@ -124,6 +125,8 @@ def test_no_luck_however_bad_brings_the_books_out_of_true(
             error.add_note(f"seed {seed}: replay with --seed {seed}")
             raise
         moves.update(game.moves)
+        if seed % 100 == 99:
+            empty_all()  # the books of thousands of lives would make each of them slower
         if only is not None:
             print("\n".join(game.told))
     assert set(moves) <= ALLOWED
