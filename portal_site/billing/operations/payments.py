@@ -152,10 +152,10 @@ def _settle(gateway: Gateway, attempt: PaymentAttempt, at: int, return_url: str,
             charge = gateway.cancel_charge(attempt.idempotency_key)
     except GatewayUnavailable:
         charge = None
-    return _record(attempt, charge, at)
+    return _record(attempt, charge, at, given_up=give_up)
 
 
-def _record(attempt: PaymentAttempt, charge: Charge | None, at: int) -> PaymentAttempt:
+def _record(attempt: PaymentAttempt, charge: Charge | None, at: int, given_up: bool = False) -> PaymentAttempt:
     """Write down the outcome; None: the gateway did not answer. What is settled already stays as it is."""
     with transaction() as session:
         lookups.locked_customer(session, attempt.customer_id)
@@ -165,11 +165,12 @@ def _record(attempt: PaymentAttempt, charge: Charge | None, at: int) -> PaymentA
             return row
         row.checked_at = at
         if charge is None:
-            # What the customer was asked for stays asked for: no answer is no news.
-            if row.status != AttemptStatus.REQUIRES_ACTION:
+            # What the customer was asked for stays asked for: no answer is no news, unless we wanted to take the question back.
+            if given_up or row.status != AttemptStatus.REQUIRES_ACTION:
                 row.status = AttemptStatus.UNKNOWN
             return row
-        asked_before = row.status == AttemptStatus.REQUIRES_ACTION
+        # Whatever was lost in between, a question counts as one try.
+        asked_before = row.status == AttemptStatus.REQUIRES_ACTION or row.next_action_url is not None
         row.status = AttemptStatus(charge.status)
         row.gateway_reference = charge.reference
         row.decline_code, row.next_action_url = charge.decline_code, charge.next_action_url
