@@ -165,6 +165,22 @@ def process(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
         one.wait(10)
 
 
+def _make_due(app: Flask, shops: int) -> None:
+    """So many shops in the app's database, each with one subscription that has been due for a minute."""
+    with app.app_context():
+        for number in range(shops):
+            shop = world.shop(f"Shop{number}")
+        with world.transaction() as session:
+            now = clock.now()
+            for late in (
+                update(Subscription).values(due_at=now - 60),
+                update(SubscriptionItem).values(current_period_end=now - 60),
+            ):
+                session.execute(late.execution_options(unscoped="everybody is due", synchronize_session=False))
+        db.session.remove()
+        assert shop
+
+
 @pytest.mark.case("F1")
 def test_a_worker_process_that_is_killed_is_replaced_by_the_next(
     sqlite_app: Flask, tmp_path: Path, process: list[subprocess.Popen[bytes]]
@@ -178,18 +194,7 @@ def test_a_worker_process_that_is_killed_is_replaced_by_the_next(
     from tests.conftest import make_app
 
     own = make_app(environment["PORTAL_DATABASE_URL"], tmp_path)
-    with own.app_context():
-        for number in range(150):
-            shop = world.shop(f"Shop{number}")
-        with world.transaction() as session:
-            now = clock.now()
-            for late in (
-                update(Subscription).values(due_at=now - 60),
-                update(SubscriptionItem).values(current_period_end=now - 60),
-            ):
-                session.execute(late.execution_options(unscoped="everybody is due", synchronize_session=False))
-        db.session.remove()
-        assert shop
+    _make_due(own, 150)
     command = [sys.executable, "-m", "portal_site.cli", "worker"]
 
     def start() -> subprocess.Popen[bytes]:

@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
-from portal_site.billing.models import Invoice, PlanChange, Subscription, SubscriptionItem
+from portal_site.billing.models import Invoice, PlanChange, SubscriptionItem
 from portal_site.billing.operations import pending_updates, test_clocks
 from portal_site.db import db
 from tests import world
@@ -303,53 +303,6 @@ def test_without_money_the_old_plan_stays(app: Flask, card: str | None, words: s
     item, invoices, charges = _state(shop)
     assert (item.quantity, invoices, charges) == (1, 2, 1)
     assert "not paid yet" in text(client.get(_address(shop)).text)
-
-
-@HALF
-def test_a_declined_change_completes_with_another_card(app: Flask) -> None:
-    shop = world.shop(card=world.FAILS)
-    client = enter(app, shop.customer)
-    _confirm(client, shop, _quote(client, shop, quantity=3))
-    with world.transaction() as session:
-        made = world.Merchant(session, world.HALF, session.get(world.Account, shop.customer.account_id))
-        customer = session.merge(shop.customer)
-        customer.default_payment_method_id = None
-        made.method(customer, world.VISA)
-    client.get("/")
-    done = client.send(_address(shop, "/payment"))
-    assert "your plan was changed" in text(client.get(done.location).text)
-    assert _state(shop)[0].quantity == 3
-
-
-@HALF
-def test_a_declined_change_can_be_taken_back(app: Flask) -> None:
-    shop = world.shop(card=world.FAILS, customer={"balance": -200})
-    client = enter(app, shop.customer)
-    _confirm(client, shop, _quote(client, shop, quantity=3))
-    done = client.send(_address(shop, "/withdrawal"))
-    shown = text(client.get(done.location).text)
-    assert "Your plan stays as it is, and nothing is charged." in shown
-    with reading() as reader:
-        row = reader.execute(select(Invoice.status, Invoice.amount_due).order_by(Invoice.created.desc()).limit(1)).one()
-        assert tuple(row) == ("void", 800)
-        assert reader.scalar(select(Subscription.pending_update)) is None
-        assert reader.scalar(select(world.Customer.balance)) == -200
-    assert _quote(client, shop, quantity=3).status_code == 200
-
-
-@HALF
-def test_authentication_is_asked_for_and_completes_the_change(app: Flask) -> None:
-    shop = world.shop(card=world.ASKS)
-    client = enter(app, shop.customer)
-    asked = _confirm(client, shop, _quote(client, shop, quantity=3))
-    assert "/sandbox/" in asked.location
-    assert _state(shop)[0].quantity == 1
-    client.get(asked.location)
-    back = client.send(asked.location, {"answer": "complete"})
-    landed = client.get(back.location)
-    assert landed.status_code == 303
-    assert "your plan was changed" in text(client.get(landed.location).text)
-    assert _state(shop)[0].quantity == 3
 
 
 @pytest.mark.case("D3")

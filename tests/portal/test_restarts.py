@@ -43,6 +43,14 @@ def _token(client: PortalClient, shop: world.Shop) -> str:
     return found[1]
 
 
+def _begins_again(app: Flask, shop: world.Shop) -> PortalClient:
+    """The customer's client, after asking for a new beginning that is not paid at once."""
+    client = enter(app, shop.customer)
+    client.get("/")
+    client.send(_address(shop), {"quote": _token(client, shop)})
+    return client
+
+
 def _new(shop: world.Shop) -> Any:
     """The newest subscription."""
     db.session.remove()
@@ -115,9 +123,7 @@ def test_a_card_that_fails_begins_nothing_and_what_is_never_paid_is_over_after_a
 @AFTER
 def test_another_card_begins_it_after_all(app: Flask) -> None:
     shop = _ended(card=world.FAILS)
-    client = enter(app, shop.customer)
-    client.get("/")
-    client.send(_address(shop), {"quote": _token(client, shop)})
+    client = _begins_again(app, shop)
     new = _new(shop)
     with world.transaction() as session:
         made = world.Merchant(session, LATER, session.get(world.Account, shop.customer.account_id))
@@ -174,9 +180,7 @@ def test_one_that_runs_cannot_be_begun(app: Flask) -> None:
 @AFTER
 def test_what_waits_for_its_first_payment_can_be_cancelled(app: Flask) -> None:
     shop = _ended(card=world.FAILS)
-    client = enter(app, shop.customer)
-    client.get("/")
-    client.send(_address(shop), {"quote": _token(client, shop)})
+    client = _begins_again(app, shop)
     place = f"/subscriptions/{_new(shop).id}/cancellation"
     found = re.search(r'name="quote" value="([^"]+)"', client.get(f"{place}/end").text)
     assert found
@@ -190,9 +194,7 @@ def test_what_waits_for_its_first_payment_can_be_cancelled(app: Flask) -> None:
 @AFTER
 def test_a_beginning_that_nobody_confirms_at_the_bank_is_over_after_a_day(app: Flask) -> None:
     shop = _ended(card=world.ASKS)
-    client = enter(app, shop.customer)
-    client.get("/")
-    client.send(_address(shop), {"quote": _token(client, shop)})
+    _begins_again(app, shop)
     assert _new(shop).status == "incomplete"
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         billing_runs.run(app.extensions["gateway"], LATER + 23 * 3600, lambda _id: BACK)

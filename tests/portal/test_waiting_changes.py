@@ -1,7 +1,8 @@
-"""A change that waits for the customer at the bank, on the pages: it can be taken back, and the subscription can be ended."""
+"""A change that waits for its payment, on the pages: it completes, it can be taken back, and the subscription can be ended."""
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import time_machine
@@ -9,7 +10,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
-from portal_site.billing.models import Invoice, PortalConfiguration, Subscription
+from portal_site.billing.models import Invoice, PortalConfiguration, Subscription, SubscriptionItem
 from portal_site.billing.rules.portal_features import SubscriptionCancel
 from portal_site.db import db
 from tests import world
@@ -32,11 +33,29 @@ def _asked(app: Flask) -> tuple[PortalClient, world.Shop, str]:
         )
         session.execute(update(PortalConfiguration).where(mine).values(features=features.as_document()))
     client = enter(app, shop.customer)
-    place = f"/subscriptions/{shop.subscription.id}"
+    assert "/sandbox/" in _changes(client, shop).location
+    return client, shop, _place(shop)
+
+
+def _place(shop: world.Shop) -> str:
+    return f"/subscriptions/{shop.subscription.id}"
+
+
+def _looks(client: PortalClient, shop: world.Shop) -> Any:
+    """What three seats would cost."""
     wanted = {f"price-{shop.item_id}": shop.prices["team"].id, f"quantity-{shop.item_id}": "3"}
-    page = client.get(f"{place}/plan-change", query_string=wanted)
-    assert "/sandbox/" in client.send(f"{place}/plan-change", {"quote": _quote(page.text)}).location
-    return client, shop, place
+    return client.get(f"{_place(shop)}/plan-change", query_string=wanted)
+
+
+def _changes(client: PortalClient, shop: world.Shop) -> Any:
+    """Three seats, please."""
+    return client.send(f"{_place(shop)}/plan-change", {"quote": _quote(_looks(client, shop).text)})
+
+
+def _seats(shop: world.Shop) -> int | None:
+    db.session.remove()
+    with reading() as reader:
+        return reader.scalar(select(SubscriptionItem.quantity).where(SubscriptionItem.id == shop.item_id))
 
 
 def _quote(page: str) -> str:
@@ -61,6 +80,53 @@ def _states() -> tuple[str, bool, list[str], list[str]]:
             list(reader.scalars(invoices, execution_options=everybody)),
             list(reader.scalars(charges, execution_options=everybody)),
         )
+
+
+@HALF
+def test_a_declined_change_completes_with_another_card(app: Flask) -> None:
+    shop = world.shop(card=world.FAILS)
+    client = enter(app, shop.customer)
+    _changes(client, shop)
+    with world.transaction() as session:
+        made = world.Merchant(session, world.HALF, session.get(world.Account, shop.customer.account_id))
+        customer = session.merge(shop.customer)
+        customer.default_payment_method_id = None
+        made.method(customer, world.VISA)
+    client.get("/")
+    done = client.send(f"{_place(shop)}/plan-change/payment")
+    assert "your plan was changed" in text(client.get(done.location).text)
+    assert _seats(shop) == 3
+
+
+@HALF
+def test_a_declined_change_can_be_taken_back(app: Flask) -> None:
+    shop = world.shop(card=world.FAILS, customer={"balance": -200})
+    client = enter(app, shop.customer)
+    _changes(client, shop)
+    done = client.send(f"{_place(shop)}/plan-change/withdrawal")
+    shown = text(client.get(done.location).text)
+    assert "Your plan stays as it is, and nothing is charged." in shown
+    with reading() as reader:
+        row = reader.execute(select(Invoice.status, Invoice.amount_due).order_by(Invoice.created.desc()).limit(1)).one()
+        assert tuple(row) == ("void", 800)
+        assert reader.scalar(select(Subscription.pending_update)) is None
+        assert reader.scalar(select(world.Customer.balance)) == -200
+    assert _looks(client, shop).status_code == 200
+
+
+@HALF
+def test_authentication_is_asked_for_and_completes_the_change(app: Flask) -> None:
+    shop = world.shop(card=world.ASKS)
+    client = enter(app, shop.customer)
+    asked = _changes(client, shop)
+    assert "/sandbox/" in asked.location
+    assert _seats(shop) == 1
+    client.get(asked.location)
+    back = client.send(asked.location, {"answer": "complete"})
+    landed = client.get(back.location)
+    assert landed.status_code == 303
+    assert "your plan was changed" in text(client.get(landed.location).text)
+    assert _seats(shop) == 3
 
 
 @HALF
