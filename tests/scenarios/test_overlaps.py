@@ -10,20 +10,15 @@ from sqlalchemy import select
 from portal_site.billing.models import (
     Customer,
     Invoice,
-    SchedulePhase,
-    SchedulePhaseItem,
     Subscription,
     SubscriptionItem,
-    SubscriptionSchedule,
-    TestClock,
 )
-from portal_site.billing.operations import billing_runs, pending_updates
+from portal_site.billing.operations import pending_updates
 from portal_site.billing.operations.plan_changes import Order
-from portal_site.db import db, new_id, transaction
+from portal_site.db import db, transaction
 from tests import world
-from tests.billing.terms import at
 from tests.proofs import ledger
-from tests.scenarios.life import BACK, Life, day
+from tests.scenarios.life import Life, day
 from tests.world import reading
 
 DOWN = {"schedule_at_period_end": ("decreasing_item_amount",)}
@@ -116,61 +111,3 @@ def test_two_subscriptions_in_two_currencies_at_one_instant(app: Flask) -> None:
         assert set(reader.scalars(select(Subscription.billing_error).where(mine))) == {None}
         assert reader.scalar(select(Customer.balance).where(Customer.id == life.shop.customer.id)) == 30
     assert sorted(bill[-4:] for bill in life.bills()) == ["0.00", "0.30"]
-
-
-def _gets_phase(life: Life, start: int) -> None:
-    """A schedule of the merchant's: Team, then Solo from inside a period on, with proration."""
-    with transaction() as session:
-        mine = Subscription.customer_id == life.shop.customer.id
-        subscription = session.scalars(select(Subscription).where(mine)).one()
-        known = {"account_id": subscription.account_id}
-        schedule = SubscriptionSchedule(
-            id=new_id("sub_sched"), customer_id=subscription.customer_id, livemode=subscription.livemode,
-            subscription_id=subscription.id, created=world.START, status="active", **known,
-        )  # fmt: skip
-        session.add(schedule)
-        session.flush()
-        for begins, ends, price in ((world.START, start, "team"), (start, None, "solo")):
-            phase = SchedulePhase(
-                id=new_id("phase"), schedule_id=schedule.id, start_date=begins, end_date=ends,
-                proration_behavior="create_prorations", **known,
-            )  # fmt: skip
-            session.add(phase)
-            session.flush()
-            price_id = life.shop.prices[price].id
-            session.add(
-                SchedulePhaseItem(id=new_id("phitem"), phase_id=phase.id, price_id=price_id, quantity=1, **known)
-            )
-        session.flush()
-        pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), world.START)
-
-
-CREDITED = (
-    "2026-06-01 paid: Unused time on Team after 16 May 2026 -5.16, Remaining time on Solo after 16 May 2026 2.06, "
-    "1 × Solo (at €4.00 / month) 4.00 = 0.90"
-)
-
-
-def test_a_phase_inside_a_period_is_prorated_also_when_somebody_was_quicker_than_the_worker(app: Flask) -> None:
-    life = Life.begins(app)
-    _gets_phase(life, at("2026-05-16"))
-    life.goes_at(at("2026-05-16") - 5)
-    life.now += 20
-    life.cancels()
-    life.keeps()
-    life.goes_to("2026-06-02")
-    assert life.bills()[-1] == CREDITED
-
-
-@pytest.mark.case("D14")
-def test_a_phase_inside_a_period_is_prorated_also_by_a_worker_that_was_away(app: Flask) -> None:
-    life = Life.begins(app)
-    _gets_phase(life, at("2026-05-16"))
-    life.now = at("2026-06-02")
-    with transaction() as session:
-        clocks = select(TestClock).where(TestClock.account_id == life.shop.customer.account_id)
-        session.scalars(clocks).one().frozen_time = life.now
-    with life._context() as gateway:
-        billing_runs.run(gateway, life.now, lambda _id: BACK, life.clock_id)
-    assert [bill[12:] for bill in life.bills()[-1:]] == [CREDITED[12:]]
-    ledger.audit(life.shop.customer.account_id)

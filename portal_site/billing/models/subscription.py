@@ -47,7 +47,7 @@ class Subscription(Moded, Described, Base):
     cancellation_details: Mapped[Document]
     pause_collection: Mapped[OptionalDocument]
     status_details: Mapped[OptionalDocument]
-    # A change that waits for its payment: {expires_at, subscription_items, billing_cycle_anchor, trial_end, discounts}.
+    # A change that waits for its payment, as operations.pending_updates writes it.
     pending_update: Mapped[OptionalDocument]
     # Copies of the rates, as {id, display_name, percentage, inclusive}: a rate's percentage never changes.
     default_tax_rates: Mapped[Documents]
@@ -112,7 +112,9 @@ class SubscriptionItem(Described, Base):
     quantity: Mapped[int | None]
     current_period_start: Mapped[int]
     current_period_end: Mapped[int]
-    tax_rates: Mapped[Documents]  # in place of the subscription's, when there are any
+    # In place of the subscription's, when there are any, and where its periods have left that anchor's days.
+    tax_rates: Mapped[Documents]
+    billing_cycle_anchor: Mapped[int | None]
 
     subscription: Mapped[Subscription] = relationship(lazy="raise", back_populates="items")
 

@@ -157,6 +157,7 @@ def _items(reader: Reader, ids: Sequence[str]) -> dict[str, list[Item]]:
         SubscriptionItem.current_period_end,
         SubscriptionItem.tax_rates,
         SubscriptionItem.created,
+        SubscriptionItem.billing_cycle_anchor,
     )
     query = _of_subscriptions(select(*columns), SubscriptionItem.subscription_id, ids)
     rows = plain(reader.execute(query.order_by(SubscriptionItem.created, SubscriptionItem.id)))
@@ -165,7 +166,9 @@ def _items(reader: Reader, ids: Sequence[str]) -> dict[str, list[Item]]:
     for row in rows:
         rates = tuple(map(TaxRate.of, row.tax_rates)) if row.tax_rates else ()
         period = row.current_period_start, row.current_period_end
-        items[row.subscription_id].append(Item(row.id, known[row.price_id], row.quantity, *period, rates, row.created))
+        items[row.subscription_id].append(
+            Item(row.id, known[row.price_id], row.quantity, *period, rates, row.created, row.billing_cycle_anchor)
+        )
     return items
 
 

@@ -2,11 +2,19 @@
 
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, case, func, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.models import Account, Customer, PaymentAttempt, PlanChange, Subscription
+from portal_site.billing.models import (
+    Account,
+    Customer,
+    PaymentAttempt,
+    PlanChange,
+    SchedulePhase,
+    Subscription,
+    SubscriptionSchedule,
+)
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.words import N_
 
@@ -83,3 +91,22 @@ def change_made(session: Session, customer_id: str, key: str) -> PlanChange | No
     """The change that this yes of the customer's made already, if it did: each counts once."""
     mine = PlanChange.customer_id == customer_id, PlanChange.quote_key == key
     return session.scalar(select(PlanChange).where(*mine))
+
+
+def planned(after: ColumnElement[int] | int) -> Select[str | None, int | None]:
+    """By subscription, the next instant after `after` at which a phase of its schedule begins or ends.
+
+    What a customer planned waits for the end of a pause; what the merchant planned does not.
+    """
+    begins = func.min(case((SchedulePhase.start_date > after, SchedulePhase.start_date)))
+    ends = func.min(case((SchedulePhase.end_date > after, SchedulePhase.end_date)))
+    return (
+        select(SubscriptionSchedule.subscription_id, case((begins.is_(None) | (ends < begins), ends), else_=begins))
+        .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
+        .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
+        .where(
+            SubscriptionSchedule.status == "active",
+            (Subscription.status != SubscriptionStatus.PAUSED) | (SubscriptionSchedule.origin == "merchant"),
+        )
+        .group_by(SubscriptionSchedule.subscription_id)
+    )

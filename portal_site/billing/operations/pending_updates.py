@@ -5,7 +5,7 @@ Not verbs: the operations that change plans and settle payments share these move
 
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import (
@@ -22,7 +22,7 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
 )
 from portal_site.billing.models.subscription import object_list, told_pending_update
-from portal_site.billing.operations import attempts, payment_events, promotion_codes
+from portal_site.billing.operations import attempts, lookups, payment_events, promotion_codes
 from portal_site.billing.operations.books import Books, add_to_balance, bill_now
 from portal_site.billing.rules import pauses
 from portal_site.billing.rules.lifecycle import ChangeOutcome, InvoiceStatus, SubscriptionStatus, next_due
@@ -46,6 +46,7 @@ def document(quote: Quote, discount: Document | None, invoice_id: str | None, at
             }
             for item in quote.items
         ],
+        "item_anchors": {item.id: item.anchor for item in quote.items if item.anchor is not None},
         "billing_cycle_anchor": quote.anchor,
         "trial_end": quote.trial_end,
         "discount": discount,
@@ -66,12 +67,7 @@ def carry_out(
     """Make a change that takes effect now. One that costs something waits in `pending_update` until its invoice is paid."""
     change = PlanChange.of(subscription, key, at)
     previous: Document = {"latest_invoice": subscription.latest_invoice_id}
-    books = Books(session)
-    if quote.invoiced:
-        start = min(item.period_start for item in quote.items)
-        change.invoice_id = bill_now(books, customer, subscription, quote.bill, at, period_start=start)
-    books.pending(subscription, quote.waiting, at)
-    books.write()
+    change.invoice_id = bill(session, customer, subscription, quote, at)
     update = document(quote, discount, change.invoice_id, at)
     if quote.bill.amount_due:
         change.outcome = ChangeOutcome.PENDING
@@ -86,6 +82,18 @@ def carry_out(
         apply(session, subscription, update, at, previous)
     session.add(change)
     return change
+
+
+def bill(session: Session, customer: Customer, subscription: Subscription, quote: Quote, at: int) -> str | None:
+    """Write what a change costs into the books: an invoice of today, whose id it is, or lines that wait for the next."""
+    books = Books(session)
+    invoice_id = None
+    if quote.invoiced:
+        start = min(item.period_start for item in quote.items)
+        invoice_id = bill_now(books, customer, subscription, quote.bill, at, period_start=start)
+    books.pending(subscription, quote.waiting, at)
+    books.write()
+    return invoice_id
 
 
 def items_of(session: Session, subscription: Subscription) -> list[SubscriptionItem]:
@@ -107,6 +115,7 @@ def apply(
         new = wanted[item.id]
         item.price_id, item.quantity = new["price"], new["quantity"]
         item.current_period_start, item.current_period_end = new["current_period_start"], new["current_period_end"]
+        item.billing_cycle_anchor = change.get("item_anchors", {}).get(item.id)
     subscription.billing_cycle_anchor = change["billing_cycle_anchor"]
     subscription.trial_end = change["trial_end"]
     if subscription.status == SubscriptionStatus.TRIALING and (subscription.trial_end or 0) <= at:
@@ -152,16 +161,11 @@ def reschedule(session: Session, subscription: Subscription, items: list[Subscri
     """Note when something has to be done about the subscription next."""
     # A step that is overdue was not taken yet: neither was a phase that began since.
     taken = at if subscription.due_at is None else min(at, subscription.due_at - 1)
-    phases = (
-        select(func.min(SchedulePhase.start_date))
-        .join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
-        .where(
-            SubscriptionSchedule.customer_id == subscription.customer_id,
-            SubscriptionSchedule.subscription_id == subscription.id,
-            SubscriptionSchedule.status == "active",
-            SchedulePhase.start_date > taken,
-        )
+    mine = (
+        SubscriptionSchedule.customer_id == subscription.customer_id,
+        SubscriptionSchedule.subscription_id == subscription.id,
     )
+    planned = session.execute(lookups.planned(taken).where(*mine)).first()
     first_payment = subscription.created + PENDING_LIFE
     subscription.due_at = next_due(
         subscription.status,
@@ -170,8 +174,7 @@ def reschedule(session: Session, subscription: Subscription, items: list[Subscri
         (subscription.pending_update or {}).get("expires_at"),
         first_payment if subscription.status == SubscriptionStatus.INCOMPLETE else None,
         pauses.resumes_at(subscription.status_details, subscription.pause_collection),
-        # What was planned waits for the end of a pause.
-        None if subscription.status == SubscriptionStatus.PAUSED else session.scalar(phases),
+        planned[1] if planned else None,
     )
 
 

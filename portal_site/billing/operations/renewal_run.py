@@ -14,14 +14,13 @@ from portal_site.billing.models import (
     Account,
     Customer,
     Discount,
-    SchedulePhase,
     Subscription,
     SubscriptionItem,
     SubscriptionSchedule,
     TaxId,
 )
 from portal_site.billing.models.subscription import item_object, object_list, subscription_object
-from portal_site.billing.operations import agreements
+from portal_site.billing.operations import agreements, lookups
 from portal_site.billing.operations.books import Books, add_to_balance
 from portal_site.billing.rules import next_invoice, pauses
 from portal_site.billing.rules.agreements import Agreement
@@ -46,7 +45,7 @@ class RenewalRun:
         if rows:
             _complete(session, self.customers)
             self.agreements = agreements.load(session, rows, self.customers, at)
-            self.phases = _phase_starts(session, [row.id for row in rows if row.schedule_id], at)
+            self.phases = _next_phases(session, [row.id for row in rows if row.schedule_id], at)
 
     def bill(self) -> None:
         """Decide for each subscription."""
@@ -71,6 +70,7 @@ class RenewalRun:
         lines: tuple[Line, ...] = ()
         if not agreement.collection_paused:
             lines = self._invoice(row, agreement, payer, date)
+        items = {item.id: item for item in agreement.items}
         ends = {item.id: item.period_end for item in agreement.items}
         for line in next_invoice.cycle_lines(agreement, date) if agreement.collection_paused else lines:
             if line.id is None:
@@ -80,6 +80,7 @@ class RenewalRun:
                         "id": line.item_id,
                         "current_period_start": line.period_start,
                         "current_period_end": line.period_end,
+                        "billing_cycle_anchor": items[line.item_id].own_anchor(agreement.anchor, line.period_start),
                     }
                 )
         status = row.status if row.status != SubscriptionStatus.TRIALING else SubscriptionStatus.ACTIVE
@@ -131,8 +132,7 @@ class RenewalRun:
     def _next_due(self, row: Any, status: str, ends: Iterable[int]) -> int | None:
         resumes = pauses.resumes_at(row.status_details, row.pause_collection)
         expires = (row.pending_update or {}).get("expires_at")
-        planned = None if status == SubscriptionStatus.PAUSED else self.phases.get(row.id)
-        return next_due(status, ends, row.cancel_at, expires, resumes, planned)
+        return next_due(status, ends, row.cancel_at, expires, resumes, self.phases.get(row.id))
 
     def _tell(self, row: Any, status: str, agreement: Agreement, ends: Mapping[str, int]) -> None:
         """The subscription's new periods and its invoice, as the field tells of them."""
@@ -199,22 +199,13 @@ def _complete(session: Session, payers: Mapping[str, SimpleNamespace]) -> None:
         payers[customer_id].tax_ids.append({"type": kind, "value": value})
 
 
-def _phase_starts(session: Session, ids: Sequence[str], at: int) -> dict[str, int]:
-    """When the next phase of each subscription's schedule begins, behind the step that is due for it now."""
+def _next_phases(session: Session, ids: Sequence[str], at: int) -> dict[str, int]:
+    """When the next phase of each subscription's schedule begins or ends, behind the step that is due for it now."""
     if not ids:
         return {}
-    query = (
-        select(SubscriptionSchedule.subscription_id, func.min(SchedulePhase.start_date))
-        .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
-        .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
-        .where(
-            SubscriptionSchedule.subscription_id.in_(ids),
-            SubscriptionSchedule.status == "active",
-            SchedulePhase.start_date > func.coalesce(Subscription.due_at, at),
-        )
-        .group_by(SubscriptionSchedule.subscription_id)
-    )
-    return {name: start for name, start in session.execute(query, execution_options=UNSCOPED) if name}
+    query = lookups.planned(func.coalesce(Subscription.due_at, at)).where(SubscriptionSchedule.subscription_id.in_(ids))
+    found = session.execute(query.group_by(Subscription.due_at), execution_options=UNSCOPED)
+    return {name: moment for name, moment in found if name and moment}
 
 
 def _too_far_behind(agreement: Agreement, date: int, at: int) -> bool:

@@ -37,7 +37,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a subscription, with its quantity (None when metered) and current period."""
+    """One item of a subscription, with its quantity (None when metered) and current period.
+
+    `anchor` is its own where its periods have left the days of the subscription's.
+    """
 
     id: str
     offer: Offer
@@ -46,11 +49,32 @@ class Item:
     period_end: int
     tax_rates: tuple[TaxRate, ...] = ()
     created: int = 0  # when it was added
+    anchor: int | None = None
 
     @property
     def amount(self) -> int:
         """What its period costs, before discounts and tax."""
         return self.offer.amount(self.quantity)
+
+    def own_anchor(self, anchor: int, start: int) -> int | None:
+        """What its periods are counted from if one begins at `start`; None: from the subscription's `anchor`.
+
+        One that begins where no counted period does is the first of a new count. Without that the 31st would become the 28th
+        in February, and stay it.
+        """
+        if self.offer.interval in periods.SECONDS or (
+            self.anchor is not None and periods.is_boundary(self.anchor, start)
+        ):
+            return self.anchor
+        if periods.is_boundary(anchor, start):
+            return None
+        return self.period_start if periods.is_boundary(self.period_start, start) else start
+
+    def period_from(self, anchor: int, start: int) -> tuple[int, int]:
+        """Its period that begins at `start`, in a subscription with that anchor."""
+        own = self.own_anchor(anchor, start)
+        offer = self.offer
+        return periods.period_after(anchor if own is None else own, offer.interval, offer.interval_count, start)
 
 
 class LineKind(StrEnum):
@@ -156,7 +180,7 @@ def cycle(
     """The lines for the periods that follow those of the items; of what is over at `until`, the part before."""
     lines = []
     for item in items:
-        start, end = periods.period_after(anchor, item.offer.interval, item.offer.interval_count, item.period_end)
+        start, end = item.period_from(anchor, item.period_end)
         lines.append(
             Line(LineKind.CYCLE, item.offer, item.id, item.quantity, start, end, item.amount, taxes=_blank(item, rates))
         )

@@ -33,13 +33,18 @@ def months_after(start: int, months: int) -> int:
     return timegm((year, month + 1, day, at.tm_hour, at.tm_min, at.tm_sec))
 
 
+def is_boundary(anchor: int, at: int) -> bool:
+    """Whether months counted from the anchor, forwards or back, begin at that instant."""
+    return months_after(anchor, _months_between(anchor, at)) == at
+
+
 def period_after(anchor: int, interval: str, count: int, start: int) -> tuple[int, int]:
-    """The period that begins at `start`, where another one ended."""
+    """The period that begins at `start`: of months and years a boundary of the anchor's months."""
     return start, _later(anchor, interval, start, count)
 
 
 def period_around(anchor: int, interval: str, count: int, origin: int, at: int) -> tuple[int, int]:
-    """The period that holds `at` (≥ origin), counting periods of this interval on from a boundary at `origin`."""
+    """The period that holds `at` (≥ origin), counting periods of this interval on from a boundary at `origin`, as above."""
     steps = count * ((at - origin) // average_length(interval, count))
     # The average is off by days at most: one step back, then forward until the end lies beyond.
     steps = max(0, steps - count)
@@ -49,11 +54,12 @@ def period_around(anchor: int, interval: str, count: int, origin: int, at: int) 
 
 
 def _later(anchor: int, interval: str, start: int, steps: int) -> int:
-    """`start` moved on by whole intervals, along the anchor's days if it is one of the anchor's boundaries."""
-    if interval in SECONDS or steps == 0:
-        return boundary(start, interval, steps)
-    first, then = gmtime(anchor), gmtime(start)
-    since = (then.tm_year - first.tm_year) * 12 + then.tm_mon - first.tm_mon
-    if months_after(anchor, since) != start:
-        return boundary(start, interval, steps)
-    return months_after(anchor, since + steps * MONTHS[interval])
+    """`start` moved on by whole intervals: any day or week is as long as another, months go along the anchor's days."""
+    if interval in SECONDS:
+        return start + steps * SECONDS[interval]
+    return months_after(anchor, _months_between(anchor, start) + steps * MONTHS[interval])
+
+
+def _months_between(anchor: int, at: int) -> int:
+    first, then = gmtime(anchor), gmtime(at)
+    return (then.tm_year - first.tm_year) * 12 + then.tm_mon - first.tm_mon

@@ -25,7 +25,7 @@ class Wish:
     """What an item shall become."""
 
     offer: Offer
-    quantity: int
+    quantity: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def _restarted(
     before: Agreement, after: Sequence[Item], at: int, code: DiscountTerms | None, credits: tuple[Line, ...]
 ) -> Quote:
     """All periods begin anew today and are billed in full."""
-    begun = tuple(replace(item, period_start=at, period_end=at) for item in after)
+    begun = tuple(replace(item, period_start=at, period_end=at, anchor=None) for item in after)
     running = before.running_discounts(at)
     lines = invoices.cycle(begun, at, running, before.tax_rates, before.currency)
     ends = {line.item_id: line.period_end for line in lines}
@@ -209,22 +209,16 @@ def _prorated(
         old.period_end != new.period_end for old, new in zip(before.items, items, strict=True)
     )
     lines = (*unused(before, changed, at), *_remaining(before, items, changed, at, invoiced))
-    if len(items) == 1 and not _on_grid(before.anchor, items[0]):
-        before = replace(before, anchor=items[0].period_start)
     if invoiced:
         return _quote(before, items, at, code, lines=(*before.pending, *lines))
     return _quote(before, items, at, code, waiting=lines)
 
 
 def _in_its_period(item: Item, anchor: int, at: int) -> Item:
-    start, end = periods.period_around(anchor, item.offer.interval, item.offer.interval_count, item.period_start, at)
-    return replace(item, period_start=start, period_end=end)
-
-
-def _on_grid(anchor: int, item: Item) -> bool:
-    if item.offer.interval in periods.SECONDS:
-        return True
-    return periods.period_around(anchor, "month", 1, anchor, max(anchor, item.period_start))[0] == item.period_start
+    own, offer = item.own_anchor(anchor, item.period_start), item.offer
+    counted_from = anchor if own is None else own
+    start, end = periods.period_around(counted_from, offer.interval, offer.interval_count, item.period_start, at)
+    return replace(item, period_start=start, period_end=end, anchor=own)
 
 
 def unused(before: Agreement, changed: set[str], at: int) -> tuple[Line, ...]:

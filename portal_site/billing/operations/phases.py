@@ -1,0 +1,202 @@
+"""What a schedule makes of its subscription: at the beginning of a phase, and once its last one is over.
+
+Not verbs: steps of a billing run, inside its own transaction. Phases change what is bought; whatever is bought then is billed
+as any other: a period that begins by its renewal, the rest of one that runs by the quote that a customer would get.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.models import (
+    Customer,
+    Discount,
+    Event,
+    SchedulePhase,
+    SchedulePhaseItem,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionSchedule,
+)
+from portal_site.billing.operations import agreements, pending_updates
+from portal_site.billing.operations.books import Books
+from portal_site.billing.operations.pending_updates import Document
+from portal_site.billing.rules import plan_change
+from portal_site.billing.rules.lifecycle import SubscriptionStatus
+from portal_site.billing.rules.plan_change import Policy, Wish
+from portal_site.db import new_id
+
+
+def advance(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> bool:
+    """Take the steps of its schedules that are due at `moment`; whether one of them ends the subscription."""
+    step = _Step(session, customer, subscription, moment, at)
+    schedules = session.scalars(select(SubscriptionSchedule).where(*_running(subscription))).all()
+    return any(_advance(step, schedule) for schedule in schedules)
+
+
+def _advance(step: "_Step", schedule: SubscriptionSchedule) -> bool:
+    if step.subscription.status == SubscriptionStatus.PAUSED and schedule.origin == "portal":
+        return False  # what the customer planned waits for the end of the pause
+    of_it = SchedulePhase.schedule_id == schedule.id, SchedulePhase.account_id == schedule.account_id
+    phases = step.session.scalars(select(SchedulePhase).where(*of_it).order_by(SchedulePhase.start_date)).all()
+    begun = [phase for phase in phases if phase.start_date <= step.moment]
+    if begun and step.begin(begun[-1]):
+        phase, before = begun[-1].as_phase(), begun[-2].as_phase() if len(begun) > 1 else None
+        previous = {"current_phase": before}
+        step.session.add(Event.of("subscription_schedule.updated", schedule, step.at, previous, current_phase=phase))
+    if len(begun) < len(phases):
+        return False
+    end = phases[-1].end_date if phases else None
+    cancels = end is not None and schedule.end_behavior == "cancel"
+    if end is None or end <= step.moment:
+        _finish(step.session, schedule, cancels, step.at)
+        return cancels
+    if cancels and step.subscription.cancel_at is None:
+        step.note_end(end)
+    return False
+
+
+def cancel(session: Session, subscription: Subscription, at: int) -> None:
+    """What was planned for a subscription that is over will not come."""
+    for schedule in session.scalars(select(SubscriptionSchedule).where(*_running(subscription))).all():
+        schedule.status, schedule.canceled_at = "canceled", at
+        session.flush()
+        session.add(Event.of("subscription_schedule.canceled", schedule, at))
+
+
+def _running(subscription: Subscription) -> tuple[ColumnElement[bool], ...]:
+    return (
+        SubscriptionSchedule.customer_id == subscription.customer_id,
+        SubscriptionSchedule.subscription_id == subscription.id,
+        SubscriptionSchedule.status == "active",
+    )
+
+
+def _finish(session: Session, schedule: SubscriptionSchedule, cancels: bool, at: int) -> None:
+    """The schedule has nothing more to do: its subscription ends with it, or it lets go of that."""
+    if cancels:
+        schedule.status, schedule.completed_at = "completed", at
+    else:
+        schedule.status, schedule.released_at = "released", at
+    session.flush()
+    session.add(Event.of(f"subscription_schedule.{schedule.status}", schedule, at))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A subscription at an instant that was planned, `moment`; it is `at` by the time somebody comes to it."""
+
+    session: Session
+    customer: Customer
+    subscription: Subscription
+    moment: int
+    at: int
+
+    def begin(self, phase: SchedulePhase) -> bool:
+        """Give the subscription the phase's prices and quantities; whether that changed anything."""
+        session, subscription = self.session, self.subscription
+        of_it = SchedulePhaseItem.phase_id == phase.id, SchedulePhaseItem.account_id == phase.account_id
+        wanted = session.scalars(select(SchedulePhaseItem).where(*of_it).order_by(SchedulePhaseItem.id)).all()
+        items = pending_updates.items_of(session, subscription)
+        pairs = _matched(items, list(wanted))
+        gone = [item for item in items if not any(item is kept for kept, _ in pairs)]
+        if not gone and all(item and _is(item, new) for item, new in pairs):
+            return False
+        if subscription.pending_update:  # agreed on what is no more
+            pending_updates.drop(session, self.customer, subscription, self.at, expired=True)
+        previous = pending_updates.item_list(items)
+        prorated = phase.proration_behavior != "none" and _is_billed(subscription)
+        inside = {item.id: new for item, new in pairs if item and prorated and self._cuts(item, new)}
+        self._credit(gone if prorated else ())
+        for item, new in pairs:
+            if item is None:
+                session.add(_fresh(subscription, new, self.moment))
+            elif item.id not in inside:
+                item.price_id, item.quantity = new.price_id, new.quantity
+        self._take_away(gone)
+        if inside:
+            self._change(inside, phase.proration_behavior, previous)
+        else:
+            now = pending_updates.item_list(pending_updates.items_of(session, subscription))
+            session.add(
+                Event.of("customer.subscription.updated", subscription, self.at, {"items": previous}, items=now)
+            )
+        return True
+
+    def note_end(self, moment: int) -> None:
+        """The schedule ends the subscription then: nothing is billed beyond, and everybody can see it coming."""
+        self.subscription.cancel_at = moment
+        self.session.flush()
+        items = pending_updates.item_list(pending_updates.items_of(self.session, self.subscription))
+        self.session.add(
+            Event.of("customer.subscription.updated", self.subscription, self.at, {"cancel_at": None}, items=items)
+        )
+
+    def _cuts(self, item: SubscriptionItem, new: SchedulePhaseItem) -> bool:
+        """Whether the change comes inside a period of the item."""
+        return item.current_period_end > self.moment and not _is(item, new)
+
+    def _credit(self, gone: Sequence[SubscriptionItem]) -> None:
+        """What the phase takes away is given back with the next invoice, as far as it was paid and is not used."""
+        if gone:
+            agreement = agreements.whole(self.session, self.subscription, self.customer, self.moment)
+            books = Books(self.session)
+            lines = plan_change.unused(agreement, {item.id for item in gone}, self.moment)
+            books.pending(self.subscription, lines, self.at)
+            books.write()
+
+    def _take_away(self, gone: Sequence[SubscriptionItem]) -> None:
+        """Remove items, and end the discounts on them: invoices go on naming those."""
+        names = [item.id for item in gone]
+        mine = Discount.customer_id == self.customer.id, Discount.subscription_item_id.in_(names)
+        for discount in self.session.scalars(select(Discount).where(*mine)).all() if names else ():
+            discount.subscription_item_id = None
+            discount.end = self.at if discount.end is None else min(discount.end, self.at)
+        self.session.flush()
+        for item in gone:
+            self.session.delete(item)
+        self.session.flush()
+
+    def _change(self, inside: Mapping[str, SchedulePhaseItem], proration_behavior: str, previous: Document) -> None:
+        """Change items inside their period, with credit and charge. Nobody is asked, so what that costs is collected after."""
+        session, subscription = self.session, self.subscription
+        agreement = agreements.whole(session, subscription, self.customer, self.moment)
+        offers = agreements.offers(session, subscription.account_id, [new.price_id for new in inside.values()])
+        wishes = {name: Wish(offers[new.price_id], new.quantity) for name, new in inside.items()}
+        policy = Policy(proration_behavior, trial_update_behavior="continue_trial")
+        quote = plan_change.quote(agreement, wishes, policy, self.moment)
+        invoice_id = pending_updates.bill(session, self.customer, subscription, quote, self.at)
+        update = pending_updates.document(quote, None, invoice_id, self.at)
+        pending_updates.apply(session, subscription, update, self.at, {"items": previous})
+
+
+def _is(item: SubscriptionItem, new: SchedulePhaseItem) -> bool:
+    return (item.price_id, item.quantity) == (new.price_id, new.quantity)
+
+
+def _is_billed(subscription: Subscription) -> bool:
+    return SubscriptionStatus(subscription.status).renews and not subscription.pause_collection
+
+
+def _matched(
+    items: list[SubscriptionItem], wanted: list[SchedulePhaseItem]
+) -> list[tuple[SubscriptionItem | None, SchedulePhaseItem]]:
+    """Each wanted item with the one that it replaces: that of the same price, else the next that is free."""
+    free = list(items)
+    pairs: list[tuple[SubscriptionItem | None, SchedulePhaseItem]] = []
+    for new in wanted:
+        same = next((item for item in free if item.price_id == new.price_id), None)
+        if same is not None:
+            free.remove(same)
+        pairs.append((same, new))
+    return [(item or (free.pop(0) if free else None), new) for item, new in pairs]
+
+
+def _fresh(subscription: Subscription, new: SchedulePhaseItem, moment: int) -> SubscriptionItem:
+    """An item that a phase adds: its first period begins, and is billed, with the phase."""
+    return SubscriptionItem(
+        id=new_id("si"), account_id=subscription.account_id, subscription_id=subscription.id, price_id=new.price_id,
+        quantity=new.quantity, created=moment, current_period_start=moment, current_period_end=moment,
+    )  # fmt: skip
