@@ -10,7 +10,7 @@ from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
 from portal_site.billing.rules.invoices import Item, Line, LineKind, Offer, charged
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
-from portal_site.billing.rules.periods import period_after
+from portal_site.billing.rules.periods import boundary
 from portal_site.billing.rules.plan_change import Quote
 from portal_site.billing.rules.pricing import PriceTerms
 from portal_site.billing.rules.taxes import Tax, TaxRate
@@ -60,7 +60,7 @@ def agreement(*items: tuple[Offer, int | None] | Item, start: int = 0, **members
 
 def _item(name: str, what: tuple[Offer, int | None], start: int) -> Item:
     sold, quantity = what
-    return Item(name, sold, quantity, *period_after(start, sold.interval, sold.interval_count, start))
+    return Item(name, sold, quantity, start, boundary(start, sold.interval, sold.interval_count))
 
 
 def _paid(fresh: Agreement) -> tuple[Line, ...]:

@@ -91,6 +91,18 @@ def test_a_planned_change_is_shown_with_its_date_and_amount(visit: Visit) -> Non
     assert "Starter , €9.00 per month" in page or "Starter, €9.00 per month" in page
 
 
+def test_no_amount_is_promised_that_a_change_inside_the_period_will_decide(visit: Visit) -> None:
+    def build(made: Merchant, customer: object) -> object:
+        subscription = _plain(made, customer)
+        small = made.price(made.product("Starter"), 900, "eur")
+        made.schedule(subscription, small, 1, made.at + 2 * DAY)  # type: ignore[arg-type]
+        return subscription
+
+    page = _page(visit, build)
+    assert "Starter, €9.00 per month" in page.replace(" ,", ",")
+    assert "Your plan renews on" not in page
+
+
 def test_usage_makes_the_amount_open(visit: Visit) -> None:
     def build(made: Merchant, customer: object) -> object:
         price = made.price(

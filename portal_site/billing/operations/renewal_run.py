@@ -80,7 +80,7 @@ class RenewalRun:
                         "id": line.item_id,
                         "current_period_start": line.period_start,
                         "current_period_end": line.period_end,
-                        "billing_cycle_anchor": items[line.item_id].own_anchor(agreement.anchor, line.period_start),
+                        "billing_cycle_anchor": items[line.item_id].renewed(agreement.anchor).anchor,
                     }
                 )
         status = row.status if row.status != SubscriptionStatus.TRIALING else SubscriptionStatus.ACTIVE

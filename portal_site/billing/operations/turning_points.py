@@ -95,7 +95,7 @@ def _end_pause(session: Session, subscription: Subscription, moment: int, at: in
     begin_anew(items, moment)
     offers = agreements.offers(session, subscription.account_id, [item.price_id for item in items])
     lengths = [(offer.interval, offer.interval_count) for offer in offers.values()]
-    first_end = min(periods.period_after(moment, interval, count, moment)[1] for interval, count in lengths)
+    first_end = min(periods.boundary(moment, interval, count) for interval, count in lengths)
     pending_updates.go_on(session, subscription, first_end, at)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
 from portal_site.billing.rules import discounts, money, periods, pricing, taxes
 from portal_site.billing.rules.allocation import allocate
@@ -70,11 +71,38 @@ class Item:
             return None
         return self.period_start if periods.is_boundary(self.period_start, start) else start
 
-    def period_from(self, anchor: int, start: int) -> tuple[int, int]:
-        """Its period that begins at `start`, in a subscription with that anchor."""
+    def renewed(self, anchor: int) -> Self:
+        """The item in its next period, in a subscription with that anchor.
+
+        A period that ended early, with a subscription that was to end then and goes on after all, is first billed to its end.
+        """
+        start, end = self.period_end, self.whole_period(anchor)[1]
+        if end > start and not self._is_boundary(anchor, start):
+            return replace(self, period_start=start, period_end=end)
         own = self.own_anchor(anchor, start)
-        offer = self.offer
-        return periods.period_after(anchor if own is None else own, offer.interval, offer.interval_count, start)
+        end = self._step(anchor if own is None else own, start, 1)
+        return replace(self, period_start=start, period_end=end, anchor=own)
+
+    def whole_period(self, anchor: int) -> tuple[int, int]:
+        """What its price is for: the period that the current one is, or is a part of.
+
+        The current one can also be longer, if the price has become one for a shorter interval since it began.
+        """
+        start, end = self.period_start, self.period_end
+        if self._is_boundary(anchor, start):
+            return start, self._step(self._counted_from(anchor), start, 1)
+        if self._is_boundary(anchor, end):
+            return min(start, self._step(self._counted_from(anchor), end, -1)), end
+        return start, end
+
+    def _counted_from(self, anchor: int) -> int:
+        return anchor if self.anchor is None else self.anchor
+
+    def _is_boundary(self, anchor: int, at: int) -> bool:
+        return self.offer.interval in periods.SECONDS or periods.is_boundary(self._counted_from(anchor), at)
+
+    def _step(self, anchor: int, start: int, periods_on: int) -> int:
+        return periods.later(anchor, self.offer.interval, start, periods_on * self.offer.interval_count)
 
 
 class LineKind(StrEnum):
@@ -178,27 +206,34 @@ def cycle(
     until: int | None = None,
 ) -> tuple[Line, ...]:
     """The lines for the periods that follow those of the items; of what is over at `until`, the part before."""
-    lines = []
-    for item in items:
-        start, end = item.period_from(anchor, item.period_end)
-        lines.append(
-            Line(LineKind.CYCLE, item.offer, item.id, item.quantity, start, end, item.amount, taxes=_blank(item, rates))
-        )
-    if until is None or all(line.period_end <= until for line in lines):
+    renewed = [item.renewed(anchor) for item in items]
+    lines = [whole_period(item, anchor, rates) for item in renewed]
+    spans = [(item.period_start, item.period_end if until is None else min(item.period_end, until)) for item in renewed]
+    if spans == [(line.period_start, line.period_end) for line in lines]:
         return charged(lines, running, currency)
     # As with a change inside a period: lasting discounts take off their share, those for one invoice all that they can.
     whole = charged(lines, [discount for discount in running if not discount.once], currency)
-    cut = [_before(line, until) if line.period_end > until else line for line in whole]
-    return charged(cut, [discount for discount in running if discount.once], currency)
+    parts = [
+        line if span == (line.period_start, line.period_end) else part(line, *span)
+        for line, span in zip(whole, spans, strict=True)
+    ]
+    return charged(parts, [discount for discount in running if discount.once], currency)
 
 
-def _before(period: Line, until: int) -> Line:
-    share = Share(until - period.period_start, period.period_end - period.period_start)
-    return part(period, share, period.period_start, until)
+def whole_period(item: Item, anchor: int, rates: Sequence[TaxRate]) -> Line:
+    """What the item's current period, or the one that it is a part of, costs before discounts; not yet taxed.
+
+    By its own tax rates, if it has any, else by the subscription's.
+    """
+    blank = tuple(Tax(rate, 0, 0) for rate in item.tax_rates or rates)
+    return Line(
+        LineKind.CYCLE, item.offer, item.id, item.quantity, *item.whole_period(anchor), item.amount, taxes=blank
+    )
 
 
-def part(period: Line, share: Share, start: int, end: int) -> Line:
-    """A share of a period's line, discounts included, for the time from `start` to `end`; what is taxed is not yet taxed."""
+def part(period: Line, start: int, end: int) -> Line:
+    """A period's line for the time from `start` to `end` of it only, discounts included; what is taxed is not yet taxed."""
+    share = Share(end - start, period.period_end - period.period_start)
     # Rounded once for all coupons together: each on its own could add up to more than the line.
     parts = allocate(share.of(period.discount), [amount for _, amount in period.discounts])
     return replace(
@@ -211,11 +246,6 @@ def part(period: Line, share: Share, start: int, end: int) -> Line:
         share=share,
         full=period.amount,
     )
-
-
-def _blank(item: Item, rates: Sequence[TaxRate]) -> tuple[Tax, ...]:
-    """The rates that a line is taxed by, without amounts yet: an item's own, else the subscription's."""
-    return tuple(Tax(rate, 0, 0) for rate in item.tax_rates or rates)
 
 
 def charged(lines: Sequence[Line], running: Sequence[DiscountTerms], currency: str) -> tuple[Line, ...]:

@@ -38,26 +38,24 @@ def is_boundary(anchor: int, at: int) -> bool:
     return months_after(anchor, _months_between(anchor, at)) == at
 
 
-def period_after(anchor: int, interval: str, count: int, start: int) -> tuple[int, int]:
-    """The period that begins at `start`: of months and years a boundary of the anchor's months."""
-    return start, _later(anchor, interval, start, count)
+def later(anchor: int, interval: str, start: int, steps: int) -> int:
+    """The instant whole intervals after `start` (before it when negative), a boundary of the anchor's months.
 
-
-def period_around(anchor: int, interval: str, count: int, origin: int, at: int) -> tuple[int, int]:
-    """The period that holds `at` (≥ origin), counting periods of this interval on from a boundary at `origin`, as above."""
-    steps = count * ((at - origin) // average_length(interval, count))
-    # The average is off by days at most: one step back, then forward until the end lies beyond.
-    steps = max(0, steps - count)
-    while _later(anchor, interval, origin, steps + count) <= at:
-        steps += count
-    return _later(anchor, interval, origin, steps), _later(anchor, interval, origin, steps + count)
-
-
-def _later(anchor: int, interval: str, start: int, steps: int) -> int:
-    """`start` moved on by whole intervals: any day or week is as long as another, months go along the anchor's days."""
+    Any day or week is as long as another; months and years go along the anchor's days.
+    """
     if interval in SECONDS:
         return start + steps * SECONDS[interval]
     return months_after(anchor, _months_between(anchor, start) + steps * MONTHS[interval])
+
+
+def period_around(anchor: int, interval: str, count: int, origin: int, at: int) -> tuple[int, int]:
+    """The period that holds `at` (≥ origin), counting periods of this interval on from a boundary at `origin`."""
+    steps = count * ((at - origin) // average_length(interval, count))
+    # The average is off by days at most: one step back, then forward until the end lies beyond.
+    steps = max(0, steps - count)
+    while later(anchor, interval, origin, steps + count) <= at:
+        steps += count
+    return later(anchor, interval, origin, steps), later(anchor, interval, origin, steps + count)
 
 
 def _months_between(anchor: int, at: int) -> int:

@@ -202,7 +202,7 @@ def _prorated(
 ) -> Quote:
     """Unused time is credited, remaining time charged, for the items that change."""
     items = tuple(
-        _in_its_period(item, before.anchor, at) if item.id in changed and _interval(item) != _interval(old) else item
+        _in_its_period(old, item, before.anchor, at) if item.id in changed else item
         for old, item in zip(before.items, after, strict=True)
     )
     invoiced = policy.proration_behavior == "always_invoice" or any(
@@ -214,7 +214,10 @@ def _prorated(
     return _quote(before, items, at, code, waiting=lines)
 
 
-def _in_its_period(item: Item, anchor: int, at: int) -> Item:
+def _in_its_period(old: Item, item: Item, anchor: int, at: int) -> Item:
+    """The item in a period of its price's interval that holds `at`, counted on from where the current one began."""
+    if _interval(old) == _interval(item) and item.period_end <= item.whole_period(anchor)[1]:
+        return item
     own, offer = item.own_anchor(anchor, item.period_start), item.offer
     counted_from = anchor if own is None else own
     start, end = periods.period_around(counted_from, offer.interval, offer.interval_count, item.period_start, at)
@@ -227,16 +230,20 @@ def unused(before: Agreement, changed: set[str], at: int) -> tuple[Line, ...]:
     Classic subscriptions are credited at their current price instead, whatever was charged: that is what the field does with
     them (docs.stripe.com/billing/subscriptions/billing-mode).
     """
-    if before.billing_mode == "classic":
-        debits: Iterable[Line] = _whole_periods(before, before.items, before.running_discounts(at))
+    if before.billing_mode != "classic":
+        found = [_credit(line, at, line.period_end) for line in before.debits if line.item_id in changed]
+    elif before.status == SubscriptionStatus.TRIALING:  # for which nobody paid
+        found = []
     else:
-        debits = before.debits
-    found = (_credit(line, at) for line in debits if line.item_id in changed)
+        periods_now = _whole_periods(before, before.items, before.running_discounts(at))
+        both = zip(periods_now, before.items, strict=True)
+        found = [_credit(line, at, item.period_end) for line, item in both if item.id in changed]
     return tuple(line for line in found if line.amount)
 
 
-def _credit(debit: Line, at: int) -> Line:
-    share = Share.of_period(debit.period_start, debit.period_end, at)
+def _credit(debit: Line, at: int, end: int) -> Line:
+    whole = max(1, debit.period_end - debit.period_start)
+    share = Share(min(whole, max(0, end - at)), whole)
     net = debit.amount - debit.discount
     return replace(
         debit,
@@ -260,22 +267,15 @@ def _remaining(
     """
     running = before.running_discounts(at)
     whole = _whole_periods(before, items, [discount for discount in running if not discount.once])
-    lines = [_debit(line, at) for line in whole if line.item_id in changed]
+    both = zip(whole, items, strict=True)
+    lines = [invoices.part(line, at, item.period_end) for line, item in both if item.id in changed]
     once = [discount for discount in running if discount.once] if invoiced else []
     return invoices.charged(lines, once, before.currency)
 
 
-def _debit(period: Line, at: int) -> Line:
-    return invoices.part(period, Share.of_period(period.period_start, period.period_end, at), at, period.period_end)
-
-
 def _whole_periods(before: Agreement, items: Sequence[Item], running: Sequence[DiscountTerms]) -> tuple[Line, ...]:
     """What the current period of each item costs in whole."""
-    lines = tuple(
-        Line(LineKind.CYCLE, item.offer, item.id, item.quantity, item.period_start, item.period_end, item.amount,
-             taxes=tuple(Tax(rate, 0, 0) for rate in item.tax_rates or before.tax_rates))
-        for item in items
-    )  # fmt: skip
+    lines = [invoices.whole_period(item, before.anchor, before.tax_rates) for item in items]
     return invoices.charged(lines, running, before.currency)
 
 

@@ -10,12 +10,6 @@ class Share:
     left: int
     whole: int
 
-    @classmethod
-    def of_period(cls, start: int, end: int, at: int) -> "Share":
-        """What is left at `at` of a period; all of one that has not begun, nothing of one that is over."""
-        whole = max(1, end - start)
-        return cls(min(whole, max(0, end - at)), whole)
-
     def of(self, amount: int) -> int:
         """This share of an amount in minor units, rounded half away from zero; never more than the amount."""
         part = (2 * abs(amount) * self.left + self.whole) // (2 * self.whole)

@@ -103,6 +103,7 @@ def _items(chosen: Any) -> Any:
             SubscriptionItem.current_period_start.label("since"),
             SubscriptionItem.current_period_end.label("until"),
             SubscriptionItem.tax_rates,
+            SubscriptionItem.billing_cycle_anchor.label("own_anchor"),
             null().label("origin"),
             *_PRICE,
         )
@@ -132,6 +133,7 @@ def _planned_items(chosen: Any) -> Any:
             SchedulePhase.start_date.label("since"),
             SchedulePhase.start_date.label("until"),
             null().label("tax_rates"),
+            null().label("own_anchor"),
             SubscriptionSchedule.origin,
             *_PRICE,
         )

@@ -29,6 +29,7 @@ class ItemView:
     since: int
     until: int
     tax_rates: tuple[TaxRate, ...] = ()
+    anchor: int | None = None
 
     @property
     def product(self) -> str:
@@ -80,7 +81,8 @@ class PlannedChange:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionView:
-    """All that the portal shows of a subscription. `next_invoice` is None when nothing more will be billed.
+    """All that the portal shows of a subscription. `next_invoice` is None when nothing more will be billed, and when
+    a planned change decides what it will be.
 
     `open_invoices`, and of those that are being paid the attempts `under_way`, are there where one subscription has a page of
     its own.
@@ -129,7 +131,7 @@ class SubscriptionView:
     def agreement(self, balance: int = 0) -> Agreement:
         """The subscription as the rules see it, with the items that will be billed next."""
         items = tuple(
-            Item(item.id, item.offer, item.quantity, item.since, item.until, item.tax_rates)
+            Item(item.id, item.offer, item.quantity, item.since, item.until, item.tax_rates, anchor=item.anchor)
             for item in _items_at_renewal(self)
         )
         return Agreement(
@@ -245,6 +247,7 @@ def _item(row: Mapping[str, Any]) -> ItemView:
         since=row["since"],
         until=row["until"],
         tax_rates=tuple(map(TaxRate.of, row["tax_rates"] or ())),
+        anchor=row["own_anchor"],
     )
 
 
@@ -284,6 +287,8 @@ def _with_next_invoices(views: Sequence[SubscriptionView], payer: Payer) -> list
 def _next_invoice(view: SubscriptionView, balance: int) -> NextInvoice | None:
     if not view.status.renews or not view.items:
         return None
+    if view.planned is not None and view.planned.date < _period_end(view):
+        return None  # a change inside the period: what it credits and charges is only known then
     return next_invoice.next_invoice(view.agreement(balance))
 
 
@@ -296,7 +301,10 @@ def _pending(view: SubscriptionView, item: Item) -> tuple[Line, ...]:
 
 def _items_at_renewal(view: SubscriptionView) -> Sequence[ItemView]:
     """The items that will be billed next: the planned ones if the change comes with the renewal."""
-    period_end = min((item.until for item in view.items), default=0)
-    if view.planned is not None and view.planned.date <= period_end:
+    if view.planned is not None and view.planned.date == _period_end(view):
         return view.planned.items
     return view.items
+
+
+def _period_end(view: SubscriptionView) -> int:
+    return min((item.until for item in view.items), default=0)
