@@ -1,15 +1,26 @@
 """Merchants and customers for tests, made by the demo's own builder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.engine import Connection
 
 from portal_site import clock, db
-from portal_site.billing.models import Account, Customer, Event, PaymentMethod, PortalConfiguration, Price, Subscription
+from portal_site.billing.models import (
+    Account,
+    Customer,
+    Event,
+    PaymentMethod,
+    PortalConfiguration,
+    Price,
+    SchedulePhase,
+    SchedulePhaseItem,
+    Subscription,
+    SubscriptionSchedule,
+)
 from portal_site.billing.operations import agreements, pending_updates
 from portal_site.billing.operations.books import Books, numbered
 from portal_site.billing.rules import invoices
@@ -23,7 +34,7 @@ from portal_site.billing.rules.portal_features import (
     SubscriptionRestart,
     SubscriptionUpdate,
 )
-from portal_site.db import transaction
+from portal_site.db import new_id, transaction
 from portal_site.demo.builder import Merchant
 
 EVERYTHING = Features(
@@ -219,6 +230,42 @@ def _bill_first(made: Merchant, buyer: Customer, subscription: Subscription, tax
     books.write()
     session.execute(delete(Event).where(Event.account_id == buyer.account_id))
     subscription.latest_invoice_id = row["id"]
+
+
+def plan(
+    customer_id: str,
+    subscription_id: str,
+    phases: Sequence[tuple[int, Mapping[str, int | None]]],
+    end: int | None = None,
+    proration: str = "create_prorations",
+    **members: Any,
+) -> None:
+    """A schedule of the merchant's: each phase begins at an instant, with quantities by the id of a price."""
+    with transaction() as session:
+        mine = Subscription.id == subscription_id, Subscription.customer_id == customer_id
+        subscription = session.scalars(select(Subscription).where(*mine)).one()
+        known = {"account_id": subscription.account_id}
+        schedule = SubscriptionSchedule(
+            id=new_id("sub_sched"), customer_id=customer_id, livemode=subscription.livemode, status="active",
+            subscription_id=subscription.id, created=START, **known, **members,
+        )  # fmt: skip
+        session.add(schedule)
+        session.flush()
+        ends = [*(start for start, _ in phases[1:]), end]
+        for (start, bought), until in zip(phases, ends, strict=True):
+            phase = SchedulePhase(
+                id=new_id("phase"), schedule_id=schedule.id, start_date=start, end_date=until,
+                proration_behavior=proration, **known,
+            )  # fmt: skip
+            session.add(phase)
+            session.flush()
+            for position, (price_id, quantity) in enumerate(bought.items()):
+                own_id = f"phitem_{phase.id}_{position:02}"
+                session.add(
+                    SchedulePhaseItem(id=own_id, phase_id=phase.id, price_id=price_id, quantity=quantity, **known)
+                )
+        session.flush()
+        pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), START)
 
 
 __all__ = ["Account", "Merchant", "PortalConfiguration", "Scene", "Shop", "merchant", "scene", "shop", "transaction"]

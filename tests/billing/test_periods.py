@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from portal_site.billing.rules.periods import boundary, later, period_around
+from portal_site.billing.rules.periods import boundary, is_boundary, later, months_after, period_around
 from tests.billing.terms import at
 
 INTERVALS = st.sampled_from([("day", 1), ("day", 30), ("week", 1), ("week", 2), ("month", 1), ("month", 3), ("month", 6),
@@ -60,6 +60,13 @@ def test_going_on_from_a_boundary_is_counting_from_the_anchor(anchor: int, every
     start = boundary(anchor, interval, steps * count)
     assert later(anchor, interval, start, count) == boundary(anchor, interval, (steps + 1) * count)
     assert later(anchor, interval, start, -count) == boundary(anchor, interval, (steps - 1) * count)
+
+
+@pytest.mark.case("D11")
+@given(INSTANTS, st.integers(-240, 2400), st.sampled_from((0, 1, -1, 86_400, -86_400)))
+def test_a_boundary_is_known_as_one(anchor: int, months: int, off: int) -> None:
+    at = months_after(anchor, months) + off
+    assert is_boundary(anchor, at) == any(months_after(anchor, months + other) == at for other in (-1, 0, 1))
 
 
 @pytest.mark.case("D12")

@@ -15,7 +15,15 @@ from sqlalchemy import event, select, update
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
-from portal_site.billing.models import Customer, Event, Invoice, PlanChange, Subscription, SubscriptionItem
+from portal_site.billing.models import (
+    Customer,
+    Event,
+    Invoice,
+    PlanChange,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionSchedule,
+)
 from portal_site.billing.operations import (
     billing_runs,
     cancellations,
@@ -321,6 +329,22 @@ class Play:
                 subscription.cancel_at = seconds and self.now + seconds
                 items = pending_updates.items_of(session, subscription)
                 pending_updates.reschedule(session, subscription, items, self.now)
+
+    def is_planned_for(
+        self, seconds: int, price: str, quantity: int, proration: str, lasts: int | None, behavior: str
+    ) -> None:
+        """The merchant arranges another plan, which takes the place of all that there is; perhaps for a time only."""
+        with reading() as reader:
+            mine = SubscriptionItem.subscription_id == self.ids[1], SubscriptionItem.account_id == self.account_id
+            items = reader.execute(select(SubscriptionItem.price_id, SubscriptionItem.quantity).where(*mine)).all()
+            of_it = SubscriptionSchedule.subscription_id == self.ids[1], SubscriptionSchedule.status == "active"
+            planned = reader.scalar(select(SubscriptionSchedule.id).where(*of_it).limit(1))
+            over = reader.scalar(select(Subscription.ended_at).where(Subscription.id == self.ids[1]))
+        if planned is None and over is None:
+            begins, now = self.now + seconds, {row.price_id: row.quantity for row in items}
+            end = lasts and begins + lasts
+            phases = [(self.now, now), (begins, {self.prices[price]: quantity})]
+            world.plan(*self.ids, phases, end, proration, end_behavior=behavior)
 
     def die_in_a_run(self, point: int) -> None:
         """The worker is killed, and another comes."""

@@ -32,6 +32,7 @@ TAXES = (
 CARDS = (world.VISA, world.VISA, world.FAILS, world.ASKS)
 ENDS = ("at_period_end", "at_period_end", "at_period_end", "immediately")
 PLANS = ("team", "year", "solo")
+ENDINGS = ("release", "release", "cancel")
 
 
 def _options(dice: random.Random) -> dict[str, Any]:
@@ -76,6 +77,13 @@ def play(app: Flask, seed: int, monkeypatch: pytest.MonkeyPatch) -> Play:
     return game
 
 
+def _arrangement(dice: random.Random) -> tuple[Any, ...]:
+    """When a merchant's phase begins, with which plan, how it is prorated, and what comes after it."""
+    prorated = dice.choice(("none", "create_prorations", "always_invoice"))
+    what = dice.choice(PLANS), dice.choice((1, 2, 9)), prorated
+    return dice.choice((DAY, 9 * DAY, 31 * DAY)), *what, dice.choice((None, DAY, 20 * DAY)), dice.choice(ENDINGS)
+
+
 def _move(game: Play, dice: random.Random) -> None:
     dies = dice.randrange(60) if dice.random() < 0.3 else None
     quantity, hesitates = dice.choice((1, 1, 2, 3, 9)), dice.choice((0, 5, 29 * 60, 31 * 60))
@@ -99,6 +107,7 @@ def _move(game: Play, dice: random.Random) -> None:
             ("resume", (dies,)),
             ("resume", (dies,)),
             ("is_given_notice", (dice.choice((None, None, DAY, 9 * DAY)),)),
+            ("is_planned_for", _arrangement(dice)),
         ]
     )
     pause = dice.choice((0, 0, 90, 3600, DAY, 2 * DAY, 9 * DAY, 20 * DAY))

@@ -19,11 +19,8 @@ from portal_site.billing.models import (
     InvoiceLineItem,
     PaymentAttempt,
     PlanChange,
-    SchedulePhase,
-    SchedulePhaseItem,
     Subscription,
     SubscriptionItem,
-    SubscriptionSchedule,
 )
 from portal_site.billing.operations import (
     cancellations,
@@ -258,32 +255,15 @@ class Life:
         **members: Any,
     ) -> None:
         """A schedule of the merchant's: each phase begins on a day, with quantities by the shop's prices or by a price's id."""
-        with transaction() as session:
-            subscription = session.scalars(select(Subscription).where(self._mine(Subscription))).one()
-            known = {"account_id": subscription.account_id}
-            schedule = SubscriptionSchedule(
-                id=new_id("sub_sched"), customer_id=subscription.customer_id, livemode=subscription.livemode,
-                subscription_id=subscription.id, created=world.START, status="active", **known, **members,
-            )  # fmt: skip
-            session.add(schedule)
-            session.flush()
-            starts = [instant(date) for date, _ in phases]
-            for (_, bought), start, end in zip(phases, starts, [*starts[1:], ends and instant(ends)], strict=True):
-                phase = SchedulePhase(
-                    id=new_id("phase"), schedule_id=schedule.id, start_date=start, end_date=end,
-                    proration_behavior=proration, **known,
-                )  # fmt: skip
-                session.add(phase)
-                session.flush()
-                for position, (price, quantity) in enumerate(bought.items()):
-                    price_id = self.shop.prices[price].id if price in self.shop.prices else price
-                    item_id = f"phitem_{phase.id}_{position:02}"
-                    session.add(
-                        SchedulePhaseItem(id=item_id, phase_id=phase.id, price_id=price_id, quantity=quantity, **known)
-                    )
-            session.flush()
-            items = pending_updates.items_of(session, subscription)
-            pending_updates.reschedule(session, subscription, items, world.START)
+        stretches = [
+            (
+                instant(date),
+                {self.shop.prices[name].id if name in self.shop.prices else name: n for name, n in what.items()},
+            )
+            for date, what in phases
+        ]
+        known = self.shop.customer.id, self.shop.subscription.id
+        world.plan(*known, stretches, ends and instant(ends), proration, **members)
 
     def code(self, **coupon: Any) -> str:
         """A promotion code's id; `coupon` are its coupon's members."""

@@ -5,11 +5,13 @@ clocks on walls do. Rule: a month without the anchor's day ends the period on it
 """
 
 from calendar import monthrange, timegm
+from functools import lru_cache
 from time import gmtime
 
 DAY = 24 * 60 * 60
 SECONDS = {"day": DAY, "week": 7 * DAY}
 MONTHS = {"month": 1, "year": 12}
+SHORTEST = 28  # days that every month has
 AVERAGE_MONTH = 2_629_746  # a twelfth of the Gregorian year of 365.2425 days
 
 
@@ -29,15 +31,19 @@ def months_after(start: int, months: int) -> int:
     """The same day and time that many months later, or the month's last day where it has no such day."""
     at = gmtime(start)
     year, month = divmod(at.tm_year * 12 + at.tm_mon - 1 + months, 12)
-    day = min(at.tm_mday, monthrange(year, month + 1)[1])
+    day = at.tm_mday if at.tm_mday <= SHORTEST else min(at.tm_mday, monthrange(year, month + 1)[1])
     return timegm((year, month + 1, day, at.tm_hour, at.tm_min, at.tm_sec))
 
 
 def is_boundary(anchor: int, at: int) -> bool:
     """Whether months counted from the anchor, forwards or back, begin at that instant."""
-    return months_after(anchor, _months_between(anchor, at)) == at
+    first, then = gmtime(anchor), gmtime(at)
+    if first[3:6] != then[3:6] or then.tm_mday > first.tm_mday:
+        return False
+    return then.tm_mday == first.tm_mday or then.tm_mday == monthrange(then.tm_year, then.tm_mon)[1]
 
 
+@lru_cache(1024)  # a renewal asks several times
 def later(anchor: int, interval: str, start: int, steps: int) -> int:
     """The instant whole intervals after `start` (before it when negative), a boundary of the anchor's months.
 
