@@ -1,9 +1,10 @@
 """What must hold of the books at every instant, whatever happened before."""
 
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import (
@@ -116,6 +117,30 @@ def _nothing_is_billed_twice(invoices: Rows, lines: Rows) -> None:
         assert len(billed) == 1 or all(invoice.cycle_at is None for invoice in billed), f"{period} is billed twice"
     renewed = [(i.subscription_id, i.cycle_at) for i in invoices if i.cycle_at is not None]
     assert len(renewed) == len(set(renewed))
+
+
+def no_time_is_billed_twice(account_id: str) -> None:
+    """Assert that of each item every second is billed once at most, up to where a credit gave the rest of a line back.
+
+    Not so, by the merchant's will, where each change begins a new period and nothing is credited.
+    """
+    db.session.remove()
+    with reading() as reader:
+        query = (
+            select(InvoiceLineItem.__table__)
+            .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
+            .where(InvoiceLineItem.account_id == account_id, func.coalesce(Invoice.status, "") != "void")
+        )
+        lines = list(reader.execute(query))
+    given_back = {line.credited_line_id: line.period_start for line in lines if line.credited_line_id}
+    billed = defaultdict(list)
+    for line in lines:
+        end = min(line.period_end, given_back.get(line.id, line.period_end))
+        if line.amount > 0 and line.period_start < end:
+            billed[line.subscription_item_id].append((line.period_start, end, line.description))
+    for item_id, spans in billed.items():
+        for (_, end, before), (start, _, after) in pairwise(sorted(spans)):
+            assert end <= start, f"{item_id}: {before} and {after} share {end - start} seconds"
 
 
 def _credits_are_covered(lines: Rows, invoices: Rows) -> None:

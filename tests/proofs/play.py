@@ -156,6 +156,8 @@ class Play:
     def audit(self) -> None:
         """The books are true."""
         ledger.audit(self.account_id)
+        if (self.features.proration_behavior, self.features.billing_cycle_anchor) != ("none", "now"):
+            ledger.no_time_is_billed_twice(self.account_id)
 
     # --- moves --------------------------------------------------------------------------------------------------------
 

@@ -130,6 +130,21 @@ class Ledger(RuleBasedStateMachine):
         assert self.game
         self.game.is_given_notice(seconds)
 
+    @rule(
+        seconds=st.sampled_from((DAY, 13 * DAY, 31 * DAY)),
+        price=st.sampled_from(("team", "year", "solo")),
+        quantity=st.sampled_from((1, 5)),
+        proration=st.sampled_from(("none", "create_prorations", "always_invoice")),
+        lasts=st.sampled_from((None, DAY, 40 * DAY)),
+        behavior=st.sampled_from(("release", "cancel")),
+    )
+    def is_planned_for(
+        self, seconds: int, price: str, quantity: int, proration: str, lasts: int | None, behavior: str
+    ) -> None:
+        """The merchant arranges another plan."""
+        assert self.game
+        self.game.is_planned_for(seconds, price, quantity, proration, lasts, behavior)
+
     @precondition(lambda self: self.game is not None)
     @invariant()
     def the_books_are_true(self) -> None:

@@ -132,6 +132,19 @@ def test_what_a_phase_costs_at_once_is_collected_as_a_renewal_is(app: Flask) -> 
     ledger.audit(life.shop.customer.account_id)
 
 
+def test_of_what_is_owed_still_nothing_is_given_back_and_nothing_added(app: Flask) -> None:
+    life = Life.begins(app)
+    life.is_scheduled((FIRST, {"team": 1}), ("2026-05-03", {"solo": 1}))
+    life.gets_a_card(world.FAILS)
+    life.goes_to("2026-05-04")
+    assert [item[:2] for item in _items(life)] == [("solo", 1)]
+    life.gets_a_card()
+    life.pays()
+    life.goes_to("2026-06-02")
+    assert life.bills() == [MAY, "2026-06-01 paid: 1 × Solo (at €4.00 / month) 4.00 = 4.00"]
+    ledger.audit(life.shop.customer.account_id)
+
+
 # --- items that come and go -------------------------------------------------------------------------------------------
 
 

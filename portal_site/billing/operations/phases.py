@@ -24,6 +24,7 @@ from portal_site.billing.operations import agreements, pending_updates
 from portal_site.billing.operations.books import Books
 from portal_site.billing.operations.pending_updates import Document
 from portal_site.billing.rules import plan_change
+from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.plan_change import Policy, Wish
 from portal_site.db import new_id
@@ -107,7 +108,7 @@ class _Step:
         if subscription.pending_update:  # agreed on what is no more
             pending_updates.drop(session, self.customer, subscription, self.at, expired=True)
         previous = pending_updates.item_list(items)
-        prorated = phase.proration_behavior != "none" and _is_billed(subscription)
+        prorated = phase.proration_behavior != "none" and self._can_be_prorated()
         inside = {item.id: new for item, new in pairs if item and prorated and self._cuts(item, new)}
         self._credit(gone if prorated else ())
         for item, new in pairs:
@@ -134,6 +135,16 @@ class _Step:
             Event.of("customer.subscription.updated", self.subscription, self.at, {"cancel_at": None}, items=items)
         )
 
+    def _can_be_prorated(self) -> bool:
+        """Whether time is being paid for: of what is paused, or owed still, nothing is given back, and nothing added."""
+        subscription = self.subscription
+        if not SubscriptionStatus(subscription.status).renews or subscription.pause_collection:
+            return False
+        return not self._agreement().has_open_invoice
+
+    def _agreement(self) -> Agreement:
+        return agreements.whole(self.session, self.subscription, self.customer, self.moment)
+
     def _cuts(self, item: SubscriptionItem, new: SchedulePhaseItem) -> bool:
         """Whether the change comes inside a period of the item."""
         return item.current_period_end > self.moment and not _is(item, new)
@@ -141,9 +152,8 @@ class _Step:
     def _credit(self, gone: Sequence[SubscriptionItem]) -> None:
         """What the phase takes away is given back with the next invoice, as far as it was paid and is not used."""
         if gone:
-            agreement = agreements.whole(self.session, self.subscription, self.customer, self.moment)
             books = Books(self.session)
-            lines = plan_change.unused(agreement, {item.id for item in gone}, self.moment)
+            lines = plan_change.unused(self._agreement(), {item.id for item in gone}, self.moment)
             books.pending(self.subscription, lines, self.at)
             books.write()
 
@@ -162,11 +172,10 @@ class _Step:
     def _change(self, inside: Mapping[str, SchedulePhaseItem], proration_behavior: str, previous: Document) -> None:
         """Change items inside their period, with credit and charge. Nobody is asked, so what that costs is collected after."""
         session, subscription = self.session, self.subscription
-        agreement = agreements.whole(session, subscription, self.customer, self.moment)
         offers = agreements.offers(session, subscription.account_id, [new.price_id for new in inside.values()])
         wishes = {name: Wish(offers[new.price_id], new.quantity) for name, new in inside.items()}
         policy = Policy(proration_behavior, trial_update_behavior="continue_trial")
-        quote = plan_change.quote(agreement, wishes, policy, self.moment)
+        quote = plan_change.quote(self._agreement(), wishes, policy, self.moment)
         invoice_id = pending_updates.bill(session, self.customer, subscription, quote, self.at)
         update = pending_updates.document(quote, None, invoice_id, self.at)
         pending_updates.apply(session, subscription, update, self.at, {"items": previous})
@@ -174,10 +183,6 @@ class _Step:
 
 def _is(item: SubscriptionItem, new: SchedulePhaseItem) -> bool:
     return (item.price_id, item.quantity) == (new.price_id, new.quantity)
-
-
-def _is_billed(subscription: Subscription) -> bool:
-    return SubscriptionStatus(subscription.status).renews and not subscription.pause_collection
 
 
 def _matched(
