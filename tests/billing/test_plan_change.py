@@ -254,6 +254,7 @@ def test_usage_and_a_renewal_that_is_due_say_why() -> None:
     metered = agreement((offer("2", terms=replace(offer(2).terms, metered=True)), None), start=START)
     assert "use" in str(plan_change.refusal(metered, HALF))
     assert "prepared" in str(plan_change.refusal(_team(), END))
+    assert "prepared" in str(plan_change.refusal(_team(due_at=HALF), HALF))  # a merchant's new price, say
     assert plan_change.refusal(_team(), HALF) is None
 
 

@@ -64,6 +64,15 @@ def play(app: Flask, seed: int, monkeypatch: pytest.MonkeyPatch) -> Play:
     monkeypatch.setattr(database.secrets, "token_bytes", dice.randbytes)
     monkeypatch.setattr(database, "_stamp", lambda second: "0" * database.ID_STAMP)
     game = Play.begin(app, dice, **_options(dice))
+    try:
+        _live(game, dice, seed)
+    except BaseException as error:
+        error.add_note("\n".join(game.told))
+        raise
+    return game
+
+
+def _live(game: Play, dice: random.Random, seed: int) -> None:
     if seed % 5 == 0:  # every fifth begins in arrears
         game.take_card(world.FAILS)
         for pause in (31 * DAY, DAY, 2 * DAY):
@@ -74,7 +83,6 @@ def play(app: Flask, seed: int, monkeypatch: pytest.MonkeyPatch) -> Play:
         _move(game, dice)
         game.audit()
     game.end()
-    return game
 
 
 def _arrangement(dice: random.Random) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal_site.billing.errors import StateChanged
+from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.models import Discount, Event, SubscriptionItem, SubscriptionSchedule, TestClock
 from portal_site.billing.operations import billing_runs
 from portal_site.db import db, transaction
@@ -143,6 +143,31 @@ def test_of_what_is_owed_still_nothing_is_given_back_and_nothing_added(app: Flas
     life.goes_to("2026-06-02")
     assert life.bills() == [MAY, "2026-06-01 paid: 1 × Solo (at €4.00 / month) 4.00 = 4.00"]
     ledger.audit(life.shop.customer.account_id)
+
+
+@pytest.mark.parametrize("mode", ["flexible", "classic"])
+def test_a_longer_interval_is_charged_only_until_the_end(app: Flask, mode: str) -> None:
+    """16 of the year's 365 days."""
+    life = Life.begins(app, billing_mode=mode).goes_to("2026-05-02")
+    life.is_scheduled((FIRST, {"team": 1}), (MIDDLE, {"year": 1}))
+    life.cancels()
+    life.goes_to("2026-06-02")
+    last = life.bills()[-1]
+    assert last.endswith("Remaining time on Team after 16 May 2026 4.38 = -0.78, due 0.00")
+    assert (life.subscription.status, len(life.bills())) == ("canceled", 2)
+    ledger.audit(life.shop.customer.account_id)
+
+
+def test_a_merchants_phase_holds_as_long_as_it_lasts(app: Flask) -> None:
+    life = Life.begins(app)
+    life.is_scheduled((FIRST, {"team": 1}), (MIDDLE, {"solo": 1}), ends="2026-08-01")
+    for date in ("2026-05-02", "2026-05-17", "2026-07-20"):
+        life.goes_to(date)
+        with pytest.raises(BillingError) as refused:
+            life.quote("year")
+        assert refused.value.code == "subscription_not_changeable"
+    life.goes_to("2026-08-02")
+    life.changes("team")
 
 
 # --- items that come and go -------------------------------------------------------------------------------------------

@@ -128,6 +128,7 @@ def load(reader: Reader, subscriptions: Sequence[Any], customers: Mapping[str, A
             collection_method=row.collection_method,
             billing_mode=row.billing_mode,
             trial_end=row.trial_end,
+            due_at=row.due_at,
             cancel_at=row.cancel_at or (_end(items[row.id]) if row.cancel_at_period_end else None),
             collection_paused=row.pause_collection is not None,
             discounts=tuple(one for one in discounts[row.customer_id] if promised.get(one.id, row.id) == row.id),

@@ -106,7 +106,7 @@ def _resumption(agreement: Agreement, row: Any, at: int) -> Quote:
         raise StateChanged(N_("This subscription is not paused."), "not_paused")
     if row.pending_update is not None:
         raise StateChanged(N_("It goes on as soon as its invoice is paid."), "resumption_pending")
-    if row.due_at is not None and row.due_at <= at:  # a new price, say, that has not been noted yet
+    if agreement.due_at is not None and agreement.due_at <= at:  # a new price, say, that has not been noted yet
         raise StateChanged(N_("Your renewal is being prepared. Please try again in a few minutes."), "not_up_to_date")
     return pauses.resumption(agreement, at)
 

@@ -41,7 +41,10 @@ def load(reader: Reader, row: Any, customer: Any, features: SubscriptionUpdate, 
 
 
 def _schedules(reader: Reader, row: Any, at: int) -> list[str]:
-    """Who made the schedules that still have a phase to come."""
+    """Who made the schedules that it has: of the portal's those that have a phase to come, of a merchant's all.
+
+    A merchant's holds the subscription to its phase for as long as that lasts.
+    """
     query = (
         select(SubscriptionSchedule.origin)
         .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
@@ -49,7 +52,7 @@ def _schedules(reader: Reader, row: Any, at: int) -> list[str]:
             SubscriptionSchedule.customer_id == row.customer_id,
             SubscriptionSchedule.subscription_id == row.id,
             SubscriptionSchedule.status == "active",
-            SchedulePhase.start_date > at,
+            (SchedulePhase.start_date > at) | (SubscriptionSchedule.origin == "merchant"),
         )
     )
     return [origin for (origin,) in reader.execute(query)]

@@ -16,8 +16,8 @@ class Agreement:
     """A subscription's terms at one instant.
 
     `balance` is the customer's in minor units; it is nothing, and nothing can be put on it, while it is in another currency
-    (`foreign_purse`). `pending` are lines that wait for the next
-    invoice; `debits` are lines that were paid, reach beyond the instant and have not been credited, by the item they are of.
+    (`foreign_purse`). `pending` are lines that wait for the next invoice; `debits` are lines that were paid, reach beyond the
+    instant and have not been credited, by the item they are of. `due_at` is when a billing run has something to do about it next.
     """
 
     id: str
@@ -29,6 +29,7 @@ class Agreement:
     billing_mode: str = "flexible"
     trial_end: int | None = None
     cancel_at: int | None = None
+    due_at: int | None = None
     collection_paused: bool = False
     discounts: tuple[DiscountTerms, ...] = ()
     tax_rates: tuple[TaxRate, ...] = ()
@@ -44,6 +45,10 @@ class Agreement:
     def period_end(self) -> int:
         """When something is billed next."""
         return min(item.period_end for item in self.items)
+
+    def is_behind(self, at: int) -> bool:
+        """Whether something that was due is not done yet: until then nobody can say what holds."""
+        return self.period_end <= at or (self.due_at is not None and self.due_at <= at)
 
     def running_discounts(self, at: int) -> tuple[DiscountTerms, ...]:
         """The discounts on an invoice at `at`."""

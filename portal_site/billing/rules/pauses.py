@@ -69,7 +69,7 @@ def refusal(agreement: Agreement, waiting: bool, at: int) -> BillingError | None
             agreement.has_open_invoice or not status.renews,
             N_("An invoice of this subscription is not paid yet. Pay it before you pause."),
         ),
-        (agreement.period_end <= at, N_("Your renewal is being prepared. Please try again in a few minutes.")),
+        (agreement.is_behind(at), N_("Your renewal is being prepared. Please try again in a few minutes.")),
     )
     return next((BillingError(sentence, "subscription_not_pausable") for holds, sentence in reasons if holds), None)
 

@@ -91,7 +91,7 @@ def refusal(agreement: Agreement, at: int) -> BillingError | None:
             N_("You pay for what you use, so there is nothing to change here."),
         ),
         (
-            agreement.period_end <= at,
+            agreement.is_behind(at),
             N_("Your renewal is being prepared. Please try again in a few minutes."),
         ),
     )
@@ -189,7 +189,7 @@ def _restarted(
     """All periods begin anew today and are billed in full."""
     begun = tuple(replace(item, period_start=at, period_end=at, anchor=None) for item in after)
     running = before.running_discounts(at)
-    lines = invoices.cycle(begun, at, running, before.tax_rates, before.currency)
+    lines = invoices.cycle(begun, at, running, before.tax_rates, before.currency, until=before.cancel_at)
     ends = {line.item_id: line.period_end for line in lines}
     items = tuple(replace(item, period_end=ends[item.id]) for item in begun)
     trial_end = at if before.status == SubscriptionStatus.TRIALING else before.trial_end
@@ -202,7 +202,7 @@ def _prorated(
 ) -> Quote:
     """Unused time is credited, remaining time charged, for the items that change."""
     items = tuple(
-        _in_its_period(old, item, before.anchor, at) if item.id in changed else item
+        _in_its_period(old, item, before, at) if item.id in changed else item
         for old, item in zip(before.items, after, strict=True)
     )
     invoiced = policy.proration_behavior == "always_invoice" or any(
@@ -214,14 +214,15 @@ def _prorated(
     return _quote(before, items, at, code, waiting=lines)
 
 
-def _in_its_period(old: Item, item: Item, anchor: int, at: int) -> Item:
+def _in_its_period(old: Item, item: Item, before: Agreement, at: int) -> Item:
     """The item in a period of its price's interval that holds `at`, counted on from where the current one began."""
+    anchor = before.anchor
     if _interval(old) == _interval(item) and item.period_end <= item.whole_period(anchor)[1]:
         return item
     own, offer = item.own_anchor(anchor, item.period_start), item.offer
     counted_from = anchor if own is None else own
     start, end = periods.period_around(counted_from, offer.interval, offer.interval_count, item.period_start, at)
-    return replace(item, period_start=start, period_end=end, anchor=own)
+    return replace(item, period_start=start, period_end=min(end, before.cancel_at or end), anchor=own)
 
 
 def unused(before: Agreement, changed: set[str], at: int) -> tuple[Line, ...]:
