@@ -227,6 +227,25 @@ def test_what_had_waited_waits_again_when_a_change_expires(app: Flask) -> None:
 
 
 @pytest.mark.case("D20")
+def test_what_was_credited_stays_so_when_the_invoice_that_took_both_is_void(app: Flask) -> None:
+    """Three changes wait, each crediting the one before; a fourth, never paid, takes them all and gives them back."""
+    life = Life.begins(app, policy=WAITING).goes_to("2026-04-11")
+    life.changes(quantity=4)
+    life.goes_to("2026-04-16")
+    life.changes(quantity=2)
+    life.gets_a_card(world.FAILS)
+    assert life.changes("year").outcome == "pending"
+    life.goes_to("2026-04-21")
+    life.changes("team", 1)
+    ledger.no_time_is_billed_twice(life.shop.customer.account_id)
+    life.gets_a_card()
+    life.goes_to("2026-05-02")
+    # Ten days at 10.00, five at 40.00, five at 20.00 and ten at 10.00, of which 10.00 are paid.
+    assert life.bills()[1].endswith("1 seats × Team (at €10.00 / month) 10.00 = 16.66")
+    ledger.audit(life.shop.customer.account_id)
+
+
+@pytest.mark.case("D20")
 def test_what_was_paid_is_given_back_once_and_never_more(app: Flask) -> None:
     """No refund leaves the house: credit is for time that was paid for and is not used, and of each line once."""
     life = Life.begins(app, quantity=4).goes_to("2026-04-11")
@@ -239,7 +258,9 @@ def test_what_was_paid_is_given_back_once_and_never_more(app: Flask) -> None:
     for line in credits:
         assert 0 < -line.total <= lines[line.credited_line_id].total
     with pytest.raises(IntegrityError, match="credited_line_id"), world.transaction() as session:
-        session.add(InvoiceLineItem(**credits[0]._mapping).waiting_again(credits[0].credited_line_id))
+        twice = InvoiceLineItem(**credits[0]._mapping).waiting_again()
+        twice.credited_line_id = credits[0].credited_line_id
+        session.add(twice)
     with pytest.raises(StateChanged):
         plan_changes.withdraw(life.shop.customer.id, life.shop.subscription.id, life.now)  # paid, so it stays
     ledger.audit(life.shop.customer.account_id)

@@ -177,8 +177,8 @@ class InvoiceLineItem(Base):
         ),
     )
 
-    def waiting_again(self, credited_line_id: str | None) -> "InvoiceLineItem":
-        """A line as this one was before its invoice, which is void, took it."""
-        own = {"id": new_id("il"), "invoice_id": None, "credited_line_id": credited_line_id}
+    def waiting_again(self) -> "InvoiceLineItem":
+        """A line as this one was before its invoice, which is void, took it; what it credits is for the caller to say."""
+        own = {"id": new_id("il"), "invoice_id": None, "credited_line_id": None}
         columns = {column.key: getattr(self, column.key) for column in type(self).__mapper__.column_attrs}
         return InvoiceLineItem(**{**columns, **own})

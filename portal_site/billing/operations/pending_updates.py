@@ -286,9 +286,11 @@ def void(session: Session, customer: Customer, invoice: Invoice, at: int) -> Non
     for line in lines:
         line.credited_line_id = None
     session.flush()
-    for line in lines:
-        if line.pending_since is not None:
-            session.add(line.waiting_again(credited[line.id]))
+    again = {line.id: line.waiting_again() for line in lines if line.pending_since is not None}
+    for name, line in again.items():
+        of = credited[name]  # which may be one of these itself, and now is another line
+        line.credited_line_id = again[of].id if of in again else of
+    session.add_all(again.values())
     session.flush()
     session.add(Event.of("invoice.voided", invoice, at))
     payment_events.given_up(session, invoice, at)
