@@ -250,6 +250,50 @@ def retention(_app: Flask, account_id: str | None, days: int, live: bool) -> Non
 
 
 @main.group()
+def draft() -> None:
+    """Drafts: invoices of subscriptions whose collection was paused, to be kept for later."""
+
+
+@draft.command("list")
+@click.option("--account", "account_id", help="The account; needed when there are several.")
+@with_app
+def list_drafts(_app: Flask, account_id: str | None) -> None:
+    """Show the drafts, oldest first."""
+    from portal_site import terminal_tables
+    from portal_site.billing.operations import drafts
+
+    found = drafts.drafts(account_id)
+    if not found:
+        click.echo("There are no drafts.", err=True)
+    else:
+        terminal_tables.show(terminal_tables.drafts(found))
+
+
+@draft.command("finalize")
+@click.argument("invoices", nargs=-1, required=True)
+@with_app
+def finalize_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
+    """Make invoices of drafts: each is shown to its customer, and collected."""
+    from portal_site import clock as clocks
+    from portal_site.billing.operations import drafts
+
+    for invoice_id in invoices:
+        click.echo(drafts.finalize(invoice_id, clocks.now()).number)
+
+
+@draft.command("discard")
+@click.argument("invoices", nargs=-1, required=True)
+@with_app
+def discard_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
+    """Throw drafts away: what they are for is not billed."""
+    from portal_site import clock as clocks
+    from portal_site.billing.operations import drafts
+
+    for invoice_id in invoices:
+        drafts.discard(invoice_id, clocks.now())
+
+
+@main.group()
 def clock() -> None:
     """Test clocks: customers attached to one live at its time."""
 

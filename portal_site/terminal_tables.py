@@ -1,10 +1,12 @@
 """Figures as tables on a terminal, and as plain text where the output goes elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 
+from portal_site.billing.operations.drafts import Draft
 from portal_site.billing.operations.retention_results import Result
 from portal_site.billing.rules import money
 from portal_site.billing.rules.holdout import FEWEST, Difference
@@ -31,6 +33,17 @@ def retention(result: Result, days: int) -> Table:
 
     paid = _difference(result.comparison.paid, lambda minor: f"{money.major(round(minor), result.currency):+}")
     table.add_row("paid since, each", amount(offered.mean), amount(alone.mean), paid)
+    return table
+
+
+def drafts(found: Sequence[Draft]) -> Table:
+    """Invoices that wait for the merchant, oldest first."""
+    table = Table()
+    for name in ("draft", "customer", "since", "total"):
+        table.add_column(name, justify="right" if name == "total" else "left", no_wrap=name == "draft")
+    for draft in found:
+        total = f"{money.major(draft.total, draft.currency)} {draft.currency.upper()}"
+        table.add_row(draft.id, draft.customer, f"{datetime.fromtimestamp(draft.created, UTC):%Y-%m-%d}", total)
     return table
 
 

@@ -39,6 +39,16 @@ def audit(account_id: str, first_balance: int = 0) -> None:
         customers, moves, events = rows(Customer), rows(CustomerBalanceTransaction), rows(Event)
         subscriptions, items = rows(Subscription), rows(SubscriptionItem)
         changes, codes = rows(PlanChange), rows(PromotionCode)
+    drafts = [invoice for invoice in invoices if invoice.status == "draft"]
+    for draft in drafts:  # which move nothing yet
+        assert (draft.number, draft.ending_balance, draft.amount_paid, draft.next_payment_attempt) == (
+            None,
+            None,
+            0,
+            None,
+        )
+        assert draft.total == sum(line.total for line in lines if line.invoice_id == draft.id)
+    invoices = [invoice for invoice in invoices if invoice.status != "draft"]
     _invoices_add_up(invoices, lines)
     _each_customer_is_even(customers, invoices, moves, first_balance)
     _charges_are_invoiced(invoices, attempts, charges)

@@ -29,6 +29,11 @@ from portal_site.billing.words import N_
 from portal_site.db import Base, new_id, ordered_id
 
 Row = dict[str, Any]
+# What an invoice is not yet while it is a draft.
+DRAFT: Row = {
+    "status": InvoiceStatus.DRAFT, "number": None, "due_date": None, "starting_balance": 0, "ending_balance": None,
+    "next_payment_attempt": None, "finalized_at": None, "paid_at": None, "marked_uncollectible_at": None,
+}  # fmt: skip
 # What refers to others comes after them.
 ORDER: tuple[type[Base], ...] = (Invoice, InvoiceLineItem, CustomerBalanceTransaction, Event)
 
@@ -67,26 +72,38 @@ class Books:
 
         `customer` carries its names, `invoice_prefix`, and `number` (the sequence number that this invoice takes).
         """
-        row = invoice_row(customer, subscription, bill, at) | {"metadata": {}} | members
+        row = self._add(invoice_row(customer, subscription, bill, at) | members, subscription, bill)
+        self.event("invoice.created", customer, at, invoice_object(row | DRAFT))
+        if bill.balance_used:
+            self.rows[CustomerBalanceTransaction].append(balance_row(customer, bill, row["id"], at))
+        self._tell_final(customer, row, at)
+        return row
+
+    def draft(self, customer: Any, subscription: Any, bill: Bill, at: int, **members: Any) -> Row:
+        """Write an invoice that is the merchant's own business for now: without a number, and it moves no balance."""
+        row = self._add(invoice_row(customer, subscription, bill, at) | DRAFT | members, subscription, bill)
+        self.event("invoice.created", customer, at, invoice_object(row))
+        return row
+
+    def _add(self, row: Row, subscription: Any, bill: Bill) -> Row:
+        row = {"metadata": {}, **row}
         self.rows[Invoice].append(row)
         for position, line in enumerate(bill.lines):
             if line.id is None:
                 self.rows[InvoiceLineItem].append(line_row(line, subscription, row["id"], position))
             else:
                 self.taken.append({"id": line.id, "invoice_id": row["id"], "position": position})
-        if bill.balance_used:
-            self.rows[CustomerBalanceTransaction].append(balance_row(customer, bill, row["id"], at))
-        self._tell(customer, row, at)
         return row
 
-    def _tell(self, owner: Any, row: Row, at: int) -> None:
-        draft = {**row, "status": InvoiceStatus.DRAFT, "number": None, "finalized_at": None, "paid_at": None}
-        self.event("invoice.created", owner, at, invoice_object(draft))
-        final = {**row, "status": InvoiceStatus.OPEN, "paid_at": None}
-        self.event("invoice.finalized", owner, at, invoice_object(final))
+    def _tell_final(self, customer: Any, row: Row, at: int) -> None:
+        told = invoice_object(row)
+        opened = {"status": InvoiceStatus.OPEN, "paid_at": None, "marked_uncollectible_at": None}
+        self.event("invoice.finalized", customer, at, invoice_object(row | opened))
         if row["status"] == InvoiceStatus.PAID:
-            self.event("invoice.paid", owner, at, invoice_object(row))
-            self.event("invoice.payment_succeeded", owner, at, invoice_object(row))
+            self.event("invoice.paid", customer, at, told)
+            self.event("invoice.payment_succeeded", customer, at, told)
+        if row["status"] == InvoiceStatus.UNCOLLECTIBLE:
+            self.event("invoice.marked_uncollectible", customer, at, told)
 
     def write(self) -> None:
         """Send what was collected."""
@@ -117,7 +134,7 @@ def invoice_row(customer: Any, subscription: Any, bill: Bill, at: int) -> Row:
         "currency": bill.currency,
         "period_start": at,
         "period_end": at,
-        "due_date": _due_date(subscription, at),
+        "due_date": due_date(subscription, at),
         **amounts(bill),
         "amount_paid": 0,
         "amount_remaining": bill.amount_due,
@@ -132,7 +149,8 @@ def invoice_row(customer: Any, subscription: Any, bill: Bill, at: int) -> Row:
     }
 
 
-def _due_date(subscription: Any, at: int) -> int | None:
+def due_date(subscription: Any, at: int) -> int | None:
+    """By when an invoice of this subscription has to be paid, where it is sent rather than charged."""
     if subscription.collection_method != "send_invoice":
         return None
     return at + (subscription.days_until_due or 0) * 24 * 60 * 60
@@ -282,6 +300,20 @@ def add_to_balance(customer: Any, amount: int, currency: str) -> None:
         customer.currency = currency
     customer.balance += amount
     customer.currency = customer.currency or currency
+
+
+def move_balance(session: Session, customer: Customer, invoice: Invoice, amount: int, kind: str, at: int) -> None:
+    """Change the customer's balance by what an invoice uses of it (> 0) or brings, with the row and the event of that."""
+    if amount:
+        previous = {"balance": customer.balance, "currency": customer.currency}
+        add_to_balance(customer, amount, invoice.currency)
+        moved = {name: value for name, value in previous.items() if value != getattr(customer, name)}
+        row = CustomerBalanceTransaction(
+            id=new_id("cbtxn"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
+            created=at, type=kind, amount=amount, currency=invoice.currency, ending_balance=customer.balance,
+            invoice_id=invoice.id,
+        )  # fmt: skip
+        session.add_all([row, Event.of("customer.updated", customer, at, moved)])
 
 
 def numbered(session: Session, customer: Customer) -> SimpleNamespace:

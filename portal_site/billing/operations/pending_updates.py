@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.models import (
     Customer,
-    CustomerBalanceTransaction,
     Discount,
     Event,
     Invoice,
@@ -23,11 +22,10 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.models.subscription import object_list, told_pending_update
 from portal_site.billing.operations import attempts, lookups, payment_events, promotion_codes
-from portal_site.billing.operations.books import Books, add_to_balance, bill_now
+from portal_site.billing.operations.books import Books, bill_now, move_balance
 from portal_site.billing.rules import pauses
 from portal_site.billing.rules.lifecycle import ChangeOutcome, InvoiceStatus, SubscriptionStatus, next_due
 from portal_site.billing.rules.plan_change import PENDING_LIFE, Quote
-from portal_site.db import new_id
 
 Document = dict[str, Any]
 
@@ -269,18 +267,16 @@ def drop(session: Session, customer: Customer, subscription: Subscription, at: i
 def void(session: Session, customer: Customer, invoice: Invoice, at: int) -> None:
     """Take an open invoice back: the balance that it used returns, and so do the lines that had waited for it."""
     invoice.status, invoice.voided_at, invoice.next_payment_attempt = InvoiceStatus.VOID, at, None
-    moved = (invoice.ending_balance or 0) - invoice.starting_balance
-    if moved:
-        previous = {"balance": customer.balance}
-        add_to_balance(customer, -moved, invoice.currency)
-        session.add(Event.of("customer.updated", customer, at, previous))
-        row = CustomerBalanceTransaction(
-            id=new_id("cbtxn"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
-            created=at, type="unapplied_from_invoice", amount=-moved, currency=invoice.currency,
-            ending_balance=customer.balance, invoice_id=invoice.id,
-        )  # fmt: skip
-        session.add(row)
-    mine = InvoiceLineItem.customer_id == customer.id, InvoiceLineItem.invoice_id == invoice.id
+    used = (invoice.ending_balance or 0) - invoice.starting_balance
+    move_balance(session, customer, invoice, -used, "unapplied_from_invoice", at)
+    release_lines(session, invoice)
+    session.add(Event.of("invoice.voided", invoice, at))
+    payment_events.given_up(session, invoice, at)
+
+
+def release_lines(session: Session, invoice: Invoice) -> list[InvoiceLineItem]:
+    """Let the lines that had waited for this invoice wait again, as new ones; those that it has, which credit nothing now."""
+    mine = InvoiceLineItem.customer_id == invoice.customer_id, InvoiceLineItem.invoice_id == invoice.id
     lines = session.scalars(select(InvoiceLineItem).where(*mine)).all()
     credited = {line.id: line.credited_line_id for line in lines}
     for line in lines:
@@ -292,5 +288,4 @@ def void(session: Session, customer: Customer, invoice: Invoice, at: int) -> Non
         line.credited_line_id = again[of].id if of in again else of
     session.add_all(again.values())
     session.flush()
-    session.add(Event.of("invoice.voided", invoice, at))
-    payment_events.given_up(session, invoice, at)
+    return list(lines)

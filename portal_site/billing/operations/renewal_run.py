@@ -24,8 +24,8 @@ from portal_site.billing.operations import agreements, lookups
 from portal_site.billing.operations.books import Books, add_to_balance
 from portal_site.billing.rules import next_invoice, pauses
 from portal_site.billing.rules.agreements import Agreement
-from portal_site.billing.rules.invoices import Line
-from portal_site.billing.rules.lifecycle import SubscriptionStatus, next_due
+from portal_site.billing.rules.invoices import Bill, Line
+from portal_site.billing.rules.lifecycle import InvoiceStatus, SubscriptionStatus, next_due
 from portal_site.db import new_id
 
 MOST_BEHIND = 15  # periods: a subscription that is further behind is parked rather than billed for all of them
@@ -67,12 +67,10 @@ class RenewalRun:
         if self.spent:  # by another subscription of this batch, a moment ago
             agreement = agreement.without_discounts(frozenset(self.spent))
         payer = self.customers[row.customer_id]
-        lines: tuple[Line, ...] = ()
-        if not agreement.collection_paused:
-            lines = self._invoice(row, agreement, payer, date)
+        lines = self._invoice(row, agreement, payer, date)
         items = {item.id: item for item in agreement.items}
         ends = {item.id: item.period_end for item in agreement.items}
-        for line in next_invoice.cycle_lines(agreement, date) if agreement.collection_paused else lines:
+        for line in lines:
             if line.id is None:
                 ends[line.item_id] = line.period_end
                 self.changed[SubscriptionItem].append(
@@ -93,24 +91,44 @@ class RenewalRun:
         foreign = bool(payer.balance) and not usable
         if foreign != agreement.foreign_purse:  # by another subscription of this batch, a moment ago
             agreement = replace(agreement, foreign_purse=foreign)
+        if row.pause_collection:
+            return self._withhold(row, agreement, payer, payer.balance if usable else 0, date)
         bill = next_invoice.cycle_bill(agreement, date, payer.balance if usable else 0)
-        if not bill.lines:
-            return ()
-        starts = [line.period_start for line in bill.lines if line.id is None] or [date]
-        ends = [line.period_end for line in bill.lines if line.id is None] or [date]
         automatic = row.collection_method == "charge_automatically"
-        invoice = self.books.invoice(
-            payer, row, bill, self.at,
-            billing_reason="subscription_cycle", cycle_at=date, period_start=min(starts), period_end=min(ends),
-            next_payment_attempt=self.at if bill.amount_due and automatic else None,
-        )  # fmt: skip
+        if bill.lines:
+            self._final(row, agreement, payer, bill, date, self.at if bill.amount_due and automatic else None)
+        return bill.lines
+
+    def _withhold(
+        self, row: Any, agreement: Agreement, payer: SimpleNamespace, balance: int, date: int
+    ) -> tuple[Line, ...]:
+        """What is not collected because the merchant paused that: kept for later, written off, or not even written."""
+        behavior = row.pause_collection.get("behavior")
+        if behavior == "mark_uncollectible":
+            bill = next_invoice.cycle_bill(agreement, date, balance)
+            if bill.lines:
+                self._final(row, agreement, payer, bill, date, None)
+            return bill.lines
+        bill = next_invoice.cycle_bill(replace(agreement, foreign_purse=True), date, 0)  # no balance is used yet
+        if bill.lines and behavior == "keep_as_draft":
+            self._latest(row, agreement, bill, date, self.books.draft(payer, row, bill, self.at, **_cycle(bill, date)))
+        return bill.lines
+
+    def _final(
+        self, row: Any, agreement: Agreement, payer: SimpleNamespace, bill: Bill, date: int, collected_at: int | None
+    ) -> None:
+        members = _cycle(bill, date) | {"next_payment_attempt": collected_at}
+        if row.pause_collection and bill.amount_due:
+            members |= {"status": InvoiceStatus.UNCOLLECTIBLE, "marked_uncollectible_at": self.at}
+        self._latest(row, agreement, bill, date, self.books.invoice(payer, row, bill, self.at, **members))
         payer.number += 1
         add_to_balance(payer, bill.balance_used, bill.currency)
         payer.touched = True
+
+    def _latest(self, row: Any, agreement: Agreement, bill: Bill, date: int, invoice: Mapping[str, Any]) -> None:
         self.spent += next_invoice.spent(agreement, bill, date)
         self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice["id"]})
         self.invoiced += 1
-        return bill.lines
 
     def _park(self, row: Any) -> None:
         self.parked += 1
@@ -167,6 +185,18 @@ class RenewalRun:
         for kind in (SubscriptionItem, Subscription, Customer):
             if self.changed[kind]:
                 bulk.update(self.session, kind, self.changed[kind])
+
+
+def _cycle(bill: Bill, date: int) -> dict[str, Any]:
+    """What an invoice of a renewal says of its time."""
+    starts = [line.period_start for line in bill.lines if line.id is None] or [date]
+    ends = [line.period_end for line in bill.lines if line.id is None] or [date]
+    return {
+        "billing_reason": "subscription_cycle",
+        "cycle_at": date,
+        "period_start": min(starts),
+        "period_end": min(ends),
+    }
 
 
 def _items(agreement: Agreement, ends: Mapping[str, int]) -> dict[str, Any]:

@@ -64,6 +64,10 @@ class Agreement:
             return Bill(self.currency, (), 0, 0, 0, 0, usable, usable, 0)
         return invoices.bill(lines, usable, self.currency, exact=self.foreign_purse)
 
+    def settled(self, total: int) -> tuple[int, int]:
+        """What is due for a total, and the customer's balance afterwards."""
+        return invoices.settled(total, self.balance, self.currency, exact=self.foreign_purse)
+
     def until(self, end: int) -> Self:
         """The same if it ends then."""
         return replace(self, cancel_at=end)

@@ -192,9 +192,14 @@ def bill(lines: Sequence[Line], balance: int, currency: str, *, exact: bool = Fa
     discount = sum(line.discount for line in lines)
     tax = sum(taxes.on_top(line.taxes) for line in lines)
     total = subtotal - discount + tax
-    limits = () if exact else (money.minimum_charge(currency), money.step(currency))
-    due, after = settle(total, balance, *limits)
+    due, after = settled(total, balance, currency, exact=exact)
     return Bill(currency, tuple(lines), subtotal, discount, tax, total, balance, after, due)
+
+
+def settled(total: int, balance: int, currency: str, *, exact: bool = False) -> tuple[int, int]:
+    """What is due for a total in this currency, and the balance afterwards, as `settle` and `bill` have it."""
+    limits = () if exact else (money.minimum_charge(currency), money.step(currency))
+    return settle(total, balance, *limits)
 
 
 def cycle(
