@@ -9,7 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from portal_site.billing.models import Account, Customer, Invoice, InvoiceLineItem, PortalConfiguration, Subscription
+from portal_site.billing.models import (
+    Account,
+    Customer,
+    Invoice,
+    InvoiceLineItem,
+    PortalConfiguration,
+    Subscription,
+    SubscriptionItem,
+)
 from portal_site.billing.operations import imports
 from portal_site.billing.operations.imports import ImportRefused, Report
 from portal_site.db import Base
@@ -80,6 +88,22 @@ def test_subscriptions_are_billed_here_only_when_asked_and_never_for_the_past(ap
     assert "1 subscriptions are renewed here" in report.sentence()
     with reading() as connection:
         assert dict(connection.execute(mine).all()) == {"sub_over": None, "sub_runs": NOW + 86400, "sub_stale": None}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_comes_without_a_quantity_is_one_piece_but_for_what_is_metered(app: Flask, at_once: bool) -> None:
+    usage = {**PRICE, "id": "price_usage", "recurring": {**PRICE["recurring"], "usage_type": "metered"}}
+    subscription = _subscription("runs", NOW + 86400)
+    first = subscription["items"]["data"][0]
+    del first["quantity"]
+    subscription["items"]["data"].append({**first, "id": "si_usage", "price": "price_usage"})
+    sold = {"product": [PRODUCT], "price": [PRICE, usage]}
+    bought = {"customer": [CUSTOMER], "subscription": [subscription]}
+    for document in ({**sold, **bought},) if at_once else (sold, bought):
+        _take(document)
+    with reading() as connection:
+        found = connection.execute(select(SubscriptionItem.price_id, SubscriptionItem.quantity)).all()
+    assert {name: count for name, count in found} == {"price_one": 1, "price_usage": None}  # noqa: C416
 
 
 def test_unknown_members_and_types_are_counted(app: Flask) -> None:

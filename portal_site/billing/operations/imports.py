@@ -9,7 +9,16 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import ImportRefused
-from portal_site.billing.models import Account, Discount, PortalConfiguration, PromotionCode, Subscription
+from portal_site.billing.models import (
+    Account,
+    Discount,
+    PortalConfiguration,
+    Price,
+    PromotionCode,
+    SchedulePhaseItem,
+    Subscription,
+    SubscriptionItem,
+)
 from portal_site.billing.operations import import_references, pending_updates
 from portal_site.billing.operations.import_bills import InvoiceShape
 from portal_site.billing.operations.import_fields import Shape
@@ -46,6 +55,7 @@ def import_objects(
         fresh = _fresh(session, found, account.id, report)
         import_references.check(session, fresh, account.id)
         _name_codes(session, fresh, account.id)
+        _count_ones(session, fresh, account.id)
         _settle_defaults(session, fresh, account.id)
         _store(session, fresh, report, advance)
         if renew:
@@ -150,6 +160,19 @@ def _name_codes(session: Session, fresh: list[Base], account_id: str) -> None:
         if not codes[wanted] or (row.customer_id, wanted) in redeemed:
             row.promotion_code_id = None
         redeemed.add((row.customer_id, wanted))
+
+
+def _count_ones(session: Session, fresh: list[Base], account_id: str) -> None:
+    """What comes without a quantity is one piece, but for what is metered."""
+    bought = [row for row in fresh if isinstance(row, SubscriptionItem | SchedulePhaseItem) and row.quantity is None]
+    usage = {row.id: row.usage_type for row in fresh if isinstance(row, Price)}
+    elsewhere = sorted({row.price_id for row in bought} - usage.keys())
+    for start in range(0, len(elsewhere), BATCH):
+        mine = Price.account_id == account_id, Price.id.in_(elsewhere[start : start + BATCH])
+        usage |= {row.id: row.usage_type for row in session.execute(select(Price.id, Price.usage_type).where(*mine))}
+    for row in bought:
+        if usage[row.price_id] != "metered":
+            row.quantity = 1
 
 
 def _settle_defaults(session: Session, fresh: list[Base], account_id: str) -> None:
