@@ -15,6 +15,7 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.gateways import Gateway
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.operations import parking, payments, renewals
+from portal_site.billing.operations.renewal_run import UNSCOPED
 from portal_site.billing.operations.renewals import Batch
 from portal_site.billing.rules.lifecycle import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.db import db, insist, is_conflict, reading
@@ -23,7 +24,6 @@ BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write l
 COLLECTED_AT_ONCE = 200
 ASK_AGAIN = 60  # seconds after which a payment without an answer is asked about
 LOOK_AGAIN = 15 * 60  # and one that waits for the customer at the bank
-UNSCOPED = {"unscoped": "a billing run is about all merchants"}
 Address = Callable[[str], str]
 Payment = Callable[[Gateway, str, str, int, str], object]
 _NOT_PARKED = ~parking.is_parked() | Subscription.id.is_(None)
