@@ -15,7 +15,7 @@ from portal_site.billing.models import Customer, Price, Subscription, Subscripti
 from portal_site.billing.rules import invoices, plan_change
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
-from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.items import Item, Offer
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.plan_change import Policy, Wish
 from portal_site.billing.rules.pricing import PriceTerms

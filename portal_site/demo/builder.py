@@ -37,7 +37,8 @@ from portal_site.billing.models import (
 from portal_site.billing.operations import agreements, books
 from portal_site.billing.rules import invoices, promotion_codes, tax_ids
 from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
-from portal_site.billing.rules.invoices import Line, LineKind, Offer
+from portal_site.billing.rules.invoices import Line, LineKind
+from portal_site.billing.rules.items import Offer
 from portal_site.billing.rules.periods import boundary
 from portal_site.billing.rules.portal_features import Features
 from portal_site.branding import logos, theme

@@ -10,7 +10,7 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.operations import plan_choices
 from portal_site.billing.operations.plan_changes import Order
 from portal_site.billing.operations.plan_choices import Situation
-from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.items import Item, Offer
 from portal_site.billing.rules.portal_features import QuantityLimits, SubscriptionUpdate
 from portal_site.web import signing
 from portal_site.web.filters import number

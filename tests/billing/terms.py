@@ -8,7 +8,8 @@ from typing import Any
 
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
-from portal_site.billing.rules.invoices import Item, Line, LineKind, Offer, charged
+from portal_site.billing.rules.invoices import Line, LineKind, charged
+from portal_site.billing.rules.items import Item, Offer
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.periods import boundary
 from portal_site.billing.rules.plan_change import Quote

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from portal_site.billing.errors import BillingError
 from portal_site.billing.rules import plan_change
 from portal_site.billing.rules.agreements import Agreement
-from portal_site.billing.rules.invoices import Line, Offer
+from portal_site.billing.rules.invoices import Line
+from portal_site.billing.rules.items import Offer
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.plan_change import Policy, Quote, Wish
 from portal_site.billing.rules.proration import Share

@@ -10,7 +10,8 @@ from portal_site.billing.operations.import_bills import MOST_ITEMS
 from portal_site.billing.operations.import_fields import MOST_AN_AMOUNT
 from portal_site.billing.rules import discounts, money, pricing
 from portal_site.billing.rules.discounts import Discountable, DiscountTerms
-from portal_site.billing.rules.invoices import Bill, Item, settle
+from portal_site.billing.rules.invoices import Bill, settle
+from portal_site.billing.rules.items import Item
 from portal_site.billing.rules.next_invoice import next_invoice
 from portal_site.billing.rules.portal_features import MOST
 from portal_site.billing.rules.pricing import MOST_A_UNIT, PriceTerms, Tier

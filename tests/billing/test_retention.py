@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from portal_site.billing.rules import holdout, retention
 from portal_site.billing.rules.holdout import Comparison, Group
-from portal_site.billing.rules.invoices import Offer
+from portal_site.billing.rules.items import Offer
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.periods import DAY
 from portal_site.billing.rules.portal_features import Retention, RetentionOffer, read

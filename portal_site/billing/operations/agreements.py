@@ -23,7 +23,8 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
-from portal_site.billing.rules.invoices import Item, Line, LineKind, Offer
+from portal_site.billing.rules.invoices import Line, LineKind
+from portal_site.billing.rules.items import Item, Offer
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.pricing import PriceTerms
 from portal_site.billing.rules.proration import Share

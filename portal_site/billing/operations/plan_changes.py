@@ -30,7 +30,7 @@ from portal_site.billing.rules import plan_change
 from portal_site.billing.rules import promotion_codes as code_rules
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import DiscountTerms
-from portal_site.billing.rules.invoices import Item
+from portal_site.billing.rules.items import Item
 from portal_site.billing.rules.lifecycle import ChangeOutcome
 from portal_site.billing.rules.plan_change import Policy, Quote, Wish
 from portal_site.billing.rules.portal_features import SubscriptionUpdate

@@ -12,7 +12,7 @@ from portal_site.billing.operations import agreements
 from portal_site.billing.operations.agreements import Reader
 from portal_site.billing.rules import plan_change
 from portal_site.billing.rules.agreements import Agreement
-from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.items import Item, Offer
 from portal_site.billing.rules.portal_features import SubscriptionUpdate
 
 

@@ -19,7 +19,7 @@ from portal_site.billing.operations import lookups
 from portal_site.billing.operations.agreements import Reader
 from portal_site.billing.rules import promotion_codes as rules
 from portal_site.billing.rules.discounts import CouponTerms
-from portal_site.billing.rules.invoices import Item
+from portal_site.billing.rules.items import Item
 from portal_site.billing.rules.promotion_codes import CodeTerms, Redeemer
 from portal_site.billing.words import N_
 from portal_site.db import new_id, transaction

@@ -14,7 +14,7 @@ from portal_site.billing.operations.agreements import Reader
 from portal_site.billing.rules import cancellation, pauses, retention
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms, discount_end
-from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.items import Item, Offer
 from portal_site.billing.rules.next_invoice import NextInvoice
 from portal_site.billing.rules.portal_features import Features, QuantityLimits, RetentionOffer
 from portal_site.billing.rules.web_addresses import is_safe

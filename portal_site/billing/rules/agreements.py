@@ -6,7 +6,8 @@ from typing import Self
 
 from portal_site.billing.rules import discounts, invoices
 from portal_site.billing.rules.discounts import DiscountTerms
-from portal_site.billing.rules.invoices import Bill, Item, Line
+from portal_site.billing.rules.invoices import Bill, Line
+from portal_site.billing.rules.items import Item
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.taxes import TaxRate
 

@@ -7,7 +7,8 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.rules import invoices, periods
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import DiscountTerms
-from portal_site.billing.rules.invoices import Bill, Item, Line, LineKind, Offer
+from portal_site.billing.rules.invoices import Bill, Line, LineKind
+from portal_site.billing.rules.items import Item, Offer
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.next_invoice import NextInvoice, next_invoice
 from portal_site.billing.rules.proration import Share

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.discounts import CouponTerms, discount_end
-from portal_site.billing.rules.invoices import Item
+from portal_site.billing.rules.items import Item
 from portal_site.billing.words import N_
 
 LONGEST = 500

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import DiscountTerms
-from portal_site.billing.rules.invoices import Item, Offer
+from portal_site.billing.rules.items import Item, Offer
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.next_invoice import NextInvoice, next_invoice
 from portal_site.billing.rules.periods import AVERAGE_MONTH, DAY

@@ -10,7 +10,8 @@ from portal_site.billing.rules import cancellation, next_invoice, pauses, plan_c
 from portal_site.billing.rules import discounts as discount_rules
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import DiscountTerms
-from portal_site.billing.rules.invoices import Item, Line, LineKind, Offer
+from portal_site.billing.rules.invoices import Line, LineKind
+from portal_site.billing.rules.items import Item, Offer
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.next_invoice import NextInvoice
 from portal_site.billing.rules.pricing import PriceTerms
