@@ -197,6 +197,7 @@ def test_an_item_that_a_phase_takes_away_is_credited_and_leaves_its_discount(app
     with reading() as reader:
         mine = Discount.customer_id == life.shop.customer.id
         assert reader.scalars(select(Discount.end).where(mine)).all() == [at("2026-05-11")]
+    assert life.events.count("customer.discount.deleted") == 1
     ledger.audit(life.shop.customer.account_id)
 
 
@@ -221,6 +222,17 @@ def test_a_phase_in_a_trial_costs_nothing_and_does_not_end_it(app: Flask) -> Non
     assert (life.subscription.status, _items(life)) == ("trialing", [("solo", 3, "2026-05-01")])
     life.goes_to("2026-05-02")
     assert life.bills(0) == ["2026-05-01 paid: 3 × Solo (at €4.00 / month) 12.00 = 12.00"]
+
+
+def test_what_a_phase_adds_in_a_trial_is_free_until_its_end(app: Flask) -> None:
+    end = at("2026-05-01")
+    life = Life.begins(app, status="trialing", trial_start=world.START, trial_end=end, billing_cycle_anchor=end)
+    life.is_scheduled((FIRST, {"team": 1}), ("2026-04-16", {"team": 1, "solo": 1}))
+    life.goes_to("2026-04-20")
+    assert (life.subscription.status, life.bills(0)) == ("trialing", [])
+    life.goes_to("2026-05-02")
+    (first,) = life.bills(0)
+    assert first.endswith("= 14.00")
 
 
 @pytest.mark.parametrize("by_hand", [True, False])

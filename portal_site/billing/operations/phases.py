@@ -161,9 +161,10 @@ class _Step:
         """Remove items, and end the discounts on them: invoices go on naming those."""
         names = [item.id for item in gone]
         mine = Discount.customer_id == self.customer.id, Discount.subscription_item_id.in_(names)
-        for discount in self.session.scalars(select(Discount).where(*mine)).all() if names else ():
+        discounts = self.session.scalars(select(Discount).where(*mine)).all() if names else ()
+        pending_updates.use_up(self.session, self.subscription, [discount.id for discount in discounts], self.at)
+        for discount in discounts:
             discount.subscription_item_id = None
-            discount.end = self.at if discount.end is None else min(discount.end, self.at)
         self.session.flush()
         for item in gone:
             self.session.delete(item)
@@ -200,8 +201,9 @@ def _matched(
 
 
 def _fresh(subscription: Subscription, new: SchedulePhaseItem, moment: int) -> SubscriptionItem:
-    """An item that a phase adds: its first period begins, and is billed, with the phase."""
+    """An item that a phase adds: its first period begins, and is billed, with the phase; in a trial it is free until its end."""
+    first_end = subscription.trial_end if subscription.status == SubscriptionStatus.TRIALING else moment
     return SubscriptionItem(
         id=new_id("si"), account_id=subscription.account_id, subscription_id=subscription.id, price_id=new.price_id,
-        quantity=new.quantity, created=moment, current_period_start=moment, current_period_end=moment,
+        quantity=new.quantity, created=moment, current_period_start=moment, current_period_end=first_end,
     )  # fmt: skip
