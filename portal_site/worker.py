@@ -10,16 +10,20 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from flask import Flask, url_for
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from portal_site import clock
 from portal_site.billing.models import Worker
 from portal_site.billing.operations import billing_runs
 from portal_site.billing.operations.billing_runs import Report
+from portal_site.config import SettingsError
 from portal_site.db import insist, reading, transaction
 
 SILENCE = 3 * 60  # seconds after which a worker that said nothing counts as gone
@@ -53,7 +57,8 @@ def beat(at: int) -> None:
         row = session.get(Worker, name())
         if row is None:
             session.execute(delete(Worker).where(Worker.seen_at < at - FORGET))
-            session.add(Worker(id=name(), started_at=at, seen_at=at))
+            with suppress(IntegrityError), session.begin_nested():  # another thread of this process may be first
+                session.add(Worker(id=name(), started_at=at, seen_at=at))
         else:
             row.seen_at = max(row.seen_at, at)
 
@@ -98,6 +103,8 @@ def make_queue(url: str) -> Huey:
     scheme = urlsplit(url).scheme.partition("+")[0]
     known = {"name": "portal", "results": False, "utc": True}
     if scheme in ("redis", "rediss"):
+        if find_spec("redis") is None:
+            raise SettingsError("PORTAL_QUEUE_URL names Redis: run `pip install portal-site[redis]` for it.")
         return RedisHuey(url=url, **known)
     if scheme in ("postgres", "postgresql"):
         return PostgresHuey(dsn=url.replace("+psycopg", "", 1), **known)

@@ -2,16 +2,20 @@
 
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, func, select, text, update
+from sqlalchemy import Engine, create_engine, func, make_url, select, text, update
 
 from portal_site import cli, clock, worker
 from portal_site.billing.errors import GatewayUnavailable
@@ -20,9 +24,10 @@ from portal_site.billing.models import Worker as WorkerRow
 from portal_site.billing.operations import parking
 from portal_site.billing.rules import next_invoice
 from portal_site.billing.rules.periods import boundary
+from portal_site.config import SettingsError
 from portal_site.db import db
 from tests import world
-from tests.conftest import SECRET
+from tests.conftest import SECRET, make_app
 from tests.world import reading
 
 LATER = world.END + 60
@@ -139,20 +144,10 @@ def _poison(monkeypatch: pytest.MonkeyPatch, subscription_id: str) -> None:
     monkeypatch.setattr(next_invoice, "cycle_bill", choke)
 
 
-@pytest.mark.parametrize(
-    ("url", "kind"),
-    [("sqlite:///{folder}/deep/queue.db", "SqliteHuey"), ("postgresql+psycopg://u@127.0.0.1/x", "PostgresHuey")],
-)
-def test_the_queue_is_where_the_setting_says(
-    tmp_path: Path, url: str, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huey.storage.PostgresStorage.initialize_schema", lambda _self: None, raising=False)
-    try:
-        queue = worker.make_queue(url.format(folder=tmp_path))
-    except Exception as error:
-        assert "connect" in str(error).lower(), error  # a server that is not there was asked for
-        return
-    assert type(queue).__name__ == kind
+def test_a_queue_in_redis_needs_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "find_spec", lambda _name: None)
+    with pytest.raises(SettingsError, match=r"pip install portal-site\[redis\]"):
+        worker.make_queue("redis://127.0.0.1:6379/0")
 
 
 @pytest.fixture
@@ -181,32 +176,97 @@ def _make_due(app: Flask, shops: int) -> None:
         assert shop
 
 
+def _start(
+    folder: Path, url: str, *words: str, stderr: Any = subprocess.DEVNULL, **more: str
+) -> subprocess.Popen[bytes]:
+    """`portal worker` as a process of its own."""
+    path = os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
+    environment = {
+        **os.environ, "PORTAL_SECRET_KEY": SECRET, "PORTAL_BASE_URL": "http://127.0.0.1:8000",
+        "PORTAL_DATA_DIR": str(folder), "PORTAL_DATABASE_URL": url, "PYTHONPATH": path, **more,
+    }  # fmt: skip
+    command = [sys.executable, "-m", "portal_site.cli", "worker", *words]
+    return subprocess.Popen(command, env=environment, stderr=stderr)
+
+
+def _paid(engine: Engine) -> int:
+    with engine.connect() as connection:
+        query = "SELECT count(*) FROM invoices WHERE status = 'paid' AND billing_reason = 'subscription_cycle'"
+        return int(connection.execute(text(query)).scalar_one())
+
+
+@pytest.fixture(params=["postgresql", "redis"])
+def queue_url(request: pytest.FixtureRequest, postgres: str, tmp_path: Path) -> Iterator[str]:
+    """A queue on a real server; Redis where this machine has one."""
+    if request.param == "postgresql":
+        yield make_url(postgres).set(drivername="postgresql").render_as_string(hide_password=False)
+        return
+    pytest.importorskip("redis")
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("there is no redis-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(tmp_path)]
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    try:
+        _wait(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def test_two_threads_of_a_worker_share_a_queue_on_a_server(
+    queue_url: str, postgres: str, tmp_path: Path, process: list[subprocess.Popen[bytes]]
+) -> None:
+    server = make_url(postgres).set(drivername="postgresql+psycopg")
+    name = f"worker_{os.getpid()}_{urlsplit(queue_url).scheme}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    url = server.set(database=name).render_as_string(hide_password=False)
+    engine = create_engine(url)
+    try:
+        own = make_app(url, tmp_path)
+        _make_due(own, 8)
+        with own.app_context():
+            db.engine.dispose()
+        with (tmp_path / "log").open("wb") as log:
+            process.append(_start(tmp_path, url, "--threads", "2", stderr=log, PORTAL_QUEUE_URL=queue_url))
+            _wait(lambda: _paid(engine) == 16)
+            with engine.connect() as connection:
+                assert connection.execute(text("SELECT count(*) FROM workers")).scalar_one() == 1
+            process[0].terminate()
+            process[0].wait(20)
+        assert "Traceback" not in (tmp_path / "log").read_text()
+    finally:
+        for one in process:
+            one.kill()
+            one.wait(10)
+        engine.dispose()
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
 @pytest.mark.case("F1")
 def test_a_worker_process_that_is_killed_is_replaced_by_the_next(
     sqlite_app: Flask, tmp_path: Path, process: list[subprocess.Popen[bytes]]
 ) -> None:
     """Real processes with a real queue: the first is killed as soon as it works, the second finishes."""
-    environment = {
-        **os.environ, "PORTAL_SECRET_KEY": SECRET, "PORTAL_BASE_URL": "http://127.0.0.1:8000",
-        "PORTAL_DATA_DIR": str(tmp_path), "PORTAL_DATABASE_URL": f"sqlite:///{tmp_path}/portal.db",
-        "PYTHONPATH": str(Path(__file__).parent.parent),
-    }  # fmt: skip
-    from tests.conftest import make_app
-
-    own = make_app(environment["PORTAL_DATABASE_URL"], tmp_path)
-    _make_due(own, 150)
-    command = [sys.executable, "-m", "portal_site.cli", "worker"]
+    url = f"sqlite:///{tmp_path}/portal.db"
+    _make_due(make_app(url, tmp_path), 150)
 
     def start() -> subprocess.Popen[bytes]:
-        process.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+        process.append(_start(tmp_path, url))
         return process[-1]
 
-    engine = create_engine(environment["PORTAL_DATABASE_URL"])
+    engine = create_engine(url)
 
     def paid() -> int:
-        with engine.connect() as connection:
-            query = "SELECT count(*) FROM invoices WHERE status = 'paid' AND billing_reason = 'subscription_cycle'"
-            return int(connection.execute(text(query)).scalar_one())
+        return _paid(engine)
 
     first = start()
     _wait(lambda: paid() > 155)
