@@ -1,6 +1,6 @@
 """Payment methods: the section, the way to the gateway's page and back, the default, and removal."""
 
-from flask import abort, current_app, flash, g, redirect, render_template, url_for
+from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
@@ -9,6 +9,7 @@ from portal_site.billing.operations import payment_methods
 from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.payment_methods import PaymentMethodView
+from portal_site.web import links
 from portal_site.web.forms import sentence
 
 
@@ -29,10 +30,11 @@ def show_payment_method_list() -> str:
 @blueprint.post("/payment-methods")
 @portal_feature("payment_method_update")
 def add_payment_method() -> Response:
-    """Go to the gateway's page; card data is typed there and never comes here."""
+    """Go to the gateway's page; card data is typed there and never comes here. `to` is the page that needs it."""
+    to = links.page(request.form.get("to", ""), "portal")
 
     def return_url(setup_id: str) -> str:
-        return url_for("portal.finish_payment_method", setup_id=setup_id, _external=True)
+        return url_for("portal.finish_payment_method", setup_id=setup_id, to=to, _external=True)
 
     try:
         address = payment_methods.begin_adding(
@@ -49,18 +51,19 @@ def add_payment_method() -> Response:
 def finish_payment_method(setup_id: str) -> Response:
     """Back from the gateway. A GET that writes: the gateway can only redirect, and coming twice adds nothing twice."""
     gateway = current_app.extensions["gateway"]
+    there = links.page(request.args.get("to", ""), "portal") or url_for("portal.show_payment_methods")
     try:
         method = payment_methods.finish_adding(gateway, g.visitor.customer_id, setup_id, g.now)
     except NotFound:
         abort(404)
     except BillingError as refusal:
         flash(sentence(refusal), "bad")
-        return redirect(url_for("portal.show_payment_methods"), 303)
+        return redirect(there, 303)
     if method is None:
         flash(_("No payment method was added."), "note")
     else:
         flash(_("Payment method ending in %(last4)s was added and is now your default.", last4=method.last4), "good")
-    return redirect(url_for("portal.show_payment_methods"), 303)
+    return redirect(there, 303)
 
 
 @blueprint.post("/payment-methods/<method_id>/default")

@@ -16,7 +16,7 @@ from portal_site.web import signing
 from portal_site.web.filters import number
 from portal_site.web.forms import sentence
 
-LONGEST_NUMBER = 12
+LONGEST_NUMBER = 18  # digits that are read: what has more is too much already
 CODE = "promotion-code"
 
 
@@ -107,6 +107,17 @@ class ChangeForm:
         return {place: words for place, words in (found | {"promotion-code": self.code_error}).items() if words}
 
     @property
+    def summary(self) -> dict[str, str]:
+        """The same for a list of all of it, where several items each say which one is meant."""
+        if len(self.items) == 1:
+            return self.errors
+        places = {place: choice for choice in self.items for place in (choice.group, choice.quantity_field)}
+        return {
+            place: f"{places[place].item.offer.product}: {words}" if place in places else words
+            for place, words in self.errors.items()
+        }
+
+    @property
     def wrong(self) -> bool:
         """Whether something has to be mended first."""
         return bool(self.errors)
@@ -127,7 +138,8 @@ class ChangeForm:
         for choice in self.items:
             quantity = _whole(choice.quantity)
             if choice.offers and quantity is None:
-                choice.quantity_error = _("Enter a whole number, such as %(example)s.", example=number(12))
+                whole = _("Enter a whole number, such as %(example)s.", example=number(12))
+                choice.quantity_error = whole if choice.quantity.strip() else _("Enter a quantity.")
             wanted[choice.item.id] = (choice.price_id, quantity)
         wanted |= dict.fromkeys(self.foreign, (None, None))  # refused where orders are
         return None if self.wrong else Order(wanted, self.code_id)
@@ -153,7 +165,8 @@ def _foreign(items: Sequence[ItemChoice], given: Mapping[str, str]) -> tuple[str
 
 def _whole(text: str) -> int | None:
     plain = text.strip()
-    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) <= LONGEST_NUMBER else None
+    digits = plain.removeprefix("-")
+    return int(plain[:LONGEST_NUMBER]) if digits.isascii() and digits.isdigit() else None
 
 
 def order_document(order: Order) -> dict[str, Any]:

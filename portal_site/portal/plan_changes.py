@@ -1,9 +1,10 @@
 """Changing plan and quantity: choose, see what it costs, confirm, and what follows when it has to be paid first."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import abort, current_app, flash, g, make_response, redirect, render_template, request, url_for
+from flask import abort, current_app, flash, g, make_response, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
@@ -48,6 +49,7 @@ class ChangePage:
     quote: Quote | None = None
     token: str = ""
     problem: str = ""
+    code_words: str = ""
 
     @property
     def lines(self) -> list[LineView]:
@@ -129,7 +131,8 @@ def change_plan(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     yes = consent.given(QUOTE, subscription_id)
     if yes is None:
-        return _again(subscription_id, None, "", _("This quote is not valid. Please choose again."), 409)
+        # What it says was chosen is not to be trusted; what the form says was, is as good as a new choice.
+        return _anew(subscription_id, request.form, _("This quote is not valid. Please choose again."), 409)
     order, attempt_id = order_of(yes.what["order"]), yes.what["attempt"]
     features = g.visitor.features.subscription_update
     try:
@@ -144,7 +147,8 @@ def change_plan(subscription_id: str) -> Response | Page:
         return _again(subscription_id, order, attempt_id, sentence(refusal), status)
     if change.outcome == ChangeOutcome.PENDING:
         return collect_for_change(subscription_id, change.invoice_id or "")
-    flash(_done(change), "good")
+    if not session.get("_flashes"):  # a second click tells nothing that the first has not
+        flash(_done(change), "good")
     return _to_subscription(subscription_id)
 
 
@@ -236,19 +240,26 @@ def _fill(page: ChangePage, found: Situation, order: Order | None) -> None:
         if refusal.code != "no_changes":
             page.problem = page.form.refuse(refusal)
         return
+    if order.code_id:
+        page.code_words = promotion_codes.words(g.visitor.customer_id, order.code_id)
     what = {"order": order_document(order), "attempt": page.form.attempt}
     page.token = consent.ask(QUOTE, page.subscription.id, terms_of(page.quote), **what)
 
 
-def _again(subscription_id: str, order: Order | None, attempt_id: str, problem: str, status: int) -> Page:
+def _again(subscription_id: str, order: Order, attempt_id: str, problem: str, status: int) -> Page:
     """The page anew, with what was asked for and what it costs now."""
     given = {"attempt": attempt_id}
-    for item_id, (price, quantity) in (order.items if order else {}).items():
+    for item_id, (price, quantity) in order.items.items():
         given |= {f"price-{item_id}": price or "", f"quantity-{item_id}": str(quantity)}
-    if order and order.code_id:
+    if order.code_id:
         given["code"] = sign_code(order.code_id, g.visitor.customer_id)
+    return _anew(subscription_id, given, problem, status)
+
+
+def _anew(subscription_id: str, given: Mapping[str, str], problem: str, status: int) -> Page:
     page = _page(subscription_id, given)
-    page.problem = problem
+    now = _("Below is what it costs now.")
+    page.problem = f"{problem} {now}" if page.quote else problem
     return render_template("portal/plan_changes/show.html", page=page), status
 
 

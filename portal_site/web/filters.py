@@ -2,8 +2,9 @@
 
 import copy
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale, dates, units
@@ -15,6 +16,7 @@ from portal_site.billing.rules import web_addresses
 from portal_site.billing.words import N_, NN_
 from portal_site.web import i18n, phones
 
+DAY = 24 * 60 * 60
 EACH = {"day": N_("per day"), "week": N_("per week"), "month": N_("per month"), "year": N_("per year")}
 SEVERAL = {
     "day": NN_("every %(num)s day", "every %(num)s days"),
@@ -36,6 +38,7 @@ def init(app: Flask) -> None:
         number=number,
         country=country,
         days=days,
+        days_left=days_left,
         every=every,
         percent=percent,
         phone=phones.pretty,
@@ -136,7 +139,17 @@ def number(value: int | Decimal) -> str:
 
 def days(seconds: int) -> str:
     """A span in days, with two decimals at most where it is not whole: 12, 11.54."""
-    return number((Decimal(seconds) / 86_400).quantize(Decimal("0.01")).normalize() + 0)
+    return number((Decimal(seconds) / DAY).quantize(Decimal("0.01")).normalize() + 0)
+
+
+def days_left(line: Any) -> str:
+    """What is left of a line's period in days, with as many decimals as it takes for the shown sum to come out."""
+    whole = (Decimal(line.share_whole) / DAY).quantize(Decimal("0.01"))
+    for decimals in range(2, 6):
+        shown = (Decimal(line.share_left) / DAY).quantize(Decimal(1).scaleb(-decimals))
+        if abs(shown / whole * line.share_amount).quantize(Decimal(1), ROUND_HALF_UP) == abs(line.amount):
+            break
+    return format_decimal(shown.normalize() + 0, locale=_locale(), decimal_quantization=False)
 
 
 def percent(value: str | Decimal) -> str:

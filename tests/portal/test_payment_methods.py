@@ -55,6 +55,20 @@ def test_it_works(visit: Visit) -> None:
     assert events == {"payment_method.attached", "customer.updated"}
 
 
+@pytest.mark.parametrize(
+    "to", ["ours", "https://evil.example/", "//evil.example", "/nowhere", "/sandbox/x", "x" * 2000]
+)
+def test_whoever_was_sent_for_a_card_goes_on_where_it_was_missing(visit: Visit, to: str) -> None:
+    shop = world.shop(card=None)
+    client = visit(shop.customer)
+    there = f"/subscriptions/{shop.subscription.id}/plan-change?price-{shop.item_id}={shop.prices['solo'].id}"
+    client.get("/payment-methods")
+    gone = client.send("/payment-methods", {"to": there if to == "ours" else to})
+    response = client.send(gone.location.removeprefix("http://localhost"), GOOD)
+    back = client.get(response.location)
+    assert back.location == (there if to == "ours" else "/payment-methods")
+
+
 def test_a_bank_account_works(visit: Visit) -> None:
     client = visit(world.scene().customer)
     response = _leave(client, kind="iban", iban="DE89 3704 0044 0532 0130 00")

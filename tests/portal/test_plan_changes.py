@@ -1,6 +1,7 @@
 """Changing plan and quantity in the portal: the price before, the same price after, and every way to get it wrong."""
 
 import re
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
-from portal_site.billing.models import Invoice, PlanChange, SubscriptionItem
+from portal_site.billing.models import Invoice, PlanChange, Price, SubscriptionItem
 from portal_site.billing.operations import pending_updates, test_clocks
 from portal_site.db import db
 from tests import world
@@ -157,6 +158,7 @@ def test_a_double_click_and_a_second_tab_change_it_once(app: Flask) -> None:
     first, second = _quote(client, shop, quantity=3), _quote(client, shop, quantity=3)
     assert _confirm(client, shop, first).status_code == 303
     assert _confirm(client, shop, first).status_code == 303
+    assert text(client.get(f"/subscriptions/{shop.subscription.id}").text).count("your plan was changed") == 1
     other_tab = _confirm(client, shop, second)
     assert other_tab.status_code in (409, 422)
     item, invoices, charges = _state(shop)
@@ -216,9 +218,12 @@ def test_a_forged_quote_or_another_customers_changes_nothing(app: Flask) -> None
     # The last character but one: of the last, base64 ignores two bits.
     altered = signed[1][:-2] + ("A" if signed[1][-2] != "A" else "B") + signed[1][-1]
     for forged in (altered, "", "x", their_quote[1]):
-        answer = client.send(_address(shop), {"quote": forged})
-        assert answer.status_code == 409
-        assert "This quote is not valid." in text(answer.text)
+        for choice in ({}, _fields(shop, quantity=3)):
+            answer = client.send(_address(shop), {"quote": forged, **choice})
+            assert answer.status_code == 409
+            assert "This quote is not valid." in text(answer.text)
+            assert ("Change plan and pay €10.00" in text(answer.text)) == bool(choice)  # with the new quote
+            assert _untouched(shop)
     assert client.send(_address(shop)).status_code == 409
     assert _untouched(shop)
 
@@ -230,11 +235,12 @@ def test_a_forged_quote_or_another_customers_changes_nothing(app: Flask) -> None
     [
         ("0", "Choose a quantity from 1 to 50."),
         ("51", "Choose a quantity from 1 to 50."),
-        ("-1", "Enter a whole number"),
+        ("-1", "Choose a quantity from 1 to"),
         ("1.5", "Enter a whole number"),
-        ("1000000000000", "Enter a whole number"),
+        ("1000000000000", "Choose a quantity from 1 to"),
+        ("9" * 5000, "Choose a quantity from 1 to"),
         ("999999999999", "Choose a quantity from 1 to 50."),
-        ("", "Enter a whole number"),
+        ("", "Enter a quantity."),
         ("three", "Enter a whole number"),
         ("٣", "Enter a whole number"),
         ("1e3", "Enter a whole number"),
@@ -277,10 +283,94 @@ def test_only_what_is_offered_can_be_chosen(app: Flask) -> None:
         )
         assert page.status_code == 422
         assert "Choose one of the plans on this page." in text(page.text)
+    assert _untouched(shop)
     foreign = {f"price-{other.item_id}": shop.prices["solo"].id, f"quantity-{other.item_id}": "5"}
     page = client.get(_address(shop), query_string=foreign)
     assert page.status_code == 422
     assert "Choose from what your subscription contains." in text(page.text)
+    assert _untouched(shop)
+
+
+@HALF
+@pytest.mark.case("B6")
+@pytest.mark.case("D8")
+@pytest.mark.parametrize(
+    "which", ["not in the configuration", "not sold any more", "in dollars", "taxed in another way"]
+)
+def test_not_every_price_of_the_merchant_is_on_offer(app: Flask, which: str) -> None:
+    """As typed into the address, not as the page offers it; and in a quote that was signed while it was on offer."""
+    shop = world.shop()
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+        product = made.product("Other")
+        price = made.price(product, 500, "usd" if which == "in dollars" else "eur")
+        price.active = which != "not sold any more"
+        if which == "taxed in another way":
+            price.tax_behavior = "inclusive"
+            mine = Price.id == shop.prices["team"].id, Price.account_id == price.account_id
+            session.scalars(select(Price).where(*mine)).one().tax_behavior = "exclusive"
+        if which != "not in the configuration":
+            _offer(session, shop, {"product": product.id, "prices": [price.id]})
+    client = enter(app, shop.customer)
+    wanted = {f"price-{shop.item_id}": price.id, f"quantity-{shop.item_id}": "1"}
+    page = client.get(_address(shop), query_string=wanted)
+    assert page.status_code == 422
+    assert "Choose one of the plans on this page." in text(page.text)
+    assert not re.search(rf'type="radio"[^>]+value="{price.id}"', page.text)
+    assert _untouched(shop)
+
+
+def _offer(session: Any, shop: world.Shop, product: dict[str, Any]) -> None:
+    """Put a product on offer in the shop's configuration."""
+    mine = world.PortalConfiguration.account_id == shop.customer.account_id
+    configuration = session.scalars(select(world.PortalConfiguration).where(mine)).one()
+    update = configuration.features["subscription_update"]
+    products = {"products": [*update["products"], product]}
+    configuration.features = configuration.features | {"subscription_update": update | products}
+
+
+@HALF
+def test_more_than_ten_products_are_all_on_offer(app: Flask) -> None:
+    shop = world.shop()
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+        for number in range(16):
+            product = made.product(f"Plan {number:02}")
+            _offer(session, shop, {"product": product.id, "prices": [made.price(product, 500 + number, "eur").id]})
+    page = text(enter(app, shop.customer).get(_address(shop)).text)
+    assert all(f"Plan {number:02}" in page for number in range(16))
+
+
+@HALF
+def test_what_usage_adds_to_the_next_invoice_is_said(app: Flask) -> None:
+    shop = world.shop()
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+        metered = {"usage_type": "metered", "unit_amount": None, "unit_amount_decimal": "0.02"}
+        price = made.price(made.product("Calls"), 0, "eur", **metered)
+        mine = SubscriptionItem.id == shop.item_id, SubscriptionItem.account_id == shop.customer.account_id
+        item = session.scalars(select(SubscriptionItem).where(*mine)).one()
+        span = {"current_period_start": item.current_period_start, "current_period_end": item.current_period_end}
+        known = {"account_id": item.account_id, "subscription_id": item.subscription_id, "tax_rates": []}
+        session.add(SubscriptionItem(id="si_calls", price_id=price.id, created=world.START + 1, **known, **span))
+    client = enter(app, shop.customer)
+    page = client.get(_address(shop), query_string=_fields(shop, quantity=3))
+    assert "Your next invoice comes on May 1, 2026: €30.00 plus your usage." in text(page.text)
+
+
+@HALF
+def test_the_sum_that_is_shown_comes_out(app: Flask) -> None:
+    """Days with as many decimals as that takes: 14.99 of 30 days × €3,600.00 would be 1,798.80."""
+    shop = world.shop()
+    with world.transaction() as session:
+        session.merge(shop.prices["team"]).unit_amount = 360_000
+    with time_machine.travel(world.HALF + 777, tick=False):
+        page = text(_quote(enter(app, shop.customer), shop, quantity=2).text)
+    found = re.search(r"([\d.]+) of 30 days × €7,200.00 = €([\d.,]+)", page)
+    assert found
+    assert len(found[1].partition(".")[2]) > 2
+    shown = Decimal(found[1]) / 30 * 7200
+    assert shown.quantize(Decimal("0.01"), ROUND_HALF_UP) == Decimal(found[2].replace(",", ""))
 
 
 @HALF
@@ -302,7 +392,7 @@ def test_without_money_the_old_plan_stays(app: Flask, card: str | None, words: s
     assert "You can pay until April 16, 2026, 11:00" in shown
     item, invoices, charges = _state(shop)
     assert (item.quantity, invoices, charges) == (1, 2, 1)
-    assert "not paid yet" in text(client.get(_address(shop)).text)
+    assert "Take this change back" in text(client.get(_address(shop)).text)
 
 
 @pytest.mark.case("D3")
@@ -316,7 +406,7 @@ def test_a_code_takes_off_and_is_used_once(app: Flask) -> None:
     client.get(_address(shop))
     applied = _apply(client, shop, 3, " spring-20 ")
     page = client.get(applied.location)
-    assert "Your code is used." in text(page.text)
+    assert "Your code Spring-20 is used." in text(page.text)
     assert "Discount -€3.00" in text(page.text)
     assert "Due today €7.00" in text(page.text)
     assert _confirm(client, shop, page).status_code == 303
@@ -342,7 +432,7 @@ def test_codes_cannot_be_guessed(app: Flask) -> None:
     assert "Too many codes were tried." in text(answers[10].text)
     assert 'value="THEIRS"' in answers[0].text
     assert "There is no such code." not in text(_quote(client, shop, quantity=2, code="THEIRS").text)
-    assert "Your code is used." not in text(_quote(client, shop, quantity=2, code="THEIRS").text)
+    assert " is used." not in text(_quote(client, shop, quantity=2, code="THEIRS").text)
 
 
 @HALF

@@ -22,7 +22,7 @@ from portal_site.billing.rules.discounts import CouponTerms
 from portal_site.billing.rules.items import Item
 from portal_site.billing.rules.promotion_codes import CodeTerms, Redeemer
 from portal_site.billing.words import N_
-from portal_site.db import new_id, transaction
+from portal_site.db import new_id, reading, transaction
 
 MOST_TRIES, TRIES_WITHIN = 10, 60 * 60
 
@@ -88,6 +88,13 @@ def _typed(session: Session, customer: Customer, typed: str) -> str | None:
         .order_by(PromotionCode.active.desc(), PromotionCode.customer_id.is_(None), PromotionCode.created.desc())
     )
     return session.scalar(query.limit(1))
+
+
+def words(customer_id: str, code_id: str) -> str:
+    """A code as the merchant wrote it."""
+    with reading() as reader:
+        account = select(Customer.account_id).where(Customer.id == customer_id)
+        return load(reader, reader.execute(account).scalar_one(), code_id).code
 
 
 def load(reader: Reader, account_id: str, code_id: str) -> CodeTerms:
