@@ -96,7 +96,8 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
         return ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
     attempt_id = yes.what["attempt"]
     ending = _situation(subscription_id).ending
-    if ending is not None and ending.immediate:  # a payment that waits at the bank for a change is not waited for
+    if ending is not None and (ending.immediate or ending.drops):
+        # A payment that waits at the bank for a change is not waited for.
         gateway = current_app.extensions["gateway"]
         payments.let_go(gateway, g.visitor.customer_id, subscription_id, g.now, _back(subscription_id))
     try:

@@ -278,7 +278,7 @@ class Play:
         if found.ending is None:
             return
         agreed = Agreed(self.now, cancellations.fingerprint(found.ending), self._key())
-        if found.ending.immediate:
+        if found.ending.immediate or found.ending.drops:
             payments.let_go(self.gateway, *self.ids, self.now, BACK)
         for point in (dies, None):
             self._try(lambda: cancellations.cancel(*self.ids, features, agreed, self.now), point)

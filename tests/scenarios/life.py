@@ -134,7 +134,7 @@ class Life:
             raise found.refusal
         assert found.ending
         agreed = Agreed(self.now, cancellations.fingerprint(found.ending), secrets.token_hex(8))
-        if found.ending.immediate:
+        if found.ending.immediate or found.ending.drops:
             with self._context() as gateway:
                 payments.let_go(gateway, *known[:2], self.now, BACK)
         done = cancellations.cancel(*known, agreed, self.now)

@@ -285,7 +285,7 @@ def whole(reader: Reader, row: Any, customer: Any, at: int) -> Agreement:
 
 
 def with_debits(reader: Reader, agreement: Agreement, at: int) -> Agreement:
-    """The agreement with what was paid for time after `at` and is not credited yet, and whether an invoice is open."""
+    """The agreement with what was paid for time after `at` and is not credited yet, and what is not paid."""
     credit = aliased(InvoiceLineItem)
     charged = (
         select(InvoiceLineItem.__table__)
@@ -302,4 +302,14 @@ def with_debits(reader: Reader, agreement: Agreement, at: int) -> Agreement:
     debits = _lines(reader, _of_subscriptions(charged, InvoiceLineItem.subscription_id, [agreement.id]))[agreement.id]
     still_open = select(Invoice.id).where(Invoice.status == "open").limit(1)
     is_open = reader.execute(_of_subscriptions(still_open, Invoice.subscription_id, [agreement.id])).first()
-    return replace(agreement, debits=tuple(debits), has_open_invoice=is_open is not None)
+    # Kept for later or written off, for time that is not over: it may be paid yet.
+    withheld = (
+        select(InvoiceLineItem.id)
+        .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
+        .where(
+            Invoice.status.in_(("draft", "uncollectible")), InvoiceLineItem.period_end > at, InvoiceLineItem.amount > 0
+        )
+        .limit(1)
+    )
+    kept = reader.execute(_of_subscriptions(withheld, InvoiceLineItem.subscription_id, [agreement.id])).first()
+    return replace(agreement, debits=tuple(debits), has_open_invoice=is_open is not None, is_withheld=kept is not None)

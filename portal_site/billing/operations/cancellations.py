@@ -176,6 +176,7 @@ def cancel(
         if found.ending.immediate:
             invoice_id = _end(session, customer, subscription, found.ending, attempt, at)
             return Canceled(at, True, invoice_id)
+        _drop_change(session, customer, subscription, at)
         # Both signs for those who watch only one of them; the day is fixed, whatever the subscription's billing mode.
         _tell_of(session, subscription, at, cancel_at=found.ending.ends_at, cancel_at_period_end=True, canceled_at=at,
                  cancellation_details=attempt.details)  # fmt: skip
@@ -197,10 +198,7 @@ def _end(
     attempt: CancellationAttempt,
     at: int,
 ) -> str | None:
-    if lookups.payment_under_way(session, customer.id, lookups.awaited_invoice(subscription)):
-        raise StateChanged(N_("A change is being paid for. Please look again in a moment."), "payment_under_way")
-    if subscription.pending_update:
-        pending_updates.drop(session, customer, subscription, at)
+    _drop_change(session, customer, subscription, at)
     invoice_id = None
     if ending.bill.lines:
         books = Books(session)
@@ -214,6 +212,14 @@ def _end(
         turning_points.end(session, subscription, at, at)
     pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), at)
     return invoice_id if ending.bill.amount_due else None
+
+
+def _drop_change(session: Session, customer: Customer, subscription: Subscription, at: int) -> None:
+    """Whoever leaves does not want another plan, and least of all to pay for it later."""
+    if lookups.payment_under_way(session, customer.id, lookups.awaited_invoice(subscription)):
+        raise StateChanged(N_("A change is being paid for. Please look again in a moment."), "payment_under_way")
+    if subscription.pending_update:
+        pending_updates.drop(session, customer, subscription, at)
 
 
 def _drop_pending(session: Session, subscription: Subscription) -> None:

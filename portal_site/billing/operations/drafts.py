@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.models import Customer, Event, Invoice, Subscription, TestClock
+from portal_site.billing.models import Coupon, Customer, Discount, Event, Invoice, Subscription, TestClock
 from portal_site.billing.operations import agreements, lookups, pending_updates
 from portal_site.billing.operations.books import due_date, move_balance, numbered, snapshot
 from portal_site.billing.rules.lifecycle import InvoiceStatus, SubscriptionStatus
@@ -86,12 +86,22 @@ def discard(invoice_id: str, at: int) -> None:
         customer, invoice, at = _draft(session, invoice_id, at)
         for line in pending_updates.release_lines(session, invoice):
             session.delete(line)
+        _give_back_coupons(session, invoice)
         mine = Subscription.customer_id == customer.id, Subscription.latest_invoice_id == invoice.id
         for subscription in session.scalars(select(Subscription).where(*mine)).all():
             subscription.latest_invoice_id = None
         session.flush()
         session.add(Event.of("invoice.deleted", invoice, at))
         session.delete(invoice)
+
+
+def _give_back_coupons(session: Session, invoice: Invoice) -> None:
+    """What was for one invoice is for another one then."""
+    names = [part["discount"] for part in invoice.total_discount_amounts]
+    mine = Discount.customer_id == invoice.customer_id, Discount.id.in_(names), Discount.end.is_not(None)
+    of_it = Coupon.id == Discount.coupon_id, Coupon.account_id == Discount.account_id, Coupon.duration == "once"
+    for discount in session.scalars(select(Discount).join(Coupon, and_(*of_it)).where(*mine)).all():
+        discount.end = None
 
 
 def _draft(session: Session, invoice_id: str, at: int) -> tuple[Customer, Invoice, int]:

@@ -9,6 +9,7 @@ from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.models import (
     Account,
     Customer,
+    Invoice,
     PaymentAttempt,
     PlanChange,
     SchedulePhase,
@@ -78,6 +79,18 @@ def payment_under_way(session: Session, customer_id: str, invoice_id: str | None
         PaymentAttempt.settled_at.is_(None),
     )
     return session.scalar(query)
+
+
+def is_about_to_be_paid(session: Session, subscription: Subscription, at: int) -> bool:
+    """Whether an invoice of it is to be collected at `at`, and was not tried yet."""
+    fresh = select(Invoice.id).where(
+        Invoice.customer_id == subscription.customer_id,
+        Invoice.subscription_id == subscription.id,
+        Invoice.status == "open",
+        Invoice.attempt_count == 0,
+        Invoice.next_payment_attempt <= at,
+    )
+    return session.scalar(fresh.limit(1)) is not None
 
 
 def awaited_invoice(subscription: Subscription) -> str | None:

@@ -136,7 +136,9 @@ def apply(
     session.add(Event.of("customer.subscription.updated", subscription, at, before, items=now["items"]))
 
 
-def go_on(session: Session, subscription: Subscription, period_end: int, at: int) -> None:
+def go_on(
+    session: Session, subscription: Subscription, period_end: int, at: int, previous: Document | None = None
+) -> None:
     """End a pause. What the customer planned for the end of the old period comes at the end of the new one."""
     subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.ACTIVE)
     subscription.status_details = None
@@ -152,7 +154,8 @@ def go_on(session: Session, subscription: Subscription, period_end: int, at: int
         if later:
             now.end_date = later[0].start_date = period_end
     session.flush()
-    session.add(Event.of("customer.subscription.resumed", subscription, at))
+    told = item_list(items_of(session, subscription))
+    session.add(Event.of("customer.subscription.resumed", subscription, at, previous, items=told))
 
 
 def reschedule(session: Session, subscription: Subscription, items: list[SubscriptionItem], at: int) -> None:

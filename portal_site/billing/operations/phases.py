@@ -5,7 +5,7 @@ as any other: a period that begins by its renewal, the rest of one that runs by 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -21,13 +21,20 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
 )
 from portal_site.billing.operations import agreements, pending_updates
-from portal_site.billing.operations.books import Books
+from portal_site.billing.operations.books import Books, bill_now
 from portal_site.billing.operations.pending_updates import Document
 from portal_site.billing.rules import plan_change
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.lifecycle import SubscriptionStatus
 from portal_site.billing.rules.plan_change import Policy, Wish
 from portal_site.db import new_id
+
+
+def is_due(session: Session, subscription: Subscription, moment: int) -> bool:
+    """Whether a phase begins just then."""
+    mine = _running(subscription)
+    query = select(SchedulePhase.id).join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
+    return session.scalar(query.where(*mine, SchedulePhase.start_date == moment).limit(1)) is not None
 
 
 def advance(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> bool:
@@ -43,20 +50,18 @@ def _advance(step: "_Step", schedule: SubscriptionSchedule) -> bool:
     of_it = SchedulePhase.schedule_id == schedule.id, SchedulePhase.account_id == schedule.account_id
     phases = step.session.scalars(select(SchedulePhase).where(*of_it).order_by(SchedulePhase.start_date)).all()
     begun = [phase for phase in phases if phase.start_date <= step.moment]
-    if begun and step.begin(begun[-1]):
+    end = phases[-1].end_date if phases else None
+    cancels = end is not None and schedule.end_behavior == "cancel"
+    over = len(begun) == len(phases) and (end is None or end <= step.moment)
+    if len(begun) == len(phases) and end is not None and cancels and not over:
+        step.note_end(end)  # before anything is billed
+    if begun and not (over and end is not None) and step.begin(begun[-1]):
         phase, before = begun[-1].as_phase(), begun[-2].as_phase() if len(begun) > 1 else None
         previous = {"current_phase": before}
         step.session.add(Event.of("subscription_schedule.updated", schedule, step.at, previous, current_phase=phase))
-    if len(begun) < len(phases):
-        return False
-    end = phases[-1].end_date if phases else None
-    cancels = end is not None and schedule.end_behavior == "cancel"
-    if end is None or end <= step.moment:
+    if over:
         _finish(step.session, schedule, cancels, step.at)
-        return cancels
-    if cancels and step.subscription.cancel_at is None:
-        step.note_end(end)
-    return False
+    return over and cancels
 
 
 def cancel(session: Session, subscription: Subscription, at: int) -> None:
@@ -120,6 +125,8 @@ class _Step:
         if inside:
             self._change(inside, phase.proration_behavior, previous)
         else:
+            if gone and prorated and phase.proration_behavior == "always_invoice":
+                self._bill_what_waits()
             now = pending_updates.item_list(pending_updates.items_of(session, subscription))
             session.add(
                 Event.of("customer.subscription.updated", subscription, self.at, {"items": previous}, items=now)
@@ -127,20 +134,22 @@ class _Step:
         return True
 
     def note_end(self, moment: int) -> None:
-        """The schedule ends the subscription then: nothing is billed beyond, and everybody can see it coming."""
+        """The schedule ends the subscription then, if nothing does before: everybody can see it, and nothing is billed beyond."""
+        previous = {"cancel_at": self.subscription.cancel_at}
+        if self.subscription.cancel_at is not None and self.subscription.cancel_at <= moment:
+            return
         self.subscription.cancel_at = moment
         self.session.flush()
         items = pending_updates.item_list(pending_updates.items_of(self.session, self.subscription))
-        self.session.add(
-            Event.of("customer.subscription.updated", self.subscription, self.at, {"cancel_at": None}, items=items)
-        )
+        self.session.add(Event.of("customer.subscription.updated", self.subscription, self.at, previous, items=items))
 
     def _can_be_prorated(self) -> bool:
         """Whether time is being paid for: of what is paused, or owed still, nothing is given back, and nothing added."""
         subscription = self.subscription
         if not SubscriptionStatus(subscription.status).renews or subscription.pause_collection:
             return False
-        return not self._agreement().has_open_invoice
+        agreement = self._agreement()
+        return not (agreement.has_open_invoice or agreement.is_withheld)
 
     def _agreement(self) -> Agreement:
         return agreements.whole(self.session, self.subscription, self.customer, self.moment)
@@ -157,12 +166,20 @@ class _Step:
             books.pending(self.subscription, lines, self.at)
             books.write()
 
+    def _bill_what_waits(self) -> None:
+        agreement = self._agreement()
+        bill = agreement.bill(agreement.pending)
+        if bill.lines and not (bill.total < 0 and agreement.foreign_purse):
+            books = Books(self.session)
+            bill_now(books, self.customer, self.subscription, bill, self.at)
+            books.write()
+
     def _take_away(self, gone: Sequence[SubscriptionItem]) -> None:
         """Remove items, and end the discounts on them: invoices go on naming those."""
         names = [item.id for item in gone]
         mine = Discount.customer_id == self.customer.id, Discount.subscription_item_id.in_(names)
         discounts = self.session.scalars(select(Discount).where(*mine)).all() if names else ()
-        pending_updates.use_up(self.session, self.subscription, [discount.id for discount in discounts], self.at)
+        pending_updates.use_up(self.session, self.subscription, [discount.id for discount in discounts], self.moment)
         for discount in discounts:
             discount.subscription_item_id = None
         self.session.flush()
@@ -176,10 +193,16 @@ class _Step:
         offers = agreements.offers(session, subscription.account_id, [new.price_id for new in inside.values()])
         wishes = {name: Wish(offers[new.price_id], new.quantity) for name, new in inside.items()}
         policy = Policy(proration_behavior, trial_update_behavior="continue_trial")
-        quote = plan_change.quote(self._agreement(), wishes, policy, self.moment)
+        agreement = self._agreement()
+        quote = plan_change.quote(agreement, wishes, policy, self.moment)
+        if quote.bill.total < 0 and agreement.foreign_purse:  # there is no balance to put that on: it waits
+            new = tuple(line for line in quote.bill.lines if line.id is None)
+            quote = replace(quote, bill=agreement.bill(()), waiting=new)
+        earlier = {"items": previous, "latest_invoice": subscription.latest_invoice_id}
         invoice_id = pending_updates.bill(session, self.customer, subscription, quote, self.at)
+        pending_updates.use_up(session, subscription, sorted(quote.spent), self.moment)
         update = pending_updates.document(quote, None, invoice_id, self.at)
-        pending_updates.apply(session, subscription, update, self.at, {"items": previous})
+        pending_updates.apply(session, subscription, update, self.at, earlier)
 
 
 def _is(item: SubscriptionItem, new: SchedulePhaseItem) -> bool:

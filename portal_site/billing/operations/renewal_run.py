@@ -40,11 +40,13 @@ class RenewalRun:
         self.customers = {name: _payer(row) for name, row in customers.items()}
         self.books = Books(session)
         self.changed: dict[type[Any], list[dict[str, Any]]] = defaultdict(list)
-        self.spent: list[str] = []
+        self.spent: dict[str, int] = {}
         self.invoiced = self.late = self.parked = 0
         if rows:
             _complete(session, self.customers)
-            self.agreements = agreements.load(session, rows, self.customers, at)
+            # Discounts that ended since the date that is billed ran on that date.
+            since = min(min(row.due_at or at, at) for row in rows)
+            self.agreements = agreements.load(session, rows, self.customers, since)
             self.phases = _next_phases(session, [row.id for row in rows if row.schedule_id], at)
 
     def bill(self) -> None:
@@ -91,7 +93,7 @@ class RenewalRun:
         foreign = bool(payer.balance) and not usable
         if foreign != agreement.foreign_purse:  # by another subscription of this batch, a moment ago
             agreement = replace(agreement, foreign_purse=foreign)
-        if row.pause_collection:
+        if row.pause_collection and not SubscriptionStatus(row.status).ended:
             return self._withhold(row, agreement, payer, payer.balance if usable else 0, date)
         bill = next_invoice.cycle_bill(agreement, date, payer.balance if usable else 0)
         automatic = row.collection_method == "charge_automatically"
@@ -105,7 +107,8 @@ class RenewalRun:
         """What is not collected because the merchant paused that: kept for later, written off, or not even written."""
         behavior = row.pause_collection.get("behavior")
         if behavior == "mark_uncollectible":
-            bill = next_invoice.cycle_bill(agreement, date, balance)
+            # What is too little to be charged is written off with it.
+            bill = next_invoice.cycle_bill(replace(agreement, foreign_purse=True), date, balance)
             if bill.lines:
                 self._final(row, agreement, payer, bill, date, None)
             return bill.lines
@@ -126,7 +129,7 @@ class RenewalRun:
         payer.touched = True
 
     def _latest(self, row: Any, agreement: Agreement, bill: Bill, date: int, invoice: Mapping[str, Any]) -> None:
-        self.spent += next_invoice.spent(agreement, bill, date)
+        self.spent |= dict.fromkeys(next_invoice.spent(agreement, bill, date), date)
         self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice["id"]})
         self.invoiced += 1
 
@@ -164,9 +167,9 @@ class RenewalRun:
 
     def _use_up(self) -> None:
         """End the discounts that were for one invoice."""
-        mine = Discount.customer_id.in_(list(self.customers)), Discount.id.in_(self.spent)
+        mine = Discount.customer_id.in_(list(self.customers)), Discount.id.in_(list(self.spent))
         for discount in self.session.scalars(select(Discount).where(*mine)).all():
-            discount.end = self.at
+            discount.end = self.spent[discount.id]
             owner = self.customers[discount.customer_id]
             self.books.event("customer.discount.deleted", owner, self.at, discount.as_object())
         self.session.flush()

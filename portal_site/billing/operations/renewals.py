@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from portal_site.billing.models import Customer, Subscription, SubscriptionSchedule
 from portal_site.billing.operations import agreements, lookups, parking, turning_points
 from portal_site.billing.operations.renewal_run import UNSCOPED, RenewalRun
+from portal_site.billing.operations.turning_points import Outcome
 from portal_site.db import is_conflict, plain, transaction
 
 _CUSTOMER = (
@@ -44,7 +45,10 @@ _SCHEDULE = (
 
 @dataclass
 class Batch:
-    """What one transaction did: how many customers it took, how many subscriptions it looked at, billed, and found late."""
+    """What one transaction did: how many customers it took, how many subscriptions it looked at, billed, and found late.
+
+    Late are also those whose next step waits for an invoice that was not tried yet.
+    """
 
     claimed: int = 0
     seen: int = 0
@@ -146,30 +150,34 @@ def _due(session: Session, customer_ids: Iterable[str], at: int) -> list[Any]:
 def _renew(session: Session, customers: Mapping[str, Any], at: int) -> Batch:
     rows = _due(session, customers, at)
     special = [row for row in rows if turning_points.is_special(row)]
+    unpaid = 0
     if special:
-        later = _turn(session, special, at)
+        later, unpaid = _turn(session, special, at)
         customers = _locked(session, list(customers))
         rows = [row for row in _all_of(session, [row.id for row in rows]) if row.id not in later]
     run = RenewalRun(session, customers, rows, at)
     run.bill()
     run.write()
-    return Batch(seen=len(rows) + len(special), invoiced=run.invoiced, late=run.late, parked=run.parked)
+    seen, late = len(rows) + len(special), run.late + unpaid
+    return Batch(seen=seen, invoiced=run.invoiced, late=late, parked=run.parked)
 
 
-def _turn(session: Session, special: Iterable[Any], at: int) -> set[str]:
-    """Take the steps that are not renewals; the ids of those that have to wait."""
-    later = set()
+def _turn(session: Session, special: Iterable[Any], at: int) -> tuple[set[str], int]:
+    """Take the steps that are not renewals; the ids of those that have to wait, and how many wait for a payment."""
+    later, unpaid = set(), 0
     for row in special:
         customer = lookups.locked_customer(session, row.customer_id)
         due, before = row.due_at, None
         # A worker that was away finds several steps behind each other; each says when the next one is due.
         while due is not None and due != before and due <= at:
-            if not turning_points.pass_by(session, customer, row.id, at):
+            outcome = turning_points.pass_by(session, customer, row.id, at)
+            unpaid += outcome == Outcome.AFTER_PAYMENT
+            if outcome != Outcome.TAKEN:
                 later.add(row.id)
                 break
             due, before = lookups.own(session, Subscription, customer.id, row.id).due_at, due
     session.flush()
-    return later
+    return later, unpaid
 
 
 def _all_of(session: Session, ids: Sequence[str]) -> list[Any]:

@@ -4,6 +4,7 @@ Not verbs: a billing run takes these steps, inside its own transaction, before i
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import select, update
@@ -33,26 +34,39 @@ def is_special(row: Any) -> bool:
     return bool(row.pending_update or paused or leaving or beginning or row.schedule_id)
 
 
-def pass_by(session: Session, customer: Customer, subscription_id: str, at: int) -> bool:
-    """Take the steps of one subscription that are due at `at`. False: it has to be looked at later, nothing is billed yet."""
+class Outcome(StrEnum):
+    """Whether the steps of a subscription were taken, or wait: until later, or until what was billed just now is collected."""
+
+    TAKEN = "taken"
+    LATER = "later"
+    AFTER_PAYMENT = "after payment"
+
+
+def pass_by(session: Session, customer: Customer, subscription_id: str, at: int) -> Outcome:
+    """Take the steps of one subscription that are due at `at`, or say that it has to wait; then nothing is billed yet."""
     subscription = lookups.own(session, Subscription, customer.id, subscription_id, lock=True)
     moment = subscription.due_at or at
     if subscription.status == SubscriptionStatus.INCOMPLETE:
-        return _give_up_beginning(session, customer, subscription, moment, at)
+        taken = _give_up_beginning(session, customer, subscription, moment, at)
+        return Outcome.TAKEN if taken else Outcome.LATER
     waiting = subscription.pending_update
     if waiting:
         if lookups.payment_under_way(session, customer.id, waiting.get("invoice")):
             subscription.due_at = at + PATIENCE
-            return False
+            return Outcome.LATER
         if waiting.get("expires_at", 0) <= at or _period_end(session, subscription) <= moment:
             pending_updates.drop(session, customer, subscription, at, expired=True)
     resumes_at = pauses.resumes_at(subscription.status_details, subscription.pause_collection)
     if resumes_at is not None and resumes_at <= moment:
+        if subscription.pending_update and subscription.status == SubscriptionStatus.PAUSED:
+            pending_updates.drop(session, customer, subscription, at, expired=True)  # it goes on without it
         _end_pause(session, subscription, resumes_at, at)
+    if phases.is_due(session, subscription, moment) and lookups.is_about_to_be_paid(session, subscription, at):
+        return Outcome.AFTER_PAYMENT  # whether that is paid decides what a phase credits
     if phases.advance(session, customer, subscription, moment, at) or _ends(session, subscription, moment):
         end(session, subscription, moment, at)
     session.flush()
-    return True
+    return Outcome.TAKEN
 
 
 def _give_up_beginning(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> bool:
@@ -91,12 +105,17 @@ def _end_pause(session: Session, subscription: Subscription, moment: int, at: in
         session.add(Event.of("customer.subscription.updated", subscription, at, told))
         return
     items = pending_updates.items_of(session, subscription)
+    previous = {
+        "status": subscription.status,
+        "billing_cycle_anchor": subscription.billing_cycle_anchor,
+        "items": pending_updates.item_list(items),
+    }
     subscription.billing_cycle_anchor = moment
     begin_anew(items, moment)
     offers = agreements.offers(session, subscription.account_id, [item.price_id for item in items])
     lengths = [(offer.interval, offer.interval_count) for offer in offers.values()]
     first_end = min(periods.boundary(moment, interval, count) for interval, count in lengths)
-    pending_updates.go_on(session, subscription, first_end, at)
+    pending_updates.go_on(session, subscription, first_end, at, previous)
 
 
 def begin_anew(items: Sequence[SubscriptionItem], moment: int) -> None:

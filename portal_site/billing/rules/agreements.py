@@ -18,7 +18,8 @@ class Agreement:
 
     `balance` is the customer's in minor units; it is nothing, and nothing can be put on it, while it is in another currency
     (`foreign_purse`). `pending` are lines that wait for the next invoice; `debits` are lines that were paid, reach beyond the
-    instant and have not been credited, by the item they are of. `due_at` is when a billing run has something to do about it next.
+    instant and have not been credited, by the item they are of. `due_at` is when a billing run has something to do about it next;
+    `is_withheld` says that an invoice for time that is not over was not collected.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Agreement:
     debits: tuple[Line, ...] = ()
     managed_elsewhere: bool = False
     has_open_invoice: bool = False
+    is_withheld: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -61,11 +61,13 @@ def ending(agreement: Agreement, mode: str, proration_behavior: str, waiting: bo
     """
     at_once = mode == "immediately" or agreement.status in IDLE
     if not at_once:
-        return Ending(at, max(item.period_end for item in agreement.items), agreement.bill(()), drops=False)
+        ends_at = max(item.period_end for item in agreement.items)
+        # Before the worker's minute, what waited for the renewal is billed without one.
+        return Ending(at, ends_at, agreement.bill(agreement.pending if ends_at <= at else ()), drops=waiting)
     if proration_behavior == "none":
         worth = -sum(line.total for line in agreement.pending)
         return Ending(at, at, agreement.bill(()), drops=waiting or bool(agreement.pending), lost=max(0, worth))
-    lines = (*agreement.pending, *plan_change.unused(agreement, {item.id for item in agreement.items}, at))
+    lines = (*agreement.pending, *plan_change.refundable(agreement, at))
     return Ending(at, at, agreement.bill(lines), drops=waiting)
 
 

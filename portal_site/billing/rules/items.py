@@ -73,7 +73,7 @@ class Item:
         """
         start, end = self.period_end, self.whole_period(anchor)[1]
         if end > start and not self._is_boundary(anchor, start):
-            return replace(self, period_start=start, period_end=end)
+            return replace(self, period_start=start, period_end=end, anchor=self._counted_from(anchor))
         own = self.own_anchor(anchor, start)
         end = self._step(anchor if own is None else own, start, 1)
         return replace(self, period_start=start, period_end=end, anchor=own)
@@ -87,11 +87,22 @@ class Item:
         if self._is_boundary(anchor, start):
             return start, self._step(self._counted_from(anchor), start, 1)
         if self._is_boundary(anchor, end):
-            return min(start, self._step(self._counted_from(anchor), end, -1)), end
-        return start, end
+            return self._step(self._counted_from(anchor), end, -1), end
+        # Where no anchor was noted it is counted from a day of its own; else it is a part that was cut off at both ends.
+        return (start, end) if self.anchor is None else self._around(self.anchor, start)
+
+    def outlasts(self, anchor: int) -> bool:
+        """Whether the current period is longer than what its price is for."""
+        start, end = self.whole_period(anchor)
+        return self.period_start < start or self.period_end > end
 
     def _counted_from(self, anchor: int) -> int:
         return anchor if self.anchor is None else self.anchor
+
+    def _around(self, anchor: int, at: int) -> tuple[int, int]:
+        """The period counted from the anchor that holds an instant after it."""
+        offer = self.offer
+        return periods.period_around(anchor, offer.interval, offer.interval_count, anchor, max(anchor, at))
 
     def _is_boundary(self, anchor: int, at: int) -> bool:
         return self.offer.interval in periods.SECONDS or periods.is_boundary(self._counted_from(anchor), at)

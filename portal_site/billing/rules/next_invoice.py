@@ -46,7 +46,10 @@ def cycle_lines(agreement: Agreement, date: int) -> tuple[Line, ...]:
 
 def cycle_bill(agreement: Agreement, date: int, balance: int | None = None) -> Bill:
     """That invoice, settled with the balance: the agreement's, or what is left of it after others were billed."""
-    return agreement.bill(cycle_lines(agreement, date), balance)
+    lines = cycle_lines(agreement, date)
+    if agreement.foreign_purse and sum(line.total for line in lines) < 0:
+        lines = tuple(line for line in lines if line.id is None)  # there is no balance to put credit on: it waits on
+    return agreement.bill(lines, balance)
 
 
 def spent(agreement: Agreement, bill: Bill, date: int) -> frozenset[str]:

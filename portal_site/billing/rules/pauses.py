@@ -69,6 +69,7 @@ def refusal(agreement: Agreement, waiting: bool, at: int) -> BillingError | None
             agreement.has_open_invoice or not status.renews,
             N_("An invoice of this subscription is not paid yet. Pay it before you pause."),
         ),
+        (agreement.is_withheld, plan_change.WITHHELD),
         (agreement.is_behind(at), N_("Your renewal is being prepared. Please try again in a few minutes.")),
     )
     return next((BillingError(sentence, "subscription_not_pausable") for holds, sentence in reasons if holds), None)
@@ -81,7 +82,7 @@ def is_paused(agreement: Agreement) -> bool:
 
 def pause(agreement: Agreement, span: Span, at: int) -> Pause:
     """The pause of this length."""
-    waiting = plan_change.unused(agreement, {item.id for item in agreement.items}, at)
+    waiting = plan_change.refundable(agreement, at)
     return Pause(at, span.end(at), waiting)
 
 
@@ -92,6 +93,6 @@ def resumption(agreement: Agreement, at: int) -> Quote:
 
 def resumes_at(status_details: Mapping[str, Any] | None, pause_collection: Mapping[str, Any] | None) -> int | None:
     """When a pause ends by itself, wherever the field keeps that."""
-    paused = (status_details or {}).get("paused") or {}
-    found = paused.get("resumes_at") or (pause_collection or {}).get("resumes_at")
+    paused = (status_details or {}).get("paused") or pause_collection or {}
+    found = paused.get("resumes_at")
     return int(found) if found is not None else None

@@ -15,6 +15,7 @@ from portal_site.billing.rules.proration import Share
 from portal_site.billing.rules.taxes import Tax
 from portal_site.billing.words import N_
 
+WITHHELD = N_("Part of the time that runs now is not paid yet. Please contact us about it.")
 VALIDITY = 30 * 60  # seconds for which a quote holds
 PENDING_LIFE = (
     23 * 60 * 60
@@ -87,6 +88,7 @@ def refusal(agreement: Agreement, at: int) -> BillingError | None:
             agreement.has_open_invoice or not agreement.status.renews,
             N_("An invoice of this subscription is not paid yet. Pay it before you change your plan."),
         ),
+        (agreement.is_withheld, WITHHELD),
         (
             all(item.offer.terms.metered for item in agreement.items),
             N_("You pay for what you use, so there is nothing to change here."),
@@ -218,8 +220,8 @@ def _prorated(
 def _in_its_period(old: Item, item: Item, before: Agreement, at: int) -> Item:
     """The item in a period of its price's interval that holds `at`, counted on from where the current one began."""
     anchor = before.anchor
-    if _interval(old) == _interval(item) and item.period_end <= item.whole_period(anchor)[1]:
-        return item
+    if _interval(old) == _interval(item) and not item.outlasts(anchor):
+        return replace(item, period_end=min(item.period_end, before.cancel_at or item.period_end))
     own, offer = item.own_anchor(anchor, item.period_start), item.offer
     counted_from = anchor if own is None else own
     start, end = periods.period_around(counted_from, offer.interval, offer.interval_count, item.period_start, at)
@@ -234,13 +236,31 @@ def unused(before: Agreement, changed: set[str], at: int) -> tuple[Line, ...]:
     """
     if before.billing_mode != "classic":
         found = [_credit(line, at, line.period_end) for line in before.debits if line.item_id in changed]
-    elif before.status == SubscriptionStatus.TRIALING:  # for which nobody paid
+    elif before.status in (SubscriptionStatus.TRIALING, SubscriptionStatus.PAUSED):  # nobody paid, or it was given back
         found = []
     else:
+        changed = changed & {line.item_id for line in before.debits}  # not of what nobody paid anything for
         periods_now = _whole_periods(before, before.items, before.running_discounts(at))
         both = zip(periods_now, before.items, strict=True)
         found = [_credit(line, at, item.period_end) for line, item in both if item.id in changed]
     return tuple(line for line in found if line.amount)
+
+
+def refundable(before: Agreement, at: int) -> tuple[Line, ...]:
+    """Credit for all that will not be used, where nothing takes its place: of no item more than was paid for it.
+
+    So a classic subscription is credited at its current price only where that is not more than what it has cost.
+    """
+    every = {item.id for item in before.items}
+    by_price, by_payment = unused(before, every, at), unused(replace(before, billing_mode="flexible"), every, at)
+
+    def worth(lines: Iterable[Line], item_id: str) -> int:
+        return -sum(line.total for line in lines if line.item_id == item_id)
+
+    dear = {name for name in every if worth(by_price, name) > worth(by_payment, name)}
+    return tuple(line for line in by_price if line.item_id not in dear) + tuple(
+        line for line in by_payment if line.item_id in dear
+    )
 
 
 def _credit(debit: Line, at: int, end: int) -> Line:
