@@ -2,10 +2,12 @@
 
 import fcntl
 import threading
+import time
 from pathlib import Path
 
 import pytest
 import time_machine
+from flask import Flask
 from sqlalchemy import select
 
 from portal_site import cli, worker
@@ -71,3 +73,20 @@ def test_data_that_another_demo_serves_stays(demo: Demo) -> None:
         fcntl.flock(other, fcntl.LOCK_SH)
         assert demo.at(AT + running.STALE) == made
     assert not demo.at(AT + running.STALE) & made
+
+
+def test_its_worker_works_while_it_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread of the same process, which is over with it."""
+    seen: list[bool] = []
+
+    def serve(app: Flask, *_where: object) -> None:
+        deadline = time.monotonic() + 30
+        with app.app_context():
+            while worker.last_seen() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            seen.append(worker.last_seen() is not None)
+            db.session.remove()
+
+    monkeypatch.setattr(cli, "serve", serve)
+    running.run(8998, tmp_path / "demo")
+    assert seen == [True]

@@ -154,6 +154,11 @@ def _resume(life: Life) -> None:
         pytest.param({}, [], _pause, [
             "invoiceitem.created", ("customer.subscription.paused", {"status"}),
         ], id="pause"),
+        pytest.param({}, [_pause], _resume, [
+            *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), *COLLECTED, "customer.subscription.resumed",
+            (UPDATED, {"billing_cycle_anchor", "items", "pending_update", "status"}),
+            "customer.subscription.pending_update_applied",
+        ], id="resumption"),
     ],
 )  # fmt: skip
 def test_each_thing_that_happens_is_told_in_order(

@@ -67,6 +67,13 @@ def test_two_items_are_changed_with_one_invoice(app: Flask) -> None:
     assert quote.bill.amount_due == 1400
     assert quote.next_invoice
     assert quote.next_invoice.amount_due == 2 * 1000 + 3 * 600
+    life.orders(order, quote)
+    (bill,) = life.bills()
+    assert bill.startswith("2026-04-16 paid: Unused time on Team after 16 Apr 2026 -5.00, ")
+    assert "Remaining time on 2 × Team after 16 Apr 2026 10.00" in bill
+    assert "Remaining time on 3 × Extra after 16 Apr 2026 9.00" in bill
+    assert bill.endswith(" = 14.00")
+    ledger.audit(life.shop.customer.account_id)
 
 
 def test_a_classic_subscription_begins_anew_with_another_interval(app: Flask) -> None:

@@ -4,14 +4,19 @@
 """
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
+from portal_site.billing.models import Price, SubscriptionItem
+from portal_site.billing.operations.plan_changes import Order
 from tests import world
 from tests.billing.terms import at
-from tests.scenarios.life import Life
+from tests.scenarios.life import Life, day
+from tests.world import reading
 
 PRORATION = {"none": "none", "wait": "create_prorations", "at once": "always_invoice"}
 ANCHOR = {"stays": "unchanged", "restarts": "now"}
@@ -128,6 +133,8 @@ HALVED = "05-01: 3 × Team 30.00, discount -15.00 = 15.00"
         ("once", "at once", "stays", ["04-16: -Team -5.00, +3 × Team 15.00, discount -7.50 = 2.50", *THREE]),
         ("once", "none", "restarts",
          ["04-16: 3 × Team 30.00, discount -15.00 = 15.00", "05-16: 3 × Team 30.00 = 30.00"]),
+        ("once", "wait", "restarts",
+         ["04-16: -Team -5.00, 3 × Team 30.00, discount -15.00 = 10.00", "05-16: 3 × Team 30.00 = 30.00"]),
         ("once", "at once", "restarts",
          ["04-16: -Team -5.00, 3 × Team 30.00, discount -15.00 = 10.00", "05-16: 3 × Team 30.00 = 30.00"]),
         ("forever", "none", "stays", [HALVED, "06-01: 3 × Team 30.00, discount -15.00 = 15.00"]),
@@ -137,6 +144,11 @@ HALVED = "05-01: 3 × Team 30.00, discount -15.00 = 15.00"
         ("forever", "at once", "stays",
          ["04-16: -Team -5.00, +3 × Team 15.00, discount -7.50 = 2.50", HALVED,
           "06-01: 3 × Team 30.00, discount -15.00 = 15.00"]),
+        ("forever", "none", "restarts",
+         ["04-16: 3 × Team 30.00, discount -15.00 = 15.00", "05-16: 3 × Team 30.00, discount -15.00 = 15.00"]),
+        ("forever", "at once", "restarts",
+         ["04-16: -Team -5.00, 3 × Team 30.00, discount -15.00 = 10.00",
+          "05-16: 3 × Team 30.00, discount -15.00 = 15.00"]),
         ("forever", "wait", "restarts",
          ["04-16: -Team -5.00, 3 × Team 30.00, discount -15.00 = 10.00",
           "05-16: 3 × Team 30.00, discount -15.00 = 15.00"]),
@@ -157,11 +169,82 @@ def test_a_code_with_less_that_waits(lite_app: Flask) -> None:
     assert _bills(life.goes_to("2026-06-02")) == ["05-01: 1 × Solo 4.00, discount -2.00 = 2.00", SOLO[1]]
 
 
-def test_less_in_a_trial_takes_effect_with_the_trials_end_or_at_once(lite_app: Flask) -> None:
-    free = {"status": "trialing", "trial_start": world.START, "trial_end": at("2026-05-01")}
-    policy = _policy("at once", "stays", schedule_at_period_end=(FALLING,), trial_update_behavior="continue_trial")
-    life = _lived(lite_app, WISHES["solo"], policy, **free, billing_cycle_anchor=at("2026-05-01"))
-    assert _bills(life, 0) == SOLO
+FREE = {"status": "trialing", "trial_start": world.START, "trial_end": world.END, "billing_cycle_anchor": world.END}
+
+
+@pytest.mark.parametrize(
+    ("trial", "bills"),
+    [("continue_trial", SOLO), ("end_trial", ["04-16: 1 × Solo 4.00 = 4.00", "05-16: 1 × Solo 4.00 = 4.00"])],
+)
+def test_less_in_a_trial_takes_effect_with_the_trials_end_or_at_once(
+    lite_app: Flask, trial: str, bills: list[str]
+) -> None:
+    policy = _policy("at once", "stays", schedule_at_period_end=(FALLING,), trial_update_behavior=trial)
+    assert _bills(_lived(lite_app, WISHES["solo"], policy, **FREE), 0) == bills
+
+
+@pytest.mark.parametrize(
+    ("duration", "trial", "bills"),
+    [
+        ("once", "continue_trial", [HALVED, THREE[1]]),
+        ("once", "end_trial", ["04-16: 3 × Team 30.00, discount -15.00 = 15.00", "05-16: 3 × Team 30.00 = 30.00"]),
+        ("forever", "continue_trial", [HALVED, "06-01: 3 × Team 30.00, discount -15.00 = 15.00"]),
+        ("forever", "end_trial",
+         ["04-16: 3 × Team 30.00, discount -15.00 = 15.00", "05-16: 3 × Team 30.00, discount -15.00 = 15.00"]),
+    ],
+)  # fmt: skip
+def test_a_code_in_a_trial(lite_app: Flask, duration: str, trial: str, bills: list[str]) -> None:
+    policy = _policy("at once", "stays", trial_update_behavior=trial)
+    life = Life.begins(lite_app, policy=policy, **FREE).goes_to("2026-04-16")
+    life.changes(quantity=3, code=life.code(percent_off="50", duration=duration))
+    assert _bills(life.goes_to("2026-06-02"), 0) == bills
+
+
+@pytest.mark.parametrize(("proration", "anchor"), EACH)
+def test_a_shorter_interval_waits_for_the_years_end_whatever_else_is_chosen(
+    lite_app: Flask, proration: str, anchor: str
+) -> None:
+    life = Life.begins(lite_app, policy=_policy("at once", "stays"))
+    life.changes("year")
+    policy = _policy(proration, anchor, schedule_at_period_end=(SHORTER,))
+    life.shop.features = replace(life.shop.features, **policy)
+    life.goes_to("2026-07-16")
+    assert life.changes("team").outcome == "scheduled"
+    assert _bills(life.goes_to("2027-05-02"))[1:] == [
+        "2027-04-01: 1 × Team 10.00 = 10.00",
+        "2027-05-01: 1 × Team 10.00 = 10.00",
+    ]
+
+
+def test_only_the_item_that_gets_less_decides_how_long_the_change_waits(lite_app: Flask) -> None:
+    """The month's item goes down at the month's end, though a year's stands beside it, and the other way round."""
+    life = Life.begins(lite_app, policy=_policy("at once", "stays", schedule_at_period_end=(FALLING,)))
+    extra = life.gets_item(12000, "year", quantity=2)
+    product = _product(life, extra)
+    adjustable = {"product": product[0], "prices": [product[1]]}
+    life.shop.features = replace(life.shop.features, products=(*life.shop.features.products, adjustable))
+    life.goes_to("2026-04-16")
+    month = life.quote_of(Order({life.shop.item_id: (life.shop.prices["solo"].id, 1)}))
+    year = life.quote_of(Order({extra: (None, 1)}))
+    both = life.quote_of(Order({life.shop.item_id: (life.shop.prices["solo"].id, 1), extra: (None, 1)}))
+    ends = [day(quote.effective_at) for quote in (month, year, both)]
+    assert ends == ["2026-05-01", "2027-04-01", "2027-04-01"]
+
+
+def _product(life: Life, item_id: str) -> tuple[str, str]:
+    with reading() as reader:
+        query = select(Price.product_id, Price.id).join(SubscriptionItem, SubscriptionItem.price_id == Price.id)
+        found = reader.execute(query.where(SubscriptionItem.id == item_id)).one()
+    return found[0], found[1]
+
+
+def test_a_planned_change_gives_way_to_another_planned_one(lite_app: Flask) -> None:
+    life = Life.begins(lite_app, quantity=9, policy=_policy("at once", "stays", schedule_at_period_end=(FALLING,)))
+    life.goes_to("2026-04-16")
+    for quantity in (5, 2):
+        assert life.changes(quantity=quantity).outcome == "scheduled"
+    assert _bills(life.goes_to("2026-05-02")) == ["05-01: 2 × Team 20.00 = 20.00"]
+    assert life.events.count("subscription_schedule.released") == 2  # the one that gave way, and the one that is done
 
 
 @pytest.mark.parametrize(

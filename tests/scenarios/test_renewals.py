@@ -1,14 +1,20 @@
 """Lives of subscriptions that renew, begin after a trial, end, fail and come back."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
+from portal_site.billing.models import Customer, Invoice
+from portal_site.db import db, transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
+from tests.proofs.play import Killed, killing
 from tests.scenarios.life import Life
+from tests.world import reading
 
 MONTH = "1 seats × Team (at €10.00 / month) 10.00 = 10.00"
 
@@ -276,3 +282,33 @@ def test_one_that_is_too_far_behind_is_parked_for_somebody_to_look_at(app: Flask
     assert report.batch.parked == 1
     assert life.bills() == []
     assert life.subscription.billing_error == "more than 15 periods behind"
+
+
+def test_an_invoice_keeps_the_names_and_the_address_of_its_day(app: Flask) -> None:
+    life = Life.begins(app, customer={"address": {"line1": "1 rue de la Paix", "country": "FR"}})
+    life.goes_to("2026-05-02")
+    with transaction() as session:
+        customer = session.scalars(select(Customer).where(Customer.id == life.shop.customer.id)).one()
+        customer.name, customer.address = "Hedda Holm", {"line1": "Storgata 1", "country": "NO"}
+    life.goes_to("2026-06-02")
+    with reading() as reader:
+        columns = Invoice.customer_name, Invoice.customer_address
+        mine = Invoice.customer_id == life.shop.customer.id, Invoice.billing_reason == "subscription_cycle"
+        found = reader.execute(select(*columns).where(*mine).order_by(Invoice.created)).all()[1:]
+    assert [(name, address["line1"]) for name, address in found] == [
+        ("Hedda Berg", "1 rue de la Paix"),
+        ("Hedda Holm", "Storgata 1"),
+    ]
+
+
+@pytest.mark.parametrize("point", [0, 3, 9, 20, 40])
+def test_a_clock_whose_advance_was_killed_goes_on_from_there(app: Flask, point: int) -> None:
+    life = Life.begins(app)
+    # What the killed program had in its hands is no use to the next one.
+    life.shop.customer = SimpleNamespace(id=life.shop.customer.id, account_id=life.shop.customer.account_id)  # type: ignore[assignment]
+    with pytest.raises(Killed), killing(point):
+        life.goes_to("2026-07-02")
+    db.session.remove()
+    life.goes_to("2026-07-02")
+    assert [bill[:15] for bill in life.bills()] == ["2026-05-01 paid", "2026-06-01 paid", "2026-07-01 paid"]
+    ledger.audit(life.shop.customer.account_id)
