@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal_site.billing.errors import BillingError
+from portal_site.billing.errors import BillingError, GatewayUnavailable
 from portal_site.billing.models import Customer, Discount, Event, Invoice, InvoiceLineItem, SubscriptionItem, TestClock
 from portal_site.billing.operations import billing_runs, drafts
 from portal_site.db import db, transaction
@@ -59,6 +59,7 @@ def _draft(life: Life) -> str:
 # --- what waits for its payment ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("D7")
 def test_a_pause_that_ends_by_itself_waits_for_no_payment(app: Flask) -> None:
     life = Life.begins(app, quantity=5).goes_to("2026-05-20")
     life.pauses("week", 1)
@@ -72,6 +73,7 @@ def test_a_pause_that_ends_by_itself_waits_for_no_payment(app: Flask) -> None:
     _is_true(life)
 
 
+@pytest.mark.case("D7")
 def test_whoever_leaves_pays_for_no_other_plan(app: Flask) -> None:
     life = Life.begins(app).goes_to("2026-04-10")
     life.gets_a_card(world.FAILS)
@@ -108,6 +110,28 @@ def test_phases_wait_for_the_payment_of_what_was_billed_just_before(app: Flask, 
     life.is_scheduled(*phases, proration="always_invoice")
     _comes(life, at("2026-04-28"), late)
     assert [bill.rpartition(" = ")[2] for bill in life.bills()] == ["186.78", "-93.15, due 0.00"]
+    _is_true(life)
+
+
+def test_a_phase_waits_while_nobody_knows_whether_the_month_is_paid(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = Life.begins(app)
+    life.is_scheduled((FIRST, {"team": 1}), ("2026-05-01 00:30:00", {"solo": 1}))
+    gateway = app.extensions["gateway"]
+
+    def lose(*_given: object) -> object:
+        raise GatewayUnavailable("lost")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(gateway, "charge", lose)
+        broken.setattr(gateway, "find_charge", lose)
+        life.goes_to("2026-05-01 00:40:00")
+    assert life.item.price_id == life.shop.prices["team"].id
+    life.goes_to("2026-06-02")
+    last = life.bills()[-1]
+    assert "Unused time on Team after 01 May 2026 -9.99" in last
+    assert "Remaining time on Solo after 01 May 2026 4.00" in last
     _is_true(life)
 
 

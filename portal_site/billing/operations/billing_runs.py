@@ -27,6 +27,13 @@ LOOK_AGAIN = 15 * 60  # and one that waits for the customer at the bank
 Address = Callable[[str], str]
 Payment = Callable[[Gateway, str, str, int, str], object]
 _NOT_PARKED = ~parking.is_parked() | Subscription.id.is_(None)
+# Of a try that is not settled yet the gateway is asked, not charged again.
+_NOT_BEING_PAID = ~(
+    select(PaymentAttempt.id)
+    .where(PaymentAttempt.invoice_id == Invoice.id, PaymentAttempt.settled_at.is_(None))
+    .correlate(Invoice)
+    .exists()
+)
 log = logging.getLogger("portal.billing")
 
 
@@ -110,7 +117,11 @@ def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
         .join(Customer, Customer.id == Invoice.customer_id)
         .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
         .where(
-            Invoice.next_payment_attempt <= at, Invoice.status == InvoiceStatus.OPEN, _lives_by(clock_id), _NOT_PARKED
+            Invoice.next_payment_attempt <= at,
+            Invoice.status == InvoiceStatus.OPEN,
+            _lives_by(clock_id),
+            _NOT_PARKED,
+            _NOT_BEING_PAID,
         )
         .order_by(Invoice.next_payment_attempt, Invoice.id)
         .limit(COLLECTED_AT_ONCE)
@@ -181,7 +192,7 @@ def next_moment(session: Session, clock_id: str, until: int) -> int | None:
         select(func.min(Invoice.next_payment_attempt))
         .join(Customer, Customer.id == Invoice.customer_id)
         .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
-        .where(mine, Invoice.status == InvoiceStatus.OPEN, _NOT_PARKED),
+        .where(mine, Invoice.status == InvoiceStatus.OPEN, _NOT_PARKED, _NOT_BEING_PAID),
     )
     moments = [session.scalar(query.execution_options(**UNSCOPED)) for query in firsts]
     return min((moment for moment in moments if moment is not None and moment <= until), default=None)

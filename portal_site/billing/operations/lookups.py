@@ -16,7 +16,7 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionSchedule,
 )
-from portal_site.billing.rules.lifecycle import SubscriptionStatus
+from portal_site.billing.rules.lifecycle import AttemptStatus, SubscriptionStatus
 from portal_site.billing.words import N_
 
 Row = TypeVar("Row", bound=Any)
@@ -82,15 +82,36 @@ def payment_under_way(session: Session, customer_id: str, invoice_id: str | None
 
 
 def is_about_to_be_paid(session: Session, subscription: Subscription, at: int) -> bool:
-    """Whether an invoice of it is to be collected at `at`, and was not tried yet."""
+    """Whether an invoice of it is to be collected at `at`, and nobody has tried yet."""
+    tried = select(PaymentAttempt.id).where(
+        PaymentAttempt.customer_id == subscription.customer_id, PaymentAttempt.invoice_id == Invoice.id
+    )
     fresh = select(Invoice.id).where(
+        *_still_open(subscription), Invoice.attempt_count == 0, Invoice.next_payment_attempt <= at, ~tried.exists()
+    )
+    return session.scalar(fresh.limit(1)) is not None
+
+
+def is_being_paid(session: Session, subscription: Subscription) -> bool:
+    """Whether of an invoice of it nobody knows yet if it is paid. What waits for the customer at the bank is not."""
+    unsettled = (
+        select(PaymentAttempt.id)
+        .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
+        .where(
+            *_still_open(subscription),
+            PaymentAttempt.settled_at.is_(None),
+            PaymentAttempt.status != AttemptStatus.REQUIRES_ACTION,
+        )
+    )
+    return session.scalar(unsettled.limit(1)) is not None
+
+
+def _still_open(subscription: Subscription) -> tuple[ColumnElement[bool], ...]:
+    return (
         Invoice.customer_id == subscription.customer_id,
         Invoice.subscription_id == subscription.id,
         Invoice.status == "open",
-        Invoice.attempt_count == 0,
-        Invoice.next_payment_attempt <= at,
     )
-    return session.scalar(fresh.limit(1)) is not None
 
 
 def awaited_invoice(subscription: Subscription) -> str | None:

@@ -30,11 +30,12 @@ from portal_site.billing.rules.plan_change import Policy, Wish
 from portal_site.db import new_id
 
 
-def is_due(session: Session, subscription: Subscription, moment: int) -> bool:
-    """Whether a phase begins just then."""
+def has_begun(session: Session, subscription: Subscription, since: int, moment: int) -> bool:
+    """Whether a phase began in that time, the first instant left out."""
     mine = _running(subscription)
     query = select(SchedulePhase.id).join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
-    return session.scalar(query.where(*mine, SchedulePhase.start_date == moment).limit(1)) is not None
+    begun = SchedulePhase.start_date > since, SchedulePhase.start_date <= moment
+    return session.scalar(query.where(*mine, *begun).limit(1)) is not None
 
 
 def advance(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> bool:

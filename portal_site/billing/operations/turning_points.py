@@ -23,6 +23,7 @@ from portal_site.billing.rules import pauses, periods
 from portal_site.billing.rules.lifecycle import ChangeOutcome, InvoiceStatus, SubscriptionStatus
 from portal_site.billing.rules.plan_change import PENDING_LIFE
 
+LONGEST_WAIT = 24 * 60 * 60  # seconds that a phase waits to know whether what was billed before it is paid
 PATIENCE = 60  # seconds until a change that is being paid at this moment is looked at again
 
 
@@ -61,12 +62,23 @@ def pass_by(session: Session, customer: Customer, subscription_id: str, at: int)
         if subscription.pending_update and subscription.status == SubscriptionStatus.PAUSED:
             pending_updates.drop(session, customer, subscription, at, expired=True)  # it goes on without it
         _end_pause(session, subscription, resumes_at, at)
-    if phases.is_due(session, subscription, moment) and lookups.is_about_to_be_paid(session, subscription, at):
-        return Outcome.AFTER_PAYMENT  # whether that is paid decides what a phase credits
+    waits = _waits_for_payment(session, subscription, moment, at)
+    if waits is not None:
+        return waits
     if phases.advance(session, customer, subscription, moment, at) or _ends(session, subscription, moment):
         end(session, subscription, moment, at)
     session.flush()
     return Outcome.TAKEN
+
+
+def _waits_for_payment(session: Session, subscription: Subscription, moment: int, at: int) -> Outcome | None:
+    """What a phase credits depends on what is paid, so it waits for a payment that is under way, or just ahead."""
+    if not phases.has_begun(session, subscription, moment - LONGEST_WAIT, moment):
+        return None
+    if lookups.is_being_paid(session, subscription):
+        subscription.due_at = at + PATIENCE
+        return Outcome.LATER
+    return Outcome.AFTER_PAYMENT if lookups.is_about_to_be_paid(session, subscription, at) else None
 
 
 def _give_up_beginning(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> bool:
