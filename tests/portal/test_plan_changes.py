@@ -359,6 +359,27 @@ def test_what_usage_adds_to_the_next_invoice_is_said(app: Flask) -> None:
 
 
 @HALF
+def test_the_credit_that_is_used_is_said(app: Flask) -> None:
+    shop = world.shop(customer={"balance": -300, "currency": "eur"})
+    page = text(_quote(enter(app, shop.customer), shop, quantity=3).text)
+    assert "Total €10.00 Credit used -€3.00 Due today €7.00" in page
+
+
+@HALF
+@pytest.mark.parametrize(
+    ("behavior", "words"),
+    [
+        ("end_trial", "Your free trial ends with this change."),
+        ("continue_trial", "Your free trial goes on until May 1, 2026."),
+    ],
+)
+def test_what_happens_to_a_trial_is_said(app: Flask, behavior: str, words: str) -> None:
+    trial = {"status": "trialing", "trial_start": world.START, "trial_end": world.END}
+    shop = world.shop(**trial, billing_cycle_anchor=world.END, policy={"trial_update_behavior": behavior})
+    assert words in text(_quote(enter(app, shop.customer), shop, quantity=3).text)
+
+
+@HALF
 def test_the_sum_that_is_shown_comes_out(app: Flask) -> None:
     """Days with as many decimals as that takes: 14.99 of 30 days × €3,600.00 would be 1,798.80."""
     shop = world.shop()

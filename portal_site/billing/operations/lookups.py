@@ -139,6 +139,8 @@ def planned(after: ColumnElement[int] | int) -> Select[str | None, int | None]:
         .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
         .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
         .where(
+            # Said once more for the index that finds them.
+            SubscriptionSchedule.customer_id == Subscription.customer_id,
             SubscriptionSchedule.status == "active",
             (Subscription.status != SubscriptionStatus.PAUSED) | (SubscriptionSchedule.origin == "merchant"),
         )

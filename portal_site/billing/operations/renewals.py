@@ -36,7 +36,12 @@ _CUSTOMER = (
 # A schedule with something to do: its own phases, looked up for the few that have one.
 _SCHEDULE = (
     select(func.min(SubscriptionSchedule.id))
-    .where(SubscriptionSchedule.subscription_id == Subscription.id, SubscriptionSchedule.status == "active")
+    .where(
+        SubscriptionSchedule.subscription_id == Subscription.id,
+        # Said once more for the index that finds them.
+        SubscriptionSchedule.customer_id == Subscription.customer_id,
+        SubscriptionSchedule.status == "active",
+    )
     .correlate(Subscription)
     .scalar_subquery()
     .label("schedule_id")
