@@ -13,7 +13,7 @@ from portal_site.db import new_id
 from tests import world
 from tests.client import text
 from tests.conftest import enter
-from tests.portal.test_plan_changes import HALF, _address, _confirm, _quote, _state
+from tests.portal.changing import HALF, address, confirm, quote, state
 from tests.world import reading
 
 
@@ -24,7 +24,7 @@ def test_what_waits_for_the_next_invoice_adds_up_on_the_page(app: Flask) -> None
     with world.transaction() as session:
         made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
         made.discount(session.merge(shop.subscription), made.coupon("Half", percent_off="50"), None)
-    shown = text(_quote(enter(app, shop.customer), shop, quantity=3).text)
+    shown = text(quote(enter(app, shop.customer), shop, quantity=3).text)
     # Team was paid in full before the coupon came: -5.00 and -1.00 tax back; three of it for half a month at half the price.
     assert "Added to your next invoice" in shown
     for words in ("Discount -€7.50", "Tax VAT 20% €0.50", "Total €3.00"):
@@ -50,7 +50,7 @@ def test_plans_that_cannot_be_chosen_say_why(app: Flask, members: dict[str, str]
         team = session.get(world.Price, shop.prices["team"].id)
         assert team
         team.tax_behavior = "exclusive"
-    assert words in text(enter(app, shop.customer).get(_address(shop)).text)
+    assert words in text(enter(app, shop.customer).get(address(shop)).text)
 
 
 @HALF
@@ -59,7 +59,7 @@ def test_who_pays_by_invoice_is_told_to_write_before_being_told_to_pay(app: Flas
     with world.transaction() as session:
         mine = Invoice.customer_id == shop.customer.id
         session.execute(update(Invoice).where(mine).values(status="open", amount_remaining=1000))
-    assert "You pay this subscription by invoice." in text(enter(app, shop.customer).get(_address(shop)).text)
+    assert "You pay this subscription by invoice." in text(enter(app, shop.customer).get(address(shop)).text)
 
 
 @HALF
@@ -69,21 +69,21 @@ def test_a_payment_without_an_answer_is_being_checked_and_not_made_again(
 ) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
-    page = _quote(client, shop, quantity=3)
+    page = quote(client, shop, quantity=3)
     gateway = app.extensions["gateway"]
 
     def lose(*given: Any) -> Any:
         raise GatewayUnavailable("lost")
 
     monkeypatch.setattr(gateway, "charge", lose)
-    done = client.get(_confirm(client, shop, page).location)
+    done = client.get(confirm(client, shop, page).location)
     shown = text(done.text)
     assert "We are checking the payment for your change with the bank." in shown
     assert "Take this change back" not in shown
     assert "Pay €10.00" not in shown
     monkeypatch.undo()
     client.get(f"/subscriptions/{shop.subscription.id}/plan-change/return")
-    item, invoices, charges = _state(shop)
+    item, invoices, charges = state(shop)
     assert (item.quantity, invoices, charges) == (3, 2, 1)
 
 
@@ -111,7 +111,7 @@ def test_two_parts_cannot_become_the_same_plan(app: Flask) -> None:
         f"price-{row.id}": solo,
         f"quantity-{row.id}": "1",
     }
-    page = enter(app, shop.customer).get(_address(shop), query_string=both)
+    page = enter(app, shop.customer).get(address(shop), query_string=both)
     assert page.status_code == 422
     assert "Another part of your subscription has this plan already." in text(page.text)
 

@@ -80,25 +80,25 @@ def test_discount_and_credit_are_counted_in(visit: Visit) -> None:
     assert "Subtotal €24.00 Discount -€2.40 Customer balance -€5.00" in page
 
 
-def test_a_planned_change_is_shown_with_its_date_and_amount(visit: Visit) -> None:
+def _planned(visit: Visit, days: int) -> str:
+    """A subscription that will be Starter in so many days."""
+
     def build(made: Merchant, customer: object) -> object:
         subscription = _plain(made, customer)
         small = made.price(made.product("Starter"), 900, "eur")
-        made.schedule(subscription, small, 1, made.at + 20 * DAY)  # type: ignore[arg-type]
+        made.schedule(subscription, small, 1, made.at + days * DAY)  # type: ignore[arg-type]
         return subscription
 
-    page = _page(visit, build)
+    return _page(visit, build)
+
+
+def test_a_planned_change_is_shown_with_its_date_and_amount(visit: Visit) -> None:
+    page = _planned(visit, 20)
     assert "Starter , €9.00 per month" in page or "Starter, €9.00 per month" in page
 
 
 def test_no_amount_is_promised_that_a_change_inside_the_period_will_decide(visit: Visit) -> None:
-    def build(made: Merchant, customer: object) -> object:
-        subscription = _plain(made, customer)
-        small = made.price(made.product("Starter"), 900, "eur")
-        made.schedule(subscription, small, 1, made.at + 2 * DAY)  # type: ignore[arg-type]
-        return subscription
-
-    page = _page(visit, build)
+    page = _planned(visit, 2)
     assert "Starter, €9.00 per month" in page.replace(" ,", ",")
     assert "Your plan renews on" not in page
 

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from portal_site.billing.models import (
     Customer,
     CustomerBalanceTransaction,
+    Discount,
     Event,
     Invoice,
     InvoiceLineItem,
@@ -227,6 +228,15 @@ class Life:
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
             made.discount(self.shop.subscription, made.coupon("Offer", **coupon), end)
+
+    def gets_a_discount_on_the_other_item(self) -> None:
+        """Half off the item that the subscription has besides the shop's own."""
+        self.gets_a_discount(percent_off="50")
+        with transaction() as session:
+            mine = SubscriptionItem.subscription_id == self.shop.subscription.id
+            others = select(SubscriptionItem.id).where(mine, SubscriptionItem.id != self.shop.item_id)
+            other_id = session.scalars(others.where(SubscriptionItem.account_id == self.shop.customer.account_id)).one()
+            session.scalars(select(Discount).where(self._mine(Discount))).one().subscription_item_id = other_id
 
     def gets_item(self, amount: int, every: str = "month", count: int = 1, quantity: int = 1, **price: Any) -> str:
         """Another item of a product of its own, whose first period begins with the subscription's; its id."""

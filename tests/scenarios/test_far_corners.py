@@ -8,7 +8,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable
-from portal_site.billing.models import Customer, Discount, Event, Invoice, InvoiceLineItem, SubscriptionItem, TestClock
+from portal_site.billing.models import Customer, Event, Invoice, InvoiceLineItem, SubscriptionItem, TestClock
 from portal_site.billing.operations import billing_runs, drafts
 from portal_site.db import db, transaction
 from tests import world
@@ -156,15 +156,7 @@ def test_a_coupon_that_ran_on_the_day_that_is_billed_counts(app: Flask, late: bo
 @pytest.mark.parametrize("seconds", [0, 30])
 def test_the_coupon_of_an_item_goes_with_it(app: Flask, seconds: int) -> None:
     life = Life.begins(app, also="solo")
-    with transaction() as session:
-        mine = SubscriptionItem.subscription_id == life.shop.subscription.id, SubscriptionItem.id != life.shop.item_id
-        owner = SubscriptionItem.account_id == life.shop.customer.account_id
-        other = session.scalars(select(SubscriptionItem).where(*mine, owner)).one()
-        made = world.Merchant(session, world.START, session.get(world.Account, life.shop.customer.account_id))
-        made.discount(life.shop.subscription, made.coupon("Half", percent_off="50"))
-        session.flush()
-        of_it = Discount.customer_id == life.shop.customer.id
-        session.scalars(select(Discount).where(of_it)).one().subscription_item_id = other.id
+    life.gets_a_discount_on_the_other_item()
     life.is_scheduled((FIRST, {"team": 1, "solo": 1}), ("2026-05-11", {"team": 5}))
     life.goes_to("2026-05-10")
     _comes(life, at("2026-05-11") + seconds, late=True)

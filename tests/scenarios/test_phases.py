@@ -175,17 +175,7 @@ def test_a_merchants_phase_holds_as_long_as_it_lasts(app: Flask) -> None:
 
 def test_an_item_that_a_phase_takes_away_is_credited_and_leaves_its_discount(app: Flask) -> None:
     life = Life.begins(app, also="solo")
-    with transaction() as session:
-        mine = SubscriptionItem.subscription_id == life.shop.subscription.id
-        owner = SubscriptionItem.account_id == life.shop.customer.account_id
-        other = session.scalars(
-            select(SubscriptionItem).where(mine, owner, SubscriptionItem.id != life.shop.item_id)
-        ).one()
-        made = world.Merchant(session, world.START, session.get(world.Account, life.shop.customer.account_id))
-        made.discount(life.shop.subscription, made.coupon("Half", percent_off="50"))
-        session.flush()
-        of_them = Discount.customer_id == life.shop.customer.id
-        session.scalars(select(Discount).where(of_them)).one().subscription_item_id = other.id
+    life.gets_a_discount_on_the_other_item()
     life.is_scheduled((FIRST, {"team": 1, "solo": 1}), ("2026-05-11", {"team": 1}))
     life.goes_to("2026-06-02")
     both, without = life.bills()

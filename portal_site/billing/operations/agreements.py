@@ -300,16 +300,13 @@ def with_debits(reader: Reader, agreement: Agreement, at: int) -> Agreement:
         .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id)
     )
     debits = _lines(reader, _of_subscriptions(charged, InvoiceLineItem.subscription_id, [agreement.id]))[agreement.id]
-    still_open = select(Invoice.id).where(Invoice.status == "open").limit(1)
-    is_open = reader.execute(_of_subscriptions(still_open, Invoice.subscription_id, [agreement.id])).first()
-    # Kept for later or written off, for time that is not over: it may be paid yet.
-    withheld = (
-        select(InvoiceLineItem.id)
-        .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
-        .where(
-            Invoice.status.in_(("draft", "uncollectible")), InvoiceLineItem.period_end > at, InvoiceLineItem.amount > 0
-        )
-        .limit(1)
+    # What was kept for later or written off may be paid yet, as long as its time is not over.
+    ahead = select(InvoiceLineItem.id).where(
+        InvoiceLineItem.invoice_id == Invoice.id, InvoiceLineItem.period_end > at, InvoiceLineItem.amount > 0
     )
-    kept = reader.execute(_of_subscriptions(withheld, InvoiceLineItem.subscription_id, [agreement.id])).first()
-    return replace(agreement, debits=tuple(debits), has_open_invoice=is_open is not None, is_withheld=kept is not None)
+    withheld = Invoice.status.in_(("draft", "uncollectible")) & ahead.correlate(Invoice).exists()
+    unpaid = select(Invoice.status).where((Invoice.status == "open") | withheld)
+    rows = reader.execute(_of_subscriptions(unpaid, Invoice.subscription_id, [agreement.id]))
+    found = {status for (status,) in rows}
+    is_open = "open" in found
+    return replace(agreement, debits=tuple(debits), has_open_invoice=is_open, is_withheld=bool(found - {"open"}))

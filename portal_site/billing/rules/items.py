@@ -78,6 +78,13 @@ class Item:
         end = self._step(anchor if own is None else own, start, 1)
         return replace(self, period_start=start, period_end=end, anchor=own)
 
+    def refitted(self, anchor: int, at: int) -> Self:
+        """The item in a period of its price's interval that holds `at`, counted on from where the current one began."""
+        own, offer = self.own_anchor(anchor, self.period_start), self.offer
+        counted_from = anchor if own is None else own
+        start, end = periods.period_around(counted_from, offer.interval, offer.interval_count, self.period_start, at)
+        return replace(self, period_start=start, period_end=end, anchor=own)
+
     def whole_period(self, anchor: int) -> tuple[int, int]:
         """What its price is for: the period that the current one is, or is a part of.
 

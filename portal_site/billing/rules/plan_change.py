@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.rules import invoices, periods
+from portal_site.billing.rules import invoices
 from portal_site.billing.rules.agreements import Agreement
 from portal_site.billing.rules.discounts import DiscountTerms
 from portal_site.billing.rules.invoices import Bill, Line, LineKind
@@ -218,14 +218,10 @@ def _prorated(
 
 
 def _in_its_period(old: Item, item: Item, before: Agreement, at: int) -> Item:
-    """The item in a period of its price's interval that holds `at`, counted on from where the current one began."""
-    anchor = before.anchor
-    if _interval(old) == _interval(item) and not item.outlasts(anchor):
-        return replace(item, period_end=min(item.period_end, before.cancel_at or item.period_end))
-    own, offer = item.own_anchor(anchor, item.period_start), item.offer
-    counted_from = anchor if own is None else own
-    start, end = periods.period_around(counted_from, offer.interval, offer.interval_count, item.period_start, at)
-    return replace(item, period_start=start, period_end=min(end, before.cancel_at or end), anchor=own)
+    """A changed item in a period that fits its price, and reaches no further than the subscription."""
+    if _interval(old) != _interval(item) or item.outlasts(before.anchor):
+        item = item.refitted(before.anchor, at)
+    return replace(item, period_end=min(item.period_end, before.cancel_at or item.period_end))
 
 
 def unused(before: Agreement, changed: set[str], at: int) -> tuple[Line, ...]:
