@@ -56,6 +56,9 @@ def make_server(app: Flask, host: str, port: int, threads: int) -> Any:
         cleanup_interval=LOOK,
         max_request_header_size=LARGEST_HEADER,
         max_request_body_size=LARGEST_BODY,
+        # waitress would take X-Forwarded-* away before the program sees them. Where proxies are trusted, create_app reads the
+        # headers that these have set; where none is, the headers are a client's own words and go.
+        clear_untrusted_proxy_headers=not app.config["SETTINGS"].trusted_proxies,
         log_socket_errors=False,  # who hangs up is no news, and could fill the log
     )
     for listener in listeners.values():

@@ -1,0 +1,144 @@
+"""Each server that the README names, behind a proxy that terminates TLS, and Caddy by the README's own lines."""
+
+import http.client
+import re
+import shutil
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from sqlalchemy import select
+
+from portal_site.billing.gateways.sandbox.models import SandboxSetup
+from portal_site.billing.models import Customer
+from tests.client import parse
+from tests.web.processes import EDIT, README, SERVERS, Place, free_port
+
+HOST = "billing.example.com"
+BEHIND_TLS = {"PORTAL_BASE_URL": f"https://{HOST}", "PORTAL_TRUSTED_PROXIES": "1"}
+FORWARDED = {
+    "Host": "127.0.0.1",
+    "X-Forwarded-Host": HOST,
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-For": "203.0.113.9",
+}
+
+
+@dataclass
+class Browser:
+    """A browser that reaches a server by a proxy's connection, and sends what browsers send with a form."""
+
+    port: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    origin: str = f"https://{HOST}"
+    encrypted: bool = False
+    cookie: str = ""
+
+    def ask(self, method: str, path: str, data: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
+        """The answer, with its text as `body`."""
+        connection = self._connection()
+        sent = {**self.headers, "Cookie": self.cookie, "Connection": "close"}
+        if method == "POST":
+            sent |= {"Origin": self.origin, "Referer": f"{self.origin}/", "Sec-Fetch-Site": "same-origin"}
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request(method, path, urlencode(data or {}) if method == "POST" else None, sent)
+        response = connection.getresponse()
+        response.body = response.read().decode()  # type: ignore[attr-defined]
+        connection.close()
+        self.cookie = (response.getheader("Set-Cookie") or self.cookie).partition(";")[0]
+        return response
+
+    def _connection(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(HOST if self.encrypted else "127.0.0.1", self.port, timeout=20)
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        if self.encrypted:
+            trusting = ssl.create_default_context()
+            trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+            raw = trusting.wrap_socket(raw, server_hostname=HOST)
+        connection.sock = raw
+        return connection
+
+    def token(self, path: str) -> str:
+        """The token of the form on a page."""
+        inputs = parse(self.ask("GET", path).body).iter("input")  # type: ignore[attr-defined]
+        return next(str(one.get("value")) for one in inputs if one.get("name") == "csrf_token")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A portal's data, and its processes for as long as the test runs."""
+    with ExitStack() as stack:
+        yield Place(tmp_path, stack)
+
+
+def _check_forms_and_addresses(place: Place, browser: Browser) -> None:
+    """A customer follows a link, saves a form, and is sent to the payment provider and back, all of it under HTTPS."""
+    followed = browser.ask("GET", f"/p/session/{place.link()}")
+    assert followed.status == 303
+    assert "Secure" in (followed.getheader("Set-Cookie") or "")
+    assert followed.getheader("Strict-Transport-Security")
+    sent = {"csrf_token": browser.token(EDIT), "email": "hedda@acme.example", "name": "Behind TLS"}
+    assert browser.ask("POST", EDIT, sent).status == 303
+    assert place.read(select(Customer.name)) == "Behind TLS"
+    setup = browser.ask("POST", "/payment-methods", {"csrf_token": browser.token("/payment-methods")})
+    assert setup.status == 303
+    assert urlsplit(setup.getheader("Location") or "")[:2] == ("https", HOST)
+    assert place.read(select(SandboxSetup.return_url)).startswith(f"https://{HOST}/")
+
+
+@pytest.mark.case("C17")
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_form_is_taken_behind_a_trusted_proxy(place: Place, server: str) -> None:
+    _, port = place.serve(server, **BEHIND_TLS)
+    _check_forms_and_addresses(place, Browser(port, FORWARDED))
+
+
+@pytest.mark.case("C17")
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_clients_own_forwarding_headers_mean_nothing_where_no_proxy_is_trusted(place: Place, server: str) -> None:
+    _, port = place.serve(server)
+    here = f"http://127.0.0.1:{port}"
+    lying = {"Host": f"127.0.0.1:{port}", "X-Forwarded-Host": HOST, "X-Forwarded-Proto": "https"}
+    browser = Browser(port, lying, origin=here)
+    followed = browser.ask("GET", f"/p/session/{place.link()}")
+    assert followed.status == 303  # under the real host, not the one that was claimed
+    assert not followed.getheader("Strict-Transport-Security")
+    token = browser.token(EDIT)
+    sent = {"csrf_token": token, "email": "hedda@acme.example", "name": "Direct"}
+    assert browser.ask("POST", EDIT, sent).status == 303
+    browser.origin = f"https://{HOST}"
+    assert browser.ask("POST", EDIT, sent).status == 403
+
+
+@pytest.mark.case("C17")
+@pytest.mark.parametrize("server", SERVERS)
+def test_only_as_many_proxies_are_believed_as_are_trusted(place: Place, server: str) -> None:
+    """Each proxy adds to the end of a header; what stands before the trusted one's word is the client's."""
+    _, port = place.serve(server, **BEHIND_TLS)
+    claimed = {**FORWARDED, "X-Forwarded-Host": f"evil.example, {HOST}", "X-Forwarded-Proto": "http, https"}
+    browser = Browser(port, claimed)
+    assert browser.ask("GET", f"/p/session/{place.link()}").getheader("Strict-Transport-Security")
+    browser.headers = {**FORWARDED, "X-Forwarded-Host": f"{HOST}, evil.example"}
+    assert browser.ask("GET", "/").status == 400
+
+
+@pytest.mark.case("C17")
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.skipif(not shutil.which("caddy"), reason="Caddy is not installed here")
+def test_caddy_by_the_readmes_own_lines(place: Place, server: str) -> None:
+    _, inside = place.serve(server, **BEHIND_TLS)
+    outside = free_port()
+    site = re.search(r"^    billing\.example\.com \{.*?^    \}", README, re.MULTILINE | re.DOTALL)
+    assert site is not None
+    # On a port of the test's, with a certificate that Caddy signs itself, and with nothing asked of anybody else.
+    options = f"admin off\nlocal_certs\nskip_install_trust\nauto_https disable_redirects\nhttps_port {outside}"
+    named = site[0].replace("127.0.0.1:8000", f"127.0.0.1:{inside}").replace("{", "{\nbind 127.0.0.1", 1)
+    (place.folder / "Caddyfile").write_text(f"{{\n{options}\n}}\n{named}\n")
+    command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(place.folder / "Caddyfile")]
+    place.start(command, outside, "caddy-log", XDG_DATA_HOME=str(place.folder), XDG_CONFIG_HOME=str(place.folder))
+    _check_forms_and_addresses(place, Browser(outside, {"Host": HOST}, encrypted=True))
