@@ -10,13 +10,16 @@ from sqlalchemy import Executable, insert, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from portal_site import clock, create_app, migrating, progress
+from portal_site import clock, create_app
 from portal_site.billing.models import Invoice, Price, Product
-from portal_site.billing.rules.portal_features import UPDATES, CustomerUpdate, Features, SubscriptionUpdate
+from portal_site.billing.rules.portal.portal_features import UPDATES, CustomerUpdate, Features, SubscriptionUpdate
+from portal_site.cli import progress
 from portal_site.config import Settings
-from portal_site.db import Base, db, new_id, reading, transaction
+from portal_site.db import Base, db, migrations
+from portal_site.db.transactions import reading, transaction
 from portal_site.demo import northlight
 from portal_site.demo.builder import DAY, Discounted, Merchant
+from portal_site.ids import new_id
 
 MERCHANTS = 20
 CARDS = ("4242424242424242", "5555555555554444", "378282246310005")
@@ -92,7 +95,7 @@ def environment(url: str, port: int) -> dict[str, str]:
 
 def fill(app: Flask, customers: int) -> None:
     """The newest schema and so many customers, shared out among the merchants."""
-    migrating.upgrade(app)
+    migrations.upgrade(app)
     dice = random.Random(11)
     at = clock.now()
     with app.app_context(), progress.steps(f"Making {customers:,} customers") as advance:

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from flask import Flask
 from sqlalchemy import text, update
 
-from portal_site import clock, migrating
+from portal_site import clock
 from portal_site.billing.models import Customer, Subscription, SubscriptionItem
-from portal_site.billing.operations import pending_updates
-from portal_site.billing.rules.portal_features import Features
-from portal_site.db import Base, db, transaction
+from portal_site.billing.rules.portal.portal_features import Features
+from portal_site.billing.subscriptions import subscription_items
+from portal_site.db import Base, db, migrations
+from portal_site.db.transactions import transaction
 from portal_site.demo.builder import DAY, Merchant
 
 SERIES = {
@@ -23,7 +24,7 @@ def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
 
     Each has one item of two seats, a tax on top and a payment method; nothing is discounted.
     """
-    migrating.upgrade(app)
+    migrations.upgrade(app)
     now = clock.now()
     instants = [now - 60 - 10 * (groups - number) for number in range(groups)]
     with app.app_context():
@@ -35,7 +36,7 @@ def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
             merchant.method(customer, "4242424242424242")
             tax = [{"id": "txr_vat", "display_name": "VAT", "percentage": "19", "inclusive": False}]
             made = merchant.subscription(customer, [(price, 2)], started=31, default_tax_rates=tax)
-            item = pending_updates.items_of(session, made)[0]
+            item = subscription_items.load_items(session, made)[0]
             made.billing_cycle_anchor = item.current_period_start = instants[0] - 31 * DAY
             item.current_period_end = made.due_at = instants[0]
             ids = customer.id, made.id, item.id

@@ -11,7 +11,7 @@ from bench.databases import Kind
 from bench.load import Question
 from bench.report import Section, judged
 from portal_site.billing.models import Invoice
-from portal_site.db import transaction
+from portal_site.db.transactions import transaction
 from portal_site.portal.reads.invoices import LONG
 
 HISTORY = 100_000

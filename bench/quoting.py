@@ -12,14 +12,15 @@ from bench.load import Question
 from bench.report import Section
 from bench.stage import BARE, OURS, Stage
 from portal_site.billing.models import Customer, Price, Subscription, SubscriptionItem
-from portal_site.billing.rules import invoices, plan_change
-from portal_site.billing.rules.agreements import Agreement
-from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
-from portal_site.billing.rules.items import Item, Offer
-from portal_site.billing.rules.lifecycle import SubscriptionStatus
-from portal_site.billing.rules.plan_change import Policy, Wish
-from portal_site.billing.rules.pricing import PriceTerms
-from portal_site.billing.rules.taxes import TaxRate
+from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms
+from portal_site.billing.rules.amounts.items import Item, PricedPlan
+from portal_site.billing.rules.amounts.pricing import PriceTerms
+from portal_site.billing.rules.amounts.taxes import TaxRate
+from portal_site.billing.rules.invoicing import invoices
+from portal_site.billing.rules.subscriptions import plan_change
+from portal_site.billing.rules.subscriptions.plan_change import ItemChange, ProrationPolicy
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
 MONTH = 30 * 24 * 60 * 60
 
@@ -29,34 +30,34 @@ def measure_rule() -> list[Section]:
     vat = (TaxRate("txr_vat", "VAT", Decimal(19), inclusive=False),)
     off = (DiscountTerms("di_1", CouponTerms(Decimal(10), None, None, None), subscription_id="sub"),)
     cases = {
-        "one item": _agreement(1),
-        "one item, tax and a coupon": _agreement(1, tax_rates=vat, discounts=off),
-        "ten items, tax and a coupon": _agreement(10, tax_rates=vat, discounts=off),
+        "one item": _snapshot(1),
+        "one item, tax and a coupon": _snapshot(1, tax_rates=vat, discounts=off),
+        "ten items, tax and a coupon": _snapshot(10, tax_rates=vat, discounts=off),
     }
-    rows = [[name, f"{max(_rate(agreement) for _ in range(5)):,.0f}/s"] for name, agreement in cases.items()]
+    rows = [[name, f"{max(_rate(snapshot) for _ in range(5)):,.0f}/s"] for name, snapshot in cases.items()]
     return [Section("Quotes of the pure rule, one core", ("a change at once, with proration", "quotes"), rows)]
 
 
-def _offer(unit: int, number: int) -> Offer:
+def _offer(unit: int, number: int) -> PricedPlan:
     terms = PriceTerms("eur", Decimal(unit))
-    return Offer(f"price_{unit}_{number}", f"prod_{number}", "Team", terms)
+    return PricedPlan(f"price_{unit}_{number}", f"prod_{number}", "Team", terms)
 
 
-def _agreement(items: int, **members: object) -> Agreement:
+def _snapshot(items: int, **members: object) -> SubscriptionSnapshot:
     made = tuple(Item(f"si_{n}", _offer(1000, n), 2, 0, MONTH) for n in range(items))
     known = {"id": "sub", "currency": "eur", "status": SubscriptionStatus.ACTIVE, "anchor": 0, **members}
-    agreement = Agreement(**known, items=made)  # type: ignore[arg-type]
+    snapshot = SubscriptionSnapshot(**known, items=made)  # type: ignore[arg-type]
     begun = [Item(item.id, item.offer, item.quantity, 0, 0) for item in made]
-    paid = invoices.cycle(begun, 0, agreement.running_discounts(0), agreement.tax_rates, "eur")
-    debits = tuple(replace(line, id=f"il_{n}") for n, line in enumerate(paid))
-    return replace(agreement, debits=debits)
+    paid = invoices.renewal_lines(begun, 0, snapshot.running_discounts(0), snapshot.tax_rates, "eur")
+    charged = tuple(replace(line, id=f"il_{n}") for n, line in enumerate(paid))
+    return replace(snapshot, creditable_lines=charged)
 
 
-def _rate(agreement: Agreement) -> float:
-    wishes = {item.id: Wish(_offer(2000, n), 3) for n, item in enumerate(agreement.items)}
-    policy, count, began = Policy("always_invoice"), 0, time.perf_counter()
+def _rate(snapshot: SubscriptionSnapshot) -> float:
+    wishes = {item.id: ItemChange(_offer(2000, n), 3) for n, item in enumerate(snapshot.items)}
+    policy, count, began = ProrationPolicy("always_invoice"), 0, time.perf_counter()
     while (taken := time.perf_counter() - began) < 1:
-        plan_change.quote(agreement, wishes, policy, MONTH // 2 + count % 1000)
+        plan_change.quote(snapshot, wishes, policy, MONTH // 2 + count % 1000)
         count += 1
     return count / taken
 

@@ -19,10 +19,13 @@ from bench.databases import Kind
 from bench.load import Question
 from bench.report import Section, judged
 from bench.servers import CHECKOUT
-from portal_site import progress, worker
+from portal_site import worker
+from portal_site.billing.billing_run import batches, runner
 from portal_site.billing.models import Event, Invoice, InvoiceLineItem
-from portal_site.billing.operations import billing_runs, renewals
-from portal_site.db import db, new_id, transaction
+from portal_site.cli import progress
+from portal_site.db import db
+from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
 
 AIM = 0.15
 MINUTES = {"SQLite": 5, "PostgreSQL": 10}
@@ -54,9 +57,9 @@ def measure_ratio(kind: Kind, subscriptions: int, rounds: int) -> list[Section]:
 
 
 def _renew(at: int) -> tuple[int, float]:
-    most, invoiced = billing_runs.BATCH[db.engine.dialect.name], 0
+    most, invoiced = runner.BATCH[db.engine.dialect.name], 0
     began = time.perf_counter()
-    while (batch := renewals.renew_due(at, most)).claimed:
+    while (batch := batches.renew_due(at, most)).claimed:
         invoiced += batch.invoiced
     return invoiced, time.perf_counter() - began
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from bench import agreement, load
 from bench.report import Section, judged
 from bench.stage import BARE, OURS, TEMPLATES, TWIN, Stage
-from portal_site import progress
+from portal_site.cli import progress
 
 AIMS = {"SQLite": {TEMPLATES: 0.55, TWIN: 3.0}, "PostgreSQL": {TEMPLATES: 0.35, TWIN: 2.5}}
 ORDER = (OURS, BARE, TEMPLATES, TWIN)

@@ -10,8 +10,8 @@ from sqlalchemy import select, update
 
 from portal_site import clock
 from portal_site.billing.models import Customer, PortalVisit
-from portal_site.billing.operations import portal_sessions
-from portal_site.db import transaction
+from portal_site.billing.portal_access import portal_sessions
+from portal_site.db.transactions import transaction
 
 
 @dataclass(frozen=True)

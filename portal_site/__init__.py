@@ -6,34 +6,35 @@ from flask_migrate import Migrate
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from portal_site import db, portal, resources
+from portal_site import db, locations, portal
 from portal_site.billing.gateways import sandbox
 from portal_site.config import Settings
+from portal_site.db import engine
 from portal_site.web import (
     access_log,
-    addresses,
     assets,
     components,
     errors,
     filters,
     htmx,
     i18n,
-    links,
+    postal_addresses,
     security,
     themes,
+    urls,
 )
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The whole program behind one WSGI callable. Raises config.SettingsError when a setting is missing or wrong."""
     settings = settings or Settings.from_environment()
-    app = Flask(__name__, template_folder=str(resources.TEMPLATES), static_folder=None)
+    app = Flask(__name__, template_folder=str(locations.TEMPLATES), static_folder=None)
     app.config.from_mapping(
         SETTINGS=settings,
         SECRET_KEY=settings.secret_key,
         SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
         SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=db.engine_options(settings.database_url),
+        SQLALCHEMY_ENGINE_OPTIONS=engine.engine_options(settings.database_url),
         TRUSTED_HOSTS=settings.hosts,
         MAX_CONTENT_LENGTH=512 * 1024,
         **security.cookie_settings(settings),
@@ -44,8 +45,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
 
-    db.init(app)
-    Migrate(app, db.db, directory=str(resources.MIGRATIONS), render_as_batch=True)
+    engine.init(app)
+    Migrate(app, db.db, directory=str(locations.MIGRATIONS), render_as_batch=True)
     Compress(app)
     access_log.init(app)
     htmx.init(app)
@@ -53,7 +54,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     errors.init(app)
     i18n.init(app)
     filters.init(app)
-    addresses.init(app)
+    postal_addresses.init(app)
     assets.init(app)
     themes.init(app)
     components.init(app)
@@ -64,5 +65,5 @@ def create_app(settings: Settings | None = None) -> Flask:
         from portal_site import demo
 
         demo.init(app)
-    links.init(app)
+    urls.init(app)
     return app

@@ -20,11 +20,11 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portal_site import clock
+from portal_site.billing.billing_run import runner
+from portal_site.billing.billing_run.runner import RunReport
 from portal_site.billing.models import Worker
-from portal_site.billing.operations import billing_runs
-from portal_site.billing.operations.billing_runs import Report
 from portal_site.config import SettingsError
-from portal_site.db import insist, reading, transaction
+from portal_site.db.transactions import reading, retry_on_conflict, transaction
 
 SILENCE = 3 * 60  # seconds after which a worker that said nothing counts as gone
 BEAT = 20  # and how often one says that it is there, at most
@@ -48,7 +48,7 @@ def name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def beat(at: int) -> None:
+def heartbeat(at: int) -> None:
     """Say that this worker is there. Raises ClockWentBack."""
     with transaction() as session:
         newest = session.scalar(select(func.max(Worker.seen_at))) or 0
@@ -69,20 +69,20 @@ def last_seen() -> int | None:
         return reader.scalar(select(func.max(Worker.seen_at)))
 
 
-def tick(app: Flask, at: int | None = None) -> Report:
+def tick(app: Flask, at: int | None = None) -> RunReport:
     """Do what is due now."""
     at = clock.now() if at is None else at
     with app.app_context(), app.test_request_context(base_url=app.config["SETTINGS"].base_url):
-        insist(beat, at)
+        retry_on_conflict(heartbeat, at)
         began = said = clock.now()
 
-        def go_on(_report: Report) -> None:
+        def go_on(_report: RunReport) -> None:
             nonlocal said
             if (now := clock.now()) >= said + BEAT:
                 said = now
-                insist(beat, at + now - began)
+                retry_on_conflict(heartbeat, at + now - began)
 
-        report = billing_runs.run(app.extensions["gateway"], at, return_address, beat=go_on)
+        report = runner.run(app.extensions["gateway"], at, return_address, beat=go_on)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",
@@ -137,7 +137,7 @@ def serve(app: Flask, queue_url: str, threads: int) -> None:
     queue.create_consumer(workers=threads, periodic=True, check_worker_health=True).run()
 
 
-def beside(app: Flask, every: int = 20) -> threading.Event:
+def run_in_thread(app: Flask, every: int = 20) -> threading.Event:
     """Work in a thread of this process until the event is set; for the demo, where one process is enough."""
     stop = threading.Event()
 

@@ -10,11 +10,12 @@ from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
-from portal_site import clock, create_app, migrating
+from portal_site import clock, create_app
 from portal_site.billing.models import Customer
-from portal_site.billing.operations import portal_sessions
+from portal_site.billing.portal_access import portal_sessions
 from portal_site.config import Settings
-from portal_site.db import Base, db, transaction
+from portal_site.db import Base, db, migrations
+from portal_site.db.transactions import transaction
 from tests.client import PortalClient
 
 SECRET = "a secret of the tests, long enough"
@@ -58,7 +59,7 @@ def make_app(url: str, folder: Path, **members: Any) -> Flask:
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = True
     app.test_client_class = PortalClient
-    migrating.upgrade(app)
+    migrations.upgrade(app)
     return app
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from portal_site import clock
+from portal_site.billing.customers import billing_information
 from portal_site.billing.models import CancellationAttempt, Invoice, SetupIntent
-from portal_site.billing.operations import customers
-from portal_site.billing.rules.portal_features import (
+from portal_site.billing.rules.portal.portal_features import (
     CustomerUpdate,
     Features,
     InvoiceHistory,
@@ -146,7 +146,7 @@ def own_things(app: Flask, scene: world.Scene) -> dict[str, str]:
         invoice = connection.scalar(
             select(Invoice.id).where(Invoice.status == "open", Invoice.customer_id == scene.customer.id)
         )
-    tax_id = customers.add_tax_id(scene.customer.id, "eu_vat", "FR12345678901", clock.now())
+    tax_id = billing_information.add_tax_id(scene.customer.id, "eu_vat", "FR12345678901", clock.now())
     client = enter(app, scene.customer)
     client.get("/payment-methods")
     setup = client.send("/payment-methods").location.rpartition("/")[2]

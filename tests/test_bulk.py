@@ -4,10 +4,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from portal_site import bulk
 from portal_site.billing.models import Customer, Event
-from portal_site.billing.rules.lifecycle import InvoiceStatus
-from portal_site.db import new_id, transaction
+from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
+from portal_site.db import bulk
+from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
 from tests import world
 from tests.world import reading
 

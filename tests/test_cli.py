@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from portal_site import cli, resources
+from portal_site import cli, locations
 from tests.conftest import SECRET
 
-TOP = resources.TEMPLATES.parent
+TOP = locations.TEMPLATES.parent
 EXPORT = '{"customer": [{"id": "cus_one", "object": "customer", "email": "one@acme.example", "created": 1790000000}]}'
 
 

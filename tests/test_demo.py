@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from portal_site import cli, worker
 from portal_site.billing.models import Customer
+from portal_site.cli import demo_server
 from portal_site.db import db
-from portal_site.demo import running
 from tests.world import reading
 
 AT = 1_790_000_000
@@ -25,7 +25,7 @@ class Demo:
     def __init__(self, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.data = data
         self.names: set[str] = set()
-        monkeypatch.setattr(worker, "beside", lambda _app: threading.Event())
+        monkeypatch.setattr(worker, "run_in_thread", lambda _app: threading.Event())
         monkeypatch.setattr(cli, "serve", self._look)
 
     def _look(self, app: object, *_where: object) -> None:
@@ -39,7 +39,7 @@ class Demo:
     def at(self, second: int) -> set[str]:
         """The ids of its customers when it is run at that time."""
         with time_machine.travel(second, tick=False):
-            running.run(8999, self.data)
+            demo_server.run(8999, self.data)
         return self.names
 
 
@@ -54,9 +54,9 @@ def test_its_data_is_kept_for_a_week_and_then_made_anew_with_a_word(
 ) -> None:
     made = demo.at(AT)
     assert made
-    assert demo.at(AT + running.STALE - 1) == made
+    assert demo.at(AT + demo_server.STALE - 1) == made
     assert "out of date" not in capsys.readouterr().err
-    assert not demo.at(AT + running.STALE) & made
+    assert not demo.at(AT + demo_server.STALE) & made
     assert capsys.readouterr().err == "The demo's data is out of date; it is made anew.\n"
 
 
@@ -71,8 +71,8 @@ def test_data_that_another_demo_serves_stays(demo: Demo) -> None:
     made = demo.at(AT)
     with (demo.data / "lock").open() as other:
         fcntl.flock(other, fcntl.LOCK_SH)
-        assert demo.at(AT + running.STALE) == made
-    assert not demo.at(AT + running.STALE) & made
+        assert demo.at(AT + demo_server.STALE) == made
+    assert not demo.at(AT + demo_server.STALE) & made
 
 
 def test_its_worker_works_while_it_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,5 +88,5 @@ def test_its_worker_works_while_it_is_served(tmp_path: Path, monkeypatch: pytest
             db.session.remove()
 
     monkeypatch.setattr(cli, "serve", serve)
-    running.run(8998, tmp_path / "demo")
+    demo_server.run(8998, tmp_path / "demo")
     assert seen == [True]

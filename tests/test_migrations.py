@@ -12,8 +12,8 @@ from flask import Flask
 from sqlalchemy import inspect
 from sqlalchemy.engine import Connection
 
-from portal_site import migrating, resources
-from portal_site.db import Base, db
+from portal_site import locations
+from portal_site.db import Base, db, migrations
 from tests.conftest import make_app
 
 
@@ -24,7 +24,7 @@ def test_the_newest_schema_is_what_the_models_say(app: Flask) -> None:
 
 
 def test_the_state_is_the_head(app: Flask) -> None:
-    current, head = migrating.state(app)
+    current, head = migrations.state(app)
     assert current == head
     assert head
 
@@ -39,7 +39,7 @@ ROLLING = "0003"  # from here on there are portals that run while they are repla
 
 
 def _steps() -> list[str]:
-    scripts = ScriptDirectory(str(resources.MIGRATIONS)).walk_revisions()
+    scripts = ScriptDirectory(str(locations.MIGRATIONS)).walk_revisions()
     return [script.revision for script in reversed(list(scripts))]
 
 
@@ -57,10 +57,10 @@ def test_the_program_of_before_can_write_into_each_newer_schema(tmp_path: Path) 
     """While many processes are replaced one by one, the old ones go on: no step may take away or demand what they do not know."""
     app = make_app(f"sqlite:///{tmp_path / 'steps.db'}", tmp_path)
     with app.app_context():
-        flask_migrate.downgrade(directory=str(resources.MIGRATIONS), revision="base")
+        flask_migrate.downgrade(directory=str(locations.MIGRATIONS), revision="base")
         before: dict[tuple[str, str], Any] = {}
         for revision in _steps():
-            flask_migrate.upgrade(directory=str(resources.MIGRATIONS), revision=revision)
+            flask_migrate.upgrade(directory=str(locations.MIGRATIONS), revision=revision)
             with db.engine.connect() as connection:
                 after = _columns(connection)
             tables = {table for table, _ in before}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from portal_site import resources
+from portal_site import locations
 from tests.conftest import SECRET
 
-TOP = resources.TEMPLATES.parent
+TOP = locations.TEMPLATES.parent
 NEEDED = (
     "templates/portal/overview/show.html",
     "static/css/base.css",

@@ -7,12 +7,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from portal_site import terminal_tables
+from portal_site.billing.cancellation import retention_results
 from portal_site.billing.errors import BillingError
 from portal_site.billing.models import CancellationAttempt, Invoice, Subscription
-from portal_site.billing.operations import retention_results
-from portal_site.billing.rules.periods import DAY
-from portal_site.db import transaction
+from portal_site.billing.rules.amounts.periods import DAY
+from portal_site.cli import tables
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.test_cli import Portal
 
@@ -77,7 +77,7 @@ def test_the_table_on_a_terminal(lite_app: Flask, tmp_path: Path, capsys: pytest
             _left(one, None, held_out=number < 30, offer_outcome=outcome)
         _pays(one, world.HALF + DAY)
     (result,) = retention_results.results(None, False, 30, world.HALF + 90 * DAY)
-    terminal_tables.show(terminal_tables.retention(result, 30))
+    tables.show(tables.retention(result, 30))
     shown = capsys.readouterr().out
     for words in (
         "Offer: coupon (EUR)",

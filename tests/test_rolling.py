@@ -17,8 +17,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import inspect, text
 
-from portal_site import migrating, resources
-from portal_site.db import db
+from portal_site import locations
+from portal_site.db import db, migrations
 from tests.conftest import SECRET
 
 BAD = '''
@@ -60,8 +60,8 @@ def downgrade():
 @pytest.fixture
 def bad_migration(app: Flask) -> Iterator[None]:
     """One more migration, which fails after it has changed two things."""
-    _, head = migrating.state(app)
-    path = resources.MIGRATIONS / "versions" / "9999_fails.py"
+    _, head = migrations.state(app)
+    path = locations.MIGRATIONS / "versions" / "9999_fails.py"
     path.write_text(BAD.format(head=head))
     try:
         yield
@@ -71,26 +71,26 @@ def bad_migration(app: Flask) -> Iterator[None]:
 
 @pytest.mark.case("F13")
 def test_a_migration_that_fails_half_way_leaves_the_schema_as_it_was(app: Flask, bad_migration: None) -> None:
-    before = migrating.state(app)[0]
+    before = migrations.state(app)[0]
     db.session.remove()
     with pytest.raises(Exception, match="nowhere"):
-        flask_migrate.upgrade(directory=str(resources.MIGRATIONS))
+        flask_migrate.upgrade(directory=str(locations.MIGRATIONS))
     found = inspect(db.engine)
     assert "half_done" not in found.get_table_names()
     assert "half_done" not in {column["name"] for column in found.get_columns("accounts")}
-    assert migrating.state(app)[0] == before
+    assert migrations.state(app)[0] == before
 
 
 @pytest.mark.case("F13")
 def test_a_migration_gives_up_rather_than_making_customers_wait(postgres_app: Flask) -> None:
-    path = resources.MIGRATIONS / "versions" / "9999_waits.py"
+    path = locations.MIGRATIONS / "versions" / "9999_waits.py"
     with postgres_app.app_context(), db.engine.connect() as customer:
-        path.write_text(WAITS.format(head=migrating.state(postgres_app)[1]))
+        path.write_text(WAITS.format(head=migrations.state(postgres_app)[1]))
         try:
             customer.execute(text("LOCK TABLE accounts IN ACCESS SHARE MODE"))
             began = time.perf_counter()
             with pytest.raises(Exception, match="lock timeout"):
-                flask_migrate.upgrade(directory=str(resources.MIGRATIONS))
+                flask_migrate.upgrade(directory=str(locations.MIGRATIONS))
             assert time.perf_counter() - began < 5
         finally:
             path.unlink()
@@ -104,7 +104,7 @@ def test_a_restart_under_load_fails_no_request(tmp_path: Path) -> None:
         "PORTAL_SECRET_KEY": SECRET,
         "PORTAL_BASE_URL": f"http://127.0.0.1:{port}",
         "PORTAL_DATA_DIR": str(tmp_path),
-        "PYTHONPATH": str(resources.TEMPLATES.parent),
+        "PYTHONPATH": str(locations.TEMPLATES.parent),
     }
     subprocess.run(
         [sys.executable, "-m", "portal_site.cli", "migrate"], env=environment, check=True, capture_output=True
@@ -117,7 +117,7 @@ def test_a_restart_under_load_fails_no_request(tmp_path: Path) -> None:
         "wsgi:app",
         *options.split(),
         "--chdir",
-        str(resources.TEMPLATES.parent),
+        str(locations.TEMPLATES.parent),
     ]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

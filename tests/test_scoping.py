@@ -35,7 +35,6 @@ from sqlalchemy import (
 from sqlalchemy.exc import InvalidRequestError, OperationalError
 from sqlalchemy.orm import aliased
 
-from portal_site import scoping
 from portal_site.billing.models import (
     Account,
     Coupon,
@@ -48,6 +47,7 @@ from portal_site.billing.models import (
     TaxId,
     Worker,
 )
+from portal_site.db import scoping
 
 MINE = Invoice.customer_id == "cus_x"
 OTHER = aliased(Customer)

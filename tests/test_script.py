@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from portal_site import resources
+from portal_site import locations
 
-SCRIPT = resources.TEMPLATES.parent / "portal"
+SCRIPT = locations.TEMPLATES.parent / "portal"
 TOOLS = (
     "sh",
     "dirname",

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from portal_site import resources
+from portal_site import locations
 
-TOP = resources.TEMPLATES.parent
+TOP = locations.TEMPLATES.parent
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from babel.messages.catalog import Message
 from babel.messages.mofile import write_mo
 
-from portal_site import resources
+from portal_site import locations
 from portal_site.translations import update
 from portal_site.web.i18n import LANGUAGES
 
@@ -56,8 +56,8 @@ def test_what_is_compiled_is_what_was_written(path: Path) -> None:
 def test_no_template_speaks_past_the_catalogue() -> None:
     """Words between tags stand in a call of `_`; the sandbox's and the demo's pages are for developers."""
     silent = []
-    for path in resources.TEMPLATES.rglob("*.html"):
-        if path.relative_to(resources.TEMPLATES).parts[0] in update.ENGLISH_ONLY:
+    for path in locations.TEMPLATES.rglob("*.html"):
+        if path.relative_to(locations.TEMPLATES).parts[0] in update.ENGLISH_ONLY:
             continue
         plain = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(), flags=re.DOTALL)
         words = re.sub(r"<[^>]*>", " ", plain)

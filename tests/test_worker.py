@@ -18,12 +18,12 @@ from flask import Flask
 from sqlalchemy import Engine, create_engine, func, make_url, select, text, update
 
 from portal_site import cli, clock, worker
+from portal_site.billing.billing_run import parking
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, Subscription, SubscriptionItem
 from portal_site.billing.models import Worker as WorkerRow
-from portal_site.billing.operations import parking
-from portal_site.billing.rules import next_invoice
-from portal_site.billing.rules.periods import boundary
+from portal_site.billing.rules.amounts.periods import boundary
+from portal_site.billing.rules.subscriptions import next_invoice
 from portal_site.config import SettingsError
 from portal_site.db import db
 from tests import world
@@ -53,7 +53,7 @@ def test_it_does_what_is_due_and_says_that_it_was_there(app: Flask) -> None:
 @pytest.mark.case("D13")
 def test_a_clock_that_went_back_bills_nothing(app: Flask) -> None:
     world.shop()
-    worker.beat(LATER + 3600)
+    worker.heartbeat(LATER + 3600)
     with pytest.raises(worker.ClockWentBack, match="behind"):
         worker.tick(app, LATER)
     assert _invoices() == 1
@@ -134,14 +134,14 @@ def test_a_subscription_that_cannot_be_billed_is_parked_and_the_others_go_on(
 
 def _poison(monkeypatch: pytest.MonkeyPatch, subscription_id: str) -> None:
     """The rules choke on this one."""
-    rule = next_invoice.cycle_bill
+    rule = next_invoice.renewal_totals
 
-    def choke(agreement: object, *given: object) -> object:
-        if agreement.id == subscription_id:  # type: ignore[attr-defined]
+    def choke(snapshot: object, *given: object) -> object:
+        if snapshot.id == subscription_id:  # type: ignore[attr-defined]
             raise ValueError("bad data")
-        return rule(agreement, *given)  # type: ignore[arg-type]
+        return rule(snapshot, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(next_invoice, "cycle_bill", choke)
+    monkeypatch.setattr(next_invoice, "renewal_totals", choke)
 
 
 def test_a_queue_in_redis_needs_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +298,7 @@ def test_check_tells_of_workers_and_of_what_is_parked(app: Flask, monkeypatch: p
     monkeypatch.setattr("click.echo", lambda words, **_: said.append(words))
     with pytest.raises(SystemExit):
         cli._check_worker()
-    worker.beat(clock.now())
+    worker.heartbeat(clock.now())
     cli._check_worker()
     assert said[-3].startswith("worker: alive, seen ")
     assert said[-2:] == ["billing: nothing is parked", "payments: all answered"]

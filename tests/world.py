@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.engine import Connection
 
-from portal_site import clock, db
+from portal_site import clock
+from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, with_next_number
+from portal_site.billing.loading import snapshots
 from portal_site.billing.models import (
     Account,
     Customer,
@@ -21,10 +23,8 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionSchedule,
 )
-from portal_site.billing.operations import agreements, pending_updates
-from portal_site.billing.operations.books import Books, numbered
-from portal_site.billing.rules import invoices
-from portal_site.billing.rules.portal_features import (
+from portal_site.billing.rules.invoicing import invoices
+from portal_site.billing.rules.portal.portal_features import (
     UPDATES,
     CustomerUpdate,
     Features,
@@ -34,8 +34,11 @@ from portal_site.billing.rules.portal_features import (
     SubscriptionRestart,
     SubscriptionUpdate,
 )
-from portal_site.db import new_id, transaction
+from portal_site.billing.subscriptions import due_dates, subscription_items
+from portal_site.db import transactions
+from portal_site.db.transactions import transaction
 from portal_site.demo.builder import Merchant
+from portal_site.ids import new_id
 
 EVERYTHING = Features(
     customer_update=CustomerUpdate(allowed_updates=UPDATES),
@@ -54,7 +57,7 @@ VISA, MASTERCARD, FAILS, ASKS = "4242424242424242", "5555555555554444", "4000000
 @contextmanager
 def reading() -> Iterator[Connection]:
     """A connection that only reads, for a test that looks at everybody's rows."""
-    with db.reading() as connection:
+    with transactions.reading() as connection:
         yield connection.execution_options(unscoped="the test looks at everybody")
 
 
@@ -203,11 +206,11 @@ def _buy(
         buyer, wanted, started=0, status=status, created=START, start_date=START,
         default_tax_rates=list(tax), **{"billing_cycle_anchor": START, **members},
     )  # fmt: skip
-    items = pending_updates.items_of(made.session, subscription)
+    items = subscription_items.load_items(made.session, subscription)
     for item in items:
         item.current_period_start = START
         item.current_period_end = END if status != "trialing" else members["trial_end"]
-    pending_updates.reschedule(made.session, subscription, items, START)
+    due_dates.recompute_due_at(made.session, subscription, items, START)
     if status != "trialing":
         _bill_first(made, buyer, subscription, tax)
     first = next(item.id for item in items if item.price_id == price.id)
@@ -218,16 +221,18 @@ def _bill_first(made: Merchant, buyer: Customer, subscription: Subscription, tax
     """The invoice for the month that runs, paid."""
     session = made.session
     known = {buyer.id: buyer}
-    agreement = agreements.load(session, [subscription], known, START)[subscription.id]
-    begun = [replace(item, period_end=START) for item in agreement.items]
-    lines = invoices.cycle(begun, START, agreement.running_discounts(START), agreement.tax_rates, agreement.currency)
-    bill = invoices.bill(lines, 0, agreement.currency)
-    books = Books(session)
-    row = books.invoice(
-        numbered(session, buyer), subscription, bill, START, billing_reason="subscription_cycle",
+    snapshot = snapshots.load(session, [subscription], known, START)[subscription.id]
+    begun = [replace(item, period_end=START) for item in snapshot.items]
+    lines = invoices.renewal_lines(
+        begun, START, snapshot.running_discounts(START), snapshot.tax_rates, snapshot.currency
+    )
+    bill = invoices.total_up(lines, 0, snapshot.currency)
+    writer = InvoiceWriter(session)
+    row = writer.invoice(
+        with_next_number(session, buyer), subscription, bill, START, billing_reason="subscription_cycle",
         cycle_at=START, status="paid", amount_paid=bill.amount_due, amount_remaining=0, paid_at=START,
     )  # fmt: skip
-    books.write()
+    writer.write()
     session.execute(delete(Event).where(Event.account_id == buyer.account_id))
     subscription.latest_invoice_id = row["id"]
 
@@ -265,7 +270,7 @@ def plan(
                     SchedulePhaseItem(id=own_id, phase_id=phase.id, price_id=price_id, quantity=quantity, **known)
                 )
         session.flush()
-        pending_updates.reschedule(session, subscription, pending_updates.items_of(session, subscription), START)
+        due_dates.recompute_due_at(session, subscription, subscription_items.load_items(session, subscription), START)
 
 
 __all__ = ["Account", "Merchant", "PortalConfiguration", "Scene", "Shop", "merchant", "scene", "shop", "transaction"]

@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response
 
 from portal_site import clock
 from portal_site.billing.models import Account, Customer
-from portal_site.billing.operations import portal_sessions
-from portal_site.db import transaction
+from portal_site.billing.portal_access import portal_sessions
+from portal_site.db.transactions import transaction
 from portal_site.demo import atelier, northlight, zap
 
 LINK_LIFE = portal_sessions.WHOLE_LIFE

@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Price, Product
-from portal_site.billing.rules.portal_features import (
+from portal_site.billing.rules.portal.portal_features import (
     CustomerUpdate,
     Features,
     SubscriptionCancel,

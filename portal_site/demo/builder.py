@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.gateways.sandbox import test_numbers
 from portal_site.billing.gateways.sandbox.models import SandboxMethod
+from portal_site.billing.invoicing import invoice_writer
+from portal_site.billing.loading import snapshots
 from portal_site.billing.models import (
     Account,
     BrandAsset,
@@ -34,15 +36,17 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
     TaxId,
 )
-from portal_site.billing.operations import agreements, books
-from portal_site.billing.rules import invoices, promotion_codes, tax_ids
-from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
-from portal_site.billing.rules.invoices import Line, LineKind
-from portal_site.billing.rules.items import Offer
-from portal_site.billing.rules.periods import boundary
-from portal_site.billing.rules.portal_features import Features
+from portal_site.billing.rules.amounts import promotion_codes
+from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms
+from portal_site.billing.rules.amounts.items import PricedPlan
+from portal_site.billing.rules.amounts.periods import boundary
+from portal_site.billing.rules.customers import tax_ids
+from portal_site.billing.rules.invoicing import invoices
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
+from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.branding import logos, theme
-from portal_site.db import Base, new_id
+from portal_site.db import Base
+from portal_site.ids import new_id
 
 DAY = 24 * 60 * 60
 YEAR_DAYS = 365
@@ -120,7 +124,7 @@ class Merchant:
     def promotion_code(self, code: str, coupon: Coupon, **members: Any) -> PromotionCode:
         """A code for a coupon."""
         return self.row(
-            PromotionCode, "promo", code=code, code_key=promotion_codes.key(code), coupon_id=coupon.id, **members
+            PromotionCode, "promo", code=code, code_key=promotion_codes.normalized(code), coupon_id=coupon.id, **members
         )
 
     # --- who buys it --------------------------------------------------------------------------------------------------
@@ -259,7 +263,7 @@ class Merchant:
         self,
         customer: Customer,
         subscription: Subscription,
-        lines: Iterable[tuple[Offer, str, int]],
+        lines: Iterable[tuple[PricedPlan, str, int]],
         span: tuple[int, int],
         discount: Discounted | None,
         number: int,
@@ -267,17 +271,19 @@ class Merchant:
         begin, end = span
         running = [DiscountTerms("di_demo", CouponTerms.of(coupon_columns(discount.coupon)))] if discount else []
         due = [
-            Line(LineKind.CYCLE, what, item_id, quantity, begin, end, what.amount(quantity))
+            InvoiceLine(LineKind.CYCLE, what, item_id, quantity, begin, end, what.amount(quantity))
             for what, item_id, quantity in lines
         ]
-        charged = invoices.charged(due, running, subscription.currency)
-        bill = invoices.bill(charged, 0, subscription.currency)
-        invoice = books.invoice_row(_billed(customer, self.account, number), subscription, bill, begin) | {
+        charged = invoices.with_discounts_and_tax(due, running, subscription.currency)
+        bill = invoices.total_up(charged, 0, subscription.currency)
+        invoice = invoice_writer.invoice_row(_billed(customer, self.account, number), subscription, bill, begin) | {
             "status": "paid", "billing_reason": "subscription_cycle", "period_start": begin, "period_end": end,
             "amount_paid": bill.amount_due, "amount_remaining": 0, "attempt_count": 1, "paid_at": begin + 60,
             "due_date": begin + 14 * DAY if subscription.collection_method == "send_invoice" else None, "cycle_at": begin,
         }  # fmt: skip
-        return invoice, [books.line_row(line, subscription, invoice["id"], at) for at, line in enumerate(charged)]
+        return invoice, [
+            invoice_writer.line_row(line, subscription, invoice["id"], at) for at, line in enumerate(charged)
+        ]
 
 
 def _billed(customer: Customer, account: Account, number: int) -> SimpleNamespace:
@@ -286,10 +292,10 @@ def _billed(customer: Customer, account: Account, number: int) -> SimpleNamespac
     return SimpleNamespace(**known, livemode=False, number=number, account_name=account.business_name, tax_ids=[])
 
 
-def offer(product: Product, price: Price) -> Offer:
+def offer(product: Product, price: Price) -> PricedPlan:
     """A price as the rules see it."""
     columns = {column.key: getattr(price, column.key) for column in Price.__mapper__.column_attrs}
-    return agreements.offer_of({**columns, "product": product.name, "unit_label": product.unit_label})
+    return snapshots.priced_plan({**columns, "product": product.name, "unit_label": product.unit_label})
 
 
 def coupon_columns(coupon: Coupon) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Account, Coupon, Price, Product
-from portal_site.billing.rules.portal_features import (
+from portal_site.billing.rules.portal.portal_features import (
     UPDATES,
     CustomerUpdate,
     Features,
@@ -16,8 +16,8 @@ from portal_site.billing.rules.portal_features import (
     SubscriptionRestart,
     SubscriptionUpdate,
 )
-from portal_site.db import new_id
 from portal_site.demo.builder import DAY, Discounted, Merchant
+from portal_site.ids import new_id
 
 LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 184 40">
 <path d="M20 2 24 16 38 20 24 24 20 38 16 24 2 20 16 16Z" fill="#a48bff"/>

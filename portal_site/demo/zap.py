@@ -5,7 +5,7 @@ from time import gmtime
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import FeedbackOption
-from portal_site.billing.rules.portal_features import (
+from portal_site.billing.rules.portal.portal_features import (
     CancellationReason,
     CustomerUpdate,
     Features,

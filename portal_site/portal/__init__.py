@@ -8,9 +8,9 @@ from flask import Blueprint, Flask, abort, g, redirect, request, session, url_fo
 from werkzeug.wrappers import Response
 
 from portal_site import clock
-from portal_site.billing.operations import portal_sessions
+from portal_site.billing.portal_access import portal_sessions
 from portal_site.portal import visitors
-from portal_site.web import htmx, links, security
+from portal_site.web import htmx, security, urls
 
 WARNING = 5 * 60  # seconds before the end of an idle session; the words in notices.html say so
 P = ParamSpec("P")
@@ -30,9 +30,7 @@ def require_visitor() -> Answer:
         return None
     if htmx.is_fragment_request():
         return htmx.refuse()
-    return over_page(
-        session.get(visitors.COOKIE_MEMBER), "session", links.page(request.full_path.rstrip("?"), "portal")
-    )
+    return over_page(session.get(visitors.COOKIE_MEMBER), "session", urls.page(request.full_path.rstrip("?"), "portal"))
 
 
 @blueprint.context_processor
@@ -81,7 +79,7 @@ def init(app: Flask) -> None:
         pauses,
         payment_methods,
         plan_changes,
-        restarts,
+        reactivations,
         retention,
         sessions,
         subscriptions,

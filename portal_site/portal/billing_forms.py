@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _l
 from wtforms import Field, SelectField
 from wtforms.validators import ValidationError
 
-from portal_site.web import addresses, phones
+from portal_site.web import phones, postal_addresses
 from portal_site.web.forms import PortalForm, choices, text_field
 
 LONGEST_NAME, LONGEST_EMAIL, LONGEST_PHONE, LONGEST_LINE = 256, 512, 40, 500
@@ -30,7 +30,7 @@ class BillingForm(PortalForm):
         typed = self.address(part)
         if not any(value for name, value in typed.items() if name != "country"):
             return True  # no address at all is allowed; half of one is not
-        normal, faults = addresses.check(typed)
+        normal, faults = postal_addresses.check(typed)
         for name, kind in faults.items():
             field = self[f"{part}_{name}"]
             if not field.errors:
@@ -43,11 +43,11 @@ class BillingForm(PortalForm):
     def address(self, part: str) -> dict[str, str]:
         """What was typed of one address, by field; empty for fields that its country lacks."""
         prefix = f"{part}_"
-        return {name: self[prefix + name].data or "" for name in addresses.FIELDS if prefix + name in self}
+        return {name: self[prefix + name].data or "" for name in postal_addresses.FIELDS if prefix + name in self}
 
     def address_fields(self, part: str) -> list[Field]:
         """The fields of one address in its country's order, without the country itself."""
-        names = {f"{part}_{name}" for name in addresses.FIELDS if name != "country"}
+        names = {f"{part}_{name}" for name in postal_addresses.FIELDS if name != "country"}
         return [field for field in self if field.short_name in names]
 
     def changes(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class BillingForm(PortalForm):
         for part in self.parts:
             typed = self.address(part)
             given = any(value for name, value in typed.items() if name != "country")
-            whole = {name: typed.get(name) or None for name in addresses.FIELDS} if given else None
+            whole = {name: typed.get(name) or None for name in postal_addresses.FIELDS} if given else None
             if part == "address":
                 values["address"] = whole
             else:
@@ -95,18 +95,18 @@ class _PhoneCheck:
 
 
 def _address_fields(part: str, country: str) -> dict[str, Field]:
-    shape = addresses.shape(country) or addresses.shape(HOME)
+    shape = postal_addresses.address_format(country) or postal_addresses.address_format(HOME)
     assert shape is not None
     fields: dict[str, Field] = {
         f"{part}_country": SelectField(
             _l("Country"),
-            choices=choices(addresses.countries(), blank=True),
+            choices=choices(postal_addresses.countries(), blank=True),
             validate_choice=False,
             filters=[lambda v: v or ""],
         )
     }
     for name in shape.fields:
-        label = addresses.label(shape, name)
+        label = postal_addresses.label(shape, name)
         if name == "state" and shape.states:
             field = SelectField(label, choices=choices(shape.states, blank=True), validate_choice=False)
         else:
@@ -146,7 +146,7 @@ def _stored(customer: Mapping[str, Any], countries: Mapping[str, str]) -> dict[s
     data = {"name": customer["name"], "email": customer["email"], "phone": phones.pretty(customer["phone"] or "")}
     data |= {"shipping_name": shipping.get("name"), "shipping_phone": phones.pretty(shipping.get("phone") or "")}
     for part, address in (("address", customer.get("address")), ("shipping", shipping.get("address"))):
-        data |= {f"{part}_{name}": (address or {}).get(name) for name in addresses.FIELDS}
+        data |= {f"{part}_{name}": (address or {}).get(name) for name in postal_addresses.FIELDS}
         data[f"{part}_country"] = countries.get(part, "")
     return data
 

@@ -7,15 +7,15 @@ from flask import abort, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from portal_site.billing.customers import billing_information
 from portal_site.billing.errors import BillingError
-from portal_site.billing.operations import customers
-from portal_site.billing.rules import tax_ids
+from portal_site.billing.rules.customers import tax_ids
 from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.billing_forms import BillingForm, TaxIdForm, billing_form
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.billing_information import TaxIdView
 from portal_site.web import filters
-from portal_site.web.forms import choices, sentence
+from portal_site.web.forms import choices, translated
 
 PARTS = ("address", "shipping")
 
@@ -54,7 +54,7 @@ def update_billing_information() -> Response | tuple[str, int]:
     form = _form(bound=True)
     if not form.validate():
         return _form_page(form), 422
-    customers.update_billing_information(g.visitor.customer_id, form.changes(), g.now)
+    billing_information.update_billing_information(g.visitor.customer_id, form.changes(), g.now)
     flash(_("Your billing information was updated. It will be on your next invoice."), "good")
     return redirect(url_for("portal.show_billing_information"), 303)
 
@@ -121,9 +121,9 @@ def add_tax_id() -> Response | tuple[str, int]:
     form = _tax_id_form()
     if form.validate():
         try:
-            customers.add_tax_id(g.visitor.customer_id, form.type.data or "", form.value.data, g.now)
+            billing_information.add_tax_id(g.visitor.customer_id, form.type.data or "", form.value.data, g.now)
         except BillingError as refusal:
-            form[refusal.param or "value"].errors = [sentence(refusal)]
+            form[refusal.param or "value"].errors = [translated(refusal)]
         else:
             flash(_("The tax ID was added. It will be on your next invoice."), "good")
             return redirect(url_for("portal.show_billing_information"), 303)
@@ -160,7 +160,7 @@ def confirm_tax_id_removal(tax_id: str) -> str:
 def remove_tax_id(tax_id: str) -> Response:
     """Leave it off future invoices."""
     _require_tax_ids()
-    customers.remove_tax_id(g.visitor.customer_id, tax_id, g.now)
+    billing_information.remove_tax_id(g.visitor.customer_id, tax_id, g.now)
     flash(_("The tax ID was removed. Invoices that you have keep it."), "good")
     return redirect(url_for("portal.show_billing_information"), 303)
 

@@ -8,10 +8,10 @@ from wtforms import RadioField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import AnyOf, Length, Optional
 
-from portal_site.billing.operations.cancellations import Reason
-from portal_site.billing.rules import cancellation
-from portal_site.billing.rules.cancellation import LONGEST_COMMENT
-from portal_site.billing.rules.portal_features import CancellationReason
+from portal_site.billing.cancellation.cancellations import Reason
+from portal_site.billing.rules.portal.portal_features import CancellationReason
+from portal_site.billing.rules.subscriptions import cancellation
+from portal_site.billing.rules.subscriptions.cancellation import LONGEST_COMMENT
 from portal_site.web.forms import PortalForm, clean, no_card_number
 
 LABELS = {

@@ -8,22 +8,23 @@ from flask import abort, current_app, flash, g, redirect, render_template, reque
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from portal_site.billing.cancellation import cancellations
+from portal_site.billing.cancellation.cancellations import CancellationPreview, Reason
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
-from portal_site.billing.operations import cancellations, payments
-from portal_site.billing.operations.cancellations import Reason, Situation
-from portal_site.billing.rules import invoices as invoice_rules
-from portal_site.billing.rules import next_invoice
-from portal_site.billing.rules.cancellation import Ending
-from portal_site.billing.rules.next_invoice import NextInvoice
-from portal_site.billing.rules.portal_features import SubscriptionCancel
-from portal_site.billing.rules.taxes import Tax
-from portal_site.portal import blueprint, consent, portal_feature
+from portal_site.billing.payments import collection
+from portal_site.billing.rules.amounts.taxes import Tax
+from portal_site.billing.rules.invoicing import invoices as invoice_rules
+from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
+from portal_site.billing.rules.subscriptions import next_invoice
+from portal_site.billing.rules.subscriptions.cancellation import CancellationQuote
+from portal_site.billing.rules.subscriptions.next_invoice import NextInvoice
+from portal_site.portal import blueprint, confirmation_tokens, portal_feature
 from portal_site.portal.cancellation_forms import ReasonForm
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.invoices import LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web import filters
-from portal_site.web.forms import sentence
+from portal_site.web.forms import translated
 
 FEATURE = "subscription_cancel"
 ENDING = "cancellation"
@@ -35,7 +36,7 @@ class EndingPage:
     """What cancelling would bring about, and the signed yes to exactly that."""
 
     subscription: SubscriptionView
-    ending: Ending | None
+    ending: CancellationQuote | None
     following: NextInvoice | None
     token: str
     owed: bool = False
@@ -44,12 +45,12 @@ class EndingPage:
     @property
     def lines(self) -> list[LineView]:
         """What is settled at once, as it will be on an invoice."""
-        return [LineView.of(line) for line in self.ending.bill.lines] if self.ending else []
+        return [LineView.of(line) for line in self.ending.invoice.lines] if self.ending else []
 
     @property
     def taxes(self) -> list[Tax]:
         """The taxes in it, added up by rate."""
-        return invoice_rules.summed_taxes(self.ending.bill.lines) if self.ending else []
+        return invoice_rules.summed_taxes(self.ending.invoice.lines) if self.ending else []
 
 
 @blueprint.get("/subscriptions/<subscription_id>/cancellation")
@@ -74,7 +75,7 @@ def tell_reason(subscription_id: str) -> Response | Page:
     if not skipped and not form.validate():
         return render_template("portal/cancellations/reason.html", subscription=subscription, form=form), 422
     reason = Reason() if skipped else form.given(_own_reasons())
-    attempt = cancellations.begin(g.visitor.customer_id, subscription_id, g.visitor.features, reason, g.now)
+    attempt = cancellations.start_attempt(g.visitor.customer_id, subscription_id, g.visitor.features, reason, g.now)
     there = "portal.show_offer" if attempt.is_made(g.now) else "portal.show_cancellation_end"
     return redirect(url_for(there, subscription_id=subscription_id, attempt=attempt.id), 303)
 
@@ -91,7 +92,7 @@ def show_cancellation_end(subscription_id: str) -> Page:
 def cancel_subscription(subscription_id: str) -> Response | Page:
     """Do exactly what was shown, or show what it would be now."""
     _own(subscription_id)
-    yes = consent.given(ENDING, subscription_id)
+    yes = confirmation_tokens.read(ENDING, subscription_id)
     if yes is None:
         return ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
     attempt_id = yes.what["attempt"]
@@ -99,11 +100,15 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
     if ending is not None and (ending.immediate or ending.drops):
         # A payment that waits at the bank for a change is not waited for.
         gateway = current_app.extensions["gateway"]
-        payments.let_go(gateway, g.visitor.customer_id, subscription_id, g.now, _back(subscription_id))
+        collection.cancel_awaiting_payments(
+            gateway, g.visitor.customer_id, subscription_id, g.now, _back(subscription_id)
+        )
     try:
-        done = cancellations.cancel(g.visitor.customer_id, subscription_id, _features(), yes.agreed, g.now, attempt_id)
+        done = cancellations.cancel(
+            g.visitor.customer_id, subscription_id, _features(), yes.confirmation, g.now, attempt_id
+        )
     except StateChanged as changed:
-        return ending_page(subscription_id, attempt_id, sentence(changed), 409)
+        return ending_page(subscription_id, attempt_id, translated(changed), 409)
     if done.immediate:
         _collect(subscription_id, done.invoice_id)
         flash(_("Your subscription is cancelled. It has ended."), "good")
@@ -121,7 +126,7 @@ def keep_subscription(subscription_id: str) -> Response:
         cancellations.keep(g.visitor.customer_id, subscription_id, g.now)
         flash(_("Your subscription goes on as it was."), "good")
     except BillingError as refusal:
-        flash(sentence(refusal), "bad")
+        flash(translated(refusal), "bad")
     return _to_subscription(subscription_id)
 
 
@@ -162,9 +167,9 @@ def _is_asked(subscription_id: str) -> bool:
     return bool(wanted) and _situation(subscription_id).refusal is None
 
 
-def _situation(subscription_id: str) -> Situation:
+def _situation(subscription_id: str) -> CancellationPreview:
     try:
-        return cancellations.situation(g.visitor.customer_id, subscription_id, _features(), g.now)
+        return cancellations.preview(g.visitor.customer_id, subscription_id, _features(), g.now)
     except NotFound:
         abort(404)
 
@@ -174,12 +179,12 @@ def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", s
     subscription, found = _own(subscription_id), _situation(subscription_id)
     if found.ending is None:
         assert found.refusal
-        page = EndingPage(subscription, None, None, "", problem=problem or sentence(found.refusal))
+        page = EndingPage(subscription, None, None, "", problem=problem or translated(found.refusal))
     else:
-        following = next_invoice.next_invoice(found.agreement.until(found.ending.ends_at))
-        shown = cancellations.fingerprint(found.ending)
-        token = consent.ask(ENDING, subscription_id, shown, attempt=attempt_id)
-        owed = found.agreement.has_open_invoice
+        following = next_invoice.next_invoice(found.snapshot.until(found.ending.ends_at))
+        shown = cancellations.cancellation_fingerprint(found.ending)
+        token = confirmation_tokens.issue(ENDING, subscription_id, shown, attempt=attempt_id)
+        owed = found.snapshot.has_open_invoice
         page = EndingPage(subscription, found.ending, following, token, owed, problem)
     return render_template("portal/cancellations/end.html", page=page), status
 
@@ -187,7 +192,7 @@ def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", s
 def _collect(subscription_id: str, invoice_id: str | None) -> None:
     """What was settled at once and left something to pay is collected at once."""
     if invoice_id:
-        payments.collect(
+        collection.collect(
             current_app.extensions["gateway"], g.visitor.customer_id, invoice_id, g.now, _back(subscription_id)
         )
 

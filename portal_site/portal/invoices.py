@@ -6,13 +6,13 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.models import PaymentAttempt
-from portal_site.billing.operations import payments
-from portal_site.billing.rules.lifecycle import AttemptStatus
+from portal_site.billing.payments import collection
+from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
 from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
-from portal_site.web import declines
-from portal_site.web.forms import sentence
+from portal_site.web import decline_messages
+from portal_site.web.forms import translated
 
 
 @blueprint.get("/invoices")
@@ -67,7 +67,7 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
     invoice = _own_invoice(invoice_id)
     shown, method_id = request.form.get("amount", ""), request.form.get("payment_method", "")
     try:
-        attempt = payments.pay_invoice(
+        attempt = collection.pay_invoice(
             current_app.extensions["gateway"],
             g.visitor.customer_id,
             invoice_id,
@@ -77,11 +77,11 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
             _return_url(invoice_id),
         )
     except StateChanged as change:
-        return _payment_page(_own_invoice(invoice_id), sentence(change)), 409
+        return _payment_page(_own_invoice(invoice_id), translated(change)), 409
     except NotFound:
         return _payment_page(invoice, _("Choose one of your payment methods.")), 422
     except BillingError as refusal:
-        return _payment_page(invoice, sentence(refusal)), 422
+        return _payment_page(invoice, translated(refusal)), 422
     return _after(attempt)
 
 
@@ -91,7 +91,7 @@ def finish_payment(invoice_id: str) -> Response:
     """Back from the bank's page, or looking again at a payment whose outcome was not known."""
     _own_invoice(invoice_id)
     gateway = current_app.extensions["gateway"]
-    attempt = payments.settle_payment(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(invoice_id))
+    attempt = collection.resolve_payment(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(invoice_id))
     if attempt is None:
         return redirect(url_for("portal.show_invoice", invoice_id=invoice_id), 303)
     return _after(attempt, came_back=True)
@@ -102,7 +102,7 @@ def _after(attempt: PaymentAttempt, came_back: bool = False) -> Response:
     if attempt.status == AttemptStatus.REQUIRES_ACTION and attempt.next_action_url and not came_back:
         return redirect(attempt.next_action_url, 303)
     if attempt.status == AttemptStatus.DECLINED:
-        flash(declines.words(attempt.decline_code), "bad")
+        flash(decline_messages.message(attempt.decline_code), "bad")
         return redirect(url_for("portal.confirm_payment", invoice_id=attempt.invoice_id), 303)
     if attempt.status == AttemptStatus.SUCCEEDED:
         flash(_("Thank you. The invoice is paid."), "good")

@@ -6,23 +6,23 @@ from flask import abort, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from portal_site.billing.changes import pauses
+from portal_site.billing.changes.pauses import PausePreview
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
-from portal_site.billing.operations import pauses
-from portal_site.billing.operations.agreed import terms_of
-from portal_site.billing.operations.pauses import Situation
-from portal_site.billing.rules import invoices as invoice_rules
-from portal_site.billing.rules import pauses as rules
-from portal_site.billing.rules.lifecycle import ChangeOutcome
-from portal_site.billing.rules.pauses import Pause, Span
-from portal_site.billing.rules.plan_change import Quote
-from portal_site.billing.rules.taxes import Tax
-from portal_site.portal import blueprint, consent, portal_feature
+from portal_site.billing.loading.confirmations import quote_fingerprint
+from portal_site.billing.rules.amounts.taxes import Tax
+from portal_site.billing.rules.invoicing import invoices as invoice_rules
+from portal_site.billing.rules.subscriptions import pauses as rules
+from portal_site.billing.rules.subscriptions.pauses import Pause, PauseLength
+from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome
+from portal_site.portal import blueprint, confirmation_tokens, portal_feature
 from portal_site.portal.plan_changes import collect_for_change
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.invoices import LineView
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web.forms import sentence
+from portal_site.web.forms import translated
 
 FEATURE = "subscription_pause"
 PAUSE, RESUMPTION = "pause", "resumption"
@@ -34,7 +34,7 @@ class PausePage:
     """The spans to choose from, and what each would bring about."""
 
     subscription: SubscriptionView
-    offers: list[tuple[Span, Pause, str]]
+    offers: list[tuple[PauseLength, Pause, str]]
     currency: str
     problem: str = ""
 
@@ -52,12 +52,12 @@ class ResumptionPage:
     @property
     def lines(self) -> list[LineView]:
         """The lines of the invoice that it would make."""
-        return [LineView.of(line) for line in self.quote.bill.lines] if self.quote else []
+        return [LineView.of(line) for line in self.quote.invoice.lines] if self.quote else []
 
     @property
     def taxes(self) -> list[Tax]:
         """The taxes in it, added up by rate."""
-        return invoice_rules.summed_taxes(self.quote.bill.lines) if self.quote else []
+        return invoice_rules.summed_taxes(self.quote.invoice.lines) if self.quote else []
 
 
 @blueprint.get("/subscriptions/<subscription_id>/pause")
@@ -72,17 +72,17 @@ def show_pause(subscription_id: str) -> Page:
 def pause_subscription(subscription_id: str) -> Response | Page:
     """Pause as it was shown."""
     _own(subscription_id)
-    yes = consent.given(PAUSE, subscription_id, "span")
+    yes = confirmation_tokens.read(PAUSE, subscription_id, "span")
     if yes is None:
         return _pause_page(subscription_id, "", _("Choose for how long."), 422)
-    span, attempt_id = Span(yes.what["interval"], yes.what["count"]), yes.what["attempt"]
+    span, attempt_id = PauseLength(yes.what["interval"], yes.what["count"]), yes.what["attempt"]
     features = g.visitor.features.subscription_pause
     try:
-        pauses.pause(g.visitor.customer_id, subscription_id, features, span, yes.agreed, g.now, attempt_id)
+        pauses.pause(g.visitor.customer_id, subscription_id, features, span, yes.confirmation, g.now, attempt_id)
     except StateChanged as changed:
-        return _pause_page(subscription_id, attempt_id, sentence(changed), 409)
+        return _pause_page(subscription_id, attempt_id, translated(changed), 409)
     except BillingError as refusal:
-        return _pause_page(subscription_id, attempt_id, sentence(refusal), 422)
+        return _pause_page(subscription_id, attempt_id, translated(refusal), 422)
     flash(_("Your subscription is paused."), "good")
     return _to_subscription(subscription_id)
 
@@ -99,18 +99,18 @@ def show_resumption(subscription_id: str) -> Page:
 def resume_subscription(subscription_id: str) -> Response | Page:
     """Go on as it was shown; what costs something is collected first."""
     _own(subscription_id)
-    yes = consent.given(RESUMPTION, subscription_id)
+    yes = confirmation_tokens.read(RESUMPTION, subscription_id)
     if yes is None:
         return _resumption_page(subscription_id, _("This page is not valid any more. Please look again."), 409)
     try:
-        if yes.agreed.fingerprint == "":
+        if yes.confirmation.fingerprint == "":
             pauses.resume_collection(g.visitor.customer_id, subscription_id, g.now)
         else:
-            change = pauses.resume(g.visitor.customer_id, subscription_id, yes.agreed, g.now)
+            change = pauses.resume(g.visitor.customer_id, subscription_id, yes.confirmation, g.now)
             if change.outcome == ChangeOutcome.PENDING:
                 return collect_for_change(subscription_id, change.invoice_id or "")
     except StateChanged as changed:
-        return _resumption_page(subscription_id, sentence(changed), 409)
+        return _resumption_page(subscription_id, translated(changed), 409)
     flash(_("Your subscription goes on."), "good")
     return _to_subscription(subscription_id)
 
@@ -119,9 +119,9 @@ def _own(subscription_id: str) -> tuple[SubscriptionView, PaymentMethodView | No
     return overview.find_subscription(g.visitor, subscription_id, g.now) or abort(404)
 
 
-def _situation(subscription_id: str) -> Situation:
+def _situation(subscription_id: str) -> PausePreview:
     try:
-        return pauses.situation(g.visitor.customer_id, subscription_id, g.now)
+        return pauses.preview(g.visitor.customer_id, subscription_id, g.now)
     except NotFound:
         abort(404)
 
@@ -131,13 +131,15 @@ def _pause_page(subscription_id: str, attempt_id: str, problem: str = "", status
     subscription, _method = _own(subscription_id)
     found = _situation(subscription_id)
     if found.refusal is not None:
-        page = PausePage(subscription, [], subscription.currency, problem or sentence(found.refusal))
+        page = PausePage(subscription, [], subscription.currency, problem or translated(found.refusal))
         return render_template("portal/pauses/pause.html", page=page), status
     offers = []
-    for span in rules.spans(g.visitor.features.subscription_pause):
-        wanted = rules.pause(found.agreement, span, g.now)
+    for span in rules.pause_lengths(g.visitor.features.subscription_pause):
+        wanted = rules.pause(found.snapshot, span, g.now)
         what = {"interval": span.interval, "count": span.count, "attempt": attempt_id}
-        offers.append((span, wanted, consent.ask(PAUSE, subscription_id, pauses.fingerprint(wanted), **what)))
+        offers.append(
+            (span, wanted, confirmation_tokens.issue(PAUSE, subscription_id, pauses.pause_fingerprint(wanted), **what))
+        )
     page = PausePage(subscription, offers, subscription.currency, problem)
     return render_template("portal/pauses/pause.html", page=page), status
 
@@ -145,15 +147,15 @@ def _pause_page(subscription_id: str, attempt_id: str, problem: str = "", status
 def _resumption_page(subscription_id: str, problem: str = "", status: int = 200) -> Page:
     subscription, method = _own(subscription_id)
     try:
-        if _situation(subscription_id).agreement.collection_paused:
+        if _situation(subscription_id).snapshot.collection_paused:
             quote, fingerprint = None, ""
         else:
             quote = pauses.resumption(g.visitor.customer_id, subscription_id, g.now)
-            fingerprint = terms_of(quote)
+            fingerprint = quote_fingerprint(quote)
     except StateChanged as refusal:
-        page = ResumptionPage(subscription, method, None, problem=problem or sentence(refusal))
+        page = ResumptionPage(subscription, method, None, problem=problem or translated(refusal))
         return render_template("portal/pauses/resumption.html", page=page), status
-    token = consent.ask(RESUMPTION, subscription_id, fingerprint)
+    token = confirmation_tokens.issue(RESUMPTION, subscription_id, fingerprint)
     page = ResumptionPage(subscription, method, quote, token, problem)
     return render_template("portal/pauses/resumption.html", page=page), status
 

@@ -4,13 +4,13 @@ from flask import abort, current_app, flash, g, redirect, render_template, reque
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from portal_site.billing.customers import payment_methods
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.operations import payment_methods
 from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.payment_methods import PaymentMethodView
-from portal_site.web import links
-from portal_site.web.forms import sentence
+from portal_site.web import urls
+from portal_site.web.forms import translated
 
 
 @blueprint.get("/payment-methods")
@@ -31,7 +31,7 @@ def show_payment_method_list() -> str:
 @portal_feature("payment_method_update")
 def add_payment_method() -> Response:
     """Go to the gateway's page; card data is typed there and never comes here. `to` is the page that needs it."""
-    to = links.page(request.form.get("to", ""), "portal")
+    to = urls.page(request.form.get("to", ""), "portal")
 
     def return_url(setup_id: str) -> str:
         return url_for("portal.finish_payment_method", setup_id=setup_id, to=to, _external=True)
@@ -41,7 +41,7 @@ def add_payment_method() -> Response:
             current_app.extensions["gateway"], g.visitor.customer_id, g.now, return_url
         )
     except BillingError as refusal:
-        flash(sentence(refusal), "bad")
+        flash(translated(refusal), "bad")
         return redirect(url_for("portal.show_payment_methods"), 303)
     return redirect(address, 303)
 
@@ -51,13 +51,13 @@ def add_payment_method() -> Response:
 def finish_payment_method(setup_id: str) -> Response:
     """Back from the gateway. A GET that writes: the gateway can only redirect, and coming twice adds nothing twice."""
     gateway = current_app.extensions["gateway"]
-    there = links.page(request.args.get("to", ""), "portal") or url_for("portal.show_payment_methods")
+    there = urls.page(request.args.get("to", ""), "portal") or url_for("portal.show_payment_methods")
     try:
         method = payment_methods.finish_adding(gateway, g.visitor.customer_id, setup_id, g.now)
     except NotFound:
         abort(404)
     except BillingError as refusal:
-        flash(sentence(refusal), "bad")
+        flash(translated(refusal), "bad")
         return redirect(there, 303)
     if method is None:
         flash(_("No payment method was added."), "note")
@@ -76,7 +76,7 @@ def make_default_payment_method(method_id: str) -> Response:
     except NotFound:
         abort(404)
     except BillingError as refusal:
-        flash(sentence(refusal), "bad")
+        flash(translated(refusal), "bad")
     return redirect(url_for("portal.show_payment_methods"), 303)
 
 
@@ -95,7 +95,7 @@ def remove_payment_method(method_id: str) -> Response | tuple[str, int]:
     try:
         payment_methods.remove(current_app.extensions["gateway"], g.visitor.customer_id, method_id, g.now)
     except BillingError as refusal:
-        page = render_template("portal/payment_methods/removal.html", method=method, refusal=sentence(refusal))
+        page = render_template("portal/payment_methods/removal.html", method=method, refusal=translated(refusal))
         return page, 422
     flash(_("Payment method ending in %(last4)s was removed.", last4=method.last4), "good")
     return redirect(url_for("portal.show_payment_methods"), 303)

@@ -6,15 +6,15 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from portal_site.billing.changes import plan_options
+from portal_site.billing.changes.plan_changes import PlanChangeRequest
+from portal_site.billing.changes.plan_options import PlanChangeOptions
 from portal_site.billing.errors import BillingError
-from portal_site.billing.operations import plan_choices
-from portal_site.billing.operations.plan_changes import Order
-from portal_site.billing.operations.plan_choices import Situation
-from portal_site.billing.rules.items import Item, Offer
-from portal_site.billing.rules.portal_features import QuantityLimits, SubscriptionUpdate
+from portal_site.billing.rules.amounts.items import Item, PricedPlan
+from portal_site.billing.rules.portal.portal_features import QuantityLimits, SubscriptionUpdate
 from portal_site.web import signing
 from portal_site.web.filters import number
-from portal_site.web.forms import sentence
+from portal_site.web.forms import translated
 
 LONGEST_NUMBER = 18  # digits that are read: what has more is too much already
 CODE = "promotion-code"
@@ -25,7 +25,7 @@ class ItemChoice:
     """One item's part of the form: the offers it may move to, and what was chosen."""
 
     item: Item
-    offers: list[Offer]
+    offers: list[PricedPlan]
     limits: dict[str, QuantityLimits | None]
     price_id: str
     quantity: str
@@ -33,7 +33,7 @@ class ItemChoice:
     quantity_error: str = ""
 
     @property
-    def offer(self) -> Offer:
+    def offer(self) -> PricedPlan:
         """The offer that is chosen, the item's own while none of them is."""
         return next((offer for offer in self.offers if offer.price_id == self.price_id), self.item.offer)
 
@@ -83,12 +83,12 @@ class ChangeForm:
 
     @classmethod
     def bind(
-        cls, found: Situation, features: SubscriptionUpdate, given: Mapping[str, str], customer_id: str
+        cls, found: PlanChangeOptions, features: SubscriptionUpdate, given: Mapping[str, str], customer_id: str
     ) -> "ChangeForm":
         """The form as it was sent; what was not sent is as the subscription has it."""
         items = []
-        for item in found.agreement.items:
-            offers = plan_choices.choices(found, features, item)
+        for item in found.snapshot.items:
+            offers = plan_options.plans_for_item(found, features, item)
             limits = {offer.price_id: features.limits(offer.product_id) for offer in offers}
             price = given.get(f"price-{item.id}") or item.offer.price_id
             quantity = given.get(f"quantity-{item.id}", str(item.quantity or 0))
@@ -132,7 +132,7 @@ class ChangeForm:
         hidden = {"code": self.code, "attempt": self.attempt}
         return chosen | {name: value for name, value in hidden.items() if value}
 
-    def order(self) -> Order | None:
+    def order(self) -> PlanChangeRequest | None:
         """What is asked for; None after noting at the fields what cannot be understood."""
         wanted: dict[str, tuple[str | None, int | None]] = {}
         for choice in self.items:
@@ -142,19 +142,19 @@ class ChangeForm:
                 choice.quantity_error = whole if choice.quantity.strip() else _("Enter a quantity.")
             wanted[choice.item.id] = (choice.price_id, quantity)
         wanted |= dict.fromkeys(self.foreign, (None, None))  # refused where orders are
-        return None if self.wrong else Order(wanted, self.code_id)
+        return None if self.wrong else PlanChangeRequest(wanted, self.code_id)
 
     def refuse(self, refusal: BillingError) -> str:
         """Note a refusal at its field; the sentence when it belongs to no field."""
         name, _dash, item_id = (refusal.param or "").partition("-")
         for choice in self.items:
             if choice.item.id == item_id and name in ("price", "quantity"):
-                setattr(choice, f"{name}_error", sentence(refusal))
+                setattr(choice, f"{name}_error", translated(refusal))
                 return ""
         if refusal.param == "promotion_code":
-            self.code_error, self.code, self.code_id = sentence(refusal), "", None
+            self.code_error, self.code, self.code_id = translated(refusal), "", None
             return ""
-        return sentence(refusal)
+        return translated(refusal)
 
 
 def _foreign(items: Sequence[ItemChoice], given: Mapping[str, str]) -> tuple[str, ...]:
@@ -169,14 +169,14 @@ def _whole(text: str) -> int | None:
     return int(plain[:LONGEST_NUMBER]) if digits.isascii() and digits.isdigit() else None
 
 
-def order_document(order: Order) -> dict[str, Any]:
+def order_document(order: PlanChangeRequest) -> dict[str, Any]:
     """An order as a signed quote carries it."""
     return {"items": {name: list(wish) for name, wish in order.items.items()}, "code": order.code_id}
 
 
-def order_of(document: Mapping[str, Any]) -> Order:
+def order_of(document: Mapping[str, Any]) -> PlanChangeRequest:
     """The inverse."""
-    return Order({name: (wish[0], wish[1]) for name, wish in document["items"].items()}, document["code"])
+    return PlanChangeRequest({name: (wish[0], wish[1]) for name, wish in document["items"].items()}, document["code"])
 
 
 def sign_code(code_id: str, customer_id: str) -> str:

@@ -8,25 +8,27 @@ from flask import abort, current_app, flash, g, make_response, redirect, render_
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from portal_site.billing.changes import plan_changes, plan_options
+from portal_site.billing.changes.plan_changes import PlanChangeRequest
+from portal_site.billing.changes.plan_options import PlanChangeOptions
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.loading.confirmations import quote_fingerprint
 from portal_site.billing.models import PaymentAttempt, PlanChange
-from portal_site.billing.operations import payments, plan_changes, plan_choices, promotion_codes, schedules
-from portal_site.billing.operations.agreed import terms_of
-from portal_site.billing.operations.plan_changes import Order
-from portal_site.billing.operations.plan_choices import Situation
-from portal_site.billing.rules import invoices as invoice_rules
-from portal_site.billing.rules.invoices import Bill
-from portal_site.billing.rules.lifecycle import AttemptStatus, ChangeOutcome
-from portal_site.billing.rules.plan_change import Quote
-from portal_site.billing.rules.taxes import Tax
-from portal_site.portal import blueprint, consent, portal_feature
+from portal_site.billing.payments import collection
+from portal_site.billing.rules.amounts.taxes import Tax
+from portal_site.billing.rules.invoicing import invoices as invoice_rules
+from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
+from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, ChangeOutcome
+from portal_site.billing.subscriptions import promotion_codes, schedules
+from portal_site.portal import blueprint, confirmation_tokens, portal_feature
 from portal_site.portal.plan_change_forms import ChangeForm, order_document, order_of, sign_code
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.invoices import LineView
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web import declines, htmx
-from portal_site.web.forms import sentence
+from portal_site.web import decline_messages, htmx
+from portal_site.web.forms import translated
 
 FEATURE = "subscription_update"
 PAUSE = "subscription_pause"  # going on after one is paid for in the same way
@@ -54,19 +56,23 @@ class ChangePage:
     @property
     def lines(self) -> list[LineView]:
         """The quote's lines as they will be on an invoice."""
-        return [LineView.of(line) for line in (*self.quote.bill.lines, *self.quote.waiting)] if self.quote else []
+        return (
+            [LineView.of(line) for line in (*self.quote.invoice.lines, *self.quote.deferred_lines)]
+            if self.quote
+            else []
+        )
 
     @property
     def taxes(self) -> list[Tax]:
         """The quote's taxes, added up by rate."""
-        return invoice_rules.summed_taxes((*self.quote.bill.lines, *self.quote.waiting)) if self.quote else []
+        return invoice_rules.summed_taxes((*self.quote.invoice.lines, *self.quote.deferred_lines)) if self.quote else []
 
     @property
-    def waiting(self) -> Bill | None:
+    def deferred_invoice(self) -> InvoiceTotals | None:
         """What is added to the next invoice, as it adds up; the balance is used there, not here."""
-        if self.quote is None or not self.quote.waiting:
+        if self.quote is None or not self.quote.deferred_lines:
             return None
-        return invoice_rules.bill(self.quote.waiting, 0, self.quote.bill.currency)
+        return invoice_rules.total_up(self.quote.deferred_lines, 0, self.quote.invoice.currency)
 
     @property
     def trial_ends(self) -> bool:
@@ -99,7 +105,7 @@ def show_plan_change_quote(subscription_id: str) -> Response:
     page = _page(subscription_id, request.args)
     chosen: dict[str, Any] = {"subscription_id": subscription_id, **page.form.fields}
     quote = make_response(render_template("portal/plan_changes/_quote.html", page=page), page.status)
-    return htmx.stand_for(quote, url_for("portal.show_plan_change", **chosen))
+    return htmx.replace_url(quote, url_for("portal.show_plan_change", **chosen))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/promotion-code")
@@ -129,7 +135,7 @@ def apply_promotion_code(subscription_id: str) -> Response | Page:
 def change_plan(subscription_id: str) -> Response | Page:
     """Do exactly what was shown, or show what it would be now."""
     _own(subscription_id)
-    yes = consent.given(QUOTE, subscription_id)
+    yes = confirmation_tokens.read(QUOTE, subscription_id)
     if yes is None:
         # What it says was chosen is not to be trusted; what the form says was, is as good as a new choice.
         return _anew(subscription_id, request.form, _("This quote is not valid. Please choose again."), 409)
@@ -137,14 +143,14 @@ def change_plan(subscription_id: str) -> Response | Page:
     features = g.visitor.features.subscription_update
     try:
         change = plan_changes.change_plan(
-            g.visitor.customer_id, subscription_id, features, order, yes.agreed, g.now, attempt_id
+            g.visitor.customer_id, subscription_id, features, order, yes.confirmation, g.now, attempt_id
         )
     except StateChanged as changed:
-        return _again(subscription_id, order, attempt_id, sentence(changed), 409)
+        return _again(subscription_id, order, attempt_id, translated(changed), 409)
     except BillingError as refusal:
         # Another tab was first: what was asked for is there already.
         status = 409 if refusal.code == "no_changes" else 422
-        return _again(subscription_id, order, attempt_id, sentence(refusal), status)
+        return _again(subscription_id, order, attempt_id, translated(refusal), status)
     if change.outcome == ChangeOutcome.PENDING:
         return collect_for_change(subscription_id, change.invoice_id or "")
     if not session.get("_flashes"):  # a second click tells nothing that the first has not
@@ -170,7 +176,9 @@ def finish_plan_change(subscription_id: str) -> Response:
     if not waiting:
         return _to_subscription(subscription_id)
     invoice_id, gateway = waiting.get("invoice") or "", current_app.extensions["gateway"]
-    attempt = payments.settle_payment(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id))
+    attempt = collection.resolve_payment(
+        gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id)
+    )
     return _after(subscription_id, attempt, came_back=True)
 
 
@@ -181,11 +189,11 @@ def withdraw_plan_change(subscription_id: str) -> Response:
     _own(subscription_id)
     known = g.visitor.customer_id, subscription_id, g.now
     try:
-        payments.let_go(current_app.extensions["gateway"], *known, _return_url(subscription_id))
+        collection.cancel_awaiting_payments(current_app.extensions["gateway"], *known, _return_url(subscription_id))
         plan_changes.withdraw(*known)
         flash(_("The change was taken back. Your plan stays as it is, and nothing is charged."), "good")
     except BillingError as refusal:
-        flash(sentence(refusal), "bad")
+        flash(translated(refusal), "bad")
     return _to_subscription(subscription_id)
 
 
@@ -198,7 +206,7 @@ def undo_planned_change(subscription_id: str) -> Response:
         schedules.undo_planned_change(g.visitor.customer_id, subscription_id, g.now)
         flash(_("The change was taken back. Your plan goes on as it is."), "good")
     except BillingError as refusal:
-        flash(sentence(refusal), "bad")
+        flash(translated(refusal), "bad")
     return _to_subscription(subscription_id)
 
 
@@ -209,10 +217,10 @@ def _own(subscription_id: str) -> tuple[SubscriptionView, PaymentMethodView | No
     return overview.find_subscription(g.visitor, subscription_id, g.now) or abort(404)
 
 
-def _situation(subscription_id: str) -> Situation:
+def _situation(subscription_id: str) -> PlanChangeOptions:
     features = g.visitor.features.subscription_update
     try:
-        return plan_changes.situation(g.visitor.customer_id, subscription_id, features, g.now)
+        return plan_changes.options(g.visitor.customer_id, subscription_id, features, g.now)
     except NotFound:
         abort(404)
 
@@ -221,15 +229,15 @@ def _page(subscription_id: str, given: Any) -> ChangePage:
     subscription, method = _own(subscription_id)
     found = _situation(subscription_id)
     form = ChangeForm.bind(found, g.visitor.features.subscription_update, given, g.visitor.customer_id)
-    refusal = sentence(found.refusal) if found.refusal else ""
-    mismatch = plan_choices.mismatch(found, g.visitor.features.subscription_update)
-    page = ChangePage(subscription, method, refusal, form, sentence(mismatch) if mismatch else "")
+    refusal = translated(found.refusal) if found.refusal else ""
+    mismatch = plan_options.incompatibility(found, g.visitor.features.subscription_update)
+    page = ChangePage(subscription, method, refusal, form, translated(mismatch) if mismatch else "")
     if not refusal and (order := form.order()):
         _fill(page, found, order)
     return page
 
 
-def _fill(page: ChangePage, found: Situation, order: Order | None) -> None:
+def _fill(page: ChangePage, found: PlanChangeOptions, order: PlanChangeRequest | None) -> None:
     """Add the quote for an order, signed so that confirming it means exactly this."""
     if order is None:
         return
@@ -241,12 +249,12 @@ def _fill(page: ChangePage, found: Situation, order: Order | None) -> None:
             page.problem = page.form.refuse(refusal)
         return
     if order.code_id:
-        page.code_words = promotion_codes.words(g.visitor.customer_id, order.code_id)
+        page.code_words = promotion_codes.display_code(g.visitor.customer_id, order.code_id)
     what = {"order": order_document(order), "attempt": page.form.attempt}
-    page.token = consent.ask(QUOTE, page.subscription.id, terms_of(page.quote), **what)
+    page.token = confirmation_tokens.issue(QUOTE, page.subscription.id, quote_fingerprint(page.quote), **what)
 
 
-def _again(subscription_id: str, order: Order, attempt_id: str, problem: str, status: int) -> Page:
+def _again(subscription_id: str, order: PlanChangeRequest, attempt_id: str, problem: str, status: int) -> Page:
     """The page anew, with what was asked for and what it costs now."""
     given = {"attempt": attempt_id}
     for item_id, (price, quantity) in order.items.items():
@@ -278,7 +286,7 @@ def collect_for_change(subscription_id: str, invoice_id: str) -> Response:
     """Collect what a change costs, and lead to where its outcome shows."""
     gateway = current_app.extensions["gateway"]
     try:
-        attempt = payments.collect(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id))
+        attempt = collection.collect(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id))
     except StateChanged:  # another click is paying it
         return _to_subscription(subscription_id)
     if attempt is None and _own(subscription_id)[0].pending_update:
@@ -296,7 +304,7 @@ def _after(subscription_id: str, attempt: PaymentAttempt | None, came_back: bool
     if attempt.status == AttemptStatus.SUCCEEDED:
         flash(_("Thank you. It is paid, and your plan was changed."), "good")
     if attempt.status == AttemptStatus.DECLINED:
-        flash(declines.words(attempt.decline_code), "bad")
+        flash(decline_messages.message(attempt.decline_code), "bad")
     return _to_subscription(subscription_id)
 
 

@@ -4,13 +4,13 @@ from flask import abort, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from portal_site.billing.cancellation import retention
 from portal_site.billing.errors import NotFound, StateChanged
-from portal_site.billing.operations import retention
-from portal_site.portal import blueprint, consent, portal_feature
+from portal_site.portal import blueprint, confirmation_tokens, portal_feature
 from portal_site.portal.cancellations import FEATURE, Page, ending_page
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web.forms import sentence
+from portal_site.web.forms import translated
 
 OFFER = "retention-offer"
 
@@ -27,14 +27,16 @@ def show_offer(subscription_id: str) -> Response | Page:
 def accept_offer(subscription_id: str) -> Response | Page:
     """Take the offer exactly as it was shown, and cancel nothing."""
     _own(subscription_id)
-    yes = consent.given(OFFER, subscription_id)
+    yes = confirmation_tokens.read(OFFER, subscription_id)
     if yes is None:
         return ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
     attempt_id = yes.what["attempt"]
     try:
-        retention.accept(g.visitor.customer_id, subscription_id, attempt_id, g.visitor.features, yes.agreed, g.now)
+        retention.accept(
+            g.visitor.customer_id, subscription_id, attempt_id, g.visitor.features, yes.confirmation, g.now
+        )
     except StateChanged as changed:
-        return _offer_page(subscription_id, attempt_id, sentence(changed), 409)
+        return _offer_page(subscription_id, attempt_id, translated(changed), 409)
     flash(_("Thank you for staying. Nothing is cancelled."), "good")
     return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)
 
@@ -69,7 +71,7 @@ def _offer_page(subscription_id: str, attempt_id: str, problem: str = "", status
             if problem
             else _to_end(subscription_id, attempt_id)
         )
-    token = consent.ask(OFFER, subscription_id, proposal.fingerprint, attempt=attempt_id)
+    token = confirmation_tokens.issue(OFFER, subscription_id, proposal.fingerprint, attempt=attempt_id)
     page = render_template(
         "portal/retention/offer.html",
         subscription=subscription, proposal=proposal, attempt_id=attempt_id, token=token, problem=problem,

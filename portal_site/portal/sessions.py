@@ -5,9 +5,9 @@ from werkzeug.wrappers import Response
 
 from portal_site import clock
 from portal_site.billing.errors import NotFound
-from portal_site.billing.operations import portal_sessions
-from portal_site.portal import coming_back, visitors
-from portal_site.web import i18n, links, security
+from portal_site.billing.portal_access import portal_sessions
+from portal_site.portal import return_after_login, visitors
+from portal_site.web import i18n, security, urls
 
 blueprint = Blueprint("sessions", __name__)
 
@@ -18,12 +18,12 @@ def follow_link(token: str) -> Response | tuple[str, int]:
 
     That is the page which the link names as `to`, else the one on which this customer was turned away, else the overview.
     """
-    at, asked = clock.now(), links.page(request.args.get("to", ""), "portal")
+    at, asked = clock.now(), urls.page(request.args.get("to", ""), "portal")
     try:
         cookie = portal_sessions.follow_link(token, at)
     except NotFound:
         return over_page(token, "link", asked)
-    left = coming_back.begin(token, cookie, at)
+    left = return_after_login.resume_page(token, cookie, at)
     return redirect(asked or left or url_for("portal.show_overview"), 303)
 
 
@@ -35,15 +35,15 @@ def show_session_over() -> tuple[str, int]:
 
 def over_page(token: str | None, reason: str, there: str | None = None) -> tuple[str, int]:
     """The page that says so, names the business when it is known, and leads back, in the end to the page `there`."""
-    g.lost_visitor = visitors.find_lost(token)
-    coming_back.note(g.lost_visitor, there, clock.now())
+    g.lost_visitor = visitors.find_expired_owner(token)
+    return_after_login.remember_page(g.lost_visitor, there, clock.now())
     return render_template("portal/sessions/over.html", business=g.lost_visitor, reason=reason), 403
 
 
 @blueprint.get("/logged-out")
 def show_logged_out() -> str:
     """The way out, after the session ended on the server."""
-    g.lost_visitor = visitors.find_lost(session.pop("left", None))
+    g.lost_visitor = visitors.find_expired_owner(session.pop("left", None))
     return render_template("portal/sessions/logged_out.html", business=g.lost_visitor)
 
 

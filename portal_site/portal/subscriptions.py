@@ -4,7 +4,7 @@ from flask import abort, g, render_template
 
 from portal_site.portal import blueprint
 from portal_site.portal.reads import overview
-from portal_site.web.forms import sentence
+from portal_site.web.forms import translated
 
 
 @blueprint.get("/subscriptions")
@@ -35,6 +35,6 @@ def show_subscription(subscription_id: str) -> str:
         "portal/subscriptions/show.html",
         subscription=subscription,
         method=method,
-        change_refusal=sentence(refusal) if refusal else "",
+        change_refusal=translated(refusal) if refusal else "",
         limited={product for product in products if features.limits(product) is not None},
     )

@@ -10,15 +10,15 @@ from sqlalchemy import bindparam, func, select, union_all
 from sqlalchemy.orm import aliased
 
 from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit, TestClock
-from portal_site.billing.operations import portal_sessions
-from portal_site.billing.operations.portal_sessions import IDLE_LIFE, SEEN_STEP, WHOLE_LIFE, hash_token
-from portal_site.billing.rules import portal_features
-from portal_site.billing.rules.portal_features import Features
-from portal_site.billing.rules.web_addresses import Returns
+from portal_site.billing.portal_access import portal_sessions
+from portal_site.billing.portal_access.portal_sessions import IDLE_LIFE, SEEN_STEP, WHOLE_LIFE, hash_token
+from portal_site.billing.rules.portal import portal_features
+from portal_site.billing.rules.portal.portal_features import Features
+from portal_site.billing.rules.portal.safe_urls import Returns
 from portal_site.branding import theme
 from portal_site.branding.theme import Branding
-from portal_site.db import Reading
-from portal_site.portal.reads.subscriptions import Payer
+from portal_site.db.page_query import PageQuery
+from portal_site.portal.reads.subscriptions import CustomerBalance
 
 COOKIE_MEMBER = "visit"
 
@@ -44,7 +44,7 @@ _BUSINESS = (
     PortalSession.locale,
     PortalSession.livemode,
 )
-_VISITOR = Reading(
+_VISITOR = PageQuery(
     visitor=select(
         *_BUSINESS,
         PortalVisit.id.label("visit_id"),
@@ -89,7 +89,7 @@ _BY_TOKEN = union_all(
     select(PortalVisit.session_id).where(PortalVisit.token_hash == bindparam("token_hash")),
 )
 # A link or a cookie that is over still tells whose portal it was; of the customer nothing but its id is read.
-_LOST = Reading(
+_LOST = PageQuery(
     visitor=select(*_BUSINESS)
     .select_from(PortalSession)
     .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
@@ -100,7 +100,7 @@ _LOST = Reading(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Business:
+class PortalOwner:
     """Whose portal this is: the merchant's public details and look."""
 
     business_name: str
@@ -142,7 +142,7 @@ class Business:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Visitor(Business):
+class Visitor(PortalOwner):
     """A customer in its portal."""
 
     visit_id: str
@@ -178,9 +178,9 @@ class Visitor(Business):
         return self.customer_timezone or self.account_timezone
 
     @property
-    def payer(self) -> Payer:
+    def payer(self) -> CustomerBalance:
         """What of this customer decides an amount."""
-        return Payer(self.balance, self.currency, self.tax_exempt)
+        return CustomerBalance(self.balance, self.currency, self.tax_exempt)
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def find_visitor(at: int) -> Visitor | None:
     return visitor
 
 
-def find_lost(token: str | None) -> Business | None:
+def find_expired_owner(token: str | None) -> PortalOwner | None:
     """Whose portal a link or cookie that lets nobody in was for, when that is known."""
     row = _LOST.one(token_hash=hash_token(token)) if token else None
-    return Business(**row) if row else None
+    return PortalOwner(**row) if row else None

@@ -12,7 +12,7 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from portal_site import resources
+from portal_site import locations
 
 FOLDER = Path(__file__).parent
 # The sandbox's and the demo's pages are for developers and stay in English.
@@ -26,7 +26,7 @@ OPTIONS = {"**.html": JINJA, "**.txt": JINJA}
 def extracted() -> Catalog:
     """All sentences of code and templates."""
     catalog = Catalog(project="Portal Site", charset="utf-8")
-    for folder in (FOLDER.parent, resources.TEMPLATES):
+    for folder in (FOLDER.parent, locations.TEMPLATES):
         for name, _line, message, comments, context in extract_from_dir(folder, METHODS, OPTIONS, KEYWORDS):
             if not name.startswith(ENGLISH_ONLY):
                 catalog.add(message, auto_comments=comments, context=context, locations=[(name, 1)])

@@ -10,7 +10,7 @@ from pathlib import Path
 import brotli
 from flask import Flask, Response, abort, request, url_for
 
-from portal_site import resources
+from portal_site import locations
 from portal_site.web.security import YEAR
 
 # One request for all styles and one for all scripts. The order of the styles is that of their cascade layers.
@@ -47,7 +47,7 @@ class Asset:
 
 def init(app: Flask) -> None:
     """Read all assets once; templates name them by `asset("site.css")`."""
-    by_name = {name: Asset.of(name, _bundle(resources.STATIC, patterns)) for name, patterns in BUNDLES.items()}
+    by_name = {name: Asset.of(name, _bundle(locations.STATIC, patterns)) for name, patterns in BUNDLES.items()}
     by_address = {asset.name: asset for asset in by_name.values()}
 
     def address(name: str) -> str:

@@ -11,9 +11,9 @@ from babel import Locale, dates, units
 from babel.numbers import NumberPattern, format_decimal
 from flask import Flask, g
 
-from portal_site.billing.rules import money as currencies
-from portal_site.billing.rules import web_addresses
-from portal_site.billing.words import N_, NN_
+from portal_site.billing.rules.amounts import money as currencies
+from portal_site.billing.rules.portal import safe_urls
+from portal_site.billing.translation_marks import N_, NN_
 from portal_site.web import i18n, phones
 
 DAY = 24 * 60 * 60
@@ -186,7 +186,7 @@ def every(interval: str, count: int) -> str:
 
 def safe_link(address: str | None) -> str:
     """A merchant's address for an `href`, or nothing for one that would not lead to a web page."""
-    return address if address and web_addresses.is_safe(address) else ""
+    return address if address and safe_urls.is_safe(address) else ""
 
 
 def stretch(count: int, interval: str) -> str:

@@ -18,7 +18,7 @@ from portal_site.web import filters
 SHORTEST_CARD, LONGEST_CARD = 13, 19
 
 
-def sentence(refusal: BillingError) -> str:
+def translated(refusal: BillingError) -> str:
     """A refusal in the page's language, with numbers as people there write them."""
     values = {name: filters.number(value) if type(value) is int else value for name, value in refusal.values.items()}
     return _(refusal.message, **values) if values else _(refusal.message)

@@ -16,7 +16,7 @@ def refuse() -> Response:
     return response
 
 
-def stand_for(fragment: Response, address: str) -> Response:
+def replace_url(fragment: Response, address: str) -> Response:
     """Let the browser's address follow a fragment, so that reloading and coming back show the page that one sees."""
     fragment.headers["HX-Replace-Url"] = address
     return fragment

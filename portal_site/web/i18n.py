@@ -9,7 +9,7 @@ from flask import Flask, g, request, session
 from flask_babel import Babel
 from markupsafe import Markup
 
-from portal_site import resources
+from portal_site import locations
 
 LANGUAGES = {"en": "English", "fr": "Français"}
 # Regions whose dates, numbers and spelling differ; the first of a language is what its bare name means.
@@ -18,7 +18,7 @@ DEFAULT = "en"
 
 
 @dataclass(frozen=True)
-class Speech:
+class LocaleContext:
     """One locale, as Babel writes it, with its catalogue."""
 
     locale: str
@@ -28,24 +28,24 @@ class Speech:
 
 def init(app: Flask) -> None:
     """Bind Flask-Babel, which code speaks through; templates speak through the functions below."""
-    app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(resources.TRANSLATIONS)
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(locations.TRANSLATIONS)
     Babel(app, locale_selector=choose_locale, default_locale=DEFAULT)
     # Flask-Babel looks the catalogue up for each sentence anew: sixty times a page, a sixth of the page's time.
     app.jinja_env.globals.update(_=translate, gettext=translate, ngettext=translate_plural, languages=LANGUAGES)
 
 
-def current() -> Speech:
+def current() -> LocaleContext:
     """The locale of this request, found once."""
-    speech: Speech | None = g.get("speech")
+    speech: LocaleContext | None = g.get("speech")
     if speech is None:
-        speech = g.speech = _speech(choose_locale())
+        speech = g.speech = _context(choose_locale())
     return speech
 
 
 @lru_cache(maxsize=64)
-def _speech(locale: str) -> Speech:
-    found: NullTranslations | Translations = Translations.load(str(resources.TRANSLATIONS), [locale])
-    return Speech(locale, found.ugettext, found.ungettext)
+def _context(locale: str) -> LocaleContext:
+    found: NullTranslations | Translations = Translations.load(str(locations.TRANSLATIONS), [locale])
+    return LocaleContext(locale, found.ugettext, found.ungettext)
 
 
 def translate(message: str, **values: object) -> Markup:

@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, select
 from portal_site.billing.models import BrandAsset
 from portal_site.branding import logos, theme
 from portal_site.branding.theme import Branding
-from portal_site.db import reading
+from portal_site.db.transactions import reading
 from portal_site.web import assets
 
 NEUTRAL = Branding()

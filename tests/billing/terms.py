@@ -6,15 +6,15 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from portal_site.billing.rules.agreements import Agreement
-from portal_site.billing.rules.discounts import CouponTerms, DiscountTerms
-from portal_site.billing.rules.invoices import Line, LineKind, charged
-from portal_site.billing.rules.items import Item, Offer
-from portal_site.billing.rules.lifecycle import SubscriptionStatus
-from portal_site.billing.rules.periods import boundary
-from portal_site.billing.rules.plan_change import Quote
-from portal_site.billing.rules.pricing import PriceTerms
-from portal_site.billing.rules.taxes import Tax, TaxRate
+from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms
+from portal_site.billing.rules.amounts.items import Item, PricedPlan
+from portal_site.billing.rules.amounts.periods import boundary
+from portal_site.billing.rules.amounts.pricing import PriceTerms
+from portal_site.billing.rules.amounts.taxes import Tax, TaxRate
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind, with_discounts_and_tax
+from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
 NUMBERS = count()
 VAT = TaxRate("txr_vat", "VAT", Decimal(20), inclusive=False)
@@ -33,11 +33,13 @@ def price(unit: str, currency: str = "eur", **members: Any) -> PriceTerms:
     return PriceTerms(currency, Decimal(unit), **members)
 
 
-def offer(unit: int | str, interval: str = "month", every: int = 1, product: str = "team", **members: Any) -> Offer:
+def offer(
+    unit: int | str, interval: str = "month", every: int = 1, product: str = "team", **members: Any
+) -> PricedPlan:
     """A price of so many cents; its id tells it from others."""
     terms = members.pop("terms", None) or price(str(unit), members.pop("currency", "eur"))
     name = f"price_{product}_{unit}_{interval}_{every}"
-    return Offer(name, f"prod_{product}", product.title(), terms, interval, every, **members)
+    return PricedPlan(name, f"prod_{product}", product.title(), terms, interval, every, **members)
 
 
 def off(
@@ -48,55 +50,55 @@ def off(
     return DiscountTerms(**{"id": f"di_{percent or amount}", "subscription_id": "sub", **members}, coupon=coupon)
 
 
-def agreement(*items: tuple[Offer, int | None] | Item, start: int = 0, **members: Any) -> Agreement:
+def snapshot(*items: tuple[PricedPlan, int | None] | Item, start: int = 0, **members: Any) -> SubscriptionSnapshot:
     """A subscription `sub` that began at `start` and has paid its first period."""
     made = tuple(
         item if isinstance(item, Item) else _item(f"si_{number}", item, start) for number, item in enumerate(items)
     )
     currency = made[0].offer.terms.currency if made else "eur"
     known = {"id": "sub", "currency": currency, "status": SubscriptionStatus.ACTIVE, "anchor": start, **members}
-    fresh = Agreement(**known, items=made)  # type: ignore[arg-type]
-    return fresh if "debits" in members else replace(fresh, debits=_paid(fresh))
+    fresh = SubscriptionSnapshot(**known, items=made)  # type: ignore[arg-type]
+    return fresh if "creditable_lines" in members else replace(fresh, creditable_lines=_paid(fresh))
 
 
-def _item(name: str, what: tuple[Offer, int | None], start: int) -> Item:
+def _item(name: str, what: tuple[PricedPlan, int | None], start: int) -> Item:
     sold, quantity = what
     return Item(name, sold, quantity, start, boundary(start, sold.interval, sold.interval_count))
 
 
-def _paid(fresh: Agreement) -> tuple[Line, ...]:
+def _paid(fresh: SubscriptionSnapshot) -> tuple[InvoiceLine, ...]:
     lines = [
-        Line(
+        InvoiceLine(
             LineKind.CYCLE, item.offer, item.id, item.quantity, item.period_start, item.period_end, item.amount,
             taxes=tuple(Tax(rate, 0, 0) for rate in item.tax_rates or fresh.tax_rates), id=f"il_{item.id}",
         )
         for item in fresh.items
     ]  # fmt: skip
-    return charged(lines, fresh.running_discounts(fresh.anchor), fresh.currency)
+    return with_discounts_and_tax(lines, fresh.running_discounts(fresh.anchor), fresh.currency)
 
 
-def after(agreement: Agreement, quote: Quote) -> Agreement:
+def after(snapshot: SubscriptionSnapshot, quote: Quote) -> SubscriptionSnapshot:
     """The subscription once a change is made and its invoice paid."""
-    credited = {line.credits for line in (*quote.bill.lines, *quote.waiting) if line.credits}
+    credited = {line.credits for line in (*quote.invoice.lines, *quote.deferred_lines) if line.credits}
     new = [
         replace(line, id=line.id or f"il_{next(NUMBERS)}")
-        for line in (*quote.bill.lines, *quote.waiting)
+        for line in (*quote.invoice.lines, *quote.deferred_lines)
         if line.amount > 0
     ]
-    kept = [line for line in agreement.debits if line.id not in credited]
-    discounts = (*agreement.discounts, quote.code) if quote.code else agreement.discounts
+    kept = [line for line in snapshot.creditable_lines if line.id not in credited]
+    discounts = (*snapshot.discounts, quote.code) if quote.code else snapshot.discounts
     return replace(
-        agreement,
+        snapshot,
         items=quote.items,
         anchor=quote.anchor,
         trial_end=quote.trial_end,
-        balance=quote.bill.ending_balance,
-        discounts=tuple(d for d in discounts if d.id not in quote.spent),
-        debits=(*kept, *(line for line in new if line.id not in {k.id for k in kept})),
-        pending=() if quote.invoiced else (*agreement.pending, *_kept(quote, new)),
+        balance=quote.invoice.ending_balance,
+        discounts=tuple(d for d in discounts if d.id not in quote.consumed_discounts),
+        creditable_lines=(*kept, *(line for line in new if line.id not in {k.id for k in kept})),
+        pending_lines=() if quote.invoiced else (*snapshot.pending_lines, *_kept(quote, new)),
     )
 
 
-def _kept(quote: Quote, new: list[Line]) -> list[Line]:
-    credits = [replace(line, id=f"il_{next(NUMBERS)}") for line in quote.waiting if line.amount < 0]
+def _kept(quote: Quote, new: list[InvoiceLine]) -> list[InvoiceLine]:
+    credits = [replace(line, id=f"il_{next(NUMBERS)}") for line in quote.deferred_lines if line.amount < 0]
     return credits + new

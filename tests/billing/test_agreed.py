@@ -3,17 +3,17 @@
 import pytest
 
 from portal_site.billing.errors import StateChanged
-from portal_site.billing.operations.agreed import Agreed
-from portal_site.billing.rules.plan_change import VALIDITY
+from portal_site.billing.loading.confirmations import Confirmation
+from portal_site.billing.rules.subscriptions.plan_change import QUOTE_LIFETIME
 
-SHOWN = Agreed(1_000, "terms", "key")
+SHOWN = Confirmation(1_000, "terms", "key")
 
 
 @pytest.mark.case("D1")
 @pytest.mark.parametrize("later", [0, 1, 30 * 60])
 def test_it_holds_for_half_an_hour(later: int) -> None:
     SHOWN.check_time(1_000 + later)
-    assert VALIDITY == 30 * 60
+    assert QUOTE_LIFETIME == 30 * 60
 
 
 @pytest.mark.case("D1")

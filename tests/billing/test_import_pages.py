@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from portal_site import clock
 from portal_site.billing.errors import ImportRefused
-from portal_site.billing.operations import imports, portal_sessions
+from portal_site.billing.importing import importer
+from portal_site.billing.portal_access import portal_sessions
 from tests.billing.exports import EXPORT, GONE, NOW, Place, changed
 from tests.conftest import empty_all
 
@@ -55,7 +56,7 @@ def _statuses(app: Flask) -> dict[str, int]:
 def test_what_is_taken_over_can_be_shown(lite_app: Flask, changes: Sequence[tuple[Place, Any]]) -> None:
     empty_all()
     try:
-        imports.import_objects(json.dumps(changed(changes)).encode(), NOW, None)
+        importer.import_objects(json.dumps(changed(changes)).encode(), NOW, None)
     except ImportRefused as refused:
         assert len(str(refused).splitlines()) == 1
         assert str(refused).replace("_", " ").startswith(NAMES), str(refused)

@@ -8,6 +8,8 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal_site.billing.errors import ImportRefused
+from portal_site.billing.importing import importer
+from portal_site.billing.importing.export_files import ImportReport
 from portal_site.billing.models import (
     Coupon,
     Customer,
@@ -20,10 +22,8 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionSchedule,
 )
-from portal_site.billing.operations import imports
-from portal_site.billing.operations.imports import Report
-from portal_site.billing.rules import portal_features
-from portal_site.billing.rules.pricing import MOST_A_UNIT
+from portal_site.billing.rules.amounts.pricing import MOST_A_UNIT
+from portal_site.billing.rules.portal import portal_features
 from portal_site.db import Base
 from tests.billing.exports import (
     CONFIGURATION,
@@ -43,9 +43,9 @@ from tests.conftest import enter
 from tests.world import reading
 
 
-def _take(document: Any) -> Report:
+def _take(document: Any) -> ImportReport:
     text = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return imports.import_objects(text, NOW, None)
+    return importer.import_objects(text, NOW, None)
 
 
 def _rows() -> int:
@@ -199,11 +199,11 @@ def test_what_is_twice_is_refused_by_name(app: Flask, document: Any, said: str) 
 
 def test_what_the_database_refuses_is_named_among_many(lite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the shapes forget: the row is found, whichever it is."""
-    monkeypatch.setattr(imports, "BATCH", 7)
+    monkeypatch.setattr(importer, "BATCH", 7)
     others = [{**CUSTOMER, "id": f"cus_{n}", "discount": None, "invoice_settings": {}} for n in range(20)]
-    rows = imports.KINDS["customer"]
+    rows = importer.KINDS["customer"]
     broken = (rows[0], lambda shape, account: [_spoiled(row) for row in rows[1](shape, account)])
-    monkeypatch.setitem(imports.KINDS, "customer", broken)
+    monkeypatch.setitem(importer.KINDS, "customer", broken)
     with pytest.raises(ImportRefused, match="customer cus_13 cannot be stored: "):
         _take({"customer": others})
     assert _rows() == 0

@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from portal_site.billing.importing import importer
+from portal_site.billing.importing.importer import ImportRefused, ImportReport
 from portal_site.billing.models import (
     Account,
     Customer,
@@ -18,8 +20,6 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionItem,
 )
-from portal_site.billing.operations import imports
-from portal_site.billing.operations.imports import ImportRefused, Report
 from portal_site.db import Base
 from tests import world
 from tests.client import text
@@ -35,9 +35,9 @@ PRICE = {
 }  # fmt: skip
 
 
-def _take(document: Any, **options: Any) -> Report:
+def _take(document: Any, **options: Any) -> ImportReport:
     text = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return imports.import_objects(text, NOW, options.pop("account_id", None), **options)
+    return importer.import_objects(text, NOW, options.pop("account_id", None), **options)
 
 
 def _rows() -> int:
@@ -189,7 +189,7 @@ def test_the_account_has_to_be_named_where_there_are_several(app: Flask) -> None
 def test_no_member_however_wrong_is_more_than_a_sentence(lite_app: Flask, member: str, value: Any) -> None:
     document = {"customer": [{**CUSTOMER, member: value}], "price": [{**PRICE, member: value}], "product": [PRODUCT]}
     try:
-        imports.parse(json.dumps(document).encode(), Report())
+        importer.parse(json.dumps(document).encode(), ImportReport())
     except ImportRefused as refused:
         assert len(str(refused).splitlines()) == 1
 

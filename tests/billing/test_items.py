@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal_site.billing.rules.items import Item
+from portal_site.billing.rules.amounts.items import Item
 from tests.billing.terms import at, offer
 
 INSTANTS = st.integers(at("1990-01-01"), at("2060-01-01"))

@@ -8,7 +8,7 @@ from babel.numbers import get_currency_precision, list_currencies
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal_site.billing.rules import allocation, money
+from portal_site.billing.rules.amounts import allocation, money
 from portal_site.web.filters import format_money
 
 LOCALES = (

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.rules import portal_features, web_addresses
-from portal_site.billing.rules.payment_methods import expiry_state, removal_refusal
-from portal_site.billing.rules.portal_features import Features
-from portal_site.billing.rules.web_addresses import Returns
-from portal_site.db import ID_ALPHABET, ID_LENGTH, ID_STAMP, new_id
+from portal_site.billing.rules.customers.payment_methods import expiry_state, why_not_removable
+from portal_site.billing.rules.portal import portal_features, safe_urls
+from portal_site.billing.rules.portal.portal_features import Features
+from portal_site.billing.rules.portal.safe_urls import Returns
+from portal_site.ids import ID_ALPHABET, ID_LENGTH, ID_STAMP, new_id
 
 
 @pytest.mark.case("C8")
@@ -23,9 +23,9 @@ from portal_site.db import ID_ALPHABET, ID_LENGTH, ID_STAMP, new_id
      "https://ev il.example", "ftp://evil.example", "mailto:x@evil.example", "http:evil.example", "https:///evil.example"],
 )  # fmt: skip
 def test_an_address_that_is_no_plain_web_address_is_refused(address: str) -> None:
-    assert not web_addresses.is_safe(address)
+    assert not safe_urls.is_safe(address)
     with pytest.raises(BillingError) as error:
-        web_addresses.check(address, "return_url")
+        safe_urls.check(address, "return_url")
     assert error.value.param == "return_url"
 
 
@@ -33,14 +33,14 @@ def test_an_address_that_is_no_plain_web_address_is_refused(address: str) -> Non
     "address", ["https://acme.example", "http://127.0.0.1:8000/a?b=c#d", "https://bücher.example/é"]
 )
 def test_web_addresses_are_taken(address: str) -> None:
-    web_addresses.check(address, "return_url")
+    safe_urls.check(address, "return_url")
 
 
 @pytest.mark.case("C8")
 @given(st.text(max_size=40))
 def test_nothing_but_http_gets_through(rest: str) -> None:
     for start in ("", "javascript:", "//", "\\", "data:"):
-        if web_addresses.is_safe(start + rest):
+        if safe_urls.is_safe(start + rest):
             assert (start + rest).lower().startswith(("http://", "https://"))
 
 
@@ -142,7 +142,7 @@ def test_an_option_that_does_not_exist_is_refused(document: dict[str, object]) -
     ],
 )
 def test_when_a_payment_method_may_go(is_default: bool, others: int, needed: bool, code: str | None) -> None:
-    refusal = removal_refusal(is_default=is_default, others=others, needed=needed)
+    refusal = why_not_removable(is_default=is_default, others=others, needed=needed)
     assert (refusal.code if refusal else None) == code
 
 

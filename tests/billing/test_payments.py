@@ -11,8 +11,9 @@ from sqlalchemy import select, update
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound, StateChanged
 from portal_site.billing.gateways import Charge
 from portal_site.billing.models import Event, Invoice, PaymentAttempt, PaymentMethod, Subscription
-from portal_site.billing.operations import payments
-from portal_site.db import db, transaction
+from portal_site.billing.payments import collection
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.world import reading
 
@@ -22,10 +23,10 @@ BACK = "http://127.0.0.1:8000/back"
 
 @dataclass
 class Provider:
-    """A provider whose line can fail before or after it has charged; its books are what counts."""
+    """A provider whose line can fail before or after it has charged; its writer are what counts."""
 
     name: str = "provider"
-    books: dict[str, Charge] = field(default_factory=dict)
+    writer: dict[str, Charge] = field(default_factory=dict)
     answer: Charge = field(default_factory=lambda: Charge("succeeded", "ch_1"))
     lose: str = ""  # before: the call never arrives; after: the answer never comes back
     calls: int = 0
@@ -34,20 +35,20 @@ class Provider:
         self.calls += 1
         if self.lose == "before":
             raise GatewayUnavailable("no line")
-        self.books.setdefault(idempotency_key, self.answer)
+        self.writer.setdefault(idempotency_key, self.answer)
         if self.lose == "after":
             raise GatewayUnavailable("no answer")
-        return self.books[idempotency_key]
+        return self.writer[idempotency_key]
 
     def find_charge(self, idempotency_key: str) -> Charge | None:
         if self.lose:
             raise GatewayUnavailable("no line")
-        return self.books.get(idempotency_key)
+        return self.writer.get(idempotency_key)
 
     def cancel_charge(self, idempotency_key: str) -> Charge | None:
-        if self.books[idempotency_key].status == "requires_action":
-            self.books[idempotency_key] = Charge("declined", "ch_1", "authentication_not_handled")
-        return self.books[idempotency_key]
+        if self.writer[idempotency_key].status == "requires_action":
+            self.writer[idempotency_key] = Charge("declined", "ch_1", "authentication_not_handled")
+        return self.writer[idempotency_key]
 
 
 def _open_invoice() -> tuple[world.Scene, Any]:
@@ -58,7 +59,7 @@ def _open_invoice() -> tuple[world.Scene, Any]:
 
 def _pay(gateway: Any, scene: world.Scene, invoice: Any, **changed: Any) -> PaymentAttempt:
     known = {"method_id": scene.method.id, "amount": invoice.amount_remaining, **changed}
-    return payments.pay_invoice(gateway, scene.customer.id, invoice.id, known["method_id"], known["amount"], AT, BACK)
+    return collection.pay_invoice(gateway, scene.customer.id, invoice.id, known["method_id"], known["amount"], AT, BACK)
 
 
 def _invoice(invoice: Any) -> Any:
@@ -99,7 +100,7 @@ def test_paying_twice_charges_once(app: Flask) -> None:
     _pay(gateway, scene, invoice)
     with pytest.raises(StateChanged):
         _pay(gateway, scene, invoice)
-    assert len(gateway.books) == 1
+    assert len(gateway.writer) == 1
 
 
 @pytest.mark.case("B2")
@@ -109,7 +110,7 @@ def test_a_strangers_invoice_or_card_does_not_exist(app: Flask) -> None:
     with pytest.raises(NotFound):
         _pay(Provider(), scene, invoice, method_id=stranger.method.id)
     with pytest.raises(NotFound):
-        payments.pay_invoice(Provider(), stranger.customer.id, invoice.id, stranger.method.id, 2400, AT, BACK)
+        collection.pay_invoice(Provider(), stranger.customer.id, invoice.id, stranger.method.id, 2400, AT, BACK)
 
 
 @pytest.mark.case("F2")
@@ -119,13 +120,13 @@ def test_a_lost_answer_is_asked_for_and_never_charged_again(app: Flask, lost: st
     gateway = Provider(lose=lost)
     assert _pay(gateway, scene, invoice).status == "unknown"
     assert _invoice(invoice).status == "open"
-    assert len(gateway.books) == charged
+    assert len(gateway.writer) == charged
     gateway.lose = ""
-    settled = payments.settle_payment(gateway, scene.customer.id, invoice.id, AT + 60, BACK)
+    settled = collection.resolve_payment(gateway, scene.customer.id, invoice.id, AT + 60, BACK)
     assert settled is not None
     assert settled.status == "succeeded"
     assert _invoice(invoice).status == "paid"
-    assert len(gateway.books) == 1
+    assert len(gateway.writer) == 1
 
 
 def test_while_nobody_knows_no_second_try_begins(app: Flask) -> None:
@@ -133,7 +134,7 @@ def test_while_nobody_knows_no_second_try_begins(app: Flask) -> None:
     gateway = Provider(lose="after")
     _pay(gateway, scene, invoice)
     assert _pay(gateway, scene, invoice).status == "unknown"
-    assert len(gateway.books) == 1
+    assert len(gateway.writer) == 1
 
 
 def test_authentication_is_waited_for_then_settled(app: Flask) -> None:
@@ -141,11 +142,11 @@ def test_authentication_is_waited_for_then_settled(app: Flask) -> None:
     gateway = Provider(answer=Charge("requires_action", "ch_1", None, "https://bank.example/3ds"))
     attempt = _pay(gateway, scene, invoice)
     assert (attempt.status, attempt.next_action_url) == ("requires_action", "https://bank.example/3ds")
-    gateway.books[attempt.idempotency_key] = Charge("succeeded", "ch_1")
-    settled = payments.settle_payment(gateway, scene.customer.id, invoice.id, AT, BACK)
+    gateway.writer[attempt.idempotency_key] = Charge("succeeded", "ch_1")
+    settled = collection.resolve_payment(gateway, scene.customer.id, invoice.id, AT, BACK)
     assert settled is not None
     assert settled.status == "succeeded"
-    assert payments.settle_payment(gateway, scene.customer.id, invoice.id, AT, BACK) is None
+    assert collection.resolve_payment(gateway, scene.customer.id, invoice.id, AT, BACK) is None
 
 
 def test_trying_again_gives_up_the_question_that_nobody_answered(app: Flask) -> None:
@@ -154,7 +155,7 @@ def test_trying_again_gives_up_the_question_that_nobody_answered(app: Flask) -> 
     first = _pay(gateway, scene, invoice)
     gateway.answer = Charge("succeeded", "ch_2")
     assert _pay(gateway, scene, invoice).status == "succeeded"
-    assert gateway.books[first.idempotency_key].status == "declined"
+    assert gateway.writer[first.idempotency_key].status == "declined"
 
 
 def test_a_removed_card_pays_nothing(app: Flask) -> None:
@@ -186,6 +187,6 @@ def test_eight_at_once_charge_once(app: Flask) -> None:
     for thread in threads:
         thread.join()
     assert set(outcomes) <= {"succeeded", "refused"}, outcomes
-    assert len(gateway.books) == 1
+    assert len(gateway.writer) == 1
     paid = _invoice(invoice)
     assert (paid.status, paid.amount_paid) == ("paid", 2400)

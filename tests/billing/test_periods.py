@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from portal_site.billing.rules.periods import boundary, is_boundary, later, months_after, period_around
+from portal_site.billing.rules.amounts.periods import boundary, is_boundary, later, months_after, period_around
 from tests.billing.terms import at
 
 INTERVALS = st.sampled_from([("day", 1), ("day", 30), ("week", 1), ("week", 2), ("month", 1), ("month", 3), ("month", 6),

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.models import PortalSession
-from portal_site.billing.operations import portal_sessions
+from portal_site.billing.portal_access import portal_sessions
 from portal_site.db import Base
 from tests import world
 from tests.world import reading

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from portal_site.billing.operations.import_bills import MOST_ITEMS
-from portal_site.billing.operations.import_fields import MOST_AN_AMOUNT
-from portal_site.billing.rules import discounts, money, pricing
-from portal_site.billing.rules.discounts import Discountable, DiscountTerms
-from portal_site.billing.rules.invoices import Bill, settle
-from portal_site.billing.rules.items import Item
-from portal_site.billing.rules.next_invoice import next_invoice
-from portal_site.billing.rules.portal_features import MOST
-from portal_site.billing.rules.pricing import MOST_A_UNIT, PriceTerms, Tier
-from portal_site.billing.rules.taxes import TaxRate
-from tests.billing.terms import agreement, off, offer
+from portal_site.billing.importing.billing_schemas import MOST_ITEMS
+from portal_site.billing.importing.field_types import MOST_AN_AMOUNT
+from portal_site.billing.rules.amounts import discounts, money, pricing
+from portal_site.billing.rules.amounts.discounts import Discountable, DiscountTerms
+from portal_site.billing.rules.amounts.items import Item
+from portal_site.billing.rules.amounts.pricing import MOST_A_UNIT, PriceTerms, Tier
+from portal_site.billing.rules.amounts.taxes import TaxRate
+from portal_site.billing.rules.invoicing.invoices import InvoiceTotals, settle
+from portal_site.billing.rules.portal.portal_features import MOST
+from portal_site.billing.rules.subscriptions.next_invoice import next_invoice
+from tests.billing.terms import off, offer, snapshot
 from tests.billing.terms import price as _price
 
 TIERS = (Tier(10, Decimal(100), Decimal(0)), Tier(20, Decimal(80), Decimal(500)), Tier(None, Decimal(50), Decimal(0)))
@@ -125,7 +125,7 @@ def test_a_charge_is_a_multiple_of_what_providers_take_and_the_rest_is_owed(
 )
 def test_credit_and_what_is_carried_are_told_apart(total: int, balance: int, credit_used: int, carried: int) -> None:
     due, after = settle(total, balance, minimum=50)
-    found = Bill("eur", (), total, 0, 0, total, balance, after, due)
+    found = InvoiceTotals("eur", (), total, 0, 0, total, balance, after, due)
     assert (found.credit_used, found.carried) == (credit_used, carried)
     assert found.credit_used + found.carried == found.balance_used
 
@@ -158,7 +158,7 @@ def test_less_than_can_be_charged_is_owed_until_later(total: int, balance: int, 
     ids=["the customer's gives way", "the customer's", "items first", "over", "another's"],
 )
 def test_which_discounts_apply(running: list[DiscountTerms], applied: list[str]) -> None:
-    assert [discount.id for discount in discounts.applying(running, "sub", 100)] == applied
+    assert [discount.id for discount in discounts.discounts_in_force(running, "sub", 100)] == applied
 
 
 def test_a_discount_on_an_item_leaves_the_others_alone() -> None:
@@ -168,7 +168,7 @@ def test_a_discount_on_an_item_leaves_the_others_alone() -> None:
 
 def test_the_next_invoice_adds_up() -> None:
     items = Item("si_0", offer(1200), 2, 0, 100), Item("si_1", offer(9900, product="more"), 1, 0, 500)
-    found = next_invoice(agreement(*items, discounts=(off("10"),), balance=-500))
+    found = next_invoice(snapshot(*items, discounts=(off("10"),), balance=-500))
     assert found is not None
     amounts = found.subtotal, found.discount, found.tax, found.balance_used, found.amount_due
     assert (found.date, *amounts) == (100, 2400, 240, 0, 500, 1660)
@@ -176,14 +176,14 @@ def test_the_next_invoice_adds_up() -> None:
 
 
 def test_usage_makes_it_vary() -> None:
-    found = next_invoice(agreement((offer("2", terms=_price("2", metered=True)), None)))
+    found = next_invoice(snapshot((offer("2", terms=_price("2", metered=True)), None)))
     assert found is not None
     assert (found.amount_due, found.varies) == (0, True)
 
 
 def test_nothing_renews() -> None:
-    assert next_invoice(agreement()) is None
-    ending = agreement((offer(1200), 1), start=0, cancel_at=2_678_400)
+    assert next_invoice(snapshot()) is None
+    ending = snapshot((offer(1200), 1), start=0, cancel_at=2_678_400)
     assert next_invoice(ending) is None
 
 
@@ -198,7 +198,7 @@ def test_due_is_subtotal_less_discount_less_balance(
     renewing = [
         Item(f"si_{n}", offer(unit, product=f"p{n}"), quantity, 0, end) for n, (unit, quantity, end) in enumerate(items)
     ]
-    found = next_invoice(agreement(*renewing, discounts=tuple(coupons), balance=balance))
+    found = next_invoice(snapshot(*renewing, discounts=tuple(coupons), balance=balance))
     assert found is not None
     assert found.amount_due == found.subtotal - found.discount - found.balance_used
     assert found.amount_due >= 0
@@ -223,7 +223,7 @@ DEAREST = st.one_of(UNITS.map(lambda unit: _price(str(unit))), st.builds(_gradua
 def test_whatever_may_be_sold_fits_into_64_bits(sold: list[tuple[PriceTerms, int]], percent: int, balance: int) -> None:
     rates = (TaxRate("txr_one", "Tax", Decimal(percent), inclusive=False),)
     items = [Item(f"si_{n}", offer(n, terms=terms), quantity, 0, 9) for n, (terms, quantity) in enumerate(sold)]
-    found = next_invoice(agreement(*items, tax_rates=rates, balance=balance))
+    found = next_invoice(snapshot(*items, tax_rates=rates, balance=balance))
     assert found is not None
     amounts = found.subtotal, found.discount, found.tax, found.balance_used, found.amount_due
     assert all(abs(amount) < 2**63 for amount in amounts)

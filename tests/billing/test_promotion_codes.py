@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from portal_site.billing.rules.discounts import CouponTerms
-from portal_site.billing.rules.promotion_codes import CodeTerms, Redeemer, key, refusal
-from tests.billing.terms import agreement, offer
+from portal_site.billing.rules.amounts.discounts import CouponTerms
+from portal_site.billing.rules.amounts.promotion_codes import CodeTerms, Redeemer, normalized, why_not_redeemable
+from tests.billing.terms import offer, snapshot
 
 NOW = 1_776_297_600
 TEN = CouponTerms(Decimal(10), None, None)
 CODE = CodeTerms("promo_one", "TEN", "TEN", TEN)
-WHO = Redeemer("cus_me", "eur", agreement((offer(1000), 2)).items, has_bought_before=False, has_redeemed=False)
+WHO = Redeemer("cus_me", "eur", snapshot((offer(1000), 2)).items, has_bought_before=False, has_redeemed=False)
 
 
 def _said(code: CodeTerms, who: Redeemer = WHO) -> str:
-    found = refusal(code, who, NOW)
+    found = why_not_redeemable(code, who, NOW)
     assert found is None or (found.code, found.param) == ("promotion_code_invalid", "promotion_code")
     return "" if found is None else found.message
 
@@ -62,8 +62,8 @@ def test_what_the_customer_did_before() -> None:
 @pytest.mark.case("D3")
 @pytest.mark.parametrize("typed", ["spring-20", " SPRING-20 ", "Ｓｐｒｉｎｇ-20"])
 def test_case_blanks_and_width_do_not_matter(typed: str) -> None:
-    assert key(typed) == key("SPRING-20")
+    assert normalized(typed) == normalized("SPRING-20")
 
 
 def test_letters_that_only_look_alike_are_others() -> None:
-    assert key("ЅPRING-20") != key("SPRING-20")  # a Cyrillic letter
+    assert normalized("ЅPRING-20") != normalized("SPRING-20")  # a Cyrillic letter

@@ -8,29 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal_site.billing.rules import holdout, retention
-from portal_site.billing.rules.holdout import Comparison, Group
-from portal_site.billing.rules.items import Offer
-from portal_site.billing.rules.lifecycle import SubscriptionStatus
-from portal_site.billing.rules.periods import DAY
-from portal_site.billing.rules.portal_features import Retention, RetentionOffer, read
-from portal_site.billing.rules.retention import Leaver
-from tests.billing.terms import agreement, at, off, offer
+from portal_site.billing.rules.amounts.items import PricedPlan
+from portal_site.billing.rules.amounts.periods import DAY
+from portal_site.billing.rules.portal.portal_features import Retention, RetentionOffer, read
+from portal_site.billing.rules.retention import experiment, offer_rules
+from portal_site.billing.rules.retention.experiment import Comparison, Group
+from portal_site.billing.rules.retention.offer_rules import CancellingCustomer
+from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from tests.billing.terms import at, off, offer, snapshot
 
 NOW = at("2026-04-16")
 TALK = {"type": "contact"}
 
 
-def _leaver(reason: str | None = None, *items: tuple[Offer, int]) -> Leaver:
-    return Leaver(agreement(*(items or ((offer(1000), 2),))), NOW - 100 * DAY, reason)
+def _leaver(reason: str | None = None, *items: tuple[PricedPlan, int]) -> CancellingCustomer:
+    return CancellingCustomer(snapshot(*(items or ((offer(1000), 2),))), NOW - 100 * DAY, reason)
 
 
 def _retention(*rules: dict[str, Any], **members: Any) -> Retention:
     return Retention.of({"enabled": True, "rules": list(rules), **members})
 
 
-def _first(found: Retention, leaver: Leaver) -> RetentionOffer | None:
-    return next(retention.fitting(found, leaver, NOW), None)
+def _first(found: Retention, leaver: CancellingCustomer) -> RetentionOffer | None:
+    return next(offer_rules.fitting(found, leaver, NOW), None)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_rules_are_stored_and_read_as_they_are() -> None:
 
 @given(st.integers(1, 100), st.integers(1, 100), st.integers(1, 10**6))
 def test_a_coupon_is_offered_only_where_it_takes_something_off(percent: int, of_all: int, amount: int) -> None:
-    mine = agreement((offer(amount), 1), discounts=(off(str(of_all), id="di_old", subscription_id=None),))
-    found = retention.reduced(mine, off(str(percent), id="di_new"))
+    mine = snapshot((offer(amount), 1), discounts=(off(str(of_all), id="di_old", subscription_id=None),))
+    found = offer_rules.reduced(mine, off(str(percent), id="di_new"))
     if found is not None:
         usual, cheaper = found
         assert cheaper.subtotal - cheaper.discount < usual.subtotal - usual.discount
@@ -131,17 +131,17 @@ def test_a_coupon_is_offered_only_where_it_takes_something_off(percent: int, of_
 
 
 def test_a_trial_is_made_longer_only_while_it_runs() -> None:
-    trial = agreement((offer(1000), 1), status=SubscriptionStatus.TRIALING, trial_end=NOW + DAY)
-    assert retention.longer_trial(trial, 7, NOW) == NOW + 8 * DAY
-    assert retention.longer_trial(trial, 7, NOW + DAY) is None
-    assert retention.longer_trial(agreement((offer(1000), 1)), 7, NOW) is None
+    trial = snapshot((offer(1000), 1), status=SubscriptionStatus.TRIALING, trial_end=NOW + DAY)
+    assert offer_rules.longer_trial(trial, 7, NOW) == NOW + 8 * DAY
+    assert offer_rules.longer_trial(trial, 7, NOW + DAY) is None
+    assert offer_rules.longer_trial(snapshot((offer(1000), 1)), 7, NOW) is None
 
 
 def test_cheaper_is_cheaper_for_the_same_time() -> None:
-    mine = agreement((offer(1000), 3)).items[0]
-    assert retention.is_cheaper(mine, offer(11000, "year"))
-    assert not retention.is_cheaper(mine, offer(12000, "year"))
-    assert not retention.is_cheaper(mine, offer(1000))
+    mine = snapshot((offer(1000), 3)).items[0]
+    assert offer_rules.is_cheaper(mine, offer(11000, "year"))
+    assert not offer_rules.is_cheaper(mine, offer(12000, "year"))
+    assert not offer_rules.is_cheaper(mine, offer(1000))
 
 
 # --- who is left alone, and what can be said of it ------------------------------------------------------------------------
@@ -151,8 +151,8 @@ def test_cheaper_is_cheaper_for_the_same_time() -> None:
 def test_the_hold_out_is_stable_and_within_its_share(percent: int) -> None:
     dice = random.Random(7)
     customers = [f"cus_{dice.getrandbits(120):x}" for _ in range(10_000)]
-    held = {customer for customer in customers if holdout.is_held_out(customer, percent)}
-    assert held == {customer for customer in customers if holdout.is_held_out(customer, percent)}
+    held = {customer for customer in customers if experiment.is_held_out(customer, percent)}
+    assert held == {customer for customer in customers if experiment.is_held_out(customer, percent)}
     # Four standard deviations of a fair draw: chance alone goes beyond once in sixteen thousand times.
     deviation = (10_000 * percent / 100 * (1 - percent / 100)) ** 0.5
     assert abs(len(held) - 100 * percent) <= 4 * deviation
@@ -161,8 +161,8 @@ def test_the_hold_out_is_stable_and_within_its_share(percent: int) -> None:
 def test_a_growing_share_keeps_those_it_had() -> None:
     customers = [f"cus_{number}" for number in range(2_000)]
     for smaller, larger in ((5, 10), (10, 50), (50, 100)):
-        held = {customer for customer in customers if holdout.is_held_out(customer, smaller)}
-        assert held <= {customer for customer in customers if holdout.is_held_out(customer, larger)}
+        held = {customer for customer in customers if experiment.is_held_out(customer, smaller)}
+        assert held <= {customer for customer in customers if experiment.is_held_out(customer, larger)}
 
 
 def _group(paid: list[int], stayed: int) -> Group:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal_site.billing.rules import tax_ids
+from portal_site.billing.rules.customers import tax_ids
 from tests.conftest import SHARED
 
 EU = (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal_site.billing.rules.taxes import TaxRate, on_top, taxes
+from portal_site.billing.rules.amounts.taxes import TaxRate, on_top, taxes
 from tests.billing.terms import INCLUDED, VAT
 
 

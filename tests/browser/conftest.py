@@ -17,7 +17,7 @@ from werkzeug.serving import make_server
 
 from portal_site import clock, demo
 from portal_site.billing.models import Customer
-from portal_site.billing.operations import portal_sessions
+from portal_site.billing.portal_access import portal_sessions
 from portal_site.db import db
 from tests.conftest import make_app
 from tests.world import reading

@@ -6,9 +6,9 @@ from typing import Any
 from playwright.sync_api import Page, expect
 from sqlalchemy import func, select
 
+from portal_site.billing.billing_run import test_clocks
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, TestClock
-from portal_site.billing.operations import test_clocks
 from portal_site.db import db
 from tests import world
 from tests.browser.conftest import Site

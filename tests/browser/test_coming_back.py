@@ -5,7 +5,8 @@ from playwright.sync_api import expect
 from sqlalchemy import update
 
 from portal_site.billing.models import Customer, PortalVisit
-from portal_site.db import db, transaction
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.browser.conftest import OpenPage, Site, violations
 

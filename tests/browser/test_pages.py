@@ -9,7 +9,7 @@ from sqlalchemy import update
 from portal_site import clock
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice
-from portal_site.billing.operations import portal_sessions
+from portal_site.billing.portal_access import portal_sessions
 from portal_site.demo.builder import DAY
 from tests import world
 from tests.browser.conftest import SCREENSHOTS, Site, scrolls_sideways, violations

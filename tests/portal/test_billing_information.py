@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from portal_site import clock
+from portal_site.billing.customers import billing_information
 from portal_site.billing.models import Customer, Event, TaxId
-from portal_site.billing.operations import customers
-from portal_site.billing.rules.portal_features import CustomerUpdate, Features
+from portal_site.billing.rules.portal.portal_features import CustomerUpdate, Features
 from tests import world
 from tests.client import PortalClient, parse, text
 from tests.conftest import Visit, enter
@@ -271,7 +271,7 @@ def test_a_tax_id_is_added_shown_and_removed(visit: Visit) -> None:
 )
 def test_a_wrong_tax_id_is_refused_at_the_field(visit: Visit, kind: str, value: str, field: str, said: str) -> None:
     scene = world.scene()
-    customers.add_tax_id(scene.customer.id, "eu_vat", "FR12345678901", clock.now())
+    billing_information.add_tax_id(scene.customer.id, "eu_vat", "FR12345678901", clock.now())
     client = visit(scene.customer)
     client.get("/tax-ids/new")
     response = client.send("/tax-ids", {"type": kind, "value": value})
@@ -284,7 +284,7 @@ def test_a_wrong_tax_id_is_refused_at_the_field(visit: Visit, kind: str, value: 
 def test_there_is_an_end_to_tax_ids(visit: Visit) -> None:
     scene = world.scene()
     for number in range(5):
-        customers.add_tax_id(scene.customer.id, "us_ein", f"12345678{number}", clock.now())
+        billing_information.add_tax_id(scene.customer.id, "us_ein", f"12345678{number}", clock.now())
     client = visit(scene.customer)
     client.get("/tax-ids/new")
     response = client.send("/tax-ids", {"type": "us_ein", "value": "987654321"})

@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 
 from portal_site.billing.models import CancellationAttempt
-from portal_site.billing.operations import pending_updates
+from portal_site.billing.subscriptions import subscription_items
 from tests import world
 from tests.client import text
 from tests.conftest import enter
@@ -34,7 +34,7 @@ def test_what_cannot_be_changed_here_can_still_be_cancelled(app: Flask, kind: st
             price = session.get(world.Price, shop.prices["team"].id)
             assert price
             price.usage_type = "metered"
-            pending_updates.items_of(session, subscription)[0].quantity = None
+            subscription_items.load_items(session, subscription)[0].quantity = None
         elif kind == "paid by invoice":
             subscription.collection_method = "send_invoice"
         else:

@@ -17,9 +17,10 @@ from portal_site.billing.models import (
     PortalConfiguration,
     Subscription,
 )
-from portal_site.billing.operations import pending_updates
-from portal_site.billing.rules.portal_features import CancellationReason, Features, read
-from portal_site.db import db, new_id
+from portal_site.billing.rules.portal.portal_features import CancellationReason, Features, read
+from portal_site.billing.subscriptions import subscription_items
+from portal_site.db import db
+from portal_site.ids import new_id
 from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import enter
@@ -245,7 +246,7 @@ def test_of_several_items_the_longest_period_counts(app: Flask) -> None:
     shop = world.shop()
     year_end = world.START + 365 * 86400
     with world.transaction() as session:
-        item = pending_updates.items_of(session, shop.subscription)[0]
+        item = subscription_items.load_items(session, shop.subscription)[0]
         other = {"id": new_id("si"), "price_id": shop.prices["year"].id, "quantity": 1, "created": world.START}
         known = {"account_id": item.account_id, "subscription_id": item.subscription_id, "tax_rates": []}
         period = {"current_period_start": world.START, "current_period_end": year_end}

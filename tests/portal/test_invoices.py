@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy import text as sql
 
 from portal_site.billing.models import Invoice, PaymentMethod
-from portal_site.db import Reading, db
+from portal_site.db import db
+from portal_site.db.page_query import PageQuery
 from portal_site.portal.reads import invoices, overview
 from tests import world
 from tests.client import PortalClient, parse, text
@@ -102,7 +103,7 @@ def test_a_long_history_is_read_from_the_right_place_of_the_right_index(app: Fla
     assert _plan(overview._OVERVIEW, "invoices", bound) >= {"ix_invoices_history", "ix_invoices_open"}
 
 
-def _plan(reads: Reading, name: str, bound: dict[str, object]) -> set[str]:
+def _plan(reads: PageQuery, name: str, bound: dict[str, object]) -> set[str]:
     """The indexes of invoices that a select goes by; it must neither sort nor scan them."""
     explain = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "
     query = reads.selects[name]

@@ -4,7 +4,12 @@ import pytest
 import time_machine
 from flask import Flask
 
-from portal_site.billing.rules.portal_features import CustomerUpdate, Features, InvoiceHistory, PaymentMethodUpdate
+from portal_site.billing.rules.portal.portal_features import (
+    CustomerUpdate,
+    Features,
+    InvoiceHistory,
+    PaymentMethodUpdate,
+)
 from tests import world
 from tests.client import text
 from tests.conftest import Recorder, Visit, enter

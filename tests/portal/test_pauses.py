@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from portal_site.billing.models import Event, Invoice, InvoiceLineItem, PortalConfiguration, Subscription
-from portal_site.billing.rules.portal_features import Features, SubscriptionPause
+from portal_site.billing.rules.portal.portal_features import Features, SubscriptionPause
 from portal_site.db import db
 from tests import world
 from tests.client import PortalClient, text

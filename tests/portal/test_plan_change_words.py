@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, SubscriptionItem
-from portal_site.billing.operations import pending_updates
-from portal_site.db import new_id
+from portal_site.billing.subscriptions import subscription_items
+from portal_site.ids import new_id
 from tests import world
 from tests.client import text
 from tests.conftest import enter
@@ -94,7 +94,7 @@ def test_two_parts_cannot_become_the_same_plan(app: Flask) -> None:
         made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
         extra = made.product("Extra")
         price = made.price(extra, 200, "eur")
-        item = pending_updates.items_of(session, session.merge(shop.subscription))[0]
+        item = subscription_items.load_items(session, session.merge(shop.subscription))[0]
         known = {
             "account_id": item.account_id,
             "subscription_id": item.subscription_id,

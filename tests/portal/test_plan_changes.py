@@ -8,8 +8,9 @@ import time_machine
 from flask import Flask
 from sqlalchemy import func, select
 
+from portal_site.billing.billing_run import test_clocks
 from portal_site.billing.models import Invoice, PlanChange
-from portal_site.billing.operations import pending_updates, test_clocks
+from portal_site.billing.subscriptions import subscription_items
 from tests import world
 from tests.client import text
 from tests.conftest import enter
@@ -154,7 +155,7 @@ def test_what_moved_since_the_quote_is_shown_and_not_charged(app: Flask, moved: 
             made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
             made.discount(shop.subscription, made.coupon("Half", percent_off="50"))
         if moved == "renewed":
-            item = pending_updates.items_of(session, shop.subscription)[0]
+            item = subscription_items.load_items(session, shop.subscription)[0]
             item.current_period_start, item.current_period_end = world.HALF - 10, world.END + 86400
     answer = confirm(client, shop, page)
     assert answer.status_code == 409

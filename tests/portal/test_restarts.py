@@ -8,8 +8,8 @@ import time_machine
 from flask import Flask
 from sqlalchemy import func, select, update
 
+from portal_site.billing.billing_run import runner
 from portal_site.billing.models import Event, Invoice, Price, Subscription, SubscriptionItem
-from portal_site.billing.operations import billing_runs
 from portal_site.db import db
 from tests import world
 from tests.client import PortalClient, text
@@ -111,9 +111,9 @@ def test_a_card_that_fails_begins_nothing_and_what_is_never_paid_is_over_after_a
     assert _new(shop).status == "incomplete"
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         gateway = app.extensions["gateway"]
-        billing_runs.run(gateway, LATER + 22 * 3600, lambda _id: BACK)
+        runner.run(gateway, LATER + 22 * 3600, lambda _id: BACK)
         assert _new(shop).status == "incomplete"
-        billing_runs.run(gateway, LATER + 23 * 3600, lambda _id: BACK)
+        runner.run(gateway, LATER + 23 * 3600, lambda _id: BACK)
     assert _new(shop).status == "incomplete_expired"
     with reading() as reader:
         assert reader.scalar(select(Invoice.status).where(Invoice.subscription_id == _new(shop).id)) == "void"
@@ -197,6 +197,6 @@ def test_a_beginning_that_nobody_confirms_at_the_bank_is_over_after_a_day(app: F
     _begins_again(app, shop)
     assert _new(shop).status == "incomplete"
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        billing_runs.run(app.extensions["gateway"], LATER + 23 * 3600, lambda _id: BACK)
+        runner.run(app.extensions["gateway"], LATER + 23 * 3600, lambda _id: BACK)
     assert _new(shop).status == "incomplete_expired"
     ledger.audit(shop.customer.account_id)

@@ -19,13 +19,13 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionItem,
 )
-from portal_site.billing.rules.holdout import is_held_out
-from portal_site.billing.rules.portal_features import (
+from portal_site.billing.rules.portal.portal_features import (
     CancellationReason,
     Retention,
     RetentionRule,
     SubscriptionCancel,
 )
+from portal_site.billing.rules.retention.experiment import is_held_out
 from portal_site.db import db
 from tests import world
 from tests.client import PortalClient, text

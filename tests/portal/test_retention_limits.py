@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from portal_site.billing.models import Coupon, Discount, Invoice, SubscriptionItem
-from portal_site.billing.rules.portal_features import Features, SubscriptionCancel
+from portal_site.billing.rules.portal.portal_features import Features, SubscriptionCancel
 from tests import world
 from tests.client import text
 from tests.conftest import enter

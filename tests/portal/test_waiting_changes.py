@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PortalConfiguration, Subscription, SubscriptionItem
-from portal_site.billing.rules.portal_features import SubscriptionCancel
+from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
 from portal_site.db import db
 from tests import world
 from tests.client import PortalClient, text

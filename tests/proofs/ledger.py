@@ -1,4 +1,4 @@
-"""What must hold of the books at every instant, whatever happened before."""
+"""What must hold of the ledger at every instant, whatever happened before."""
 
 from collections import defaultdict
 from itertools import pairwise
@@ -26,7 +26,7 @@ Rows = list[Any]
 
 
 def audit(account_id: str, first_balance: int = 0) -> None:
-    """Assert that all books of an account are true."""
+    """Assert that all writer of an account are true."""
     db.session.remove()
     with reading() as reader:
 

@@ -1,6 +1,6 @@
 """One customer, a gateway that loses answers, a program that is killed, and a clock: all moves that a test may make.
 
-Every move leaves the books true, which `audit` asserts; each is safe to repeat, so one that was killed may be tried again.
+Every move leaves the ledger true, which `audit` asserts; each is safe to repeat, so one that was killed may be tried again.
 """
 
 import random
@@ -13,8 +13,13 @@ from typing import Any, TypeVar
 from flask import Flask
 from sqlalchemy import event, select, update
 
+from portal_site.billing.billing_run import runner, test_clocks
+from portal_site.billing.cancellation import cancellations
+from portal_site.billing.changes import pauses, plan_changes
+from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.errors import BillingError, GatewayUnavailable
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
+from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import (
     Customer,
     Event,
@@ -24,24 +29,14 @@ from portal_site.billing.models import (
     SubscriptionItem,
     SubscriptionSchedule,
 )
-from portal_site.billing.operations import (
-    billing_runs,
-    cancellations,
-    pauses,
-    payments,
-    pending_updates,
-    plan_changes,
-    promotion_codes,
-    schedules,
-    test_clocks,
-)
-from portal_site.billing.operations.agreed import Agreed, terms_of
-from portal_site.billing.operations.plan_changes import Order
-from portal_site.billing.rules import pauses as pause_rules
-from portal_site.billing.rules.pauses import Span
-from portal_site.billing.rules.plan_change import Quote
-from portal_site.billing.rules.portal_features import SubscriptionCancel, SubscriptionPause, SubscriptionUpdate
-from portal_site.db import db, transaction
+from portal_site.billing.payments import collection
+from portal_site.billing.rules.portal.portal_features import SubscriptionCancel, SubscriptionPause, SubscriptionUpdate
+from portal_site.billing.rules.subscriptions import pauses as pause_rules
+from portal_site.billing.rules.subscriptions.pauses import PauseLength
+from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.subscriptions import due_dates, promotion_codes, schedules, subscription_items
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.proofs import ledger
 from tests.world import reading
@@ -154,7 +149,7 @@ class Play:
         return cls(*known, now=world.START + 3600, gateway=gateway, code_id=code.id, other_id=other_id)
 
     def audit(self) -> None:
-        """The books are true."""
+        """The writer are true."""
         ledger.audit(self.account_id)
         if (self.features.proration_behavior, self.features.billing_cycle_anchor) != ("none", "now"):
             ledger.no_time_is_billed_twice(self.account_id)
@@ -167,7 +162,7 @@ class Play:
 
     def run(self) -> None:
         """The worker's minute."""
-        billing_runs.run(self.gateway, self.now, lambda _id: BACK, self.clock_id)
+        runner.run(self.gateway, self.now, lambda _id: BACK, self.clock_id)
 
     def change(self, price: str, quantity: int, with_code: bool, hesitates: int, dies: int | None) -> None:
         """The customer looks at a quote, thinks about it, and confirms, twice when nothing came back the first time.
@@ -177,16 +172,16 @@ class Play:
         wanted: dict[str, tuple[str | None, int | None]] = {self.item_id: (self.prices[price], quantity)}
         if self.other_id and quantity != 2:
             wanted[self.other_id] = (None, quantity)
-        order = Order(wanted, self.code_id if with_code else None)
+        order = PlanChangeRequest(wanted, self.code_id if with_code else None)
         try:
             quote = self._quote(order)
         except BillingError as refusal:
             self.told.append(f"refused: {refusal.code}")
             return
-        agreed = Agreed(self.now, terms_of(quote), self._key())
+        confirmation = Confirmation(self.now, quote_fingerprint(quote), self._key())
         self.now += hesitates
-        first = self._try(lambda: self._confirm(order, agreed), dies)
-        again = self._try(lambda: self._confirm(order, agreed), None)
+        first = self._try(lambda: self._confirm(order, confirmation), dies)
+        again = self._try(lambda: self._confirm(order, confirmation), None)
         if isinstance(first, PlanChange):
             assert isinstance(again, PlanChange)
             assert again.id == first.id, "a second confirm made a second change"
@@ -194,14 +189,14 @@ class Play:
             self._as_quoted(again, quote)
             self.told.append(f"change to {quantity} {price}: {again.outcome}")
 
-    def _quote(self, order: Order) -> Quote:
-        found = plan_changes.situation(*self.ids, self.features, self.now)
+    def _quote(self, order: PlanChangeRequest) -> Quote:
+        found = plan_changes.options(*self.ids, self.features, self.now)
         return plan_changes.preview(found, self.features, self.ids[0], order, self.now)
 
-    def _confirm(self, order: Order, agreed: Agreed) -> PlanChange:
-        change = plan_changes.change_plan(*self.ids, self.features, order, agreed, self.now)
+    def _confirm(self, order: PlanChangeRequest, confirmation: Confirmation) -> PlanChange:
+        change = plan_changes.change_plan(*self.ids, self.features, order, confirmation, self.now)
         if change.outcome == "pending":
-            payments.collect(self.gateway, self.ids[0], change.invoice_id or "", self.now, BACK)
+            collection.collect(self.gateway, self.ids[0], change.invoice_id or "", self.now, BACK)
         return change
 
     def _try(self, action: Callable[[], T], dies: int | None) -> T | BillingError | None:
@@ -224,7 +219,7 @@ class Play:
             invoice = reader.execute(select(Invoice.__table__).where(*mine)).first()
         assert (invoice is not None) == (quote.invoiced and not quote.deferred)
         if invoice is not None:
-            assert (invoice.amount_due, invoice.total) == (quote.bill.amount_due, quote.bill.total)
+            assert (invoice.amount_due, invoice.total) == (quote.invoice.amount_due, quote.invoice.total)
 
     def pay(self, dies: int | None, card: str | None) -> None:
         """The customer pays the oldest open invoice, perhaps with another card."""
@@ -234,7 +229,7 @@ class Play:
             mine = Invoice.customer_id == self.ids[0], Invoice.status == "open"
             found = reader.scalar(select(Invoice.id).where(*mine).order_by(Invoice.created, Invoice.number).limit(1))
         if found:
-            self._try(lambda: payments.collect(self.gateway, self.ids[0], found, self.now, BACK), dies)
+            self._try(lambda: collection.collect(self.gateway, self.ids[0], found, self.now, BACK), dies)
 
     def come_back(self) -> None:
         """The bank's page sends the customer back, with or without having confirmed; sometimes twice."""
@@ -242,7 +237,7 @@ class Play:
             mine = Invoice.customer_id == self.ids[0], Invoice.status == "open"
             for invoice_id in list(reader.scalars(select(Invoice.id).where(*mine))):
                 for _ in range(2):
-                    payments.settle_payment(self.gateway, self.ids[0], invoice_id, self.now, BACK)
+                    collection.resolve_payment(self.gateway, self.ids[0], invoice_id, self.now, BACK)
 
     def confirm_at_bank(self) -> None:
         """The customer says yes on the bank's page."""
@@ -252,7 +247,7 @@ class Play:
 
     def withdraw(self, dies: int | None) -> None:
         """The customer gives up a change that waits."""
-        payments.let_go(self.gateway, *self.ids, self.now, BACK)
+        collection.cancel_awaiting_payments(self.gateway, *self.ids, self.now, BACK)
         self._try(lambda: plan_changes.withdraw(*self.ids, self.now), dies)
 
     def undo(self) -> None:
@@ -274,14 +269,14 @@ class Play:
     def cancel(self, mode: str, proration: str, dies: int | None) -> None:
         """The customer cancels, and clicks once more."""
         features = SubscriptionCancel(mode=mode, proration_behavior=proration)
-        found = cancellations.situation(*self.ids, features, self.now)
+        found = cancellations.preview(*self.ids, features, self.now)
         if found.ending is None:
             return
-        agreed = Agreed(self.now, cancellations.fingerprint(found.ending), self._key())
+        confirmation = Confirmation(self.now, cancellations.cancellation_fingerprint(found.ending), self._key())
         if found.ending.immediate or found.ending.drops:
-            payments.let_go(self.gateway, *self.ids, self.now, BACK)
+            collection.cancel_awaiting_payments(self.gateway, *self.ids, self.now, BACK)
         for point in (dies, None):
-            self._try(lambda: cancellations.cancel(*self.ids, features, agreed, self.now), point)
+            self._try(lambda: cancellations.cancel(*self.ids, features, confirmation, self.now), point)
 
     def keep(self) -> None:
         """And does not want to go after all."""
@@ -292,13 +287,13 @@ class Play:
         options = ({"interval": interval, "interval_count": 1},)
         kind = "interval_options" if interval else "indefinite"
         features = SubscriptionPause(enabled=True, duration_type=kind, interval_options=options)
-        found = pauses.situation(*self.ids, self.now)
+        found = pauses.preview(*self.ids, self.now)
         if found.refusal is not None:
             return
-        wanted = pause_rules.pause(found.agreement, Span(interval), self.now)
-        agreed = Agreed(self.now, pauses.fingerprint(wanted), self._key())
+        wanted = pause_rules.pause(found.snapshot, PauseLength(interval), self.now)
+        confirmation = Confirmation(self.now, pauses.pause_fingerprint(wanted), self._key())
         for point in (dies, None):
-            self._try(lambda: pauses.pause(*self.ids, features, Span(interval), agreed, self.now), point)
+            self._try(lambda: pauses.pause(*self.ids, features, PauseLength(interval), confirmation, self.now), point)
 
     def resume(self, dies: int | None) -> None:
         """And goes on, at the price shown."""
@@ -306,16 +301,16 @@ class Play:
             quote = pauses.resumption(*self.ids, self.now)
         except BillingError:
             return
-        agreed = Agreed(self.now, terms_of(quote), self._key())
+        confirmation = Confirmation(self.now, quote_fingerprint(quote), self._key())
         for point in (dies, None):
-            change = self._try(lambda: self._go_on(agreed), point)
+            change = self._try(lambda: self._go_on(confirmation), point)
             if isinstance(change, PlanChange):
                 self._as_quoted(change, quote)
 
-    def _go_on(self, agreed: Agreed) -> PlanChange:
-        change = pauses.resume(*self.ids, agreed, self.now)
+    def _go_on(self, confirmation: Confirmation) -> PlanChange:
+        change = pauses.resume(*self.ids, confirmation, self.now)
         if change.outcome == "pending":
-            payments.collect(self.gateway, self.ids[0], change.invoice_id or "", self.now, BACK)
+            collection.collect(self.gateway, self.ids[0], change.invoice_id or "", self.now, BACK)
         return change
 
     def _key(self) -> str:
@@ -329,8 +324,8 @@ class Play:
             subscription = session.scalars(select(Subscription).where(*mine)).one()
             if subscription.ended_at is None:
                 subscription.cancel_at = seconds and self.now + seconds
-                items = pending_updates.items_of(session, subscription)
-                pending_updates.reschedule(session, subscription, items, self.now)
+                items = subscription_items.load_items(session, subscription)
+                due_dates.recompute_due_at(session, subscription, items, self.now)
 
     def is_planned_for(
         self, seconds: int, price: str, quantity: int, proration: str, lasts: int | None, behavior: str

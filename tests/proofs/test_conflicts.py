@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from portal_site import worker
 from portal_site.billing.models import Customer, Invoice, Subscription
-from portal_site.db import TRIES, db, insist
+from portal_site.db import db
+from portal_site.db.transactions import TRIES, retry_on_conflict
 from tests import world
 from tests.conftest import Visit
 from tests.world import reading
@@ -86,5 +87,5 @@ def test_what_failed_for_another_reason_is_not_done_again() -> None:
         raise OperationalError("SELECT", None, ValueError("disk full"))
 
     with pytest.raises(OperationalError):
-        insist(fails)
+        retry_on_conflict(fails)
     assert len(calls) == 1

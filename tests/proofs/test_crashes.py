@@ -1,6 +1,6 @@
 """A process that dies, really, at every point at which the world could notice: around each statement and before each commit.
 
-The sandbox keeps its books by statements of its own, so dying before and after each call of the gateway is among them.
+The sandbox keeps its writer by statements of its own, so dying before and after each call of the gateway is among them.
 """
 
 import os
@@ -13,12 +13,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from portal_site.billing.billing_run import runner
+from portal_site.billing.changes import plan_changes
+from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
+from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import Invoice, PaymentAttempt, PlanChange, Subscription, SubscriptionItem
-from portal_site.billing.operations import billing_runs, payments, plan_changes
-from portal_site.billing.operations.agreed import Agreed, terms_of
-from portal_site.billing.operations.plan_changes import Order
-from portal_site.billing.rules.dunning import Policy
+from portal_site.billing.payments import collection
+from portal_site.billing.rules.subscriptions.dunning import DunningPolicy
 from portal_site.db import db
 from tests import world
 from tests.proofs import ledger
@@ -26,7 +28,7 @@ from tests.proofs.play import AROUND, BACK, killing
 from tests.world import reading
 
 Step = Callable[[], object]
-SECOND_TRY = world.END + Policy().retry_days[0] * 24 * 60 * 60
+SECOND_TRY = world.END + DunningPolicy().retry_days[0] * 24 * 60 * 60
 
 
 def _dies(action: Step, point: int | None) -> int:
@@ -57,16 +59,16 @@ def _dies(action: Step, point: int | None) -> int:
 def _changing(app: Flask, shop: world.Shop) -> Step:
     """A confirmed change from one seat to three, and its payment."""
     customer_id, subscription_id, features = shop.customer.id, shop.subscription.id, shop.features
-    order = Order({shop.item_id: (None, 3)})
-    found = plan_changes.situation(customer_id, subscription_id, features, world.HALF)
+    order = PlanChangeRequest({shop.item_id: (None, 3)})
+    found = plan_changes.options(customer_id, subscription_id, features, world.HALF)
     quote = plan_changes.preview(found, features, customer_id, order, world.HALF)
-    agreed = Agreed(world.HALF, terms_of(quote), secrets.token_hex(8))
+    confirmation = Confirmation(world.HALF, quote_fingerprint(quote), secrets.token_hex(8))
     gateway = app.extensions["gateway"]
 
     def confirm() -> None:
-        change = plan_changes.change_plan(customer_id, subscription_id, features, order, agreed, world.HALF)
+        change = plan_changes.change_plan(customer_id, subscription_id, features, order, confirmation, world.HALF)
         if change.outcome == "pending":
-            payments.collect(gateway, customer_id, change.invoice_id or "", world.HALF, BACK)
+            collection.collect(gateway, customer_id, change.invoice_id or "", world.HALF, BACK)
 
     return confirm
 
@@ -74,20 +76,20 @@ def _changing(app: Flask, shop: world.Shop) -> Step:
 def _renewing(app: Flask, _shop: world.Shop) -> Step:
     """The worker's minute after the month's end: a renewal and its payment."""
     gateway = app.extensions["gateway"]
-    return lambda: billing_runs.run(gateway, world.END, lambda _id: BACK)
+    return lambda: runner.run(gateway, world.END, lambda _id: BACK)
 
 
 def _trying_again(app: Flask, shop: world.Shop) -> Step:
     """The worker's second try to collect a renewal, some days later; in between the customer left another card."""
     gateway = app.extensions["gateway"]
-    billing_runs.run(gateway, world.END, lambda _id: BACK)
+    runner.run(gateway, world.END, lambda _id: BACK)
     with world.transaction() as session:
         made = world.Merchant(session, world.END, session.get(world.Account, shop.customer.account_id))
         customer = session.get(world.Customer, shop.customer.id)
         assert customer is not None
         customer.default_payment_method_id = None
         made.method(customer, world.VISA)
-    return lambda: billing_runs.run(gateway, SECOND_TRY, lambda _id: BACK)
+    return lambda: runner.run(gateway, SECOND_TRY, lambda _id: BACK)
 
 
 STORIES: dict[str, tuple[Any, int, str, int]] = {
@@ -123,7 +125,7 @@ def test_a_kill_at_any_point_loses_nothing_and_does_nothing_twice(app: Flask, st
 def _recover(app: Flask, at: int) -> None:
     """Another worker takes over, and runs until nothing is in doubt."""
     for later in (0, 61, 130):
-        billing_runs.run(app.extensions["gateway"], at + later, lambda _id: BACK)
+        runner.run(app.extensions["gateway"], at + later, lambda _id: BACK)
 
 
 def _done_once(shop: world.Shop, seats: int) -> None:

@@ -1,4 +1,4 @@
-"""Any sequence of moves and any passing of time: hypothesis looks for one that brings the books out of true."""
+"""Any sequence of moves and any passing of time: hypothesis looks for one that brings the ledger out of true."""
 
 import random
 from contextlib import AbstractContextManager

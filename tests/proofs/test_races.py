@@ -12,8 +12,16 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
+from portal_site.billing.billing_run import batches, runner
+from portal_site.billing.cancellation import cancellations, retention
+from portal_site.billing.cancellation.cancellations import Reason
+from portal_site.billing.changes import plan_changes
+from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
+from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
+from portal_site.billing.loading import ownership
+from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import (
     CancellationAttempt,
     Coupon,
@@ -24,23 +32,12 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionItem,
 )
-from portal_site.billing.operations import (
-    billing_runs,
-    cancellations,
-    lookups,
-    payments,
-    plan_changes,
-    promotion_codes,
-    renewals,
-    retention,
-)
-from portal_site.billing.operations.agreed import Agreed, terms_of
-from portal_site.billing.operations.books import Books, bill_now
-from portal_site.billing.operations.cancellations import Reason
-from portal_site.billing.operations.plan_changes import Order
-from portal_site.billing.rules import invoices
-from portal_site.billing.rules.portal_features import Retention, SubscriptionCancel
-from portal_site.db import db, transaction
+from portal_site.billing.payments import collection
+from portal_site.billing.rules.invoicing import invoices
+from portal_site.billing.rules.portal.portal_features import Retention, SubscriptionCancel
+from portal_site.billing.subscriptions import promotion_codes
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.proofs import ledger
 from tests.proofs.play import BACK
@@ -78,14 +75,14 @@ def together(app: Flask, actions: Sequence[Callable[[], Any]], patience: int = 6
 def _confirm(app: Flask, shop: world.Shop, quantity: int = 3, code_id: str | None = None, at: int = AT) -> Any:
     """An action that confirms a quote which was made before."""
     known = shop.customer.id, shop.subscription.id, shop.features
-    order = Order({shop.item_id: (None, quantity)}, code_id)
-    quote = plan_changes.preview(plan_changes.situation(*known, at), known[2], known[0], order, at)
-    agreed = Agreed(at, terms_of(quote), secrets.token_hex(8))
+    order = PlanChangeRequest({shop.item_id: (None, quantity)}, code_id)
+    quote = plan_changes.preview(plan_changes.options(*known, at), known[2], known[0], order, at)
+    confirmation = Confirmation(at, quote_fingerprint(quote), secrets.token_hex(8))
 
     def confirm() -> PlanChange:
-        change = plan_changes.change_plan(*known, order, agreed, at)
+        change = plan_changes.change_plan(*known, order, confirmation, at)
         if change.outcome == "pending":
-            payments.collect(app.extensions["gateway"], known[0], change.invoice_id or "", at, BACK)
+            collection.collect(app.extensions["gateway"], known[0], change.invoice_id or "", at, BACK)
         return change
 
     return confirm
@@ -153,12 +150,12 @@ def test_a_change_against_the_renewal_ends_as_if_one_came_after_the_other(app: F
     gateway = app.extensions["gateway"]
 
     def renew() -> None:
-        billing_runs.run(gateway, world.END, lambda _id: BACK)
+        runner.run(gateway, world.END, lambda _id: BACK)
 
     changed, _ = together(app, [change, renew])
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         for later in (61, 130):
-            billing_runs.run(gateway, world.END + later, lambda _id: BACK)
+            runner.run(gateway, world.END + later, lambda _id: BACK)
     ledger.audit(shop.customer.account_id)
     ledger.settled(shop.customer.account_id, world.END)
     assert _count(Invoice, Invoice.cycle_at == world.END) == 1
@@ -175,13 +172,13 @@ def test_between_the_periods_end_and_the_renewal_nothing_can_be_changed(app: Fla
     shop = world.shop()
     confirm = _confirm(app, shop, at=world.END - 60)
     known = shop.customer.id, shop.subscription.id, shop.features
-    found = plan_changes.situation(*known, world.END)
+    found = plan_changes.options(*known, world.END)
     assert found.refusal
     assert str(found.refusal.message).startswith("Your renewal is being prepared.")
     with pytest.raises(BillingError, match="renewal"):
-        plan_changes.preview(found, known[2], known[0], Order({shop.item_id: (None, 3)}), world.END)
+        plan_changes.preview(found, known[2], known[0], PlanChangeRequest({shop.item_id: (None, 3)}), world.END)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        billing_runs.run(app.extensions["gateway"], world.END, lambda _id: BACK)
+        runner.run(app.extensions["gateway"], world.END, lambda _id: BACK)
         with pytest.raises(StateChanged):  # a quote for a period that is over is worth nothing
             confirm()
     ledger.audit(shop.customer.account_id)
@@ -194,13 +191,13 @@ def _applied(change_id: str) -> bool:
 
 @pytest.mark.case("F10", "D23")
 def test_four_workers_share_the_work_and_do_none_of_it_twice(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(billing_runs, "BATCH", {"sqlite": 3, "postgresql": 3})
+    monkeypatch.setattr(runner, "BATCH", {"sqlite": 3, "postgresql": 3})
     shops = [world.shop(f"Shop{number}") for number in range(24)]
     gateway = app.extensions["gateway"]
-    reports = together(app, [lambda: billing_runs.run(gateway, world.END, lambda _id: BACK)] * 4)
+    reports = together(app, [lambda: runner.run(gateway, world.END, lambda _id: BACK)] * 4)
     assert sum(report.batch.invoiced for report in reports) == 24
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        billing_runs.run(gateway, world.END + 61, lambda _id: BACK)
+        runner.run(gateway, world.END + 61, lambda _id: BACK)
     assert (_count(Invoice), _count(Invoice, Invoice.status == "paid"), _count(SandboxCharge)) == (48, 48, 24)
     for shop in shops:
         ledger.audit(shop.customer.account_id)
@@ -219,11 +216,13 @@ def test_numbers_taken_at_once_and_thrown_away_leave_no_gap(app: Flask, request:
             tries += 1
             try:
                 with transaction() as session:
-                    customer = lookups.locked_customer(session, shop.customer.id)
-                    subscription = lookups.own(session, Subscription, customer.id, shop.subscription.id)
-                    books = Books(session)
-                    bill_now(books, customer, subscription, invoices.bill((), 0, "eur"), AT, period_start=AT)
-                    books.write()
+                    customer = ownership.lock_customer(session, shop.customer.id)
+                    subscription = ownership.get_owned(session, Subscription, customer.id, shop.subscription.id)
+                    writer = InvoiceWriter(session)
+                    add_open_invoice(
+                        writer, customer, subscription, invoices.total_up((), 0, "eur"), AT, period_start=AT
+                    )
+                    writer.write()
                     if tries % 7 == 0:
                         raise RuntimeError("undone")
                 kept += 1
@@ -245,15 +244,15 @@ def test_work_that_another_worker_has_just_done_is_no_sign_that_none_is_left(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = world.shop()
-    find, calls = renewals._due, []
+    find, calls = batches._due, []
 
     def too_late_at_first(*given: Any) -> Any:
         calls.append(given)
         return find(*given) if len(calls) > 1 else []
 
-    monkeypatch.setattr(renewals, "_due", too_late_at_first)
+    monkeypatch.setattr(batches, "_due", too_late_at_first)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        report = billing_runs.run(app.extensions["gateway"], world.END, lambda _id: BACK)
+        report = runner.run(app.extensions["gateway"], world.END, lambda _id: BACK)
     assert report.batch.invoiced == 1
     ledger.settled(shop.customer.account_id, world.END)
 
@@ -270,7 +269,7 @@ def test_fifty_attempts_to_cancel_at_once_are_made_one_offer_and_take_it_once(ap
     )
 
     def leave(subscription_id: str) -> Callable[[], Any]:
-        return lambda: cancellations.begin(shop.customer.id, subscription_id, features, Reason(), AT)
+        return lambda: cancellations.start_attempt(shop.customer.id, subscription_id, features, Reason(), AT)
 
     attempts = together(app, [leave(shop.subscription.id), leave(second.id)] * 25)
     offered = {attempt.id for attempt in attempts if attempt.is_made(AT)}
@@ -280,8 +279,8 @@ def test_fifty_attempts_to_cancel_at_once_are_made_one_offer_and_take_it_once(ap
     whose = next(attempt.subscription_id for attempt in attempts if attempt.id == name)
     proposal = retention.find(shop.customer.id, whose, name, features, AT)
     assert proposal
-    agreed = Agreed(AT, proposal.fingerprint, name)
-    taken = together(app, [lambda: retention.accept(shop.customer.id, whose, name, features, agreed, AT)] * 50)
+    confirmation = Confirmation(AT, proposal.fingerprint, name)
+    taken = together(app, [lambda: retention.accept(shop.customer.id, whose, name, features, confirmation, AT)] * 50)
     assert taken == [None] * 50
     assert _count(Discount) == 1
     with reading() as reader:
@@ -312,11 +311,11 @@ def test_a_coupon_for_five_keeps_five_of_sixteen_who_take_it_at_once(app: Flask)
 
     def taking(shop: world.Shop) -> Callable[[], Any]:
         known = shop.customer.id, shop.subscription.id
-        attempt = cancellations.begin(*known, features, Reason(), AT)
+        attempt = cancellations.start_attempt(*known, features, Reason(), AT)
         proposal = retention.find(*known, attempt.id, features, AT)
         assert proposal
-        agreed = Agreed(AT, proposal.fingerprint, attempt.id)
-        return lambda: retention.accept(*known, attempt.id, features, agreed, AT)
+        confirmation = Confirmation(AT, proposal.fingerprint, attempt.id)
+        return lambda: retention.accept(*known, attempt.id, features, confirmation, AT)
 
     taken = together(app, [taking(shop) for shop in shops])
     assert Counter(type(one).__name__ for one in taken) == {"NoneType": 5, "StateChanged": 11}

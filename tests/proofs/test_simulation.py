@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal_site import db as database
-from portal_site.billing.rules import lifecycle
+from portal_site import ids
+from portal_site.billing.rules.subscriptions import statuses
 from tests import world
 from tests.conftest import empty_all
 from tests.proofs.play import DAY, Play
 
 MOVES = 14
-ALLOWED = {(str(before), str(after)) for before, follow in lifecycle.MOVES.items() for after in follow}
+ALLOWED = {(str(before), str(after)) for before, follow in statuses.MOVES.items() for after in follow}
 # What no move of this game leads to: first payments, a policy without a second try, and pauses that the portal refuses.
 ELSEWHERE = {pair for pair in ALLOWED if "incomplete" in pair} | {
     ("trialing", "past_due"), ("trialing", "unpaid"), ("active", "unpaid"),
@@ -61,8 +61,8 @@ def _options(dice: random.Random) -> dict[str, Any]:
 def play(app: Flask, seed: int, monkeypatch: pytest.MonkeyPatch) -> Play:
     """One life."""
     dice = random.Random(seed)
-    monkeypatch.setattr(database.secrets, "token_bytes", dice.randbytes)
-    monkeypatch.setattr(database, "_stamp", lambda second: "0" * database.ID_STAMP)
+    monkeypatch.setattr(ids.secrets, "token_bytes", dice.randbytes)
+    monkeypatch.setattr(ids, "_stamp", lambda second: "0" * ids.ID_STAMP)
     game = Play.begin(app, dice, **_options(dice))
     try:
         _live(game, dice, seed)
@@ -143,7 +143,7 @@ def test_no_luck_however_bad_brings_the_books_out_of_true(
             raise
         moves.update(game.moves)
         if seed % 100 == 99:
-            empty_all()  # the books of thousands of lives would make each of them slower
+            empty_all()  # the ledger of thousands of lives would make each of them slower
         if only is not None:
             print("\n".join(game.told))
     assert set(moves) <= ALLOWED

@@ -11,6 +11,12 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import func, select
 
+from portal_site.billing.billing_run import test_clocks
+from portal_site.billing.cancellation import cancellations, retention
+from portal_site.billing.cancellation.cancellations import Reason
+from portal_site.billing.changes import pauses, plan_changes
+from portal_site.billing.changes.plan_changes import PlanChangeRequest
+from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import (
     Customer,
     CustomerBalanceTransaction,
@@ -23,31 +29,22 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionItem,
 )
-from portal_site.billing.operations import (
-    cancellations,
-    pauses,
-    payments,
-    pending_updates,
-    plan_changes,
-    retention,
-    schedules,
-    test_clocks,
-)
-from portal_site.billing.operations.agreed import Agreed, terms_of
-from portal_site.billing.operations.cancellations import Reason
-from portal_site.billing.operations.plan_changes import Order
-from portal_site.billing.rules import money
-from portal_site.billing.rules import pauses as pause_rules
-from portal_site.billing.rules.pauses import Span
-from portal_site.billing.rules.plan_change import Quote
-from portal_site.billing.rules.portal_features import (
+from portal_site.billing.payments import collection
+from portal_site.billing.rules.amounts import money
+from portal_site.billing.rules.portal.portal_features import (
     Retention,
     RetentionOffer,
     RetentionRule,
     SubscriptionCancel,
     SubscriptionPause,
 )
-from portal_site.db import db, new_id, transaction
+from portal_site.billing.rules.subscriptions import pauses as pause_rules
+from portal_site.billing.rules.subscriptions.pauses import PauseLength
+from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.subscriptions import due_dates, schedules, subscription_items
+from portal_site.db import db
+from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
 from tests import world
 from tests.billing.terms import at as instant
 from tests.world import reading
@@ -91,17 +88,17 @@ class Life:
             test_clocks.advance(gateway, self.clock_id, self.now, lambda invoice_id: BACK)
         return self
 
-    def _order(self, price: str | None, quantity: int | None, code: str | None) -> Order:
+    def _order(self, price: str | None, quantity: int | None, code: str | None) -> PlanChangeRequest:
         price_id = self.shop.prices[price].id if price else None
-        return Order({self.shop.item_id: (price_id, quantity)}, code)
+        return PlanChangeRequest({self.shop.item_id: (price_id, quantity)}, code)
 
     def quote(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> Quote:
         """What a change would cost now."""
         return self.quote_of(self._order(price, quantity, code))
 
-    def quote_of(self, order: Order) -> Quote:
+    def quote_of(self, order: PlanChangeRequest) -> Quote:
         """The same of several items."""
-        found = plan_changes.situation(self.shop.customer.id, self.shop.subscription.id, self.shop.features, self.now)
+        found = plan_changes.options(self.shop.customer.id, self.shop.subscription.id, self.shop.features, self.now)
         return plan_changes.preview(found, self.shop.features, self.shop.customer.id, order, self.now)
 
     def changes(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
@@ -114,45 +111,47 @@ class Life:
         """The customer agrees to a quote that was shown before."""
         return self.orders(self._order(price, quantity, code), quote)
 
-    def orders(self, order: Order, quote: Quote | None = None) -> PlanChange:
+    def orders(self, order: PlanChangeRequest, quote: Quote | None = None) -> PlanChange:
         """The same of several items, at the price shown, now or before."""
         quote = quote or self.quote_of(order)
-        agreed = Agreed(quote.at, terms_of(quote), secrets.token_hex(8))
+        confirmation = Confirmation(quote.at, quote_fingerprint(quote), secrets.token_hex(8))
         change = plan_changes.change_plan(
-            self.shop.customer.id, self.shop.subscription.id, self.shop.features, order, agreed, self.now
+            self.shop.customer.id, self.shop.subscription.id, self.shop.features, order, confirmation, self.now
         )
         if change.outcome == "pending":
             with self._context() as gateway:
-                payments.collect(gateway, self.shop.customer.id, change.invoice_id or "", self.now, BACK)
+                collection.collect(gateway, self.shop.customer.id, change.invoice_id or "", self.now, BACK)
         return change
 
     def cancels(self, **options: Any) -> None:
         """The customer cancels as it is shown; `options` are those of portal_features.SubscriptionCancel."""
         features = SubscriptionCancel(**options)
         known = self.shop.customer.id, self.shop.subscription.id, features
-        found = cancellations.situation(*known, self.now)
+        found = cancellations.preview(*known, self.now)
         if found.refusal:
             raise found.refusal
         assert found.ending
-        agreed = Agreed(self.now, cancellations.fingerprint(found.ending), secrets.token_hex(8))
+        confirmation = Confirmation(
+            self.now, cancellations.cancellation_fingerprint(found.ending), secrets.token_hex(8)
+        )
         if found.ending.immediate or found.ending.drops:
             with self._context() as gateway:
-                payments.let_go(gateway, *known[:2], self.now, BACK)
-        done = cancellations.cancel(*known, agreed, self.now)
+                collection.cancel_awaiting_payments(gateway, *known[:2], self.now, BACK)
+        done = cancellations.cancel(*known, confirmation, self.now)
         if done.invoice_id:
             with self._context() as gateway:
-                payments.collect(gateway, self.shop.customer.id, done.invoice_id, self.now, BACK)
+                collection.collect(gateway, self.shop.customer.id, done.invoice_id, self.now, BACK)
 
     def stays(self, **offer: Any) -> None:
         """The customer wants to leave, and takes the offer; `offer` are members of portal_features.RetentionOffer."""
         wanted = Retention(enabled=True, rules=(RetentionRule(RetentionOffer(**offer)),))
         features = replace(world.EVERYTHING, subscription_cancel=SubscriptionCancel(retention=wanted))
         known = self.shop.customer.id, self.shop.subscription.id
-        attempt = cancellations.begin(*known, features, Reason(), self.now)
+        attempt = cancellations.start_attempt(*known, features, Reason(), self.now)
         proposal = retention.find(*known, attempt.id, features, self.now)
         assert proposal
-        agreed = Agreed(self.now, proposal.fingerprint, attempt.id)
-        retention.accept(*known, attempt.id, features, agreed, self.now)
+        confirmation = Confirmation(self.now, proposal.fingerprint, attempt.id)
+        retention.accept(*known, attempt.id, features, confirmation, self.now)
 
     def coupon(self, duration: str, **members: Any) -> str:
         """The id of a coupon that the merchant has."""
@@ -166,21 +165,21 @@ class Life:
         kind = "interval_options" if interval else "indefinite"
         features = SubscriptionPause(enabled=True, duration_type=kind, interval_options=options)
         known = self.shop.customer.id, self.shop.subscription.id
-        found = pauses.situation(*known, self.now)
+        found = pauses.preview(*known, self.now)
         if found.refusal:
             raise found.refusal
-        span = Span(interval, count) if interval else Span()
-        shown = pauses.fingerprint(pause_rules.pause(found.agreement, span, self.now))
-        pauses.pause(*known, features, span, Agreed(self.now, shown, secrets.token_hex(8)), self.now)
+        span = PauseLength(interval, count) if interval else PauseLength()
+        shown = pauses.pause_fingerprint(pause_rules.pause(found.snapshot, span, self.now))
+        pauses.pause(*known, features, span, Confirmation(self.now, shown, secrets.token_hex(8)), self.now)
 
     def resumes(self) -> PlanChange:
         """And goes on, at the price shown."""
         known = self.shop.customer.id, self.shop.subscription.id
-        shown = terms_of(pauses.resumption(*known, self.now))
-        change = pauses.resume(*known, Agreed(self.now, shown, secrets.token_hex(8)), self.now)
+        shown = quote_fingerprint(pauses.resumption(*known, self.now))
+        change = pauses.resume(*known, Confirmation(self.now, shown, secrets.token_hex(8)), self.now)
         if change.outcome == "pending":
             with self._context() as gateway:
-                payments.collect(gateway, known[0], change.invoice_id or "", self.now, BACK)
+                collection.collect(gateway, known[0], change.invoice_id or "", self.now, BACK)
         return change
 
     def keeps(self) -> None:
@@ -214,7 +213,7 @@ class Life:
             )
             invoice_id = reader.scalar(open_ones)
         with self._context() as gateway:
-            return payments.collect(gateway, self.shop.customer.id, str(invoice_id), self.now, BACK)
+            return collection.collect(gateway, self.shop.customer.id, str(invoice_id), self.now, BACK)
 
     def has(self, **members: Any) -> None:
         """The subscription gets other members, as the merchant may set them."""
@@ -252,8 +251,8 @@ class Life:
             )  # fmt: skip
             session.add(row)
             session.flush()
-            pending_updates.reschedule(
-                session, subscription, pending_updates.items_of(session, subscription), world.START
+            due_dates.recompute_due_at(
+                session, subscription, subscription_items.load_items(session, subscription), world.START
             )
         return str(row.id)
 

@@ -7,9 +7,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.models import Account, Price, Product, SubscriptionItem
-from portal_site.billing.operations.plan_changes import Order
-from portal_site.db import db, transaction
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
@@ -58,7 +59,7 @@ def test_an_item_that_leaves_the_others_keeps_its_own_day(app: Flask, proration:
     monthly = _another_interval(life, extra, "month")
     # A week ends on the 30th of December. Without proration it runs on to then; with it a month begins where the week did.
     life.goes_to("2026-12-28" if proration == "none" else "2027-01-01")
-    life.orders(Order({extra: (monthly.id, 1)}))
+    life.orders(PlanChangeRequest({extra: (monthly.id, 1)}))
     days = ["2026-12-30"] if proration == "none" else []
     days += ["2027-01-30", "2027-02-28", "2027-03-30", "2027-04-30", "2027-05-30"]
     assert _ends(life, extra, len(days)) == days
@@ -139,7 +140,7 @@ def test_a_price_for_a_longer_time_is_charged_for_the_time_that_is_left(
     life.shop.features = replace(life.shop.features, proration_behavior="always_invoice")
     life.goes_to("2026-04-16")
     quote = life.quote(quantity=then)
-    assert [f"{line.total / 100:+.2f}" for line in quote.bill.lines] == bills
+    assert [f"{line.total / 100:+.2f}" for line in quote.invoice.lines] == bills
 
 
 def test_a_price_for_a_shorter_time_begins_its_own_period_with_the_next_proration(app: Flask) -> None:

@@ -4,11 +4,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from portal_site.billing.changes import plan_changes
 from portal_site.billing.errors import GatewayUnavailable, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PaymentAttempt
-from portal_site.billing.operations import payments, plan_changes
-from portal_site.db import db, transaction
+from portal_site.billing.payments import collection
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
@@ -33,7 +35,7 @@ def _true(life: Life) -> None:
 def _withdraw(life: Life) -> None:
     known = life.shop.customer.id, life.shop.subscription.id, life.now
     with life._context() as gateway:
-        payments.let_go(gateway, *known, BACK)
+        collection.cancel_awaiting_payments(gateway, *known, BACK)
     plan_changes.withdraw(*known)
 
 

@@ -7,9 +7,9 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from portal_site.billing.changes import plan_changes
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.models import InvoiceLineItem
-from portal_site.billing.operations import plan_changes
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger

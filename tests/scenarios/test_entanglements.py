@@ -4,19 +4,15 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from portal_site.billing.billing_run import batches, runner
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
-from portal_site.billing.models import (
-    Account,
-    Customer,
-    Discount,
-    Invoice,
-    Price,
-    Subscription,
-    SubscriptionSchedule,
-)
-from portal_site.billing.operations import billing_runs, payments, pending_updates, renewals
-from portal_site.db import db, new_id, transaction
+from portal_site.billing.models import Account, Customer, Discount, Invoice, Price, Subscription, SubscriptionSchedule
+from portal_site.billing.payments import collection
+from portal_site.billing.subscriptions import due_dates, subscription_items
+from portal_site.db import db
+from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
@@ -37,9 +33,9 @@ def _second(life: Life) -> Life:
             buyer, [(session.merge(shop.prices["team"]), 1)], started=0, created=world.START, start_date=world.START,
             billing_cycle_anchor=world.START,
         )  # fmt: skip
-        item = pending_updates.items_of(session, subscription)[0]
+        item = subscription_items.load_items(session, subscription)[0]
         item.current_period_start, item.current_period_end = world.START, world.END
-        pending_updates.reschedule(session, subscription, [item], world.START)
+        due_dates.recompute_due_at(session, subscription, [item], world.START)
         world._bill_first(made, buyer, subscription, ())
     other = world.Shop(shop.merchant, shop.customer, subscription, shop.prices, item.id, shop.features, shop.method)
     return Life(life.app, other, life.clock_id, life.now)
@@ -216,7 +212,7 @@ def test_a_quote_from_before_the_periods_end_is_no_good_after_it(app: Flask) -> 
 def test_an_invoice_that_cannot_be_collected_is_put_off_then_parked_and_holds_up_no_other(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from portal_site.billing.operations import parking
+    from portal_site.billing.billing_run import parking
 
     bad, good = world.shop("Bad"), world.shop("Good")
     with transaction() as session:
@@ -230,11 +226,11 @@ def test_an_invoice_that_cannot_be_collected_is_put_off_then_parked_and_holds_up
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         gateway = app.extensions["gateway"]
         for number in range(parking.MOST_FAILURES):
-            report = billing_runs.run(gateway, world.END + number * parking.RETRY, lambda _invoice: BACK)
+            report = runner.run(gateway, world.END + number * parking.RETRY, lambda _invoice: BACK)
             assert report.failed == 1
         assert _count(Invoice, Invoice.customer_id == good.customer.id, Invoice.status == "paid") == 2
         assert [name for name, _ in parking.parked()] == [bad.subscription.id]
-        assert not billing_runs.run(gateway, world.END + 10 * parking.RETRY, lambda _invoice: BACK).did_something
+        assert not runner.run(gateway, world.END + 10 * parking.RETRY, lambda _invoice: BACK).did_something
         with transaction() as session:
             account = session.get(Account, bad.customer.account_id)
             assert account
@@ -242,15 +238,15 @@ def test_an_invoice_that_cannot_be_collected_is_put_off_then_parked_and_holds_up
             made = world.Merchant(session, world.START, account)
             made.method(session.scalars(select(Customer).where(Customer.id == bad.customer.id)).one(), world.VISA)
         parking.unpark(bad.subscription.id, world.END + 11 * parking.RETRY)
-        billing_runs.run(gateway, world.END + 11 * parking.RETRY, lambda _invoice: BACK)
+        runner.run(gateway, world.END + 11 * parking.RETRY, lambda _invoice: BACK)
     assert _count(Invoice, Invoice.customer_id == bad.customer.id, Invoice.status == "paid") == 2
     assert parking.parked() == []
-    assert renewals.renew_due(world.END, 10).claimed == 0
+    assert batches.renew_due(world.END, 10).claimed == 0
 
 
 @pytest.mark.case("F2")
 def test_a_gateway_that_breaks_does_not_stop_a_run(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    from portal_site.billing.operations import parking
+    from portal_site.billing.billing_run import parking
 
     shops = [world.shop(f"Shop{number}") for number in range(3)]
     gateway = app.extensions["gateway"]
@@ -263,13 +259,13 @@ def test_a_gateway_that_breaks_does_not_stop_a_run(app: Flask, monkeypatch: pyte
 
     monkeypatch.setattr(gateway, "charge", break_once)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        report = billing_runs.run(gateway, world.END, lambda _invoice: BACK)
+        report = runner.run(gateway, world.END, lambda _invoice: BACK)
         assert (report.collected, report.failed) == (3, 1)
-        assert parking.unanswered(world.END + parking.PATIENCE) == 1
-        billing_runs.run(gateway, world.END + 20 * 60, lambda _invoice: BACK)
+        assert parking.count_unresolved(world.END + parking.UNRESOLVED_AFTER) == 1
+        runner.run(gateway, world.END + 20 * 60, lambda _invoice: BACK)
     assert _count(Invoice, Invoice.status == "paid") == 6
     assert _count(SandboxCharge) == len(shops)
-    assert parking.unanswered(world.END + parking.PATIENCE) == 0
+    assert parking.count_unresolved(world.END + parking.UNRESOLVED_AFTER) == 0
 
 
 @pytest.mark.parametrize(("then", "status"), [("cancel", "canceled"), ("unpaid", "unpaid"), ("past_due", "past_due")])
@@ -288,7 +284,7 @@ def test_what_nobody_expects_any_more_is_written_off_and_can_still_be_paid(app: 
     life.gets_a_card()
     method = life.default_method
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        paid = payments.pay_invoice(
+        paid = collection.pay_invoice(
             app.extensions["gateway"], life.shop.customer.id, str(invoice), method, 1000, life.now, BACK
         )
     assert paid.status == "succeeded"
@@ -303,7 +299,7 @@ def test_a_worker_that_was_away_gives_up_a_resumption_and_ends_the_pause_in_one_
     assert life.resumes().outcome == "pending"  # declined, and never paid
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         # The customer of a clock, billed as if nobody had looked for nine days: both moments are past.
-        while renewals.renew_due(at("2026-04-25"), 10, life.clock_id).claimed:
+        while batches.renew_due(at("2026-04-25"), 10, life.clock_id).claimed:
             pass
     assert (life.subscription.status, life.subscription.billing_error) == ("active", None)
     assert life.period == ("2026-04-21", "2026-05-21")

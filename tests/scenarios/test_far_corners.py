@@ -7,10 +7,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from portal_site.billing.billing_run import runner
 from portal_site.billing.errors import BillingError, GatewayUnavailable
+from portal_site.billing.invoicing import drafts
 from portal_site.billing.models import Customer, Event, Invoice, InvoiceLineItem, SubscriptionItem, TestClock
-from portal_site.billing.operations import billing_runs, drafts
-from portal_site.db import db, transaction
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
@@ -34,7 +36,7 @@ def _comes(life: Life, moment: int, late: bool) -> None:
         clocks = select(TestClock).where(TestClock.account_id == life.shop.customer.account_id)
         session.scalars(clocks).one().frozen_time = moment
     with life._context() as gateway:
-        billing_runs.run(gateway, moment, lambda _id: BACK, life.clock_id)
+        runner.run(gateway, moment, lambda _id: BACK, life.clock_id)
 
 
 def _is_true(life: Life, first_balance: int = 0) -> None:

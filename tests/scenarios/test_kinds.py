@@ -6,10 +6,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from portal_site.billing.changes import plan_changes
+from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.models import Account, Discount, Invoice, Price, Subscription
-from portal_site.billing.operations import plan_changes
-from portal_site.billing.operations.plan_changes import Order
-from portal_site.db import transaction
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
@@ -55,16 +55,16 @@ def test_two_items_are_changed_with_one_invoice(app: Flask) -> None:
     life = Life.begins(app)
     extra = life.gets_item(600)
     life.goes_to("2026-04-16")
-    order = Order({life.shop.item_id: (None, 2), extra: (None, 3)})
+    order = PlanChangeRequest({life.shop.item_id: (None, 2), extra: (None, 3)})
     known = life.shop.customer.id, life.shop.subscription.id, life.shop.features
-    quote = plan_changes.preview(plan_changes.situation(*known, life.now), known[2], known[0], order, life.now)
+    quote = plan_changes.preview(plan_changes.options(*known, life.now), known[2], known[0], order, life.now)
     # Nothing was paid for the second one's first month, so there is nothing to give back of it.
-    assert [(line.offer.product, line.total) for line in quote.bill.lines] == [
+    assert [(line.offer.product, line.total) for line in quote.invoice.lines] == [
         ("Team", -500),
         ("Team", 1000),
         ("Extra", 900),
     ]
-    assert quote.bill.amount_due == 1400
+    assert quote.invoice.amount_due == 1400
     assert quote.next_invoice
     assert quote.next_invoice.amount_due == 2 * 1000 + 3 * 600
     life.orders(order, quote)

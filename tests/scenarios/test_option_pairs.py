@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.models import Price, SubscriptionItem
-from portal_site.billing.operations.plan_changes import Order
 from tests import world
 from tests.billing.terms import at
 from tests.scenarios.life import Life, day
@@ -224,9 +224,9 @@ def test_only_the_item_that_gets_less_decides_how_long_the_change_waits(lite_app
     adjustable = {"product": product[0], "prices": [product[1]]}
     life.shop.features = replace(life.shop.features, products=(*life.shop.features.products, adjustable))
     life.goes_to("2026-04-16")
-    month = life.quote_of(Order({life.shop.item_id: (life.shop.prices["solo"].id, 1)}))
-    year = life.quote_of(Order({extra: (None, 1)}))
-    both = life.quote_of(Order({life.shop.item_id: (life.shop.prices["solo"].id, 1), extra: (None, 1)}))
+    month = life.quote_of(PlanChangeRequest({life.shop.item_id: (life.shop.prices["solo"].id, 1)}))
+    year = life.quote_of(PlanChangeRequest({extra: (None, 1)}))
+    both = life.quote_of(PlanChangeRequest({life.shop.item_id: (life.shop.prices["solo"].id, 1), extra: (None, 1)}))
     ends = [day(quote.effective_at) for quote in (month, year, both)]
     assert ends == ["2026-05-01", "2027-04-01", "2027-04-01"]
 

@@ -7,15 +7,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal_site.billing.models import (
-    Customer,
-    Invoice,
-    Subscription,
-    SubscriptionItem,
-)
-from portal_site.billing.operations import pending_updates
-from portal_site.billing.operations.plan_changes import Order
-from portal_site.db import db, transaction
+from portal_site.billing.changes.plan_changes import PlanChangeRequest
+from portal_site.billing.models import Customer, Invoice, Subscription, SubscriptionItem
+from portal_site.billing.subscriptions import subscription_items
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.proofs import ledger
 from tests.scenarios.life import Life, day
@@ -58,7 +54,7 @@ def test_two_items_that_go_down_together_stay_the_items_that_they_are(app: Flask
     life.shop = replace(life.shop, features=features)
     extra = life.gets_item(600)
     life.goes_to("2026-04-16")
-    order = Order({life.shop.item_id: (wanted[0], None), extra: (wanted[1], None)})
+    order = PlanChangeRequest({life.shop.item_id: (wanted[0], None), extra: (wanted[1], None)})
     quote = life.quote_of(order)
     assert life.orders(order, quote).outcome == "scheduled"
     life.goes_to("2026-05-02")
@@ -98,7 +94,7 @@ def test_two_subscriptions_in_two_currencies_at_one_instant(app: Flask) -> None:
         price = made.price(made.product("Dollars"), 30, "usd")
         other = made.subscription(customer, [(price, 1)], started=0, created=world.START - 1, start_date=world.START)
         other.billing_cycle_anchor = world.START
-        for item in pending_updates.items_of(session, other):
+        for item in subscription_items.load_items(session, other):
             item.current_period_start, item.current_period_end = world.START, world.END
         other.due_at = world.END
         team = session.get(world.Price, life.shop.prices["team"].id)

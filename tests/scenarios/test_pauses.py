@@ -5,9 +5,9 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from portal_site.billing.cancellation import cancellations
 from portal_site.billing.errors import BillingError
-from portal_site.billing.operations import cancellations
-from portal_site.billing.rules.portal_features import SubscriptionCancel
+from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
 from tests import world
 from tests.proofs import ledger
 from tests.scenarios.life import Life
@@ -81,7 +81,7 @@ def test_a_failed_payment_after_a_pause_that_ended_by_itself_is_followed_up(app:
 def test_cancelled_while_paused_it_ends_at_once(app: Flask) -> None:
     life = Life.begins(app).goes_to("2026-04-16")
     life.pauses("month", 1)
-    found = cancellations.situation(life.shop.customer.id, life.shop.subscription.id, SubscriptionCancel(), life.now)
+    found = cancellations.preview(life.shop.customer.id, life.shop.subscription.id, SubscriptionCancel(), life.now)
     assert found.ending
     assert (found.ending.immediate, found.ending.lost) == (True, 500)
     life.cancels()
@@ -126,7 +126,7 @@ def test_pausing_and_resuming_bills_exactly_the_active_time(
 
 def _cost(life: Life, began: int, until: int, quantity: int) -> float:
     """What the stretch costs by the second, each period at its own length."""
-    from portal_site.billing.rules.periods import months_after
+    from portal_site.billing.rules.amounts.periods import months_after
 
     cost, start, month = 0.0, began, 0
     while start < until:

@@ -6,10 +6,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from portal_site.billing.billing_run import runner
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.models import Discount, Event, SubscriptionItem, SubscriptionSchedule, TestClock
-from portal_site.billing.operations import billing_runs
-from portal_site.db import db, transaction
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
@@ -66,7 +67,7 @@ def test_a_phase_inside_a_period_is_prorated_also_by_a_worker_that_was_away(app:
         clocks = select(TestClock).where(TestClock.account_id == life.shop.customer.account_id)
         session.scalars(clocks).one().frozen_time = life.now
     with life._context() as gateway:
-        billing_runs.run(gateway, life.now, lambda _id: BACK, life.clock_id)
+        runner.run(gateway, life.now, lambda _id: BACK, life.clock_id)
     assert [bill[12:] for bill in life.bills()[-1:]] == [CREDITED[12:]]
     ledger.audit(life.shop.customer.account_id)
 

@@ -8,7 +8,8 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal_site.billing.models import Customer, Invoice
-from portal_site.db import db, transaction
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
@@ -42,11 +43,11 @@ def test_month_ends_over_two_leap_years(app: Flask) -> None:
 def _restart(life: Life, start: int) -> None:
     """As if the subscription had begun at `start`, nothing billed yet."""
     with world.transaction() as session:
-        from portal_site.billing.operations import pending_updates
+        from portal_site.billing.subscriptions import subscription_items
 
         subscription = session.merge(life.shop.subscription)
         subscription.billing_cycle_anchor = start
-        for item in pending_updates.items_of(session, subscription):
+        for item in subscription_items.load_items(session, subscription):
             item.current_period_start = item.current_period_end = start
         subscription.due_at = start
 
@@ -259,13 +260,13 @@ def test_yen_and_dinar(app: Flask, currency: str, amount: str) -> None:
 
 @pytest.mark.case("D14")
 def test_a_worker_that_was_away_catches_up_in_order(app: Flask) -> None:
-    from portal_site.billing.operations import billing_runs
+    from portal_site.billing.billing_run import runner
 
     life = Life.begins(app)
     with world.transaction() as session:
         session.merge(life.shop.customer).test_clock_id = None
     with life._context() as gateway:
-        billing_runs.run(gateway, at("2026-07-02"), lambda _: "")
+        runner.run(gateway, at("2026-07-02"), lambda _: "")
     assert [bill[:10] for bill in life.bills()] == ["2026-07-02"] * 3
     assert life.period == ("2026-07-01", "2026-08-01")
 
@@ -275,10 +276,10 @@ def test_one_that_is_too_far_behind_is_parked_for_somebody_to_look_at(app: Flask
     life = Life.begins(app)
     with world.transaction() as session:
         session.merge(life.shop.customer).test_clock_id = None
-    from portal_site.billing.operations import billing_runs
+    from portal_site.billing.billing_run import runner
 
     with life._context() as gateway:
-        report = billing_runs.run(gateway, at("2028-04-02"), lambda _: "")
+        report = runner.run(gateway, at("2028-04-02"), lambda _: "")
     assert report.batch.parked == 1
     assert life.bills() == []
     assert life.subscription.billing_error == "more than 15 periods behind"

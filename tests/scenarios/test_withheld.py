@@ -7,9 +7,11 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.invoicing import drafts
 from portal_site.billing.models import Customer, Event, Invoice, InvoiceLineItem
-from portal_site.billing.operations import drafts, payments
-from portal_site.db import db, transaction
+from portal_site.billing.payments import collection
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.proofs import ledger
 from tests.scenarios.life import BACK, Life
@@ -116,7 +118,7 @@ def test_what_is_written_off_can_still_be_paid(app: Flask) -> None:
         written_off = reader.scalars(select(Invoice.id).where(*mine).order_by(Invoice.created)).all()
     with life._context() as gateway:
         paid = life.shop.customer.id, written_off[1], life.default_method, 1000
-        payments.pay_invoice(gateway, *paid, life.now, BACK)
+        collection.pay_invoice(gateway, *paid, life.now, BACK)
     assert life.bills() == [
         f"2026-05-01 uncollectible: {TEAM}", f"2026-06-01 paid: {TEAM}", f"2026-07-01 paid: {TEAM}"
     ]  # fmt: skip

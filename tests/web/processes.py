@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from portal_site import clock, resources
-from portal_site.billing.operations import portal_sessions
+from portal_site import clock, locations
+from portal_site.billing.portal_access import portal_sessions
 from portal_site.db import db
 from tests import world
 from tests.client import parse
@@ -22,7 +22,7 @@ from tests.conftest import SECRET, make_app
 from tests.world import reading
 
 EDIT = "/billing-information/edit"
-CHECKOUT = resources.TEMPLATES.parent
+CHECKOUT = locations.TEMPLATES.parent
 README = (CHECKOUT / "README.md").read_text()
 
 

@@ -15,8 +15,9 @@ from sqlalchemy.engine import make_url
 
 from portal_site import clock
 from portal_site.billing.models import Customer
-from portal_site.billing.operations import portal_sessions
-from portal_site.db import db, transaction
+from portal_site.billing.portal_access import portal_sessions
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.client import PortalClient
 from tests.conftest import Visit, enter, make_app

@@ -9,8 +9,8 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from portal_site.billing.models import Account, Coupon, Customer, Invoice, InvoiceLineItem, PortalConfiguration, Product
-from portal_site.billing.rules.portal_features import UPDATES
-from portal_site.db import transaction
+from portal_site.billing.rules.portal.portal_features import UPDATES
+from portal_site.db.transactions import transaction
 from portal_site.demo.builder import Discounted
 from tests import world
 from tests.client import parse

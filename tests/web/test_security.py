@@ -10,13 +10,13 @@ from sqlalchemy import select
 from sqlalchemy import text as sql
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from portal_site import clock, scoping
-from portal_site import db as portal_db
+from portal_site import clock
 from portal_site.billing.models import Account, Invoice, PortalSession
-from portal_site.billing.operations import portal_sessions
+from portal_site.billing.portal_access import portal_sessions
 from portal_site.branding import logos
 from portal_site.config import Settings
-from portal_site.db import Base, Reading, db
+from portal_site.db import Base, db, scoping, transactions
+from portal_site.db.page_query import PageQuery
 from portal_site.web import i18n, security
 from tests import world
 from tests.client import PortalClient, parse
@@ -373,13 +373,13 @@ def test_no_secret_is_shown(sqlite_app: Flask) -> None:
 def test_a_query_that_forgets_whose_rows_it_means_is_refused(app: Flask) -> None:
     mine = select(Invoice.id).where(Invoice.customer_id == "cus_x")
     everything = select(Invoice.id), select(Invoice.id).where(Invoice.id == "in_x"), sql("SELECT id FROM invoices")
-    with world.transaction() as session, portal_db.reading() as reader:
+    with world.transaction() as session, transactions.reading() as reader:
         for forgetful in (*everything, Invoice.__table__.delete()):
             for asked in (session, reader):
                 with pytest.raises(scoping.Unscoped, match="invoices"):
                     asked.execute(forgetful)
         with pytest.raises(scoping.Unscoped, match="invoices"):
-            Reading(invoices=everything[0])
+            PageQuery(invoices=everything[0])
         for fine in (mine, *(query.execution_options(unscoped="a test") for query in everything)):
             assert session.execute(fine).all() == reader.execute(fine).all() == []
 

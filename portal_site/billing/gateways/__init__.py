@@ -20,7 +20,7 @@ class PaymentDetails:
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class SetupSession:
     """A customer's way to leave a payment method: the provider's page for it, and, once done, what was left there."""
 
     reference: str
@@ -43,10 +43,10 @@ class Gateway(Protocol):
 
     name: str
 
-    def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> Setup:
+    def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> SetupSession:
         """Prepare the provider's page; it sends the customer back to `return_url`."""
 
-    def find_setup(self, reference: str) -> Setup | None:
+    def find_setup(self, reference: str) -> SetupSession | None:
         """How that went; None when the provider does not know it."""
 
     def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
@@ -62,4 +62,4 @@ class Gateway(Protocol):
         """Let go of a payment method that the customer removed."""
 
 
-__all__ = ["Charge", "Gateway", "PaymentDetails", "Setup"]
+__all__ = ["Charge", "Gateway", "PaymentDetails", "SetupSession"]

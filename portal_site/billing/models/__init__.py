@@ -3,7 +3,6 @@
 from portal_site.billing.models.account import Account, BrandAsset
 from portal_site.billing.models.cancellation import CancellationAttempt, FeedbackOption
 from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
-from portal_site.billing.models.clock import TestClock, Worker
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
 from portal_site.billing.models.event import Event
 from portal_site.billing.models.invoice import Invoice, InvoiceLineItem
@@ -18,6 +17,7 @@ from portal_site.billing.models.subscription import (
     SubscriptionItem,
     SubscriptionSchedule,
 )
+from portal_site.billing.models.test_clock import TestClock, Worker
 
 __all__ = [
     "Account",

@@ -5,13 +5,22 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, CustomerId, Id, LongText, Moded, OptionalDocument, values
+from portal_site.billing.models.columns import (
+    AccountId,
+    CustomerId,
+    HasLivemode,
+    Id,
+    LongText,
+    OptionalDocument,
+    values,
+)
 from portal_site.billing.models.subscription import Subscription
-from portal_site.billing.rules.retention import OFFER_LIFE
-from portal_site.db import Base, new_id
+from portal_site.billing.rules.retention.offer_rules import OFFER_LIFETIME
+from portal_site.db import Base
+from portal_site.ids import new_id
 
 
-class FeedbackOption(Moded, Base):
+class FeedbackOption(HasLivemode, Base):
     """A reason for cancelling in the merchant's own words, up to 100 characters."""
 
     __tablename__ = "feedback_options"
@@ -23,7 +32,7 @@ class FeedbackOption(Moded, Base):
     status: Mapped[str] = mapped_column(default="active")  # or inactive
 
 
-class CancellationAttempt(Moded, Base):
+class CancellationAttempt(HasLivemode, Base):
     """One way through the cancellation pages. It is open until the customer cancels, or takes an offer.
 
     `offer` is what was offered, as `rules.portal_features.RetentionOffer` reads it; `held_out` says that the customer belongs
@@ -56,7 +65,7 @@ class CancellationAttempt(Moded, Base):
 
     def is_made(self, at: int) -> bool:
         """Whether its offer was made and still stands."""
-        return self.offer_outcome == "shown" and self.closed_at is None and self.created > at - OFFER_LIFE
+        return self.offer_outcome == "shown" and self.closed_at is None and self.created > at - OFFER_LIFETIME
 
     def accept(self, at: int) -> None:
         """The customer takes the offer, and stays."""

@@ -5,11 +5,11 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, CustomerId, Described, Id, Moded
+from portal_site.billing.models.columns import AccountId, CustomerId, HasLivemode, HasMetadata, Id
 from portal_site.db import Base
 
 
-class Product(Moded, Described, Base):
+class Product(HasLivemode, HasMetadata, Base):
     """Something sold, under the name that customers see."""
 
     __tablename__ = "products"
@@ -23,7 +23,7 @@ class Product(Moded, Described, Base):
     unit_label: Mapped[str | None]
 
 
-class Price(Moded, Described, Base):
+class Price(HasLivemode, HasMetadata, Base):
     """What one product costs in one currency, once or for each interval.
 
     `unit_amount` is in the currency's minor unit; `unit_amount_decimal` is exact where a unit costs a fraction of it.
@@ -54,7 +54,7 @@ class Price(Moded, Described, Base):
     transform_quantity: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
-class Coupon(Moded, Described, Base):
+class Coupon(HasLivemode, HasMetadata, Base):
     """A reduction that discounts refer to. Its id is free text of the merchant's, so it is unique per account only."""
 
     __tablename__ = "coupons"
@@ -75,7 +75,7 @@ class Coupon(Moded, Described, Base):
     applies_to_products: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
-class PromotionCode(Moded, Described, Base):
+class PromotionCode(HasLivemode, HasMetadata, Base):
     """A word that customers type to get a coupon. `code_key` is the code in the form in which codes are compared."""
 
     __tablename__ = "promotion_codes"

@@ -17,13 +17,13 @@ OptionalDocument = Annotated[dict[str, Any] | None, mapped_column(JSON(none_as_n
 Documents = Annotated[list[Any], mapped_column(JSON(none_as_null=True), default=list)]
 
 
-class Moded:
+class HasLivemode:
     """Rows of test and of live mode are separate worlds that never refer to each other."""
 
     livemode: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
-class Described:
+class HasMetadata:
     """Rows on which the merchant keeps notes of its own, never shown to a customer."""
 
     metadata_: Mapped[Document] = mapped_column("metadata")

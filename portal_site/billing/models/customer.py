@@ -8,18 +8,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 from portal_site.billing.models.columns import (
     AccountId,
     CustomerId,
-    Described,
     Documents,
+    HasLivemode,
+    HasMetadata,
     Id,
     LongText,
-    Moded,
     OptionalDocument,
     values,
 )
 from portal_site.db import Base
 
 
-class Customer(Moded, Described, Base):
+class Customer(HasLivemode, HasMetadata, Base):
     """Who subscribes. `address` is {line1, line2, city, state, postal_code, country}; `shipping` is {name, phone, address}.
 
     `balance` is in the minor unit of `currency`; a negative one is credit that the next invoice uses.
@@ -72,7 +72,7 @@ class Customer(Moded, Described, Base):
         }
 
 
-class TaxId(Moded, Base):
+class TaxId(HasLivemode, Base):
     """A customer's tax identification number, printed on its invoices."""
 
     __tablename__ = "tax_ids"
@@ -101,7 +101,7 @@ class TaxId(Moded, Base):
         return {"object": "tax_id", **named, "customer": self.customer_id, "verification": verification}
 
 
-class CustomerBalanceTransaction(Moded, Base):
+class CustomerBalanceTransaction(HasLivemode, Base):
     """One change of a customer's balance; the balance is their sum."""
 
     __tablename__ = "customer_balance_transactions"

@@ -5,8 +5,9 @@ from typing import Any, Protocol
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
 
-from portal_site.billing.models.columns import AccountId, Document, Id, Moded
-from portal_site.db import Base, ordered_id
+from portal_site.billing.models.columns import AccountId, Document, HasLivemode, Id
+from portal_site.db import Base
+from portal_site.ids import ordered_id
 
 
 class Eventful(Protocol):
@@ -18,7 +19,7 @@ class Eventful(Protocol):
     def as_object(self) -> dict[str, Any]: ...
 
 
-class Event(Moded, Base):
+class Event(HasLivemode, Base):
     """One change under the field's name for it; `data` is {object, previous_attributes}."""
 
     __tablename__ = "events"

@@ -9,17 +9,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 from portal_site.billing.models.columns import (
     AccountId,
     CustomerId,
-    Described,
     Documents,
+    HasLivemode,
+    HasMetadata,
     Id,
     LongText,
-    Moded,
     OptionalDocument,
 )
-from portal_site.db import Base, new_id
+from portal_site.db import Base
+from portal_site.ids import new_id
 
 
-class Invoice(Moded, Described, Base):
+class Invoice(HasLivemode, HasMetadata, Base):
     """A bill. Amounts are in the minor unit of `currency`; `status` is a `rules.lifecycle.InvoiceStatus` value.
 
     total = subtotal − discounts + exclusive taxes; amount_due = max(0, total + starting_balance − ending_balance), so a

@@ -5,11 +5,11 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, CustomerId, Id, LongText, Moded, values
+from portal_site.billing.models.columns import AccountId, CustomerId, HasLivemode, Id, LongText, values
 from portal_site.db import Base
 
 
-class PaymentMethod(Moded, Base):
+class PaymentMethod(HasLivemode, Base):
     """A card or bank debit that the gateway holds; `gateway_reference` is the gateway's name for it."""
 
     __tablename__ = "payment_methods"
@@ -40,7 +40,7 @@ class PaymentMethod(Moded, Base):
         return {"object": "payment_method", **named, "customer": self.customer_id, self.type: details}
 
 
-class SetupIntent(Moded, Base):
+class SetupIntent(HasLivemode, Base):
     """A customer on the way to the gateway's page to leave a payment method, and back."""
 
     __tablename__ = "setup_intents"
@@ -54,7 +54,7 @@ class SetupIntent(Moded, Base):
     payment_method_id: Mapped[str | None] = mapped_column(ForeignKey("payment_methods.id"))
 
 
-class PaymentAttempt(Moded, Base):
+class PaymentAttempt(HasLivemode, Base):
     """One try to collect an invoice. It is written before the gateway is called and settled after, so none is lost.
 
     `status` is a `rules.lifecycle.AttemptStatus` value. While one is under way no second may begin: a unique index sees to it.

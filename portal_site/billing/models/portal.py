@@ -6,17 +6,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 from portal_site.billing.models.columns import (
     AccountId,
     CustomerId,
-    Described,
     Document,
+    HasLivemode,
+    HasMetadata,
     Id,
     LongText,
-    Moded,
     OptionalDocument,
 )
 from portal_site.db import Base
 
 
-class PortalConfiguration(Moded, Described, Base):
+class PortalConfiguration(HasLivemode, HasMetadata, Base):
     """What customers may do and how the portal looks. `features` is what `rules.portal_features.Features` reads.
 
     `branding` overrides the account's, member by member; null takes the account's as it is.
@@ -51,7 +51,7 @@ class PortalConfiguration(Moded, Described, Base):
     )
 
 
-class PortalSession(Moded, Base):
+class PortalSession(HasLivemode, Base):
     """A link for one customer. Only the hash of its token is stored; the link works until `expires_at`, used or not."""
 
     __tablename__ = "portal_sessions"

@@ -8,20 +8,21 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from portal_site.billing.models.columns import (
     AccountId,
     CustomerId,
-    Described,
     Document,
     Documents,
+    HasLivemode,
+    HasMetadata,
     Id,
     LongText,
-    Moded,
     OptionalDocument,
     values,
 )
-from portal_site.db import Base, new_id
+from portal_site.db import Base
+from portal_site.ids import new_id
 
 
-class Subscription(Moded, Described, Base):
-    """A customer's running agreement. `status` is a `rules.lifecycle.SubscriptionStatus` value."""
+class Subscription(HasLivemode, HasMetadata, Base):
+    """A customer's running snapshot. `status` is a `rules.lifecycle.SubscriptionStatus` value."""
 
     __tablename__ = "subscriptions"
 
@@ -99,7 +100,7 @@ def told_pending_update(row: Any) -> dict[str, Any] | None:
     return {name: row.pending_update.get(name) for name in names} if row.pending_update else None
 
 
-class SubscriptionItem(Described, Base):
+class SubscriptionItem(HasMetadata, Base):
     """One price of a subscription with its quantity (none when metered) and its current period."""
 
     __tablename__ = "subscription_items"
@@ -180,7 +181,7 @@ class Discount(Base):
         }
 
 
-class PlanChange(Moded, Base):
+class PlanChange(HasLivemode, Base):
     """A change that a customer confirmed. Its `quote_key` makes a second click find the first one's change."""
 
     __tablename__ = "plan_changes"
@@ -201,7 +202,7 @@ class PlanChange(Moded, Base):
         return cls(id=new_id("plch"), subscription_id=subscription.id, created=at, quote_key=key, **owner)
 
 
-class SubscriptionSchedule(Moded, Described, Base):
+class SubscriptionSchedule(HasLivemode, HasMetadata, Base):
     """Changes planned for a subscription. `origin` tells the portal's own (the customer may undo it) from the merchant's."""
 
     __tablename__ = "subscription_schedules"

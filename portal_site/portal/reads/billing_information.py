@@ -7,13 +7,13 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from portal_site.billing.models import TaxId
-from portal_site.db import at_most
+from portal_site.db.page_query import literal_limit
 
 TAX_IDS = (
     select(TaxId.id, TaxId.type, TaxId.value, TaxId.country, TaxId.verification_status)
     .where(TaxId.account_id == bindparam("account_id"), TaxId.customer_id == bindparam("customer_id"))
     .order_by(TaxId.created, TaxId.id)
-    .limit(at_most(50))
+    .limit(literal_limit(50))
 )
 
 

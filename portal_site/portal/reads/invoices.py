@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import bindparam, literal, literal_column, or_, select, union_all
 
 from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
-from portal_site.billing.rules.invoices import Line
-from portal_site.billing.rules.lifecycle import InvoiceStatus
-from portal_site.db import Reading, at_most
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine
+from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
+from portal_site.db.page_query import PageQuery, literal_limit
 
 SHORT = 6
 LONG = 24
@@ -42,7 +42,7 @@ _NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
 def _page(size: int, *only: Any) -> Any:
     """One row more than a page holds tells whether another follows; nothing is ever counted."""
-    return select(*_SUMMARY).where(*_OWN, _SHOWN, *only).order_by(*_NEWEST_FIRST).limit(at_most(size + 1))
+    return select(*_SUMMARY).where(*_OWN, _SHOWN, *only).order_by(*_NEWEST_FIRST).limit(literal_limit(size + 1))
 
 
 def _labelled(label: str, query: Any) -> Any:
@@ -54,7 +54,7 @@ _OPEN = (
     select(*_SUMMARY)
     .where(*_OWN, Invoice.status == literal_column("'open'"))
     .order_by(*_NEWEST_FIRST)
-    .limit(at_most(MOST_OPEN))
+    .limit(literal_limit(MOST_OPEN))
 )
 # The newest and the open ones in one select: they are two indexes of one table, and one question less.
 RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT)), _labelled("open", _OPEN))
@@ -64,12 +64,12 @@ UNDER_WAY = (
     select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
     .where(*_OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
-    .limit(at_most(MOST_OPEN))
+    .limit(literal_limit(MOST_OPEN))
 )
-HISTORY = Reading(
+HISTORY = PageQuery(
     invoices=_page(LONG),
 )
-HISTORY_AFTER = Reading(
+HISTORY_AFTER = PageQuery(
     invoices=_page(
         LONG,
         # `created <= at` first: a plain comparison is what makes both databases start at that place in the index.
@@ -77,7 +77,7 @@ HISTORY_AFTER = Reading(
         or_(Invoice.created < bindparam("after_created"), Invoice.id < bindparam("after_id")),
     )
 )
-INVOICE = Reading(
+INVOICE = PageQuery(
     invoice=select(
         *_SUMMARY,
         Invoice.subtotal,
@@ -116,12 +116,12 @@ INVOICE = Reading(
     .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
     .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(InvoiceLineItem.position)
-    .limit(at_most(MOST_LINES)),
+    .limit(literal_limit(MOST_LINES)),
     attempt=select(PaymentAttempt.status, PaymentAttempt.decline_code, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
     .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(PaymentAttempt.created.desc(), PaymentAttempt.settled_at.is_not(None), PaymentAttempt.id)
-    .limit(at_most(1)),
+    .limit(literal_limit(1)),
 )
 
 
@@ -176,9 +176,9 @@ class LineView:
     share_amount: int | None = None
 
     @classmethod
-    def of(cls, line: Line) -> "LineView":
+    def of(cls, line: InvoiceLine) -> "LineView":
         """A line of a quote, shown as it will be on the invoice."""
-        share = line.share
+        factor = line.proration
         return cls(
             description=None,
             amount=line.amount,
@@ -188,9 +188,9 @@ class LineView:
             period_end=line.period_end,
             product_name=line.offer.product,
             unit_label=line.offer.unit_label,
-            share_left=share.left if share else None,
-            share_whole=share.whole if share else None,
-            share_amount=line.full if share else None,
+            share_left=factor.seconds if factor else None,
+            share_whole=factor.period_seconds if factor else None,
+            share_amount=line.full_amount if factor else None,
         )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from portal_site.db import Reading
+from portal_site.db.page_query import PageQuery
 from portal_site.portal.reads import billing_information, invoices, payment_methods, subscription_rows, subscriptions
 from portal_site.portal.reads.billing_information import TaxIdView
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceSummary
@@ -11,14 +11,14 @@ from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.portal.visitors import Visitor
 
 TRIAL_NOTICE = 7 * 24 * 60 * 60
-_OVERVIEW = Reading(
+_OVERVIEW = PageQuery(
     subscriptions=subscription_rows.LINES,
     discounts=subscription_rows.DISCOUNTS,
     methods=payment_methods.METHODS,
     invoices=invoices.RECENT_AND_OPEN,
     tax_ids=billing_information.TAX_IDS,
 )
-_SUBSCRIPTION = Reading(
+_SUBSCRIPTION = PageQuery(
     subscriptions=subscription_rows.LINES_OF_ONE,
     discounts=subscription_rows.DISCOUNTS,
     methods=payment_methods.METHODS,

@@ -8,8 +8,8 @@ from sqlalchemy import bindparam, select
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.models import PaymentMethod
-from portal_site.billing.rules.payment_methods import expiry_state, removal_refusal
-from portal_site.db import at_most
+from portal_site.billing.rules.customers.payment_methods import expiry_state, why_not_removable
+from portal_site.db.page_query import literal_limit
 from portal_site.portal.reads.subscriptions import SubscriptionView
 
 BRANDS = {
@@ -38,7 +38,7 @@ METHODS = (
         PaymentMethod.detached_at.is_(None),
     )
     .order_by(PaymentMethod.created.desc(), PaymentMethod.id)
-    .limit(at_most(100))
+    .limit(literal_limit(100))
 )
 
 
@@ -78,7 +78,7 @@ def build(
             is_default=row["id"] == default_id,
             expiry=expiry_state(row["exp_month"], row["exp_year"], at),
             used_by=tuple(dict.fromkeys(used.get(row["id"], ()))),
-            removal_refusal=removal_refusal(
+            removal_refusal=why_not_removable(
                 is_default=row["id"] == default_id, others=len(methods) - 1, needed=bool(charged)
             ),
         )

@@ -16,7 +16,7 @@ from portal_site.billing.models import (
     SubscriptionItem,
     SubscriptionSchedule,
 )
-from portal_site.db import at_most
+from portal_site.db.page_query import literal_limit
 
 MOST = 500
 _OWN = (
@@ -87,7 +87,7 @@ def _lines(*only: Any, most: int) -> Any:
         select(*_SUBSCRIPTION)
         .where(*_OWN, *only)
         .order_by(_ENDED_LAST, Subscription.created.desc(), Subscription.id)
-        .limit(at_most(most))
+        .limit(literal_limit(most))
         .cte("chosen")
     )
     return union_all(_items(chosen), _planned_items(chosen))

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.operations.agreements import discount_of
-from portal_site.billing.rules import cancellation, next_invoice, pauses, plan_change
-from portal_site.billing.rules import discounts as discount_rules
-from portal_site.billing.rules.agreements import Agreement
-from portal_site.billing.rules.discounts import DiscountTerms
-from portal_site.billing.rules.invoices import Line, LineKind
-from portal_site.billing.rules.items import Item, Offer
-from portal_site.billing.rules.lifecycle import SubscriptionStatus
-from portal_site.billing.rules.next_invoice import NextInvoice
-from portal_site.billing.rules.pricing import PriceTerms
-from portal_site.billing.rules.taxes import UNTAXED, TaxRate
+from portal_site.billing.loading.snapshots import discount_of
+from portal_site.billing.rules.amounts import discounts as discount_rules
+from portal_site.billing.rules.amounts.discounts import DiscountTerms
+from portal_site.billing.rules.amounts.items import Item, PricedPlan
+from portal_site.billing.rules.amounts.pricing import PriceTerms
+from portal_site.billing.rules.amounts.taxes import UNTAXED, TaxRate
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
+from portal_site.billing.rules.subscriptions import cancellation, next_invoice, pauses, plan_change
+from portal_site.billing.rules.subscriptions.next_invoice import NextInvoice
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.invoices import InvoiceSummary
 
 
@@ -24,7 +24,7 @@ class ItemView:
     """A line of a subscription; `amount` is what the whole quantity costs each interval, None when usage decides."""
 
     id: str
-    offer: Offer
+    offer: PricedPlan
     quantity: int | None
     amount: int | None
     since: int
@@ -129,13 +129,13 @@ class SubscriptionView:
         """The names of what it contains."""
         return list(dict.fromkeys(item.product for item in self.items))
 
-    def agreement(self, balance: int = 0) -> Agreement:
+    def snapshot(self, balance: int = 0) -> SubscriptionSnapshot:
         """The subscription as the rules see it, with the items that will be billed next."""
         items = tuple(
             Item(item.id, item.offer, item.quantity, item.since, item.until, item.tax_rates, anchor=item.anchor)
             for item in _items_at_renewal(self)
         )
-        return Agreement(
+        return SubscriptionSnapshot(
             id=self.id,
             currency=self.currency,
             status=self.status,
@@ -146,19 +146,19 @@ class SubscriptionView:
             discounts=tuple(discount.terms for discount in self.discounts),
             tax_rates=self.tax_rates,
             balance=balance,
-            pending=_pending(self, items[0]),
-            managed_elsewhere=self.planned is not None and not self.planned.by_customer,
+            pending_lines=_pending(self, items[0]),
+            managed_by_merchant_schedule=self.planned is not None and not self.planned.by_customer,
         )
 
     def change_refusal(self, at: int) -> BillingError | None:
         """Why its plan cannot be changed now, as far as the page's own data tells."""
         if not self.items:
             return None
-        return plan_change.refusal(replace(self.agreement(), has_open_invoice=bool(self.open_invoices)), at)
+        return plan_change.why_not_changeable(replace(self.snapshot(), has_open_invoice=bool(self.open_invoices)), at)
 
 
 @dataclass(frozen=True, slots=True)
-class Payer:
+class CustomerBalance:
     """What of the customer decides an amount: its balance, of which currency that is, and whether it is taxed."""
 
     balance: int = 0
@@ -167,7 +167,7 @@ class Payer:
 
 
 def build(
-    lines: Iterable[Mapping[str, Any]], discounts: Iterable[Mapping[str, Any]], payer: Payer, at: int
+    lines: Iterable[Mapping[str, Any]], discounts: Iterable[Mapping[str, Any]], payer: CustomerBalance, at: int
 ) -> list[SubscriptionView]:
     """The subscriptions in those rows: running ones first, then newest first.
 
@@ -183,7 +183,7 @@ def build(
 
 
 def _subscription(
-    group: Sequence[Mapping[str, Any]], discounts: Sequence[DiscountView], payer: Payer, at: int
+    group: Sequence[Mapping[str, Any]], discounts: Sequence[DiscountView], payer: CustomerBalance, at: int
 ) -> SubscriptionView:
     first = group[0]
     items = tuple(sorted((_item(row) for row in group if row["kind"] == "item"), key=lambda item: item.product))
@@ -217,7 +217,9 @@ def _subscription(
 
 
 def _running(discounts: Sequence[DiscountView], subscription_id: str, at: int) -> tuple[DiscountView, ...]:
-    chosen = discount_rules.applying((view.terms for view in discounts), subscription_id, at) if discounts else ()
+    chosen = (
+        discount_rules.discounts_in_force((view.terms for view in discounts), subscription_id, at) if discounts else ()
+    )
     views = {view.terms.id: view for view in discounts}
     return tuple(views[terms.id] for terms in chosen)
 
@@ -230,7 +232,7 @@ def _status(row: Mapping[str, Any]) -> SubscriptionStatus:
 
 def _item(row: Mapping[str, Any]) -> ItemView:
     terms = PriceTerms.of({**row, "currency": row["price_currency"]})
-    offer = Offer(
+    offer = PricedPlan(
         price_id=row["price_id"],
         product_id=row["product_id"],
         product=row["product"],
@@ -273,7 +275,7 @@ def _discount(row: Mapping[str, Any]) -> DiscountView:
     )
 
 
-def _with_next_invoices(views: Sequence[SubscriptionView], payer: Payer) -> list[SubscriptionView]:
+def _with_next_invoices(views: Sequence[SubscriptionView], payer: CustomerBalance) -> list[SubscriptionView]:
     first_billed = sorted(views, key=lambda view: min((item.until for item in view.items), default=0))
     invoices: dict[str, NextInvoice | None] = {}
     balance = payer.balance
@@ -290,14 +292,14 @@ def _next_invoice(view: SubscriptionView, balance: int) -> NextInvoice | None:
         return None
     if view.planned is not None and view.planned.date < _period_end(view):
         return None  # a change inside the period: what it credits and charges is only known then
-    return next_invoice.next_invoice(view.agreement(balance))
+    return next_invoice.next_invoice(view.snapshot(balance))
 
 
-def _pending(view: SubscriptionView, item: Item) -> tuple[Line, ...]:
+def _pending(view: SubscriptionView, item: Item) -> tuple[InvoiceLine, ...]:
     if not view.pending:
         return ()
     span = item.period_start, item.period_end
-    return (Line(LineKind.REMAINING, item.offer, item.id, None, *span, view.pending),)
+    return (InvoiceLine(LineKind.REMAINING, item.offer, item.id, None, *span, view.pending),)
 
 
 def _items_at_renewal(view: SubscriptionView) -> Sequence[ItemView]:

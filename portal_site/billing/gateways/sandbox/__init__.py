@@ -1,4 +1,4 @@
-"""A pretended payment provider for test mode: it keeps its own books, knows the test numbers and moves no money."""
+"""A pretended payment provider for test mode: it keeps its own writer, knows the test numbers and moves no money."""
 
 from flask import Flask, url_for
 

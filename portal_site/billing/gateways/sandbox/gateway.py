@@ -1,4 +1,4 @@
-"""The sandbox as a gateway: what a provider's SDK would do over the network, done on the sandbox's own books."""
+"""The sandbox as a gateway: what a provider's SDK would do over the network, done on the sandbox's own writer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.gateways import Charge, PaymentDetails, Setup
+from portal_site.billing.gateways import Charge, PaymentDetails, SetupSession
 from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxSetup
-from portal_site.billing.words import N_
-from portal_site.db import new_id, transaction
+from portal_site.billing.translation_marks import N_
+from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
 
 
 class SandboxGateway:
@@ -21,16 +22,16 @@ class SandboxGateway:
     def __init__(self, url_for: Callable[..., str]) -> None:
         self._url_for = url_for
 
-    def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> Setup:
+    def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> SetupSession:
         """As the protocol says. Raises BillingError in live mode: no real payment may end up here."""
         if livemode:
             raise BillingError(N_("Payment methods cannot be added here right now."), "livemode_mismatch")
         row = SandboxSetup(reference=new_id("sbxs"), customer=customer_id, return_url=return_url)
         with transaction() as session:
             session.add(row)
-        return Setup(row.reference, self._url_for("sandbox.show_setup", reference=row.reference))
+        return SetupSession(row.reference, self._url_for("sandbox.show_setup", reference=row.reference))
 
-    def find_setup(self, reference: str) -> Setup | None:
+    def find_setup(self, reference: str) -> SetupSession | None:
         """As the protocol says."""
         with transaction() as session:
             row = session.get(SandboxSetup, reference)
@@ -38,7 +39,7 @@ class SandboxGateway:
                 return None
             method = session.get(SandboxMethod, row.method_reference) if row.method_reference else None
         details = _details(method) if method and method.confirmed else None
-        return Setup(row.reference, self._url_for("sandbox.show_setup", reference=reference), details)
+        return SetupSession(row.reference, self._url_for("sandbox.show_setup", reference=reference), details)
 
     def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
         """As the protocol says."""
@@ -64,7 +65,7 @@ class SandboxGateway:
         return self._charge(row) if row else None
 
     def forget(self, payment_method: str) -> None:
-        """As the protocol says. Charges that were made with it stay on the books."""
+        """As the protocol says. Charges that were made with it stay on the ledger."""
         with transaction() as session:
             row = session.get(SandboxMethod, payment_method)
             if row is not None:

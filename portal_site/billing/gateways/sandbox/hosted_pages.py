@@ -15,7 +15,8 @@ from werkzeug.wrappers import Response
 from portal_site.billing.gateways.sandbox import test_numbers
 from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxSetup
 from portal_site.billing.gateways.sandbox.test_numbers import Behaviour
-from portal_site.db import new_id, transaction
+from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
 
 blueprint = Blueprint("sandbox", __name__, url_prefix="/sandbox")
 EXPIRY = re.compile(r"\s*(0?[1-9]|1[0-2])\s*/\s*(?:20)?(\d\d)\s*")

@@ -1,4 +1,4 @@
-"""The sandbox's own books, as a provider would keep them on its side; ours never join them."""
+"""The sandbox's own writer, as a provider would keep them on its side; ours never join them."""
 
 from sqlalchemy import Text
 from sqlalchemy.orm import Mapped, mapped_column

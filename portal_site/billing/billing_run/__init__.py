@@ -1,0 +1,1 @@
+"""What time brings about: renewals, ends of trials, pauses and subscriptions, and collecting what is due."""

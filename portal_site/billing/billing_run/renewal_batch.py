@@ -1,0 +1,262 @@
+"""The renewals of one transaction: loaded in a few selects, decided by the rules in memory, and written together."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_to_balance
+from portal_site.billing.loading import snapshots
+from portal_site.billing.models import (
+    Account,
+    Customer,
+    Discount,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionSchedule,
+    TaxId,
+)
+from portal_site.billing.models.subscription import item_object, object_list, subscription_object
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
+from portal_site.billing.rules.subscriptions import next_invoice, pauses
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus, next_due
+from portal_site.billing.subscriptions import due_dates
+from portal_site.db import bulk
+from portal_site.ids import new_id
+
+MOST_BEHIND = 15  # periods: a subscription that is further behind is parked rather than billed for all of them
+UNSCOPED = {"unscoped": "a billing run is about all merchants"}
+
+
+class RenewalBatch:
+    """One transaction's renewals: everything is loaded in a few selects, decided in memory, and written together."""
+
+    def __init__(self, session: Session, customers: Mapping[str, Any], rows: Sequence[Any], at: int) -> None:
+        self.session, self.rows, self.at = session, rows, at
+        self.customers = {name: _payer(row) for name, row in customers.items()}
+        self.writer = InvoiceWriter(session)
+        self.changed: dict[type[Any], list[dict[str, Any]]] = defaultdict(list)
+        self.consumed_discounts: dict[str, int] = {}
+        self.invoiced = self.late = self.parked = 0
+        if rows:
+            _complete(session, self.customers)
+            # Discounts that ended since the date that is billed ran on that date.
+            since = min(min(row.due_at or at, at) for row in rows)
+            self.snapshots = snapshots.load(session, rows, self.customers, since)
+            self.phases = _next_phases(session, [row.id for row in rows if row.schedule_id], at)
+
+    def decide(self) -> None:
+        """Decide for each subscription."""
+        for row in self.rows:
+            snapshot = self.snapshots[row.id]
+            # A step that was just taken may have moved the due date beyond now.
+            moment = self.at if row.due_at is None else min(row.due_at, self.at)
+            ended = SubscriptionStatus(row.status).ended
+            date = min((item.period_end for item in snapshot.items), default=moment)
+            if snapshot.status.renews and _too_far_behind(snapshot, date, self.at):
+                self._park(row)
+            elif (date <= moment and snapshot.status.renews) or (ended and snapshot.pending_lines):
+                self._renew(row, snapshot, moment if ended else date)
+            else:
+                self._set(row, due_at=self._next_due(row, row.status, [item.period_end for item in snapshot.items]))
+
+    def _renew(self, row: Any, snapshot: SubscriptionSnapshot, date: int) -> None:
+        self.late += self.at - date > 24 * 60 * 60
+        if self.consumed_discounts:  # by another subscription of this batch, a moment ago
+            snapshot = snapshot.without_discounts(frozenset(self.consumed_discounts))
+        payer = self.customers[row.customer_id]
+        lines = self._invoice(row, snapshot, payer, date)
+        items = {item.id: item for item in snapshot.items}
+        ends = {item.id: item.period_end for item in snapshot.items}
+        for line in lines:
+            if line.id is None:
+                ends[line.item_id] = line.period_end
+                self.changed[SubscriptionItem].append(
+                    {
+                        "id": line.item_id,
+                        "current_period_start": line.period_start,
+                        "current_period_end": line.period_end,
+                        "billing_cycle_anchor": items[line.item_id].renewed(snapshot.anchor).anchor,
+                    }
+                )
+        status = row.status if row.status != SubscriptionStatus.TRIALING else SubscriptionStatus.ACTIVE
+        self._set(row, status=status, due_at=self._next_due(row, status, ends.values()))
+        if not SubscriptionStatus(row.status).ended:
+            self._tell(row, status, snapshot, ends)
+
+    def _invoice(
+        self, row: Any, snapshot: SubscriptionSnapshot, payer: SimpleNamespace, date: int
+    ) -> tuple[InvoiceLine, ...]:
+        usable = payer.currency in (None, row.currency)
+        foreign = bool(payer.balance) and not usable
+        if foreign != snapshot.balance_in_other_currency:  # by another subscription of this batch, a moment ago
+            snapshot = replace(snapshot, balance_in_other_currency=foreign)
+        if row.pause_collection and not SubscriptionStatus(row.status).ended:
+            return self._withhold(row, snapshot, payer, payer.balance if usable else 0, date)
+        bill = next_invoice.renewal_totals(snapshot, date, payer.balance if usable else 0)
+        automatic = row.collection_method == "charge_automatically"
+        if bill.lines:
+            self._final(row, snapshot, payer, bill, date, self.at if bill.amount_due and automatic else None)
+        return bill.lines
+
+    def _withhold(
+        self, row: Any, snapshot: SubscriptionSnapshot, payer: SimpleNamespace, balance: int, date: int
+    ) -> tuple[InvoiceLine, ...]:
+        """What is not collected because the merchant paused that: kept for later, written off, or not even written."""
+        behavior = row.pause_collection.get("behavior")
+        if behavior == "mark_uncollectible":
+            # What is too little to be charged is written off with it.
+            bill = next_invoice.renewal_totals(replace(snapshot, balance_in_other_currency=True), date, balance)
+            if bill.lines:
+                self._final(row, snapshot, payer, bill, date, None)
+            return bill.lines
+        bill = next_invoice.renewal_totals(
+            replace(snapshot, balance_in_other_currency=True), date, 0
+        )  # no balance is used yet
+        if bill.lines and behavior == "keep_as_draft":
+            self._latest(row, snapshot, bill, date, self.writer.draft(payer, row, bill, self.at, **_cycle(bill, date)))
+        return bill.lines
+
+    def _final(
+        self,
+        row: Any,
+        snapshot: SubscriptionSnapshot,
+        payer: SimpleNamespace,
+        bill: InvoiceTotals,
+        date: int,
+        collected_at: int | None,
+    ) -> None:
+        members = _cycle(bill, date) | {"next_payment_attempt": collected_at}
+        if row.pause_collection and bill.amount_due:
+            members |= {"status": InvoiceStatus.UNCOLLECTIBLE, "marked_uncollectible_at": self.at}
+        self._latest(row, snapshot, bill, date, self.writer.invoice(payer, row, bill, self.at, **members))
+        payer.number += 1
+        add_to_balance(payer, bill.balance_used, bill.currency)
+        payer.touched = True
+
+    def _latest(
+        self, row: Any, snapshot: SubscriptionSnapshot, bill: InvoiceTotals, date: int, invoice: Mapping[str, Any]
+    ) -> None:
+        self.consumed_discounts |= dict.fromkeys(next_invoice.consumed_discounts(snapshot, bill, date), date)
+        self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice["id"]})
+        self.invoiced += 1
+
+    def _park(self, row: Any) -> None:
+        self.parked += 1
+        self._set(row, due_at=None, billing_error=f"more than {MOST_BEHIND} periods behind")
+
+    def _set(self, row: Any, **values: Any) -> None:
+        mine = self.changed[Subscription]
+        if mine and mine[-1]["id"] == row.id:
+            mine[-1].update(values)
+        else:
+            mine.append({"id": row.id, "latest_invoice_id": row.latest_invoice_id, **values})
+        due = mine[-1]["due_at"]
+        if due is not None and row.due_at is not None and due <= min(row.due_at, self.at):
+            raise ValueError(f"{row.id} does not move on from {row.due_at}")  # else a run would never end
+        mine[-1].setdefault("status", row.status)
+        mine[-1].setdefault("billing_error", None)
+        mine[-1]["billing_failures"] = 0
+
+    def _next_due(self, row: Any, status: str, ends: Iterable[int]) -> int | None:
+        resumes = pauses.resumes_at(row.status_details, row.pause_collection)
+        expires = (row.pending_update or {}).get("expires_at")
+        return next_due(status, ends, row.cancel_at, expires, resumes, self.phases.get(row.id))
+
+    def _tell(self, row: Any, status: str, snapshot: SubscriptionSnapshot, ends: Mapping[str, int]) -> None:
+        """The subscription's new periods and its invoice, as the field tells of them."""
+        latest = self.changed[Subscription][-1]["latest_invoice_id"]
+        now = {"status": status, "latest_invoice": latest, "items": _items(snapshot, ends)}
+        document = subscription_object(row)
+        before = {name: document[name] for name in ("status", "latest_invoice") if document[name] != now[name]}
+        previous = {**before, "items": _items(snapshot, {})}
+        document.update(now)
+        self.writer.event("customer.subscription.updated", row, self.at, document, previous)
+
+    def _use_up(self) -> None:
+        """End the discounts that were for one invoice."""
+        mine = Discount.customer_id.in_(list(self.customers)), Discount.id.in_(list(self.consumed_discounts))
+        for discount in self.session.scalars(select(Discount).where(*mine)).all():
+            discount.end = self.consumed_discounts[discount.id]
+            owner = self.customers[discount.customer_id]
+            self.writer.event("customer.discount.deleted", owner, self.at, discount.as_object())
+        self.session.flush()
+
+    def write(self) -> None:
+        """Send everything, one statement for each table."""
+        if self.consumed_discounts:
+            self._use_up()
+        self.writer.write()
+        for payer in self.customers.values():
+            if payer.touched:
+                self.changed[Customer].append(
+                    {"id": payer.id, "balance": payer.balance, "next_invoice_sequence": payer.number,
+                     "currency": payer.currency, "invoice_prefix": payer.invoice_prefix}
+                )  # fmt: skip
+        for kind in (SubscriptionItem, Subscription, Customer):
+            if self.changed[kind]:
+                bulk.update(self.session, kind, self.changed[kind])
+
+
+def _cycle(bill: InvoiceTotals, date: int) -> dict[str, Any]:
+    """What an invoice of a renewal says of its time."""
+    starts = [line.period_start for line in bill.lines if line.id is None] or [date]
+    ends = [line.period_end for line in bill.lines if line.id is None] or [date]
+    return {
+        "billing_reason": "subscription_cycle",
+        "cycle_at": date,
+        "period_start": min(starts),
+        "period_end": min(ends),
+    }
+
+
+def _items(snapshot: SubscriptionSnapshot, ends: Mapping[str, int]) -> dict[str, Any]:
+    """Items as an event's subscription carries them, in the periods that end at `ends`, else in their present ones."""
+    told = []
+    for item in snapshot.items:
+        end = ends.get(item.id, item.period_end)
+        period = item.period_end if end > item.period_end else item.period_start, end
+        told.append(item_object(snapshot.id, item.id, item.created, item.offer.price_id, item.quantity, *period))
+    return object_list(told)
+
+
+def _payer(row: Any) -> SimpleNamespace:
+    known = vars(row).copy()
+    prefix = known.pop("invoice_prefix") or new_id("x").upper()[2:10]
+    number = known.pop("next_invoice_sequence")
+    return SimpleNamespace(**known, invoice_prefix=prefix, number=number, tax_ids=[], account_name="", touched=False)
+
+
+def _complete(session: Session, payers: Mapping[str, SimpleNamespace]) -> None:
+    """Add what invoices keep of the day besides the customer's own row."""
+    wanted = select(Account.id, Account.business_name).where(
+        Account.id.in_({payer.account_id for payer in payers.values()})
+    )
+    names = {name: business for name, business in session.execute(wanted)}  # noqa: C416 - rows are not pairs to dict()
+    for payer in payers.values():
+        payer.account_name = names[payer.account_id]
+    mine = select(TaxId.customer_id, TaxId.type, TaxId.value).where(TaxId.customer_id.in_(list(payers)))
+    for customer_id, kind, value in session.execute(mine):
+        payers[customer_id].tax_ids.append({"type": kind, "value": value})
+
+
+def _next_phases(session: Session, ids: Sequence[str], at: int) -> dict[str, int]:
+    """When the next phase of each subscription's schedule begins or ends, behind the step that is due for it now."""
+    if not ids:
+        return {}
+    query = due_dates.next_phase_boundary(func.coalesce(Subscription.due_at, at)).where(
+        SubscriptionSchedule.subscription_id.in_(ids)
+    )
+    found = session.execute(query.group_by(Subscription.due_at), execution_options=UNSCOPED)
+    return {name: moment for name, moment in found if name and moment}
+
+
+def _too_far_behind(snapshot: SubscriptionSnapshot, date: int, at: int) -> bool:
+    """Whether the worker was away, or the clock jumped, so far that somebody should look before all of it is billed."""
+    shortest = min((item.offer.length for item in snapshot.items), default=0)
+    return at - date > MOST_BEHIND * shortest

@@ -1,0 +1,69 @@
+"""Test clocks: customers attached to one live at its time, and moving it does all that is due on the way, in order."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.billing_run import runner
+from portal_site.billing.billing_run.runner import Address
+from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.gateways import Gateway
+from portal_site.billing.loading import ownership
+from portal_site.billing.models import Event, TestClock
+from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
+
+FURTHEST = 10 * 366 * 24 * 60 * 60  # a clock goes no further than this at once
+MOST_STEPS = 100_000
+
+
+def create(frozen_time: int, at: int, account_id: str | None = None, name: str | None = None) -> TestClock:
+    """A clock that stands at `frozen_time`. Raises NotFound for an account that is not there or not the only one."""
+    with transaction() as session:
+        account = ownership.get_account(session, account_id)
+        clock = TestClock(id=new_id("clock"), account_id=account.id, created=at, name=name, frozen_time=frozen_time)
+        session.add(clock)
+        session.flush()
+        session.add(Event.of("test_helpers.test_clock.created", clock, at))
+    return clock
+
+
+def attach(clock_id: str, customer: str) -> TestClock:
+    """Let a customer of test mode (id or e-mail address) live by the clock."""
+    with transaction() as session:
+        clock = _clock(session, clock_id)
+        found = ownership.get_customer(session, clock.account_id, customer)
+        if found.livemode:
+            raise BillingError("Only customers of test mode can live by a test clock.", "livemode_mismatch", "customer")
+        ownership.lock_customer(session, found.id).test_clock_id = clock.id
+    return clock
+
+
+def _clock(session: Session, clock_id: str) -> TestClock:
+    query = select(TestClock).where(TestClock.id == clock_id).with_for_update()
+    found = session.scalar(query.execution_options(unscoped="an operator names a clock", populate_existing=True))
+    if found is None:
+        raise NotFound("No such test clock: '%(id)s'", "resource_missing", "test_clock", id=clock_id)
+    return found
+
+
+def advance(gateway: Gateway, clock_id: str, to: int, return_url: Address) -> TestClock:
+    """Move the clock on to `to`, stopping at each instant at which something is due. Going on after a crash is safe."""
+    with transaction() as session:
+        clock = _clock(session, clock_id)
+        if to < clock.frozen_time or to > clock.frozen_time + FURTHEST:
+            raise BillingError("A test clock moves forward, by at most ten years at once.", "", "frozen_time")
+        clock.status, clock.target_frozen_time = "advancing", to
+        session.add(Event.of("test_helpers.test_clock.advancing", clock, clock.frozen_time))
+    for _ in range(MOST_STEPS):
+        with transaction() as session:
+            clock = _clock(session, clock_id)
+            moment = runner.next_moment(session, clock_id, to)
+            clock.frozen_time = max(clock.frozen_time, to if moment is None else moment)
+        report = runner.run(gateway, clock.frozen_time, return_url, clock_id)
+        if moment is None and not report.did_something:
+            break
+    with transaction() as session:
+        clock = _clock(session, clock_id)
+        clock.status, clock.target_frozen_time = "ready", None
+        session.add(Event.of("test_helpers.test_clock.ready", clock, clock.frozen_time))
+    return clock

@@ -1,0 +1,1 @@
+"""Cancelling a subscription, and the offers made to customers who are about to."""

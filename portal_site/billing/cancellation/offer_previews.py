@@ -1,0 +1,148 @@
+"""What an offer would bring to one subscription, or that it cannot be made to it. Not a verb; offers are made and taken by it."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from portal_site.billing.changes import plan_options
+from portal_site.billing.loading.confirmations import hash_terms
+from portal_site.billing.loading.snapshots import Reader
+from portal_site.billing.models import Account, Coupon, Discount
+from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms, discount_end
+from portal_site.billing.rules.amounts.items import Item, PricedPlan
+from portal_site.billing.rules.portal.portal_features import Features, QuantityLimits, RetentionOffer
+from portal_site.billing.rules.portal.safe_urls import is_safe
+from portal_site.billing.rules.retention import offer_rules
+from portal_site.billing.rules.subscriptions import cancellation, pauses
+from portal_site.billing.rules.subscriptions.next_invoice import NextInvoice
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+
+
+@dataclass(frozen=True)
+class OfferPreview:
+    """An offer as it stands now, and what taking it would bring: what belongs to its type is there, the rest is not.
+
+    Of a coupon, `invoices` are the next invoice without and with it; of a longer trial, `trial_end` is its new end; of a cheaper
+    plan, `item` would move to `plan`; of a talk, `support` are the merchant's addresses.
+    """
+
+    offer: RetentionOffer
+    coupon: Mapping[str, Any] | None = None
+    discount: DiscountTerms | None = None
+    invoices: tuple[NextInvoice, NextInvoice] | None = None
+    trial_end: int | None = None
+    item: Item | None = None
+    plan: PricedPlan | None = None
+    support: Mapping[str, Any] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What a customer agrees to when it takes this offer, in 64 characters."""
+        amounts = [(invoice.date, invoice.amount_due) for invoice in self.invoices or ()]
+        return hash_terms([document(self.offer), amounts, self.trial_end])
+
+
+@dataclass(frozen=True)
+class OfferContext:
+    """A subscription whose customer wants to leave. `key` tells this attempt's discount from any other."""
+
+    reader: Reader
+    row: Any
+    customer: Any
+    snapshot: SubscriptionSnapshot
+    features: Features
+    at: int
+    key: str
+
+
+def preview(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
+    """What taking the offer would bring, or None when it cannot be taken."""
+    if cancellation.why_not_cancelable(case.snapshot) is not None or not case.snapshot.status.renews:
+        return None
+    return _PROPOSING[offer.type](case, offer)
+
+
+def _coupon(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
+    mine = (
+        Coupon.account_id == case.customer.account_id,
+        Coupon.id == offer.coupon,
+        Coupon.livemode == case.row.livemode,
+    )
+    found = case.reader.execute(
+        select(Coupon.__table__).where(
+            *mine,
+            Coupon.valid,
+            or_(Coupon.redeem_by.is_(None), Coupon.redeem_by > case.at),
+            or_(Coupon.max_redemptions.is_(None), Coupon.times_redeemed < Coupon.max_redemptions),
+        )
+    ).first()
+    running = (
+        select(Discount.id)
+        .where(Discount.customer_id == case.customer.id, Discount.coupon_id == offer.coupon)
+        .where(Discount.end.is_(None) | (Discount.end > case.at))
+    )
+    if found is None or case.reader.execute(running.limit(1)).first() is not None:
+        return None
+    coupon = dict(found._mapping)
+    # Known before it exists: the page shows what the next invoice will be with it.
+    name = "di_" + hashlib.sha256(case.key.encode()).hexdigest()[:24]
+    terms = CouponTerms.of({**coupon, "coupon_currency": coupon["currency"]})
+    end = discount_end(coupon["duration"], coupon["duration_in_months"], case.at)
+    discount = DiscountTerms(name, terms, coupon["duration"], end, case.row.id)
+    invoices = offer_rules.reduced(case.snapshot, discount)
+    return OfferPreview(offer, coupon=coupon, discount=discount, invoices=invoices) if invoices else None
+
+
+def _pause(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
+    waiting = case.row.pending_update is not None
+    can_pause = case.features.subscription_pause.enabled and not pauses.why_not_pausable(
+        case.snapshot, waiting, case.at
+    )
+    return OfferPreview(offer) if can_pause else None
+
+
+def _price(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
+    features = case.features.subscription_update
+    found = plan_options.load(case.reader, case.row, case.customer, features, case.at)
+    if not features.enabled or found.refusal is not None:
+        return None
+    for item in found.snapshot.items:
+        for plan in plan_options.plans_for_item(found, features, item):
+            fits = _comes_in(features.limits(plan.product_id), item.quantity or 1)
+            if plan.price_id == offer.price and fits and offer_rules.is_cheaper(item, plan):
+                return OfferPreview(offer, item=item, plan=plan)
+    return None
+
+
+def _comes_in(limits: QuantityLimits | None, quantity: int) -> bool:
+    """Whether a product comes in this quantity; of one without a choice, there is one."""
+    return quantity == 1 if limits is None else limits.minimum <= quantity <= limits.maximum
+
+
+def _trial(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
+    found = plan_options.load(case.reader, case.row, case.customer, case.features.subscription_update, case.at)
+    arranged = found.planned or found.snapshot.managed_by_merchant_schedule or case.row.pending_update is not None
+    end = offer_rules.longer_trial(case.snapshot, offer.days or 0, case.at)
+    return OfferPreview(offer, trial_end=end) if end and not arranged else None
+
+
+def _contact(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
+    columns = Account.support_url, Account.support_email, Account.support_phone
+    shown = case.row.on_behalf_of or case.customer.account_id
+    account = case.reader.execute(select(*columns).where(Account.id == shown)).one()
+    url = offer.url or account.support_url
+    support = {**account._mapping, "support_url": url if url and is_safe(url) else None}
+    return OfferPreview(offer, support=support) if any(support.values()) else None
+
+
+_PROPOSING: Mapping[str, Callable[[OfferContext, RetentionOffer], OfferPreview | None]] = {
+    "coupon": _coupon, "pause": _pause, "price": _price, "trial": _trial, "contact": _contact
+}  # fmt: skip
+
+
+def document(offer: RetentionOffer) -> dict[str, Any]:
+    """An offer as an attempt keeps it."""
+    return {name: value for name, value in asdict(offer).items() if value is not None}

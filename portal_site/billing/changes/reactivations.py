@@ -1,0 +1,145 @@
+"""Coming back: a new subscription with what an ended one had. It waits for its first payment, for 23 hours at most."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.errors import BillingError, StateChanged
+from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
+from portal_site.billing.loading import confirmations, ownership, snapshots
+from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
+from portal_site.billing.loading.snapshots import Reader
+from portal_site.billing.models import (
+    Customer,
+    Event,
+    Invoice,
+    PaymentMethod,
+    PlanChange,
+    Price,
+    Subscription,
+    SubscriptionItem,
+)
+from portal_site.billing.rules.subscriptions import reactivation
+from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, SubscriptionStatus
+from portal_site.billing.subscriptions import applied_discounts, due_dates, subscription_items
+from portal_site.db.transactions import reading, transaction
+from portal_site.ids import new_id
+
+KEPT = (
+    "currency",
+    "description",
+    "collection_method",
+    "days_until_due",
+    "billing_mode",
+    "on_behalf_of",
+    "default_tax_rates",
+)
+ENDED = tuple(status.value for status in SubscriptionStatus if status.ended)
+
+
+@dataclass(frozen=True)
+class ReactivationPreview:
+    """An ended subscription, and what beginning again costs; `quote` is None where `refusal` says why that cannot be."""
+
+    snapshot: SubscriptionSnapshot
+    refusal: BillingError | None
+    quote: Quote | None
+
+
+def preview(customer_id: str, subscription_id: str, at: int) -> ReactivationPreview:
+    """What coming back would cost now. Raises NotFound."""
+    with reading() as reader:
+        row, customer = snapshots.load_owned_rows(reader, customer_id, subscription_id)
+        return _preview(reader, row, customer, at)
+
+
+def _preview(reader: Reader, row: Any, customer: Any, at: int) -> ReactivationPreview:
+    snapshot = snapshots.load_for_quote(reader, row, customer, at)
+    prices = [item.offer.price_id for item in snapshot.items]
+    sold = select(Price.id).where(Price.account_id == row.account_id, Price.id.in_(prices), Price.active)
+    living = (
+        select(Price.product_id)
+        .join(SubscriptionItem, SubscriptionItem.price_id == Price.id)
+        .join(Subscription, Subscription.id == SubscriptionItem.subscription_id)
+        .where(Subscription.customer_id == row.customer_id, Subscription.status.not_in(ENDED))
+    )
+    offered, has = (frozenset(found for (found,) in reader.execute(query)) for query in (sold, living))
+    refusal = reactivation.why_not_reactivatable(snapshot, offered, has)
+    return ReactivationPreview(snapshot, refusal, None if refusal else reactivation.quote(snapshot, at))
+
+
+def reactivate(customer_id: str, subscription_id: str, confirmation: Confirmation, at: int) -> PlanChange:
+    """Begin again as it was shown, or raise StateChanged; a second call finds the first.
+
+    The change's `subscription_id` is that of the new subscription, its `invoice_id` that of what has to be paid first.
+    """
+    with transaction() as session:
+        customer = ownership.lock_customer(session, customer_id)
+        made = confirmations.find_by_confirmation_key(session, customer_id, confirmation.key)
+        if made is not None:
+            return made
+        old = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
+        confirmation.check_time(at)
+        found = _preview(session, old, customer, confirmation.at)
+        if found.quote is None:
+            assert found.refusal
+            raise StateChanged(found.refusal.message, found.refusal.code)
+        confirmation.check(quote_fingerprint(found.quote))
+        return _begin(session, customer, old, found.quote, confirmation.key, at)
+
+
+def first_invoice(customer_id: str, subscription_id: str) -> str | None:
+    """The id of the open invoice that a subscription waits for to begin."""
+    with reading() as reader:
+        mine = Invoice.customer_id == customer_id, Invoice.subscription_id == subscription_id
+        query = select(Invoice.id).where(
+            *mine, Invoice.status == "open", Invoice.billing_reason == "subscription_create"
+        )
+        return reader.scalar(query.limit(1))
+
+
+def _begin(session: Session, customer: Customer, old: Subscription, quote: Quote, key: str, at: int) -> PlanChange:
+    due = bool(quote.invoice.amount_due)
+    new = Subscription(
+        id=new_id("sub"), account_id=old.account_id, customer_id=customer.id, livemode=old.livemode, created=at,
+        start_date=at, billing_cycle_anchor=at, default_payment_method_id=_method(session, old),
+        status=SubscriptionStatus.INCOMPLETE if due else SubscriptionStatus.ACTIVE,
+        **{name: getattr(old, name) for name in KEPT},
+    )  # fmt: skip
+    session.add(new)
+    session.flush()
+    names = {item.id: new_id("si") for item in quote.items}
+    rates = {item.id: item.tax_rates for item in subscription_items.load_items(session, old)}
+    for item in quote.items:
+        row = SubscriptionItem(
+            id=names[item.id], account_id=old.account_id, subscription_id=new.id, price_id=item.offer.price_id,
+            created=at, quantity=item.quantity, current_period_start=item.period_start,
+            current_period_end=item.period_end, tax_rates=rates[item.id],
+        )  # fmt: skip
+        session.add(row)
+    session.flush()
+    writer = InvoiceWriter(session)
+    bill = replace(
+        quote.invoice, lines=tuple(replace(line, item_id=names[line.item_id]) for line in quote.invoice.lines)
+    )
+    change = PlanChange.of(new, key, at)
+    change.outcome = ChangeOutcome.PENDING if due else ChangeOutcome.APPLIED
+    change.invoice_id = add_open_invoice(writer, customer, new, bill, at, billing_reason="subscription_create")
+    writer.write()
+    applied_discounts.end_discounts(session, new, sorted(quote.consumed_discounts), at)
+    items = subscription_items.load_items(session, new)
+    due_dates.recompute_due_at(session, new, items, at)
+    session.add(change)
+    session.flush()
+    session.add(Event.of("customer.subscription.created", new, at, items=subscription_items.items_object(items)))
+    return change
+
+
+def _method(session: Session, old: Subscription) -> str | None:
+    """The old subscription's own payment method, if the customer still has it."""
+    attached = PaymentMethod.customer_id == old.customer_id, PaymentMethod.detached_at.is_(None)
+    return session.scalar(select(PaymentMethod.id).where(PaymentMethod.id == old.default_payment_method_id, *attached))

@@ -1,0 +1,1 @@
+"""What customers say about themselves, and how they pay."""

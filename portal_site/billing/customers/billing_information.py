@@ -1,0 +1,75 @@
+"""What a customer says of itself: name, addresses, phone, and tax ids."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func, select
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.loading import ownership
+from portal_site.billing.models import Customer, Event, TaxId
+from portal_site.billing.rules.customers import tax_ids
+from portal_site.billing.translation_marks import N_
+from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
+
+MOST_TAX_IDS = 5
+EDITABLE = frozenset({"name", "email", "address", "phone", "shipping"})
+
+
+def update_billing_information(customer_id: str, changes: Mapping[str, Any], at: int) -> Customer:
+    """Set some of name, email, phone, address and shipping. Past invoices keep what they were sent to."""
+    if not EDITABLE.issuperset(changes):
+        raise ValueError(f"not billing information: {set(changes) - EDITABLE}")
+    with transaction() as session:
+        customer = ownership.lock_customer(session, customer_id)
+        previous = {
+            name: getattr(customer, name) for name, value in changes.items() if getattr(customer, name) != value
+        }
+        for name in previous:
+            setattr(customer, name, changes[name])
+        if previous:
+            session.add(Event.of("customer.updated", customer, at, previous))
+    return customer
+
+
+def add_tax_id(customer_id: str, kind: str, value: str, at: int) -> TaxId:
+    """Put a tax id on the customer's future invoices. Raises BillingError with `param` for a wrong one."""
+    if kind not in tax_ids.TYPES:
+        raise BillingError(N_("Choose a type of tax ID from the list."), "tax_id_invalid", "type")
+    try:
+        normal = tax_ids.check(kind, value)
+    except tax_ids.TaxIdInvalid as invalid:
+        message = N_("This is not a valid number of this type. It looks like %(example)s.")
+        raise BillingError(message, "tax_id_invalid", "value", example=invalid.example) from None
+    with transaction() as session:
+        customer = ownership.lock_customer(session, customer_id)
+        mine = select(TaxId.value).where(TaxId.customer_id == customer_id)
+        if session.scalar(mine.where(TaxId.type == kind, TaxId.value == normal)) is not None:
+            raise BillingError(N_("You have added this tax ID already."), "resource_already_exists", "value")
+        if (session.scalar(select(func.count()).select_from(mine.subquery())) or 0) >= MOST_TAX_IDS:
+            raise BillingError(
+                N_("You can keep up to %(most)s tax IDs. Remove one first."), "", "value", most=MOST_TAX_IDS
+            )
+        row = TaxId(
+            id=new_id("txi"),
+            account_id=customer.account_id,
+            customer_id=customer_id,
+            livemode=customer.livemode,
+            created=at,
+            type=kind,
+            value=normal,
+            country=tax_ids.country_of(kind, normal),
+            verification_status=tax_ids.initial_verification(kind, normal, customer.livemode),
+        )
+        session.add(row)
+        session.add(Event.of("customer.tax_id.created", row, at))
+    return row
+
+
+def remove_tax_id(customer_id: str, tax_id: str, at: int) -> None:
+    """Leave a tax id off future invoices."""
+    with transaction() as session:
+        row = ownership.get_owned(session, TaxId, customer_id, tax_id, lock=True)
+        session.add(Event.of("customer.tax_id.deleted", row, at))
+        session.delete(row)

@@ -1,0 +1,155 @@
+"""A customer's cards and bank debits: adding one on the gateway's page, choosing the default, removing one."""
+
+from collections.abc import Callable
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.gateways import Gateway, PaymentDetails
+from portal_site.billing.loading import ownership
+from portal_site.billing.models import Customer, Event, PaymentMethod, SetupIntent, Subscription
+from portal_site.billing.rules.customers.payment_methods import why_not_removable
+from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.billing.translation_marks import N_
+from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
+
+ENDED = [status for status in SubscriptionStatus if status.ended]
+
+
+def begin_adding(gateway: Gateway, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
+    """The address of the gateway's page where the customer leaves a payment method. `return_url` takes the setup's id."""
+    setup_id = new_id("seti")
+    with transaction() as session:
+        customer = ownership.lock_customer(session, customer_id)
+    setup = gateway.begin_setup(customer_id, customer.livemode, return_url(setup_id))
+    with transaction() as session:
+        row = SetupIntent(
+            id=setup_id,
+            account_id=customer.account_id,
+            customer_id=customer_id,
+            livemode=customer.livemode,
+            created=at,
+            gateway_reference=setup.reference,
+        )
+        session.add(row)
+    return setup.url
+
+
+def finish_adding(gateway: Gateway, customer_id: str, setup_id: str, at: int) -> PaymentMethod | None:
+    """Take over what the customer left at the gateway and make it the default; None when nothing was left.
+
+    Coming back twice adds it once.
+    """
+    with transaction() as session:
+        reference = ownership.get_owned(session, SetupIntent, customer_id, setup_id).gateway_reference
+    setup = gateway.find_setup(reference)
+    if setup is None or setup.details is None:
+        return None
+    with transaction() as session:
+        customer = ownership.lock_customer(session, customer_id)
+        intent = ownership.get_owned(session, SetupIntent, customer_id, setup_id, lock=True)
+        if intent.payment_method_id is not None:
+            return ownership.get_owned(session, PaymentMethod, customer_id, intent.payment_method_id)
+        method = _attached(customer, setup.details, gateway.name, at)
+        session.add(method)
+        session.flush()
+        intent.payment_method_id, intent.status = method.id, "succeeded"
+        session.add(Event.of("payment_method.attached", method, at))
+        _choose(session, customer, method, at)
+    return method
+
+
+def _attached(customer: Customer, details: PaymentDetails, gateway: str, at: int) -> PaymentMethod:
+    return PaymentMethod(
+        id=new_id("pm"),
+        account_id=customer.account_id,
+        customer_id=customer.id,
+        livemode=customer.livemode,
+        created=at,
+        type=details.type,
+        brand=details.brand,
+        last4=details.last4,
+        exp_month=details.exp_month,
+        exp_year=details.exp_year,
+        funding=details.funding,
+        country=details.country,
+        fingerprint=details.fingerprint,
+        gateway=gateway,
+        gateway_reference=details.reference,
+    )
+
+
+def make_default(customer_id: str, method_id: str, at: int) -> PaymentMethod:
+    """Charge this one from now on, for every subscription of the customer's."""
+    with transaction() as session:
+        customer = ownership.lock_customer(session, customer_id)
+        method = _own_attached(session, customer_id, method_id)
+        _choose(session, customer, method, at)
+    return method
+
+
+def _choose(session: Session, customer: Customer, method: PaymentMethod, at: int) -> None:
+    previous = customer.default_payment_method_id
+    if previous != method.id:
+        customer.default_payment_method_id = method.id
+        before = {"invoice_settings": {"default_payment_method": previous}}
+        session.add(Event.of("customer.updated", customer, at, before))
+    # A subscription's own choice would go on being charged behind the customer's back: the new default is for all.
+    session.execute(
+        update(Subscription)
+        .where(Subscription.customer_id == customer.id, Subscription.status.not_in(ENDED))
+        .values(default_payment_method_id=None)
+    )
+
+
+def remove(gateway: Gateway, customer_id: str, method_id: str, at: int) -> PaymentMethod:
+    """Forget a payment method, here and at the gateway. Raises BillingError while it is needed."""
+    with transaction() as session:
+        customer = ownership.lock_customer(session, customer_id)
+        method = _own_attached(session, customer_id, method_id)
+        refusal = why_not_removable(
+            is_default=customer.default_payment_method_id == method.id,
+            others=_count_others(session, method),
+            needed=_is_needed(session, customer_id),
+        )
+        if refusal is not None:
+            raise refusal
+        method.detached_at = at
+        if customer.default_payment_method_id == method.id:
+            customer.default_payment_method_id = None
+        session.execute(
+            update(Subscription)
+            .where(Subscription.customer_id == customer_id, Subscription.default_payment_method_id == method.id)
+            .values(default_payment_method_id=None)
+        )
+        session.add(Event.of("payment_method.detached", method, at))
+    if method.gateway_reference:
+        gateway.forget(method.gateway_reference)
+    return method
+
+
+def _own_attached(session: Session, customer_id: str, method_id: str) -> PaymentMethod:
+    method = ownership.get_owned(session, PaymentMethod, customer_id, method_id, lock=True)
+    if method.detached_at is not None:
+        raise BillingError(N_("This payment method was removed already."), "resource_missing")
+    return method
+
+
+def _count_others(session: Session, method: PaymentMethod) -> int:
+    others = (
+        PaymentMethod.customer_id == method.customer_id,
+        PaymentMethod.detached_at.is_(None),
+        PaymentMethod.id != method.id,
+    )
+    return session.scalar(select(func.count()).where(*others)) or 0
+
+
+def _is_needed(session: Session, customer_id: str) -> bool:
+    running = (
+        Subscription.customer_id == customer_id,
+        Subscription.status.not_in(ENDED),
+        Subscription.collection_method == "charge_automatically",
+    )
+    return session.scalar(select(Subscription.id).where(*running).limit(1)) is not None

@@ -1,0 +1,1 @@
+"""Importing Stripe API objects from an export."""

@@ -1,0 +1,276 @@
+"""Subscriptions, what is planned for them and what was billed, as an export has it."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from portal_site.billing.importing.catalog_schemas import AddressShape, DiscountShape, ShippingShape, TaxRates
+from portal_site.billing.importing.field_types import (
+    DATA,
+    MOST_AN_AMOUNT,
+    Amount,
+    Code,
+    Currency,
+    Days,
+    HasLivemode,
+    Instant,
+    Metadata,
+    Part,
+    Precise,
+    Quantity,
+    Reference,
+    Shape,
+    Text,
+    Times,
+)
+
+MOST_ITEMS = 20  # the field's own limit
+
+CollectionMethod = Literal["charge_automatically", "send_invoice"]
+
+
+class ItemShape(Shape):
+    price: Reference
+    quantity: Quantity | None = None
+    created: Instant = 0
+    current_period_start: Instant | None = None
+    current_period_end: Instant | None = None
+    tax_rates: TaxRates = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class BillingModeShape(Part):
+    type: Literal["classic", "flexible"] = "classic"
+
+
+class CancellationShape(Part):
+    comment: Text | None = None
+    feedback: Text | None = None
+    reason: Text | None = None
+
+
+class PauseCollectionShape(Part):
+    behavior: Literal["keep_as_draft", "mark_uncollectible", "void"]
+    resumes_at: Instant | None = None
+
+
+class PausedShape(Part):
+    type: Text | None = None
+    transitioned_at: Instant | None = None
+    resumes_at: Instant | None = None
+
+
+class StatusDetailsShape(Part):
+    paused: PausedShape | None = None
+
+
+class SubscriptionShape(HasLivemode):
+    customer: Reference
+    status: Literal[
+        "active", "canceled", "incomplete", "incomplete_expired", "past_due", "paused", "trialing", "unpaid"
+    ]
+    currency: Currency
+    description: Text | None = None
+    collection_method: CollectionMethod = "charge_automatically"
+    days_until_due: Days | None = None
+    start_date: Instant
+    billing_cycle_anchor: Instant
+    billing_mode: BillingModeShape = BillingModeShape()
+    current_period_start: Instant | None = None
+    current_period_end: Instant | None = None
+    trial_start: Instant | None = None
+    trial_end: Instant | None = None
+    cancel_at: Instant | None = None
+    cancel_at_period_end: bool = False
+    canceled_at: Instant | None = None
+    ended_at: Instant | None = None
+    cancellation_details: CancellationShape | None = None
+    pause_collection: PauseCollectionShape | None = None
+    status_details: StatusDetailsShape | None = None
+    # Known so that it can be counted: the other system collects its payment and applies it, which cannot be done from here.
+    pending_update: dict[str, Any] | None = None
+    default_payment_method: Reference | None = None
+    latest_invoice: Reference | None = None
+    on_behalf_of: Reference | None = None
+    items: Annotated[list[ItemShape], DATA, Field(min_length=1, max_length=MOST_ITEMS)]
+    discounts: list[DiscountShape] = Field(default_factory=list)
+    default_tax_rates: TaxRates = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class PhaseItemShape(Part):
+    price: Reference
+    quantity: Quantity | None = None
+
+
+class PhaseShape(Part):
+    start_date: Instant
+    end_date: Instant | None = None
+    proration_behavior: Literal["none", "create_prorations", "always_invoice"] = "create_prorations"
+    items: Annotated[list[PhaseItemShape], DATA, Field(min_length=1, max_length=MOST_ITEMS)]
+
+
+class ScheduleShape(HasLivemode):
+    customer: Reference
+    subscription: Reference | None = None
+    status: Literal["active", "canceled", "completed", "not_started", "released"]
+    end_behavior: Literal["cancel", "none", "release", "renew"] = "release"
+    released_at: Instant | None = None
+    canceled_at: Instant | None = None
+    completed_at: Instant | None = None
+    phases: list[PhaseShape]
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class PeriodShape(Part):
+    start: Instant
+    end: Instant
+
+
+class DiscountAmountShape(Part):
+    amount: Amount
+    discount: Reference
+
+
+class TaxRateDetailsShape(Part):
+    tax_rate: Reference | None = None
+
+
+class TaxShape(Part):
+    amount: Amount
+    tax_behavior: Literal["exclusive", "inclusive"]
+    taxable_amount: Amount | None = None
+    tax_rate_details: TaxRateDetailsShape | None = None
+
+
+class PriceDetailsShape(Part):
+    price: Reference | None = None
+    product: Reference | None = None
+
+
+class PricingShape(Part):
+    price_details: PriceDetailsShape = PriceDetailsShape()
+    unit_amount_decimal: Precise | None = None
+
+
+class CreditedItemsShape(Part):
+    invoice_line_items: list[Reference] = Field(default_factory=list)
+
+
+class ProrationDetailsShape(Part):
+    credited_items: CreditedItemsShape = CreditedItemsShape()
+
+
+class OriginShape(Part):
+    subscription: Reference | None = None
+    subscription_item: Reference | None = None
+    proration: bool = False
+    proration_details: ProrationDetailsShape = ProrationDetailsShape()
+
+    @property
+    def credited_line_id(self) -> str | None:
+        """The one line that a credit credits; of several, none can be told from the others."""
+        lines = self.proration_details.credited_items.invoice_line_items
+        return lines[0] if len(lines) == 1 else None
+
+
+class LineParentShape(Part):
+    subscription_item_details: OriginShape | None = None
+    invoice_item_details: OriginShape | None = None
+
+
+class LineShape(Shape):
+    amount: Amount
+    currency: Currency
+    description: Text | None = None
+    discountable: bool = True
+    discount_amounts: list[DiscountAmountShape] = Field(default_factory=list)
+    taxes: list[TaxShape] = Field(default_factory=list)
+    period: PeriodShape
+    quantity: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+    pricing: PricingShape = PricingShape()
+    parent: LineParentShape = LineParentShape()
+    proration: bool = False
+
+    @property
+    def total(self) -> int:
+        """What the line adds to its invoice."""
+        off = sum(part.amount for part in self.discount_amounts)
+        return self.amount - off + sum(tax.amount for tax in self.taxes if tax.tax_behavior == "exclusive")
+
+    @property
+    def origin(self) -> OriginShape:
+        """Where the line comes from, where older and newer versions of the objects keep it."""
+        found = self.parent.subscription_item_details or self.parent.invoice_item_details
+        return found or OriginShape(proration=self.proration)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if abs(self.total) > MOST_AN_AMOUNT:
+            raise PydanticCustomError("total", "Its amounts add up to more than an invoice can have")
+        return self
+
+
+class TransitionsShape(Part):
+    finalized_at: Instant | None = None
+    paid_at: Instant | None = None
+    voided_at: Instant | None = None
+    marked_uncollectible_at: Instant | None = None
+
+
+class PrintedTaxIdShape(Part):
+    type: Code
+    value: Text | None = None
+
+
+class SubscriptionDetailsShape(Part):
+    subscription: Reference | None = None
+
+
+class InvoiceParentShape(Part):
+    subscription_details: SubscriptionDetailsShape = SubscriptionDetailsShape()
+
+
+class InvoiceShape(HasLivemode):
+    customer: Reference
+    number: Text | None = None
+    status: Literal["draft", "open", "paid", "uncollectible", "void"]
+    currency: Currency
+    billing_reason: Text | None = None
+    collection_method: CollectionMethod = "charge_automatically"
+    description: Text | None = None
+    footer: Text | None = None
+    period_start: Instant
+    period_end: Instant
+    due_date: Instant | None = None
+    subtotal: Amount
+    total: Amount
+    total_excluding_tax: Amount | None = None
+    amount_due: Amount
+    amount_paid: Amount
+    amount_remaining: Amount
+    starting_balance: Amount = 0
+    ending_balance: Amount | None = None
+    total_discount_amounts: list[DiscountAmountShape] = Field(default_factory=list)
+    total_taxes: list[TaxShape] = Field(default_factory=list)
+    attempt_count: Times = 0
+    next_payment_attempt: Instant | None = None
+    status_transitions: TransitionsShape = TransitionsShape()
+    account_name: Text | None = None
+    customer_name: Text | None = None
+    customer_email: Text | None = None
+    customer_phone: Text | None = None
+    customer_address: AddressShape | None = None
+    customer_shipping: ShippingShape | None = None
+    customer_tax_ids: list[PrintedTaxIdShape] = Field(default_factory=list)
+    on_behalf_of: Reference | None = None
+    parent: InvoiceParentShape = InvoiceParentShape()
+    subscription: Reference | None = None
+    lines: Annotated[list[LineShape], DATA]
+    metadata: Metadata = Field(default_factory=dict)
+
+    @property
+    def subscription_id(self) -> str | None:
+        """The subscription, where older and newer versions of the objects keep it."""
+        return self.parent.subscription_details.subscription or self.subscription

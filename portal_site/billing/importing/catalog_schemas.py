@@ -1,0 +1,285 @@
+"""What a merchant sells and whom it sells to, as an export has it; `import_bills` has what came of it."""
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from portal_site.billing.importing.field_types import (
+    MOST_AN_AMOUNT,
+    Amount,
+    Code,
+    Count,
+    Currency,
+    Days,
+    HasLivemode,
+    Instant,
+    Link,
+    Metadata,
+    Part,
+    Reference,
+    Shape,
+    Text,
+    Times,
+    UnitAmount,
+    UnitAmountDecimal,
+)
+from portal_site.billing.rules.amounts import promotion_codes
+
+
+class BusinessProfileShape(Part):
+    name: Text | None = None
+    support_email: Text | None = None
+    support_phone: Text | None = None
+    support_url: Link | None = None
+
+
+class AccountShape(Shape):
+    created: Instant = 0
+    country: Text | None = None
+    default_currency: Currency | None = None
+    business_profile: BusinessProfileShape = BusinessProfileShape()
+
+
+class ProductShape(HasLivemode):
+    id: Code
+    name: Text
+    active: bool = True
+    description: Text | None = None
+    unit_label: Text | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class RecurringShape(Part):
+    interval: Literal["day", "week", "month", "year"]
+    interval_count: Count = 1
+    usage_type: Literal["licensed", "metered"] = "licensed"
+    trial_period_days: Days | None = None
+
+
+class TierShape(Part):
+    up_to: Annotated[int, Field(ge=1, lt=2**53)] | None = None
+    unit_amount: UnitAmount | None = None
+    unit_amount_decimal: UnitAmountDecimal | None = None
+    flat_amount: UnitAmount | None = None
+    flat_amount_decimal: UnitAmountDecimal | None = None
+
+    @model_validator(mode="after")
+    def _costs_something(self) -> Self:
+        amounts = (self.unit_amount, self.unit_amount_decimal, self.flat_amount, self.flat_amount_decimal)
+        if all(amount is None for amount in amounts):
+            raise PydanticCustomError("tier", "A tier needs its amount")
+        return self
+
+
+class TransformShape(Part):
+    divide_by: Annotated[int, Field(ge=1, lt=2**53)]
+    round: Literal["up", "down"] = "up"
+
+
+class PriceShape(HasLivemode):
+    id: Code
+    product: Reference
+    currency: Currency
+    active: bool = True
+    nickname: Text | None = None
+    lookup_key: Text | None = None
+    type: Literal["recurring", "one_time"] = "recurring"
+    billing_scheme: Literal["per_unit", "tiered"] = "per_unit"
+    unit_amount: UnitAmount | None = None
+    unit_amount_decimal: UnitAmountDecimal | None = None
+    recurring: RecurringShape | None = None
+    tax_behavior: Literal["exclusive", "inclusive", "unspecified"] = "unspecified"
+    tiers_mode: Literal["graduated", "volume"] | None = None
+    tiers: Annotated[list[TierShape], Field(max_length=1000)] = Field(default_factory=list)
+    transform_quantity: TransformShape | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _costs_something(self) -> Self:
+        """An export leaves tiers out unless they are asked for; without them, or an amount, it would be sold for nothing."""
+        ends = [tier.up_to for tier in self.tiers]
+        steps = [end for end in ends if end is not None]
+        ordered = ends[len(steps) :] == [None] and steps == sorted(set(steps)) == ends[:-1]
+        if self.billing_scheme == "tiered" and not (self.tiers_mode and ordered):
+            raise PydanticCustomError("tiers", "A tiered price needs its mode and its tiers, the last without end")
+        if self.type == "recurring" and self.recurring is None:
+            raise PydanticCustomError("recurring", "A recurring price needs its interval")
+        amounts = (self.unit_amount, self.unit_amount_decimal)
+        if self.type == "recurring" and self.billing_scheme == "per_unit" and amounts == (None, None):
+            raise PydanticCustomError("unit_amount", "A price needs its amount")
+        return self
+
+
+class AppliesToShape(Part):
+    products: list[Code] | None = None
+
+
+class CouponShape(HasLivemode):
+    id: Code
+    name: Text | None = None
+    percent_off: Annotated[float, Field(gt=0, le=100)] | None = None
+    amount_off: Annotated[int, Field(gt=0, le=MOST_AN_AMOUNT)] | None = None
+    currency: Currency | None = None
+    duration: Literal["once", "repeating", "forever"] = "once"
+    duration_in_months: Count | None = None
+    redeem_by: Instant | None = None
+    max_redemptions: Times | None = None
+    times_redeemed: Times = 0
+    valid: bool = True
+    applies_to: AppliesToShape = AppliesToShape()
+    metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _takes_something_off(self) -> Self:
+        if (self.percent_off is None) == (self.amount_off is None or self.currency is None):
+            raise PydanticCustomError("coupon", "A coupon needs a percentage, or an amount with its currency")
+        return self
+
+
+class SourceShape(Part):
+    coupon: Reference | None = None
+
+
+class DiscountShape(Shape):
+    start: Instant = 0
+    end: Instant | None = None
+    coupon: Reference | None = None
+    source: SourceShape | None = None
+    promotion_code: Reference | None = None
+
+    @property
+    def coupon_id(self) -> str | None:
+        """The coupon, where older and newer versions of the objects keep it."""
+        return (self.source and self.source.coupon) or self.coupon
+
+    @model_validator(mode="after")
+    def _has_a_coupon(self) -> Self:
+        if self.coupon_id is None:
+            raise PydanticCustomError("coupon", "A discount needs its coupon")
+        return self
+
+
+class RestrictionsShape(Part):
+    first_time_transaction: bool = False
+    minimum_amount: Amount | None = None
+    minimum_amount_currency: Currency | None = None
+
+
+class PromotionCodeShape(HasLivemode):
+    code: Annotated[str, Field(min_length=1, max_length=promotion_codes.LONGEST)]
+    active: bool = True
+    coupon: Reference | None = None
+    promotion: SourceShape | None = None
+    customer: Reference | None = None
+    expires_at: Instant | None = None
+    max_redemptions: Times | None = None
+    times_redeemed: Times = 0
+    restrictions: RestrictionsShape = RestrictionsShape()
+    metadata: Metadata = Field(default_factory=dict)
+
+    @property
+    def coupon_id(self) -> str | None:
+        """The coupon, where older and newer versions of the objects keep it."""
+        return (self.promotion and self.promotion.coupon) or self.coupon
+
+    @model_validator(mode="after")
+    def _has_a_coupon(self) -> Self:
+        if self.coupon_id is None:
+            raise PydanticCustomError("coupon", "A promotion code needs its coupon")
+        return self
+
+
+class AddressShape(Part):
+    line1: Text | None = None
+    line2: Text | None = None
+    city: Text | None = None
+    state: Text | None = None
+    postal_code: Text | None = None
+    country: Text | None = None
+
+
+class ShippingShape(Part):
+    name: Text | None = None
+    phone: Text | None = None
+    address: AddressShape | None = None
+
+
+class InvoiceSettingsShape(Part):
+    default_payment_method: Reference | None = None
+
+
+class CustomerShape(HasLivemode):
+    name: Text | None = None
+    email: Text | None = None
+    phone: Text | None = None
+    description: Text | None = None
+    address: AddressShape | None = None
+    shipping: ShippingShape | None = None
+    balance: Amount = 0
+    currency: Currency | None = None
+    delinquent: bool = False
+    discount: DiscountShape | None = None
+    invoice_prefix: Text | None = None
+    next_invoice_sequence: Annotated[int, Field(ge=1, lt=2**53)] = 1
+    invoice_settings: InvoiceSettingsShape = InvoiceSettingsShape()
+    preferred_locales: list[Text] = Field(default_factory=list)
+    tax_exempt: Literal["none", "exempt", "reverse"] = "none"
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class VerificationShape(Part):
+    status: Literal["pending", "verified", "unverified", "unavailable"] = "unavailable"
+    verified_name: Text | None = None
+    verified_address: Text | None = None
+
+
+class TaxIdShape(HasLivemode):
+    customer: Reference | None = None
+    type: Code
+    value: Code
+    country: Text | None = None
+    verification: VerificationShape = VerificationShape()
+
+
+class MethodShape(Part):
+    brand: Text | None = None
+    last4: Annotated[str, Field(max_length=4)] = ""
+    exp_month: Annotated[int, Field(ge=1, le=12)] | None = None
+    exp_year: Annotated[int, Field(ge=1970, lt=4000)] | None = None
+    funding: Text | None = None
+    country: Text | None = None
+    fingerprint: Text | None = None
+
+    @model_validator(mode="after")
+    def _expires_in_a_month(self) -> Self:
+        if (self.exp_month is None) != (self.exp_year is None):
+            raise PydanticCustomError("expiry", "The month and the year of its end belong together")
+        return self
+
+
+class PaymentMethodShape(HasLivemode):
+    customer: Reference | None = None
+    type: Code
+    card: MethodShape | None = None
+    sepa_debit: MethodShape | None = None
+    us_bank_account: MethodShape | None = None
+
+
+class TaxRateShape(Part):
+    """A rate as a whole: its percentage decides amounts, so an id alone is not enough."""
+
+    id: Code
+    display_name: Text = ""
+    percentage: Annotated[Decimal, Field(ge=0, le=100, max_digits=16, strict=False)]
+    inclusive: bool
+
+
+def _as_much_again_at_most(rates: list[TaxRateShape]) -> list[TaxRateShape]:
+    if sum(rate.percentage for rate in rates) > 100:
+        raise PydanticCustomError("rates", "Tax rates should add up to 100 percent at most")
+    return rates
+
+
+TaxRates = Annotated[list[TaxRateShape], AfterValidator(_as_much_again_at_most)]

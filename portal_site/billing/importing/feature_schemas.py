@@ -1,0 +1,154 @@
+"""A portal configuration as an export has it, and its features as `rules.portal_features` names them.
+
+What the other system leaves unsaid is off; what it has and we do not is counted, not read.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from portal_site.billing.importing.field_types import (
+    Code,
+    Count,
+    HasLivemode,
+    Instant,
+    Link,
+    Metadata,
+    Part,
+    Quantity,
+    Text,
+)
+from portal_site.billing.rules.portal.portal_features import MOST, Features, Retention
+
+Proration = Literal["none", "create_prorations", "always_invoice"]
+
+
+def _known_retention(document: dict[str, Any]) -> dict[str, Any]:
+    Retention.of(document)  # raises ValueError
+    return document
+
+
+class ToggleShape(Part):
+    enabled: bool = False
+
+
+class CustomerUpdateShape(ToggleShape):
+    allowed_updates: list[Literal["name", "email", "address", "phone", "shipping", "tax_id"]] = Field(
+        default_factory=list
+    )
+
+
+class ReasonShape(ToggleShape):
+    options: list[
+        Literal[
+            "too_expensive", "missing_features", "switched_service", "unused",
+            "customer_service", "too_complex", "low_quality", "other",
+        ]
+    ] = Field(default_factory=list)  # fmt: skip
+
+
+class CancelShape(ToggleShape):
+    """The last four are options of our own, which a merchant adds to the export by hand."""
+
+    mode: Literal["at_period_end", "immediately"] = "at_period_end"
+    proration_behavior: Proration = "none"
+    cancellation_reason: ReasonShape = ReasonShape()
+    retention: Annotated[dict[str, Any], AfterValidator(_known_retention)] = Field(default_factory=dict)
+    link_label: Text | None = None
+    confirm_label: Text | None = None
+    acknowledgement: bool = False
+
+
+class SpanShape(Part):
+    interval: Literal["day", "week", "month", "year"]
+    interval_count: Count = 1
+
+
+class DurationShape(Part):
+    type: Literal["indefinite", "interval_options"] = "interval_options"
+    interval_options: Annotated[list[SpanShape], Field(min_length=1)] | None = None
+
+
+class PauseShape(ToggleShape):
+    duration: DurationShape = DurationShape()
+
+
+class AdjustableShape(Part):
+    enabled: bool
+    minimum: Quantity = 1
+    maximum: Annotated[int, Field(ge=1)] | None = None
+
+
+class OfferedShape(Part):
+    product: Code
+    prices: list[Code]
+    adjustable_quantity: AdjustableShape | None = None
+
+
+class ConditionShape(Part):
+    type: Literal["decreasing_item_amount", "shortening_interval"]
+
+
+class AtPeriodEndShape(Part):
+    conditions: list[ConditionShape] = Field(default_factory=list)
+
+
+class UpdateShape(ToggleShape):
+    default_allowed_updates: list[Literal["price", "promotion_code", "quantity"]] = Field(default_factory=list)
+    products: list[OfferedShape] = Field(default_factory=list)
+    proration_behavior: Proration = "none"
+    billing_cycle_anchor: Literal["now", "unchanged"] = "unchanged"
+    schedule_at_period_end: AtPeriodEndShape = AtPeriodEndShape()
+    trial_update_behavior: Literal["end_trial", "continue_trial"] = "end_trial"
+
+
+class FeaturesShape(Part):
+    customer_update: CustomerUpdateShape = CustomerUpdateShape()
+    invoice_history: ToggleShape = ToggleShape()
+    payment_method_update: ToggleShape = ToggleShape()
+    subscription_cancel: CancelShape = CancelShape()
+    subscription_pause: PauseShape = PauseShape()
+    subscription_restart: ToggleShape = ToggleShape()
+    subscription_update: UpdateShape = UpdateShape()
+
+    def translated(self) -> dict[str, Any]:
+        """The same as a stored document: most names are the field's, what is nested deeper there is flat here."""
+        document = self.model_dump()
+        duration = document["subscription_pause"].pop("duration")
+        document["subscription_pause"]["duration_type"] = duration["type"]
+        if duration["interval_options"]:
+            document["subscription_pause"]["interval_options"] = duration["interval_options"]
+        update = document["subscription_update"]
+        update["products"] = [_offered(product) for product in update["products"]]
+        conditions = update["schedule_at_period_end"]["conditions"]
+        update["schedule_at_period_end"] = [condition["type"] for condition in conditions]
+        return Features.of(document).as_document()
+
+
+def _offered(product: dict[str, Any]) -> dict[str, Any]:
+    adjustable = product["adjustable_quantity"]
+    if adjustable is not None:
+        adjustable["maximum"] = min(adjustable["maximum"] or MOST, MOST)
+    return product
+
+
+class PublicShape(Part):
+    headline: Text | None = None
+    privacy_policy_url: Link | None = None
+    terms_of_service_url: Link | None = None
+
+
+class LoginPageShape(Part):
+    enabled: bool = False
+
+
+class ConfigurationShape(HasLivemode):
+    updated: Instant | None = None
+    active: bool = True
+    is_default: bool = False
+    name: Text | None = None
+    business_profile: PublicShape = PublicShape()
+    default_return_url: Link | None = None
+    login_page: LoginPageShape = LoginPageShape()
+    features: FeaturesShape = FeaturesShape()
+    metadata: Metadata = Field(default_factory=dict)

@@ -1,0 +1,286 @@
+"""From the shapes of an export to our rows; which of them are stored is decided by `imports`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+from portal_site.billing.importing import billing_schemas as bills
+from portal_site.billing.importing import catalog_schemas as shapes
+from portal_site.billing.importing.feature_schemas import ConfigurationShape
+from portal_site.billing.importing.field_types import Part, Shape
+from portal_site.billing.models import (
+    Coupon,
+    Customer,
+    Discount,
+    Invoice,
+    InvoiceLineItem,
+    PaymentMethod,
+    PortalConfiguration,
+    Price,
+    Product,
+    PromotionCode,
+    SchedulePhase,
+    SchedulePhaseItem,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionSchedule,
+    TaxId,
+)
+from portal_site.billing.rules.amounts import promotion_codes as code_rules
+from portal_site.db import Base
+
+COMMON = ("id", "created", "livemode")
+
+
+def _copy(shape: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(shape, name) for name in names}
+
+
+def _document(part: Part | None) -> dict[str, Any] | None:
+    return part.model_dump(mode="json") if part else None
+
+
+def _documents(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    return [part.model_dump(mode="json") for part in parts]
+
+
+def products(shape: shapes.ProductShape, account: str) -> Iterator[Base]:
+    names = ("name", "active", "description", "unit_label")
+    yield Product(account_id=account, metadata_=shape.metadata, **_copy(shape, *COMMON, *names))
+
+
+def prices(shape: shapes.PriceShape, account: str) -> Iterator[Base]:
+    names = ("currency", "active", "nickname", "lookup_key", "type", "billing_scheme", "unit_amount")
+    more = ("unit_amount_decimal", "tax_behavior", "tiers_mode")
+    recurring = shape.recurring
+    yield Price(
+        account_id=account,
+        product_id=shape.product,
+        interval=recurring.interval if recurring else None,
+        interval_count=recurring.interval_count if recurring else None,
+        usage_type=recurring.usage_type if recurring else "licensed",
+        trial_period_days=recurring.trial_period_days if recurring else None,
+        tiers=_documents(shape.tiers) or None,
+        transform_quantity=_document(shape.transform_quantity),
+        metadata_=shape.metadata,
+        **_copy(shape, *COMMON, *names, *more),
+    )
+
+
+def _plain(share: float) -> str:
+    """As many decimals as it has: 33.3333333 is not 33.3333."""
+    return format(Decimal(str(share)).normalize(), "f")
+
+
+def coupons(shape: shapes.CouponShape, account: str) -> Iterator[Base]:
+    names = ("name", "amount_off", "currency", "duration", "duration_in_months", "redeem_by", "max_redemptions")
+    yield Coupon(
+        account_id=account,
+        percent_off=None if shape.percent_off is None else _plain(shape.percent_off),
+        applies_to_products=shape.applies_to.products,
+        metadata_=shape.metadata,
+        **_copy(shape, *COMMON, *names, "times_redeemed", "valid"),
+    )
+
+
+def promotion_codes(shape: shapes.PromotionCodeShape, account: str) -> Iterator[Base]:
+    names = ("code", "active", "expires_at", "max_redemptions", "times_redeemed")
+    limits = ("first_time_transaction", "minimum_amount", "minimum_amount_currency")
+    yield PromotionCode(
+        account_id=account,
+        coupon_id=shape.coupon_id,
+        code_key=code_rules.normalized(shape.code),
+        customer_id=shape.customer,
+        metadata_=shape.metadata,
+        **_copy(shape, *COMMON, *names),
+        **_copy(shape.restrictions, *limits),
+    )
+
+
+def customers(shape: shapes.CustomerShape, account: str) -> Iterator[Base]:
+    names = ("name", "email", "phone", "description", "balance", "currency", "invoice_prefix")
+    more = ("delinquent", "next_invoice_sequence", "preferred_locales", "tax_exempt")
+    yield Customer(
+        account_id=account,
+        address=_document(shape.address),
+        shipping=_document(shape.shipping),
+        default_payment_method_id=shape.invoice_settings.default_payment_method,
+        metadata_=shape.metadata,
+        **_copy(shape, *COMMON, *names, *more),
+    )
+    if shape.discount:
+        yield _discount(shape.discount, account, shape.id)
+
+
+def _discount(shape: shapes.DiscountShape, account: str, customer: str, subscription: str | None = None) -> Discount:
+    return Discount(
+        account_id=account,
+        customer_id=customer,
+        subscription_id=subscription,
+        coupon_id=shape.coupon_id,
+        promotion_code_id=shape.promotion_code,
+        **_copy(shape, "id", "start", "end"),
+    )
+
+
+def tax_ids(shape: shapes.TaxIdShape, account: str) -> Iterator[Base]:
+    if shape.customer is None:
+        return  # the merchant's own
+    yield TaxId(
+        account_id=account,
+        customer_id=shape.customer,
+        verification_status=shape.verification.status,
+        **_copy(shape.verification, "verified_name", "verified_address"),
+        **_copy(shape, *COMMON, "type", "value", "country"),
+    )
+
+
+def payment_methods(shape: shapes.PaymentMethodShape, account: str) -> Iterator[Base]:
+    if shape.customer is None:
+        return  # attached to nobody: there is no customer who could see it
+    details = shape.card or shape.sepa_debit or shape.us_bank_account or shapes.MethodShape()
+    yield PaymentMethod(
+        account_id=account,
+        customer_id=shape.customer,
+        type=shape.type,
+        gateway_reference=None,
+        **_copy(details, "brand", "last4", "exp_month", "exp_year", "funding", "country", "fingerprint"),
+        **_copy(shape, *COMMON),
+    )
+
+
+def subscriptions(shape: bills.SubscriptionShape, account: str) -> Iterator[Base]:
+    names = ("status", "currency", "description", "collection_method", "days_until_due", "start_date", "on_behalf_of")
+    times = ("billing_cycle_anchor", "trial_start", "trial_end", "cancel_at", "cancel_at_period_end", "canceled_at")
+    yield Subscription(
+        account_id=account,
+        customer_id=shape.customer,
+        default_payment_method_id=shape.default_payment_method,
+        latest_invoice_id=shape.latest_invoice,
+        billing_mode=shape.billing_mode.type,
+        cancellation_details=_document(shape.cancellation_details) or {},
+        pause_collection=_document(shape.pause_collection),
+        status_details=_document(shape.status_details),
+        default_tax_rates=_documents(shape.default_tax_rates),
+        metadata_=shape.metadata,
+        **_copy(shape, *COMMON, *names, *times, "ended_at"),
+    )
+    for item in shape.items:
+        yield SubscriptionItem(
+            account_id=account,
+            subscription_id=shape.id,
+            price_id=item.price,
+            # Versions before 2025-03-31 keep the period on the subscription.
+            current_period_start=item.current_period_start or shape.current_period_start or shape.start_date,
+            current_period_end=item.current_period_end or shape.current_period_end or shape.start_date,
+            tax_rates=_documents(item.tax_rates),
+            metadata_=item.metadata,
+            **_copy(item, "id", "created", "quantity"),
+        )
+    for discount in shape.discounts:
+        yield _discount(discount, account, shape.customer, shape.id)
+
+
+def schedules(shape: bills.ScheduleShape, account: str) -> Iterator[Base]:
+    names = ("status", "end_behavior", "released_at", "canceled_at", "completed_at")
+    yield SubscriptionSchedule(
+        account_id=account,
+        customer_id=shape.customer,
+        subscription_id=shape.subscription,
+        origin="merchant",
+        metadata_=shape.metadata,
+        **_copy(shape, *COMMON, *names),
+    )
+    # In the field phases have no ids; ours are made of the schedule's, so that a second run finds them again.
+    for number, phase in enumerate(shape.phases):
+        own = f"phase_{shape.id}_{number:02}"
+        spans = ("start_date", "end_date", "proration_behavior")
+        yield SchedulePhase(id=own, account_id=account, schedule_id=shape.id, **_copy(phase, *spans))
+        for position, item in enumerate(phase.items):
+            yield SchedulePhaseItem(
+                id=f"phitem_{shape.id}_{number:02}_{position:02}",
+                account_id=account,
+                phase_id=own,
+                price_id=item.price,
+                quantity=item.quantity,
+            )
+
+
+def invoices(shape: bills.InvoiceShape, account: str) -> Iterator[Base]:
+    names = ("number", "status", "currency", "billing_reason", "collection_method", "description", "footer")
+    amounts = ("subtotal", "total", "total_excluding_tax", "amount_due", "amount_paid", "amount_remaining")
+    times = ("period_start", "period_end", "due_date", "next_payment_attempt", "attempt_count", "on_behalf_of")
+    snapshot = ("account_name", "customer_name", "customer_email", "customer_phone")
+    transitions = ("finalized_at", "paid_at", "voided_at", "marked_uncollectible_at")
+    yield Invoice(
+        account_id=account,
+        customer_id=shape.customer,
+        subscription_id=shape.subscription_id,
+        total_discount_amounts=_documents(shape.total_discount_amounts),
+        total_taxes=_documents(shape.total_taxes),
+        customer_address=_document(shape.customer_address),
+        customer_shipping=_document(shape.customer_shipping),
+        customer_tax_ids=_documents([known for known in shape.customer_tax_ids if known.value]),
+        metadata_=shape.metadata,
+        **_copy(shape.status_transitions, *transitions),
+        **_copy(shape, *COMMON, *names, *amounts, *times, *snapshot),
+        **_copy(shape, "starting_balance", "ending_balance"),
+    )
+    for position, line in enumerate(shape.lines):
+        yield _line(line, position, shape, account)
+
+
+def _line(line: bills.LineShape, position: int, invoice: bills.InvoiceShape, account: str) -> InvoiceLineItem:
+    origin, price = line.origin, line.pricing.price_details
+    return InvoiceLineItem(
+        account_id=account,
+        customer_id=invoice.customer,
+        invoice_id=invoice.id,
+        position=position,
+        total=line.total,
+        credited_line_id=origin.credited_line_id,
+        unit_amount_decimal=line.pricing.unit_amount_decimal,
+        period_start=line.period.start,
+        period_end=line.period.end,
+        proration=origin.proration,
+        price_id=price.price,
+        product_id=price.product,
+        subscription_id=origin.subscription,
+        subscription_item_id=origin.subscription_item,
+        discount_amounts=_documents(line.discount_amounts),
+        taxes=_documents(line.taxes),
+        **_copy(line, "id", "amount", "currency", "description", "quantity", "discountable"),
+    )
+
+
+def configurations(shape: ConfigurationShape, account: str) -> Iterator[Base]:
+    yield PortalConfiguration(
+        account_id=account,
+        updated=shape.updated or shape.created,
+        login_page_enabled=shape.login_page.enabled,
+        features=shape.features.translated(),
+        metadata_=shape.metadata,
+        **_copy(shape.business_profile, "headline", "privacy_policy_url", "terms_of_service_url"),
+        **_copy(shape, *COMMON, "active", "is_default", "name", "default_return_url"),
+    )
+
+
+def _no_rows(_shape: Shape, _account: str) -> Iterator[Base]:
+    return iter(())
+
+
+# What a file may hold: how each kind is read, and the rows that it becomes, its own first. The account is not among the rows.
+KINDS: dict[str, tuple[type[Shape], Callable[[Any, str], Iterator[Base]]]] = {
+    "account": (shapes.AccountShape, _no_rows),
+    "product": (shapes.ProductShape, products),
+    "price": (shapes.PriceShape, prices),
+    "coupon": (shapes.CouponShape, coupons),
+    "promotion_code": (shapes.PromotionCodeShape, promotion_codes),
+    "customer": (shapes.CustomerShape, customers),
+    "tax_id": (shapes.TaxIdShape, tax_ids),
+    "payment_method": (shapes.PaymentMethodShape, payment_methods),
+    "subscription": (bills.SubscriptionShape, subscriptions),
+    "subscription_schedule": (bills.ScheduleShape, schedules),
+    "invoice": (bills.InvoiceShape, invoices),
+    "billing_portal.configuration": (ConfigurationShape, configurations),
+}

@@ -1,0 +1,1 @@
+"""Writing invoices, their lines and events; voiding and finalizing them."""

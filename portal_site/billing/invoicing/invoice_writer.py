@@ -1,0 +1,336 @@
+"""How invoices, their lines and events are written into the ledger: one row or thousands, by the same hand."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.models import (
+    Account,
+    Customer,
+    CustomerBalanceTransaction,
+    Event,
+    Invoice,
+    InvoiceLineItem,
+    Subscription,
+    TaxId,
+)
+from portal_site.billing.models.invoice import invoice_object
+from portal_site.billing.rules.amounts.taxes import Tax
+from portal_site.billing.rules.invoicing.descriptions import describe
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals, summed_taxes
+from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
+from portal_site.billing.translation_marks import N_
+from portal_site.db import Base, bulk
+from portal_site.ids import new_id, ordered_id
+
+Row = dict[str, Any]
+# What an invoice is not yet while it is a draft.
+DRAFT: Row = {
+    "status": InvoiceStatus.DRAFT, "number": None, "due_date": None, "starting_balance": 0, "ending_balance": None,
+    "next_payment_attempt": None, "finalized_at": None, "paid_at": None, "marked_uncollectible_at": None,
+}  # fmt: skip
+# What refers to others comes after them.
+ORDER: tuple[type[Base], ...] = (Invoice, InvoiceLineItem, CustomerBalanceTransaction, Event)
+
+
+class InvoiceWriter:
+    """The rows of one transaction, kept together and written with one statement for each table."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.rows: dict[type[Base], list[Row]] = defaultdict(list)
+        self.taken: list[Row] = []  # pending lines that an invoice takes
+
+    def event(self, kind: str, owner: Any, at: int, document: Mapping[str, Any], previous: Row | None = None) -> None:
+        """Something happened to `document`, an object of the account that `owner` (any row of it) belongs to."""
+        data: Row = {"object": document}
+        if previous:
+            data["previous_attributes"] = previous
+        row = {
+            "id": ordered_id("evt"),
+            "account_id": owner.account_id,
+            "livemode": owner.livemode,
+            "created": at,
+            "type": kind,
+        }
+        self.rows[Event].append({**row, "data": data})
+
+    def add_pending(self, subscription: Any, lines: Iterable[InvoiceLine], at: int) -> None:
+        """Lines that wait for the subscription's next invoice."""
+        for position, line in enumerate(lines):
+            row = line_row(line, subscription, None, position) | {"pending_since": at}
+            self.rows[InvoiceLineItem].append(row)
+            self.event("invoiceitem.created", subscription, at, _invoice_item(row))
+
+    def invoice(self, customer: Any, subscription: Any, bill: InvoiceTotals, at: int, **members: Any) -> Row:
+        """Write a finalised invoice and move the customer's balance; it is paid already when nothing is due.
+
+        `customer` carries its names, `invoice_prefix`, and `number` (the sequence number that this invoice takes).
+        """
+        row = self._add(invoice_row(customer, subscription, bill, at) | members, subscription, bill)
+        self.event("invoice.created", customer, at, invoice_object(row | DRAFT))
+        if bill.balance_used:
+            self.rows[CustomerBalanceTransaction].append(balance_row(customer, bill, row["id"], at))
+        self._tell_final(customer, row, at)
+        return row
+
+    def draft(self, customer: Any, subscription: Any, bill: InvoiceTotals, at: int, **members: Any) -> Row:
+        """Write an invoice that is the merchant's own business for now: without a number, and it moves no balance."""
+        row = self._add(invoice_row(customer, subscription, bill, at) | DRAFT | members, subscription, bill)
+        self.event("invoice.created", customer, at, invoice_object(row))
+        return row
+
+    def _add(self, row: Row, subscription: Any, bill: InvoiceTotals) -> Row:
+        row = {"metadata": {}, **row}
+        self.rows[Invoice].append(row)
+        for position, line in enumerate(bill.lines):
+            if line.id is None:
+                self.rows[InvoiceLineItem].append(line_row(line, subscription, row["id"], position))
+            else:
+                self.taken.append({"id": line.id, "invoice_id": row["id"], "position": position})
+        return row
+
+    def _tell_final(self, customer: Any, row: Row, at: int) -> None:
+        told = invoice_object(row)
+        opened = {"status": InvoiceStatus.OPEN, "paid_at": None, "marked_uncollectible_at": None}
+        self.event("invoice.finalized", customer, at, invoice_object(row | opened))
+        if row["status"] == InvoiceStatus.PAID:
+            self.event("invoice.paid", customer, at, told)
+            self.event("invoice.payment_succeeded", customer, at, told)
+        if row["status"] == InvoiceStatus.UNCOLLECTIBLE:
+            self.event("invoice.marked_uncollectible", customer, at, told)
+
+    def write(self) -> None:
+        """Send what was collected."""
+        for kind in ORDER:
+            if self.rows[kind]:
+                bulk.insert(self.session, kind, self.rows[kind])
+        if self.taken:
+            bulk.update(self.session, InvoiceLineItem, self.taken)
+        self.rows.clear()
+        self.taken.clear()
+
+
+def invoice_row(customer: Any, subscription: Any, bill: InvoiceTotals, at: int) -> Row:
+    """A finalised invoice's columns, with the names and addresses of the day."""
+    paid = bill.amount_due == 0
+    return {
+        "id": new_id("in"),
+        "account_id": customer.account_id,
+        "livemode": customer.livemode,
+        "customer_id": customer.id,
+        "subscription_id": subscription.id,
+        "on_behalf_of": subscription.on_behalf_of,
+        "created": at,
+        "number": f"{customer.invoice_prefix}-{customer.number:04d}",
+        "status": InvoiceStatus.PAID if paid else InvoiceStatus.OPEN,
+        "billing_reason": "subscription_update",
+        "collection_method": subscription.collection_method,
+        "currency": bill.currency,
+        "period_start": at,
+        "period_end": at,
+        "due_date": due_date(subscription, at),
+        **amounts(bill),
+        "amount_paid": 0,
+        "amount_remaining": bill.amount_due,
+        "attempt_count": 0,
+        "next_payment_attempt": None,
+        "cycle_at": None,
+        "finalized_at": at,
+        "paid_at": at if paid else None,
+        "voided_at": None,
+        "marked_uncollectible_at": None,
+        **invoice_parties(customer),
+    }
+
+
+def due_date(subscription: Any, at: int) -> int | None:
+    """By when an invoice of this subscription has to be paid, where it is sent rather than charged."""
+    if subscription.collection_method != "send_invoice":
+        return None
+    return at + (subscription.days_until_due or 0) * 24 * 60 * 60
+
+
+def invoice_parties(customer: Any) -> Row:
+    """Whom the invoice is from and to, as of today."""
+    return {
+        "account_name": customer.account_name,
+        "customer_name": customer.name,
+        "customer_email": customer.email,
+        "customer_phone": customer.phone,
+        "customer_address": customer.address,
+        "customer_shipping": customer.shipping,
+        "customer_tax_ids": customer.tax_ids,
+    }
+
+
+def amounts(bill: InvoiceTotals) -> Row:
+    """What an invoice adds up to."""
+    included = sum(tax.amount for line in bill.lines for tax in line.taxes if tax.rate.inclusive)
+    return {
+        "subtotal": bill.subtotal,
+        "total": bill.total,
+        "total_excluding_tax": bill.total - bill.tax - included,
+        "amount_due": bill.amount_due,
+        "starting_balance": bill.starting_balance,
+        "ending_balance": bill.ending_balance,
+        "total_discount_amounts": _summed_discounts(bill.lines),
+        "total_taxes": _summed_taxes(bill.lines),
+    }
+
+
+def _summed_discounts(lines: Sequence[InvoiceLine]) -> list[Row]:
+    sums: dict[str, int] = defaultdict(int)
+    for line in lines:
+        for discount_id, amount in line.discounts:
+            sums[discount_id] += amount
+    return [{"amount": amount, "discount": discount_id} for discount_id, amount in sums.items()]
+
+
+def _summed_taxes(lines: Sequence[InvoiceLine]) -> list[Row]:
+    return [tax_document(tax) for tax in summed_taxes(lines)]
+
+
+def tax_document(tax: Tax) -> Row:
+    """A tax as lines and invoices store it, in the field's shape with the rate's name and percentage added."""
+    return {
+        "amount": tax.amount,
+        "tax_behavior": "inclusive" if tax.rate.inclusive else "exclusive",
+        "taxable_amount": tax.taxable,
+        "tax_rate_details": {"tax_rate": tax.rate.id},
+        "type": "tax_rate_details",
+        "display_name": tax.rate.display_name,
+        "percentage": str(tax.rate.percentage),
+    }
+
+
+def line_row(line: InvoiceLine, subscription: Any, invoice_id: str | None, position: int) -> Row:
+    """A line's columns."""
+    offer = line.offer
+    return {
+        "id": new_id("il"),
+        "account_id": subscription.account_id,
+        "customer_id": subscription.customer_id,
+        "invoice_id": invoice_id,
+        "position": position,
+        "amount": line.amount,
+        "total": line.total,
+        "currency": offer.terms.currency,
+        "description": describe(line),
+        "quantity": line.quantity,
+        "unit_amount_decimal": None if line.proration or line.offer.terms.tiers else str(offer.terms.unit_amount),
+        "period_start": line.period_start,
+        "period_end": line.period_end,
+        "proration": line.proration is not None,
+        "discountable": line.proration is None,
+        "price_id": offer.price_id,
+        "product_id": offer.product_id,
+        "subscription_id": subscription.id,
+        "subscription_item_id": line.item_id,
+        "product_name": offer.product,
+        "unit_label": offer.unit_label,
+        "share_left": line.proration.seconds if line.proration else None,
+        "share_whole": line.proration.period_seconds if line.proration else None,
+        "share_amount": line.full_amount if line.proration else None,
+        "credited_line_id": line.credits,
+        "pending_since": None,
+        "discount_amounts": [{"amount": amount, "discount": discount_id} for discount_id, amount in line.discounts],
+        "taxes": [tax_document(tax) for tax in line.taxes],
+    }
+
+
+def _invoice_item(row: Row) -> Row:
+    """A line that waits for an invoice, as an event carries it."""
+    names = ("id", "amount", "currency", "description", "quantity", "proration", "discountable")
+    return {
+        "object": "invoiceitem",
+        **{name: row[name] for name in names},
+        "customer": row["customer_id"],
+        "subscription": row["subscription_id"],
+        "period": {"start": row["period_start"], "end": row["period_end"]},
+    }
+
+
+def balance_row(customer: Any, bill: InvoiceTotals, invoice_id: str, at: int) -> Row:
+    """The change of the customer's balance that an invoice made."""
+    kind = "invoice_too_small" if bill.amount_due == 0 and bill.ending_balance > 0 else "applied_to_invoice"
+    return {
+        "id": new_id("cbtxn"),
+        "account_id": customer.account_id,
+        "livemode": customer.livemode,
+        "customer_id": customer.id,
+        "created": at,
+        "type": kind,
+        "amount": bill.balance_used,
+        "currency": bill.currency,
+        "ending_balance": bill.ending_balance,
+        "invoice_id": invoice_id,
+    }
+
+
+def add_open_invoice(
+    writer: InvoiceWriter, customer: Customer, subscription: Subscription, bill: InvoiceTotals, at: int, **members: Any
+) -> str:
+    """Add an invoice of today that is collected at once, with the customer's next number and balance; its id.
+
+    The customer's row is locked, so numbers have no gaps.
+    """
+    due = at if bill.amount_due and subscription.collection_method == "charge_automatically" else None
+    row = writer.invoice(
+        with_next_number(writer.session, customer), subscription, bill, at, next_payment_attempt=due, **members
+    )
+    before = {"balance": customer.balance, "currency": customer.currency}
+    add_to_balance(customer, bill.balance_used, bill.currency)
+    moved = {name: value for name, value in before.items() if value != getattr(customer, name)}
+    if moved:
+        writer.event("customer.updated", customer, at, customer.as_object(), moved)
+    subscription.latest_invoice_id = row["id"]
+    return str(row["id"])
+
+
+def add_to_balance(customer: Any, amount: int, currency: str) -> None:
+    """Add to the customer's balance what an invoice used of it (> 0) or left (< 0), in minor units. Raises BillingError.
+
+    A balance is in one currency; an empty one takes on that of whatever comes.
+    """
+    if amount and customer.currency not in (None, currency):
+        if customer.balance:
+            raise BillingError(N_("Your credit is in another currency. Please contact us."), "currency_mismatch")
+        customer.currency = currency
+    customer.balance += amount
+    customer.currency = customer.currency or currency
+
+
+def move_balance(session: Session, customer: Customer, invoice: Invoice, amount: int, kind: str, at: int) -> None:
+    """Change the customer's balance by what an invoice uses of it (> 0) or brings, with the row and the event of that."""
+    if amount:
+        previous = {"balance": customer.balance, "currency": customer.currency}
+        add_to_balance(customer, amount, invoice.currency)
+        moved = {name: value for name, value in previous.items() if value != getattr(customer, name)}
+        row = CustomerBalanceTransaction(
+            id=new_id("cbtxn"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
+            created=at, type=kind, amount=amount, currency=invoice.currency, ending_balance=customer.balance,
+            invoice_id=invoice.id,
+        )  # fmt: skip
+        session.add_all([row, Event.of("customer.updated", customer, at, moved)])
+
+
+def with_next_number(session: Session, customer: Customer) -> SimpleNamespace:
+    """The customer as `Books` takes it, with the next number of its sequence. The row is locked: numbers have no gaps."""
+    if customer.invoice_prefix is None:
+        customer.invoice_prefix = new_id("x").upper()[2:10]
+    number = customer.next_invoice_sequence
+    customer.next_invoice_sequence += 1
+    names = ("id", "account_id", "livemode", "name", "email", "phone", "address", "shipping", "invoice_prefix")
+    mine = TaxId.customer_id == customer.id
+    tax_ids = [
+        {"type": kind, "value": value} for kind, value in session.execute(select(TaxId.type, TaxId.value).where(mine))
+    ]
+    account_name = session.scalar(select(Account.business_name).where(Account.id == customer.account_id))
+    known = {name: getattr(customer, name) for name in names}
+    return SimpleNamespace(**known, number=number, account_name=account_name, tax_ids=tax_ids)

@@ -1,0 +1,1 @@
+"""Collecting invoices through a payment provider."""

@@ -1,0 +1,1 @@
+"""Amounts and time: money, prices, discounts, taxes, periods and proration."""

@@ -1,0 +1,104 @@
+"""Whether a customer may redeem a promotion code. Each refusal has a sentence of its own, but for codes of other people."""
+
+import unicodedata
+from dataclasses import dataclass
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.rules.amounts.discounts import CouponTerms, discount_end
+from portal_site.billing.rules.amounts.items import Item
+from portal_site.billing.translation_marks import N_
+
+LONGEST = 500
+UNKNOWN = N_("There is no such code. Check what you typed.")
+
+
+def normalized(code: str) -> str:
+    """A code as codes are compared: case and look-alikes of width do not matter, blanks around it neither."""
+    return unicodedata.normalize("NFKC", code).strip().casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTerms:
+    """A promotion code with its coupon and what limits both."""
+
+    id: str
+    code: str
+    coupon_id: str
+    coupon: CouponTerms
+    duration: str = "once"
+    duration_in_months: int | None = None
+    active: bool = True
+    customer_id: str | None = None
+    expires_at: int | None = None
+    max_redemptions: int | None = None
+    times_redeemed: int = 0
+    first_time_transaction: bool = False
+    minimum_amount: int | None = None
+    minimum_amount_currency: str | None = None
+    coupon_valid: bool = True
+    coupon_redeem_by: int | None = None
+    coupon_max_redemptions: int | None = None
+    coupon_times_redeemed: int = 0
+
+    def end(self, start: int) -> int | None:
+        """Until when its discount lasts if it begins at `start`, as `discounts.discount_end` has it."""
+        return discount_end(self.duration, self.duration_in_months, start)
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemer:
+    """Who wants to redeem a code, on what."""
+
+    customer_id: str
+    currency: str
+    items: tuple[Item, ...]
+    has_bought_before: bool  # paid for something, or tried something for free
+    has_redeemed: bool
+
+
+def unknown() -> BillingError:
+    """The refusal of a code that does not exist for this customer."""
+    return BillingError(UNKNOWN, "promotion_code_invalid", "promotion_code")
+
+
+def why_not_redeemable(code: CodeTerms, who: Redeemer, at: int) -> BillingError | None:
+    """Why it cannot be redeemed, or None."""
+    if code.customer_id not in (None, who.customer_id):
+        return unknown()
+    reasons = (
+        (
+            not code.active or not code.coupon_valid or _over(code.expires_at, at) or _over(code.coupon_redeem_by, at),
+            N_("This code has expired."),
+        ),
+        (who.has_redeemed, N_("You have used this code already.")),
+        (
+            _used_up(code.times_redeemed, code.max_redemptions)
+            or _used_up(code.coupon_times_redeemed, code.coupon_max_redemptions),
+            N_("This code has been used up."),
+        ),
+        (code.first_time_transaction and who.has_bought_before, N_("This code is for a first purchase only.")),
+        (_too_little(code, who), N_("This code is for larger orders.")),
+        (
+            not any(code.coupon.covers(item.offer.product_id, who.currency) for item in who.items),
+            N_("This code does not apply to your plan."),
+        ),
+    )
+    return next(
+        (BillingError(text, "promotion_code_invalid", "promotion_code") for holds, text in reasons if holds), None
+    )
+
+
+def _over(limit: int | None, at: int) -> bool:
+    return limit is not None and at >= limit
+
+
+def _used_up(times: int, most: int | None) -> bool:
+    return most is not None and times >= most
+
+
+def _too_little(code: CodeTerms, who: Redeemer) -> bool:
+    if code.minimum_amount is None:
+        return False
+    if code.minimum_amount_currency not in (None, who.currency):
+        return True
+    return sum(item.amount for item in who.items) < code.minimum_amount

@@ -1,0 +1,1 @@
+"""The lines of an invoice and what they add up to."""

@@ -1,0 +1,1 @@
+"""What a portal configuration allows, and where its links may lead."""

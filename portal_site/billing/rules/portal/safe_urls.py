@@ -1,0 +1,68 @@
+"""Which addresses a customer may be sent to; whether anything answers there is not asked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.translation_marks import N_
+
+LONGEST = 5000
+
+
+def is_safe(address: str) -> bool:
+    """Whether it is an absolute http(s) address that a browser reads as we do: no user name, no backslash, nothing unseen."""
+    if len(address) > LONGEST or not address.isprintable() or "\\" in address or " " in address:
+        return False
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def check(address: str, param: str) -> str:
+    """The address itself. Raises BillingError unless `is_safe`."""
+    if not is_safe(address):
+        raise BillingError(N_("Not a valid URL: it must begin with http:// or https://."), "url_invalid", param)
+    return address
+
+
+@dataclass(frozen=True)
+class Returns:
+    """Where a merchant's customers may be sent back to: anywhere without `hosts`, else there alone; in live mode by https.
+
+    Hosts are compared letter for letter, international ones in their ASCII form: what only looks like one is another.
+    """
+
+    livemode: bool
+    hosts: frozenset[str]
+
+    @classmethod
+    def of(cls, livemode: bool, registered: Iterable[str], default: str | None) -> "Returns":
+        """The hosts that the merchant registered, and that of the return address that it chose as its default."""
+        hosts = {host.lower() for host in registered}
+        if hosts and default and is_safe(default):
+            hosts.add(urlsplit(default).hostname or "")
+        return cls(livemode, frozenset(hosts))
+
+    def check(self, address: str, param: str) -> str:
+        """The address itself. Raises BillingError for one that customers may not be sent to."""
+        parts = urlsplit(check(address, param))
+        if self.livemode and parts.scheme != "https":
+            raise BillingError(N_("In live mode a return URL must begin with https://."), "url_invalid", param)
+        host = parts.hostname or ""
+        if self.hosts and not (host.isascii() and host in self.hosts):
+            raise BillingError(
+                N_("%(host)s is not a host that is registered for return URLs."), "url_invalid", param, host=host
+            )
+        return address
+
+    def allow(self, address: str) -> bool:
+        """Whether customers may be sent there."""
+        try:
+            self.check(address, "")
+        except BillingError:
+            return False
+        return True

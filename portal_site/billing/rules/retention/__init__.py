@@ -1,0 +1,1 @@
+"""Offers to customers who are about to cancel, and what they brought."""

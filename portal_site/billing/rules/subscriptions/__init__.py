@@ -1,0 +1,1 @@
+"""What happens to a subscription: its statuses, its next invoice, changes, pauses and its end."""

@@ -1,0 +1,1 @@
+"""What changes a subscription, inside the transaction of whichever operation needs it."""

@@ -1,0 +1,31 @@
+"""The end of a pause."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.models import Event, SchedulePhase, Subscription, SubscriptionSchedule
+from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.billing.subscriptions.subscription_items import items_object, load_items
+from portal_site.db.json_columns import JsonObject
+
+
+def resume(
+    session: Session, subscription: Subscription, period_end: int, at: int, previous: JsonObject | None = None
+) -> None:
+    """End a pause. What the customer planned for the end of the old period comes at the end of the new one."""
+    subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.ACTIVE)
+    subscription.status_details = None
+    mine = (
+        SubscriptionSchedule.customer_id == subscription.customer_id,
+        SubscriptionSchedule.subscription_id == subscription.id,
+        SubscriptionSchedule.status == "active",
+        SubscriptionSchedule.origin == "portal",
+    )
+    for schedule_id in session.scalars(select(SubscriptionSchedule.id).where(*mine)).all():
+        of_it = SchedulePhase.schedule_id == schedule_id, SchedulePhase.account_id == subscription.account_id
+        now, *later = session.scalars(select(SchedulePhase).where(*of_it).order_by(SchedulePhase.start_date)).all()
+        if later:
+            now.end_date = later[0].start_date = period_end
+    session.flush()
+    told = items_object(load_items(session, subscription))
+    session.add(Event.of("customer.subscription.resumed", subscription, at, previous, items=told))

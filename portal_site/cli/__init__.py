@@ -1,0 +1,362 @@
+"""The `portal` command: a few lines around an operation each. Errors are one line that says what to do."""
+
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from portal_site.billing.errors import BillingError
+from portal_site.config import Settings, SettingsError
+
+
+class PlainGroup(click.Group):
+    """Turns what can be expected to go wrong into one line and exit code 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (SettingsError, BillingError) as error:
+            fail(str(error))
+        except UnicodeEncodeError:
+            fail("These words hold bytes that are no text. Type them in UTF-8.")
+        except DBAPIError as error:
+            fail(_database_words(error))
+        except SQLAlchemyError as error:
+            fail(f"The database could not be used: {type(error).__name__}.")
+
+
+def _database_words(error: DBAPIError) -> str:
+    text = str(error.orig)
+    first = text.splitlines()[0] if text else type(error).__name__
+    if "no such table" in text or "UndefinedTable" in type(error.orig).__name__:
+        return "The database is not set up yet: run `portal migrate`."
+    return f"The database could not be used: {first}. Check PORTAL_DATABASE_URL."
+
+
+def fail(sentence: str) -> NoReturn:
+    """Say what is wrong and stop."""
+    click.echo(sentence, err=True)
+    sys.exit(1)
+
+
+def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the app as its first argument, inside the app's context."""
+
+    @wraps(command)
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        from portal_site import create_app
+
+        settings = Settings.from_environment()
+        app = create_app(settings)
+        with app.app_context(), app.test_request_context(base_url=settings.base_url):
+            return command(app, *args, **kwargs)
+
+    return inside
+
+
+@click.group(cls=PlainGroup)
+def main() -> None:
+    """Portal Site: a customer billing portal."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 64))
+@with_app
+def run(app: Flask, host: str, port: int, threads: int) -> None:
+    """Serve the portal with waitress, in one process."""
+    from portal_site.web import access_log
+
+    access_log.configure()
+    serve(app, host, port, threads)
+
+
+def serve(app: Flask, host: str, port: int, threads: int = 8) -> None:
+    """Serve until stopped; a port that is taken is one line, not a traceback."""
+    from portal_site.web.server import make_server
+
+    try:
+        server = make_server(app, host, port, threads)
+    except OSError as error:
+        fail(f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --port.")
+    except ValueError:  # what waitress makes of a name that leads nowhere
+        fail(f"Cannot listen on {host}: it is no address of this machine. Choose another with --host.")
+    server.run()
+
+
+@main.command()
+@with_app
+def migrate(app: Flask) -> None:
+    """Bring the database to the newest schema."""
+    from portal_site.db import migrations
+
+    migrations.upgrade(app)
+    click.echo("The database is up to date.")
+
+
+@main.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--account", "account_id", help="The account the objects belong to; needed when there are several.")
+@click.option("--renew", is_flag=True, help="Bill the subscriptions here from the end of their current period on.")
+@with_app
+def import_objects(_app: Flask, file: Path, account_id: str | None, renew: bool) -> None:
+    """Take over a JSON file of Stripe API objects by type."""
+    from portal_site import clock
+    from portal_site.billing.importing import importer
+    from portal_site.cli import progress
+
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        fail(f"Cannot read {file}: {error.strerror}.")
+    with progress.steps("Importing") as advance:
+        report = importer.import_objects(text, clock.now(), account_id, advance, renew=renew)
+    click.echo(report.sentence(), err=True)
+
+
+@main.command()
+@click.option("--customer", required=True, help="Id or e-mail address.")
+@click.option("--configuration", help="Id of a portal configuration; the default one otherwise.")
+@click.option("--return-url", help="Where «Return to …» leads.")
+@click.option("--to", help="The page it leads to, such as /invoices; the overview otherwise.")
+@click.option("--locale", help="Language of the portal, such as fr; the customer's own otherwise.")
+@click.option("--account", "account_id", help="The account; needed when several have such a customer.")
+@with_app
+def link(
+    _app: Flask,
+    customer: str,
+    configuration: str | None,
+    return_url: str | None,
+    to: str | None,
+    locale: str | None,
+    account_id: str | None,
+) -> None:
+    """Print the address of a customer's portal; it works for five minutes."""
+    from flask import url_for
+
+    from portal_site import clock
+    from portal_site.billing.portal_access import portal_sessions
+    from portal_site.web import urls
+
+    if to is not None and urls.page(to, "portal") is None:
+        fail("--to must be a page of the portal's, such as /invoices.")
+    opened = portal_sessions.open_session(
+        customer,
+        clock.now(),
+        account_id=account_id,
+        configuration_id=configuration,
+        return_url=return_url,
+        locale=locale,
+    )
+    click.echo(url_for("sessions.follow_link", token=opened.token, to=to, _external=True))
+
+
+@main.command()
+@with_app
+def check(app: Flask) -> None:
+    """Say whether settings, database and schema are fit to serve; exit code 1 when not."""
+    from portal_site.db import migrations
+    from portal_site.db.transactions import reading
+
+    click.echo("settings: ok")
+    with reading() as connection:
+        connection.execute(select(1))
+    click.echo("database: reachable")
+    current, head = migrations.state(app)
+    if current != head:
+        fail("schema: not up to date. Run `portal migrate`.")
+    click.echo("schema: up to date")
+    _check_worker()
+
+
+def _check_worker() -> None:
+    from portal_site import clock, worker
+    from portal_site.billing.billing_run import parking
+
+    seen = worker.last_seen()
+    if seen is None or clock.now() - seen > worker.SILENCE:
+        fail("worker: none has been seen for three minutes. Run `portal worker`.")
+    click.echo(f"worker: alive, seen {clock.now() - seen} s ago")
+    parked = parking.parked()
+    for subscription_id, reason in parked:
+        click.echo(f"billing: {subscription_id} is parked: {reason}", err=True)
+    if parked:
+        fail("billing: mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each.")
+    click.echo("billing: nothing is parked")
+    silent = parking.count_unresolved(clock.now())
+    if silent:
+        fail(
+            f"payments: {silent} without an answer for 15 minutes or more. Ask the payment provider what became of them."
+        )
+    click.echo("payments: all answered")
+
+
+@main.command()
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 32), help="Runs at the same time.")
+@click.option(
+    "--clock-is-right", is_flag=True, help="Start though a worker was seen at a later time: its clock was wrong."
+)
+@with_app
+def worker(app: Flask, threads: int, clock_is_right: bool) -> None:
+    """Renew, collect and follow up whatever is due, once a minute. Any number of workers may run."""
+    from portal_site import clock as clocks
+    from portal_site import worker as work
+
+    if clock_is_right:
+        work.trust_clock(clocks.now())
+    settings: Settings = app.config["SETTINGS"]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    work.serve(app, settings.queue_url, threads)
+
+
+@main.command()
+@click.argument("subscription")
+@with_app
+def unpark(_app: Flask, subscription: str) -> None:
+    """Bill a parked subscription again, after what was wrong with it is mended."""
+    from portal_site import clock as clocks
+    from portal_site.billing.billing_run import parking
+
+    parking.unpark(subscription, clocks.now())
+    click.echo("It is billed again with the worker's next run.")
+
+
+@main.command()
+@click.option("--account", "account_id", help="The account; needed when there are several.")
+@click.option(
+    "--days", default=90, show_default=True, type=click.IntRange(1, 1000), help="How long after an offer to look."
+)
+@click.option("--live", is_flag=True, help="Live mode; test mode otherwise.")
+@with_app
+def retention(_app: Flask, account_id: str | None, days: int, live: bool) -> None:
+    """Compare customers who were made an offer when they left with those who were made none."""
+    from portal_site import clock as clocks
+    from portal_site.billing.cancellation import retention_results
+    from portal_site.cli import tables
+
+    found = retention_results.results(account_id, live, days, clocks.now())
+    if not found:
+        fail(f"No offer was made {days} days ago or earlier. Choose fewer with --days.")
+    for result in found:
+        tables.show(tables.retention(result, days))
+
+
+@main.group()
+def draft() -> None:
+    """Drafts: invoices of subscriptions whose collection was paused, to be kept for later."""
+
+
+@draft.command("list")
+@click.option("--account", "account_id", help="The account; needed when there are several.")
+@with_app
+def list_drafts(_app: Flask, account_id: str | None) -> None:
+    """Show the drafts, oldest first."""
+    from portal_site.billing.invoicing import drafts
+    from portal_site.cli import tables
+
+    found = drafts.drafts(account_id)
+    if not found:
+        click.echo("There are no drafts.", err=True)
+    else:
+        tables.show(tables.drafts(found))
+
+
+@draft.command("finalize")
+@click.argument("invoices", nargs=-1, required=True)
+@with_app
+def finalize_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
+    """Make invoices of drafts: each is shown to its customer, and collected."""
+    from portal_site import clock as clocks
+    from portal_site.billing.invoicing import drafts
+
+    for invoice_id in invoices:
+        click.echo(drafts.finalize(invoice_id, clocks.now()).number)
+
+
+@draft.command("discard")
+@click.argument("invoices", nargs=-1, required=True)
+@with_app
+def discard_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
+    """Throw drafts away: what they are for is not billed."""
+    from portal_site import clock as clocks
+    from portal_site.billing.invoicing import drafts
+
+    for invoice_id in invoices:
+        drafts.discard(invoice_id, clocks.now())
+
+
+@main.group()
+def clock() -> None:
+    """Test clocks: customers attached to one live at its time."""
+
+
+MOMENT = click.DateTime(("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _instant(moment: datetime) -> int:
+    return int(moment.replace(tzinfo=UTC).timestamp())
+
+
+@clock.command("create")
+@click.option("--at", "moment", type=MOMENT, help="The time it stands at (UTC); now when not given.")
+@click.option("--name", help="For telling it from others.")
+@click.option("--account", "account_id", help="The account; needed when there are several.")
+@with_app
+def create_clock(_app: Flask, moment: datetime | None, name: str | None, account_id: str | None) -> None:
+    """Make a clock and print its id."""
+    from portal_site import clock as clocks
+    from portal_site.billing.billing_run import test_clocks
+
+    now = clocks.now()
+    made = test_clocks.create(_instant(moment) if moment else now, now, account_id, name)
+    click.echo(made.id)
+
+
+@clock.command("attach")
+@click.argument("clock_id")
+@click.argument("customer")
+@with_app
+def attach_clock(_app: Flask, clock_id: str, customer: str) -> None:
+    """Let a customer (id or e-mail address) live by a clock."""
+    from portal_site.billing.billing_run import test_clocks
+
+    made = test_clocks.attach(clock_id, customer)
+    click.echo(
+        f"{customer} lives at {datetime.fromtimestamp(made.frozen_time, UTC):%Y-%m-%d %H:%M:%S} UTC now.", err=True
+    )
+
+
+@clock.command("advance")
+@click.argument("clock_id")
+@click.option("--to", "moment", type=MOMENT, required=True, help="The time to move to (UTC).")
+@with_app
+def advance_clock(app: Flask, clock_id: str, moment: datetime) -> None:
+    """Move a clock forward; everything due on the way is done, in order."""
+    from portal_site import worker as work
+    from portal_site.billing.billing_run import test_clocks
+
+    test_clocks.advance(app.extensions["gateway"], clock_id, _instant(moment), work.return_address)
+    click.echo(f"It is {moment:%Y-%m-%d %H:%M:%S} UTC for the customers of {clock_id}.", err=True)
+
+
+@main.command()
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--data", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True)
+def demo(port: int, data: Path) -> None:
+    """Serve demo customers on 127.0.0.1, ready to click."""
+    from portal_site.cli import demo_server
+
+    demo_server.run(port, data.absolute())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m portal_site.cli`."""
+
+from portal_site.cli import main
+
+main()

@@ -1,0 +1,111 @@
+"""`portal demo`: makes the database, fills it, prints the links, serves."""
+
+import fcntl
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import groupby
+from pathlib import Path
+from typing import IO
+
+import click
+from flask import Flask
+
+from portal_site import cli, clock, create_app, demo, worker
+from portal_site.cli import progress
+from portal_site.config import Settings
+from portal_site.db import migrations
+from portal_site.demo.builder import DAY
+
+STALE = (
+    7 * DAY
+)  # older demo data has lived on: trials are over, failed payments given up, and no phrase is true any more
+DATABASE = "demo.db"  # not the name of a real portal's: this one is thrown away when it is stale
+
+
+def run(port: int, data: Path) -> None:
+    """Serve the demo on 127.0.0.1 until stopped."""
+    with _prepared(port, data) as app:
+        with app.test_request_context(base_url=f"http://127.0.0.1:{port}"):
+            _print_links()
+        stop = worker.run_in_thread(app)
+        try:
+            cli.serve(app, "127.0.0.1", port)
+        finally:
+            stop.set()
+
+
+@contextmanager
+def _prepared(port: int, data: Path) -> Iterator[Flask]:
+    """The app on the folder's data, which is held as long as it is served: another demo may use it, but not make it anew."""
+    with ExitStack() as held:
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context((data / "lock").open("a"))
+            fresh = _is_alone(lock) and _throw_away_stale(data)
+            app = create_app(_settings(port, data))
+            with app.app_context():
+                if fresh:
+                    _fill(app, data)
+                else:
+                    migrations.upgrade(app)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        except OSError as error:
+            cli.fail(f"Cannot use {data}: {error.strerror or error}. Choose another folder with --data.")
+        yield app
+
+
+def _is_alone(lock: IO[str]) -> bool:
+    """Whether no other demo uses the folder; waits for one that is just making its data."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return False
+    return True
+
+
+def _throw_away_stale(data: Path) -> bool:
+    """Whether demo data has to be made; what is left of older or unfinished data goes."""
+    with suppress(OSError, ValueError):
+        age = clock.now() - int((data / "made-at").read_text())
+        if 0 <= age < STALE:  # less than nothing: the clock was wrong when it was made, or is now
+            return False
+        click.echo("The demo's data is out of date; it is made anew.", err=True)
+    for ending in ("", "-wal", "-shm"):
+        (data / f"{DATABASE}{ending}").unlink(missing_ok=True)
+    return True
+
+
+def _fill(app: Flask, data: Path) -> None:
+    with progress.steps("Making demo data") as advance:
+        migrations.upgrade(app)
+        advance(1, 3)
+        demo.seed(clock.now())
+        advance(3, 3)
+    (data / "made-at").write_text(str(clock.now()))
+
+
+def _settings(port: int, data: Path) -> Settings:
+    key = data / "secret-key"
+    if not key.exists():
+        key.touch(mode=0o600)
+        key.write_text(secrets.token_urlsafe(48))
+    return Settings(
+        database_url=f"sqlite:///{data / DATABASE}",
+        secret_key=key.read_text(),
+        base_url=f"http://127.0.0.1:{port}",
+        data_dir=data,
+        demo=True,
+    )
+
+
+def _print_links() -> None:
+    from flask import url_for
+
+    for business, customers in groupby(demo.customers(), key=lambda customer: customer.business):
+        click.echo(f"\n{business}")
+        for customer in customers:
+            click.echo(f"  {customer.phrase}\n    {demo.link(customer, clock.now())}")
+    click.echo(f"\nAll of them as buttons: {url_for('demo.show_demo', _external=True)}")
+    click.echo("The links work for 12 hours. Stop with Ctrl-C.")

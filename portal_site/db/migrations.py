@@ -1,0 +1,25 @@
+"""Where the database's schema stands, and bringing it up to date."""
+
+import logging
+
+import flask_migrate
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask
+
+from portal_site import locations
+from portal_site.db import db
+
+
+def upgrade(app: Flask) -> None:
+    """Apply every migration that is missing, each in a transaction of its own."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with app.app_context():
+        flask_migrate.upgrade(directory=str(locations.MIGRATIONS))
+
+
+def state(app: Flask) -> tuple[str | None, str | None]:
+    """The database's revision and the newest one."""
+    with app.app_context(), db.engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current, ScriptDirectory(str(locations.MIGRATIONS)).get_current_head()

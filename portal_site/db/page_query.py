@@ -1,0 +1,116 @@
+"""The selects of one page, prepared once and fetched together."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, Select, func, literal_column, select
+from sqlalchemy.engine import Connection, Dialect, Result
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.sql.selectable import CompoundSelect
+
+from portal_site.db import scoping
+from portal_site.db.transactions import reading
+
+Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
+
+
+Row = dict[str, Any]
+
+
+def literal_limit(rows: int) -> ColumnElement[int]:
+    """A limit for a prepared select, written into it: as a parameter PostgreSQL would plan for a tenth of the table."""
+    return literal_column(str(int(rows)), Integer)
+
+
+class PageQuery:
+    """The named selects that one page needs, prepared once and fetched together.
+
+    PostgreSQL answers them all in one round trip, as JSON; SQLite, which has no trips to save, answers one by one.
+    Selects keep to types that JSON carries exactly: integers, text, booleans and JSON itself.
+    """
+
+    def __init__(self, **selects: Query) -> None:
+        for query in selects.values():
+            scoping.check(query)
+        self.selects = selects
+        self._prepared: dict[str, dict[str, _Prepared]] = {}
+
+    def fetch(self, **parameters: Any) -> dict[str, list[Row]]:
+        """All rows of each select, by its name."""
+        try:
+            return self._fetch(parameters)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # The server was restarted under the pool: a read may simply be asked again, once.
+            return self._fetch(parameters)
+
+    def one(self, **parameters: Any) -> Row | None:
+        """The first row of the first select, or None."""
+        rows = next(iter(self.fetch(**parameters).values()))
+        return rows[0] if rows else None
+
+    def _fetch(self, parameters: dict[str, Any]) -> dict[str, list[Row]]:
+        with reading() as connection:
+            prepared = self._prepared.get(connection.dialect.name) or self._prepare(connection.dialect)
+            if connection.dialect.name == "postgresql":
+                return prepared["all"].rows(connection, parameters)[0]
+            return {name: select.rows(connection, parameters) for name, select in prepared.items()}
+
+    def _prepare(self, dialect: Dialect) -> "dict[str, _Prepared]":
+        queries = {"all": _in_one(self.selects)} if dialect.name == "postgresql" else self.selects
+        prepared = {name: _Prepared(query, dialect) for name, query in queries.items()}
+        self._prepared[dialect.name] = prepared
+        return prepared
+
+
+def _in_one(selects: Mapping[str, Query]) -> Select[Any]:
+    def packed(name: str, query: Query) -> Any:
+        source = query.subquery(name)
+        rows = func.coalesce(func.json_agg(func.row_to_json(literal_column(name))), literal_column("'[]'::json"))
+        return select(rows).select_from(source).scalar_subquery().label(name)
+
+    return select(*(packed(name, query) for name, query in selects.items()))
+
+
+class _Prepared:
+    """A select as SQL. SQLAlchemy would look it up in its cache by a key as long as the select, which costs more than SQLite."""
+
+    def __init__(self, query: Query, dialect: Dialect) -> None:
+        compiled = query.compile(dialect=dialect)
+        self.sql = str(compiled)
+        self.order: Sequence[str] | None = getattr(compiled, "positiontup", None)
+        self.constants = {name: value for name, value in compiled.params.items() if value is not None}
+        columns = list(query.selected_columns)
+        self.names = [str(column.key) for column in columns]
+        processors = (column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns)
+        self.processors = [(name, make) for name, make in zip(self.names, processors, strict=True) if make]
+
+    def rows(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Row]:
+        given = {**self.constants, **parameters}
+        bound: Any = tuple(given[name] for name in self.order) if self.order is not None else given
+        found = [dict(zip(self.names, row, strict=True)) for row in execute_by_driver(connection, self.sql, bound)]
+        for name, process in self.processors:
+            for row in found:
+                row[name] = process(row[name])
+        return found
+
+
+def execute_by_driver(connection: Connection, sql: str, bound: Any) -> Iterable[Any]:
+    if connection.dialect.name != "sqlite":
+        return connection.exec_driver_sql(sql, bound)
+    # By the driver itself: SQLite answers faster than SQLAlchemy describes the answer.
+    try:
+        driver: Any = connection.connection.driver_connection
+        found: list[Any] = driver.execute(sql, bound).fetchall()
+    except sqlite3.Error as error:
+        raise OperationalError(sql, None, error) from error
+    return found
+
+
+def as_namespaces(result: Result[*tuple[Any, ...]]) -> list[Any]:
+    """All rows as plain objects, where each is looked at so often that SQLAlchemy's own, slow to answer, would be felt."""
+    names = tuple(result.keys())
+    return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in result]

