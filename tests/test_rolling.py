@@ -2,13 +2,13 @@
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,23 +58,22 @@ def downgrade():
 
 
 @pytest.fixture
-def bad_migration(app: Flask) -> Iterator[None]:
-    """One more migration, which fails after it has changed two things."""
-    _, head = migrations.state(app)
-    path = locations.MIGRATIONS / "versions" / "9999_fails.py"
-    path.write_text(BAD.format(head=head))
-    try:
-        yield
-    finally:
-        path.unlink()
+def versions(tmp_path: Path) -> Path:
+    """The folder of a copy of all migrations, for one more: the checkout's own are read by others at the same time."""
+    copied = shutil.copytree(
+        locations.MIGRATIONS, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return copied / "versions"
 
 
 @pytest.mark.case("F13")
-def test_a_migration_that_fails_half_way_leaves_the_schema_as_it_was(app: Flask, bad_migration: None) -> None:
-    before = migrations.state(app)[0]
+def test_a_migration_that_fails_half_way_leaves_the_schema_as_it_was(app: Flask, versions: Path) -> None:
+    """One more migration, which fails after it has changed two things."""
+    before, head = migrations.state(app)
+    (versions / "9999_fails.py").write_text(BAD.format(head=head))
     db.session.remove()
     with pytest.raises(Exception, match="nowhere"):
-        flask_migrate.upgrade(directory=str(locations.MIGRATIONS))
+        flask_migrate.upgrade(directory=str(versions.parent))
     found = inspect(db.engine)
     assert "half_done" not in found.get_table_names()
     assert "half_done" not in {column["name"] for column in found.get_columns("accounts")}
@@ -82,18 +81,14 @@ def test_a_migration_that_fails_half_way_leaves_the_schema_as_it_was(app: Flask,
 
 
 @pytest.mark.case("F13")
-def test_a_migration_gives_up_rather_than_making_customers_wait(postgres_app: Flask) -> None:
-    path = locations.MIGRATIONS / "versions" / "9999_waits.py"
+def test_a_migration_gives_up_rather_than_making_customers_wait(postgres_app: Flask, versions: Path) -> None:
     with postgres_app.app_context(), db.engine.connect() as customer:
-        path.write_text(WAITS.format(head=migrations.state(postgres_app)[1]))
-        try:
-            customer.execute(text("LOCK TABLE accounts IN ACCESS SHARE MODE"))
-            began = time.perf_counter()
-            with pytest.raises(Exception, match="lock timeout"):
-                flask_migrate.upgrade(directory=str(locations.MIGRATIONS))
-            assert time.perf_counter() - began < 5
-        finally:
-            path.unlink()
+        (versions / "9999_waits.py").write_text(WAITS.format(head=migrations.state(postgres_app)[1]))
+        customer.execute(text("LOCK TABLE accounts IN ACCESS SHARE MODE"))
+        began = time.perf_counter()
+        with pytest.raises(Exception, match="lock timeout"):
+            flask_migrate.upgrade(directory=str(versions.parent))
+        assert time.perf_counter() - began < 5
 
 
 @pytest.mark.case("F16")
