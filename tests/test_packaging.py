@@ -61,7 +61,7 @@ def test_the_wheel_works_outside_the_checkout(built: Path, tmp_path: Path) -> No
     environment = {"PATH": os.environ["PATH"], "PORTAL_SECRET_KEY": SECRET, "PORTAL_DATA_DIR": str(tmp_path),
                    "PORTAL_BASE_URL": "http://127.0.0.1:8000"}  # fmt: skip
     script = (
-        "import portal_site, portal_site.migrating as m\n"
+        "import portal_site, portal_site.db.migrations as m\n"
         f"assert portal_site.__file__.startswith({str(tmp_path)!r}), portal_site.__file__\n"
         "app = portal_site.create_app(); m.upgrade(app); client = app.test_client()\n"
         "page = client.get('/logged-out', headers={'Accept-Language': 'fr'})\n"
