@@ -48,7 +48,7 @@ def _snapshot(items: int, **members: object) -> SubscriptionSnapshot:
     known = {"id": "sub", "currency": "eur", "status": SubscriptionStatus.ACTIVE, "anchor": 0, **members}
     snapshot = SubscriptionSnapshot(**known, items=made)  # type: ignore[arg-type]
     begun = [Item(item.id, item.offer, item.quantity, 0, 0) for item in made]
-    paid = invoices.renewal_lines(begun, 0, snapshot.running_discounts(0), snapshot.tax_rates, "eur")
+    paid = invoices.renewal_lines(begun, 0, snapshot.discounts_in_force(0), snapshot.tax_rates, "eur")
     charged = tuple(replace(line, id=f"il_{n}") for n, line in enumerate(paid))
     return replace(snapshot, creditable_lines=charged)
 

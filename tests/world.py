@@ -224,7 +224,7 @@ def _bill_first(made: Merchant, buyer: Customer, subscription: Subscription, tax
     snapshot = snapshots.load(session, [subscription], known, START)[subscription.id]
     begun = [replace(item, period_end=START) for item in snapshot.items]
     lines = invoices.renewal_lines(
-        begun, START, snapshot.running_discounts(START), snapshot.tax_rates, snapshot.currency
+        begun, START, snapshot.discounts_in_force(START), snapshot.tax_rates, snapshot.currency
     )
     bill = invoices.total_up(lines, 0, snapshot.currency)
     writer = InvoiceWriter(session)

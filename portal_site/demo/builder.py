@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from portal_site.billing.gateways.sandbox import test_numbers
 from portal_site.billing.gateways.sandbox.models import SandboxMethod
 from portal_site.billing.invoicing import invoice_writer
-from portal_site.billing.loading import snapshots
+from portal_site.billing.loading import plans
 from portal_site.billing.models import (
     Account,
     BrandAsset,
@@ -213,14 +213,23 @@ class Merchant:
         return starts[-1]
 
     def schedule(
-        self, subscription: Subscription, price: Price, quantity: int, date: int, origin: str = "portal"
+        self,
+        subscription: Subscription,
+        price: Price,
+        quantity: int,
+        date: int,
+        origin: str = "portal",
+        proration_behavior: str = "none",
     ) -> None:
         """A change at `date`, as the portal would have planned it for the customer."""
         plan = self.row(
             SubscriptionSchedule, "sub_sched", customer_id=subscription.customer_id, subscription_id=subscription.id,
             status="active", origin=origin,
         )  # fmt: skip
-        phase = SchedulePhase(id=new_id("phase"), account_id=self.account.id, schedule_id=plan.id, start_date=date)
+        phase = SchedulePhase(
+            id=new_id("phase"), account_id=self.account.id, schedule_id=plan.id, start_date=date,
+            proration_behavior=proration_behavior,
+        )  # fmt: skip
         self.session.add(phase)
         self.session.flush()
         item = SchedulePhaseItem(
@@ -295,7 +304,8 @@ def _billed(customer: Customer, account: Account, number: int) -> SimpleNamespac
 def offer(product: Product, price: Price) -> PricedPlan:
     """A price as the rules see it."""
     columns = {column.key: getattr(price, column.key) for column in Price.__mapper__.column_attrs}
-    return snapshots.priced_plan({**columns, "product": product.name, "unit_label": product.unit_label})
+    named = {"price_id": price.id, "price_currency": price.currency, "product": product.name}
+    return plans.priced_plan({**columns, **named, "unit_label": product.unit_label})
 
 
 def coupon_columns(coupon: Coupon) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from portal_site.billing.payments import collection
 from portal_site.billing.rules.amounts.taxes import Tax
 from portal_site.billing.rules.invoicing import invoices as invoice_rules
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
-from portal_site.billing.rules.subscriptions import next_invoice
+from portal_site.billing.rules.subscriptions import forecast
 from portal_site.billing.rules.subscriptions.cancellation import CancellationQuote
-from portal_site.billing.rules.subscriptions.next_invoice import NextInvoice
+from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.portal import blueprint, confirmation_tokens, portal_feature
 from portal_site.portal.cancellation_forms import ReasonForm
 from portal_site.portal.reads import overview
@@ -181,7 +181,8 @@ def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", s
         assert found.refusal
         page = EndingPage(subscription, None, None, "", problem=problem or translated(found.refusal))
     else:
-        following = next_invoice.next_invoice(found.snapshot.until(found.ending.ends_at))
+        ends_at = found.ending.ends_at
+        following = None if found.ending.immediate else forecast.next_invoice(found.snapshot.until(ends_at))
         shown = cancellations.cancellation_fingerprint(found.ending)
         token = confirmation_tokens.issue(ENDING, subscription_id, shown, attempt=attempt_id)
         owed = found.snapshot.has_open_invoice

@@ -74,7 +74,7 @@ def _paid(fresh: SubscriptionSnapshot) -> tuple[InvoiceLine, ...]:
         )
         for item in fresh.items
     ]  # fmt: skip
-    return with_discounts_and_tax(lines, fresh.running_discounts(fresh.anchor), fresh.currency)
+    return with_discounts_and_tax(lines, fresh.discounts_in_force(fresh.anchor), fresh.currency)
 
 
 def after(snapshot: SubscriptionSnapshot, quote: Quote) -> SubscriptionSnapshot:

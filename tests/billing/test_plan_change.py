@@ -238,7 +238,7 @@ def test_no_change_is_no_quote() -> None:
         ({"status": SubscriptionStatus.CANCELED}, "ended"),
         ({"managed_by_merchant_schedule": True}, "arranged"),
         ({"cancel_at": END}, "about to end"),
-        ({"collection_paused": True}, "paused"),
+        ({"pause_collection": "void"}, "paused"),
         ({"status": SubscriptionStatus.PAUSED}, "paused"),
         ({"status": SubscriptionStatus.PAST_DUE, "has_open_invoice": True}, "not paid"),
         ({"status": SubscriptionStatus.UNPAID}, "not paid"),

@@ -15,7 +15,7 @@ from portal_site.billing.rules.amounts.pricing import MOST_A_UNIT, PriceTerms, T
 from portal_site.billing.rules.amounts.taxes import TaxRate
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals, settle
 from portal_site.billing.rules.portal.portal_features import MOST
-from portal_site.billing.rules.subscriptions.next_invoice import next_invoice
+from portal_site.billing.rules.subscriptions.forecast import next_invoice
 from tests.billing.terms import off, offer, snapshot
 from tests.billing.terms import price as _price
 

@@ -66,7 +66,7 @@ def test_statements_stay_few_however_much_there_is(visit: Visit, recorder: Recor
     assert client.get("/").status_code == 200
     trips = [s for s in recorder.statements if not s.startswith(("BEGIN", "ROLLBACK"))]
     postgresql = "json_agg" in " ".join(trips)
-    assert 2 <= len(trips) <= (3 if postgresql else 6), "\n".join(trips)
+    assert 2 <= len(trips) <= (3 if postgresql else 7), "\n".join(trips)
 
 
 @pytest.mark.parametrize(

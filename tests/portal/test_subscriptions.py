@@ -80,13 +80,13 @@ def test_discount_and_credit_are_counted_in(visit: Visit) -> None:
     assert "Subtotal €24.00 Discount -€2.40 Customer balance -€5.00" in page
 
 
-def _planned(visit: Visit, days: int) -> str:
+def _planned(visit: Visit, days: int, proration: str = "none") -> str:
     """A subscription that will be Starter in so many days."""
 
     def build(made: Merchant, customer: object) -> object:
         subscription = _plain(made, customer)
         small = made.price(made.product("Starter"), 900, "eur")
-        made.schedule(subscription, small, 1, made.at + days * DAY)  # type: ignore[arg-type]
+        made.schedule(subscription, small, 1, made.at + days * DAY, proration_behavior=proration)  # type: ignore[arg-type]
         return subscription
 
     return _page(visit, build)
@@ -98,9 +98,15 @@ def test_a_planned_change_is_shown_with_its_date_and_amount(visit: Visit) -> Non
 
 
 def test_no_amount_is_promised_that_a_change_inside_the_period_will_decide(visit: Visit) -> None:
-    page = _planned(visit, 2)
+    page = _planned(visit, 2, "create_prorations")
     assert "Starter, €9.00 per month" in page.replace(" ,", ",")
     assert "Your plan renews on" not in page
+
+
+def test_a_change_inside_the_period_that_is_not_prorated_leaves_the_amount_known(visit: Visit) -> None:
+    page = _planned(visit, 2)
+    assert "Your plan renews on" in page
+    assert "for €9.00." in page
 
 
 def test_usage_makes_the_amount_open(visit: Visit) -> None:

@@ -86,9 +86,9 @@ def test_a_coupon_that_a_waiting_change_uses_is_not_used_by_another_subscription
         coupon = made.coupon("Once", "once", amount_off=300, currency="eur")
         owner = {"account_id": first.shop.customer.account_id, "customer_id": first.shop.customer.id}
         session.add(Discount(id="di_once", coupon_id=coupon.id, start=world.START, **owner))
-    assert first.quote(quantity=3).bill.amount_due == 700
+    assert first.quote(quantity=3).invoice.amount_due == 700
     assert first.changes(quantity=3).outcome == "pending"
-    assert second.quote(quantity=3).bill.amount_due == 1000
+    assert second.quote(quantity=3).invoice.amount_due == 1000
     first.gets_a_card()
     first.pays()
     assert second.changes(quantity=3).outcome == "applied"

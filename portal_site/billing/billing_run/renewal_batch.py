@@ -2,14 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_to_balance
+from portal_site.billing.invoicing.invoice_writer import InvoiceWriter
 from portal_site.billing.loading import snapshots
 from portal_site.billing.models import (
     Account,
@@ -21,8 +20,9 @@ from portal_site.billing.models import (
     TaxId,
 )
 from portal_site.billing.models.subscription import item_object, object_list, subscription_object
-from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
-from portal_site.billing.rules.subscriptions import next_invoice, pauses
+from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
+from portal_site.billing.rules.subscriptions import pauses
+from portal_site.billing.rules.subscriptions.forecast import CustomerState, Renewal, renew
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus, next_due
 from portal_site.billing.subscriptions import due_dates
@@ -48,6 +48,7 @@ class RenewalBatch:
             # Discounts that ended since the date that is billed ran on that date.
             since = min(min(row.due_at or at, at) for row in rows)
             self.snapshots = snapshots.load(session, rows, self.customers, since)
+            self.states = {name: CustomerState(payer.balance, payer.currency) for name, payer in self.customers.items()}
             self.phases = _next_phases(session, [row.id for row in rows if row.schedule_id], at)
 
     def decide(self) -> None:
@@ -67,13 +68,15 @@ class RenewalBatch:
 
     def _renew(self, row: Any, snapshot: SubscriptionSnapshot, date: int) -> None:
         self.late += self.at - date > 24 * 60 * 60
-        if self.consumed_discounts:  # by another subscription of this batch, a moment ago
-            snapshot = snapshot.without_discounts(frozenset(self.consumed_discounts))
         payer = self.customers[row.customer_id]
-        lines = self._invoice(row, snapshot, payer, date)
+        state = self.states[row.customer_id]
+        renewal = renew(snapshot, state, date)
+        self.states[row.customer_id] = renewal.state
+        if renewal.invoice is not None:
+            self._write(row, payer, renewal, renewal.invoice, date)
         items = {item.id: item for item in snapshot.items}
         ends = {item.id: item.period_end for item in snapshot.items}
-        for line in lines:
+        for line in renewal.lines:
             if line.id is None:
                 ends[line.item_id] = line.period_end
                 self.changed[SubscriptionItem].append(
@@ -89,61 +92,22 @@ class RenewalBatch:
         if not SubscriptionStatus(row.status).ended:
             self._tell(row, status, snapshot, ends)
 
-    def _invoice(
-        self, row: Any, snapshot: SubscriptionSnapshot, payer: SimpleNamespace, date: int
-    ) -> tuple[InvoiceLine, ...]:
-        usable = payer.currency in (None, row.currency)
-        foreign = bool(payer.balance) and not usable
-        if foreign != snapshot.balance_in_other_currency:  # by another subscription of this batch, a moment ago
-            snapshot = replace(snapshot, balance_in_other_currency=foreign)
-        if row.pause_collection and not SubscriptionStatus(row.status).ended:
-            return self._withhold(row, snapshot, payer, payer.balance if usable else 0, date)
-        bill = next_invoice.renewal_totals(snapshot, date, payer.balance if usable else 0)
-        automatic = row.collection_method == "charge_automatically"
-        if bill.lines:
-            self._final(row, snapshot, payer, bill, date, self.at if bill.amount_due and automatic else None)
-        return bill.lines
-
-    def _withhold(
-        self, row: Any, snapshot: SubscriptionSnapshot, payer: SimpleNamespace, balance: int, date: int
-    ) -> tuple[InvoiceLine, ...]:
-        """What is not collected because the merchant paused that: kept for later, written off, or not even written."""
-        behavior = row.pause_collection.get("behavior")
-        if behavior == "mark_uncollectible":
-            # What is too little to be charged is written off with it.
-            bill = next_invoice.renewal_totals(replace(snapshot, balance_in_other_currency=True), date, balance)
-            if bill.lines:
-                self._final(row, snapshot, payer, bill, date, None)
-            return bill.lines
-        bill = next_invoice.renewal_totals(
-            replace(snapshot, balance_in_other_currency=True), date, 0
-        )  # no balance is used yet
-        if bill.lines and behavior == "keep_as_draft":
-            self._latest(row, snapshot, bill, date, self.writer.draft(payer, row, bill, self.at, **_cycle(bill, date)))
-        return bill.lines
-
-    def _final(
-        self,
-        row: Any,
-        snapshot: SubscriptionSnapshot,
-        payer: SimpleNamespace,
-        bill: InvoiceTotals,
-        date: int,
-        collected_at: int | None,
-    ) -> None:
-        members = _cycle(bill, date) | {"next_payment_attempt": collected_at}
-        if row.pause_collection and bill.amount_due:
-            members |= {"status": InvoiceStatus.UNCOLLECTIBLE, "marked_uncollectible_at": self.at}
-        self._latest(row, snapshot, bill, date, self.writer.invoice(payer, row, bill, self.at, **members))
-        payer.number += 1
-        add_to_balance(payer, bill.balance_used, bill.currency)
-        payer.touched = True
-
-    def _latest(
-        self, row: Any, snapshot: SubscriptionSnapshot, bill: InvoiceTotals, date: int, invoice: Mapping[str, Any]
-    ) -> None:
-        self.consumed_discounts |= dict.fromkeys(next_invoice.consumed_discounts(snapshot, bill, date), date)
-        self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice["id"]})
+    def _write(self, row: Any, payer: SimpleNamespace, renewal: Renewal, invoice: InvoiceTotals, date: int) -> None:
+        """Write the invoice of a renewal: a draft where the merchant keeps those for later, else a finalized one."""
+        members = _cycle(invoice, date)
+        if renewal.is_draft:
+            written = self.writer.draft(payer, row, invoice, self.at, **members)
+        else:
+            automatic = row.collection_method == "charge_automatically" and not row.pause_collection
+            collect_at = self.at if invoice.amount_due and automatic else None
+            if renewal.is_uncollectible:
+                members |= {"status": InvoiceStatus.UNCOLLECTIBLE, "marked_uncollectible_at": self.at}
+            written = self.writer.invoice(payer, row, invoice, self.at, **members, next_payment_attempt=collect_at)
+            payer.number += 1
+            payer.balance, payer.currency = renewal.state.balance, renewal.state.currency
+            payer.touched = True
+        self.consumed_discounts |= dict.fromkeys(renewal.consumed, date)
+        self.changed[Subscription].append({"id": row.id, "latest_invoice_id": written["id"]})
         self.invoiced += 1
 
     def _park(self, row: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal_site.billing.loading import ownership, payment_state, snapshots
+from portal_site.billing.loading import ownership, payment_state, plans
 from portal_site.billing.models import Customer, Event, Invoice, Subscription
 from portal_site.billing.rules.amounts import periods
 from portal_site.billing.rules.subscriptions import pauses
@@ -106,7 +106,7 @@ def _end_pause(session: Session, subscription: Subscription, moment: int, at: in
     }
     subscription.billing_cycle_anchor = moment
     reset_periods(items, moment)
-    offers = snapshots.load_plans(session, subscription.account_id, [item.price_id for item in items])
+    offers = plans.load_plans(session, subscription.account_id, [item.price_id for item in items])
     lengths = [(offer.interval, offer.interval_count) for offer in offers.values()]
     first_end = min(periods.boundary(moment, interval, count) for interval, count in lengths)
     resumption.resume(session, subscription, first_end, at, previous)

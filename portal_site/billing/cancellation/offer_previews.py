@@ -9,7 +9,7 @@ from sqlalchemy import or_, select
 
 from portal_site.billing.changes import plan_options
 from portal_site.billing.loading.confirmations import hash_terms
-from portal_site.billing.loading.snapshots import Reader
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import Account, Coupon, Discount
 from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms, discount_end
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
@@ -17,7 +17,7 @@ from portal_site.billing.rules.portal.portal_features import Features, QuantityL
 from portal_site.billing.rules.portal.safe_urls import is_safe
 from portal_site.billing.rules.retention import offer_rules
 from portal_site.billing.rules.subscriptions import cancellation, pauses
-from portal_site.billing.rules.subscriptions.next_invoice import NextInvoice
+from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 
 

@@ -11,7 +11,7 @@ from portal_site.billing.cancellation.offer_previews import OfferContext, OfferP
 from portal_site.billing.errors import NotFound, StateChanged
 from portal_site.billing.loading import ownership, snapshots
 from portal_site.billing.loading.confirmations import Confirmation
-from portal_site.billing.loading.snapshots import Reader
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import CancellationAttempt, Coupon, Customer, Discount, Event, Subscription
 from portal_site.billing.rules.amounts.discounts import discount_end
 from portal_site.billing.rules.amounts.periods import months_after

@@ -13,7 +13,7 @@ from portal_site.billing.changes.plan_options import PlanChangeOptions
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.loading import confirmations, ownership, payment_state, snapshots
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
-from portal_site.billing.loading.snapshots import Reader
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import Customer, PlanChange, Subscription
 from portal_site.billing.rules.amounts import promotion_codes as code_rules
 from portal_site.billing.rules.amounts.discounts import DiscountTerms

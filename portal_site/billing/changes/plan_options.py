@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import select
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.loading import snapshots
-from portal_site.billing.loading.snapshots import Reader
+from portal_site.billing.loading import plans, snapshots
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import Price, SchedulePhase, SubscriptionSchedule
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.portal.portal_features import SubscriptionUpdate
@@ -36,7 +36,7 @@ def load(reader: Reader, row: Any, customer: Any, features: SubscriptionUpdate, 
     origins = _schedules(reader, row, at)
     snapshot = replace(snapshot, managed_by_merchant_schedule=any(origin != "portal" for origin in origins))
     fitting = (Price.active, Price.type == "recurring", Price.usage_type == "licensed", Price.livemode == row.livemode)
-    offers = snapshots.load_plans(reader, customer.account_id, features.price_ids, *fitting)
+    offers = plans.load_plans(reader, customer.account_id, features.price_ids, *fitting)
     return PlanChangeOptions(
         snapshot, offers, plan_change.why_not_changeable(snapshot, at), "portal" in origins, row.pending_update
     )

@@ -10,7 +10,7 @@ from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
 from portal_site.billing.loading import confirmations, ownership, snapshots
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
-from portal_site.billing.loading.snapshots import Reader
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Customer,
     Event,

@@ -61,7 +61,7 @@ def finalize(invoice_id: str, at: int) -> Invoice:
             "due_date": due_date(subscription, at),
             "amount_due": due,
             "amount_remaining": due,
-            "starting_balance": snapshot.balance,
+            "starting_balance": snapshot.usable_balance,
             "ending_balance": after,
             "finalized_at": at,
         }
@@ -71,7 +71,7 @@ def finalize(invoice_id: str, at: int) -> Invoice:
         automatic = subscription.collection_method == "charge_automatically" and not ended
         invoice.next_payment_attempt = at if due and automatic else None
         kind = "invoice_too_small" if due == 0 and after > 0 else "applied_to_invoice"
-        move_balance(session, customer, invoice, after - snapshot.balance, kind, at)
+        move_balance(session, customer, invoice, after - snapshot.usable_balance, kind, at)
         session.flush()
         session.add(Event.of("invoice.finalized", invoice, at))
         if not due:

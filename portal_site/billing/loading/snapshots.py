@@ -1,55 +1,42 @@
-"""Loads subscriptions as the rules see them: one for a quote, hundreds for a billing run, by the same selects."""
+"""Loads subscriptions as the rules see them, for pages, quotes and billing runs alike.
+
+`build` is the only place that makes a SubscriptionSnapshot of rows. A page hands it what its own PageQuery has read; operations
+call `load`, which reads the same columns.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any, Protocol, cast
 
 from sqlalchemy import and_, select
-from sqlalchemy.engine import Connection
-from sqlalchemy.orm import Session, aliased
 
 from portal_site.billing.errors import NotFound
+from portal_site.billing.loading import plans, stored_lines
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Coupon,
     Customer,
     Discount,
     Invoice,
-    InvoiceLineItem,
-    Price,
-    Product,
+    SchedulePhase,
+    SchedulePhaseItem,
     Subscription,
     SubscriptionItem,
+    SubscriptionSchedule,
 )
 from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
-from portal_site.billing.rules.amounts.pricing import PriceTerms
-from portal_site.billing.rules.amounts.proration import ProrationFactor
-from portal_site.billing.rules.amounts.taxes import UNTAXED, Tax, TaxRate
-from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
-from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.amounts.taxes import UNTAXED, TaxRate
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine
+from portal_site.billing.rules.subscriptions import pauses
+from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME
+from portal_site.billing.rules.subscriptions.snapshot import AwaitingPayment, PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 from portal_site.db.page_query import as_namespaces
 
-Reader = Session | Connection
-PLAN_COLUMNS = (
-    Price.id,
-    Price.currency,
-    Price.billing_scheme,
-    Price.unit_amount,
-    Price.unit_amount_decimal,
-    Price.tiers_mode,
-    Price.tiers,
-    Price.transform_quantity,
-    Price.usage_type,
-    Price.interval,
-    Price.interval_count,
-    Price.tax_behavior,
-    Price.product_id,
-    Product.name.label("product"),
-    Product.unit_label,
-)
 SUBSCRIPTION_COLUMNS = (
     Subscription.id,
     Subscription.account_id,
@@ -79,143 +66,151 @@ SUBSCRIPTION_COLUMNS = (
     Subscription.latest_invoice_id,
     Subscription.due_at,
 )
+ITEM_COLUMNS = (
+    SubscriptionItem.id,
+    SubscriptionItem.subscription_id,
+    SubscriptionItem.price_id,
+    SubscriptionItem.quantity,
+    SubscriptionItem.current_period_start,
+    SubscriptionItem.current_period_end,
+    SubscriptionItem.tax_rates,
+    SubscriptionItem.created,
+    SubscriptionItem.billing_cycle_anchor,
+)
+DISCOUNT_COLUMNS = (
+    Discount.id,
+    Discount.customer_id,
+    Discount.subscription_id,
+    Discount.subscription_item_id,
+    Discount.end,
+    Coupon.duration,
+    Coupon.percent_off,
+    Coupon.amount_off,
+    Coupon.currency.label("coupon_currency"),
+    Coupon.applies_to_products,
+)
+PHASE_COLUMNS = (
+    SchedulePhase.id.label("phase_id"),
+    SubscriptionSchedule.subscription_id,
+    SubscriptionSchedule.origin,
+    SubscriptionSchedule.end_behavior,
+    SchedulePhase.start_date,
+    SchedulePhase.end_date,
+    SchedulePhase.proration_behavior,
+    SchedulePhaseItem.quantity,
+    SchedulePhaseItem.price_id,
+)
+ENDED = tuple(status.value for status in SubscriptionStatus if status.ended)
 
 
-def priced_plan(row: Any) -> PricedPlan:
-    """The offer in the columns of OFFER."""
-    return PricedPlan(
-        price_id=row["id"],
-        product_id=row["product_id"],
-        product=row["product"],
-        terms=PriceTerms.of(row),
-        interval=row["interval"] or "month",
-        interval_count=row["interval_count"] or 1,
-        unit_label=row["unit_label"],
-        tax_behavior=row["tax_behavior"],
+class CustomerTerms(Protocol):
+    """What of a customer decides an amount."""
+
+    @property
+    def balance(self) -> int: ...
+    @property
+    def currency(self) -> str | None: ...
+    @property
+    def tax_exempt(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What belongs to one subscription besides its own columns and its customer's."""
+
+    items: Sequence[Item] = ()
+    discounts: Sequence[DiscountTerms] = ()
+    pending_lines: Sequence[InvoiceLine] = ()
+    phases: Sequence[PlannedPhase] = ()
+    awaiting_payment: AwaitingPayment | None = None
+    reserved: Mapping[str, str] = field(default_factory=dict)
+
+
+def build(row: Any, customer: CustomerTerms, parts: Parts) -> SubscriptionSnapshot:
+    """The snapshot of a subscription's row, which has the columns of SUBSCRIPTION_COLUMNS as attributes."""
+    taxed = customer.tax_exempt not in UNTAXED
+    items = tuple(parts.items if taxed else (replace(item, tax_rates=()) for item in parts.items))
+    end = min((item.period_end for item in items), default=None) if row.cancel_at_period_end else None
+    paused = row.pause_collection
+    reserved = frozenset(discount for discount, owner in parts.reserved.items() if owner != row.id)
+    return SubscriptionSnapshot(
+        id=row.id,
+        currency=row.currency,
+        status=SubscriptionStatus(row.status),
+        anchor=row.billing_cycle_anchor,
+        items=items,
+        collection_method=row.collection_method,
+        billing_mode=row.billing_mode,
+        trial_end=row.trial_end,
+        due_at=row.due_at,
+        cancel_at=row.cancel_at or end,
+        pause_collection=None if paused is None else paused.get("behavior") or "void",
+        resumes_at=pauses.resumes_at(row.status_details, paused),
+        discounts=tuple(parts.discounts),
+        reserved_discounts=reserved,
+        tax_rates=tuple(map(TaxRate.of, row.default_tax_rates)) if taxed else (),
+        balance=customer.balance,
+        balance_currency=customer.currency,
+        pending_lines=tuple(parts.pending_lines),
+        phases=tuple(parts.phases),
+        awaiting_payment=parts.awaiting_payment,
     )
-
-
-def load_plans(reader: Reader, account_id: str | None, price_ids: Iterable[str], *only: Any) -> dict[str, PricedPlan]:
-    """The offers with these prices, by price; of one account, or (None) of those that own what refers to them."""
-    wanted = sorted(set(price_ids))
-    query = select(*PLAN_COLUMNS).join(Product, Product.id == Price.product_id).where(Price.id.in_(wanted), *only)
-    if account_id is not None:
-        query = query.where(Price.account_id == account_id)
-    else:
-        query = query.execution_options(unscoped="prices that a subscription of ours refers to")
-    return {row.id: priced_plan(row._mapping) for row in reader.execute(query)}
 
 
 def load(
     reader: Reader, subscriptions: Sequence[Any], customers: Mapping[str, Any], at: int
 ) -> dict[str, SubscriptionSnapshot]:
-    """The snapshots of these subscriptions (rows with the columns of SUBSCRIPTION), by id.
+    """The snapshots of these subscriptions (rows with the columns of SUBSCRIPTION_COLUMNS), by id, as a renewal needs them.
 
-    `customers` are their rows by id, with `balance`, `currency` and `tax_exempt`. Debits are left out: see `with_debits`.
+    `customers` are their rows by id. Phases, siblings and creditable lines are left out: see `load_for_quote`.
     """
     ids = [row.id for row in subscriptions]
-    items = _items(reader, ids)
-    discounts = _discounts(reader, list({row.customer_id for row in subscriptions}), at)
-    promised = _reserved_discounts(reader, discounts)
-    waiting = _pending(reader, ids)
-    found = {}
-    for row in subscriptions:
-        customer = customers[row.customer_id]
-        taxed = customer.tax_exempt not in UNTAXED
-        found[row.id] = SubscriptionSnapshot(
-            id=row.id,
-            currency=row.currency,
-            status=SubscriptionStatus(row.status),
-            anchor=row.billing_cycle_anchor,
-            items=tuple(item if taxed else replace(item, tax_rates=()) for item in items[row.id]),
-            collection_method=row.collection_method,
-            billing_mode=row.billing_mode,
-            trial_end=row.trial_end,
-            due_at=row.due_at,
-            cancel_at=row.cancel_at or (_end(items[row.id]) if row.cancel_at_period_end else None),
-            collection_paused=row.pause_collection is not None,
-            discounts=tuple(one for one in discounts[row.customer_id] if promised.get(one.id, row.id) == row.id),
-            tax_rates=tuple(map(TaxRate.of, row.default_tax_rates)) if taxed else (),
-            balance=customer.balance if customer.currency in (None, row.currency) else 0,
-            balance_in_other_currency=bool(customer.balance) and customer.currency not in (None, row.currency),
-            pending_lines=tuple(waiting[row.id]),
+    items = _load_items(reader, ids)
+    discounts = _load_discounts(reader, list({row.customer_id for row in subscriptions}), at)
+    reserved = _load_reserved_discounts(reader, discounts)
+    pending = stored_lines.load_pending_lines(reader, ids)
+    return {
+        row.id: build(
+            row,
+            customers[row.customer_id],
+            Parts(items[row.id], discounts[row.customer_id], pending[row.id], reserved=reserved),
         )
-    return found
+        for row in subscriptions
+    }
 
 
-def _end(items: Iterable[Item]) -> int | None:
-    return min((item.period_end for item in items), default=None)
+def item_of(row: Any, plan: PricedPlan) -> Item:
+    """An item's columns (ITEM_COLUMNS) as the rules see them."""
+    rates = tuple(map(TaxRate.of, row.tax_rates)) if row.tax_rates else ()
+    period = row.current_period_start, row.current_period_end
+    return Item(row.id, plan, row.quantity, *period, rates, row.created, row.billing_cycle_anchor)
 
 
-def _of_subscriptions(query: Any, column: Any, ids: Sequence[str]) -> Any:
-    return query.where(column.in_(ids)).execution_options(unscoped="of subscriptions that were found by their owner")
-
-
-def _items(reader: Reader, ids: Sequence[str]) -> dict[str, list[Item]]:
-    columns = (
-        SubscriptionItem.id,
-        SubscriptionItem.subscription_id,
-        SubscriptionItem.price_id,
-        SubscriptionItem.quantity,
-        SubscriptionItem.current_period_start,
-        SubscriptionItem.current_period_end,
-        SubscriptionItem.tax_rates,
-        SubscriptionItem.created,
-        SubscriptionItem.billing_cycle_anchor,
-    )
-    query = _of_subscriptions(select(*columns), SubscriptionItem.subscription_id, ids)
+def _load_items(reader: Reader, ids: Sequence[str]) -> dict[str, list[Item]]:
+    query = stored_lines.of_subscriptions(select(*ITEM_COLUMNS), SubscriptionItem.subscription_id, ids)
     rows = as_namespaces(reader.execute(query.order_by(SubscriptionItem.created, SubscriptionItem.id)))
-    known = load_plans(reader, None, (row.price_id for row in rows))
+    plan_of = plans.load_plans(reader, None, (row.price_id for row in rows))
     items: dict[str, list[Item]] = defaultdict(list)
     for row in rows:
-        rates = tuple(map(TaxRate.of, row.tax_rates)) if row.tax_rates else ()
-        period = row.current_period_start, row.current_period_end
-        items[row.subscription_id].append(
-            Item(row.id, known[row.price_id], row.quantity, *period, rates, row.created, row.billing_cycle_anchor)
-        )
+        items[row.subscription_id].append(item_of(row, plan_of[row.price_id]))
     return items
 
 
-def _discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dict[str, list[DiscountTerms]]:
+def _load_discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dict[str, list[DiscountTerms]]:
     query = (
-        select(
-            Discount.id,
-            Discount.customer_id,
-            Discount.subscription_id,
-            Discount.subscription_item_id,
-            Discount.end,
-            Coupon.duration,
-            Coupon.percent_off,
-            Coupon.amount_off,
-            Coupon.currency.label("coupon_currency"),
-            Coupon.applies_to_products,
-        )
+        select(*DISCOUNT_COLUMNS)
         .join(Coupon, and_(Coupon.account_id == Discount.account_id, Coupon.id == Discount.coupon_id))
         .where(Discount.customer_id.in_(customer_ids), Discount.end.is_(None) | (Discount.end > at))
         .order_by(Discount.start, Discount.id)
     )
-    found: dict[str, list[DiscountTerms]] = defaultdict(list)
+    discounts: dict[str, list[DiscountTerms]] = defaultdict(list)
     for row in reader.execute(query):
-        found[row.customer_id].append(discount_of(row._mapping))
-    return found
+        discounts[row.customer_id].append(discount_of(cast(Mapping[str, Any], row._mapping)))
+    return discounts
 
 
-def _reserved_discounts(reader: Reader, discounts: Mapping[str, Sequence[DiscountTerms]]) -> dict[str, str]:
-    """The discounts for one invoice that a change uses which waits for its payment, with that change's subscription."""
-    owners = [
-        name
-        for name, found in discounts.items()
-        if any(one.single_use and one.subscription_id is None for one in found)
-    ]
-    if not owners:
-        return {}
-    waiting = Subscription.customer_id.in_(owners), Subscription.pending_update.is_not(None)
-    rows = reader.execute(select(Subscription.id, Subscription.pending_update).where(*waiting))
-    return {discount: name for name, change in rows for discount in (change or {}).get("spent", ())}
-
-
-def discount_of(row: Any) -> DiscountTerms:
-    """The discount in columns named as above."""
+def discount_of(row: Mapping[str, Any]) -> DiscountTerms:
+    """A discount's columns (DISCOUNT_COLUMNS) as the rules see them."""
     return DiscountTerms(
         id=row["id"],
         coupon=CouponTerms.of(row),
@@ -226,56 +221,32 @@ def discount_of(row: Any) -> DiscountTerms:
     )
 
 
-def _pending(reader: Reader, ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
-    query = _of_subscriptions(select(InvoiceLineItem.__table__), InvoiceLineItem.subscription_id, ids)
-    query = query.where(InvoiceLineItem.invoice_id.is_(None)).order_by(InvoiceLineItem.position, InvoiceLineItem.id)
-    return _lines(reader, query)
+def _load_reserved_discounts(reader: Reader, discounts: Mapping[str, Sequence[DiscountTerms]]) -> dict[str, str]:
+    """The customer's single-use discounts that a change awaiting its payment will consume, with that change's subscription."""
+    owners = [
+        customer_id
+        for customer_id, terms in discounts.items()
+        if any(one.single_use and one.subscription_id is None for one in terms)
+    ]
+    if not owners:
+        return {}
+    awaiting = Subscription.customer_id.in_(owners), Subscription.pending_update.is_not(None)
+    rows = reader.execute(select(Subscription.id, Subscription.pending_update).where(*awaiting))
+    return reserved_discounts((row[0], row[1]) for row in rows)
 
 
-def _lines(reader: Reader, query: Any) -> dict[str, list[InvoiceLine]]:
-    rows = reader.execute(query).all()
-    known = load_plans(reader, None, (row.price_id for row in rows if row.price_id)) if rows else {}
-    lines: dict[str, list[InvoiceLine]] = defaultdict(list)
-    for row in rows:
-        if row.price_id in known:
-            lines[row.subscription_id].append(line_of(row, known[row.price_id]))
-    return lines
+def reserved_discounts(changes: Iterable[tuple[str, Mapping[str, Any] | None]]) -> dict[str, str]:
+    """The discounts reserved by changes that await their payment, given as (subscription id, `pending_update`)."""
+    return {discount: owner for owner, change in changes for discount in (change or {}).get("spent", ())}
 
 
-def line_of(row: Any, offer: PricedPlan) -> InvoiceLine:
-    """A stored line as the rules see it."""
-    kind = LineKind.CYCLE if not row.proration else LineKind.UNUSED if row.amount < 0 else LineKind.REMAINING
-    return InvoiceLine(
-        kind=kind,
-        offer=offer,
-        item_id=row.subscription_item_id or "",
-        quantity=row.quantity,
-        period_start=row.period_start,
-        period_end=row.period_end,
-        amount=row.amount,
-        discounts=tuple((str(part["discount"]), part["amount"]) for part in row.discount_amounts),
-        taxes=tuple(map(_tax, row.taxes)),
-        proration=ProrationFactor(row.share_left, row.share_whole) if row.share_whole else None,
-        full_amount=row.share_amount or 0,
-        credits=row.credited_line_id,
-        id=row.id,
-    )
-
-
-def _tax(document: Mapping[str, Any]) -> Tax:
-    rate = TaxRate.of({
-        "id": (document.get("tax_rate_details") or {}).get("tax_rate") or "",
-        "display_name": document.get("display_name"),
-        "percentage": document.get("percentage") or 0,
-        "inclusive": document.get("tax_behavior") == "inclusive",
-    })  # fmt: skip
-    return Tax(rate, document["amount"], document.get("taxable_amount") or 0)
+# --- one subscription beside the customer's others ----------------------------------------------------------------------
 
 
 def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> tuple[Any, Any]:
-    """A customer's own subscription and the customer, as `whole` needs them. Raises NotFound."""
-    mine = Subscription.id == subscription_id, Subscription.customer_id == customer_id
-    row = reader.execute(select(*SUBSCRIPTION_COLUMNS).where(*mine)).first()
+    """A customer's own subscription and the customer, as `load_for_quote` needs them. Raises NotFound."""
+    owned = Subscription.id == subscription_id, Subscription.customer_id == customer_id
+    row = reader.execute(select(*SUBSCRIPTION_COLUMNS).where(*owned)).first()
     columns = (Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.tax_exempt)
     customer = reader.execute(select(*columns).where(Customer.id == customer_id)).first()
     if row is None or customer is None:
@@ -284,38 +255,80 @@ def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> t
 
 
 def load_for_quote(reader: Reader, row: Any, customer: Any, at: int) -> SubscriptionSnapshot:
-    """One subscription's snapshot with all that a quote needs."""
-    return with_creditable_lines(reader, load(reader, [row], {customer.id: customer}, at)[row.id], at)
+    """One subscription's snapshot with all that a quote needs, among it the customer's other subscriptions."""
+    others = select(*SUBSCRIPTION_COLUMNS).where(
+        Subscription.customer_id == customer.id, Subscription.id != row.id, Subscription.status.not_in(ENDED)
+    )
+    rows = [row, *reader.execute(others.order_by(Subscription.id)).all()]
+    found = load(reader, rows, {customer.id: customer}, at)
+    phases = _load_phases(reader, customer.id, at)
+    awaiting = _load_awaiting(reader, rows)
+    complete = [
+        replace(found[each.id], phases=tuple(phases.get(each.id, ())), awaiting_payment=awaiting.get(each.id))
+        for each in rows
+    ]
+    return stored_lines.with_creditable_lines(reader, replace(complete[0], siblings=tuple(complete[1:])), at)
 
 
-def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: int) -> SubscriptionSnapshot:
-    """The snapshot with what was paid for time after `at` and is not credited yet, and what is not paid."""
-    credit = aliased(InvoiceLineItem)
-    charged = (
-        select(InvoiceLineItem.__table__)
-        .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
-        .outerjoin(credit, credit.credited_line_id == InvoiceLineItem.id)
+def _load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[PlannedPhase]]:
+    query = (
+        select(*PHASE_COLUMNS)
+        .join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
+        .join(SchedulePhaseItem, SchedulePhaseItem.phase_id == SchedulePhase.id)
         .where(
-            InvoiceLineItem.period_end > at,
-            InvoiceLineItem.amount > 0,
-            InvoiceLineItem.invoice_id.is_(None) | (Invoice.status == "paid"),
-            credit.id.is_(None),
+            SubscriptionSchedule.customer_id == customer_id,
+            SubscriptionSchedule.status == "active",
+            SchedulePhase.start_date > at,
         )
-        .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id)
+        .order_by(SchedulePhase.start_date, SchedulePhase.id, SchedulePhaseItem.id)
     )
-    debits = _lines(reader, _of_subscriptions(charged, InvoiceLineItem.subscription_id, [snapshot.id]))[snapshot.id]
-    # What was kept for later or written off may be paid yet, as long as its time is not over.
-    ahead = select(InvoiceLineItem.id).where(
-        InvoiceLineItem.invoice_id == Invoice.id, InvoiceLineItem.period_end > at, InvoiceLineItem.amount > 0
-    )
-    withheld = Invoice.status.in_(("draft", "uncollectible")) & ahead.correlate(Invoice).exists()
-    unpaid = select(Invoice.status).where((Invoice.status == "open") | withheld)
-    rows = reader.execute(_of_subscriptions(unpaid, Invoice.subscription_id, [snapshot.id]))
-    found = {status for (status,) in rows}
-    is_open = "open" in found
-    return replace(
-        snapshot,
-        creditable_lines=tuple(debits),
-        has_open_invoice=is_open,
-        has_uncollected_invoice=bool(found - {"open"}),
-    )
+    rows = reader.execute(query).all()
+    plan_of = plans.load_plans(reader, None, (row.price_id for row in rows)) if rows else {}
+    return phases_of((row, plan_of[row.price_id]) for row in rows)
+
+
+def phases_of(rows: Iterable[tuple[Any, PricedPlan]]) -> dict[str, list[PlannedPhase]]:
+    """The phases in rows with the columns of PHASE_COLUMNS, each with its item's plan, in the order in which they begin."""
+    phases: dict[str, list[PlannedPhase]] = defaultdict(list)
+    last: dict[str, Any] = {}
+    for _, group in groupby(rows, key=lambda pair: pair[0].phase_id):
+        pairs = list(group)
+        first = pairs[0][0]
+        items = tuple((plan, row.quantity) for row, plan in pairs)
+        phase = PlannedPhase(first.start_date, items, first.origin == "portal", first.proration_behavior)
+        phases[first.subscription_id].append(phase)
+        last[first.subscription_id] = first
+    for subscription_id, row in last.items():
+        if row.end_date is not None and row.end_behavior == "cancel":
+            phases[subscription_id][-1] = replace(phases[subscription_id][-1], cancels_at=row.end_date)
+    return phases
+
+
+def awaited_invoice_id(row: Any) -> str | None:
+    """The invoice that a change of the subscription, or its first period, waits for."""
+    if row.status == SubscriptionStatus.INCOMPLETE:
+        return str(row.latest_invoice_id) if row.latest_invoice_id else None
+    invoice_id = (row.pending_update or {}).get("invoice")
+    return str(invoice_id) if invoice_id else None
+
+
+def awaiting_of(row: Any, invoice: Any | None, lines: Sequence[InvoiceLine]) -> AwaitingPayment | None:
+    """What a subscription waits for, with its invoice (`status`, `starting_balance`, `ending_balance`) while that is open."""
+    is_open = invoice is not None and invoice.status == "open"
+    returned = (invoice.starting_balance - (invoice.ending_balance or 0)) if invoice is not None and is_open else 0
+    if row.status == SubscriptionStatus.INCOMPLETE:
+        return AwaitingPayment(row.created + PENDING_UPDATE_LIFETIME, returned, tuple(lines))
+    if not row.pending_update:
+        return None
+    reserved = frozenset(row.pending_update.get("spent", ()))
+    return AwaitingPayment(row.pending_update["expires_at"], returned, tuple(lines), reserved)
+
+
+def _load_awaiting(reader: Reader, rows: Sequence[Any]) -> dict[str, AwaitingPayment | None]:
+    invoice_of = {row.id: invoice_id for row in rows if (invoice_id := awaited_invoice_id(row))}
+    columns = (Invoice.id, Invoice.status, Invoice.starting_balance, Invoice.ending_balance)
+    query = select(*columns).where(Invoice.id.in_(list(invoice_of.values())))
+    scoped = query.execution_options(unscoped="invoices that subscriptions of ours wait for")
+    invoices = {row.id: row for row in reader.execute(scoped)} if invoice_of else {}
+    lines = stored_lines.load_returned_lines(reader, list(invoices)) if invoices else {}
+    return {row.id: awaiting_of(row, invoices.get(invoice_of.get(row.id, "")), lines.get(row.id, ())) for row in rows}

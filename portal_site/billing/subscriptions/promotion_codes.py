@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.loading import ownership
-from portal_site.billing.loading.snapshots import Reader
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Coupon,
     Customer,

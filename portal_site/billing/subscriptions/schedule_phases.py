@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
-from portal_site.billing.loading import snapshots
+from portal_site.billing.loading import plans, snapshots
 from portal_site.billing.models import (
     Customer,
     Discount,
@@ -194,7 +194,7 @@ class _PhaseTransition:
     def _change(self, inside: Mapping[str, SchedulePhaseItem], proration_behavior: str, previous: JsonObject) -> None:
         """Change items inside their period, with credit and charge. Nobody is asked, so what that costs is collected after."""
         session, subscription = self.session, self.subscription
-        offers = snapshots.load_plans(session, subscription.account_id, [new.price_id for new in inside.values()])
+        offers = plans.load_plans(session, subscription.account_id, [new.price_id for new in inside.values()])
         wishes = {name: ItemChange(offers[new.price_id], new.quantity) for name, new in inside.items()}
         policy = ProrationPolicy(proration_behavior, trial_update_behavior="continue_trial")
         snapshot = self._snapshot()

@@ -36,6 +36,8 @@ _SUMMARY = (
     Invoice.description,
     Invoice.billing_reason,
     Invoice.subscription_id,
+    Invoice.starting_balance,
+    Invoice.ending_balance,
 )
 _NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
@@ -59,7 +61,6 @@ _OPEN = (
 # The newest and the open ones in one select: they are two indexes of one table, and one question less.
 RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT)), _labelled("open", _OPEN))
 OPEN = _OPEN
-OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
 UNDER_WAY = (
     select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
@@ -83,8 +84,6 @@ INVOICE = PageQuery(
         Invoice.subtotal,
         Invoice.total_excluding_tax,
         Invoice.amount_paid,
-        Invoice.starting_balance,
-        Invoice.ending_balance,
         Invoice.total_discount_amounts,
         Invoice.total_taxes,
         Invoice.period_start,

@@ -12,17 +12,20 @@ from portal_site.portal.visitors import Visitor
 
 TRIAL_NOTICE = 7 * 24 * 60 * 60
 _OVERVIEW = PageQuery(
-    subscriptions=subscription_rows.LINES,
+    subscriptions=subscription_rows.ROWS,
     discounts=subscription_rows.DISCOUNTS,
+    lines=subscription_rows.LINES,
     methods=payment_methods.METHODS,
     invoices=invoices.RECENT_AND_OPEN,
     tax_ids=billing_information.TAX_IDS,
 )
 _SUBSCRIPTION = PageQuery(
-    subscriptions=subscription_rows.LINES_OF_ONE,
+    subscriptions=subscription_rows.ROWS_BESIDE_ONE,
     discounts=subscription_rows.DISCOUNTS,
+    lines=subscription_rows.LINES,
+    uncollected=subscription_rows.UNCOLLECTED,
     methods=payment_methods.METHODS,
-    open=invoices.OPEN_OF_ONE,
+    open=invoices.OPEN,
     under_way=invoices.UNDER_WAY,
 )
 
@@ -43,7 +46,8 @@ class Overview:
 def find(visitor: Visitor, at: int) -> Overview:
     """What this customer has."""
     rows = _OVERVIEW.fetch(**visitor.scope, at=at)
-    subs = subscriptions.build(rows["subscriptions"], rows["discounts"], visitor.payer, at)
+    open_rows = [row for row in rows["invoices"] if row["list"] == "open"]
+    subs = _shown(subscriptions.build(rows, open_rows, visitor.payer, at), visitor)
     methods = payment_methods.build(rows["methods"], visitor.default_payment_method_id, subs, at)
     recent, still_open = invoices.split(rows["invoices"])
     return Overview(
@@ -57,6 +61,12 @@ def find(visitor: Visitor, at: int) -> Overview:
     )
 
 
+def _shown(subs: list[SubscriptionView], visitor: Visitor) -> list[SubscriptionView]:
+    """Those that this portal shows: a platform's session may be about one connected account only."""
+    owner = visitor.on_behalf_of
+    return subs if owner is None else [each for each in subs if each.on_behalf_of == owner]
+
+
 def _ends_soon(subscription: SubscriptionView, at: int) -> bool:
     trial_end = subscription.trial_end
     return subscription.status == "trialing" and trial_end is not None and at <= trial_end <= at + TRIAL_NOTICE
@@ -67,12 +77,19 @@ def find_subscription(
 ) -> tuple[SubscriptionView, PaymentMethodView | None] | None:
     """A customer's own subscription and what it is charged to, or None."""
     rows = _SUBSCRIPTION.fetch(**visitor.scope, at=at, subscription_id=subscription_id)
-    subs = subscriptions.build(rows["subscriptions"], rows["discounts"], visitor.payer, at)
-    if not subs:
+    subs = _shown(subscriptions.build(rows, rows["open"], visitor.payer, at), visitor)
+    subscription = next((each for each in subs if each.id == subscription_id), None)
+    if subscription is None:
         return None
     default = visitor.default_payment_method_id
-    charged = subs[0].payment_method_id or default
+    charged = subscription.payment_method_id or default
     methods = payment_methods.build(rows["methods"], default, subs, at)
     under_way = {row["invoice_id"]: row for row in rows["under_way"]}
-    subscription = replace(subs[0], open_invoices=tuple(map(invoices.summary, rows["open"])), under_way=under_way)
-    return subscription, next((method for method in methods if method.id == charged), None)
+    unpaid = tuple(invoices.summary(row) for row in rows["open"] if row["subscription_id"] == subscription_id)
+    arranged = subscription.planned is not None and not subscription.planned.by_customer
+    snapshot = replace(
+        subscription.snapshot, has_open_invoice=bool(unpaid), has_uncollected_invoice=bool(rows["uncollected"]),
+        managed_by_merchant_schedule=arranged,
+    )  # fmt: skip
+    shown = replace(subscription, snapshot=snapshot, open_invoices=unpaid, under_way=under_way)
+    return shown, next((method for method in methods if method.id == charged), None)

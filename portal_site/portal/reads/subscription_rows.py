@@ -1,12 +1,15 @@
-"""The selects that subscriptions are read by: a row for each item now and each item planned, and the discounts."""
+"""The selects by which pages read subscriptions, with the columns of billing.loading.snapshots: what the forecast needs."""
 
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, func, literal, null, or_, select, union_all
+from sqlalchemy import and_, bindparam, case, literal, literal_column, null, or_, select, union_all
 
+from portal_site.billing.loading.plans import PLAN_COLUMNS
+from portal_site.billing.loading.snapshots import DISCOUNT_COLUMNS, ENDED, SUBSCRIPTION_COLUMNS
 from portal_site.billing.models import (
     Coupon,
     Discount,
+    Invoice,
     InvoiceLineItem,
     Price,
     Product,
@@ -19,75 +22,18 @@ from portal_site.billing.models import (
 from portal_site.db.page_query import literal_limit
 
 MOST = 500
-_OWN = (
-    Subscription.account_id == bindparam("account_id"),
-    Subscription.customer_id == bindparam("customer_id"),
-    or_(
-        bindparam("on_behalf_of", type_=Subscription.id.type).is_(None),
-        Subscription.on_behalf_of == bindparam("on_behalf_of"),
-    ),
-)
-_ENDED_LAST = case({"canceled": 1, "incomplete_expired": 1}, value=Subscription.status, else_=0)
-# Lines of changes that wait for the next invoice, added up: the overview says how much it will be, not of what.
-_PENDING = (
-    select(func.coalesce(func.sum(InvoiceLineItem.total), 0))
-    .where(
-        InvoiceLineItem.subscription_id == Subscription.id,
-        InvoiceLineItem.customer_id == bindparam("customer_id"),
-        InvoiceLineItem.invoice_id.is_(None),
-    )
-    .correlate(Subscription)
-    .scalar_subquery()
-    .label("pending")
-)
-_SUBSCRIPTION = (
-    Subscription.id,
-    Subscription.status,
-    Subscription.currency,
-    Subscription.created,
-    Subscription.description,
-    Subscription.collection_method,
-    Subscription.billing_cycle_anchor,
-    Subscription.default_tax_rates,
-    Subscription.trial_end,
-    Subscription.cancel_at,
-    Subscription.cancel_at_period_end,
-    Subscription.canceled_at,
-    Subscription.cancellation_details,
-    Subscription.ended_at,
-    Subscription.pause_collection,
-    Subscription.status_details,
-    Subscription.pending_update,
-    Subscription.default_payment_method_id,
-    _PENDING,
-)
-_PRICE = (
-    Price.id.label("price_id"),
-    Price.currency.label("price_currency"),
-    Price.type,
-    Price.billing_scheme,
-    Price.unit_amount,
-    Price.unit_amount_decimal,
-    Price.interval,
-    Price.interval_count,
-    Price.usage_type,
-    Price.tiers_mode,
-    Price.tiers,
-    Price.transform_quantity,
-    Price.tax_behavior,
-    Price.product_id,
-    Product.name.label("product"),
-    Product.unit_label,
-)
+_OWN = Subscription.account_id == bindparam("account_id"), Subscription.customer_id == bindparam("customer_id")
+_ENDED_LAST = case(dict.fromkeys(ENDED, 1), value=Subscription.status, else_=0)
 
 
-def _lines(*only: Any, most: int) -> Any:
+def _rows(*only: Any, first: Any = None) -> Any:
     """One row for each item, and one for each item of a phase still to come, with the subscription's columns on each."""
+    order = (_ENDED_LAST, Subscription.created.desc(), Subscription.id)
     chosen = (
-        select(*_SUBSCRIPTION)
+        select(*SUBSCRIPTION_COLUMNS)
         .where(*_OWN, *only)
-        .order_by(_ENDED_LAST, Subscription.created.desc(), Subscription.id)
-        .limit(literal_limit(most))
+        .order_by(*(order if first is None else (first.desc(), *order)))
+        .limit(literal_limit(MOST))
         .cte("chosen")
     )
     return union_all(_items(chosen), _planned_items(chosen))
@@ -100,12 +46,18 @@ def _items(chosen: Any) -> Any:
             *chosen.c,
             SubscriptionItem.id.label("item_id"),
             SubscriptionItem.quantity,
-            SubscriptionItem.current_period_start.label("since"),
-            SubscriptionItem.current_period_end.label("until"),
+            SubscriptionItem.current_period_start,
+            SubscriptionItem.current_period_end,
+            SubscriptionItem.created.label("item_created"),
             SubscriptionItem.tax_rates,
-            SubscriptionItem.billing_cycle_anchor.label("own_anchor"),
+            SubscriptionItem.billing_cycle_anchor.label("item_anchor"),
+            null().label("phase_id"),
+            null().label("start_date"),
+            null().label("end_date"),
+            null().label("proration_behavior"),
             null().label("origin"),
-            *_PRICE,
+            null().label("end_behavior"),
+            *PLAN_COLUMNS,
         )
         .select_from(chosen)
         .join(SubscriptionItem, SubscriptionItem.subscription_id == chosen.c.id)
@@ -117,7 +69,7 @@ def _items(chosen: Any) -> Any:
 def _planned_items(chosen: Any) -> Any:
     schedule_of_it = and_(
         SubscriptionSchedule.subscription_id == chosen.c.id,
-        # Said once more for SQLite, which else begins at the far end and reads every merchant's phases.
+        # Redundant, but without it SQLite starts from the phases of all merchants.
         SubscriptionSchedule.customer_id == bindparam("customer_id"),
         SubscriptionSchedule.status == "active",
     )
@@ -130,12 +82,18 @@ def _planned_items(chosen: Any) -> Any:
             *chosen.c,
             SchedulePhaseItem.id.label("item_id"),
             SchedulePhaseItem.quantity,
-            SchedulePhase.start_date.label("since"),
-            SchedulePhase.start_date.label("until"),
+            null().label("current_period_start"),
+            null().label("current_period_end"),
+            null().label("item_created"),
             null().label("tax_rates"),
-            null().label("own_anchor"),
+            null().label("item_anchor"),
+            SchedulePhase.id.label("phase_id"),
+            SchedulePhase.start_date,
+            SchedulePhase.end_date,
+            SchedulePhase.proration_behavior,
             SubscriptionSchedule.origin,
-            *_PRICE,
+            SubscriptionSchedule.end_behavior,
+            *PLAN_COLUMNS,
         )
         .select_from(chosen)
         .join(SubscriptionSchedule, schedule_of_it)
@@ -146,23 +104,13 @@ def _planned_items(chosen: Any) -> Any:
     )
 
 
-LINES = _lines(most=MOST)
-LINES_OF_ONE = _lines(Subscription.id == bindparam("subscription_id"), most=1)
+# All of a customer's subscriptions, since what is billed first decides what is left of balance and coupons for the others. The
+# page of one subscription may be that of one that has ended.
+ROWS = _rows()
+_ONE = Subscription.id == bindparam("subscription_id")
+ROWS_BESIDE_ONE = _rows(or_(_ONE, and_(*(Subscription.status != status for status in ENDED))), first=_ONE)
 DISCOUNTS = (
-    select(
-        Discount.id,
-        Discount.subscription_id,
-        Discount.subscription_item_id,
-        Discount.end,
-        Discount.promotion_code,
-        Coupon.id.label("coupon_id"),
-        Coupon.name,
-        Coupon.percent_off,
-        Coupon.amount_off,
-        Coupon.currency.label("coupon_currency"),
-        Coupon.duration,
-        Coupon.applies_to_products,
-    )
+    select(*DISCOUNT_COLUMNS, Discount.promotion_code, Coupon.id.label("coupon_id"), Coupon.name)
     .join(Coupon, and_(Coupon.account_id == Discount.account_id, Coupon.id == Discount.coupon_id))
     .where(
         Discount.account_id == bindparam("account_id"),
@@ -170,4 +118,54 @@ DISCOUNTS = (
         or_(Discount.end.is_(None), Discount.end > bindparam("at")),
     )
     .order_by(Discount.start, Discount.id)
+)
+_LINE = (
+    InvoiceLineItem.id,
+    InvoiceLineItem.subscription_id,
+    InvoiceLineItem.subscription_item_id,
+    InvoiceLineItem.quantity,
+    InvoiceLineItem.period_start,
+    InvoiceLineItem.period_end,
+    InvoiceLineItem.amount,
+    InvoiceLineItem.proration,
+    InvoiceLineItem.discount_amounts,
+    InvoiceLineItem.taxes,
+    InvoiceLineItem.share_left,
+    InvoiceLineItem.share_whole,
+    InvoiceLineItem.share_amount,
+    InvoiceLineItem.credited_line_id,
+)
+# Pending lines, and those that had been pending before an open invoice took them: they are pending again if that is voided.
+LINES = (
+    select(InvoiceLineItem.invoice_id, *_LINE, *PLAN_COLUMNS)
+    .join(Subscription, Subscription.id == InvoiceLineItem.subscription_id)
+    .join(Price, Price.id == InvoiceLineItem.price_id)
+    .join(Product, Product.id == Price.product_id)
+    .where(*_OWN, InvoiceLineItem.customer_id == bindparam("customer_id"), InvoiceLineItem.invoice_id.is_(None))
+    .union_all(
+        select(InvoiceLineItem.invoice_id, *_LINE, *PLAN_COLUMNS)
+        .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
+        .join(Price, Price.id == InvoiceLineItem.price_id)
+        .join(Product, Product.id == Price.product_id)
+        .where(
+            Invoice.account_id == bindparam("account_id"),
+            Invoice.customer_id == bindparam("customer_id"),
+            Invoice.status == literal_column("'open'"),
+            InvoiceLineItem.pending_since.is_not(None),
+        )
+    )
+)
+# Whether an invoice for a period that still runs was kept as a draft or written off: then nothing can be changed.
+UNCOLLECTED = (
+    select(Invoice.id)
+    .join(InvoiceLineItem, InvoiceLineItem.invoice_id == Invoice.id)
+    .where(
+        Invoice.account_id == bindparam("account_id"),
+        Invoice.customer_id == bindparam("customer_id"),
+        Invoice.subscription_id == bindparam("subscription_id"),
+        or_(Invoice.status == "draft", Invoice.status == "uncollectible"),
+        InvoiceLineItem.period_end > bindparam("at"),
+        InvoiceLineItem.amount > 0,
+    )
+    .limit(literal_limit(1))
 )

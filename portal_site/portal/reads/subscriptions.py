@@ -1,36 +1,40 @@
 """Subscriptions as a customer sees them: what, how much, until when, and what is planned."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.loading.snapshots import discount_of
+from portal_site.billing.loading import plans, snapshots, stored_lines
+from portal_site.billing.loading.snapshots import Parts
 from portal_site.billing.rules.amounts import discounts as discount_rules
 from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
-from portal_site.billing.rules.amounts.pricing import PriceTerms
-from portal_site.billing.rules.amounts.taxes import UNTAXED, TaxRate
-from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
-from portal_site.billing.rules.subscriptions import cancellation, next_invoice, pauses, plan_change
-from portal_site.billing.rules.subscriptions.next_invoice import NextInvoice
-from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.amounts.taxes import TaxRate
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine
+from portal_site.billing.rules.subscriptions import cancellation, forecast, plan_change
+from portal_site.billing.rules.subscriptions.forecast import CustomerState, NextInvoice
+from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.invoices import InvoiceSummary
+
+Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class ItemView:
-    """A line of a subscription; `amount` is what the whole quantity costs each interval, None when usage decides."""
+    """A line of a subscription, now or once a planned change takes effect."""
 
     id: str
     offer: PricedPlan
     quantity: int | None
-    amount: int | None
-    since: int
-    until: int
-    tax_rates: tuple[TaxRate, ...] = ()
-    anchor: int | None = None
+
+    @property
+    def amount(self) -> int | None:
+        """What the whole quantity costs each interval; None when usage decides."""
+        return None if self.offer.terms.metered else self.offer.amount(self.quantity)
 
     @property
     def product(self) -> str:
@@ -82,42 +86,65 @@ class PlannedChange:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionView:
-    """All that the portal shows of a subscription. `next_invoice` is None when nothing more will be billed, and when
-    a planned change decides what it will be.
+    """All that the portal shows of a subscription.
 
-    `open_invoices`, and of those that are being paid the attempts `under_way`, are there where one subscription has a page of
-    its own.
+    `snapshot` is what the rules see of it, and `next_invoice` their forecast: None when nothing more will be billed, while it is
+    paused, and when the proration of a planned change decides what it will be. `open_invoices`, and of those that are being paid
+    the attempts `under_way`, are there on the page of one subscription.
     """
 
-    id: str
+    snapshot: SubscriptionSnapshot
     status: SubscriptionStatus
-    currency: str
     created: int
     description: str | None
-    collection_method: str
-    anchor: int
-    tax_rates: tuple[TaxRate, ...]
-    pending: int
     pending_update: Mapping[str, Any] | None
-    trial_end: int | None
-    cancel_at: int | None
     canceled_at: int | None
     can_be_kept: bool
     ended_at: int | None
-    resumes_at: int | None
     payment_method_id: str | None
+    on_behalf_of: str | None
     items: tuple[ItemView, ...]
     discounts: tuple[DiscountView, ...]
     planned: PlannedChange | None
-    next_invoice: NextInvoice | None
+    next_invoice: NextInvoice | None = None
     open_invoices: tuple[InvoiceSummary, ...] = ()
     under_way: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
+    def id(self) -> str:
+        """The subscription's id."""
+        return self.snapshot.id
+
+    @property
+    def currency(self) -> str:
+        """The currency of all its amounts."""
+        return self.snapshot.currency
+
+    @property
+    def collection_method(self) -> str:
+        """How its invoices are paid: charge_automatically or send_invoice."""
+        return self.snapshot.collection_method
+
+    @property
+    def trial_end(self) -> int | None:
+        """When its free trial ends or has ended."""
+        return self.snapshot.trial_end
+
+    @property
+    def cancel_at(self) -> int | None:
+        """When it will end."""
+        return self.snapshot.cancel_at
+
+    @property
+    def resumes_at(self) -> int | None:
+        """When its pause ends by itself."""
+        return self.snapshot.resumes_at
+
+    @property
     def waiting_invoice(self) -> InvoiceSummary | None:
         """What a change that waits for its payment costs."""
-        wanted = (self.pending_update or {}).get("invoice")
-        return next((invoice for invoice in self.open_invoices if invoice.id == wanted), None)
+        invoice_id = (self.pending_update or {}).get("invoice")
+        return next((invoice for invoice in self.open_invoices if invoice.id == invoice_id), None)
 
     @property
     def waiting_payment(self) -> Mapping[str, Any] | None:
@@ -129,32 +156,9 @@ class SubscriptionView:
         """The names of what it contains."""
         return list(dict.fromkeys(item.product for item in self.items))
 
-    def snapshot(self, balance: int = 0) -> SubscriptionSnapshot:
-        """The subscription as the rules see it, with the items that will be billed next."""
-        items = tuple(
-            Item(item.id, item.offer, item.quantity, item.since, item.until, item.tax_rates, anchor=item.anchor)
-            for item in _items_at_renewal(self)
-        )
-        return SubscriptionSnapshot(
-            id=self.id,
-            currency=self.currency,
-            status=self.status,
-            anchor=self.anchor,
-            items=items,
-            collection_method=self.collection_method,
-            cancel_at=self.cancel_at,
-            discounts=tuple(discount.terms for discount in self.discounts),
-            tax_rates=self.tax_rates,
-            balance=balance,
-            pending_lines=_pending(self, items[0]),
-            managed_by_merchant_schedule=self.planned is not None and not self.planned.by_customer,
-        )
-
     def change_refusal(self, at: int) -> BillingError | None:
-        """Why its plan cannot be changed now, as far as the page's own data tells."""
-        if not self.items:
-            return None
-        return plan_change.why_not_changeable(replace(self.snapshot(), has_open_invoice=bool(self.open_invoices)), at)
+        """Why its plan cannot be changed now, or None."""
+        return plan_change.why_not_changeable(self.snapshot, at) if self.items else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,101 +170,130 @@ class CustomerBalance:
     tax_exempt: str = "none"
 
 
-def build(
-    lines: Iterable[Mapping[str, Any]], discounts: Iterable[Mapping[str, Any]], payer: CustomerBalance, at: int
-) -> list[SubscriptionView]:
-    """The subscriptions in those rows: running ones first, then newest first.
+def build(rows: Mapping[str, Rows], open_invoices: Rows, customer: CustomerBalance, at: int) -> list[SubscriptionView]:
+    """The customer's subscriptions: running ones first, then newest first, each with its forecast.
 
-    Credit is used by whichever is billed first, so each next invoice shows what will be left for it.
+    `rows` are those of subscription_rows, by name: subscriptions, discounts and lines.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
-    for line in lines:
-        groups.setdefault(line["id"], []).append(line)
-    discount_views = [_discount(row) for row in discounts]
-    found = [_subscription(group, discount_views, payer, at) for group in groups.values()]
-    found.sort(key=lambda view: (view.status.ended, -view.created, view.id))
-    return _with_next_invoices(found, payer)
+    for row in rows["subscriptions"]:
+        groups.setdefault(row["id"], []).append(row)
+    discounts = [_discount(row) for row in rows["discounts"]]
+    parts = _Parts.of(groups.values(), rows["lines"], open_invoices, [view.terms for view in discounts])
+    views = [_view(group, parts, discounts, customer, at) for group in groups.values()]
+    views.sort(key=lambda view: (view.status.ended, -view.created, view.id))
+    return _with_next_invoices(views, CustomerState(customer.balance, customer.currency))
 
 
-def _subscription(
-    group: Sequence[Mapping[str, Any]], discounts: Sequence[DiscountView], payer: CustomerBalance, at: int
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What subscriptions consist of besides their own rows."""
+
+    discounts: Sequence[DiscountTerms]
+    reserved: Mapping[str, str]
+    pending: Mapping[str, Sequence[InvoiceLine]]
+    returned: Mapping[str, Sequence[InvoiceLine]]
+    awaited: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, groups: Iterable[Rows], lines: Rows, open_invoices: Rows, discounts: Sequence[DiscountTerms]
+    ) -> "_Parts":
+        changes = ((group[0]["id"], group[0]["pending_update"]) for group in groups)
+        return cls(
+            discounts=discounts,
+            reserved=snapshots.reserved_discounts(changes),
+            pending=_lines([row for row in lines if row["invoice_id"] is None]),
+            returned=_lines([row for row in lines if row["invoice_id"] is not None]),
+            awaited={row["id"]: SimpleNamespace(**row) for row in open_invoices},
+        )
+
+
+def _lines(rows: Rows) -> Mapping[str, Sequence[InvoiceLine]]:
+    lines: dict[str, list[InvoiceLine]] = defaultdict(list)
+    for row in rows:
+        lines[row["subscription_id"]].append(stored_lines.line_of(SimpleNamespace(**row), plans.priced_plan(row)))
+    return lines
+
+
+def _view(
+    group: Rows, parts: _Parts, discounts: Sequence[DiscountView], customer: CustomerBalance, at: int
 ) -> SubscriptionView:
-    first = group[0]
-    items = tuple(sorted((_item(row) for row in group if row["kind"] == "item"), key=lambda item: item.product))
-    period_end = min((item.until for item in items), default=None)
-    taxed = payer.tax_exempt not in UNTAXED
+    row = SimpleNamespace(**group[0])
+    items = sorted(map(_item, (each for each in group if each["kind"] == "item")), key=lambda i: (i.created, i.id))
+    phases = _phases([each for each in group if each["kind"] == "planned"])
+    awaited = parts.awaited.get(snapshots.awaited_invoice_id(row) or "")
+    awaiting = snapshots.awaiting_of(row, awaited, parts.returned.get(row.id, ()))
+    pending = parts.pending.get(row.id, ())
+    snapshot = snapshots.build(row, customer, Parts(items, parts.discounts, pending, phases, awaiting, parts.reserved))
     return SubscriptionView(
-        id=first["id"],
-        status=_status(first),
-        currency=first["currency"],
-        created=first["created"],
-        description=first["description"],
-        collection_method=first["collection_method"],
-        anchor=first["billing_cycle_anchor"],
-        tax_rates=tuple(map(TaxRate.of, first["default_tax_rates"])) if taxed else (),
-        pending=first["pending"],
-        pending_update=first["pending_update"],
-        trial_end=first["trial_end"],
-        cancel_at=first["cancel_at"] or (period_end if first["cancel_at_period_end"] else None),
-        canceled_at=first["canceled_at"],
+        snapshot=snapshot,
+        status=_status(snapshot),
+        created=row.created,
+        description=row.description,
+        pending_update=row.pending_update,
+        canceled_at=row.canceled_at,
         can_be_kept=cancellation.can_be_kept(
-            first["status"], first["cancel_at"], first["cancel_at_period_end"], first["cancellation_details"]
+            row.status, row.cancel_at, row.cancel_at_period_end, row.cancellation_details
         ),
-        ended_at=first["ended_at"],
-        resumes_at=pauses.resumes_at(first["status_details"], first["pause_collection"]),
-        payment_method_id=first["default_payment_method_id"],
-        items=items if taxed else tuple(replace(item, tax_rates=()) for item in items),
-        discounts=_running(discounts, first["id"], at),
-        planned=_planned([row for row in group if row["kind"] == "planned"]),
-        next_invoice=None,
+        ended_at=row.ended_at,
+        payment_method_id=row.default_payment_method_id,
+        on_behalf_of=row.on_behalf_of,
+        items=tuple(sorted(map(_item_view, items), key=lambda item: item.product)),
+        discounts=_in_force(discounts, row.id, at),
+        planned=_planned(phases),
     )
 
 
-def _running(discounts: Sequence[DiscountView], subscription_id: str, at: int) -> tuple[DiscountView, ...]:
-    chosen = (
-        discount_rules.discounts_in_force((view.terms for view in discounts), subscription_id, at) if discounts else ()
-    )
+def _in_force(discounts: Sequence[DiscountView], subscription_id: str, at: int) -> tuple[DiscountView, ...]:
+    if not discounts:
+        return ()
     views = {view.terms.id: view for view in discounts}
-    return tuple(views[terms.id] for terms in chosen)
-
-
-def _status(row: Mapping[str, Any]) -> SubscriptionStatus:
-    """As the customer has to see it: what collects nothing is paused, though the field calls it active."""
-    status = SubscriptionStatus(row["status"])
-    return SubscriptionStatus.PAUSED if status == SubscriptionStatus.ACTIVE and row["pause_collection"] else status
-
-
-def _item(row: Mapping[str, Any]) -> ItemView:
-    terms = PriceTerms.of({**row, "currency": row["price_currency"]})
-    offer = PricedPlan(
-        price_id=row["price_id"],
-        product_id=row["product_id"],
-        product=row["product"],
-        terms=terms,
-        interval=row["interval"] or "month",
-        interval_count=row["interval_count"] or 1,
-        unit_label=row["unit_label"],
-        tax_behavior=row["tax_behavior"],
+    return tuple(
+        views[terms.id]
+        for terms in discount_rules.discounts_in_force((view.terms for view in discounts), subscription_id, at)
     )
-    return ItemView(
+
+
+def _status(snapshot: SubscriptionSnapshot) -> SubscriptionStatus:
+    """As the customer has to see it: what collects nothing is paused, though Stripe calls it active."""
+    paused = snapshot.status == SubscriptionStatus.ACTIVE and snapshot.collection_paused
+    return SubscriptionStatus.PAUSED if paused else snapshot.status
+
+
+def _item(row: Mapping[str, Any]) -> Item:
+    return Item(
         id=row["item_id"],
-        offer=offer,
+        offer=plans.priced_plan(row),
         quantity=row["quantity"],
-        amount=None if terms.metered else offer.amount(row["quantity"]),
-        since=row["since"],
-        until=row["until"],
+        period_start=row["current_period_start"],
+        period_end=row["current_period_end"],
         tax_rates=tuple(map(TaxRate.of, row["tax_rates"] or ())),
-        anchor=row["own_anchor"],
+        created=row["item_created"],
+        anchor=row["item_anchor"],
     )
 
 
-def _planned(rows: Sequence[Mapping[str, Any]]) -> PlannedChange | None:
-    """The nearest phase only: what comes after it is too far away to matter on this page."""
+def _item_view(item: Item) -> ItemView:
+    return ItemView(item.id, item.offer, item.quantity)
+
+
+def _phases(rows: Rows) -> Sequence[PlannedPhase]:
     if not rows:
+        return ()
+    in_order = sorted(rows, key=lambda row: (row["start_date"], row["phase_id"], row["item_id"]))
+    # The rows of one subscription carry its own id as `id`.
+    named = [(SimpleNamespace(**row, subscription_id=row["id"]), plans.priced_plan(row)) for row in in_order]
+    return next(iter(snapshots.phases_of(named).values()))
+
+
+def _planned(phases: Sequence[PlannedPhase]) -> PlannedChange | None:
+    """The nearest phase only: what comes after it is too far away to matter on this page."""
+    if not phases:
         return None
-    date = min(row["until"] for row in rows)
-    items = tuple(_item(row) for row in rows if row["until"] == date)
-    return PlannedChange(date, items, by_customer=rows[0]["origin"] == "portal")
+    phase = phases[0]
+    items = tuple(ItemView("", plan, quantity) for plan, quantity in phase.items)
+    return PlannedChange(phase.start, items, phase.by_customer)
 
 
 def _discount(row: Mapping[str, Any]) -> DiscountView:
@@ -271,43 +304,19 @@ def _discount(row: Mapping[str, Any]) -> DiscountView:
         currency=row["coupon_currency"],
         duration=row["duration"],
         end=row["end"],
-        terms=discount_of(row),
+        terms=snapshots.discount_of(row),
     )
 
 
-def _with_next_invoices(views: Sequence[SubscriptionView], payer: CustomerBalance) -> list[SubscriptionView]:
-    first_billed = sorted(views, key=lambda view: min((item.until for item in view.items), default=0))
-    invoices: dict[str, NextInvoice | None] = {}
-    balance = payer.balance
-    for view in first_billed:
-        usable = balance if payer.currency in (None, view.currency) else 0
-        invoices[view.id] = invoice = _next_invoice(view, usable)
-        if invoice is not None:
-            balance += invoice.balance_used
-    return [replace(view, next_invoice=invoices[view.id]) for view in views]
+def _with_next_invoices(views: Sequence[SubscriptionView], state: CustomerState) -> list[SubscriptionView]:
+    shown = [view.id for view in views if view.status.renews and view.items]
+    if not shown:
+        return list(views)
+    invoices = forecast.forecast([view.snapshot for view in views], state, of=shown)
+    return [replace(view, next_invoice=_unless_final(invoices.get(view.id), view)) for view in views]
 
 
-def _next_invoice(view: SubscriptionView, balance: int) -> NextInvoice | None:
-    if not view.status.renews or not view.items:
-        return None
-    if view.planned is not None and view.planned.date < _period_end(view):
-        return None  # a change inside the period: what it credits and charges is only known then
-    return next_invoice.next_invoice(view.snapshot(balance))
-
-
-def _pending(view: SubscriptionView, item: Item) -> tuple[InvoiceLine, ...]:
-    if not view.pending:
-        return ()
-    span = item.period_start, item.period_end
-    return (InvoiceLine(LineKind.REMAINING, item.offer, item.id, None, *span, view.pending),)
-
-
-def _items_at_renewal(view: SubscriptionView) -> Sequence[ItemView]:
-    """The items that will be billed next: the planned ones if the change comes with the renewal."""
-    if view.planned is not None and view.planned.date == _period_end(view):
-        return view.planned.items
-    return view.items
-
-
-def _period_end(view: SubscriptionView) -> int:
-    return min((item.until for item in view.items), default=0)
+def _unless_final(invoice: NextInvoice | None, view: SubscriptionView) -> NextInvoice | None:
+    """The invoice of a renewal; what is settled when a subscription ends is not called its next invoice."""
+    is_final = invoice is not None and view.cancel_at is not None and invoice.date >= view.cancel_at
+    return None if is_final else invoice

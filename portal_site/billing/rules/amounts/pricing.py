@@ -33,11 +33,11 @@ class PriceTerms:
     metered: bool = False
 
     @classmethod
-    def of(cls, price: Mapping[str, Any]) -> "PriceTerms":
+    def of(cls, price: Mapping[str, Any], currency: str) -> "PriceTerms":
         """The terms in a price's columns, named as in the `prices` table."""
         transform = price["transform_quantity"] or {}
         return cls(
-            currency=price["currency"],
+            currency=currency,
             unit_amount=_amount(price, "unit_amount"),
             billing_scheme=price["billing_scheme"],
             tiers_mode=price["tiers_mode"],

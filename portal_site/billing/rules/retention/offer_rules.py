@@ -7,7 +7,7 @@ from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.amounts.periods import AVERAGE_MONTH, DAY
 from portal_site.billing.rules.portal.portal_features import Retention, RetentionCondition, RetentionOffer
-from portal_site.billing.rules.subscriptions.next_invoice import NextInvoice, next_invoice
+from portal_site.billing.rules.subscriptions.forecast import NextInvoice, next_invoice
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 

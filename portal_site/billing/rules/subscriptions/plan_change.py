@@ -10,8 +10,8 @@ from portal_site.billing.rules.amounts.proration import ProrationFactor
 from portal_site.billing.rules.amounts.taxes import Tax
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals, LineKind
-from portal_site.billing.rules.subscriptions.next_invoice import NextInvoice, next_invoice
-from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.forecast import CustomerState, NextInvoice, forecast
+from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 
@@ -140,7 +140,10 @@ def quote(
     changed = {id for item in snapshot.items if (id := item.id) in wishes and _differs(item, wishes[id])}
     if not changed and code is None:
         raise BillingError(N_("This is what you have already. Choose something else."), "no_changes")
-    before = snapshot if code is None else replace(snapshot, discounts=(*snapshot.discounts, code))
+    # The change replaces what the customer had planned.
+    before = replace(snapshot, phases=tuple(phase for phase in snapshot.phases if not phase.by_customer))
+    if code is not None:
+        before = replace(before, discounts=(*before.discounts, code))
     after = tuple(_moved(item, wishes[item.id]) if item.id in changed else item for item in before.items)
     if not changed:
         return _quote(before, after, at, code)
@@ -199,12 +202,15 @@ def _restarted(
 ) -> Quote:
     """All periods begin anew today and are billed in full."""
     begun = tuple(replace(item, period_start=at, period_end=at, anchor=None) for item in after)
-    running = before.running_discounts(at)
+    running = before.discounts_in_force(at)
     lines = invoices.renewal_lines(begun, at, running, before.tax_rates, before.currency, until=before.cancel_at)
     ends = {line.item_id: line.period_end for line in lines}
     items = tuple(replace(item, period_end=ends[item.id]) for item in begun)
     trial_end = at if before.status == SubscriptionStatus.TRIALING else before.trial_end
-    restarted = replace(before, anchor=at, trial_end=trial_end, status=SubscriptionStatus.ACTIVE)
+    restarted = replace(
+        before, anchor=at, trial_end=trial_end, status=SubscriptionStatus.ACTIVE, resumes_at=None,
+        phases=before.phases_from(min(ends.values(), default=at)),
+    )  # fmt: skip
     return _quote(restarted, items, at, code, lines=(*before.pending_lines, *credits, *lines))
 
 
@@ -249,7 +255,7 @@ def proration_credits(before: SubscriptionSnapshot, changed: set[str], at: int) 
         found = []
     else:
         changed = changed & {line.item_id for line in before.creditable_lines}  # not of what nobody paid anything for
-        periods_now = _whole_periods(before, before.items, before.running_discounts(at))
+        periods_now = _whole_periods(before, before.items, before.discounts_in_force(at))
         both = zip(periods_now, before.items, strict=True)
         found = [_credit(line, at, item.period_end) for line, item in both if item.id in changed]
     return tuple(line for line in found if line.amount)
@@ -299,7 +305,7 @@ def _proration_charges(
     """The rest of the period at the new price. Lasting discounts take off their share of the period's discount; those for
     one invoice take off in full, and only if this is an invoice.
     """
-    running = before.running_discounts(at)
+    running = before.discounts_in_force(at)
     whole = _whole_periods(before, items, [discount for discount in running if not discount.single_use])
     both = zip(whole, items, strict=True)
     lines = [invoices.prorate_line(line, at, item.period_end) for line, item in both if item.id in changed]
@@ -328,13 +334,13 @@ def _quote(
     """The quote for these lines, with the invoice that will come after it."""
     invoice = snapshot.invoice_for(lines)
     consumed = invoices.consumed_discounts(lines, snapshot.discounts)
-    # A change at the end of another item's longer period leaves the next invoice as it is.
-    at_renewal = items if effective_at is None or effective_at == snapshot.period_end else snapshot.items
+    state = replace(CustomerState.of(snapshot), consumed=consumed).add(invoice.balance_used, snapshot.currency)
     later = replace(
-        snapshot.without_discounts(consumed),
-        items=at_renewal,
-        balance=invoice.ending_balance,
+        snapshot,
+        items=items if effective_at is None else snapshot.items,
+        phases=snapshot.phases if effective_at is None else (_phase_of(items, effective_at),),
         pending_lines=() if lines else (*snapshot.pending_lines, *deferred_lines),
+        awaiting_payment=None,
     )
     return Quote(
         at=at,
@@ -346,5 +352,10 @@ def _quote(
         deferred_lines=deferred_lines,
         consumed_discounts=consumed,
         code=code,
-        next_invoice=next_invoice(later),
+        next_invoice=forecast((later, *later.siblings), state, of=(later.id,))[later.id],
     )
+
+
+def _phase_of(items: Sequence[Item], start: int) -> PlannedPhase:
+    """The phase that a deferred change is scheduled as."""
+    return PlannedPhase(start, tuple((item.offer, item.quantity) for item in items), by_customer=True)

@@ -40,7 +40,7 @@ def quote(snapshot: SubscriptionSnapshot, at: int) -> Quote:
         discount for discount in snapshot.discounts if discount.subscription_id is None and discount.item_id is None
     )
     begun = replace(
-        snapshot, status=SubscriptionStatus.ACTIVE, cancel_at=None, collection_paused=False, trial_end=None,
-        discounts=own, pending_lines=(), creditable_lines=(),
+        snapshot, status=SubscriptionStatus.ACTIVE, cancel_at=None, pause_collection=None, resumes_at=None, trial_end=None,
+        phases=(), awaiting_payment=None, discounts=own, pending_lines=(), creditable_lines=(),
     )  # fmt: skip
     return plan_change.restart_periods(begun, at)

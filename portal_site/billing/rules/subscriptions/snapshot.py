@@ -1,12 +1,12 @@
 """A subscription as the rules see it: all that decides what it will cost, and nothing else."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
-from portal_site.billing.rules.amounts import discounts
+from portal_site.billing.rules.amounts import discounts, periods
 from portal_site.billing.rules.amounts.discounts import DiscountTerms
-from portal_site.billing.rules.amounts.items import Item
+from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.amounts.taxes import TaxRate
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
@@ -14,14 +14,53 @@ from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedPhase:
+    """A phase of a schedule that has not begun. Its items are (plan, quantity), in the order in which they replace others.
+
+    `proration_behavior` is Stripe's. `cancels_at` is when the schedule cancels the subscription, if this is its last phase.
+    """
+
+    start: int
+    items: tuple[tuple[PricedPlan, int | None], ...]
+    by_customer: bool = False
+    proration_behavior: str = "none"
+    cancels_at: int | None = None
+
+    def matched(self, items: Sequence[Item]) -> list[tuple[Item | None, PricedPlan, int | None]]:
+        """Each item of the phase with the one that it replaces: that of the same price, else the next that is left over."""
+        free = list(items)
+        pairs: list[tuple[Item | None, PricedPlan, int | None]] = []
+        for plan, quantity in self.items:
+            same = next((item for item in free if item.offer.price_id == plan.price_id), None)
+            if same is not None:
+                free.remove(same)
+            pairs.append((same, plan, quantity))
+        return [(item or (free.pop(0) if free else None), plan, quantity) for item, plan, quantity in pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitingPayment:
+    """An invoice that a change, or the subscription's first period, waits for, and what is given back if nobody pays it.
+
+    `returned_balance` is what the customer's balance changes by then, in minor units.
+    """
+
+    expires_at: int
+    returned_balance: int = 0
+    returned_lines: tuple[InvoiceLine, ...] = ()
+    reserved_discounts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionSnapshot:
     """Everything about a subscription, and its customer, that decides an amount or whether a change is possible.
 
-    `balance` is the customer's, in minor units: negative is credit. It is 0, and nothing can be added to it, while the customer's
-    balance is in another currency (`balance_in_other_currency`). `pending_lines` go on the next invoice. `creditable_lines` were
-    paid, reach beyond the snapshot's instant and have not been credited yet. `due_at` is when a billing run has to do something
-    about the subscription next. `has_uncollected_invoice` is true while an invoice for the current period is a draft or
-    uncollectible.
+    `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `pending_lines` go on the next invoice.
+    `creditable_lines` were paid, reach beyond the snapshot's instant and have not been credited yet. `due_at` is when a billing
+    run has to do something about the subscription next. `pause_collection` is the behavior of a pause of collection. `phases`
+    have not begun yet, the next one first. `reserved_discounts` belong to unpaid changes of other subscriptions.
+    `has_uncollected_invoice` is true while an invoice for the current period is a draft or uncollectible. `siblings` are the
+    customer's other subscriptions.
     """
 
     id: str
@@ -34,49 +73,174 @@ class SubscriptionSnapshot:
     trial_end: int | None = None
     cancel_at: int | None = None
     due_at: int | None = None
-    collection_paused: bool = False
+    pause_collection: str | None = None
+    resumes_at: int | None = None
     discounts: tuple[DiscountTerms, ...] = ()
+    reserved_discounts: frozenset[str] = frozenset()
     tax_rates: tuple[TaxRate, ...] = ()
     balance: int = 0
-    balance_in_other_currency: bool = False
+    balance_currency: str | None = None
     pending_lines: tuple[InvoiceLine, ...] = ()
     creditable_lines: tuple[InvoiceLine, ...] = ()
+    phases: tuple[PlannedPhase, ...] = ()
+    awaiting_payment: AwaitingPayment | None = None
     managed_by_merchant_schedule: bool = False
     has_open_invoice: bool = False
     has_uncollected_invoice: bool = False
-    metadata: dict[str, str] = field(default_factory=dict)
+    siblings: tuple["SubscriptionSnapshot", ...] = ()
 
     @property
     def period_end(self) -> int:
         """When something is billed next."""
         return min(item.period_end for item in self.items)
 
+    @property
+    def collection_paused(self) -> bool:
+        """Whether the merchant paused collection: periods run on, and their invoices are not collected."""
+        return self.pause_collection is not None
+
+    def pauses_collection_at(self, date: int) -> str | None:
+        """How collection is paused for an invoice at `date`, or None when it is collected."""
+        over = self.resumes_at is not None and self.resumes_at <= date
+        return None if over or self.status.ended else self.pause_collection
+
+    @property
+    def balance_in_other_currency(self) -> bool:
+        """Whether the customer's balance can neither be used for this subscription nor take anything from it."""
+        return bool(self.balance) and self.balance_currency not in (None, self.currency)
+
+    @property
+    def usable_balance(self) -> int:
+        """What of the customer's balance an invoice of this subscription can use."""
+        return self.balance if self.balance_currency in (None, self.currency) else 0
+
     def is_behind(self, at: int) -> bool:
-        """Whether something that was due is not done yet: until then nobody can say what holds."""
+        """Whether something that was due has not been done yet: until then nobody can say what is in force."""
         return self.period_end <= at or (self.due_at is not None and self.due_at <= at)
 
-    def running_discounts(self, at: int) -> tuple[DiscountTerms, ...]:
+    def discounts_in_force(self, at: int) -> tuple[DiscountTerms, ...]:
         """The discounts on an invoice at `at`."""
-        return discounts.discounts_in_force(self.discounts, self.id, at)
+        available: Iterable[DiscountTerms] = self.discounts
+        if self.reserved_discounts:
+            available = [discount for discount in available if discount.id not in self.reserved_discounts]
+        return discounts.discounts_in_force(available, self.id, at)
 
-    def invoice_for(self, lines: Sequence[InvoiceLine], balance: int | None = None) -> InvoiceTotals:
-        """The invoice over these lines, settled with the balance: its own, or what is left of it after others were billed.
-
-        Without lines nothing is due, whatever is owed from before.
-        """
-        usable = self.balance if balance is None else balance
+    def invoice_for(self, lines: Sequence[InvoiceLine]) -> InvoiceTotals:
+        """The invoice with these lines, settled with the customer's balance. Without lines nothing is due, whatever is owed."""
+        balance = self.usable_balance
         if not lines:
-            return InvoiceTotals(self.currency, (), 0, 0, 0, 0, usable, usable, 0)
-        return invoices.total_up(lines, usable, self.currency, exact=self.balance_in_other_currency)
+            return InvoiceTotals(self.currency, (), 0, 0, 0, 0, balance, balance, 0)
+        return invoices.total_up(lines, balance, self.currency, exact=self.balance_in_other_currency)
 
     def settled(self, total: int) -> tuple[int, int]:
         """What is due for a total, and the customer's balance afterwards."""
-        return invoices.settled(total, self.balance, self.currency, exact=self.balance_in_other_currency)
+        return invoices.settled(total, self.usable_balance, self.currency, exact=self.balance_in_other_currency)
 
     def until(self, end: int) -> Self:
-        """The same if it ends then."""
+        """The same subscription if it ends then."""
         return replace(self, cancel_at=end)
 
-    def without_discounts(self, spent: frozenset[str]) -> Self:
-        """The same once these discounts have been used up."""
-        return replace(self, discounts=tuple(d for d in self.discounts if d.id not in spent)) if spent else self
+    def without_discounts(self, consumed: frozenset[str]) -> Self:
+        """The same subscription once these discounts have been used up."""
+        return replace(self, discounts=tuple(d for d in self.discounts if d.id not in consumed)) if consumed else self
+
+    # --- what time brings about ---------------------------------------------------------------------------------------
+
+    @property
+    def next_step(self) -> int | None:
+        """When the billing run has to do something about it next, if nothing is changed or paid until then."""
+        if self.status.ended:
+            return None
+        dates = [self.awaiting_payment.expires_at] if self.awaiting_payment else []
+        if self.status.renews and self.items:
+            dates.append(self.period_end)
+        if self.status != SubscriptionStatus.INCOMPLETE:
+            planned = (phase.start for phase in self.phases if not self._waits_for_resumption(phase))
+            dates += [date for date in (self.cancel_at, self.resumes_at, *planned) if date is not None]
+        return min(dates, default=None)
+
+    def has_transition_at(self, date: int) -> bool:
+        """Whether more than a renewal is due then: a change to discard, the end of a pause, or a phase that begins."""
+        resumes = self.resumes_at is not None and self.resumes_at <= date
+        return self.is_discarding_at(date) or resumes or self.phase_due_at(date) is not None
+
+    def _waits_for_resumption(self, phase: PlannedPhase) -> bool:
+        return self.status == SubscriptionStatus.PAUSED and phase.by_customer
+
+    def is_discarding_at(self, date: int) -> bool:
+        """Whether a change that awaits its payment is given up: its time is over, or the period is."""
+        if self.awaiting_payment is None:
+            return False
+        over = self.status.renews and self.period_end <= date
+        return over or self.awaiting_payment.expires_at <= date
+
+    def after_discarding(self) -> Self:
+        """The same subscription once its invoice is void."""
+        assert self.awaiting_payment is not None
+        status = self.status
+        if status == SubscriptionStatus.INCOMPLETE:
+            status = SubscriptionStatus.INCOMPLETE_EXPIRED
+        lines = (*self.pending_lines, *self.awaiting_payment.returned_lines)
+        return replace(self, status=status, pending_lines=lines, awaiting_payment=None)
+
+    def resumed(self, date: int) -> Self:
+        """The same subscription when a pause ends by itself. One in which nothing was delivered is billed anew from then on."""
+        if self.status != SubscriptionStatus.PAUSED:
+            return replace(self, pause_collection=None, resumes_at=None)
+        items = tuple(replace(item, period_start=date, period_end=date, anchor=None) for item in self.items)
+        lengths = [(item.offer.interval, item.offer.interval_count) for item in items]
+        first_end = min(periods.boundary(date, interval, count) for interval, count in lengths)
+        return replace(
+            self, status=SubscriptionStatus.ACTIVE, anchor=date, items=items, resumes_at=None,
+            phases=self.phases_from(first_end),
+        )  # fmt: skip
+
+    def phases_from(self, period_end: int) -> tuple[PlannedPhase, ...]:
+        """The phases once new periods begin: what the customer planned for a period's end comes at the end of the new one."""
+        first = next((phase for phase in self.phases if phase.by_customer), None)
+        return tuple(replace(phase, start=period_end) if phase is first else phase for phase in self.phases)
+
+    def phase_due_at(self, date: int) -> PlannedPhase | None:
+        """The phase that begins at `date`, or should have begun."""
+        phase = self.phases[0] if self.phases else None
+        return phase if phase and phase.start <= date and not self._waits_for_resumption(phase) else None
+
+    def in_next_phase(self) -> Self | None:
+        """The same subscription when its next phase begins; None when that is prorated, which is only known then."""
+        phase = self.phases[0]
+        pairs = phase.matched(self.items)
+        kept = {item.id for item, _, _ in pairs if item is not None}
+        changed = {
+            item.id
+            for item, plan, quantity in pairs
+            if item is not None and (item.offer.price_id, item.quantity) != (plan.price_id, quantity)
+        } | {item.id for item in self.items if item.id not in kept}
+        prorated = phase.proration_behavior != "none" and self.status.renews and not self.collection_paused
+        inside = any(item.period_end > phase.start for item in self.items if item.id in changed)
+        removed_at_once = phase.proration_behavior == "always_invoice" and len(kept) < len(self.items)
+        if prorated and (inside or (removed_at_once and self.pending_lines)):
+            return None
+        first_end = self.trial_end if self.status == SubscriptionStatus.TRIALING and self.trial_end else phase.start
+        items = tuple(
+            replace(item, offer=plan, quantity=quantity)
+            if item is not None
+            else Item(f"{self.id}:{phase.start}:{place}", plan, quantity, phase.start, first_end, created=phase.start)
+            for place, (item, plan, quantity) in enumerate(pairs)
+        )
+        in_order = sorted(items, key=lambda item: item.created)
+        cancel_at = min((at for at in (self.cancel_at, phase.cancels_at) if at is not None), default=None)
+        return replace(self, items=tuple(in_order), phases=self.phases[1:], cancel_at=cancel_at)
+
+    def after_renewal(self, lines: Sequence[InvoiceLine], *, taken: bool) -> Self:
+        """The same subscription after a renewal with these lines; pending lines are gone where an invoice has `taken` them."""
+        ends = {line.item_id: line.period_end for line in lines if line.id is None}
+        items = tuple(
+            replace(item.renewed(self.anchor), period_end=ends[item.id]) if item.id in ends else item
+            for item in self.items
+        )
+        billed = {line.id for line in lines if line.id is not None} if taken else set()
+        status = SubscriptionStatus.ACTIVE if self.status == SubscriptionStatus.TRIALING else self.status
+        return replace(
+            self, items=items, status=status, due_at=None,
+            pending_lines=tuple(line for line in self.pending_lines if line.id not in billed),
+        )  # fmt: skip

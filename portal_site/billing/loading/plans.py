@@ -1,0 +1,60 @@
+"""Prices with the products that they sell, as the rules see them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+from portal_site.billing.models import Price, Product
+from portal_site.billing.rules.amounts.items import PricedPlan
+from portal_site.billing.rules.amounts.pricing import PriceTerms
+
+Reader = Session | Connection
+# Labelled so that they fit beside the columns of whatever refers to a price.
+PLAN_COLUMNS = (
+    Price.id.label("price_id"),
+    Price.currency.label("price_currency"),
+    Price.billing_scheme,
+    Price.unit_amount,
+    Price.unit_amount_decimal,
+    Price.tiers_mode,
+    Price.tiers,
+    Price.transform_quantity,
+    Price.usage_type,
+    Price.interval,
+    Price.interval_count,
+    Price.tax_behavior,
+    Price.product_id,
+    Product.name.label("product"),
+    Product.unit_label,
+)
+
+
+def priced_plan(row: Mapping[str, Any]) -> PricedPlan:
+    """The plan in the columns of PLAN_COLUMNS."""
+    return PricedPlan(
+        price_id=row["price_id"],
+        product_id=row["product_id"],
+        product=row["product"],
+        terms=PriceTerms.of(row, row["price_currency"]),
+        interval=row["interval"] or "month",
+        interval_count=row["interval_count"] or 1,
+        unit_label=row["unit_label"],
+        tax_behavior=row["tax_behavior"],
+    )
+
+
+def load_plans(reader: Reader, account_id: str | None, price_ids: Iterable[str], *only: Any) -> dict[str, PricedPlan]:
+    """The plans with these prices, by price id.
+
+    Those of one account; with None, of whichever account owns what refers to the prices. `only` are further conditions.
+    """
+    requested = sorted(set(price_ids))
+    query = select(*PLAN_COLUMNS).join(Product, Product.id == Price.product_id).where(Price.id.in_(requested), *only)
+    if account_id is not None:
+        query = query.where(Price.account_id == account_id)
+    else:
+        query = query.execution_options(unscoped="prices that a subscription of ours refers to")
+    return {row.price_id: priced_plan(cast(Mapping[str, Any], row._mapping)) for row in reader.execute(query)}

@@ -1,0 +1,115 @@
+"""Stored invoice lines as the rules see them: pending ones, those that can be credited, and what is still unpaid."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import aliased
+
+from portal_site.billing.loading.plans import Reader, load_plans
+from portal_site.billing.models import Invoice, InvoiceLineItem
+from portal_site.billing.rules.amounts.items import PricedPlan
+from portal_site.billing.rules.amounts.proration import ProrationFactor
+from portal_site.billing.rules.amounts.taxes import Tax, TaxRate
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+
+
+def of_subscriptions(query: Any, column: Any, ids: Sequence[str]) -> Any:
+    """The query, limited to subscriptions that were found by their owner."""
+    return query.where(column.in_(ids)).execution_options(unscoped="of subscriptions that were found by their owner")
+
+
+def load_pending_lines(reader: Reader, ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
+    """The lines that go on the next invoice of each of these subscriptions."""
+    query = of_subscriptions(select(InvoiceLineItem.__table__), InvoiceLineItem.subscription_id, ids)
+    return _load(reader, query.where(InvoiceLineItem.invoice_id.is_(None)))
+
+
+def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
+    """By subscription, the lines of these invoices that had been pending before, and will be again if the invoice is voided."""
+    query = (
+        select(InvoiceLineItem.__table__)
+        .where(InvoiceLineItem.invoice_id.in_(invoice_ids), InvoiceLineItem.pending_since.is_not(None))
+        .execution_options(unscoped="of invoices that were found by their owner")
+    )
+    return _load(reader, query)
+
+
+def _load(reader: Reader, query: Any) -> dict[str, list[InvoiceLine]]:
+    return build(reader, reader.execute(query.order_by(InvoiceLineItem.position, InvoiceLineItem.id)).all())
+
+
+def build(reader: Reader, rows: Sequence[Any]) -> dict[str, list[InvoiceLine]]:
+    """The lines in rows of `invoice_line_items`, by subscription. Lines without a price are left out."""
+    plans = load_plans(reader, None, (row.price_id for row in rows if row.price_id)) if rows else {}
+    lines: dict[str, list[InvoiceLine]] = defaultdict(list)
+    for row in rows:
+        if row.price_id in plans:
+            lines[row.subscription_id].append(line_of(row, plans[row.price_id]))
+    return lines
+
+
+def line_of(row: Any, offer: PricedPlan) -> InvoiceLine:
+    """A stored line as the rules see it."""
+    kind = LineKind.CYCLE if not row.proration else LineKind.UNUSED if row.amount < 0 else LineKind.REMAINING
+    return InvoiceLine(
+        kind=kind,
+        offer=offer,
+        item_id=row.subscription_item_id or "",
+        quantity=row.quantity,
+        period_start=row.period_start,
+        period_end=row.period_end,
+        amount=row.amount,
+        discounts=tuple((str(part["discount"]), part["amount"]) for part in row.discount_amounts),
+        taxes=tuple(map(_tax, row.taxes)),
+        proration=ProrationFactor(row.share_left, row.share_whole) if row.share_whole else None,
+        full_amount=row.share_amount or 0,
+        credits=row.credited_line_id,
+        id=row.id,
+    )
+
+
+def _tax(document: Mapping[str, Any]) -> Tax:
+    rate = TaxRate.of({
+        "id": (document.get("tax_rate_details") or {}).get("tax_rate") or "",
+        "display_name": document.get("display_name"),
+        "percentage": document.get("percentage") or 0,
+        "inclusive": document.get("tax_behavior") == "inclusive",
+    })  # fmt: skip
+    return Tax(rate, document["amount"], document.get("taxable_amount") or 0)
+
+
+def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: int) -> SubscriptionSnapshot:
+    """The snapshot with what was paid for time after `at` and has not been credited yet, and what is unpaid."""
+    credit = aliased(InvoiceLineItem)
+    charged = (
+        select(InvoiceLineItem.__table__)
+        .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
+        .outerjoin(credit, credit.credited_line_id == InvoiceLineItem.id)
+        .where(
+            InvoiceLineItem.period_end > at,
+            InvoiceLineItem.amount > 0,
+            InvoiceLineItem.invoice_id.is_(None) | (Invoice.status == "paid"),
+            credit.id.is_(None),
+        )
+        .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id)
+    )
+    rows = reader.execute(of_subscriptions(charged, InvoiceLineItem.subscription_id, [snapshot.id])).all()
+    # A draft or an uncollectible invoice may still be paid, as long as its period is not over.
+    ahead = select(InvoiceLineItem.id).where(
+        InvoiceLineItem.invoice_id == Invoice.id, InvoiceLineItem.period_end > at, InvoiceLineItem.amount > 0
+    )
+    uncollected = Invoice.status.in_(("draft", "uncollectible")) & ahead.correlate(Invoice).exists()
+    unpaid = select(Invoice.status).where((Invoice.status == "open") | uncollected)
+    statuses = {
+        status for (status,) in reader.execute(of_subscriptions(unpaid, Invoice.subscription_id, [snapshot.id]))
+    }
+    return replace(
+        snapshot,
+        creditable_lines=tuple(build(reader, rows)[snapshot.id]),
+        has_open_invoice="open" in statuses,
+        has_uncollected_invoice=bool(statuses - {"open"}),
+    )
