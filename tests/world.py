@@ -14,6 +14,7 @@ from portal_site.billing.loading import snapshots
 from portal_site.billing.models import (
     Account,
     Customer,
+    Discount,
     Event,
     PaymentMethod,
     PortalConfiguration,
@@ -172,6 +173,35 @@ def shop(
         bought["also"] = prices[also] if also else None
         buyer, method, subscription, item_id = _buy(made, "Hedda Berg", email, prices["team"], **bought, **members)
     return Shop(made, buyer, subscription, prices, item_id, features, method)
+
+
+def second_subscription(
+    shop: Shop, *, every: str = "month", days: int = 5, coupon: dict[str, Any] | None = None
+) -> Subscription:
+    """Another subscription of the shop's customer, to a plan of its own, that begins so many days later, not billed yet.
+
+    With a coupon, the customer has a discount that both subscriptions may use.
+    """
+    with transaction() as session:
+        made = Merchant(session, START + 1, session.get(Account, shop.customer.account_id))
+        buyer = session.get(Customer, shop.customer.id)
+        assert buyer is not None
+        price = made.price(made.product("Extra"), 700, shop.subscription.currency, every)
+        begun = START + days * 24 * 60 * 60
+        subscription = made.subscription(
+            buyer, [(price, 1)], started=0, created=START, start_date=START, billing_cycle_anchor=begun
+        )
+        items = subscription_items.load_items(session, subscription)
+        items[0].current_period_start, items[0].current_period_end = START, begun
+        due_dates.recompute_due_at(session, subscription, items, START)
+        if coupon:
+            given = made.coupon("Both", **coupon)
+            session.add(
+                Discount(
+                    id=new_id("di"), account_id=buyer.account_id, customer_id=buyer.id, coupon_id=given.id, start=START
+                )
+            )
+    return subscription
 
 
 def neighbour(shop: Shop, number: int) -> Shop:

@@ -26,7 +26,7 @@ Rows = list[Any]
 
 
 def audit(account_id: str, first_balance: int = 0) -> None:
-    """Assert that all writer of an account are true."""
+    """Assert that the whole ledger of an account is consistent."""
     db.session.remove()
     with reading() as reader:
 

@@ -38,7 +38,7 @@ from portal_site.billing.subscriptions import due_dates, promotion_codes, schedu
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 from tests import world
-from tests.proofs import ledger
+from tests.proofs import forecasts, ledger
 from tests.world import reading
 
 BACK = "http://127.0.0.1:8000/back"
@@ -124,12 +124,15 @@ class Play:
     gateway: Any = None
     code_id: str | None = None
     other_id: str | None = None  # a second item
+    first_balance: int = 0
     told: list[str] = field(default_factory=list)
     changes: int = 0
+    expected: forecasts.Forecasts = field(default_factory=dict)  # what the portal said after the last move
 
     @classmethod
     def begin(cls, app: Flask, dice: random.Random, dunning: dict[str, Any] | None = None, **options: Any) -> "Play":
         """A customer of a new shop, with one promotion code that may be redeemed twice."""
+        second = options.pop("second", None)
         shop = world.shop(**options)
         clock = test_clocks.create(world.START, world.START, shop.customer.account_id)
         test_clocks.attach(clock.id, shop.customer.id)
@@ -138,6 +141,8 @@ class Play:
             made.account.dunning = dunning or {}
             coupon = made.coupon("Quarter", percent_off="25", duration="once")
             code = made.promotion_code("QUARTER", coupon, max_redemptions=2)
+        if second:
+            world.second_subscription(shop, **second)
         gateway = FlakyGateway(app.extensions["gateway"], dice)
         prices = {name: price.id for name, price in shop.prices.items()}
         ids = shop.customer.id, shop.subscription.id
@@ -146,11 +151,15 @@ class Play:
             of_it = SubscriptionItem.subscription_id == ids[1], SubscriptionItem.id != shop.item_id
             owned = SubscriptionItem.account_id == shop.customer.account_id
             other_id = reader.scalar(select(SubscriptionItem.id).where(*of_it, owned))
-        return cls(*known, now=world.START + 3600, gateway=gateway, code_id=code.id, other_id=other_id)
+        balance = options.get("customer", {}).get("balance", 0)
+        return cls(
+            *known, now=world.START + 3600, gateway=gateway, code_id=code.id, other_id=other_id, first_balance=balance
+        )
 
     def audit(self) -> None:
-        """The writer are true."""
-        ledger.audit(self.account_id)
+        """The ledger is consistent, and the portal can say what comes next."""
+        ledger.audit(self.account_id, self.first_balance)
+        self.expected = forecasts.shown(self.ids[0], self.now)
         if (self.features.proration_behavior, self.features.billing_cycle_anchor) != ("none", "now"):
             ledger.no_time_is_billed_twice(self.account_id)
 
@@ -161,8 +170,13 @@ class Play:
         self.now += seconds
 
     def run(self) -> None:
-        """The worker's minute."""
+        """The worker's minute. It bills what the portal had said, after the last move and just before."""
+        before = forecasts.numbers(self.ids[0])
+        promised = (self.expected, forecasts.shown(self.ids[0], self.now))
+        self.expected = {}  # a run that is killed has billed some of it
         runner.run(self.gateway, self.now, lambda _id: BACK, self.clock_id)
+        for expected in promised:
+            forecasts.check(self.ids[0], expected, before)
 
     def change(self, price: str, quantity: int, with_code: bool, hesitates: int, dies: int | None) -> None:
         """The customer looks at a quote, thinks about it, and confirms, twice when nothing came back the first time.

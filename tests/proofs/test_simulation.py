@@ -38,11 +38,19 @@ ENDINGS = ("release", "release", "cancel")
 def _options(dice: random.Random) -> dict[str, Any]:
     trial = {"status": "trialing", "trial_end": world.START + 10 * DAY} if dice.random() < 0.2 else {}
     ends = {"cancel_at_period_end": True} if dice.random() < 0.1 else {}
+    currency = dice.choice(("eur", "jpy", "kwd"))
+    balance = {"balance": dice.choice((-300, -5000, 20)), "currency": dice.choice((currency, currency, "usd"))}
+    coupon = dice.choice(
+        (None, {"percent_off": "50", "duration": "once"}, {"percent_off": "10", "duration": "forever"})
+    )
+    second = {"every": dice.choice(("week", "month", "month")), "days": dice.choice((5, 30)), "coupon": coupon}
     return {
         "quantity": dice.choice((1, 2, 7)),
         "also": dice.choice((None, None, "solo")),
         "card": dice.choice(CARDS),
-        "currency": dice.choice(("eur", "jpy", "kwd")),
+        "currency": currency,
+        "customer": balance if dice.random() < 0.3 else {},
+        "second": second if dice.random() < 0.4 else None,
         "tax": dice.choice(TAXES),
         "policy": {
             "proration_behavior": dice.choice(("none", "create_prorations", "always_invoice", "always_invoice")),

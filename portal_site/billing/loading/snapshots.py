@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Protocol, cast
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, or_, select
 
 from portal_site.billing.errors import NotFound
 from portal_site.billing.loading import plans, stored_lines
@@ -275,10 +275,12 @@ def _load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[Pl
         select(*PHASE_COLUMNS)
         .join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
         .join(SchedulePhaseItem, SchedulePhaseItem.phase_id == SchedulePhase.id)
+        .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
         .where(
             SubscriptionSchedule.customer_id == customer_id,
             SubscriptionSchedule.status == "active",
-            SchedulePhase.start_date > at,
+            # A phase that is due and has not begun, since the worker was away, still decides what will be billed.
+            or_(SchedulePhase.start_date > at, SchedulePhase.start_date >= Subscription.due_at),
         )
         .order_by(SchedulePhase.start_date, SchedulePhase.id, SchedulePhaseItem.id)
     )

@@ -73,9 +73,9 @@ def _planned_items(chosen: Any) -> Any:
         SubscriptionSchedule.customer_id == bindparam("customer_id"),
         SubscriptionSchedule.status == "active",
     )
-    phase_to_come = and_(
-        SchedulePhase.schedule_id == SubscriptionSchedule.id, SchedulePhase.start_date > bindparam("at")
-    )
+    # A phase that is due and has not begun, since the worker was away, still decides what will be billed.
+    not_begun = or_(SchedulePhase.start_date > bindparam("at"), SchedulePhase.start_date >= chosen.c.due_at)
+    phase_to_come = and_(SchedulePhase.schedule_id == SubscriptionSchedule.id, not_begun)
     return (
         select(
             literal("planned").label("kind"),

@@ -154,14 +154,14 @@ def forecast(
     """The next invoice of each subscription (of those in `of`), if nothing is changed or paid until then.
 
     None for a subscription that is not billed again, and for one whose next invoice depends on a proration that is only known
-    when a phase begins inside a period.
+    when a phase begins inside a period: its own, or another subscription's that may use or leave some of the balance.
     """
     by_id = {snapshot.id: snapshot for snapshot in snapshots}
     found: dict[str, NextInvoice | None] = dict.fromkeys(by_id if of is None else of)
     walk = _Walk(by_id, state)
     missing = set(found) & walk.start()
     for _ in range(MOST_STEPS):
-        if not missing:
+        if not missing or walk.is_uncertain:
             break
         step = walk.step()
         if step.invoice is not None and step.subscription_id in missing:
@@ -188,6 +188,14 @@ class _Walk:
     snapshots: dict[str, SubscriptionSnapshot]
     state: CustomerState
     queue: list[tuple[int, int, str]] = field(default_factory=list)
+    certain_until: int | None = (
+        None  # from when on a proration that is not known yet may have changed the customer's state
+    )
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the next step comes after something that is not known yet."""
+        return self.certain_until is not None and bool(self.queue) and self.queue[0][0] >= self.certain_until
 
     def start(self) -> set[str]:
         """Queue the first step of each subscription; the ids of those that have one."""
@@ -205,21 +213,23 @@ class _Walk:
     def step(self) -> _Step:
         """Take the step that is due first. Steps at one instant follow the order of a billing run's transitions."""
         date, _, subscription_id = heappop(self.queue)
-        snapshot: SubscriptionSnapshot | None = self.snapshots[subscription_id]
-        assert snapshot is not None
+        snapshot = self.snapshots[subscription_id]
         invoice = None
         if snapshot.is_discarding_at(date):
             snapshot = self._discard(snapshot)
         elif snapshot.resumes_at is not None and snapshot.resumes_at <= date:
             snapshot = snapshot.resumed(snapshot.resumes_at)
-        elif snapshot.phase_due_at(date) is not None:
-            snapshot = snapshot.in_next_phase()
+        elif (phase := snapshot.phase_due_at(date)) is not None:
+            moved = snapshot.in_next_phase()
+            if moved is None:
+                invoiced_at = date if phase.proration_behavior == "always_invoice" else snapshot.period_end
+                self.certain_until = min(invoiced_at, self.certain_until or invoiced_at)
+                return _Step(subscription_id, None, is_last=True)
+            snapshot = moved
         else:
             if snapshot.cancel_at is not None and snapshot.cancel_at <= date:
                 snapshot = replace(snapshot, status=SubscriptionStatus.CANCELED)
             snapshot, invoice = self._bill(snapshot, date)
-        if snapshot is None:
-            return _Step(subscription_id, None, is_last=True)
         self.snapshots[subscription_id] = snapshot
         return _Step(subscription_id, invoice, is_last=not self._queue(snapshot))
 
