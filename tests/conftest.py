@@ -128,9 +128,21 @@ def postgres_app(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Fla
     return make_app(url, tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# Where rules and the words of pages are proven; marked tests go on PostgreSQL too, as those of all other folders do.
+RULES_AND_WORDS = (Path(__file__).parent / "scenarios", Path(__file__).parent / "portal")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Say on which databases `app` is."""
+    if "app" in metafunc.fixturenames:
+        marked = metafunc.definition.get_closest_marker("both_databases")
+        both = marked or metafunc.definition.path.parent not in RULES_AND_WORDS
+        metafunc.parametrize("app", ["sqlite", "postgresql"] if both else ["sqlite"], indirect=True)
+
+
+@pytest.fixture
 def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
-    """The app on each database in turn, empty, with its context open."""
+    """The app on each database in turn that the test is for, empty, with its context open."""
     app: Flask = request.getfixturevalue("sqlite_app" if request.param == "sqlite" else "postgres_app")
     with app.app_context():
         empty_all()
