@@ -52,7 +52,6 @@ def _ends(life: Life, item_id: str, times: int) -> list[str]:
 
 @pytest.mark.case("D11")
 @pytest.mark.parametrize("proration", ["none", "create_prorations", "always_invoice"])
-@pytest.mark.both_databases
 def test_an_item_that_leaves_the_others_keeps_its_own_day(app: Flask, proration: str) -> None:
     life = Life.begins(app, policy={"proration_behavior": proration})
     extra = life.gets_item(100, "week")
