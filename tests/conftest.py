@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from hypothesis import settings
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from sqlalchemy import create_engine, event, exists, select, text
 from sqlalchemy.engine import make_url
 
@@ -22,6 +25,30 @@ from tests.client import PortalClient
 
 SECRET = "a secret of the tests, long enough"
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+# How long an example takes says how busy the machine is, and nothing about the program.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
+
+
+class Templates(BytecodeCache):
+    """Compiled once for all apps of the process."""
+
+    def __init__(self) -> None:
+        self.compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """What another app compiled from the same source."""
+        if bucket.key in self.compiled:
+            bucket.bytecode_from_string(self.compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it."""
+        self.compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": Templates()}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,7 +66,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave only the tests of the case that was asked for."""
+    """Leave only the tests of the case that was asked for; begin with those that take long, so that none is left over."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     wanted = config.getoption("--case")
     if wanted:
         items[:] = [item for item in items if any(wanted in mark.args for mark in item.iter_markers("case"))]
