@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +13,12 @@ from bench.servers import CHECKOUT
 
 VAR = CHECKOUT / "var"
 TWIN_VENV = VAR / "bench-venv"
+RULES_VENV = VAR / "bench-rules-venv"
 LIGHTHOUSE = VAR / "bench-lighthouse"
 LIGHTHOUSE_VERSION = "12.8.2"
 BROWSERS = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+RULES_REQUIREMENTS = Path(__file__).parent / "requirements-rules.txt"
 
 
 def twin_python() -> str:
@@ -33,6 +36,25 @@ def twin_python() -> str:
     done = subprocess.run([*install, "-r", str(REQUIREMENTS), *shared], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"Django could not be installed:\n{done.stderr[-1500:]}")
+    stamp.write_text(wanted)
+    return str(python)
+
+
+def rules_python() -> str:
+    """The Python that measures the tests, which has the checkout's packages too. Raises RuntimeError as the twin's does."""
+    python = RULES_VENV / "bin" / "python"
+    wanted = RULES_REQUIREMENTS.read_text() + sys.prefix
+    stamp = RULES_VENV / "bench.stamp"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return str(python)
+    print("Setting up coverage and mutmut, about a minute …", file=sys.stderr)
+    venv.create(RULES_VENV, clear=True, with_pip=True)
+    site = next((RULES_VENV / "lib").glob("python*/site-packages"))
+    (site / "checkout.pth").write_text(sysconfig.get_path("purelib"))
+    install = [str(python), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    done = subprocess.run([*install, "-r", str(RULES_REQUIREMENTS)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"coverage and mutmut could not be installed:\n{done.stderr[-1500:]}")
     stamp.write_text(wanted)
     return str(python)
 

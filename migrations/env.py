@@ -12,6 +12,8 @@ def run_migrations() -> None:
     with database.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             # Rather give up and be run again than make every customer wait behind a lock on a busy table.
+            # On a connection that does not go back to the pool: what the program does later may wait for its locks.
+            connection.detach()
             connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
             connection.commit()
         context.configure(

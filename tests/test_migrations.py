@@ -1,5 +1,6 @@
 """Migrations and models say the same on both databases, and go down again as they came up."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
 from portal_site import locations
@@ -21,6 +22,15 @@ def test_the_newest_schema_is_what_the_models_say(app: Flask) -> None:
     with db.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_a_migrations_impatience_ends_with_it(postgres_app: Flask) -> None:
+    """Whoever waits for a lock longer than a migration would, such as one of many tabs on a slow machine, gets it."""
+    migrating.upgrade(postgres_app)
+    with postgres_app.app_context(), ExitStack() as stack:
+        for _ in range(5):
+            connection = stack.enter_context(db.engine.connect())
+            assert connection.scalar(text("SHOW lock_timeout")) == "0"
 
 
 def test_the_state_is_the_head(app: Flask) -> None:

@@ -73,11 +73,11 @@ def test_whatever_is_typed_is_a_number_or_a_refusal_and_checking_again_changes_n
 @pytest.mark.case("C18")
 @pytest.mark.parametrize("sign", ["1", "A", "-", " ", "é"])
 def test_no_input_takes_long(sign: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     for kind in tax_ids.TYPES:
         with pytest.raises(tax_ids.TaxIdInvalid):
             tax_ids.check(kind, sign * 65_536)
-    assert time.perf_counter() - began < 0.05 * len(tax_ids.TYPES)
+    assert time.thread_time() - began < 0.05 * len(tax_ids.TYPES)
 
 
 def test_a_customers_own_types_come_first() -> None:

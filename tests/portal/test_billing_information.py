@@ -28,6 +28,7 @@ def _submit(client: PortalClient, **changed: str | bytes) -> Any:
     return client.send(EDIT, {**client.form(EDIT), **changed})
 
 
+@pytest.mark.both_databases
 def test_it_works(visit: Visit) -> None:
     customer = world.scene().customer
     client = visit(customer)
@@ -161,6 +162,7 @@ def test_the_fields_follow_the_country_with_and_without_script(
     assert part.text.strip().split("\n")[0] in whole.text
 
 
+@pytest.mark.both_databases
 def test_an_address_can_be_emptied(visit: Visit) -> None:
     customer = world.scene().customer
     emptied = {"address_line1": "", "address_city": "", "address_postal_code": "", "phone": "", "name": ""}
@@ -193,6 +195,7 @@ def test_an_address_can_be_emptied(visit: Visit) -> None:
         "lone surrogate",
     ],
 )
+@pytest.mark.both_databases
 def test_names_are_kept_as_people_mean_them_and_shown_isolated(visit: Visit, typed: str | bytes, kept: str) -> None:
     customer = world.scene().customer
     client = visit(customer)
@@ -241,6 +244,7 @@ _CLIENTS: dict[str, PortalClient] = {}
 # --- tax ids --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_a_tax_id_is_added_shown_and_removed(visit: Visit) -> None:
     scene = world.scene()
     client = visit(scene.customer)
@@ -281,6 +285,7 @@ def test_a_wrong_tax_id_is_refused_at_the_field(visit: Visit, kind: str, value: 
     assert wrong == [field]
 
 
+@pytest.mark.both_databases
 def test_there_is_an_end_to_tax_ids(visit: Visit) -> None:
     scene = world.scene()
     for number in range(5):

@@ -48,6 +48,7 @@ def test_what_cannot_be_changed_here_can_still_be_cancelled(app: Flask, kind: st
 
 @HALF
 @pytest.mark.case("D6")
+@pytest.mark.both_databases
 def test_a_yes_that_was_taken_back_counts_no_second_time(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
@@ -63,6 +64,7 @@ def test_a_yes_that_was_taken_back_counts_no_second_time(app: Flask) -> None:
 
 @HALF
 @pytest.mark.case("D6")
+@pytest.mark.both_databases
 def test_a_double_click_after_an_offer_was_taken_is_one_cancellation(app: Flask) -> None:
     shop = world.shop()
     with world.transaction() as session:

@@ -68,6 +68,7 @@ def _events(shop: world.Shop) -> list[Any]:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_it_works(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
@@ -99,6 +100,7 @@ def test_it_works(app: Flask) -> None:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_it_can_be_taken_back_until_the_end(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
@@ -260,6 +262,7 @@ def test_of_several_items_the_longest_period_counts(app: Flask) -> None:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_a_second_click_finds_it_done_and_a_second_cancellation_is_refused(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
@@ -280,6 +283,7 @@ def test_a_second_click_finds_it_done_and_a_second_cancellation_is_refused(app: 
 
 @HALF
 @pytest.mark.parametrize("attempt", ["", "?attempt=cxl_nothing", "?attempt=" + "x" * 300])
+@pytest.mark.both_databases
 def test_a_double_click_without_a_reason_is_one_cancellation(app: Flask, attempt: str) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
@@ -291,6 +295,7 @@ def test_a_double_click_without_a_reason_is_one_cancellation(app: Flask, attempt
 
 @HALF
 @pytest.mark.case("B6", "C1")
+@pytest.mark.both_databases
 def test_only_what_was_shown_to_this_customer_is_done(app: Flask) -> None:
     shop, other = world.shop(), world.shop("Other")
     theirs = enter(app, other.customer).get(_address(other, "/end"))
@@ -306,6 +311,7 @@ def test_only_what_was_shown_to_this_customer_is_done(app: Flask) -> None:
 
 @HALF
 @pytest.mark.case("D1")
+@pytest.mark.both_databases
 def test_what_moved_since_is_shown_and_not_done(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)

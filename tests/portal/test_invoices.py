@@ -27,6 +27,7 @@ def _pay(client: PortalClient, invoice_id: str, **changed: str) -> "object":
     return client.send(address, {**client.form(address), **changed})
 
 
+@pytest.mark.both_databases
 def test_it_works(visit: Visit) -> None:
     client = visit(world.scene(invoices=3).customer)
     page = text(client.get("/invoices").text)
@@ -34,6 +35,7 @@ def test_it_works(visit: Visit) -> None:
     assert "No older invoices." not in page
 
 
+@pytest.mark.both_databases
 def test_a_long_history_comes_page_by_page_each_invoice_once(visit: Visit) -> None:
     with world.merchant() as made:
         product = made.product("Backups")
@@ -56,6 +58,7 @@ def test_a_long_history_comes_page_by_page_each_invoice_once(visit: Visit) -> No
     assert pages == 5
 
 
+@pytest.mark.both_databases
 def test_invoices_of_one_instant_are_not_lost_between_pages(visit: Visit) -> None:
     scene = world.scene(invoices=1)
     with reading() as connection:
@@ -78,12 +81,14 @@ def test_invoices_of_one_instant_are_not_lost_between_pages(visit: Visit) -> Non
 @pytest.mark.parametrize(
     "cursor", ["x", "", "1", "-1_in", "99999999999999999999_in_x", "1_", "é_in", "1_" + "x" * 5000]
 )
+@pytest.mark.both_databases
 def test_a_cursor_that_is_none_is_a_page_that_does_not_exist(visit: Visit, cursor: str) -> None:
     response = visit(world.scene().customer).get("/invoices", query_string={"after": cursor})
     assert response.status_code in (200, 404)
 
 
 @pytest.mark.case("D22")
+@pytest.mark.both_databases
 def test_a_long_history_is_read_from_the_right_place_of_the_right_index(app: Flask) -> None:
     """No sort and no scan on either database, as the portal itself asks: so the last page costs what the first does."""
     scene = world.scene(invoices=3)
@@ -136,6 +141,7 @@ def test_an_invoice_shows_who_when_what_and_how_much(visit: Visit) -> None:
         assert shown in page
 
 
+@pytest.mark.both_databases
 def test_drafts_are_the_merchants_own_business(visit: Visit) -> None:
     scene = world.scene(last="draft", invoices=2)
     client = visit(scene.customer)
@@ -145,6 +151,7 @@ def test_drafts_are_the_merchants_own_business(visit: Visit) -> None:
     assert client.get(f"/invoices/{draft}").status_code == 404
 
 
+@pytest.mark.both_databases
 def test_an_open_one_is_paid(visit: Visit) -> None:
     client = visit(world.scene(last="open").customer)
     invoice = _open_invoice()
@@ -193,6 +200,7 @@ def test_another_amount_than_the_one_shown_is_never_charged(visit: Visit, amount
     assert _open_invoice() == invoice
 
 
+@pytest.mark.both_databases
 def test_a_strangers_card_pays_nothing(visit: Visit) -> None:
     client = visit(world.scene(last="open").customer)
     invoice = _open_invoice()

@@ -15,6 +15,7 @@ from tests.client import text
 from tests.conftest import Recorder, Visit, enter
 
 
+@pytest.mark.both_databases
 def test_it_works(visit: Visit) -> None:
     page = text(visit(world.scene().customer).get("/").text)
     assert "Team" in page
@@ -24,6 +25,7 @@ def test_it_works(visit: Visit) -> None:
     assert page.index("Payment methods") < page.index("Billing information") < page.index("Invoice history")
 
 
+@pytest.mark.both_databases
 def test_an_open_invoice_stands_first_with_its_button(visit: Visit) -> None:
     html = visit(world.scene(last="open").customer).get("/").text
     page = text(html)
@@ -53,6 +55,7 @@ def test_a_customer_with_nothing_yet_is_not_at_a_dead_end(visit: Visit) -> None:
 
 @pytest.mark.case("D22")
 @pytest.mark.parametrize("many", [1, 50])
+@pytest.mark.both_databases
 def test_statements_stay_few_however_much_there_is(visit: Visit, recorder: Recorder, many: int) -> None:
     with world.merchant() as made:
         product = made.product("Team")

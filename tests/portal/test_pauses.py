@@ -55,6 +55,7 @@ def _row(shop: world.Shop) -> Any:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_it_works(app: Flask) -> None:
     shop = _shop()
     client = enter(app, shop.customer)
@@ -115,6 +116,7 @@ def test_what_cannot_be_paused_says_why(app: Flask, members: dict[str, Any], wor
 
 @HALF
 @pytest.mark.case("B6")
+@pytest.mark.both_databases
 def test_only_a_span_that_was_offered_to_this_customer(app: Flask) -> None:
     shop, other = _shop(), _shop(name="Other")
     theirs = _tokens(enter(app, other.customer).get(_address(other, "pause")))[0]
@@ -133,6 +135,7 @@ def test_only_a_span_that_was_offered_to_this_customer(app: Flask) -> None:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_a_double_click_pauses_once_and_resumes_once(app: Flask) -> None:
     shop = _shop()
     client = enter(app, shop.customer)
@@ -153,6 +156,7 @@ def test_a_double_click_pauses_once_and_resumes_once(app: Flask) -> None:
 
 @HALF
 @pytest.mark.case("D6")
+@pytest.mark.both_databases
 def test_the_form_of_a_pause_that_is_over_pauses_no_second_time(app: Flask) -> None:
     shop = _shop()
     client = enter(app, shop.customer)

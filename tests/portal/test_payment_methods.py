@@ -41,6 +41,7 @@ def _count(model: type[Base]) -> int:
         return len(connection.execute(select(model.id)).all())
 
 
+@pytest.mark.both_databases
 def test_it_works(visit: Visit) -> None:
     scene = world.scene()
     client = visit(scene.customer)
@@ -75,6 +76,7 @@ def test_a_bank_account_works(visit: Visit) -> None:
     assert "SEPA •••• ending in 3000" in _come_back(client, response)
 
 
+@pytest.mark.both_databases
 def test_coming_back_twice_adds_it_once(visit: Visit) -> None:
     client = visit(world.scene().customer)
     response = _leave(client)
@@ -132,6 +134,7 @@ def test_authentication_is_asked_for_on_the_banks_page(visit: Visit, answer: str
     assert _count(PaymentMethod) == methods
 
 
+@pytest.mark.both_databases
 def test_no_card_number_is_stored_or_logged(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     client = enter(app, world.scene().customer)
     with caplog.at_level(logging.DEBUG):
@@ -158,6 +161,7 @@ def test_pages_do_not_tell_more_of_a_card_than_its_owner_needs(visit: Visit) -> 
         assert secret not in html
 
 
+@pytest.mark.both_databases
 def test_another_one_can_be_made_the_default(visit: Visit) -> None:
     scene = world.scene()
     client = visit(scene.customer)
@@ -181,6 +185,7 @@ def test_the_only_one_stays_while_a_subscription_needs_it(visit: Visit) -> None:
     assert "4242" in text(client.get("/payment-methods").text)
 
 
+@pytest.mark.both_databases
 def test_the_default_stays_until_another_is_chosen(visit: Visit) -> None:
     scene = world.scene()
     client = visit(scene.customer)
@@ -197,6 +202,7 @@ def test_the_default_stays_until_another_is_chosen(visit: Visit) -> None:
     assert client.send(f"/payment-methods/{scene.method.id}/removal").status_code == 404
 
 
+@pytest.mark.both_databases
 def test_without_a_subscription_the_last_one_may_go(visit: Visit) -> None:
     with world.merchant() as made:
         customer = made.customer("Free", "free@acme.example", "no subscription")

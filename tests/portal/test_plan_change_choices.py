@@ -62,6 +62,7 @@ def test_a_quantity_that_cannot_be_says_why(app: Flask, quantity: str, words: st
 @HALF
 @pytest.mark.case("B6")
 @pytest.mark.case("D8")
+@pytest.mark.both_databases
 def test_only_what_is_offered_can_be_chosen(app: Flask) -> None:
     shop, other = world.shop(), world.shop("Other")
     client = enter(app, shop.customer)
@@ -83,6 +84,7 @@ def test_only_what_is_offered_can_be_chosen(app: Flask) -> None:
 @pytest.mark.parametrize(
     "which", ["not in the configuration", "not sold any more", "in dollars", "taxed in another way"]
 )
+@pytest.mark.both_databases
 def test_not_every_price_of_the_merchant_is_on_offer(app: Flask, which: str) -> None:
     """As typed into the address, not as the page offers it; and in a quote that was signed while it was on offer."""
     shop = world.shop()
@@ -116,6 +118,7 @@ def _offer(session: Any, shop: world.Shop, product: dict[str, Any]) -> None:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_more_than_ten_products_are_all_on_offer(app: Flask) -> None:
     shop = world.shop()
     with world.transaction() as session:

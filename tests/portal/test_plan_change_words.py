@@ -88,6 +88,7 @@ def test_a_payment_without_an_answer_is_being_checked_and_not_made_again(
 
 
 @HALF
+@pytest.mark.both_databases
 def test_two_parts_cannot_become_the_same_plan(app: Flask) -> None:
     shop = world.shop()
     with world.transaction() as session:
@@ -116,6 +117,7 @@ def test_two_parts_cannot_become_the_same_plan(app: Flask) -> None:
     assert "Another part of your subscription has this plan already." in text(page.text)
 
 
+@pytest.mark.both_databases
 def test_a_debt_that_ends_a_hold_says_that_a_new_period_begins(app: Flask) -> None:
     scene = world.scene(last="open")
     with world.transaction() as session:

@@ -19,6 +19,7 @@ from tests.world import reading
 
 
 @HALF
+@pytest.mark.both_databases
 def test_it_works(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
@@ -92,6 +93,7 @@ def test_plans_stand_side_by_side_with_the_current_one_marked(app: Flask) -> Non
 
 
 @HALF
+@pytest.mark.both_databases
 def test_a_downgrade_waits_and_can_be_taken_back(app: Flask) -> None:
     shop = world.shop(policy={"schedule_at_period_end": ("decreasing_item_amount",)})
     client = enter(app, shop.customer)
@@ -111,6 +113,7 @@ def test_a_downgrade_waits_and_can_be_taken_back(app: Flask) -> None:
 
 @HALF
 @pytest.mark.case("D6")
+@pytest.mark.both_databases
 def test_a_double_click_and_a_second_tab_change_it_once(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
@@ -142,6 +145,7 @@ def test_a_quote_that_is_over_comes_back_with_the_new_amount(app: Flask) -> None
 @HALF
 @pytest.mark.case("D1")
 @pytest.mark.parametrize("moved", ["price", "balance", "discount", "renewed"])
+@pytest.mark.both_databases
 def test_what_moved_since_the_quote_is_shown_and_not_charged(app: Flask, moved: str) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
@@ -165,6 +169,7 @@ def test_what_moved_since_the_quote_is_shown_and_not_charged(app: Flask, moved: 
 
 @HALF
 @pytest.mark.case("D1")
+@pytest.mark.both_databases
 def test_a_forged_quote_or_another_customers_changes_nothing(app: Flask) -> None:
     shop, other = world.shop(), world.shop("Other")
     theirs = quote(enter(app, other.customer), other, quantity=3)
@@ -211,6 +216,7 @@ def test_without_money_the_old_plan_stays(app: Flask, card: str | None, words: s
 
 @pytest.mark.case("D3")
 @HALF
+@pytest.mark.both_databases
 def test_a_code_takes_off_and_is_used_once(app: Flask) -> None:
     shop = world.shop()
     with world.transaction() as session:
@@ -233,6 +239,7 @@ def test_a_code_takes_off_and_is_used_once(app: Flask) -> None:
 
 @HALF
 @pytest.mark.case("D3")
+@pytest.mark.both_databases
 def test_codes_cannot_be_guessed(app: Flask) -> None:
     shop, other = world.shop(), world.shop("Other")
     with world.transaction() as session:
@@ -250,6 +257,7 @@ def test_codes_cannot_be_guessed(app: Flask) -> None:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_a_planned_change_gives_way_to_a_new_one(app: Flask) -> None:
     shop = world.shop(policy={"schedule_at_period_end": ("decreasing_item_amount",)})
     client = enter(app, shop.customer)
@@ -282,6 +290,7 @@ def test_a_subscription_that_cannot_be_changed_says_why(app: Flask, members: dic
         assert words in text(client.get(f"/subscriptions/{shop.subscription.id}").text)
 
 
+@pytest.mark.both_databases
 def test_a_customer_on_a_test_clock_lives_at_its_time(app: Flask) -> None:
     shop = world.shop()
     clock = test_clocks.create(world.HALF, world.START, shop.customer.account_id)

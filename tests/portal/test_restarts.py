@@ -60,6 +60,7 @@ def _new(shop: world.Shop) -> Any:
 
 
 @AFTER
+@pytest.mark.both_databases
 def test_it_works(app: Flask) -> None:
     shop = _ended()
     client = enter(app, shop.customer)
@@ -88,6 +89,7 @@ def test_it_works(app: Flask) -> None:
 
 @AFTER
 @pytest.mark.case("D6")
+@pytest.mark.both_databases
 def test_a_double_click_begins_once(app: Flask) -> None:
     shop = _ended()
     client = enter(app, shop.customer)
@@ -101,6 +103,7 @@ def test_a_double_click_begins_once(app: Flask) -> None:
 
 
 @AFTER
+@pytest.mark.both_databases
 def test_a_card_that_fails_begins_nothing_and_what_is_never_paid_is_over_after_a_day(app: Flask) -> None:
     shop = _ended(card=world.FAILS)
     client = enter(app, shop.customer)
@@ -192,6 +195,7 @@ def test_what_waits_for_its_first_payment_can_be_cancelled(app: Flask) -> None:
 
 
 @AFTER
+@pytest.mark.both_databases
 def test_a_beginning_that_nobody_confirms_at_the_bank_is_over_after_a_day(app: Flask) -> None:
     shop = _ended(card=world.ASKS)
     _begins_again(app, shop)

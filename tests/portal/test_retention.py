@@ -108,6 +108,7 @@ def _events(shop: world.Shop) -> list[Any]:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_a_coupon_is_shown_to_the_cent_and_taken_in_one_click(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, coupon=_coupon(shop))
@@ -164,6 +165,7 @@ def test_whoever_goes_past_an_offer_has_declined_it(app: Flask) -> None:
 
 @HALF
 @pytest.mark.case("D5")
+@pytest.mark.both_databases
 def test_an_offer_is_made_once_in_its_time(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, coupon=_coupon(shop), months_between=6)
@@ -179,6 +181,7 @@ def test_an_offer_is_made_once_in_its_time(app: Flask) -> None:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_the_same_offer_waits_for_a_day_for_whoever_comes_back(app: Flask) -> None:
     shop = world.shop()
     _offering(
@@ -196,6 +199,7 @@ def test_the_same_offer_waits_for_a_day_for_whoever_comes_back(app: Flask) -> No
 
 
 @HALF
+@pytest.mark.both_databases
 def test_a_pause_in_place_of_an_end(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, {"offer": {"type": "pause"}, "when": {"reasons": ["unused"]}})
@@ -211,6 +215,7 @@ def test_a_pause_in_place_of_an_end(app: Flask) -> None:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_a_cheaper_plan_through_the_same_quote(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, {"offer": {"type": "price", "price": shop.prices["solo"].id}})
@@ -317,6 +322,7 @@ def test_an_offer_may_follow_where_no_reason_is_asked(app: Flask) -> None:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_the_held_out_are_made_none_but_it_is_known_which_one_it_would_have_been(app: Flask) -> None:
     shop = world.shop()
     shops = [shop, *(world.neighbour(shop, number) for number in range(7))]

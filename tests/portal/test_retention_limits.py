@@ -31,6 +31,7 @@ from tests.world import reading
 
 @HALF
 @pytest.mark.case("B6", "D1")
+@pytest.mark.both_databases
 def test_only_the_offer_that_was_shown_can_be_taken(app: Flask) -> None:
     shop, other = world.shop(), world.shop("Other")
     dear = _coupon(shop, percent_off="90")
@@ -84,6 +85,7 @@ def test_an_offer_that_is_over_is_a_sentence_and_changes_nothing(app: Flask) -> 
 
 @HALF
 @pytest.mark.case("A15")
+@pytest.mark.both_databases
 def test_an_offer_is_gone_once_the_merchant_makes_none(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, {"offer": TALK})
@@ -126,6 +128,7 @@ def test_a_plan_that_does_not_come_in_this_quantity_is_not_offered(app: Flask) -
 
 
 @HALF
+@pytest.mark.both_databases
 def test_another_change_than_the_one_that_was_offered_is_no_offer_taken(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, {"offer": {"type": "price", "price": shop.prices["solo"].id}})

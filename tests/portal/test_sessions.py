@@ -21,6 +21,7 @@ EDIT = "/billing-information/edit"
 
 
 @pytest.mark.case("A1")
+@pytest.mark.both_databases
 def test_a_link_becomes_a_cookie_and_a_clean_address(app: Flask) -> None:
     opened = portal_sessions.open_session(world.scene().customer.id, clock.now())
     client = app.test_client()
@@ -36,6 +37,7 @@ def test_a_link_becomes_a_cookie_and_a_clean_address(app: Flask) -> None:
 
 
 @pytest.mark.case("A1")
+@pytest.mark.both_databases
 def test_an_old_link_names_the_business_and_leads_back(app: Flask) -> None:
     scene = world.scene(configuration={"default_return_url": "https://acme.example/account"})
     with time_machine.travel(AT, tick=False):
@@ -59,6 +61,7 @@ def test_a_link_that_never_was_says_nothing_about_anybody(lite_app: Flask) -> No
 
 @pytest.mark.case("A2")
 @pytest.mark.parametrize(("step", "clicks", "status"), [(3500, 11, 200), (3500, 13, 403), (3601, 1, 403)])
+@pytest.mark.both_databases
 def test_a_session_lives_an_hour_after_each_click_and_twelve_in_all(
     app: Flask, step: int, clicks: int, status: int
 ) -> None:
@@ -71,6 +74,7 @@ def test_a_session_lives_an_hour_after_each_click_and_twelve_in_all(
 
 
 @pytest.mark.case("A5")
+@pytest.mark.both_databases
 def test_a_cookie_planted_before_is_thrown_away(app: Flask) -> None:
     planted = app.test_client()
     with planted.session_transaction() as session:
@@ -85,6 +89,7 @@ def test_a_cookie_planted_before_is_thrown_away(app: Flask) -> None:
 
 
 @pytest.mark.case("A14")
+@pytest.mark.both_databases
 def test_a_tab_left_over_from_another_customer_can_change_nothing(app: Flask) -> None:
     first, second = world.scene("First"), world.scene("Second")
     client = enter(app, first.customer)
@@ -100,6 +105,7 @@ def test_a_tab_left_over_from_another_customer_can_change_nothing(app: Flask) ->
 
 
 @pytest.mark.case("A12")
+@pytest.mark.both_databases
 def test_logging_out_ends_it_on_the_server(app: Flask) -> None:
     client = enter(app, world.scene().customer)
     stolen = app.test_client()
@@ -244,6 +250,7 @@ def test_a_stranger_is_given_no_cookie(lite_app: Flask) -> None:
 
 @pytest.mark.case("A15")
 @pytest.mark.parametrize("change", ["deleted", "configuration switched off"])
+@pytest.mark.both_databases
 def test_what_changed_meanwhile_counts_from_the_next_click(app: Flask, change: str) -> None:
     scene = world.scene()
     client = enter(app, scene.customer)
@@ -309,6 +316,7 @@ def test_a_language_that_there_is_none_of_changes_nothing(visit: Visit, language
     assert '<html lang="en"' in client.get("/").text
 
 
+@pytest.mark.both_databases
 def test_a_connected_accounts_customers_see_its_name_and_only_its_things(app: Flask) -> None:
     with world.merchant("Platform") as platform:
         shop = world.Account(

@@ -20,6 +20,7 @@ def _plain(made: Merchant, customer: object, **members: object) -> object:
     return made.subscription(customer, [(price, 2)], started=40, **members)  # type: ignore[arg-type]
 
 
+@pytest.mark.both_databases
 def test_it_works(visit: Visit) -> None:
     page = _page(visit, _plain)
     assert "Team 2 seats €24.00 per month" in page
@@ -68,6 +69,7 @@ def test_a_trial_says_when_and_how_much(visit: Visit) -> None:
     assert "After that, your first payment is €24.00." in page
 
 
+@pytest.mark.both_databases
 def test_discount_and_credit_are_counted_in(visit: Visit) -> None:
     def build(made: Merchant, customer: object) -> object:
         customer.balance = -500  # type: ignore[attr-defined]
@@ -92,6 +94,7 @@ def _planned(visit: Visit, days: int, proration: str = "none") -> str:
     return _page(visit, build)
 
 
+@pytest.mark.both_databases
 def test_a_planned_change_is_shown_with_its_date_and_amount(visit: Visit) -> None:
     page = _planned(visit, 20)
     assert "Starter , €9.00 per month" in page or "Starter, €9.00 per month" in page

@@ -83,6 +83,7 @@ def _states() -> tuple[str, bool, list[str], list[str]]:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_a_declined_change_completes_with_another_card(app: Flask) -> None:
     shop = world.shop(card=world.FAILS)
     client = enter(app, shop.customer)
@@ -99,6 +100,7 @@ def test_a_declined_change_completes_with_another_card(app: Flask) -> None:
 
 
 @HALF
+@pytest.mark.both_databases
 def test_a_declined_change_can_be_taken_back(app: Flask) -> None:
     shop = world.shop(card=world.FAILS, customer={"balance": -200})
     client = enter(app, shop.customer)
@@ -131,6 +133,7 @@ def test_authentication_is_asked_for_and_completes_the_change(app: Flask) -> Non
 
 @HALF
 @pytest.mark.parametrize("confirmed", [False, True])
+@pytest.mark.both_databases
 def test_it_is_taken_back_unless_it_was_confirmed_meanwhile(app: Flask, confirmed: bool) -> None:
     client, _shop, place = _asked(app)
     shown = client.get(place).text

@@ -160,6 +160,7 @@ class Ledger(RuleBasedStateMachine):
 
 
 @pytest.mark.case("D10", "D18")
+@pytest.mark.long
 def test_no_order_of_things_brings_the_books_out_of_true(app: Flask) -> None:
     machine = type("Ledger", (Ledger,), {"app": app})
     on_postgresql = app.config["SQLALCHEMY_DATABASE_URI"].startswith("postgresql")

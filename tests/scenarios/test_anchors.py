@@ -68,6 +68,7 @@ def test_an_item_that_leaves_the_others_keeps_its_own_day(app: Flask, proration:
 
 
 @pytest.mark.case("D11")
+@pytest.mark.both_databases
 def test_weeks_and_months_go_back_to_the_day_they_came_from(app: Flask) -> None:
     life = Life.begins(app, at("2028-01-31"), status="trialing", trial_start=at("2028-01-30"), trial_end=at("2028-01-31"),
                        billing_cycle_anchor=at("2028-01-31"))  # fmt: skip
@@ -87,6 +88,7 @@ def _cut_and_kept(app: Flask) -> Life:
     return life
 
 
+@pytest.mark.both_databases
 def test_a_period_that_was_cut_short_is_billed_to_its_end_when_the_subscription_goes_on(app: Flask) -> None:
     life = _cut_and_kept(app).goes_to("2027-05-02")
     assert life.bills()[-4:] == [
@@ -112,6 +114,7 @@ def test_a_change_in_a_part_of_a_period_costs_its_part(app: Flask, date: str) ->
     ledger.audit(life.shop.customer.account_id)
 
 
+@pytest.mark.both_databases
 def test_an_end_that_is_taken_back_twice_changes_nothing(app: Flask) -> None:
     life = _cut_and_kept(app)
     for _ in range(2):

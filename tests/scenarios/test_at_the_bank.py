@@ -39,6 +39,7 @@ def _withdraw(life: Life) -> None:
     plan_changes.withdraw(*known)
 
 
+@pytest.mark.both_databases
 def test_who_never_confirms_keeps_the_old_plan_after_a_day(app: Flask) -> None:
     life = _asked(app, "2026-04-16").goes_to("2026-04-18")
     assert (life.subscription.pending_update, life.item.quantity) == (None, 1)
@@ -85,6 +86,7 @@ def test_what_was_confirmed_meanwhile_counts(app: Flask) -> None:
 
 
 @pytest.mark.case("F2", "F3")
+@pytest.mark.both_databases
 def test_a_provider_that_is_away_for_a_while_takes_no_try(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     life = Life.begins(app)
     life.gets_a_card(world.ASKS)

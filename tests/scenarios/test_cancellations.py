@@ -61,6 +61,7 @@ def test_at_once_with_credit_for_the_next_purchase(app: Flask) -> None:
     assert len(life.bills()) == 1
 
 
+@pytest.mark.both_databases
 def test_at_once_what_was_used_and_not_billed_yet_is_settled(app: Flask) -> None:
     life = Life.begins(app, policy=WAITING).goes_to("2026-04-11")
     life.changes(quantity=3)  # +13.33 for the rest of April waits for May
@@ -80,6 +81,7 @@ def test_at_once_without_credit_what_waits_is_dropped(app: Flask) -> None:
     assert (life.bills(), life.balance) == ([], 0)
 
 
+@pytest.mark.both_databases
 def test_at_once_a_change_that_waits_for_its_payment_is_void(app: Flask) -> None:
     life = Life.begins(app, card=world.FAILS).goes_to("2026-04-16")
     assert life.changes(quantity=3).outcome == "pending"
@@ -88,6 +90,7 @@ def test_at_once_a_change_that_waits_for_its_payment_is_void(app: Flask) -> None
     assert (life.subscription.status, life.subscription.pending_update) == ("canceled", None)
 
 
+@pytest.mark.both_databases
 def test_a_planned_downgrade_survives_a_change_of_mind_but_not_the_end(app: Flask) -> None:
     down = {"schedule_at_period_end": ("decreasing_item_amount",)}
     life = Life.begins(app, quantity=3, policy=down).goes_to("2026-04-16")
@@ -113,6 +116,7 @@ def test_a_trial_ends_without_ever_being_billed(app: Flask) -> None:
     assert [bill for bill in life.bills() if "0.00 = 0.00" not in bill] == []
 
 
+@pytest.mark.both_databases
 def test_who_owes_still_owes_but_is_not_tried_again(app: Flask) -> None:
     life = Life.begins(app, card=world.FAILS).goes_to("2026-05-02")
     assert life.subscription.status == "past_due"
@@ -125,6 +129,7 @@ def test_who_owes_still_owes_but_is_not_tried_again(app: Flask) -> None:
     assert life.subscription.status == "canceled"
 
 
+@pytest.mark.both_databases
 def test_past_due_to_the_end_of_the_period(app: Flask) -> None:
     life = Life.begins(app, card=world.FAILS).goes_to("2026-05-02")
     life.cancels()

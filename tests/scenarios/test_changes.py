@@ -125,6 +125,7 @@ def test_a_shorter_interval_comes_with_the_end_of_the_year(app: Flask) -> None:
     assert life.bills()[1:] == [f"2027-04-01 paid: 1 {TEAM} 10.00 = 10.00", f"2027-05-01 paid: 1 {TEAM} 10.00 = 10.00"]
 
 
+@pytest.mark.both_databases
 def test_a_downgrade_taken_back_leaves_nothing(app: Flask) -> None:
     life = Life.begins(app, quantity=3, policy=AT_ONCE | DOWN).goes_to("2026-04-16")
     life.changes(quantity=1)
@@ -177,6 +178,7 @@ def test_a_coupon_goes_on_across_a_change(app: Flask) -> None:
         ({"amount_off": 500, "currency": "eur"}, "discount -2.50 = 7.50", "discount -5.00 = 25.00"),
     ],
 )
+@pytest.mark.both_databases
 def test_a_code_with_a_change(app: Flask, coupon: dict[str, Any], now: str, then: str) -> None:
     life = Life.begins(app).goes_to("2026-04-16")
     life.changes(quantity=3, code=life.code(**coupon))
@@ -185,6 +187,7 @@ def test_a_code_with_a_change(app: Flask, coupon: dict[str, Any], now: str, then
     assert life.bills()[1].endswith(then)
 
 
+@pytest.mark.both_databases
 def test_declined_then_paid_within_a_day(app: Flask) -> None:
     life = Life.begins(app, card=world.FAILS).goes_to("2026-04-16")
     assert life.changes(quantity=3).outcome == "pending"
@@ -199,6 +202,7 @@ def test_declined_then_paid_within_a_day(app: Flask) -> None:
     assert len(life.bills()) == 2
 
 
+@pytest.mark.both_databases
 def test_declined_and_never_paid(app: Flask) -> None:
     life = Life.begins(app, card=world.FAILS, customer={"balance": -300}).goes_to("2026-04-16")
     life.changes(quantity=3)
@@ -211,6 +215,7 @@ def test_declined_and_never_paid(app: Flask) -> None:
     assert "invoice.voided" in life.events
 
 
+@pytest.mark.both_databases
 def test_what_had_waited_waits_again_when_a_change_expires(app: Flask) -> None:
     life = Life.begins(app, policy=WAITING).goes_to("2026-04-11")
     life.changes(quantity=2)
@@ -227,6 +232,7 @@ def test_what_had_waited_waits_again_when_a_change_expires(app: Flask) -> None:
 
 
 @pytest.mark.case("D20")
+@pytest.mark.both_databases
 def test_what_was_credited_stays_so_when_the_invoice_that_took_both_is_void(app: Flask) -> None:
     """Three changes wait, each crediting the one before; a fourth, never paid, takes them all and gives them back."""
     life = Life.begins(app, policy=WAITING).goes_to("2026-04-11")
@@ -266,6 +272,7 @@ def test_what_was_paid_is_given_back_once_and_never_more(app: Flask) -> None:
     ledger.audit(life.shop.customer.account_id)
 
 
+@pytest.mark.both_databases
 def test_a_renewal_ends_a_change_that_was_never_paid(app: Flask) -> None:
     life = Life.begins(app, card=world.FAILS).goes_to("2026-04-30 12:00:00")
     assert life.changes(quantity=30).outcome == "pending"
@@ -284,6 +291,7 @@ def test_tax_follows_the_change(app: Flask, inclusive: bool) -> None:
     assert life.bills()[0].endswith(told)
 
 
+@pytest.mark.both_databases
 def test_a_merchants_own_schedule_is_left_alone_and_followed(app: Flask) -> None:
     life = Life.begins(app, quantity=3)
     with world.transaction() as session:

@@ -78,6 +78,7 @@ def test_a_payment_is_never_lost_over_a_code_that_was_used_elsewhere(app: Flask)
     assert _count(SandboxCharge, SandboxCharge.status == "succeeded") == 1
 
 
+@pytest.mark.both_databases
 def test_a_coupon_that_a_waiting_change_uses_is_not_used_by_another_subscription(app: Flask) -> None:
     first = Life.begins(app, card=world.FAILS).goes_to("2026-04-16")
     second = _second(first)
@@ -96,6 +97,7 @@ def test_a_coupon_that_a_waiting_change_uses_is_not_used_by_another_subscription
     ledger.audit(first.shop.customer.account_id)
 
 
+@pytest.mark.both_databases
 def test_a_customers_coupon_for_one_invoice_is_for_one_of_two_that_come_at_once(app: Flask) -> None:
     life = Life.begins(app)
     _second(life)
@@ -111,6 +113,7 @@ def test_a_customers_coupon_for_one_invoice_is_for_one_of_two_that_come_at_once(
     ledger.audit(life.shop.customer.account_id)
 
 
+@pytest.mark.both_databases
 def test_dunning_that_ends_a_subscription_ends_what_was_planned_for_it(app: Flask) -> None:
     life = Life.begins(app, policy={"schedule_at_period_end": ("shortening_interval",)})
     with transaction() as session:
@@ -209,6 +212,7 @@ def test_a_quote_from_before_the_periods_end_is_no_good_after_it(app: Flask) -> 
 
 
 @pytest.mark.case("F11")
+@pytest.mark.both_databases
 def test_an_invoice_that_cannot_be_collected_is_put_off_then_parked_and_holds_up_no_other(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +273,7 @@ def test_a_gateway_that_breaks_does_not_stop_a_run(app: Flask, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(("then", "status"), [("cancel", "canceled"), ("unpaid", "unpaid"), ("past_due", "past_due")])
+@pytest.mark.both_databases
 def test_what_nobody_expects_any_more_is_written_off_and_can_still_be_paid(app: Flask, then: str, status: str) -> None:
     life = Life.begins(app, card=world.FAILS)
     with transaction() as session:
@@ -292,6 +297,7 @@ def test_what_nobody_expects_any_more_is_written_off_and_can_still_be_paid(app: 
     ledger.audit(life.shop.customer.account_id)
 
 
+@pytest.mark.both_databases
 def test_a_worker_that_was_away_gives_up_a_resumption_and_ends_the_pause_in_one_go(app: Flask) -> None:
     life = Life.begins(app, card=world.FAILS).goes_to("2026-04-14")
     life.pauses("week")

@@ -161,6 +161,7 @@ def _resume(life: Life) -> None:
         ], id="resumption"),
     ],
 )  # fmt: skip
+@pytest.mark.both_databases
 def test_each_thing_that_happens_is_told_in_order(
     app: Flask,
     policy: dict[str, Any],
@@ -176,6 +177,7 @@ def test_each_thing_that_happens_is_told_in_order(
     assert _told(life, known) == told
 
 
+@pytest.mark.both_databases
 def test_a_subscription_is_told_as_the_same_object_everywhere(app: Flask) -> None:
     life = Life.begins(app).goes_to("2026-04-16")
     life.changes(quantity=3)
@@ -186,6 +188,7 @@ def test_a_subscription_is_told_as_the_same_object_everywhere(app: Flask) -> Non
     assert len({frozenset(item) for document in told for item in document["items"]["data"]}) == 1
 
 
+@pytest.mark.both_databases
 def test_a_payment_is_told_as_one_intent_with_a_charge_for_each_try(app: Flask) -> None:
     life = Life.begins(app).goes_to("2026-04-16")
     _declined(life)

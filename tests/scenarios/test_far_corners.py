@@ -62,6 +62,7 @@ def _draft(life: Life) -> str:
 
 
 @pytest.mark.case("D7")
+@pytest.mark.both_databases
 def test_a_pause_that_ends_by_itself_waits_for_no_payment(app: Flask) -> None:
     life = Life.begins(app, quantity=5).goes_to("2026-05-20")
     life.pauses("week", 1)
@@ -106,6 +107,7 @@ def test_what_waited_is_settled_though_the_customer_is_quicker_than_the_worker(
 
 
 @late_or_not
+@pytest.mark.both_databases
 def test_phases_wait_for_the_payment_of_what_was_billed_just_before(app: Flask, late: bool) -> None:
     life = Life.begins(app)
     phases = (FIRST, {"team": 1}), ("2026-04-16", {"year": 2}), ("2026-04-26", {"year": 1})
@@ -115,6 +117,7 @@ def test_phases_wait_for_the_payment_of_what_was_billed_just_before(app: Flask, 
     _is_true(life)
 
 
+@pytest.mark.both_databases
 def test_a_phase_waits_while_nobody_knows_whether_the_month_is_paid(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +159,7 @@ def test_a_coupon_that_ran_on_the_day_that_is_billed_counts(app: Flask, late: bo
 
 
 @pytest.mark.parametrize("seconds", [0, 30])
+@pytest.mark.both_databases
 def test_the_coupon_of_an_item_goes_with_it(app: Flask, seconds: int) -> None:
     life = Life.begins(app, also="solo")
     life.gets_a_discount_on_the_other_item()
@@ -183,6 +187,7 @@ def test_a_year_in_a_schedules_last_phase_is_charged_until_its_end(app: Flask, m
     ledger.audit(life.shop.customer.account_id)
 
 
+@pytest.mark.both_databases
 def test_the_earlier_of_two_ends_counts(app: Flask) -> None:
     life = Life.begins(app)
     extra = life.gets_item(12000, "year")
@@ -196,6 +201,7 @@ def test_the_earlier_of_two_ends_counts(app: Flask) -> None:
     assert life.bills()[-1] == "2026-06-01 paid: Remaining time on 2 × Team after 01 Jun 2026 10.00 = 10.00"
 
 
+@pytest.mark.both_databases
 def test_a_phase_that_is_over_is_not_put_in_force_once_more(app: Flask) -> None:
     life = Life.begins(app).goes_to("2026-04-30")
     life.gets_a_card(world.FAILS)
@@ -303,6 +309,7 @@ def test_time_that_may_be_paid_yet_is_not_changed(app: Flask, behavior: str) -> 
     life.changes(quantity=2)
 
 
+@pytest.mark.both_databases
 def test_a_phase_in_time_that_may_be_paid_yet_is_not_prorated(app: Flask) -> None:
     life = Life.begins(app, pause_collection={"behavior": "keep_as_draft", "resumes_at": at("2026-05-10")})
     life.is_scheduled((FIRST, {"team": 1}), (MIDDLE, {"solo": 1}))
@@ -316,6 +323,7 @@ def test_a_phase_in_time_that_may_be_paid_yet_is_not_prorated(app: Flask) -> Non
     _is_true(life)
 
 
+@pytest.mark.both_databases
 def test_a_draft_that_is_thrown_away_gives_its_coupon_back(app: Flask) -> None:
     life = Life.begins(app, pause_collection={"behavior": "keep_as_draft"})
     life.gets_a_discount(duration="once", percent_off="50")
@@ -326,6 +334,7 @@ def test_a_draft_that_is_thrown_away_gives_its_coupon_back(app: Flask) -> None:
     assert life.bills()[-1] == f"2026-06-01 paid: {TEAM}, discount -5.00 = 5.00"
 
 
+@pytest.mark.both_databases
 def test_what_has_ended_is_settled_though_its_collection_was_paused(app: Flask) -> None:
     life = Life.begins(app, quantity=20, policy=WAITING).goes_to("2026-04-16")
     life.changes(quantity=1)

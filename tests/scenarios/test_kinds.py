@@ -32,6 +32,7 @@ def _short(life: Life) -> list[str]:
     return bills
 
 
+@pytest.mark.both_databases
 def test_a_week_and_three_months_each_at_their_own_time(app: Flask) -> None:
     life = Life.begins(app)
     life.gets_item(100, "week")
@@ -51,6 +52,7 @@ def test_a_week_and_three_months_each_at_their_own_time(app: Flask) -> None:
     ledger.audit(life.shop.customer.account_id)
 
 
+@pytest.mark.both_databases
 def test_two_items_are_changed_with_one_invoice(app: Flask) -> None:
     life = Life.begins(app)
     extra = life.gets_item(600)
@@ -134,6 +136,7 @@ def _discounts(life: Life, *wanted: dict[str, Any]) -> None:
             session.add(Discount(id=f"di_{number}", start=world.START + number, **known, **owners))
 
 
+@pytest.mark.both_databases
 def test_coupons_apply_to_the_item_first_then_to_the_subscription_each_to_what_is_left(app: Flask) -> None:
     life = Life.begins(app)
     subscription = life.shop.subscription.id
@@ -189,6 +192,7 @@ def test_a_month_end_anchor_with_a_change_in_february(app: Flask) -> None:
     assert life.period == ("2028-04-30", "2028-05-31")
 
 
+@pytest.mark.both_databases
 def test_changes_at_two_ends_of_a_cancellation(app: Flask) -> None:
     life = Life.begins(app, policy=AT_ONCE).goes_to("2026-04-11")
     life.changes(quantity=3)

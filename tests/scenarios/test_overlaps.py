@@ -25,6 +25,7 @@ def _merchant(session: Any, life: Life) -> world.Merchant:
 
 
 @pytest.mark.parametrize("pays", [False, True])
+@pytest.mark.both_databases
 def test_a_planned_change_goes_only_with_the_one_that_replaces_it(app: Flask, pays: bool) -> None:
     life = Life.begins(app, policy=DOWN).goes_to("2026-04-10")
     life.changes("solo")
@@ -84,6 +85,7 @@ def test_nobodys_card_is_tried_for_what_has_ended(app: Flask) -> None:
     assert max(paid) <= day(ended.ended_at)
 
 
+@pytest.mark.both_databases
 def test_two_subscriptions_in_two_currencies_at_one_instant(app: Flask) -> None:
     """What the first leaves on the balance makes it a purse in its currency; the second leaves it alone."""
     life = Life.begins(app)

@@ -15,6 +15,7 @@ from tests.scenarios.life import Life
 UNUSED, TEAM = "Unused time on", "seats × Team (at €10.00 / month)"
 
 
+@pytest.mark.both_databases
 def test_for_a_month_and_on_by_itself(app: Flask) -> None:
     life = Life.begins(app).goes_to("2026-04-16")
     life.pauses("month", 1)
@@ -49,6 +50,7 @@ def test_seats_discount_and_plan_survive(app: Flask) -> None:
     )
 
 
+@pytest.mark.both_databases
 def test_a_planned_downgrade_waits_for_the_end_of_the_new_period(app: Flask) -> None:
     life = Life.begins(app, quantity=3, policy={"schedule_at_period_end": ("decreasing_item_amount",)})
     life.goes_to("2026-04-16")
@@ -92,6 +94,7 @@ def test_cancelled_while_paused_it_ends_at_once(app: Flask) -> None:
         life.resumes()
 
 
+@pytest.mark.both_databases
 def test_cancelled_while_paused_with_credit_nothing_is_lost(app: Flask) -> None:
     life = Life.begins(app).goes_to("2026-04-16")
     life.pauses("month", 1)

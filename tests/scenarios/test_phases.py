@@ -47,6 +47,7 @@ def _schedule(life: Life) -> str:
 # --- inside a period --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_a_phase_inside_a_period_is_prorated_also_when_somebody_was_quicker_than_the_worker(app: Flask) -> None:
     life = Life.begins(app)
     life.is_scheduled((FIRST, {"team": 1}), (MIDDLE, {"solo": 1}))
@@ -59,6 +60,7 @@ def test_a_phase_inside_a_period_is_prorated_also_when_somebody_was_quicker_than
 
 
 @pytest.mark.case("D14")
+@pytest.mark.both_databases
 def test_a_phase_inside_a_period_is_prorated_also_by_a_worker_that_was_away(app: Flask) -> None:
     life = Life.begins(app)
     life.is_scheduled((FIRST, {"team": 1}), (MIDDLE, {"solo": 1}))
@@ -73,6 +75,7 @@ def test_a_phase_inside_a_period_is_prorated_also_by_a_worker_that_was_away(app:
 
 
 @pytest.mark.parametrize("proration", ["create_prorations", "always_invoice"])
+@pytest.mark.both_databases
 def test_a_phase_with_a_longer_interval_bills_its_period_once_and_at_once(app: Flask, proration: str) -> None:
     life = Life.begins(app)
     life.is_scheduled((FIRST, {"team": 1}), (MIDDLE, {"year": 1}), proration=proration)
@@ -192,6 +195,7 @@ def test_an_item_that_a_phase_takes_away_is_credited_and_leaves_its_discount(app
     ledger.audit(life.shop.customer.account_id)
 
 
+@pytest.mark.both_databases
 def test_an_item_that_a_phase_adds_has_periods_of_its_own(app: Flask) -> None:
     life = Life.begins(app)
     life.is_scheduled((FIRST, {"team": 1}), ("2026-05-30", {"team": 1, "solo": 2}))
@@ -257,6 +261,7 @@ def test_nobody_goes_on_at_a_price_that_has_just_changed(app: Flask) -> None:
     assert "Solo" in life.bills()[-1]
 
 
+@pytest.mark.both_databases
 def test_going_on_that_waits_for_its_payment_is_over_when_the_price_changes(app: Flask) -> None:
     life = Life.begins(app).goes_to("2026-04-30")
     life.is_scheduled((FIRST, {"team": 1}), (MIDDLE, {"solo": 5}))
@@ -279,6 +284,7 @@ def test_going_on_that_waits_for_its_payment_is_over_when_the_price_changes(app:
 # --- the schedule's end -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_a_schedule_that_cancels_bills_nothing_beyond_its_end(app: Flask) -> None:
     life = Life.begins(app)
     life.is_scheduled((FIRST, {"team": 1}), ("2026-05-01", {"solo": 1}), ends="2026-06-16", end_behavior="cancel")
@@ -305,6 +311,7 @@ def test_a_schedule_that_cancels_ends_a_pause_too(app: Flask) -> None:
     ledger.audit(life.shop.customer.account_id)
 
 
+@pytest.mark.both_databases
 def test_a_schedule_lets_go_on_its_day(app: Flask) -> None:
     life = Life.begins(app)
     life.is_scheduled((FIRST, {"team": 1}), ends="2026-04-16")
@@ -314,6 +321,7 @@ def test_a_schedule_lets_go_on_its_day(app: Flask) -> None:
     assert "subscription_schedule.released" in life.events
 
 
+@pytest.mark.both_databases
 def test_a_phase_is_told_with_what_was_before(app: Flask) -> None:
     life = Life.begins(app)
     life.is_scheduled((FIRST, {"team": 1}), (MIDDLE, {"year": 1}))

@@ -28,6 +28,7 @@ def test_a_month_follows_the_other(app: Flask) -> None:
 
 
 @pytest.mark.case("D11")
+@pytest.mark.both_databases
 def test_month_ends_over_two_leap_years(app: Flask) -> None:
     start = at("2027-12-31")
     life = Life.begins(app, start)
@@ -74,6 +75,7 @@ def test_a_trial_without_a_card_becomes_past_due(app: Flask) -> None:
     assert life.subscription.status == "active"
 
 
+@pytest.mark.both_databases
 def test_failed_then_paid(app: Flask) -> None:
     life = Life.begins(app, card=world.FAILS).goes_to("2026-05-02")
     assert life.subscription.status == "past_due"
@@ -86,6 +88,7 @@ def test_failed_then_paid(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(("then", "status"), [("cancel", "canceled"), ("unpaid", "unpaid"), ("past_due", "past_due")])
+@pytest.mark.both_databases
 def test_never_paid(app: Flask, then: str, status: str) -> None:
     life = Life.begins(app, card=world.FAILS)
     with world.transaction() as session:
@@ -154,6 +157,7 @@ def test_an_invoice_is_sent_and_waits(app: Flask) -> None:
     assert life.subscription.status == "active"
 
 
+@pytest.mark.both_databases
 def test_a_balance_is_carried_over_three_invoices(app: Flask) -> None:
     life = Life.begins(app, customer={"balance": -2500}).goes_to("2026-07-02")
     assert life.bills() == [
@@ -259,6 +263,7 @@ def test_yen_and_dinar(app: Flask, currency: str, amount: str) -> None:
 
 
 @pytest.mark.case("D14")
+@pytest.mark.both_databases
 def test_a_worker_that_was_away_catches_up_in_order(app: Flask) -> None:
     from portal_site.billing.billing_run import runner
 
@@ -272,6 +277,7 @@ def test_a_worker_that_was_away_catches_up_in_order(app: Flask) -> None:
 
 
 @pytest.mark.case("D14")
+@pytest.mark.both_databases
 def test_one_that_is_too_far_behind_is_parked_for_somebody_to_look_at(app: Flask) -> None:
     life = Life.begins(app)
     with world.transaction() as session:
@@ -285,6 +291,7 @@ def test_one_that_is_too_far_behind_is_parked_for_somebody_to_look_at(app: Flask
     assert life.subscription.billing_error == "more than 15 periods behind"
 
 
+@pytest.mark.both_databases
 def test_an_invoice_keeps_the_names_and_the_address_of_its_day(app: Flask) -> None:
     life = Life.begins(app, customer={"address": {"line1": "1 rue de la Paix", "country": "FR"}})
     life.goes_to("2026-05-02")
@@ -303,6 +310,7 @@ def test_an_invoice_keeps_the_names_and_the_address_of_its_day(app: Flask) -> No
 
 
 @pytest.mark.parametrize("point", [0, 3, 9, 20, 40])
+@pytest.mark.both_databases
 def test_a_clock_whose_advance_was_killed_goes_on_from_there(app: Flask, point: int) -> None:
     life = Life.begins(app)
     # What the killed program had in its hands is no use to the next one.

