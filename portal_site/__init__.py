@@ -1,4 +1,4 @@
-"""Portal Site: a self-hosted customer billing portal. This file is its table of contents."""
+"""Portal Site: a self-hosted customer billing portal. `create_app` puts its parts together."""
 
 from flask import Flask
 from flask_compress import Compress
@@ -26,7 +26,7 @@ from portal_site.web import (
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The whole program behind one WSGI callable. Raises config.SettingsError when a setting is missing or wrong."""
+    """The WSGI application. Raises config.SettingsError if a setting is missing or invalid."""
     settings = settings or Settings.from_environment()
     app = Flask(__name__, template_folder=str(locations.TEMPLATES), static_folder=None)
     app.config.from_mapping(

@@ -1,4 +1,4 @@
-"""The one place that reads the time; everything else takes the instant as an argument."""
+"""The only module that reads the time. All other code takes the instant as an argument."""
 
 import time
 
@@ -9,5 +9,5 @@ def now() -> int:
 
 
 def microseconds() -> int:
-    """The same in millionths of a second, for telling what came first."""
+    """The current instant in microseconds since 1970 (UTC), for ordering."""
     return time.time_ns() // 1000

@@ -1,4 +1,4 @@
-"""Typed settings from the environment; refuses to start, with one sentence per fault, when one is wrong."""
+"""Typed settings from the environment. The program does not start with an invalid setting."""
 
 import os
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ DRIVERS = {
 
 
 class SettingsError(Exception):
-    """One or more settings are missing or wrong; the message is one sentence for each."""
+    """One or more settings are missing or invalid. The message has one line for each."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that the environment decides. Times and sizes that nobody should change are constants where they are used."""
+    """The settings from the environment. Limits and durations that need no configuration are constants in the modules."""
 
     database_url: str
     secret_key: str
@@ -44,23 +44,23 @@ class Settings:
 
     @property
     def queue_url(self) -> str:
-        """Where workers keep their queue: a file of its own beside the data, unless the setting names another."""
+        """The URL of the workers' queue: the setting, else a SQLite file in the data directory."""
         return self.queue or f"sqlite:///{self.data_dir / 'queue.db'}"
 
     @property
     def port(self) -> int:
-        """The port in `base_url`, the scheme's own when it names none."""
+        """The port in `base_url`, or the scheme's default port."""
         return urlsplit(self.base_url).port or (443 if self.secure else 80)
 
     @property
     def hosts(self) -> list[str]:
-        """The host names that a request may ask for."""
+        """The host names that requests may be sent to."""
         host = urlsplit(self.base_url).hostname or ""
         return [host, "localhost"] if host == "127.0.0.1" else [host]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Read `PORTAL_*`. Raises SettingsError that names every fault at once."""
+        """Read the `PORTAL_*` variables. Raises SettingsError, which lists all faults."""
         reader = _Reader(environ)
         data_dir = Path(environ.get("PORTAL_DATA_DIR") or "var").absolute()
         settings = cls(
@@ -80,7 +80,7 @@ class Settings:
 
 
 class _Reader:
-    """Reads one setting at a time and collects what is wrong, so that an operator mends all of it in one go."""
+    """Reads settings and collects all faults, so that an operator can fix them in one go."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
@@ -105,8 +105,8 @@ class _Reader:
 
     def queue_url(self) -> str:
         raw = self.environ.get("PORTAL_QUEUE_URL", "")
-        scheme, found, rest = raw.partition("://")
-        if raw and not (found and rest and scheme in QUEUES):
+        scheme, separator, rest = raw.partition("://")
+        if raw and not (separator and rest and scheme in QUEUES):
             return self._fault("PORTAL_QUEUE_URL must be sqlite:////path, redis://… or postgresql://….")
         return raw
 
@@ -129,10 +129,16 @@ class _Reader:
             )
         try:
             parts = urlsplit(raw)
-            plain = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+            is_valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
         except ValueError:
-            plain = False
-        if not plain or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.username:
+            is_valid = False
+        if (
+            not is_valid
+            or parts.scheme not in ("http", "https")
+            or parts.path.strip("/")
+            or parts.query
+            or parts.username
+        ):
             return self._fault("PORTAL_BASE_URL must be http(s)://host[:port] and nothing more.")
         return f"{parts.scheme}://{parts.netloc}"
 

@@ -1,4 +1,4 @@
-"""Identifiers such as `cus_…`: unguessable, and beginning with the second in which they were made."""
+"""Identifiers such as `cus_…`. They cannot be guessed, and they start with the second of their creation."""
 
 import secrets
 import string
@@ -7,19 +7,20 @@ from functools import lru_cache
 
 from portal_site import clock
 
-ID_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase  # in the order in which databases sort
+ID_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase  # in the databases' sort order
 
 
 ID_LENGTH = 24
 
 
-ID_STEP = 4  # letters that tell a millionth of it, where the order within a second matters
+ID_STEP = 4  # characters for the microsecond, in ids that are ordered within a second
 
 
-ID_STAMP = 6  # letters that tell the second; the 18 others are random: more than 107 bits
+ID_STAMP = 6  # characters for the second; the other 18 are random, which is more than 107 bits
 
 
-# Of 256 values of a byte 248 stand for a letter or digit each, four for one; the others are thrown away, so all are as likely.
+# Maps a random byte to a character. 248 of the 256 values are used, four for each character, and the other eight are dropped,
+# so that all characters are equally likely.
 _LETTERS = bytes(ord(ID_ALPHABET[value % len(ID_ALPHABET)]) for value in range(256))
 
 
@@ -27,31 +28,31 @@ _SURPLUS = bytes(range(256 - 256 % len(ID_ALPHABET), 256))
 
 
 def new_id(prefix: str) -> str:
-    """A fresh identifier such as `cus_…` that nobody can guess.
+    """A new identifier such as `cus_…` that cannot be guessed.
 
-    It begins with the second in which it is made, so that what is written together lies together in the indexes: in a table of
-    millions that is worth more than the rest of a billing run.
+    It starts with the second of its creation, so that rows written together are close to each other in the indexes. With
+    millions of rows, random positions in the indexes would cost more than the rest of a billing run.
     """
-    letters, wanted = b"", ID_LENGTH - ID_STAMP
-    while len(letters) < wanted:
-        letters = secrets.token_bytes(wanted + 12).translate(_LETTERS, _SURPLUS)
-    return f"{prefix}_{_stamp(clock.now())}{letters[:wanted].decode()}"
+    letters, count = b"", ID_LENGTH - ID_STAMP
+    while len(letters) < count:
+        letters = secrets.token_bytes(count + 12).translate(_LETTERS, _SURPLUS)
+    return f"{prefix}_{_stamp(clock.now())}{letters[:count].decode()}"
 
 
-_last = 0
+_last = 0  # the microsecond of the last ordered id
 
 
-_turn = threading.Lock()
+_lock = threading.Lock()
 
 
 def ordered_id(prefix: str) -> str:
-    """A fresh identifier that sorts behind those that this process made before: for what is told in an order."""
-    global _last  # noqa: PLW0603 - one sequence for the process is what it is about
-    with _turn:
+    """A new identifier that sorts after all ordered ids that this process made before, for events."""
+    global _last  # noqa: PLW0603 - one sequence per process
+    with _lock:
         _last = max(_last + 1, clock.microseconds())
         second, step = divmod(_last, 1_000_000)
-    chance = new_id(prefix)[-(ID_LENGTH - ID_STAMP - 1) :]  # one letter less than others, and still 101 bits
-    return f"{prefix}_{_stamp(second)}{_letters(step, ID_STEP)}{chance}"
+    random_part = new_id(prefix)[-(ID_LENGTH - ID_STAMP - 1) :]  # one character less than in other ids: 101 bits
+    return f"{prefix}_{_stamp(second)}{_letters(step, ID_STEP)}{random_part}"
 
 
 @lru_cache(maxsize=4)
@@ -60,6 +61,7 @@ def _stamp(second: int) -> str:
 
 
 def _letters(number: int, count: int) -> str:
+    """The number in base 62 with `count` digits."""
     letters = []
     for _ in range(count):
         number, rest = divmod(number, len(ID_ALPHABET))

@@ -1,4 +1,4 @@
-"""Where the files that are not code lie: beside the package when installed, at the top of a checkout otherwise."""
+"""The directories of templates, static files and migrations: in the installed package, or at the top of a checkout."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _PACKAGE = Path(__file__).parent
 
 
 def folder(name: str) -> Path:
-    """`templates`, `static` or `migrations`."""
+    """The path of `templates`, `static` or `migrations`."""
     installed = _PACKAGE / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
 

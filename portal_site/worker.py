@@ -1,7 +1,7 @@
-"""The worker: once a minute it does all that is due. Huey keeps the time and the queue; what is due is in our own database.
+"""The worker process, which runs billing once a minute. Huey is the scheduler; what is due is stored in the database.
 
-So a worker that is killed loses nothing: the next minute, or another worker, finds the same work still to do. Two at once share
-it (see operations.renewals).
+No work is lost when a worker is killed: the next run, or another worker, finds the same work to do. Several workers share the
+work (see billing.billing_run).
 """
 
 import gc
@@ -26,30 +26,31 @@ from portal_site.billing.models import Worker
 from portal_site.config import SettingsError
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
 
-SILENCE = 3 * 60  # seconds after which a worker that said nothing counts as gone
-BEAT = 20  # and how often one says that it is there, at most
-SKEW = 10 * 60  # how far clocks of two machines may be apart
-FORGET = 24 * 60 * 60
+# All in seconds.
+SILENCE = 3 * 60  # a worker without a heartbeat for this long counts as gone
+BEAT = 20  # the shortest time between two heartbeats
+SKEW = 10 * 60  # the largest accepted difference between the clocks of two machines
+FORGET = 24 * 60 * 60  # a worker without a heartbeat for this long is deleted
 log = logging.getLogger("portal.worker")
 
 
 def trust_clock(at: int) -> None:
-    """Workers that were seen in what is the future now had wrong clocks; this one is right, and it is `at`."""
+    """Accept `at` as the correct time: heartbeats later than that came from workers with a wrong clock and are reset."""
     with transaction() as session:
         session.execute(update(Worker).where(Worker.seen_at > at).values(seen_at=at))
 
 
 class ClockWentBack(Exception):
-    """This machine's clock is behind what another worker has seen: billing by it could bill twice or too early."""
+    """This machine's clock is behind another worker's heartbeat. Billing by either clock could bill twice or too early."""
 
 
 def name() -> str:
-    """This process, among the workers of all machines."""
+    """A name that identifies this process among the workers of all machines: host name and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def heartbeat(at: int) -> None:
-    """Say that this worker is there. Raises ClockWentBack."""
+    """Record that this worker is running. Raises ClockWentBack."""
     with transaction() as session:
         newest = session.scalar(select(func.max(Worker.seen_at))) or 0
         if at < newest - SKEW:
@@ -57,32 +58,32 @@ def heartbeat(at: int) -> None:
         row = session.get(Worker, name())
         if row is None:
             session.execute(delete(Worker).where(Worker.seen_at < at - FORGET))
-            with suppress(IntegrityError), session.begin_nested():  # another thread of this process may be first
+            with suppress(IntegrityError), session.begin_nested():  # another thread of this process may insert it first
                 session.add(Worker(id=name(), started_at=at, seen_at=at))
         else:
             row.seen_at = max(row.seen_at, at)
 
 
 def last_seen() -> int | None:
-    """When any worker was last there."""
+    """The time of the latest heartbeat of any worker, or None."""
     with reading() as reader:
         return reader.scalar(select(func.max(Worker.seen_at)))
 
 
 def tick(app: Flask, at: int | None = None) -> RunReport:
-    """Do what is due now."""
+    """Do all billing work that is due at `at` (default: now), with heartbeats in between."""
     at = clock.now() if at is None else at
     with app.app_context(), app.test_request_context(base_url=app.config["SETTINGS"].base_url):
         retry_on_conflict(heartbeat, at)
-        began = said = clock.now()
+        began = last_beat = clock.now()
 
-        def go_on(_report: RunReport) -> None:
-            nonlocal said
-            if (now := clock.now()) >= said + BEAT:
-                said = now
+        def beat(_report: RunReport) -> None:
+            nonlocal last_beat
+            if (now := clock.now()) >= last_beat + BEAT:
+                last_beat = now
                 retry_on_conflict(heartbeat, at + now - began)
 
-        report = runner.run(app.extensions["gateway"], at, return_address, beat=go_on)
+        report = runner.run(app.extensions["gateway"], at, return_address, beat=beat)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",
@@ -94,27 +95,27 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
 
 
 def return_address(invoice_id: str) -> str:
-    """Where a bank sends the customer of an invoice back to."""
+    """The URL that the customer returns to after authenticating the payment of an invoice."""
     return url_for("portal.finish_payment", invoice_id=invoice_id, _external=True)
 
 
 def make_queue(url: str) -> Huey:
-    """The queue that a setting names: sqlite:///path, redis://… or postgresql://…."""
+    """The queue at a URL: sqlite:///path, redis://… or postgresql://…. Raises SettingsError if redis is not installed."""
     scheme = urlsplit(url).scheme.partition("+")[0]
-    known = {"name": "portal", "results": False, "utc": True}
+    options = {"name": "portal", "results": False, "utc": True}
     if scheme in ("redis", "rediss"):
         if find_spec("redis") is None:
             raise SettingsError("PORTAL_QUEUE_URL names Redis: run `pip install portal-site[redis]` for it.")
-        return RedisHuey(url=url, **known)
+        return RedisHuey(url=url, **options)
     if scheme in ("postgres", "postgresql"):
-        return PostgresHuey(dsn=url.replace("+psycopg", "", 1), **known)
+        return PostgresHuey(dsn=url.replace("+psycopg", "", 1), **options)
     path = url.partition("sqlite:///")[2]
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    return SqliteHuey(filename=path, **known)
+    return SqliteHuey(filename=path, **options)
 
 
 def register(queue: Huey, app: Flask) -> Callable[[], object]:
-    """Put the minute's task on the queue. One that waited longer than a minute is dropped: the next does the same."""
+    """Register the task that runs every minute. A task that waited for 55 seconds is dropped: the next one does its work."""
 
     @queue.periodic_task(crontab(), expires=55, name="tick")
     def minute() -> None:
@@ -125,20 +126,20 @@ def register(queue: Huey, app: Flask) -> Callable[[], object]:
 
 
 def collect_garbage_less_often() -> None:
-    """Look for garbage less often in this process: a batch's rows live until its end, and looking through them took a tenth."""
-    gc.set_threshold(10_000)  # with ten times as many, memory grows by 80 MB before the first thorough look
+    """Raise the threshold of the garbage collector. All rows of a batch stay alive, and scanning them took 10 % of the time."""
+    gc.set_threshold(10_000)  # with ten times as many, memory grows by 80 MB before the first full collection
 
 
 def serve(app: Flask, queue_url: str, threads: int) -> None:
-    """Work until stopped."""
+    """Run the worker until it is stopped."""
     queue = make_queue(queue_url)
     collect_garbage_less_often()
-    register(queue, app)()  # once at once: after a restart nothing has to wait for the next full minute
+    register(queue, app)()  # also run immediately, so that work does not wait for the next full minute after a restart
     queue.create_consumer(workers=threads, periodic=True, check_worker_health=True).run()
 
 
 def run_in_thread(app: Flask, every: int = 20) -> threading.Event:
-    """Work in a thread of this process until the event is set; for the demo, where one process is enough."""
+    """Run the worker in a thread of this process, every `every` seconds, until the returned event is set. For the demo."""
     stop = threading.Event()
 
     def loop() -> None:

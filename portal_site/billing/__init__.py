@@ -1,1 +1,1 @@
-"""The engine: what is owed, what is stored and what can be done. It knows no HTTP."""
+"""The billing engine: pricing rules, models and operations. It is independent of HTTP."""

@@ -1,12 +1,13 @@
-"""Refusals of the engine. A door decides the HTTP status; no status stands here."""
+"""Errors of the billing engine. The web layer maps them to HTTP statuses."""
 
 from typing import Any
 
 
 class BillingError(Exception):
-    """An operation was refused. `message` is an English sentence for the customer, with %(name)s for `values`.
+    """An operation was refused.
 
-    `code` is one of the field's error codes, `param` the parameter (form field) that is at fault, if one is.
+    `message` is an English sentence for the customer, with %(name)s placeholders for `values`. `code` is one of Stripe's error
+    codes. `param` is the parameter (form field) that caused the error, or None.
     """
 
     def __init__(self, message: str, code: str = "", param: str | None = None, **values: Any) -> None:
@@ -18,19 +19,22 @@ class BillingError(Exception):
 
 
 class NotFound(BillingError):
-    """The thing does not exist for this customer, which is all that a stranger may learn."""
+    """The object does not exist or belongs to another customer; the error does not tell which."""
 
 
 class StateChanged(BillingError):
-    """What the customer saw no longer holds: show the new state and ask again."""
+    """The terms that the customer confirmed no longer apply. The page shows the new state and asks again."""
 
 
 class GatewayUnavailable(BillingError):
-    """The payment provider did not answer; nothing is known to have happened."""
+    """The payment provider did not answer, so the outcome of the call is unknown."""
 
 
 class ImportRefused(BillingError):
-    """A file cannot be taken over; nothing of it was. The sentence names the object, and is one line whatever that is called."""
+    """A file cannot be imported, and nothing of it was.
+
+    The sentence names the faulty object. It is always a single line of at most 500 characters, whatever the object's name is.
+    """
 
     def __init__(self, sentence: str) -> None:
         super().__init__(" ".join(sentence.encode(errors="replace").decode().split())[:500])

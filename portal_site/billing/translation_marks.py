@@ -1,11 +1,11 @@
-"""Marks sentences of the engine for translation without translating them: that is the door's work."""
+"""Marks the billing engine's messages for translation. Translating them is left to the web layer."""
 
 
 def N_(sentence: str) -> str:
-    """The sentence itself; the name tells the extraction to take it into the catalogue."""
+    """The sentence unchanged. The function's name makes the extractor add the sentence to the message catalogue."""
     return sentence
 
 
 def NN_(one: str, many: str) -> tuple[str, str]:
-    """The same for a sentence that depends on a number."""
+    """The singular and plural form of a sentence, both unchanged, marked like N_."""
     return one, many

@@ -1,1 +1,1 @@
-"""A merchant's look: its colours made accessible, its logo made harmless. Pure; every door uses it."""
+"""A merchant's branding: accessible colours from two brand colours, and sanitized logos. Pure functions."""

@@ -1,4 +1,4 @@
-"""Logos as merchants upload them, made harmless: drawings are cleaned, pictures are painted anew."""
+"""Sanitizes uploaded logos: SVG is filtered, and raster images are decoded and encoded again."""
 
 import io
 import re
@@ -11,11 +11,11 @@ from py_svg_hush import filter_svg
 
 MOST_BYTES = 256 * 1024
 MOST_PIXELS = 4_000_000
-LARGEST = (960, 480)  # shown at 40 CSS pixels high; this is sharp on any screen and a few KB as PNG
+LARGEST = (960, 480)  # pixels; logos are shown 40 CSS pixels high, so this is sharp on any screen and a few KB as PNG
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF")
 SVG = "image/svg+xml"
 NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)")
-# A logo is only ever an <img>, where no script runs; opened by itself it may do nothing at all.
+# Pages show a logo as <img>, where no script runs. These headers also disable scripts when it is opened by itself.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     "Content-Disposition": "inline",
@@ -25,7 +25,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Logo:
-    """A logo that may be served: its bytes, their type, and its size in pixels."""
+    """A logo that is safe to serve. The size is in pixels."""
 
     content_type: str
     data: bytes
@@ -34,7 +34,7 @@ class Logo:
 
 
 def accept(data: bytes) -> Logo:
-    """Clean an upload. Raises ValueError with a sentence for what is too large, broken, or not a picture."""
+    """Sanitize an uploaded file. Raises ValueError with a message if it is too large, broken, or not an image."""
     if len(data) > MOST_BYTES:
         raise ValueError(f"The file is larger than {MOST_BYTES // 1024} KB.")
     start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -44,7 +44,7 @@ def accept(data: bytes) -> Logo:
 def _drawing(data: bytes) -> Logo:
     try:
         cleaned = filter_svg(data)
-        root = ElementTree.fromstring(cleaned)  # safe: what the filter lets through has no entities
+        root = ElementTree.fromstring(cleaned)  # safe, because the filtered SVG has no entities
     except (ValueError, ElementTree.ParseError):
         raise ValueError("This SVG cannot be read. Export it again as plain SVG.") from None
     if not root.tag.endswith("svg"):
@@ -54,12 +54,13 @@ def _drawing(data: bytes) -> Logo:
 
 
 def _size(root: ElementTree.Element) -> tuple[int, int]:
+    """The size from the viewBox, else from width and height, else 40 × 40."""
     box = root.get("viewBox", "").replace(",", " ").split()
-    wanted = (root.get("width", ""), root.get("height", ""))
-    found = [NUMBER.match(text) for text in (box[2:] if len(box) == 4 else wanted)]
-    if len(found) != 2 or not all(found):
+    attributes = (root.get("width", ""), root.get("height", ""))
+    matches = [NUMBER.match(text) for text in (box[2:] if len(box) == 4 else attributes)]
+    if len(matches) != 2 or not all(matches):
         return 40, 40
-    return tuple(max(1, round(float(size[1]))) for size in found if size)  # type: ignore[return-value]
+    return tuple(max(1, round(float(match[1]))) for match in matches if match)  # type: ignore[return-value]
 
 
 def _picture(data: bytes) -> Logo:
@@ -69,7 +70,7 @@ def _picture(data: bytes) -> Logo:
             with Image.open(io.BytesIO(data), formats=PICTURES) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise ValueError("The picture has more than four million pixels. Make it smaller.")
-                # A new picture with nothing of the old file in it: no metadata, no trailing bytes, one frame.
+                # A new image without the file's metadata, trailing bytes and further frames.
                 painted = image.convert("RGBA")
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning, OSError, SyntaxError):
         raise ValueError("This is not a picture that can be shown. Use SVG, PNG, JPEG, WebP or GIF.") from None

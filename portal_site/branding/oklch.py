@@ -1,17 +1,17 @@
-"""Colours as lightness, chroma and hue (OKLCH), where equal steps look equal, and the contrast between two of them.
+"""Conversion to and from OKLCH, a colour space that is perceptually uniform, and the contrast of two colours.
 
-The conversion is Björn Ottosson's OKLab (bottosson.github.io/posts/oklab), the contrast WCAG 2.2's. Written out because one theme
-asks for some thousand conversions, which a general colour library answers a hundred times slower.
+The conversion is Björn Ottosson's OKLab (bottosson.github.io/posts/oklab), the contrast is that of WCAG 2.2. It is implemented
+here because a theme needs about a thousand conversions, for which a general colour library is a hundred times slower.
 """
 
 from math import atan2, cos, degrees, hypot, radians, sin
 from typing import NamedTuple
 
-GREY = 1e-4  # below this chroma a hue says nothing
+GREY = 1e-4  # a chroma below this has no meaningful hue
 
 
 class Oklch(NamedTuple):
-    """Lightness 0–1, chroma 0–0.4 or so, hue in degrees."""
+    """Lightness from 0 to 1, chroma from 0 to about 0.4, hue in degrees."""
 
     lightness: float
     chroma: float
@@ -19,7 +19,7 @@ class Oklch(NamedTuple):
 
 
 def to_linear(channel: float) -> float:
-    """An sRGB channel (0–1) as light."""
+    """An sRGB channel (0–1) as linear light (0–1)."""
     return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
 
 
@@ -62,7 +62,7 @@ def _light(colour: Oklch) -> tuple[float, float, float]:
 
 
 def to_hex(colour: Oklch) -> str:
-    """The nearest `#rrggbb` of the same lightness and hue: chroma that a screen cannot show is given up."""
+    """The colour as `#rrggbb`. Outside the sRGB gamut the chroma is reduced, while lightness and hue stay the same."""
     while colour.chroma > GREY and not all(-1e-4 <= light <= 1.0001 for light in _light(colour)):
         colour = colour._replace(chroma=colour.chroma * 0.92)
     shown = (round(from_linear(min(1.0, max(0.0, light))) * 255) for light in _light(colour))
@@ -70,12 +70,12 @@ def to_hex(colour: Oklch) -> str:
 
 
 def luminance(colour: str) -> float:
-    """WCAG's relative luminance, 0–1."""
+    """The relative luminance of `#rrggbb` (WCAG), from 0 to 1."""
     red, green, blue = (LINEAR[value] for value in channels(colour))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def contrast(one: str, other: str) -> float:
-    """WCAG's contrast ratio, 1–21."""
+    """The contrast ratio of two `#rrggbb` colours (WCAG), from 1 to 21."""
     lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)

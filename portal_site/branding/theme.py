@@ -1,4 +1,4 @@
-"""A merchant's choices of colours, font and shape as one stylesheet of tokens, under a name made from its content."""
+"""A merchant's colours, font and shape as a stylesheet of CSS variables, named by the hash of its content."""
 
 import hashlib
 import re
@@ -8,7 +8,7 @@ from functools import lru_cache
 from portal_site.branding import palette
 
 COLOUR = re.compile(r"#[0-9a-f]{6}")
-# What each system has already: a font file would be most of the first load, and no brand is told by its body text.
+# Fonts that systems already have. A font file would be most of the first page load, and body text does not identify a brand.
 FONTS = {
     "system": 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif',
     "humanist": 'Seravek, "Gill Sans Nova", Ubuntu, Calibri, "DejaVu Sans", "Noto Sans", sans-serif',
@@ -17,13 +17,14 @@ FONTS = {
     "serif": '"Iowan Old Style", "Palatino Linotype", "URW Palladio L", P052, "Noto Serif", serif',
     "mono": 'ui-monospace, "Cascadia Code", "Source Code Pro", Menlo, Consolas, "DejaVu Sans Mono", monospace',
 }
-# Corners of boxes, and of buttons and fields. A pill's is half a control's height, so that taller boxes stay boxes.
+# The radius of boxes, and of buttons and form fields. A pill's radius is half the height of a control, so that taller boxes
+# still look like boxes.
 SHAPES = {"sharp": ("0", "0"), "rounded": ("0.75rem", "0.5rem"), "pill": ("1.25rem", "1.375rem")}
 
 
 @dataclass(frozen=True)
 class Branding:
-    """What a merchant chooses. The defaults are the look of a portal that nobody has branded yet."""
+    """A merchant's choices. The defaults are used for a portal without branding."""
 
     background: str = "#f4f4f6"
     button: str = "#1f4fd8"
@@ -32,12 +33,15 @@ class Branding:
 
 
 def parse(**members: object) -> Branding:
-    """Branding from stored or typed members. Raises ValueError for anything but #rrggbb, a known font and a known shape."""
-    known = {field.name for field in fields(Branding)}
-    given = {name: str(value).lower() for name, value in members.items() if value}
-    if unknown := set(given) - known:
+    """Branding from stored or entered members; empty ones get their default.
+
+    Raises ValueError for an unknown member, and for anything but colours as #rrggbb, a known font and a known shape.
+    """
+    names = {field.name for field in fields(Branding)}
+    choices = {name: str(value).lower() for name, value in members.items() if value}
+    if unknown := set(choices) - names:
         raise ValueError(f"unknown branding: {', '.join(sorted(unknown))}")
-    branding = Branding(**given)
+    branding = Branding(**choices)
     for name in ("background", "button"):
         if not COLOUR.fullmatch(getattr(branding, name)):
             raise ValueError(f"{name} must be a colour such as #1f4fd8")
@@ -50,7 +54,7 @@ def parse(**members: object) -> Branding:
 
 @lru_cache(maxsize=512)
 def stylesheet(branding: Branding) -> str:
-    """The tokens that components read, in a layer below them."""
+    """The CSS variables that components use, in the cascade layer `theme`."""
     radius, control = SHAPES[branding.shape]
     common = {"font": FONTS[branding.font], "radius": radius, "radius-control": control}
     light = palette.tokens(branding.background, branding.button, dark=False)
@@ -67,5 +71,5 @@ def _declared(tokens: dict[str, str]) -> str:
 
 @lru_cache(maxsize=512)
 def name(branding: Branding) -> str:
-    """Twelve hexadecimal digits that change when the stylesheet does."""
+    """The first twelve hexadecimal digits of the stylesheet's SHA-256 hash."""
     return hashlib.sha256(stylesheet(branding).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The `portal` command: a few lines around an operation each. Errors are one line that says what to do."""
+"""The `portal` command. Each subcommand calls one operation. An error is printed as one line that says what to do."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ from portal_site.config import Settings, SettingsError
 
 
 class PlainGroup(click.Group):
-    """Turns what can be expected to go wrong into one line and exit code 1."""
+    """A command group that reports expected errors as one line, with exit code 1."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -42,16 +42,16 @@ def _database_words(error: DBAPIError) -> str:
 
 
 def fail(sentence: str) -> NoReturn:
-    """Say what is wrong and stop."""
+    """Print an error message to standard error and exit with code 1."""
     click.echo(sentence, err=True)
     sys.exit(1)
 
 
 def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the app as its first argument, inside the app's context."""
+    """Call a command with the app as its first argument, within an app and a request context."""
 
     @wraps(command)
-    def inside(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         from portal_site import create_app
 
         settings = Settings.from_environment()
@@ -59,7 +59,7 @@ def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
         with app.app_context(), app.test_request_context(base_url=settings.base_url):
             return command(app, *args, **kwargs)
 
-    return inside
+    return wrapper
 
 
 @click.group(cls=PlainGroup)
@@ -81,14 +81,14 @@ def run(app: Flask, host: str, port: int, threads: int) -> None:
 
 
 def serve(app: Flask, host: str, port: int, threads: int = 8) -> None:
-    """Serve until stopped; a port that is taken is one line, not a traceback."""
+    """Serve until stopped. If the address cannot be used, fail with one line instead of a traceback."""
     from portal_site.web.server import make_server
 
     try:
         server = make_server(app, host, port, threads)
     except OSError as error:
         fail(f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --port.")
-    except ValueError:  # what waitress makes of a name that leads nowhere
+    except ValueError:  # waitress raises it for a host name that cannot be resolved
         fail(f"Cannot listen on {host}: it is no address of this machine. Choose another with --host.")
     server.run()
 
@@ -96,7 +96,7 @@ def serve(app: Flask, host: str, port: int, threads: int = 8) -> None:
 @main.command()
 @with_app
 def migrate(app: Flask) -> None:
-    """Bring the database to the newest schema."""
+    """Upgrade the database to the newest schema."""
     from portal_site.db import migrations
 
     migrations.upgrade(app)
@@ -109,7 +109,7 @@ def migrate(app: Flask) -> None:
 @click.option("--renew", is_flag=True, help="Bill the subscriptions here from the end of their current period on.")
 @with_app
 def import_objects(_app: Flask, file: Path, account_id: str | None, renew: bool) -> None:
-    """Take over a JSON file of Stripe API objects by type."""
+    """Import a JSON file of Stripe API objects, grouped by type."""
     from portal_site import clock
     from portal_site.billing.importing import importer
     from portal_site.cli import progress
@@ -140,7 +140,7 @@ def link(
     locale: str | None,
     account_id: str | None,
 ) -> None:
-    """Print the address of a customer's portal; it works for five minutes."""
+    """Print a link to a customer's portal. It works for five minutes."""
     from flask import url_for
 
     from portal_site import clock
@@ -163,7 +163,7 @@ def link(
 @main.command()
 @with_app
 def check(app: Flask) -> None:
-    """Say whether settings, database and schema are fit to serve; exit code 1 when not."""
+    """Check settings, database, schema, worker and payments. The exit code is 1 if anything needs attention."""
     from portal_site.db import migrations
     from portal_site.db.transactions import reading
 
@@ -207,7 +207,7 @@ def _check_worker() -> None:
 )
 @with_app
 def worker(app: Flask, threads: int, clock_is_right: bool) -> None:
-    """Renew, collect and follow up whatever is due, once a minute. Any number of workers may run."""
+    """Run billing once a minute: renewals, collection, retries. Any number of workers may run."""
     from portal_site import clock as clocks
     from portal_site import worker as work
 
@@ -222,7 +222,7 @@ def worker(app: Flask, threads: int, clock_is_right: bool) -> None:
 @click.argument("subscription")
 @with_app
 def unpark(_app: Flask, subscription: str) -> None:
-    """Bill a parked subscription again, after what was wrong with it is mended."""
+    """Resume billing of a parked subscription, after the cause has been fixed."""
     from portal_site import clock as clocks
     from portal_site.billing.billing_run import parking
 
@@ -238,43 +238,43 @@ def unpark(_app: Flask, subscription: str) -> None:
 @click.option("--live", is_flag=True, help="Live mode; test mode otherwise.")
 @with_app
 def retention(_app: Flask, account_id: str | None, days: int, live: bool) -> None:
-    """Compare customers who were made an offer when they left with those who were made none."""
+    """Compare customers who got an offer when they cancelled with the hold-out group."""
     from portal_site import clock as clocks
     from portal_site.billing.cancellation import retention_results
     from portal_site.cli import tables
 
-    found = retention_results.results(account_id, live, days, clocks.now())
-    if not found:
+    results = retention_results.results(account_id, live, days, clocks.now())
+    if not results:
         fail(f"No offer was made {days} days ago or earlier. Choose fewer with --days.")
-    for result in found:
+    for result in results:
         tables.show(tables.retention(result, days))
 
 
 @main.group()
 def draft() -> None:
-    """Drafts: invoices of subscriptions whose collection was paused, to be kept for later."""
+    """Draft invoices of subscriptions with paused collection (pause_collection: keep_as_draft)."""
 
 
 @draft.command("list")
 @click.option("--account", "account_id", help="The account; needed when there are several.")
 @with_app
 def list_drafts(_app: Flask, account_id: str | None) -> None:
-    """Show the drafts, oldest first."""
+    """List the drafts, oldest first."""
     from portal_site.billing.invoicing import drafts
     from portal_site.cli import tables
 
-    found = drafts.drafts(account_id)
-    if not found:
+    rows = drafts.drafts(account_id)
+    if not rows:
         click.echo("There are no drafts.", err=True)
     else:
-        tables.show(tables.drafts(found))
+        tables.show(tables.drafts(rows))
 
 
 @draft.command("finalize")
 @click.argument("invoices", nargs=-1, required=True)
 @with_app
 def finalize_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
-    """Make invoices of drafts: each is shown to its customer, and collected."""
+    """Finalize drafts: each becomes visible to its customer, and is collected."""
     from portal_site import clock as clocks
     from portal_site.billing.invoicing import drafts
 
@@ -286,7 +286,7 @@ def finalize_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
 @click.argument("invoices", nargs=-1, required=True)
 @with_app
 def discard_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
-    """Throw drafts away: what they are for is not billed."""
+    """Delete drafts. Their items are not billed."""
     from portal_site import clock as clocks
     from portal_site.billing.invoicing import drafts
 
@@ -296,7 +296,7 @@ def discard_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
 
 @main.group()
 def clock() -> None:
-    """Test clocks: customers attached to one live at its time."""
+    """Test clocks, which set the time for the customers attached to them."""
 
 
 MOMENT = click.DateTime(("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"))
@@ -312,13 +312,13 @@ def _instant(moment: datetime) -> int:
 @click.option("--account", "account_id", help="The account; needed when there are several.")
 @with_app
 def create_clock(_app: Flask, moment: datetime | None, name: str | None, account_id: str | None) -> None:
-    """Make a clock and print its id."""
+    """Create a test clock and print its id."""
     from portal_site import clock as clocks
     from portal_site.billing.billing_run import test_clocks
 
     now = clocks.now()
-    made = test_clocks.create(_instant(moment) if moment else now, now, account_id, name)
-    click.echo(made.id)
+    test_clock = test_clocks.create(_instant(moment) if moment else now, now, account_id, name)
+    click.echo(test_clock.id)
 
 
 @clock.command("attach")
@@ -326,13 +326,12 @@ def create_clock(_app: Flask, moment: datetime | None, name: str | None, account
 @click.argument("customer")
 @with_app
 def attach_clock(_app: Flask, clock_id: str, customer: str) -> None:
-    """Let a customer (id or e-mail address) live by a clock."""
+    """Attach a customer (id or e-mail address) to a test clock."""
     from portal_site.billing.billing_run import test_clocks
 
-    made = test_clocks.attach(clock_id, customer)
-    click.echo(
-        f"{customer} lives at {datetime.fromtimestamp(made.frozen_time, UTC):%Y-%m-%d %H:%M:%S} UTC now.", err=True
-    )
+    test_clock = test_clocks.attach(clock_id, customer)
+    frozen_time = datetime.fromtimestamp(test_clock.frozen_time, UTC)
+    click.echo(f"{customer} lives at {frozen_time:%Y-%m-%d %H:%M:%S} UTC now.", err=True)
 
 
 @clock.command("advance")
@@ -340,7 +339,7 @@ def attach_clock(_app: Flask, clock_id: str, customer: str) -> None:
 @click.option("--to", "moment", type=MOMENT, required=True, help="The time to move to (UTC).")
 @with_app
 def advance_clock(app: Flask, clock_id: str, moment: datetime) -> None:
-    """Move a clock forward; everything due on the way is done, in order."""
+    """Move a test clock forward. All billing work due on the way is done in order."""
     from portal_site import worker as work
     from portal_site.billing.billing_run import test_clocks
 
@@ -352,7 +351,7 @@ def advance_clock(app: Flask, clock_id: str, moment: datetime) -> None:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--data", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True)
 def demo(port: int, data: Path) -> None:
-    """Serve demo customers on 127.0.0.1, ready to click."""
+    """Serve the demo portal with sample customers on 127.0.0.1."""
     from portal_site.cli import demo_server
 
     demo_server.run(port, data.absolute())

@@ -1,4 +1,4 @@
-"""`python -m portal_site.cli`."""
+"""Runs the `portal` command as `python -m portal_site.cli`."""
 
 from portal_site.cli import main
 

@@ -1,4 +1,4 @@
-"""`portal demo`: makes the database, fills it, prints the links, serves."""
+"""The `portal demo` command: creates and fills the demo database, prints the links, and serves the portal."""
 
 import fcntl
 import secrets
@@ -17,10 +17,10 @@ from portal_site.config import Settings
 from portal_site.db import migrations
 from portal_site.demo.builder import DAY
 
-STALE = (
-    7 * DAY
-)  # older demo data has lived on: trials are over, failed payments given up, and no phrase is true any more
-DATABASE = "demo.db"  # not the name of a real portal's: this one is thrown away when it is stale
+# Demo data older than this is replaced. By then trials have ended and failed payments have been given up, so that the
+# descriptions of the customers are no longer true.
+STALE = 7 * DAY
+DATABASE = "demo.db"  # not the name of a real portal's database, because this file is deleted when it is stale
 
 
 def run(port: int, data: Path) -> None:
@@ -37,15 +37,15 @@ def run(port: int, data: Path) -> None:
 
 @contextmanager
 def _prepared(port: int, data: Path) -> Iterator[Flask]:
-    """The app on the folder's data, which is held as long as it is served: another demo may use it, but not make it anew."""
-    with ExitStack() as held:
+    """The app on the data in the folder, which stays locked: other demos may use the data at the same time, not replace it."""
+    with ExitStack() as stack:
         try:
             data.mkdir(parents=True, exist_ok=True)
-            lock = held.enter_context((data / "lock").open("a"))
-            fresh = _is_alone(lock) and _throw_away_stale(data)
+            lock = stack.enter_context((data / "lock").open("a"))
+            is_new = _is_alone(lock) and _delete_stale(data)
             app = create_app(_settings(port, data))
             with app.app_context():
-                if fresh:
+                if is_new:
                     _fill(app, data)
                 else:
                     migrations.upgrade(app)
@@ -56,7 +56,7 @@ def _prepared(port: int, data: Path) -> Iterator[Flask]:
 
 
 def _is_alone(lock: IO[str]) -> bool:
-    """Whether no other demo uses the folder; waits for one that is just making its data."""
+    """Whether no other demo uses the folder. Waits for another demo that is creating its data."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -65,11 +65,11 @@ def _is_alone(lock: IO[str]) -> bool:
     return True
 
 
-def _throw_away_stale(data: Path) -> bool:
-    """Whether demo data has to be made; what is left of older or unfinished data goes."""
+def _delete_stale(data: Path) -> bool:
+    """Whether demo data has to be created. Stale or incomplete data is deleted."""
     with suppress(OSError, ValueError):
         age = clock.now() - int((data / "made-at").read_text())
-        if 0 <= age < STALE:  # less than nothing: the clock was wrong when it was made, or is now
+        if 0 <= age < STALE:  # a negative age means that the clock was wrong when the data was created, or is wrong now
             return False
         click.echo("The demo's data is out of date; it is made anew.", err=True)
     for ending in ("", "-wal", "-shm"):

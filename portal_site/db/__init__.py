@@ -1,4 +1,4 @@
-"""The database: one base for all models. Writing goes through `transactions`, a page reads through `page_query`."""
+"""The database and the base class of all models. Writes go through `transactions`; pages read through `page_query`."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ NAMES = {
 
 
 class Base(DeclarativeBase):
-    """Every table's base. Integers are 64 bits wide: times and amounts overflow 32."""
+    """The base of every model. Integers are 64 bits wide, because times and amounts overflow 32."""
 
-    id: Any  # the engine's tables all have one; declared here for code that handles rows of any of them
+    id: Any  # every billing table has one; declared here for code that handles rows of any table
 
     registry = registry(metadata=MetaData(naming_convention=NAMES), type_annotation_map={int: BigInteger})
 

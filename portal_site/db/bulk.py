@@ -1,7 +1,8 @@
-"""Many rows of one table in one statement, past SQLAlchemy: it takes longer to hand a row over than a database to keep it.
+"""Inserts or updates many rows of one table in one statement.
 
-PostgreSQL gets the rows as one JSON text and takes them apart itself; SQLite, which lives in this process, gets their values.
-All rows have the columns of the first.
+It bypasses SQLAlchemy, which takes longer to pass a row to the driver than the database takes to store it. PostgreSQL receives
+all rows as one JSON text and unpacks it; SQLite, which runs in this process, receives the values of each row. All rows must
+have the same columns as the first one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,34 +18,39 @@ from portal_site.db.page_query import Row
 
 
 def insert(session: Session, kind: type[Base], rows: Sequence[Row]) -> None:
-    """Add rows. Defaults that a model has in Python are not filled in."""
-    table, columns, marks = kind.__tablename__, _listed(rows[0]), ", ".join("?" for _ in rows[0])
-    taken = f"SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s)"  # noqa: S608 - names of our own
-    _send(session, kind, rows, f"INSERT INTO {table} ({columns})", sqlite=f"VALUES ({marks})", postgresql=taken)
+    """Insert rows. Python-side defaults of the model are not applied. Raises RuntimeError unless every row was inserted."""
+    table, columns, placeholders = kind.__tablename__, _listed(rows[0]), ", ".join("?" for _ in rows[0])
+    source = f"SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s)"  # noqa: S608 - names of our own
+    _send(session, kind, rows, f"INSERT INTO {table} ({columns})", sqlite=f"VALUES ({placeholders})", postgresql=source)
 
 
 def update(session: Session, kind: type[Base], rows: Sequence[Row]) -> None:
-    """Change rows by the first column, `id`. It does not ask whose they are: the caller has found and locked them."""
+    """Update rows by their `id`, which must be the first column. Raises RuntimeError unless every row was updated.
+
+    It does not check the owner: the caller has already selected and locked the rows by their owner.
+    """
     table = kind.__tablename__
-    given = ", ".join(f'"{name}" = ?{place}' for place, name in enumerate(rows[0], 1) if name != "id")
-    taken = ", ".join(f'"{name}" = new."{name}"' for name in rows[0] if name != "id")
+    numbered = ", ".join(f'"{name}" = ?{number}' for number, name in enumerate(rows[0], 1) if name != "id")
+    from_new = ", ".join(f'"{name}" = new."{name}"' for name in rows[0] if name != "id")
     source = f"FROM json_populate_recordset(NULL::{table}, %s) new WHERE {table}.id = new.id"
-    _send(session, kind, rows, f"UPDATE {table} SET", sqlite=f"{given} WHERE id = ?1", postgresql=f"{taken} {source}")
+    sqlite, postgresql = f"{numbered} WHERE id = ?1", f"{from_new} {source}"
+    _send(session, kind, rows, f"UPDATE {table} SET", sqlite=sqlite, postgresql=postgresql)
 
 
-def _send(session: Session, kind: type[Base], rows: Sequence[Row], verb: str, **rest: str) -> None:
+def _send(session: Session, kind: type[Base], rows: Sequence[Row], start: str, **rest: str) -> None:
+    """Execute `start` followed by the rest of the statement for the session's dialect."""
     connection, dialect = session.connection(), session.get_bind().dialect.name
-    given: Any = _values(kind, rows) if dialect == "sqlite" else (json_text(rows),)
-    done = connection.exec_driver_sql(f"{verb} {rest[dialect]}", given)
-    if done.rowcount != len(rows):
-        raise RuntimeError(f"{verb}: {done.rowcount} rows, not {len(rows)}")
+    parameters: Any = _values(kind, rows) if dialect == "sqlite" else (json_text(rows),)
+    result = connection.exec_driver_sql(f"{start} {rest[dialect]}", parameters)
+    if result.rowcount != len(rows):
+        raise RuntimeError(f"{start}: {result.rowcount} rows, not {len(rows)}")
 
 
 def _values(kind: type[Base], rows: Sequence[Row]) -> list[tuple[Any, ...]]:
     columns = kind.__table__.columns
-    documents = [name for name in rows[0] if isinstance(columns[name].type, JSON)]
+    json_names = [name for name in rows[0] if isinstance(columns[name].type, JSON)]
     values = itemgetter(*rows[0])
-    return [values(row | {name: _document(row[name]) for name in documents}) for row in rows]
+    return [values(row | {name: _document(row[name]) for name in json_names}) for row in rows]
 
 
 def _document(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Sets up the engine: pragmas and locks on SQLite, the pool on PostgreSQL, and the check that every query names an owner."""
+"""Engine set-up: SQLite pragmas and locking, the PostgreSQL pool, and the check that every query names an owner."""
 
 import sqlite3
 from contextlib import suppress
@@ -18,7 +18,7 @@ from portal_site.db.transactions import retry_on_conflict
 
 
 def prepare(engine: Engine) -> None:
-    """Make an engine behave: what is read says whose it is; on SQLite write-ahead log, foreign keys, and write locks at BEGIN."""
+    """Install the listeners: the owner check on reads and, on SQLite, the pragmas and the write lock at BEGIN."""
     event.listen(engine, "before_execute", scoping.check_read)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
@@ -27,12 +27,12 @@ def prepare(engine: Engine) -> None:
 
 SQLITE_PRAGMAS = {
     "journal_mode": "WAL",
-    # FULL, not NORMAL: an invoice that was shown as paid must survive a power cut. Costs about half of the commits/s.
+    # FULL rather than NORMAL, because an invoice shown as paid must survive a power cut. It halves the commits per second.
     "synchronous": "FULL",
     "foreign_keys": "ON",
     "busy_timeout": "5000",
     "temp_store": "MEMORY",
-    # 16 MB rather than 4: a billing run changes the same pages of its indexes in batch after batch, and writes them once.
+    # 16 MB rather than 4: every batch of a billing run changes the same index pages, which are then written only once.
     "wal_autocheckpoint": "4000",
     "cache_size": "-20000",
     "mmap_size": "134217728",
@@ -40,14 +40,14 @@ SQLITE_PRAGMAS = {
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN would come too late: see _begin_sqlite
+    connection.isolation_level = None  # the driver's own BEGIN comes too late: see _begin_sqlite
     for name, value in SQLITE_PRAGMAS.items():
         connection.execute(f"PRAGMA {name}={value}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A deferred transaction that reads and then writes fails at once with “database is locked” when another wrote
-    # in between, whatever the busy timeout: so a writer takes its lock at BEGIN.
+    # A deferred transaction that reads and then writes fails at once with “database is locked” if another transaction wrote
+    # in between, regardless of the busy timeout. A writer therefore takes its lock at BEGIN.
     if connection.get_execution_options().get("readonly", False):
         execute_by_driver(connection, "BEGIN", ())
     else:
@@ -55,8 +55,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def engine_options(url: str) -> dict[str, Any]:
-    """How the pool behaves: it gives up soon on a PostgreSQL that is away, so that a page answers rather than waits."""
-    # A failed statement is logged without its values, which are customers' names and the hashes of their tokens.
+    """SQLAlchemy's engine options. The pool's timeouts (5 s) are short, so that a page fails fast when PostgreSQL is down."""
+    # Log a failed statement without its parameters: they contain customers' names and the hashes of session tokens.
     options: dict[str, Any] = {"hide_parameters": True, "json_serializer": json_text, "json_deserializer": from_json}
     if not url.startswith("sqlite"):
         options |= {"pool_size": 10, "max_overflow": 10, "pool_timeout": 5, "connect_args": {"connect_timeout": 5}}
@@ -64,7 +64,7 @@ def engine_options(url: str) -> dict[str, Any]:
 
 
 def init(app: Flask) -> None:
-    """Bind the database to the app. A request that lost a conflict is done again: each is safe to repeat, as a reload is."""
+    """Bind the database to the app. A request that fails on a conflict is retried: every request is safe to repeat."""
     db.init_app(app)
     app.dispatch_request = partial(retry_on_conflict, app.dispatch_request)  # type: ignore[method-assign]
     with app.app_context():
@@ -74,5 +74,5 @@ def init(app: Flask) -> None:
 
 def _make_folder(url: URL) -> None:
     if url.get_backend_name() == "sqlite" and url.database:
-        with suppress(OSError):  # what the folder lacks, opening the file in it will say
+        with suppress(OSError):  # opening the database file reports a missing or read-only folder
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)

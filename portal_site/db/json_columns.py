@@ -1,4 +1,4 @@
-"""How JSON columns are written."""
+"""The JSON serializer for JSON columns."""
 
 from typing import Any
 
@@ -8,6 +8,6 @@ JsonObject = dict[str, Any]
 
 
 def json_text(value: Any) -> str:
-    """A JSON column's text."""
-    # By pydantic, which is here anyway: three times as fast as the standard library, and a billing run writes many events.
+    """The value as compact JSON."""
+    # pydantic is a dependency already and three times as fast as the standard library; a billing run writes many events.
     return to_json(value).decode()

@@ -1,4 +1,4 @@
-"""The selects of one page, prepared once and fetched together."""
+"""The selects of one page, compiled once and fetched together."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,15 +20,15 @@ Row = dict[str, Any]
 
 
 def literal_limit(rows: int) -> ColumnElement[int]:
-    """A limit for a prepared select, written into it: as a parameter PostgreSQL would plan for a tenth of the table."""
+    """A LIMIT as a literal in the SQL. With a bound parameter PostgreSQL would plan for a tenth of the table."""
     return literal_column(str(int(rows)), Integer)
 
 
 class PageQuery:
-    """The named selects that one page needs, prepared once and fetched together.
+    """The named selects that one page needs, compiled once per dialect and fetched together.
 
-    PostgreSQL answers them all in one round trip, as JSON; SQLite, which has no trips to save, answers one by one.
-    Selects keep to types that JSON carries exactly: integers, text, booleans and JSON itself.
+    PostgreSQL answers all of them in one round trip, as JSON. SQLite has no round trips to save and answers them one by one.
+    The selects may only have columns that JSON represents exactly: integers, text, booleans and JSON.
     """
 
     def __init__(self, **selects: Query) -> None:
@@ -38,17 +38,17 @@ class PageQuery:
         self._prepared: dict[str, dict[str, _Prepared]] = {}
 
     def fetch(self, **parameters: Any) -> dict[str, list[Row]]:
-        """All rows of each select, by its name."""
+        """All rows of each select, by the select's name. A lost connection is retried once."""
         try:
             return self._fetch(parameters)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            # The server was restarted under the pool: a read may simply be asked again, once.
+            # The server was restarted while the pool held the connection. A read can safely be repeated.
             return self._fetch(parameters)
 
     def one(self, **parameters: Any) -> Row | None:
-        """The first row of the first select, or None."""
+        """The first row of the first select, or None if it has no rows."""
         rows = next(iter(self.fetch(**parameters).values()))
         return rows[0] if rows else None
 
@@ -76,7 +76,11 @@ def _in_one(selects: Mapping[str, Query]) -> Select[Any]:
 
 
 class _Prepared:
-    """A select as SQL. SQLAlchemy would look it up in its cache by a key as long as the select, which costs more than SQLite."""
+    """A select compiled to SQL.
+
+    SQLAlchemy's own statement cache is bypassed: building its cache key, which is as long as the select, takes longer than
+    SQLite takes to answer.
+    """
 
     def __init__(self, query: Query, dialect: Dialect) -> None:
         compiled = query.compile(dialect=dialect)
@@ -89,28 +93,29 @@ class _Prepared:
         self.processors = [(name, make) for name, make in zip(self.names, processors, strict=True) if make]
 
     def rows(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Row]:
-        given = {**self.constants, **parameters}
-        bound: Any = tuple(given[name] for name in self.order) if self.order is not None else given
-        found = [dict(zip(self.names, row, strict=True)) for row in execute_by_driver(connection, self.sql, bound)]
+        values = {**self.constants, **parameters}
+        bound: Any = tuple(values[name] for name in self.order) if self.order is not None else values
+        rows = [dict(zip(self.names, row, strict=True)) for row in execute_by_driver(connection, self.sql, bound)]
         for name, process in self.processors:
-            for row in found:
+            for row in rows:
                 row[name] = process(row[name])
-        return found
+        return rows
 
 
 def execute_by_driver(connection: Connection, sql: str, bound: Any) -> Iterable[Any]:
+    """The rows of a statement, executed without SQLAlchemy's result processing. Raises OperationalError."""
     if connection.dialect.name != "sqlite":
         return connection.exec_driver_sql(sql, bound)
-    # By the driver itself: SQLite answers faster than SQLAlchemy describes the answer.
+    # On SQLite the driver is called directly: SQLAlchemy's result handling takes longer than the query itself.
     try:
         driver: Any = connection.connection.driver_connection
-        found: list[Any] = driver.execute(sql, bound).fetchall()
+        rows: list[Any] = driver.execute(sql, bound).fetchall()
     except sqlite3.Error as error:
         raise OperationalError(sql, None, error) from error
-    return found
+    return rows
 
 
 def as_namespaces(result: Result[*tuple[Any, ...]]) -> list[Any]:
-    """All rows as plain objects, where each is looked at so often that SQLAlchemy's own, slow to answer, would be felt."""
+    """All rows as plain objects. They suit rows that are read very often: attribute access on SQLAlchemy's rows is slow."""
     names = tuple(result.keys())
     return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in result]

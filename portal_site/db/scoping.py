@@ -1,7 +1,8 @@
-"""The net under every query: a merchant's table is never read or changed without saying whose rows are meant.
+"""Tenant isolation check: refuses a statement on a merchant's table that does not restrict its rows to an owner.
 
-Each operation and page scopes its queries itself; this refuses the one in which that was forgotten. A statement that is about
-all merchants on purpose, or in plain text, which nobody can look into, carries the execution option `unscoped` with its reason.
+Each operation and page scopes its queries itself; this check catches a query where that was forgotten. A statement that reads
+all merchants on purpose, or that is plain SQL text, which cannot be analysed, must carry the execution option `unscoped` with
+the reason as its value.
 """
 
 import re
@@ -31,39 +32,41 @@ from sqlalchemy.sql.selectable import (
     TableClause,
 )
 
-# A customer belongs to one account, and the hash of a token to one session: each says whose rows are meant.
+# Each of these columns identifies one owner: a customer belongs to one account, and a token's hash to one session.
 OWNERS = {"account_id", "customer_id", "token_hash", "session_id"}
-MOST_REMEMBERED = 2000  # statements of different shape; the program has some hundreds
+MOST_REMEMBERED = 2000  # statements with different SQL; the program has a few hundred
 _QUERY = re.compile(r"\b(select|from|table)\b", re.IGNORECASE)
-Sources = frozenset[Any]  # what stands in a FROM: tables, their aliases, sub-selects
-NAMED = "an owner that the condition itself names"
+Sources = frozenset[Any]  # the elements of a FROM clause: tables, aliases and sub-selects
+NAMED = "an owner that the condition itself names"  # marks a source whose owner is a bound value
 
 _passed: set[Any] = set()
 
 
 class Unscoped(AssertionError):
-    """A statement on a merchant's table that does not say whose rows it means: a defect, never a user's fault."""
+    """A statement on a merchant's table does not restrict its rows to an owner. It is a programming error, never a user's."""
 
 
 def check_orm(state: ORMExecuteState) -> None:
-    """The session's hook. Rows that were found by a scoped statement may be loaded anew by their key."""
+    """Listener for the session. Refreshing rows by primary key is allowed: a scoped statement has found them before."""
     if not state.is_column_load and not state.is_relationship_load and not state.execution_options.get("unscoped"):
         check(state.statement)
 
 
-def check_read(_connection: Any, statement: Any, _many: Any, _given: Any, options: Mapping[str, Any]) -> None:
-    """The engine's hook, for connections that only read: the session's statements were seen before they came here."""
+def check_read(_connection: Any, statement: Any, _multi: Any, _params: Any, options: Mapping[str, Any]) -> None:
+    """Listener for the engine, for read-only connections; `check_orm` has already checked the session's statements."""
     if options.get("readonly") and not options.get("unscoped"):
         check(statement)
 
 
 def check(statement: Any) -> None:
-    """Raise Unscoped unless each row of a merchant's that the statement reads or changes belongs to an owner it names.
+    """Raise Unscoped unless every merchant's table in the statement is restricted to an owner that the statement names.
 
-    An owner counts where all rows have to have it: compared by = or IN with a value, in WHERE or in an inner join's ON, and
-    not as one alternative of several. A table without such is joined by a key to one that has it, directly or by others.
+    A table is restricted if an owner column is compared with a value by = or IN in WHERE or in the ON of an inner join, and
+    not as one branch of an OR. A table without such a condition must be joined by a key to a restricted one, directly or
+    through other tables.
     """
-    # By the key under which SQLAlchemy keeps the SQL: it says all but the values, and is made for each execution anyway.
+    # Results are cached by SQLAlchemy's own cache key. It describes the statement without its values, and SQLAlchemy builds
+    # it for each execution anyway.
     key = statement._generate_cache_key()
     if key is not None and key.key in _passed:
         return
@@ -75,7 +78,7 @@ def check(statement: Any) -> None:
 
 
 def _check_all(elements: Iterable[Any], outer: tuple[Sources, ...]) -> None:
-    """Check each query among these elements and within them; `outer` is what the queries around it have in their FROM."""
+    """Check every query in these elements, at any depth. `outer` holds the FROM elements of each enclosing query."""
     for element in elements:
         if _is_text(element):
             raise Unscoped(f"nobody can tell whose rows are meant by the text “{element}”")
@@ -99,29 +102,30 @@ def _check_one(query: Any, outer: tuple[Sources, ...]) -> None:
     conditions = [(part, sources) for part in _ands(query.whereclause)]
     for source in joined:
         conditions += _on(source)
-    known = frozenset().union(*outer) - sources | frozenset(filter(_is_own, sources))
-    lost = {_name(source) for source in sources - _owned(conditions, known) if _is_merchants(source)}
-    if lost:
-        raise Unscoped(f"a statement on {', '.join(sorted(lost))} says nothing of whose rows it means")
+    scoped = frozenset().union(*outer) - sources | frozenset(filter(_is_own, sources))
+    unscoped = {_name(source) for source in sources - _owned(conditions, scoped) if _is_merchants(source)}
+    if unscoped:
+        raise Unscoped(f"a statement on {', '.join(sorted(unscoped))} says nothing of whose rows it means")
     _check_all([*query.get_children(), *sources], (*outer, sources))
 
 
 def _joined(query: Any, outer: tuple[Sources, ...]) -> list[Any]:
-    """The query's own FROM: without what it refers to of a query around it, by the rules by which SQLAlchemy writes it."""
+    """The query's own FROM elements, without correlated ones, determined by SQLAlchemy's rules of auto-correlation."""
     if not isinstance(query, Select):
         where = query.whereclause
         return [query.table] if where is None else [query.table, *where._from_objects]
-    found = query.get_final_froms()
+    froms = query.get_final_froms()
     if query._correlate:
-        theirs = frozenset().union(*outer) & frozenset(query._correlate)
+        correlated = frozenset().union(*outer) & frozenset(query._correlate)
     elif query._correlate_except is not None:
-        theirs = frozenset().union(*outer) - frozenset(query._correlate_except)
+        correlated = frozenset().union(*outer) - frozenset(query._correlate_except)
     else:
-        theirs = outer[-1] if outer and query._auto_correlate and len(found) > 1 else frozenset()
-    return [source for source in found if source not in theirs]
+        correlated = outer[-1] if outer and query._auto_correlate and len(froms) > 1 else frozenset()
+    return [source for source in froms if source not in correlated]
 
 
 def _leaves(sources: Iterable[Any]) -> Iterator[Any]:
+    """The tables, aliases and sub-selects in these FROM elements, with joins taken apart."""
     for source in sources:
         if isinstance(source, Join):
             yield from _leaves([source.left, source.right])
@@ -132,7 +136,7 @@ def _leaves(sources: Iterable[Any]) -> Iterator[Any]:
 
 
 def _on(source: Any) -> Iterator[tuple[Any, Sources]]:
-    """The conditions of the joins, each with the tables whose rows it restricts: of an outer join those on the right."""
+    """Each ON condition with the sources that it restricts: all for an inner join, the right side for an outer join."""
     if isinstance(source, FromGrouping):
         yield from _on(source.element)
     elif isinstance(source, Join):
@@ -144,6 +148,7 @@ def _on(source: Any) -> Iterator[tuple[Any, Sources]]:
 
 
 def _ands(clause: Any) -> Iterator[Any]:
+    """The operands of a conjunction, with nested ANDs flattened."""
     if isinstance(clause, Grouping):
         yield from _ands(clause.element)
     elif isinstance(clause, BooleanClauseList) and clause.operator is operators.and_:
@@ -153,22 +158,24 @@ def _ands(clause: Any) -> Iterator[Any]:
         yield clause
 
 
-def _owned(conditions: Iterable[tuple[Any, Sources]], known: Sources) -> Sources:
-    """`known` and all that the conditions join to it, or name the owner of."""
-    links = [(source, via) for part, restricted in conditions for source, via in _says(part) if source in restricted]
-    known |= {NAMED}
-    while found := {source for source, via in links if via in known} - known:
-        known |= found
-    return known
+def _owned(conditions: Iterable[tuple[Any, Sources]], scoped: Sources) -> Sources:
+    """`scoped`, and all sources that the conditions restrict to an owner or join to a scoped source, transitively."""
+    links = [
+        (source, via) for part, restricted in conditions for source, via in _restrictions(part) if source in restricted
+    ]
+    scoped |= {NAMED}
+    while added := {source for source, via in links if via in scoped} - scoped:
+        scoped |= added
+    return scoped
 
 
-def _says(part: Any) -> Iterator[tuple[Any, Any]]:
-    """The tables whose rows a condition restricts, each with NAMED, or the table to whose rows it restricts them."""
+def _restrictions(part: Any) -> Iterator[tuple[Any, Any]]:
+    """Each table that a condition restricts, with NAMED for an owner's value, or with the table that it is joined to."""
     if not isinstance(part, BinaryExpression):
         return
     left, right = part.left, part.right
     if part.operator is operators.in_op and isinstance(left, Column):
-        if (_is_owner(left) and _is_value(right)) or (_is_key(left) and _stands_alone(right)):
+        if (_is_owner(left) and _is_value(right)) or (_is_key(left) and _is_scoped_subquery(right)):
             yield left.table, NAMED
     elif part.operator is operators.eq:
         for side, other in ((left, right), (right, left)):
@@ -179,7 +186,7 @@ def _says(part: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _origin(side: Any) -> Any:
-    """The table of a column, or of all the columns of which the first that is not null counts; None for anything else."""
+    """The table of a column, or of a COALESCE whose columns all come from one table; None for anything else."""
     if isinstance(side, coalesce):
         origins = [_origin(part) for part in side.clauses]
         return origins[0] if all(origin is origins[0] for origin in origins) else None
@@ -203,7 +210,10 @@ def _is_value(side: Any) -> bool:
 
 
 def _is_key(column: Any) -> bool:
-    """Whether a value of it names one row of one merchant: not a status, and not an id that is unique per account only."""
+    """Whether a value of the column identifies one row: a single-column primary or foreign key.
+
+    A status does not, nor does an id that is unique per account only.
+    """
     if not isinstance(column, Column):
         return False
     if column.primary_key and len(column.table.primary_key) == 1:
@@ -211,8 +221,8 @@ def _is_key(column: Any) -> bool:
     return any(key.constraint is not None and len(key.constraint.columns) == 1 for key in column.foreign_keys)
 
 
-def _stands_alone(query: Any) -> bool:
-    """Whether a sub-select yields columns of an owner's rows only, whatever query it stands in."""
+def _is_scoped_subquery(query: Any) -> bool:
+    """Whether a sub-select is scoped by itself, and selects only columns."""
     try:
         _check_all([query], ())
     except Unscoped:
@@ -222,16 +232,18 @@ def _stands_alone(query: Any) -> bool:
 
 
 def _has_owner(query: Any) -> bool:
-    """Whether the rows of a checked sub-select come from a merchant's table, or from a sub-select of which that is true."""
+    """Whether each select of a checked sub-select reads a merchant's table, directly or in a sub-select of its own."""
     froms = [list(_leaves(select.get_final_froms())) for select in _selects(query)]
-    return bool(froms) and all(any(_is_merchants(source) or _is_own(source) for source in each) for each in froms)
+    return bool(froms) and all(any(_is_merchants(source) or _is_own(source) for source in sources) for sources in froms)
 
 
 def _is_own(source: Any) -> bool:
+    """Whether the source is a sub-select that is scoped by its own conditions."""
     return isinstance(source, AliasedReturnsRows) and _has_owner(source.element)
 
 
 def _selects(query: Any) -> Iterator[Any]:
+    """The selects that a union or a wrapped select consists of."""
     if isinstance(query, CompoundSelect):
         for part in query.selects:
             yield from _selects(part)
@@ -242,6 +254,7 @@ def _selects(query: Any) -> Iterator[Any]:
 
 
 def _is_merchants(source: Any) -> bool:
+    """Whether the source is a table whose rows belong to an account, or the accounts themselves."""
     table = _bottom(source)
     return isinstance(table, Table) and ("account_id" in table.c or table.name == "accounts")
 
@@ -251,6 +264,7 @@ def _name(source: Any) -> str:
 
 
 def _bottom(source: Any) -> Any:
+    """The table below any number of aliases."""
     while isinstance(source, AliasedReturnsRows):
         source = source.element
     return source

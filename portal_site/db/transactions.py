@@ -1,4 +1,4 @@
-"""The one way to write (`transaction`), a connection for reading, and what to do when two transactions collide."""
+"""The write transaction (`transaction`), the read-only connection (`reading`), and the retry after a conflict."""
 
 import random
 import time
@@ -15,11 +15,14 @@ from portal_site.db import db
 
 @contextmanager
 def transaction() -> Iterator[Session]:
-    """The only commit in the program: all that happens inside is kept, or nothing is."""
+    """A write transaction: committed at the end, rolled back on any exception. It holds the program's only commit.
+
+    Raises RuntimeError inside another transaction.
+    """
     session: Session = db.session()
     if session.info.get("inside"):
         raise RuntimeError("a transaction inside a transaction: operations do not call each other")
-    # What an earlier read left open must not become part of this transaction.
+    # An earlier read may have left a transaction open. It must not become part of this one.
     session.rollback()
     session.info["inside"] = True
     try:
@@ -35,10 +38,10 @@ def transaction() -> Iterator[Session]:
 TRIES = 3
 
 
-PAUSE = 0.05  # seconds, at most, before the second try; twice that before the third
+PAUSE = 0.05  # the longest pause in seconds before the second try; twice that before the third
 
 
-# PostgreSQL breaks a deadlock, or a clash of serializable transactions, by failing one of them: nothing of it was kept.
+# SQLSTATE of a deadlock and of a serialization failure. PostgreSQL resolves both by rolling back one transaction completely.
 CONFLICTS = ("40P01", "40001")
 
 
@@ -46,27 +49,28 @@ T = TypeVar("T")
 
 
 def is_conflict(error: DBAPIError) -> bool:
-    """Whether the statement failed only because of what another transaction did at the same time."""
+    """Whether the statement failed only because of a concurrent transaction, so that a retry can succeed."""
     return getattr(error.orig, "sqlstate", None) in CONFLICTS
 
 
-def retry_on_conflict(action: Callable[..., T], *given: Any) -> T:
-    """Call `action(*given)`; after a conflict with another transaction again, after a random pause, up to three times in all."""
+def retry_on_conflict(action: Callable[..., T], *args: Any) -> T:
+    """The result of `action(*args)`. After a conflict it is called again, after a random pause, at most three times in all."""
     for attempt in range(1, TRIES):
         try:
-            return action(*given)
+            return action(*args)
         except DBAPIError as error:
             if not is_conflict(error):
                 raise
-            time.sleep(random.uniform(0, PAUSE * attempt))  # noqa: S311 - keeps two apart, hides nothing
-    return action(*given)
+            # The random pause keeps the two transactions apart.
+            time.sleep(random.uniform(0, PAUSE * attempt))  # noqa: S311 - not used for security
+    return action(*args)
 
 
 @contextmanager
 def reading() -> Iterator[Connection]:
-    """A connection that only reads, outside any transaction of ours."""
-    # Reads never share the session's connection: autocommit spares PostgreSQL the BEGIN and ROLLBACK round trips (after a
-    # ROLLBACK psycopg drops its prepared statements), and SQLite the write lock that `transaction` takes at once.
+    """A read-only connection outside the session's transaction."""
+    # Reads never share the session's connection. On PostgreSQL, autocommit saves the round trips of BEGIN and ROLLBACK, and
+    # psycopg drops its prepared statements after a ROLLBACK. On SQLite, `transaction` takes the write lock at once.
     engine = db.engine
     options = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
     with engine.connect().execution_options(**options, readonly=True) as connection:

@@ -1,4 +1,4 @@
-"""Demo mode: three merchants, their customers in every state, and a page that opens any customer's portal. Loopback only."""
+"""Demo mode: three merchants with customers in many states, and a page that opens any customer's portal. Loopback only."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ blueprint = Blueprint("demo", __name__, url_prefix="/demo")
 
 @dataclass(frozen=True)
 class DemoCustomer:
-    """One to visit: `phrase` says what there is to see."""
+    """A demo customer. `phrase` describes its state."""
 
     id: str
     business: str
@@ -31,19 +31,19 @@ class DemoCustomer:
 
 
 def init(app: Flask) -> None:
-    """Put up the demo page."""
+    """Register the demo page."""
     app.register_blueprint(blueprint)
 
 
 def seed(at: int) -> None:
-    """Fill an empty database. One transaction: half a demo would explain nothing."""
+    """Fill an empty database with the demo data, in one transaction."""
     with transaction() as session:
         for merchant in (northlight, atelier, zap):
             merchant.build(session, at)
 
 
 def customers() -> Sequence[DemoCustomer]:
-    """All demo customers, merchant by merchant, in the order of their making."""
+    """All demo customers, sorted by merchant and e-mail address."""
     with transaction() as session:
         query = (
             select(Customer, Account.business_name)
@@ -68,7 +68,7 @@ def _listed(rows: Sequence[tuple[Customer, str]]) -> Iterator[DemoCustomer]:
 
 
 def link(customer: DemoCustomer, at: int) -> str:
-    """The address of a customer's portal. It lives as long as a session may, so that a demo survives a lunch."""
+    """A link to a customer's portal. It works for the longest duration of a session, so that it can be used for a whole demo."""
     opened = portal_sessions.open_session(
         customer.id,
         at,
@@ -81,14 +81,14 @@ def link(customer: DemoCustomer, at: int) -> str:
 
 @blueprint.before_request
 def require_loopback() -> None:
-    """Nobody else on the network may walk into a customer's portal, not even into a made-up one's."""
-    if not ip_address(request.remote_addr or "0.0.0.0").is_loopback:  # noqa: S104 - an address that is refused
+    """Answer 404 to requests from other machines, which must not open a portal, even with demo data."""
+    if not ip_address(request.remote_addr or "0.0.0.0").is_loopback:  # noqa: S104 - refused, since it is no loopback address
         abort(404)
 
 
 @blueprint.get("")
 def show_demo() -> str:
-    """The customers as buttons."""
+    """The list of demo customers, with a button for each."""
     groups: dict[str, list[DemoCustomer]] = {}
     for customer in customers():
         groups.setdefault(customer.business, []).append(customer)

@@ -1,4 +1,4 @@
-"""A light brand with French customers: a magazine and workshops, in euros."""
+"""Demo merchant with a light brand and French customers: a magazine and workshops, in euros."""
 
 from sqlalchemy.orm import Session
 
@@ -26,7 +26,7 @@ def _address(line1: str, city: str, postal_code: str) -> dict[str, str | None]:
 
 
 def build(session: Session, at: int) -> None:
-    """The merchant, its catalogue, and its customers."""
+    """Create the merchant, its catalogue and its customers."""
     merchant = Merchant.open(
         session, at, "Atelier Tilleul", LOGO, branding=BRANDING, country="FR", default_currency="eur",
         timezone="Europe/Paris", support_email="bonjour@tilleul.example",
@@ -44,7 +44,7 @@ def build(session: Session, at: int) -> None:
         enabled=True, default_allowed_updates=("price", "quantity"), products=offered,
         proration_behavior="create_prorations",
     )  # fmt: skip
-    # In the words that the law wants, and with a confirmation to keep.
+    # The wording that French law requires, with an acknowledgement of receipt.
     leaving = SubscriptionCancel(
         link_label="Résilier votre contrat", confirm_label="Notification de la résiliation", acknowledgement=True
     )

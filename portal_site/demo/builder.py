@@ -1,6 +1,6 @@
-"""Makes demo rows that hang together: invoices add up by the engine's own rules, and cards behave at the sandbox.
+"""Creates consistent demo data: invoices follow the billing rules, and cards work with the sandbox gateway.
 
-Not a way to make real data: it writes rows directly, with dates in the past.
+It writes rows directly, with dates in the past, and is not meant for real data.
 """
 
 import random
@@ -55,7 +55,7 @@ Row = TypeVar("Row", bound=Base)
 
 @dataclass(frozen=True)
 class Discounted:
-    """A coupon at work, with the row that says so."""
+    """A coupon that is applied until `end` (None: indefinitely)."""
 
     coupon: Coupon
     end: int | None = None
@@ -63,19 +63,19 @@ class Discounted:
 
 @dataclass
 class Merchant:
-    """One account's demo data, made at `at` (seconds since 1970)."""
+    """Builds the demo data of one account as of `at` (seconds since 1970)."""
 
     session: Session
     at: int
     account: Account
     dice: random.Random = field(default_factory=lambda: random.Random(7))
-    items: dict[str, dict[str, str]] = field(default_factory=dict)  # of each subscription, the item of each price
+    items: dict[str, dict[str, str]] = field(default_factory=dict)  # item ids by subscription id and price id
 
-    # --- what the merchant sells and allows ---------------------------------------------------------------------------
+    # --- catalogue and configuration ----------------------------------------------------------------------------------
 
     @classmethod
     def open(cls, session: Session, at: int, name: str, logo: str = "", **members: Any) -> "Merchant":
-        """A merchant with its branding and, when given, its logo (SVG)."""
+        """Create a merchant with its branding and, if given, its logo (SVG)."""
         theme.parse(**members.get("branding", {}))
         account = Account(id=new_id("acct"), created=at - 2 * YEAR_DAYS * DAY, business_name=name, **members)
         session.add(account)
@@ -95,42 +95,42 @@ class Merchant:
         return merchant
 
     def row(self, kind: type[Row], prefix: str, **members: Any) -> Row:
-        """A row of this account, stored."""
-        made = kind(id=new_id(prefix), account_id=self.account.id, **{"created": self.at, **members})
-        self.session.add(made)
+        """Store a row of this account."""
+        row = kind(id=new_id(prefix), account_id=self.account.id, **{"created": self.at, **members})
+        self.session.add(row)
         self.session.flush()
-        return made
+        return row
 
     def configuration(self, features: Features, *, is_default: bool = True, **members: Any) -> PortalConfiguration:
-        """What customers may do."""
+        """Create a portal configuration."""
         document = features.as_document()
         return self.row(
             PortalConfiguration, "bpc", updated=self.at, is_default=is_default, features=document, **members
         )
 
     def product(self, name: str, unit: str | None = None) -> Product:
-        """Something on sale."""
+        """Create a product."""
         return self.row(Product, "prod", name=name, unit_label=unit, created=self.at - 2 * YEAR_DAYS * DAY)
 
     def price(self, product: Product, amount: int, currency: str, every: str = "month", **members: Any) -> Price:
-        """So much for each interval, in minor units."""
+        """Create a recurring price. `amount` is in minor units per interval."""
         recurring = {"interval": every, "interval_count": 1, "unit_amount": amount}
         return self.row(Price, "price", product_id=product.id, currency=currency, **{**recurring, **members})
 
     def coupon(self, name: str, duration: str = "forever", **members: Any) -> Coupon:
-        """A reduction."""
+        """Create a coupon."""
         return self.row(Coupon, "cpn", name=name, duration=duration, **members)
 
     def promotion_code(self, code: str, coupon: Coupon, **members: Any) -> PromotionCode:
-        """A code for a coupon."""
+        """Create a promotion code for a coupon."""
         return self.row(
             PromotionCode, "promo", code=code, code_key=promotion_codes.normalized(code), coupon_id=coupon.id, **members
         )
 
-    # --- who buys it --------------------------------------------------------------------------------------------------
+    # --- customers and subscriptions ----------------------------------------------------------------------------------
 
     def customer(self, name: str, email: str, phrase: str, **members: Any) -> Customer:
-        """A customer; the phrase is the merchant's own note on it, which the demo page shows."""
+        """Create a customer. The phrase is stored as its description and shown on the demo page."""
         prefix = "".join(self.dice.choices("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=8))
         return self.row(
             Customer, "cus", name=name, email=email, description=phrase, **{"invoice_prefix": prefix, **members}
@@ -139,11 +139,11 @@ class Merchant:
     def method(
         self, customer: Customer, number: str, expiry: tuple[int, int] = (12, 2031), **members: Any
     ) -> PaymentMethod:
-        """A card or account with this test number, the default unless another is; it behaves as the number does."""
+        """Create a card or bank debit that behaves like this test number. The first one is the customer's default."""
         behaviour = test_numbers.find(number)
         assert behaviour is not None
         exp_month, exp_year = expiry if behaviour.type == "card" else (None, None)
-        known = {
+        details = {
             "type": behaviour.type,
             "brand": behaviour.brand or None,
             "last4": number[-4:],
@@ -152,17 +152,16 @@ class Merchant:
             "country": behaviour.country,
             "fingerprint": f"{behaviour.type}-{behaviour.brand}-{number[-4:]}",
         }
-        held = SandboxMethod(reference=new_id("sbxm"), on_charge=behaviour.charge, **known)
-        self.session.add(held)
-        known["funding"] = "credit" if behaviour.type == "card" else None
-        made = self.row(
-            PaymentMethod, "pm", customer_id=customer.id, gateway_reference=held.reference, **{**known, **members}
-        )
-        customer.default_payment_method_id = customer.default_payment_method_id or made.id
-        return made
+        sandbox_method = SandboxMethod(reference=new_id("sbxm"), on_charge=behaviour.charge, **details)
+        self.session.add(sandbox_method)
+        details["funding"] = "credit" if behaviour.type == "card" else None
+        columns = {"gateway_reference": sandbox_method.reference, **details, **members}
+        method = self.row(PaymentMethod, "pm", customer_id=customer.id, **columns)
+        customer.default_payment_method_id = customer.default_payment_method_id or method.id
+        return method
 
     def tax_id(self, customer: Customer, kind: str, value: str, status: str = "pending") -> TaxId:
-        """A number for the customer's invoices."""
+        """Create a tax id of a customer."""
         country = tax_ids.country_of(kind, value)
         return self.row(
             TaxId, "txi", customer_id=customer.id, type=kind, value=value, country=country, verification_status=status
@@ -178,27 +177,27 @@ class Merchant:
         discount: Discounted | None = None,
         **members: Any,
     ) -> Subscription:
-        """A subscription that began `started` days ago and is in the period that holds now."""
+        """Create a subscription that started `started` days ago, with items in the current period."""
         start = self.at - started * DAY
         currency = prices[0][0].currency
         customer.currency = currency
-        usual = {"created": start, "start_date": start, "billing_cycle_anchor": members.get("trial_end") or start}
-        made = self.row(
-            Subscription, "sub", customer_id=customer.id, status=status, currency=currency, **{**usual, **members}
+        defaults = {"created": start, "start_date": start, "billing_cycle_anchor": members.get("trial_end") or start}
+        subscription = self.row(
+            Subscription, "sub", customer_id=customer.id, status=status, currency=currency, **{**defaults, **members}
         )
         for price, quantity in prices:
-            begin, end = self.period(made, price)
+            begin, end = self.period(subscription, price)
             item = self.row(
-                SubscriptionItem, "si", subscription_id=made.id, price_id=price.id, quantity=quantity, created=start,
-                current_period_start=begin, current_period_end=end,
+                SubscriptionItem, "si", subscription_id=subscription.id, price_id=price.id, quantity=quantity,
+                created=start, current_period_start=begin, current_period_end=end,
             )  # fmt: skip
-            self.items.setdefault(made.id, {})[price.id] = item.id
+            self.items.setdefault(subscription.id, {})[price.id] = item.id
         if discount is not None:
-            self.discount(made, discount.coupon, discount.end)
-        return made
+            self.discount(subscription, discount.coupon, discount.end)
+        return subscription
 
     def discount(self, subscription: Subscription, coupon: Coupon, end: int | None = None) -> None:
-        """Put a coupon to work on a subscription."""
+        """Apply a coupon to a subscription."""
         row = Discount(
             id=new_id("di"), account_id=self.account.id, customer_id=subscription.customer_id,
             subscription_id=subscription.id, coupon_id=coupon.id, start=subscription.created, end=end,
@@ -206,7 +205,7 @@ class Merchant:
         self.session.add(row)
 
     def period(self, subscription: Subscription, price: Price) -> tuple[int, int]:
-        """The period of this price that holds now."""
+        """Start and end of this price's period at `self.at`."""
         if subscription.trial_end and subscription.trial_end > self.at:
             return subscription.start_date, subscription.trial_end
         starts = list(periods(subscription.start_date, self.at, price.interval or "month"))
@@ -221,7 +220,7 @@ class Merchant:
         origin: str = "portal",
         proration_behavior: str = "none",
     ) -> None:
-        """A change at `date`, as the portal would have planned it for the customer."""
+        """Schedule a change of plan for `date`. By default it counts as made by the customer in the portal."""
         plan = self.row(
             SubscriptionSchedule, "sub_sched", customer_id=subscription.customer_id, subscription_id=subscription.id,
             status="active", origin=origin,
@@ -237,7 +236,7 @@ class Merchant:
         )
         self.session.add(item)
 
-    # --- what was billed ----------------------------------------------------------------------------------------------
+    # --- invoices -----------------------------------------------------------------------------------------------------
 
     def history(
         self,
@@ -250,7 +249,7 @@ class Merchant:
         until: int | None = None,
         discount: Discounted | None = None,
     ) -> None:
-        """An invoice for each period so far, newest `most` only; `last` is the status of the newest."""
+        """Create an invoice for each of the last `most` periods. `last` is the status of the newest one."""
         spans = list(periods(subscription.start_date, until or self.at, lines[0][1].interval or "month"))[-most:]
         self.session.flush()
         by_price = self.items.get(subscription.id, {})
@@ -265,7 +264,7 @@ class Merchant:
         for start in range(0, len(bills), 500):
             chunk = bills[start : start + 500]
             self.session.execute(insert(Invoice), [invoice for invoice, _ in chunk])
-            self.session.execute(insert(InvoiceLineItem), [line for _, found in chunk for line in found])
+            self.session.execute(insert(InvoiceLineItem), [line for _, rows in chunk for line in rows])
         subscription.latest_invoice_id = bills[-1][0]["id"] if bills else None
 
     def _bill(
@@ -280,12 +279,12 @@ class Merchant:
         begin, end = span
         running = [DiscountTerms("di_demo", CouponTerms.of(coupon_columns(discount.coupon)))] if discount else []
         due = [
-            InvoiceLine(LineKind.CYCLE, what, item_id, quantity, begin, end, what.amount(quantity))
-            for what, item_id, quantity in lines
+            InvoiceLine(LineKind.CYCLE, plan, item_id, quantity, begin, end, plan.amount(quantity))
+            for plan, item_id, quantity in lines
         ]
         charged = invoices.with_discounts_and_tax(due, running, subscription.currency)
         bill = invoices.total_up(charged, 0, subscription.currency)
-        invoice = invoice_writer.invoice_row(_billed(customer, self.account, number), subscription, bill, begin) | {
+        invoice = invoice_writer.invoice_row(_invoice_customer(customer, self.account, number), subscription, bill, begin) | {
             "status": "paid", "billing_reason": "subscription_cycle", "period_start": begin, "period_end": end,
             "amount_paid": bill.amount_due, "amount_remaining": 0, "attempt_count": 1, "paid_at": begin + 60,
             "due_date": begin + 14 * DAY if subscription.collection_method == "send_invoice" else None, "cycle_at": begin,
@@ -295,27 +294,27 @@ class Merchant:
         ]
 
 
-def _billed(customer: Customer, account: Account, number: int) -> SimpleNamespace:
+def _invoice_customer(customer: Customer, account: Account, number: int) -> SimpleNamespace:
     names = ("id", "account_id", "name", "email", "phone", "address", "shipping", "invoice_prefix")
-    known = {name: getattr(customer, name) for name in names}
-    return SimpleNamespace(**known, livemode=False, number=number, account_name=account.business_name, tax_ids=[])
+    columns = {name: getattr(customer, name) for name in names}
+    return SimpleNamespace(**columns, livemode=False, number=number, account_name=account.business_name, tax_ids=[])
 
 
 def offer(product: Product, price: Price) -> PricedPlan:
-    """A price as the rules see it."""
+    """A price with its product, as the billing rules use it."""
     columns = {column.key: getattr(price, column.key) for column in Price.__mapper__.column_attrs}
     named = {"price_id": price.id, "price_currency": price.currency, "product": product.name}
     return plans.priced_plan({**columns, **named, "unit_label": product.unit_label})
 
 
 def coupon_columns(coupon: Coupon) -> dict[str, Any]:
-    """A coupon's columns under the names that reading gives them."""
+    """A coupon's columns, with `coupon_currency` as `CouponTerms.of` expects it."""
     columns = {column.key: getattr(coupon, column.key) for column in Coupon.__mapper__.column_attrs}
     return columns | {"coupon_currency": coupon.currency}
 
 
 def periods(start: int, until: int, interval: str) -> Iterable[tuple[int, int]]:
-    """All periods from `start` up to the one that holds `until`."""
+    """Start and end of all periods from `start` to the one that contains `until`."""
     index, begin = 0, start
     while begin <= until:
         index += 1

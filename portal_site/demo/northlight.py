@@ -1,4 +1,4 @@
-"""A dark brand: software for teams, in dollars; a platform with a connected account."""
+"""Demo merchant with a dark brand: software for teams, in dollars. It is a platform with a connected account."""
 
 from sqlalchemy.orm import Session
 
@@ -39,7 +39,7 @@ AUSTIN = {
 
 
 def build(session: Session, at: int) -> None:
-    """The merchant, its catalogue, and its customers in many states."""
+    """Create the merchant, its catalogue, and its customers in many states."""
     merchant = Merchant.open(
         session, at, "Northlight", LOGO, branding=BRANDING, country="US", default_currency="usd",
         timezone="America/New_York", support_email="help@northlight.example", support_url="https://northlight.example/help",
@@ -76,7 +76,7 @@ def build(session: Session, at: int) -> None:
 
 
 def _offers(small: Price, thanks: Coupon) -> Retention:
-    """Something for each reason to leave: who wants to pay less pays less, who does not need it now pauses."""
+    """A retention offer for each reason: a cheaper plan, a pause or a contact; for the others a longer trial or a coupon."""
     return Retention(
         enabled=True,
         rules=(
@@ -204,7 +204,7 @@ def _much_billed(merchant: Merchant) -> None:
 
 
 def _connected(platform: Merchant) -> None:
-    """A shop on the platform: its customers are the platform's, its name is on their pages."""
+    """A connected account: its customers belong to the platform, and their pages show the connected account's name."""
     shop = Account(
         id=new_id("acct"), platform_id=platform.account.id, created=platform.at, business_name="Studio Polaris",
         timezone="Europe/Berlin", branding={"background": "#0f3d3e", "button": "#0d7a5f", "font": "humanist", "shape": "pill"},

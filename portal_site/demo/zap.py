@@ -1,4 +1,4 @@
-"""A loud brand: a gym that sells around the world, in currencies without decimals and with three."""
+"""Demo merchant with a bright brand: a gym that uses currencies with no decimals and with three decimals."""
 
 from time import gmtime
 
@@ -41,7 +41,7 @@ KUWAIT = {
 
 
 def build(session: Session, at: int) -> None:
-    """The merchant, its catalogue, and its customers."""
+    """Create the merchant, its catalogue and its customers."""
     merchant = Merchant.open(
         session, at, "ZAP! Gyms", LOGO, branding=BRANDING, country="JP", default_currency="jpy", timezone="Asia/Tokyo",
         support_url="https://zap.example/help",
@@ -86,7 +86,7 @@ def build(session: Session, at: int) -> None:
 
 
 def _configure(merchant: Merchant, change: SubscriptionUpdate) -> None:
-    """Members leave at once and are credited, or pause for as long as they like."""
+    """Members cancel immediately with a credit for unused time, or pause indefinitely."""
     moved = merchant.row(FeedbackOption, "fo", description="I moved away")
     leaving = SubscriptionCancel(
         mode="immediately",

@@ -1,1 +1,1 @@
-"""What the HTML doors share: security, errors, languages, filters, forms, assets and themes; no page of its own."""
+"""Shared parts of the HTML interfaces: security, errors, languages, filters, forms, assets and themes. It has no pages."""

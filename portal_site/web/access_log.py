@@ -1,4 +1,4 @@
-"""One line for each request, with the route's pattern in place of its address: tokens and ids never get into a log."""
+"""The access log. It writes the route's pattern instead of the URL, so that no tokens or ids get into the log."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ log = logging.getLogger("portal_site.access")
 
 
 def configure() -> None:
-    """Write the program's own lines to standard error."""
+    """Write the access log to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
@@ -19,7 +19,7 @@ def configure() -> None:
 
 
 def init(app: Flask) -> None:
-    """Time each request and note how it was answered."""
+    """Log each request with its status and duration."""
 
     @app.before_request
     def begin() -> None:
@@ -28,7 +28,7 @@ def init(app: Flask) -> None:
     @app.after_request
     def note(response: Response) -> Response:
         if log.isEnabledFor(logging.INFO):
-            where = request.url_rule.rule if request.url_rule else "(no route)"
-            spent = (time.perf_counter() - g.get("began", time.perf_counter())) * 1000
-            log.info("%s %s %s %.1fms", request.method, where, response.status_code, spent)
+            route = request.url_rule.rule if request.url_rule else "(no route)"
+            duration = (time.perf_counter() - g.get("began", time.perf_counter())) * 1000
+            log.info("%s %s %s %.1fms", request.method, route, response.status_code, duration)
         return response

@@ -1,4 +1,4 @@
-"""Stylesheets, scripts and images of the program itself: bundled, named by their content, compressed, kept for a year."""
+"""Bundled stylesheets and scripts. They are compressed, named by their content's hash, and cached for a year."""
 
 import gzip
 import hashlib
@@ -13,7 +13,7 @@ from flask import Flask, Response, abort, request, url_for
 from portal_site import locations
 from portal_site.web.security import YEAR
 
-# One request for all styles and one for all scripts. The order of the styles is that of their cascade layers.
+# One file for all styles and one for all scripts. The styles are in the order of their cascade layers.
 BUNDLES = {
     "site.css": ("css/tokens.css", "css/base.css", "css/layout.css", "css/components/*.css", "css/utilities.css"),
     "site.js": ("js/vendor/htmx.js", "js/behaviours/*.js"),
@@ -27,7 +27,7 @@ COMPRESSIBLE = ("text/css", "text/javascript", "image/svg+xml")
 
 @dataclass(frozen=True)
 class Asset:
-    """A file as it is sent: plain, and compressed in both common ways."""
+    """A file to be served: uncompressed, and with Brotli and gzip if its type is compressible."""
 
     name: str
     content_type: str
@@ -46,7 +46,7 @@ class Asset:
 
 
 def init(app: Flask) -> None:
-    """Read all assets once; templates name them by `asset("site.css")`."""
+    """Load all assets, and add the function `asset` to templates: `asset("site.css")` is the file's URL."""
     by_name = {name: Asset.of(name, _bundle(locations.STATIC, patterns)) for name, patterns in BUNDLES.items()}
     by_address = {asset.name: asset for asset in by_name.values()}
 
@@ -73,7 +73,7 @@ def _smaller(path: Path) -> bytes:
 
 
 def send(asset: Asset) -> Response:
-    """The asset in the best encoding that the browser takes."""
+    """A response with the asset, in the best encoding that the browser accepts."""
     for encoding, data in asset.encodings.items():
         if request.accept_encodings[encoding]:
             response = Response(data, content_type=_typed(asset))

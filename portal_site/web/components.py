@@ -1,6 +1,6 @@
-"""The macros of `templates/components`, known to every template by their names.
+"""Makes the macros of `templates/components` available in every template.
 
-Not imported where they are used: Jinja makes an imported module anew for each include, some fourteen times on the overview.
+Templates do not import them: Jinja would create the imported module again for each include, about 14 times on the overview.
 """
 
 from flask import Flask
@@ -9,7 +9,7 @@ MODULES = ("icons", "badge", "address", "payment_method", "line", "forms")
 
 
 def init(app: Flask) -> None:
-    """Put the macros among the globals. They use each other, so the order of MODULES matters."""
+    """Add the macros to the template globals. Macros use those of earlier modules, so the order of MODULES matters."""
     with app.app_context():
         for name in MODULES:
             module = app.jinja_env.get_template(f"components/{name}.html").module

@@ -1,10 +1,10 @@
-"""What a bank's refusal means to the person whose card it is, and what to do about it."""
+"""Explanations of decline codes for the customer, with advice."""
 
 from flask_babel import gettext as _
 
 
 def message(code: str | None) -> str:
-    """One sentence for a decline code; a general one for a code that nobody explained."""
+    """The explanation of a decline code in the page's language; a general one for an unknown code."""
     if code == "insufficient_funds":
         return _("Your bank declined the payment because there is not enough money on it. Try another payment method.")
     if code == "expired_card":

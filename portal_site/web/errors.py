@@ -1,4 +1,4 @@
-"""Pages for requests that cannot be answered: one template, the visitor's own look when there is a visitor."""
+"""Error pages. They use one template, with the merchant's branding if there is a portal visit."""
 
 import logging
 
@@ -15,7 +15,7 @@ RETRY_SECONDS = "10"
 
 
 def init(app: Flask) -> None:
-    """Answer every error with a page; none shows its inside."""
+    """Register an error page for every error. The pages show no internal details."""
     app.register_error_handler(HTTPException, show_http_error)
     app.register_error_handler(NotFound, lambda _error: page(404))
     app.register_error_handler(CSRFError, lambda _error: page(403))
@@ -24,9 +24,9 @@ def init(app: Flask) -> None:
 
 
 def show_http_error(error: HTTPException) -> Response:
-    """Any error of HTTP's own; what it carries (Allow, Retry-After) is kept."""
+    """The page for an HTTP error. The error's Allow and Retry-After headers are kept."""
     if isinstance(error, SecurityError):
-        # For a host that is not ours no address can be made, so no page either.
+        # Plain text, because the template's URLs cannot be built for an unknown host.
         return Response("This host is not served here.\n", 400, content_type="text/plain; charset=utf-8")
     if isinstance(error, InternalServerError):
         log.error("a request failed", exc_info=error.original_exception)
@@ -38,7 +38,7 @@ def show_http_error(error: HTTPException) -> Response:
 
 
 def show_database_error(error: DBAPIError | TimeoutError) -> Response:
-    """The database is away, busy or full: nothing was written, and trying again later may help."""
+    """The page for a database that is unavailable, busy or full. Nothing was written, so the request can be retried."""
     log.error("the database did not answer: %s", type(error).__name__)
     response = page(503)
     response.headers["Retry-After"] = RETRY_SECONDS
@@ -46,7 +46,7 @@ def show_database_error(error: DBAPIError | TimeoutError) -> Response:
 
 
 def page(status: int) -> Response:
-    """The error page for a status."""
+    """The error page for an HTTP status."""
     title, advice = _words(status)
     response = make_response(render_template("errors/error.html", title=title, advice=advice, status=status), status)
     response.headers["Cache-Control"] = "no-store"

@@ -1,4 +1,4 @@
-"""How templates write amounts, dates and names: by the customer's locale and time zone, cached, never by hand."""
+"""Template filters for amounts, dates and names, in the customer's locale and time zone."""
 
 import copy
 from datetime import datetime
@@ -27,7 +27,7 @@ SEVERAL = {
 
 
 def init(app: Flask) -> None:
-    """Give the filters to every template."""
+    """Register the filters, and the globals `locale_tag` and `text_direction`."""
     app.jinja_env.filters.update(
         money=money,
         date=date,
@@ -53,18 +53,18 @@ def _locale() -> str:
 
 
 def locale_tag() -> str:
-    """The page's language for its `lang` attribute: en-GB."""
+    """The page's locale for the `lang` attribute: en-GB."""
     return _locale().replace("_", "-")
 
 
 def text_direction() -> str:
-    """`ltr` or `rtl`."""
+    """The direction of the page's script: `ltr` or `rtl`."""
     return Locale.parse(_locale()).text_direction
 
 
 @lru_cache(maxsize=256)
 def _pattern(locale: str, decimals: int) -> NumberPattern:
-    # Babel would choose the number of decimals itself, and gets a dozen currencies wrong: RSD 1234.50 as RSD 1,234.
+    # Babel would choose the number of decimals itself, which is wrong for a dozen currencies: RSD 1234.50 as RSD 1,234.
     pattern = copy.copy(Locale.parse(locale).currency_formats["standard"])
     pattern.frac_prec = (decimals, decimals)
     return pattern
@@ -72,14 +72,14 @@ def _pattern(locale: str, decimals: int) -> NumberPattern:
 
 @lru_cache(maxsize=8192)
 def format_money(amount: int, currency: str, locale: str) -> str:
-    """Minor units as people of that locale write them: 1234 eur → €12.34 or 12,34 €."""
+    """An amount in minor units in the locale's format: 1234 eur → €12.34 or 12,34 €."""
     code = currency.upper()
     pattern = _pattern(locale, currencies.exponent(currency))
     return pattern.apply(currencies.major(amount, currency), Locale.parse(locale), currency=code, currency_digits=False)
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount in minor units."""
+    """An amount in minor units in the page's locale."""
     return format_money(amount, currency, _locale())
 
 
@@ -90,7 +90,7 @@ def _zone() -> str:
 
 @lru_cache(maxsize=256)
 def zone(name: str) -> ZoneInfo:
-    """A time zone by name; one that this machine does not know is read as UTC rather than failing a page."""
+    """A time zone by name. A name that this machine does not know yields UTC, so that the page does not fail."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -108,13 +108,13 @@ def date(at: int, style: str = "long") -> str:
 
 
 def instant(at: int) -> str:
-    """Day and time, with the zone's name."""
+    """Date and time to the second, with the zone's name, in the customer's time zone."""
     moment = datetime.fromtimestamp(at, zone(_zone()))
     return dates.format_datetime(moment, "long", tzinfo=zone(_zone()), locale=_locale())
 
 
 def minute(at: int) -> str:
-    """Day, hour and minute, with the zone's name: until when something can be done."""
+    """Date and time to the minute, with the zone's name, for deadlines."""
     moment = datetime.fromtimestamp(at, zone(_zone()))
     zone_name = dates.get_timezone_name(moment, "short", locale=_locale())
     hour = dates.format_time(moment, "short", locale=_locale())
@@ -122,38 +122,39 @@ def minute(at: int) -> str:
 
 
 def month(year_and_month: tuple[int, int]) -> str:
-    """A month of a year, as cards have one: May 2027."""
+    """A month of a year, for a card's expiry: May 2027."""
     year, number = year_and_month
     return dates.format_skeleton("yMMMM", datetime(year, number, 1), locale=_locale())  # noqa: DTZ001 - a day, not an instant
 
 
 def iso(at: int) -> str:
-    """For `datetime` attributes: the day in the customer's time zone."""
+    """The ISO date in the customer's time zone, for `datetime` attributes."""
     return datetime.fromtimestamp(at, zone(_zone())).date().isoformat()
 
 
 def number(value: int | Decimal) -> str:
-    """A plain number with the locale's separators."""
+    """A number with the locale's separators."""
     return _number(value, _locale())
 
 
 def days(seconds: int) -> str:
-    """A span in days, with two decimals at most where it is not whole: 12, 11.54."""
+    """A duration in days, with at most two decimals: 12, 11.54."""
     return number((Decimal(seconds) / DAY).quantize(Decimal("0.01")).normalize() + 0)
 
 
 def days_left(line: Any) -> str:
-    """What is left of a line's period in days, with as many decimals as it takes for the shown sum to come out."""
-    whole = (Decimal(line.share_whole) / DAY).quantize(Decimal("0.01"))
+    """The prorated days of a line, with as many decimals (2 to 5) as the shown calculation needs to yield the line's amount."""
+    period_days = (Decimal(line.share_whole) / DAY).quantize(Decimal("0.01"))
     for decimals in range(2, 6):
-        shown = (Decimal(line.share_left) / DAY).quantize(Decimal(1).scaleb(-decimals))
-        if abs(shown / whole * line.share_amount).quantize(Decimal(1), ROUND_HALF_UP) == abs(line.amount):
+        prorated_days = (Decimal(line.share_left) / DAY).quantize(Decimal(1).scaleb(-decimals))
+        amount = abs(prorated_days / period_days * line.share_amount).quantize(Decimal(1), ROUND_HALF_UP)
+        if amount == abs(line.amount):
             break
-    return format_decimal(shown.normalize() + 0, locale=_locale(), decimal_quantization=False)
+    return format_decimal(prorated_days.normalize() + 0, locale=_locale(), decimal_quantization=False)
 
 
 def percent(value: str | Decimal) -> str:
-    """33.3 → 33.3 % in the locale's way; as many decimals as it has."""
+    """A percentage with all its decimals in the locale's format: 33.3 → 33.3%."""
     share = Decimal(value).normalize()
     exponent = share.as_tuple().exponent
     pattern = _percent_pattern(_locale(), max(0, -exponent) if isinstance(exponent, int) else 0)
@@ -173,24 +174,24 @@ def _percent_pattern(locale: str, decimals: int) -> NumberPattern:
 
 
 def country(code: str) -> str:
-    """A country's name in the customer's language; the code itself when nobody knows it."""
+    """A country's name in the page's language, or the code itself if it is unknown."""
     return Locale.parse(_locale()).territories.get(code, code)
 
 
 def every(interval: str, count: int) -> str:
-    """per month, every 3 months, …"""
+    """A billing interval: per month, every 3 months, …"""
     if count == 1:
         return i18n.translate(EACH[interval])
     return i18n.translate_plural(*SEVERAL[interval], count)
 
 
 def safe_link(address: str | None) -> str:
-    """A merchant's address for an `href`, or nothing for one that would not lead to a web page."""
+    """A merchant's URL for an `href`, or an empty string for an unsafe one."""
     return address if address and safe_urls.is_safe(address) else ""
 
 
 def stretch(count: int, interval: str) -> str:
-    """A length of time: 3 months."""
+    """A duration: 3 months."""
     return units.format_unit(count, f"duration-{interval}", "long", locale=_locale())
 
 

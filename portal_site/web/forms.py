@@ -1,4 +1,4 @@
-"""What forms share: cleaned text, checks that say what to do, and refusals of the engine in the customer's words."""
+"""Shared parts of forms: text cleaning, validators, and translation of billing errors."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -19,21 +19,23 @@ SHORTEST_CARD, LONGEST_CARD = 13, 19
 
 
 def translated(refusal: BillingError) -> str:
-    """A refusal in the page's language, with numbers as people there write them."""
+    """A billing error's message in the page's language, with numbers in the locale's format."""
     values = {name: filters.number(value) if type(value) is int else value for name, value in refusal.values.items()}
     return _(refusal.message, **values) if values else _(refusal.message)
 
 
 def clean(text: str | None) -> str:
-    """As people mean it: composed (NFC), without what cannot be seen or printed, without blanks around."""
+    """The text in NFC, without control characters, unassigned characters and surrounding blanks."""
     if not text:
         return ""
-    kept = "".join(c for c in text if c in "\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn"))
-    return unicodedata.normalize("NFC", kept).strip()
+    printable = "".join(
+        c for c in text if c in "\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn")
+    )
+    return unicodedata.normalize("NFC", printable).strip()
 
 
 def looks_like_card_number(text: str) -> bool:
-    """Whether a card number was typed where none belongs: 13 to 19 digits that pass the Luhn check."""
+    """Whether the text could be a card number: 13 to 19 digits that pass the Luhn check, and no letters."""
     digits = [int(c) for c in text if c.isascii() and c.isdigit()]
     if not SHORTEST_CARD <= len(digits) <= LONGEST_CARD or any(c.isalpha() for c in text):
         return False
@@ -42,13 +44,13 @@ def looks_like_card_number(text: str) -> bool:
 
 
 def no_card_number(_form: Any, field: Field) -> None:
-    """Card numbers must not end up in our database."""
+    """A validator against card numbers in other form fields, which would store them in the database."""
     if looks_like_card_number(field.data or ""):
         raise ValidationError(_("This looks like a card number. Payment methods are added on their own page."))
 
 
 class Required(InputRequired):
-    """Must be filled in; says so plainly, and counts blanks as nothing."""
+    """The form field must be filled in. Blanks count as empty."""
 
     def __call__(self, _form: Any, field: Field) -> None:
         if not (field.data or "").strip():
@@ -57,27 +59,27 @@ class Required(InputRequired):
 
 
 def choices(pairs: Iterable[tuple[str, str]], *, blank: bool) -> list[SelectChoice]:
-    """The options of a list as (value, label), an empty one first when `blank`."""
+    """The options of a select element from (value, label) pairs, starting with an empty one if `blank`."""
     return [SelectChoice(value, label) for value, label in ([("", "")] if blank else []) + list(pairs)]
 
 
 def text_field(label: Any, most: int, required: bool = False, *checks: Any) -> StringField:
-    """A line of text of at most `most` characters."""
+    """A form field for one line of at most `most` characters."""
     length = Length(max=most, message=_l("Use at most %(max)d characters."))
     presence = Required() if required else Optional(strip_whitespace=True)
     return StringField(label, filters=[clean], validators=[presence, length, no_card_number, *checks])
 
 
 class PortalForm(FlaskForm):
-    """A form of ours. The token against forgery is checked for every request before any view, so not here again."""
+    """The base of all forms. The CSRF token is not checked here, because it is checked for every request before the view."""
 
     class Meta:
         csrf = False
 
         def wrap_formdata(self, _form: Any, formdata: Any) -> Any:
-            """What was typed, and nothing else: a file or JSON would bring what is no text into fields of text."""
+            """Accept form data only. Files or JSON could bring values that are not strings into text fields."""
             return None if formdata is None else request.form or None
 
     def wrong_fields(self) -> Iterator[Field] | list[Field]:
-        """The fields with errors, in the page's order."""
+        """The form fields with errors, in the form's order."""
         return [field for field in self if field.errors]

@@ -1,27 +1,27 @@
-"""The only place that knows of `HX-*` headers."""
+"""The only module that reads or sets `HX-*` headers."""
 
 from flask import Flask, Response, request
 from htmx_flask import Htmx
 
 
 def init(app: Flask) -> None:
-    """Teach the app's requests to say whether htmx sent them."""
+    """Set `request.htmx`, which tells whether htmx sent the request."""
     Htmx(app)
 
 
 def refuse() -> Response:
-    """Nothing to swap in: the page says itself that the session is over, and what was typed in it stays."""
+    """An empty 401 response. The page itself shows that the session has ended, and keeps the entered form data."""
     response = Response(status=401)
     response.vary.add("HX-Request")
     return response
 
 
 def replace_url(fragment: Response, address: str) -> Response:
-    """Let the browser's address follow a fragment, so that reloading and coming back show the page that one sees."""
+    """Change the browser's URL along with a fragment, so that a reload shows the same state of the page."""
     fragment.headers["HX-Replace-Url"] = address
     return fragment
 
 
 def is_fragment_request() -> bool:
-    """Whether the answer will be swapped into a page; only for guards that must not put a whole page there."""
+    """Whether the response will be swapped into a page. For guards, which must not return a whole page then."""
     return bool(getattr(request, "htmx", False))

@@ -1,4 +1,4 @@
-"""Which language a page speaks and which region's dates and amounts it writes."""
+"""Selects a page's locale, and translates the templates' messages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from markupsafe import Markup
 from portal_site import locations
 
 LANGUAGES = {"en": "English", "fr": "Français"}
-# Regions whose dates, numbers and spelling differ; the first of a language is what its bare name means.
+# Locales that differ in dates, numbers or spelling. A language without a region is the first one of that language.
 LOCALES = ("en", "en-AU", "en-CA", "en-GB", "en-IE", "en-IN", "en-NZ", "en-SG", "fr", "fr-CA")
 DEFAULT = "en"
 
 
 @dataclass(frozen=True)
 class LocaleContext:
-    """One locale, as Babel writes it, with its catalogue."""
+    """A locale in Babel's notation with its message catalogue."""
 
     locale: str
     gettext: Callable[[str], str]
@@ -27,58 +27,62 @@ class LocaleContext:
 
 
 def init(app: Flask) -> None:
-    """Bind Flask-Babel, which code speaks through; templates speak through the functions below."""
+    """Set up Flask-Babel, which Python code uses. Templates use `translate` and `translate_plural` of this module."""
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(locations.TRANSLATIONS)
     Babel(app, locale_selector=choose_locale, default_locale=DEFAULT)
-    # Flask-Babel looks the catalogue up for each sentence anew: sixty times a page, a sixth of the page's time.
+    # Flask-Babel looks up the catalogue for each message. With 60 messages, that is a sixth of a page's time.
     app.jinja_env.globals.update(_=translate, gettext=translate, ngettext=translate_plural, languages=LANGUAGES)
 
 
 def current() -> LocaleContext:
-    """The locale of this request, found once."""
-    speech: LocaleContext | None = g.get("speech")
-    if speech is None:
-        speech = g.speech = _context(choose_locale())
-    return speech
+    """The locale of this request, determined once per request."""
+    context: LocaleContext | None = g.get("locale_context")
+    if context is None:
+        context = g.locale_context = _context(choose_locale())
+    return context
 
 
 @lru_cache(maxsize=64)
 def _context(locale: str) -> LocaleContext:
-    found: NullTranslations | Translations = Translations.load(str(locations.TRANSLATIONS), [locale])
-    return LocaleContext(locale, found.ugettext, found.ungettext)
+    catalogue: NullTranslations | Translations = Translations.load(str(locations.TRANSLATIONS), [locale])
+    return LocaleContext(locale, catalogue.ugettext, catalogue.ungettext)
 
 
 def translate(message: str, **values: object) -> Markup:
-    """A sentence of a template in the page's language; what is put into it is escaped."""
-    text = Markup(current().gettext(message))  # noqa: S704 - our own words
+    """A template's message in the page's language. The values are escaped."""
+    text = Markup(current().gettext(message))  # noqa: S704 - messages are part of the program
     return text % values if values else text
 
 
 def translate_plural(one: str, many: str, num: int, **values: object) -> Markup:
-    """The same for a sentence that depends on a number, which it may name as `num`."""
-    return Markup(current().ngettext(one, many, num)) % {"num": num, **values}  # noqa: S704 - our own words
+    """A message that depends on a number, in the page's language. The number is available as `num`."""
+    # The messages are part of the program.
+    return Markup(current().ngettext(one, many, num)) % {"num": num, **values}  # noqa: S704
 
 
 def choose_locale() -> str:
-    """What the customer chose here, else the session's, else what the customer prefers, else the browser's; else English."""
+    """The page's locale in Babel's notation.
+
+    In this order: the locale chosen on the page, the portal session's, the customer's preferred ones, the browser's, English.
+    """
     visitor = g.get("visitor")
-    wishes = [session.get("locale")]
+    requested = [session.get("locale")]
     if visitor is not None:
-        wishes += [visitor.locale, *visitor.preferred_locales]
-    for wish in [*wishes, *request.accept_languages.values()]:
-        locale = match(wish)
+        requested += [visitor.locale, *visitor.preferred_locales]
+    for tag in [*requested, *request.accept_languages.values()]:
+        locale = match(tag)
         if locale:
             return locale
     return DEFAULT
 
 
-def match(wish: str | None) -> str | None:
-    """The locale that fits a wish such as `fr`, `en_GB` or `fr-BE`, as Babel writes it, or None."""
-    if not wish:
+def match(tag: str | None) -> str | None:
+    """The supported locale for a tag such as `fr`, `en_GB` or `fr-BE`, in Babel's notation, or None."""
+    if not tag:
         return None
-    wanted = wish.replace("_", "-").lower()
+    normal = tag.replace("_", "-").lower()
     for locale in LOCALES:
-        if locale.lower() == wanted:
+        if locale.lower() == normal:
             return locale.replace("-", "_")
-    language = wanted.split("-")[0]
+    language = normal.split("-")[0]
     return language if language in LANGUAGES else None

@@ -1,10 +1,10 @@
-"""Telephone numbers: read as people write them, kept in international form."""
+"""Parsing and formatting of telephone numbers. They are stored in E.164 format."""
 
 import phonenumbers
 
 
 def parse(text: str, country: str | None) -> str | None:
-    """`06 12 34 56 78` in France → `+33612345678`; None for what cannot be a number anywhere."""
+    """A number in E.164 format: `06 12 34 56 78` in France → `+33612345678`. None for an invalid number."""
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException:
@@ -15,7 +15,7 @@ def parse(text: str, country: str | None) -> str | None:
 
 
 def pretty(number: str) -> str:
-    """`+33612345678` → `+33 6 12 34 56 78`; whatever else is stored comes back as it is."""
+    """A number in international format: `+33612345678` → `+33 6 12 34 56 78`. Other text is returned unchanged."""
     try:
         parsed = phonenumbers.parse(number, None)
     except phonenumbers.NumberParseException:

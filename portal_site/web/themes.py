@@ -1,4 +1,4 @@
-"""The merchant's look as a stylesheet and its logo as a file, both named by their content and open to everybody."""
+"""Serves the merchant's stylesheet and logo. Both are public, and named by their content so that they can be cached."""
 
 from flask import Flask, Response, abort, g, url_for
 from sqlalchemy import bindparam, select
@@ -18,14 +18,17 @@ _ASSET = (
 
 
 def init(app: Flask) -> None:
-    """Serve themes and logos; every template has `branding`, the visitor's or a neutral one."""
+    """Register the routes of themes and logos, and add `theme_address` to every template."""
     app.add_url_rule("/theme/<name>.css", "theme", show_theme)
     app.add_url_rule("/brand/<asset_id>", "brand_asset", show_asset)
     app.context_processor(lambda: {"theme_address": theme_address})
 
 
 def theme_address() -> str:
-    """Where the visitor's stylesheet is. Its name says all that is in it, so nothing need be looked up to make it."""
+    """The URL of the stylesheet for the visitor's branding.
+
+    The file's name contains all of the branding, so the stylesheet can be generated without a database query.
+    """
     visitor = g.get("visitor") or g.get("lost_visitor")
     branding = visitor.branding if visitor is not None else NEUTRAL
     return url_for("theme", name=f"{_slug(branding)}-{theme.name(branding)}")
@@ -37,7 +40,7 @@ def _slug(branding: Branding) -> str:
 
 
 def show_theme(name: str) -> Response:
-    """The stylesheet of that name, or 404 for one that no branding makes."""
+    """The stylesheet for the branding in its name, or 404 for an invalid name."""
     parts = name.split("-")
     if len(parts) != 5:
         abort(404)
@@ -51,8 +54,8 @@ def show_theme(name: str) -> Response:
 
 
 def show_asset(asset_id: str) -> Response:
-    """A logo, under a policy that lets nothing inside it act."""
-    with reading() as connection:  # not a Reading: bytes do not travel as JSON
+    """A logo or icon, with a content security policy that disables all active content in it."""
+    with reading() as connection:  # no PageQuery, because JSON has no binary type
         row = connection.execute(_ASSET, {"asset_id": asset_id}).one_or_none()
     if row is None:
         abort(404)

@@ -1,6 +1,6 @@
-"""Addresses of our own pages for templates, made from each route's pattern without asking the router.
+"""A fast `url_for` for templates, which builds URLs from the routes' patterns without using the router.
 
-A page holds some thirty of them, and the router takes longer for each than a template for a paragraph.
+A page has about thirty URLs, and building one with the router takes longer than rendering a paragraph.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ LONGEST = 1000
 
 
 def init(app: Flask) -> None:
-    """Replace the templates' `url_for`. Called when all routes are there."""
+    """Replace the templates' `url_for`. It must be called after all routes are registered."""
     patterns = {rule.endpoint: _pattern(rule.rule, rule.arguments) for rule in app.url_map.iter_rules()}
 
     def address(endpoint: str, **values: Any) -> str:
@@ -27,21 +27,21 @@ def init(app: Flask) -> None:
             or values.keys() != pattern[1]
             or not all(isinstance(value, str) for value in values.values())
         ):
-            return flask.url_for(endpoint, **values)  # a query, another host, an anchor: the router's own work
+            return flask.url_for(endpoint, **values)  # a URL with a query, host or anchor
         return request.root_path.rstrip("/") + pattern[0] % _quoted(values)
 
     app.jinja_env.globals["url_for"] = address
 
 
-def page(path: str, door: str) -> str | None:
-    """The path itself, perhaps with a query, if a page of that door (a blueprint) stands there; None for anything else."""
+def page(path: str, blueprint: str) -> str | None:
+    """The path unchanged, with its query if any, if it is a page of this blueprint; otherwise None."""
     if len(path) > LONGEST or security.own_path(path) != path:
         return None
     try:
         endpoint, _ = current_app.create_url_adapter(request).match(path.partition("?")[0], "GET")  # type: ignore[union-attr]
-    except HTTPException:  # nothing stands there, or it would have to be asked in another way
+    except HTTPException:  # no such route, or not for GET
         return None
-    return path if endpoint.startswith(f"{door}.") else None
+    return path if endpoint.startswith(f"{blueprint}.") else None
 
 
 def _pattern(rule: str, names: set[str]) -> tuple[str, set[str]]:

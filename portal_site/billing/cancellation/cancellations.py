@@ -1,4 +1,4 @@
-"""Leaving, and staying after all: why a customer goes, what that brings about, and the way back until the end."""
+"""Cancelling a subscription: preview, cancellation attempt, cancellation, and undoing a scheduled cancellation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from portal_site.db.transactions import reading, transaction
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a customer leaves: one of the standard reasons, or one of the merchant's own by its id, and a comment."""
+    """A cancellation reason: a standard reason (`feedback`) or the id of one of the merchant's own, and a comment."""
 
     feedback: str | None = None
     option_id: str | None = None
@@ -42,7 +42,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class CancellationResult:
-    """What a cancellation did; `invoice_id` is that of an invoice that has to be collected now."""
+    """The result of a cancellation. `invoice_id` is set if an invoice has to be collected now."""
 
     ends_at: int
     immediate: bool
@@ -51,7 +51,7 @@ class CancellationResult:
 
 @dataclass(frozen=True)
 class CancellationPreview:
-    """A subscription before its cancellation; `ending` is None where `refusal` says why it cannot be cancelled."""
+    """The effect of a cancellation. If the subscription cannot be cancelled, `refusal` says why and `ending` is None."""
 
     snapshot: SubscriptionSnapshot
     refusal: BillingError | None
@@ -59,7 +59,7 @@ class CancellationPreview:
 
 
 def preview(customer_id: str, subscription_id: str, features: SubscriptionCancel, at: int) -> CancellationPreview:
-    """What cancelling now would bring about. Raises NotFound."""
+    """The effect of cancelling now. Raises NotFound."""
     with reading() as reader:
         row, customer = snapshots.load_owned_rows(reader, customer_id, subscription_id)
         return _preview(reader, row, customer, features, at)
@@ -70,14 +70,14 @@ def _preview(reader: Any, row: Any, customer: Any, features: SubscriptionCancel,
     refusal = cancellation.why_not_cancelable(snapshot)
     if refusal is not None:
         return CancellationPreview(snapshot, refusal, None)
-    waiting = row.pending_update is not None
-    ending = cancellation.quote(snapshot, features.mode, features.proration_behavior, waiting, at)
+    has_pending_update = row.pending_update is not None
+    ending = cancellation.quote(snapshot, features.mode, features.proration_behavior, has_pending_update, at)
     return CancellationPreview(snapshot, None, ending)
 
 
 def cancellation_fingerprint(ending: CancellationQuote) -> str:
-    """What a customer agrees to when it accepts this end: its day, and what is settled."""
-    # At the period's end the second of the click changes nothing; at once it does.
+    """A fingerprint of the terms that the customer confirms: the end date, and the amounts that are settled."""
+    # The end of an immediate cancellation is the time of the quote, which differs between preview and confirmation.
     moment = None if ending.immediate else ending.ends_at
     lines = [(line.item_id, line.total) for line in ending.invoice.lines]
     terms = [
@@ -92,30 +92,31 @@ def cancellation_fingerprint(ending: CancellationQuote) -> str:
     return hash_terms(terms)
 
 
-def feedback_options(account_id: str, wanted: Sequence[str]) -> dict[str, str]:
-    """The merchant's own reasons by id, in the configuration's order; those that are no longer in use are left out."""
-    if not wanted:
+def feedback_options(account_id: str, option_ids: Sequence[str]) -> dict[str, str]:
+    """The descriptions of the merchant's active reasons by id, in the given order. Inactive reasons are left out."""
+    if not option_ids:
         return {}
     query = select(FeedbackOption.id, FeedbackOption.description).where(
-        FeedbackOption.account_id == account_id, FeedbackOption.id.in_(wanted), FeedbackOption.status == "active"
+        FeedbackOption.account_id == account_id, FeedbackOption.id.in_(option_ids), FeedbackOption.status == "active"
     )
     with reading() as reader:
-        found = {row[0]: row[1] for row in reader.execute(query)}
-    return {name: found[name] for name in wanted if name in found}
+        descriptions = {row[0]: row[1] for row in reader.execute(query)}
+    return {option_id: descriptions[option_id] for option_id in option_ids if option_id in descriptions}
 
 
 def start_attempt(
     customer_id: str, subscription_id: str, features: Features, reason: Reason, at: int
 ) -> CancellationAttempt:
-    """Note why a customer wants to leave, and which offer fits. Raises BillingError for a reason that is not asked for.
+    """Record a cancellation attempt with its reason, and make a retention offer if one matches.
 
-    Who comes back within a day goes on with the same attempt, so that nobody is made two offers on one way out.
+    An open attempt of the last day is continued, so that a customer does not get two offers for one cancellation. Raises
+    BillingError for a reason that the configuration does not offer, or a comment that is too long.
     """
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id)
         _check(session, customer, features.subscription_cancel.cancellation_reason, reason)
-        attempt = _going_on(session, subscription, at)
+        attempt = _open_attempt(session, subscription, at)
         if attempt is None:
             attempt = CancellationAttempt.of(subscription, at)
             session.add(attempt)
@@ -126,19 +127,20 @@ def start_attempt(
     return attempt
 
 
-def _going_on(session: Session, subscription: Subscription, at: int) -> CancellationAttempt | None:
-    mine = (
+def _open_attempt(session: Session, subscription: Subscription, at: int) -> CancellationAttempt | None:
+    is_open = (
         CancellationAttempt.customer_id == subscription.customer_id,
         CancellationAttempt.subscription_id == subscription.id,
         CancellationAttempt.closed_at.is_(None),
         CancellationAttempt.created > at - OFFER_LIFETIME,
     )
     return session.scalar(
-        select(CancellationAttempt).where(*mine).order_by(CancellationAttempt.created.desc()).limit(1)
+        select(CancellationAttempt).where(*is_open).order_by(CancellationAttempt.created.desc()).limit(1)
     )
 
 
 def _check(session: Session, customer: Customer, features: CancellationReason, reason: Reason) -> None:
+    """Raise BillingError for a reason that is not offered, or a comment that is too long."""
     unknown = BillingError(N_("Choose one of the reasons, or none."), "reason_not_offered", "reason")
     if reason.feedback is not None and reason.feedback not in features.options:
         raise unknown
@@ -146,9 +148,9 @@ def _check(session: Session, customer: Customer, features: CancellationReason, r
         raise BillingError(N_("Please write at most 500 characters."), "comment_too_long", "comment")
     if reason.option_id is None:
         return
-    mine = FeedbackOption.account_id == customer.account_id, FeedbackOption.status == "active"
-    found = session.scalar(select(FeedbackOption.id).where(FeedbackOption.id == reason.option_id, *mine))
-    if found is None or reason.option_id not in features.feedback_options:
+    active = FeedbackOption.account_id == customer.account_id, FeedbackOption.status == "active"
+    option_id = session.scalar(select(FeedbackOption.id).where(FeedbackOption.id == reason.option_id, *active))
+    if option_id is None or reason.option_id not in features.feedback_options:
         raise unknown
 
 
@@ -160,42 +162,45 @@ def cancel(
     at: int,
     attempt_id: str = "",
 ) -> CancellationResult:
-    """Cancel as it was shown, or raise StateChanged when that is not what it would be any more."""
+    """Cancel the subscription on the confirmed terms. A second call with the same confirmation returns the same result.
+
+    Raises StateChanged if the terms have changed since the preview, and NotFound.
+    """
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
-        own_id = f"cxl_{confirmation.key}"  # of an attempt that this yes makes where none is open
-        used = _known(session, subscription, own_id)
-        attempt = used or _known(session, subscription, attempt_id)
+        key_id = f"cxl_{confirmation.key}"  # the id of an attempt created below, so that the confirmation counts once
+        by_key = _find_attempt(session, subscription, key_id)
+        attempt = by_key or _find_attempt(session, subscription, attempt_id)
         ends_at = subscription.ended_at or subscription.cancel_at
         if attempt is not None and attempt.outcome == "canceled" and ends_at is not None:  # a second click
             return CancellationResult(ends_at, subscription.ended_at is not None)
-        if used is not None:  # and taken back since: a yes counts once
+        if by_key is not None:  # the cancellation was undone since; the same confirmation must not repeat it
             raise StateChanged(CHANGED, "quote_changed")
-        found = _preview(session, subscription, customer, features, confirmation.at)
-        if found.ending is None:
-            assert found.refusal
-            raise StateChanged(found.refusal.message, found.refusal.code)
+        preview = _preview(session, subscription, customer, features, confirmation.at)
+        if preview.ending is None:
+            assert preview.refusal
+            raise StateChanged(preview.refusal.message, preview.refusal.code)
         confirmation.check_time(at)
-        confirmation.check(cancellation_fingerprint(found.ending))
-        if attempt is None or attempt.closed_at is not None:  # no reason was given, or an offer was taken before
-            attempt = CancellationAttempt.of(subscription, at, id=own_id)
+        confirmation.check(cancellation_fingerprint(preview.ending))
+        if attempt is None or attempt.closed_at is not None:  # no reason was given, or an offer was accepted before
+            attempt = CancellationAttempt.of(subscription, at, id=key_id)
             session.add(attempt)
         attempt.cancel(at)
-        if found.ending.immediate:
-            invoice_id = _end(session, customer, subscription, found.ending, attempt, at)
+        if preview.ending.immediate:
+            invoice_id = _end(session, customer, subscription, preview.ending, attempt, at)
             return CancellationResult(at, True, invoice_id)
         _drop_change(session, customer, subscription, at)
-        # Both signs for those who watch only one of them; the day is fixed, whatever the subscription's billing mode.
-        _update(session, subscription, at, cancel_at=found.ending.ends_at, cancel_at_period_end=True, canceled_at=at,
+        # Set both members, because event consumers may check only one. The date is fixed in either billing mode.
+        _update(session, subscription, at, cancel_at=preview.ending.ends_at, cancel_at_period_end=True, canceled_at=at,
                  cancellation_details=attempt.details)  # fmt: skip
-        return CancellationResult(found.ending.ends_at, False)
+        return CancellationResult(preview.ending.ends_at, False)
 
 
-def _known(session: Session, subscription: Subscription, attempt_id: str) -> CancellationAttempt | None:
-    mine = CancellationAttempt.customer_id == subscription.customer_id, CancellationAttempt.id == attempt_id
+def _find_attempt(session: Session, subscription: Subscription, attempt_id: str) -> CancellationAttempt | None:
+    owned = CancellationAttempt.customer_id == subscription.customer_id, CancellationAttempt.id == attempt_id
     return session.scalar(
-        select(CancellationAttempt).where(*mine, CancellationAttempt.subscription_id == subscription.id)
+        select(CancellationAttempt).where(*owned, CancellationAttempt.subscription_id == subscription.id)
     )
 
 
@@ -207,6 +212,7 @@ def _end(
     attempt: CancellationAttempt,
     at: int,
 ) -> str | None:
+    """End the subscription now. Returns the id of the final invoice if an amount is due."""
     _drop_change(session, customer, subscription, at)
     invoice_id = None
     if ending.invoice.lines:
@@ -224,7 +230,10 @@ def _end(
 
 
 def _drop_change(session: Session, customer: Customer, subscription: Subscription, at: int) -> None:
-    """Whoever leaves does not want another plan, and least of all to pay for it later."""
+    """Discard a pending update, which a cancelling customer no longer wants to pay for.
+
+    Raises StateChanged while its payment is in progress.
+    """
     if payment_state.unsettled_attempt(session, customer.id, payment_state.blocking_invoice(subscription)):
         raise StateChanged(N_("A change is being paid for. Please look again in a moment."), "payment_under_way")
     if subscription.pending_update:
@@ -232,13 +241,13 @@ def _drop_change(session: Session, customer: Customer, subscription: Subscriptio
 
 
 def _drop_pending(session: Session, subscription: Subscription) -> None:
-    """Lines that waited for an invoice that will not come."""
-    waiting = InvoiceLineItem.customer_id == subscription.customer_id, InvoiceLineItem.invoice_id.is_(None)
-    session.execute(delete(InvoiceLineItem).where(*waiting, InvoiceLineItem.subscription_id == subscription.id))
+    """Delete the pending invoice items, because there will be no further invoice."""
+    pending = InvoiceLineItem.customer_id == subscription.customer_id, InvoiceLineItem.invoice_id.is_(None)
+    session.execute(delete(InvoiceLineItem).where(*pending, InvoiceLineItem.subscription_id == subscription.id))
 
 
 def keep(customer_id: str, subscription_id: str, at: int) -> None:
-    """Take a cancellation back before it comes. Raises StateChanged when there is none, or it is the merchant's."""
+    """Undo a scheduled cancellation. Raises StateChanged if there is none, or if the merchant scheduled it."""
     with transaction() as session:
         ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
@@ -252,7 +261,7 @@ def keep(customer_id: str, subscription_id: str, at: int) -> None:
 
 
 def _update(session: Session, subscription: Subscription, at: int, **members: Any) -> None:
-    """Change these members, and tell of those that were different."""
+    """Set these members, and emit an event with the previous values of the changed ones."""
     before = {name: getattr(subscription, name) for name in members}
     for name, value in members.items():
         setattr(subscription, name, value)
@@ -260,5 +269,5 @@ def _update(session: Session, subscription: Subscription, at: int, **members: An
     due_dates.recompute_due_at(session, subscription, items, at)
     session.flush()
     previous = {name: value for name, value in before.items() if value != members[name]}
-    told = subscription_items.items_object(items)
-    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))
+    items_object = subscription_items.items_object(items)
+    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=items_object))

@@ -1,4 +1,4 @@
-"""What an offer would bring to one subscription, or that it cannot be made to it. Not a verb; offers are made and taken by it."""
+"""The effect of a retention offer on a subscription, or that it does not apply. `retention` makes and accepts offers."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -23,10 +23,10 @@ from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapsho
 
 @dataclass(frozen=True)
 class OfferPreview:
-    """An offer as it stands now, and what taking it would bring: what belongs to its type is there, the rest is not.
+    """A retention offer with its effect. Only the members of the offer's type are set.
 
-    Of a coupon, `invoices` are the next invoice without and with it; of a longer trial, `trial_end` is its new end; of a cheaper
-    plan, `item` would move to `plan`; of a talk, `support` are the merchant's addresses.
+    For a coupon, `invoices` are the next invoice without and with the discount. For a trial extension, `trial_end` is the new
+    end. For a cheaper plan, `item` would change to `plan`. For a contact offer, `support` holds the merchant's contacts.
     """
 
     offer: RetentionOffer
@@ -40,14 +40,14 @@ class OfferPreview:
 
     @property
     def fingerprint(self) -> str:
-        """What a customer agrees to when it takes this offer, in 64 characters."""
+        """A fingerprint of the terms that the customer confirms by accepting, in 64 characters."""
         amounts = [(invoice.date, invoice.amount_due) for invoice in self.invoices or ()]
         return hash_terms([document(self.offer), amounts, self.trial_end])
 
 
 @dataclass(frozen=True)
 class OfferContext:
-    """A subscription whose customer wants to leave. `key` tells this attempt's discount from any other."""
+    """A subscription that is about to be cancelled. The id of an offered discount is derived from `key`, the attempt's id."""
 
     reader: Reader
     row: Any
@@ -59,21 +59,21 @@ class OfferContext:
 
 
 def preview(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
-    """What taking the offer would bring, or None when it cannot be taken."""
+    """The effect of accepting the offer, or None if it cannot be accepted."""
     if cancellation.why_not_cancelable(case.snapshot) is not None or not case.snapshot.status.renews:
         return None
-    return _PROPOSING[offer.type](case, offer)
+    return _PREVIEWS[offer.type](case, offer)
 
 
 def _coupon(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
-    mine = (
+    owned = (
         Coupon.account_id == case.customer.account_id,
         Coupon.id == offer.coupon,
         Coupon.livemode == case.row.livemode,
     )
-    found = case.reader.execute(
+    row = case.reader.execute(
         select(Coupon.__table__).where(
-            *mine,
+            *owned,
             Coupon.valid,
             or_(Coupon.redeem_by.is_(None), Coupon.redeem_by > case.at),
             or_(Coupon.max_redemptions.is_(None), Coupon.times_redeemed < Coupon.max_redemptions),
@@ -84,65 +84,67 @@ def _coupon(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
         .where(Discount.customer_id == case.customer.id, Discount.coupon_id == offer.coupon)
         .where(Discount.end.is_(None) | (Discount.end > case.at))
     )
-    if found is None or case.reader.execute(running.limit(1)).first() is not None:
+    if row is None or case.reader.execute(running.limit(1)).first() is not None:
         return None
-    coupon = dict(found._mapping)
-    # Known before it exists: the page shows what the next invoice will be with it.
-    name = "di_" + hashlib.sha256(case.key.encode()).hexdigest()[:24]
+    coupon = dict(row._mapping)
+    # The id is fixed before the discount exists, because the preview of the next invoice already refers to it.
+    discount_id = "di_" + hashlib.sha256(case.key.encode()).hexdigest()[:24]
     terms = CouponTerms.of({**coupon, "coupon_currency": coupon["currency"]})
     end = discount_end(coupon["duration"], coupon["duration_in_months"], case.at)
-    discount = DiscountTerms(name, terms, coupon["duration"], end, case.row.id)
+    discount = DiscountTerms(discount_id, terms, coupon["duration"], end, case.row.id)
     invoices = offer_rules.reduced(case.snapshot, discount)
     return OfferPreview(offer, coupon=coupon, discount=discount, invoices=invoices) if invoices else None
 
 
 def _pause(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
-    waiting = case.row.pending_update is not None
+    has_pending_update = case.row.pending_update is not None
     can_pause = case.features.subscription_pause.enabled and not pauses.why_not_pausable(
-        case.snapshot, waiting, case.at
+        case.snapshot, has_pending_update, case.at
     )
     return OfferPreview(offer) if can_pause else None
 
 
 def _price(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
     features = case.features.subscription_update
-    found = plan_options.load(case.reader, case.row, case.customer, features, case.at)
-    if not features.enabled or found.refusal is not None:
+    options = plan_options.load(case.reader, case.row, case.customer, features, case.at)
+    if not features.enabled or options.refusal is not None:
         return None
-    for item in found.snapshot.items:
-        for plan in plan_options.plans_for_item(found, features, item):
-            fits = _comes_in(features.limits(plan.product_id), item.quantity or 1)
+    for item in options.snapshot.items:
+        for plan in plan_options.plans_for_item(options, features, item):
+            fits = _is_within(features.limits(plan.product_id), item.quantity or 1)
             if plan.price_id == offer.price and fits and offer_rules.is_cheaper(item, plan):
                 return OfferPreview(offer, item=item, plan=plan)
     return None
 
 
-def _comes_in(limits: QuantityLimits | None, quantity: int) -> bool:
-    """Whether a product comes in this quantity; of one without a choice, there is one."""
+def _is_within(limits: QuantityLimits | None, quantity: int) -> bool:
+    """Whether the quantity is allowed. Without limits the quantity cannot be chosen, and only 1 is allowed."""
     return quantity == 1 if limits is None else limits.minimum <= quantity <= limits.maximum
 
 
 def _trial(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
-    found = plan_options.load(case.reader, case.row, case.customer, case.features.subscription_update, case.at)
-    arranged = found.planned or found.snapshot.managed_by_merchant_schedule or case.row.pending_update is not None
+    options = plan_options.load(case.reader, case.row, case.customer, case.features.subscription_update, case.at)
+    has_pending_change = (
+        options.planned or options.snapshot.managed_by_merchant_schedule or case.row.pending_update is not None
+    )
     end = offer_rules.longer_trial(case.snapshot, offer.days or 0, case.at)
-    return OfferPreview(offer, trial_end=end) if end and not arranged else None
+    return OfferPreview(offer, trial_end=end) if end and not has_pending_change else None
 
 
 def _contact(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
     columns = Account.support_url, Account.support_email, Account.support_phone
-    shown = case.row.on_behalf_of or case.customer.account_id
-    account = case.reader.execute(select(*columns).where(Account.id == shown)).one()
+    account_id = case.row.on_behalf_of or case.customer.account_id
+    account = case.reader.execute(select(*columns).where(Account.id == account_id)).one()
     url = offer.url or account.support_url
     support = {**account._mapping, "support_url": url if url and is_safe(url) else None}
     return OfferPreview(offer, support=support) if any(support.values()) else None
 
 
-_PROPOSING: Mapping[str, Callable[[OfferContext, RetentionOffer], OfferPreview | None]] = {
+_PREVIEWS: Mapping[str, Callable[[OfferContext, RetentionOffer], OfferPreview | None]] = {
     "coupon": _coupon, "pause": _pause, "price": _price, "trial": _trial, "contact": _contact
 }  # fmt: skip
 
 
 def document(offer: RetentionOffer) -> dict[str, Any]:
-    """An offer as an attempt keeps it."""
+    """An offer as the JSON document that a cancellation attempt stores."""
     return {name: value for name, value in asdict(offer).items() if value is not None}

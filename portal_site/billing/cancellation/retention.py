@@ -1,4 +1,4 @@
-"""Offers to customers who want to leave: which one is made and when, what taking it brings about, and that it is made once."""
+"""Retention offers: making at most one offer in an attempt to cancel, and accepting or declining it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,50 +33,55 @@ def make_offer(
     features: Features,
     at: int,
 ) -> None:
-    """Add the offer that fits to an attempt to cancel, or note the one that a held-out customer would have been made.
+    """Store the first matching offer in an attempt to cancel. For a customer in the hold-out group it is not shown.
 
-    Not a verb: an attempt begins with it. The customer is locked, so of many attempts at once one gets the offer.
+    It runs inside the transaction that starts the attempt. The customer's row must be locked, so that only one of several
+    concurrent attempts gets the offer.
     """
-    wanted = features.subscription_cancel.retention
-    if not wanted.all_rules or _had_one(session, subscription, attempt, months_after(at, -wanted.months_between)):
+    settings = features.subscription_cancel.retention
+    if not settings.all_rules or _had_offer(session, subscription, attempt, months_after(at, -settings.months_between)):
         return
     case = _case(session, subscription, customer, features, attempt, at)
     leaver = CancellingCustomer(case.snapshot, subscription.start_date, attempt.feedback or attempt.feedback_option_id)
-    for offer in offer_rules.fitting(wanted, leaver, at):
+    for offer in offer_rules.fitting(settings, leaver, at):
         if offer_previews.preview(case, offer) is not None:
             attempt.offer = offer_previews.document(offer)
-            attempt.held_out = experiment.is_held_out(customer.id, wanted.holdout_percent)
+            attempt.held_out = experiment.is_held_out(customer.id, settings.holdout_percent)
             attempt.offer_outcome = None if attempt.held_out else "shown"
             return
 
 
-def _had_one(session: Session, subscription: Subscription, attempt: CancellationAttempt, since: int) -> bool:
-    """Whether the customer was made an offer since then, or said no to one for this subscription ever."""
-    lately = CancellationAttempt.offer.is_not(None) & (CancellationAttempt.created > since)
+def _had_offer(session: Session, subscription: Subscription, attempt: CancellationAttempt, since: int) -> bool:
+    """Whether the customer got an offer after `since`, or has ever declined one for this subscription."""
+    recent = CancellationAttempt.offer.is_not(None) & (CancellationAttempt.created > since)
     declined = (CancellationAttempt.subscription_id == subscription.id) & (
         CancellationAttempt.offer_outcome == "declined"
     )
     others = CancellationAttempt.customer_id == subscription.customer_id, CancellationAttempt.id != attempt.id
-    return session.scalar(select(CancellationAttempt.id).where(*others, or_(lately, declined)).limit(1)) is not None
+    return session.scalar(select(CancellationAttempt.id).where(*others, or_(recent, declined)).limit(1)) is not None
 
 
 def find(customer_id: str, subscription_id: str, attempt_id: str, features: Features, at: int) -> OfferPreview | None:
-    """The offer that was made in an attempt to cancel, or None when it does not stand any more. Raises NotFound."""
+    """The offer of an attempt to cancel with its effect, or None if it can no longer be accepted. Raises NotFound."""
     with reading() as reader:
-        mine = CancellationAttempt.customer_id == customer_id, CancellationAttempt.subscription_id == subscription_id
+        owned = CancellationAttempt.customer_id == customer_id, CancellationAttempt.subscription_id == subscription_id
         attempt = reader.execute(
-            select(CancellationAttempt.__table__).where(*mine, CancellationAttempt.id == attempt_id)
+            select(CancellationAttempt.__table__).where(*owned, CancellationAttempt.id == attempt_id)
         ).first()
         if attempt is None:
             raise NotFound(N_("There is no such thing here."), "resource_missing")
         row, customer = snapshots.load_owned_rows(reader, customer_id, subscription_id)
-        return _standing(reader, row, customer, features, CancellationAttempt(**attempt._mapping), at)
+        return _preview(reader, row, customer, features, CancellationAttempt(**attempt._mapping), at)
 
 
 def accept(
     customer_id: str, subscription_id: str, attempt_id: str, features: Features, confirmation: Confirmation, at: int
 ) -> None:
-    """Take an offer as it was shown, or raise StateChanged. A second call finds the first."""
+    """Accept an offer on the confirmed terms. A second call has no effect.
+
+    A pause or a cheaper plan is not accepted here, but on the pages for these changes. Raises NotFound, and StateChanged if
+    the offer or its terms have changed or can no longer be accepted.
+    """
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
@@ -84,18 +89,19 @@ def accept(
         if attempt.offer_outcome == "accepted":
             return
         confirmation.check_time(at)
-        proposal, now = (
-            _standing(session, subscription, customer, features, attempt, then) for then in (confirmation.at, at)
+        # The offer must be valid now, too, but the customer confirmed the terms as of the quote.
+        proposal, current = (
+            _preview(session, subscription, customer, features, attempt, moment) for moment in (confirmation.at, at)
         )
-        if proposal is None or now is None or proposal.offer.type not in _TAKING:
+        if proposal is None or current is None or proposal.offer.type not in _ACCEPT:
             raise StateChanged(OVER, "offer_over")
         confirmation.check(proposal.fingerprint)
-        _TAKING[proposal.offer.type](session, subscription, proposal, at)
+        _ACCEPT[proposal.offer.type](session, subscription, proposal, at)
         attempt.accept(at)
 
 
 def decline(customer_id: str, subscription_id: str, attempt_id: str) -> None:
-    """Say no to an offer; none is made for this subscription again. Raises NotFound."""
+    """Decline an offer. No further offer is made for this subscription. Raises NotFound."""
     with transaction() as session:
         ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id)
@@ -119,36 +125,37 @@ def _case(
     )
 
 
-def _standing(
+def _preview(
     reader: Reader, row: Any, customer: Any, features: Features, attempt: CancellationAttempt, at: int
 ) -> OfferPreview | None:
+    """The attempt's offer with its effect, or None if it cannot be accepted at `at`."""
     if not attempt.is_made(at) or not features.subscription_cancel.retention.enabled:
         return None
     offer = RetentionOffer.of(attempt.offer or {})
     return offer_previews.preview(_case(reader, row, customer, features, attempt, at), offer)
 
 
-# --- what taking it does; a pause and a cheaper plan are taken on pages of their own ----------------------------------
+# --- the effect of accepting; a pause and a cheaper plan are confirmed on their own pages -----------------------------
 
 
-def _put_discount_on(session: Session, subscription: Subscription, proposal: OfferPreview, at: int) -> None:
+def _add_discount(session: Session, subscription: Subscription, proposal: OfferPreview, at: int) -> None:
     assert proposal.discount
     assert proposal.coupon
     if not promotion_codes.count_redemption(session, Coupon, subscription.account_id, proposal.coupon["id"]):
         raise StateChanged(OVER, "offer_over")
-    of_it = Discount.customer_id == subscription.customer_id, Discount.subscription_id == subscription.id
-    before = list(session.scalars(select(Discount.id).where(*of_it, Discount.end.is_(None) | (Discount.end > at))))
+    owned = Discount.customer_id == subscription.customer_id, Discount.subscription_id == subscription.id
+    before = list(session.scalars(select(Discount.id).where(*owned, Discount.end.is_(None) | (Discount.end > at))))
     end = discount_end(proposal.discount.duration, proposal.coupon["duration_in_months"], at)
     discount = {"id": proposal.discount.id, "coupon_id": proposal.coupon["id"], "start": at, "end": end}
     applied_discounts.add_discount(session, subscription, discount, at)
     session.flush()
     items = subscription_items.items_object(subscription_items.load_items(session, subscription))
-    told = {"discounts": [*before, proposal.discount.id], "items": items}
-    session.add(Event.of("customer.subscription.updated", subscription, at, {"discounts": before}, **told))
+    members = {"discounts": [*before, proposal.discount.id], "items": items}
+    session.add(Event.of("customer.subscription.updated", subscription, at, {"discounts": before}, **members))
 
 
-def _make_trial_longer(session: Session, subscription: Subscription, proposal: OfferPreview, at: int) -> None:
-    """The first payment comes later, and the periods after it count from then."""
+def _extend_trial(session: Session, subscription: Subscription, proposal: OfferPreview, at: int) -> None:
+    """Move the end of the trial. The billing cycle anchor moves with it, so that the paid periods start there."""
     items = subscription_items.load_items(session, subscription)
     previous = {
         "trial_end": subscription.trial_end,
@@ -162,14 +169,14 @@ def _make_trial_longer(session: Session, subscription: Subscription, proposal: O
     subscription.billing_cycle_anchor = proposal.trial_end or subscription.billing_cycle_anchor
     due_dates.recompute_due_at(session, subscription, items, at)
     session.flush()
-    told = subscription_items.items_object(items)
-    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))
+    items_object = subscription_items.items_object(items)
+    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=items_object))
 
 
-def _leave_as_it_is(_session: Session, _subscription: Subscription, _proposal: OfferPreview, _at: int) -> None:
-    """Whoever wants to talk first stays, with nothing changed."""
+def _change_nothing(_session: Session, _subscription: Subscription, _proposal: OfferPreview, _at: int) -> None:
+    """Accepting a contact offer keeps the subscription as it is."""
 
 
-_TAKING: Mapping[str, Callable[[Session, Subscription, OfferPreview, int], None]] = {
-    "coupon": _put_discount_on, "trial": _make_trial_longer, "contact": _leave_as_it_is
+_ACCEPT: Mapping[str, Callable[[Session, Subscription, OfferPreview, int], None]] = {
+    "coupon": _add_discount, "trial": _extend_trial, "contact": _change_nothing
 }  # fmt: skip

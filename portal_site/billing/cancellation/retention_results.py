@@ -1,4 +1,4 @@
-"""What offers brought, beside customers who would have been made the same offer but were left alone."""
+"""The results of retention offers, compared with the hold-out group."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from portal_site.db.transactions import reading, transaction
 
 @dataclass(frozen=True)
 class Result:
-    """One type of offer in one currency. `accepted` of those who were made it took it."""
+    """The result of one type of offer in one currency. `accepted` is the number of customers who accepted it."""
 
     type: str
     currency: str
@@ -25,31 +25,32 @@ class Result:
 
 
 def results(account_id: str | None, livemode: bool, days: int, at: int) -> list[Result]:
-    """What came of all offers that are at least so many days old, `days` after each of them.
+    """The results of all offers made at least `days` days ago, measured `days` days after each offer.
 
-    Whoever went through the pages counts once, also who ignored the offer: to count only takers would compare the willing with
-    everybody. What a customer paid is what was collected for the subscription in those days, so what an offer cost is in it.
+    Every customer with an offer counts once, even if they ignored it: counting only those who accepted would compare a
+    self-selected group with everybody. The payments are the amounts collected for the subscription in that time, so the cost
+    of an offer is deducted. Raises NotFound, and BillingError if there are several accounts and none is named.
     """
     with transaction() as session:
         account = ownership.get_account(session, account_id)
-    found: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Any]] = defaultdict(list)
     counted: set[str] = set()
     for row in _attempts(account.id, livemode, days, at):
-        if row.customer_id not in counted:  # the first time: who comes again and again would weigh more
+        if row.customer_id not in counted:  # only the first attempt counts, so that all customers have the same weight
             counted.add(row.customer_id)
-            found[row.offer["type"], row.currency].append(row)
+            groups[row.offer["type"], row.currency].append(row)
     return [
         Result(
             kind, currency,
             Comparison(_group(row for row in rows if not row.held_out), _group(row for row in rows if row.held_out)),
             sum(row.offer_outcome == "accepted" for row in rows),
         )
-        for (kind, currency), rows in sorted(found.items())
+        for (kind, currency), rows in sorted(groups.items())
     ]  # fmt: skip
 
 
 def _attempts(account_id: str, livemode: bool, days: int, at: int) -> list[Any]:
-    """One row for each attempt with an offer: whether the subscription was still there in the end, and what it brought."""
+    """One row for each attempt with an offer: whether the subscription still existed `days` later, and what it paid."""
     end = CancellationAttempt.created + days * DAY
     paid = and_(
         Invoice.subscription_id == CancellationAttempt.subscription_id,

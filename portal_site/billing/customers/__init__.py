@@ -1,1 +1,1 @@
-"""What customers say about themselves, and how they pay."""
+"""Billing information and payment methods of customers."""

@@ -1,4 +1,4 @@
-"""What a customer says of itself: name, addresses, phone, and tax ids."""
+"""A customer's billing information: name, e-mail, phone, addresses and tax ids."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,10 @@ EDITABLE = frozenset({"name", "email", "address", "phone", "shipping"})
 
 
 def update_billing_information(customer_id: str, changes: Mapping[str, Any], at: int) -> Customer:
-    """Set some of name, email, phone, address and shipping. Past invoices keep what they were sent to."""
+    """Set some of name, email, phone, address and shipping. Existing invoices keep the old data.
+
+    Raises ValueError for any other member, and NotFound.
+    """
     if not EDITABLE.issuperset(changes):
         raise ValueError(f"not billing information: {set(changes) - EDITABLE}")
     with transaction() as session:
@@ -34,7 +37,10 @@ def update_billing_information(customer_id: str, changes: Mapping[str, Any], at:
 
 
 def add_tax_id(customer_id: str, kind: str, value: str, at: int) -> TaxId:
-    """Put a tax id on the customer's future invoices. Raises BillingError with `param` for a wrong one."""
+    """Add a tax id, which is printed on the customer's future invoices.
+
+    Raises BillingError, with `param` set, for an invalid or duplicate tax id and for more than MOST_TAX_IDS.
+    """
     if kind not in tax_ids.TYPES:
         raise BillingError(N_("Choose a type of tax ID from the list."), "tax_id_invalid", "type")
     try:
@@ -44,10 +50,10 @@ def add_tax_id(customer_id: str, kind: str, value: str, at: int) -> TaxId:
         raise BillingError(message, "tax_id_invalid", "value", example=invalid.example) from None
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
-        mine = select(TaxId.value).where(TaxId.customer_id == customer_id)
-        if session.scalar(mine.where(TaxId.type == kind, TaxId.value == normal)) is not None:
+        owned = select(TaxId.value).where(TaxId.customer_id == customer_id)
+        if session.scalar(owned.where(TaxId.type == kind, TaxId.value == normal)) is not None:
             raise BillingError(N_("You have added this tax ID already."), "resource_already_exists", "value")
-        if (session.scalar(select(func.count()).select_from(mine.subquery())) or 0) >= MOST_TAX_IDS:
+        if (session.scalar(select(func.count()).select_from(owned.subquery())) or 0) >= MOST_TAX_IDS:
             raise BillingError(
                 N_("You can keep up to %(most)s tax IDs. Remove one first."), "", "value", most=MOST_TAX_IDS
             )
@@ -68,7 +74,7 @@ def add_tax_id(customer_id: str, kind: str, value: str, at: int) -> TaxId:
 
 
 def remove_tax_id(customer_id: str, tax_id: str, at: int) -> None:
-    """Leave a tax id off future invoices."""
+    """Delete a tax id. Existing invoices keep it. Raises NotFound."""
     with transaction() as session:
         row = ownership.get_owned(session, TaxId, customer_id, tax_id, lock=True)
         session.add(Event.of("customer.tax_id.deleted", row, at))

@@ -1,4 +1,4 @@
-"""A customer's cards and bank debits: adding one on the gateway's page, choosing the default, removing one."""
+"""A customer's payment methods: adding one on the gateway's page, choosing the default, and removing one."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,10 @@ ENDED = [status for status in SubscriptionStatus if status.ended]
 
 
 def begin_adding(gateway: Gateway, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
-    """The address of the gateway's page where the customer leaves a payment method. `return_url` takes the setup's id."""
+    """The URL of the gateway's page where the customer enters a payment method.
+
+    `return_url` makes the URL to return to from the id of the new setup intent.
+    """
     setup_id = new_id("seti")
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
@@ -38,9 +41,9 @@ def begin_adding(gateway: Gateway, customer_id: str, at: int, return_url: Callab
 
 
 def finish_adding(gateway: Gateway, customer_id: str, setup_id: str, at: int) -> PaymentMethod | None:
-    """Take over what the customer left at the gateway and make it the default; None when nothing was left.
+    """Store the payment method that the customer entered at the gateway and make it the default. None if there is none.
 
-    Coming back twice adds it once.
+    A second call for the same setup intent returns the same payment method. Raises NotFound.
     """
     with transaction() as session:
         reference = ownership.get_owned(session, SetupIntent, customer_id, setup_id).gateway_reference
@@ -82,7 +85,7 @@ def _attached(customer: Customer, details: PaymentDetails, gateway: str, at: int
 
 
 def make_default(customer_id: str, method_id: str, at: int) -> PaymentMethod:
-    """Charge this one from now on, for every subscription of the customer's."""
+    """Make this the default payment method of the customer and of all of its subscriptions. Raises NotFound."""
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         method = _own_attached(session, customer_id, method_id)
@@ -96,7 +99,7 @@ def _choose(session: Session, customer: Customer, method: PaymentMethod, at: int
         customer.default_payment_method_id = method.id
         before = {"invoice_settings": {"default_payment_method": previous}}
         session.add(Event.of("customer.updated", customer, at, before))
-    # A subscription's own choice would go on being charged behind the customer's back: the new default is for all.
+    # Otherwise a subscription with a payment method of its own would still be charged to it, unnoticed by the customer.
     session.execute(
         update(Subscription)
         .where(Subscription.customer_id == customer.id, Subscription.status.not_in(ENDED))
@@ -105,7 +108,7 @@ def _choose(session: Session, customer: Customer, method: PaymentMethod, at: int
 
 
 def remove(gateway: Gateway, customer_id: str, method_id: str, at: int) -> PaymentMethod:
-    """Forget a payment method, here and at the gateway. Raises BillingError while it is needed."""
+    """Detach a payment method here and delete it at the gateway. Raises BillingError if it is needed, and NotFound."""
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         method = _own_attached(session, customer_id, method_id)

@@ -1,4 +1,4 @@
-"""Payment providers behind one small protocol. Card data goes to their pages, never through this program."""
+"""The protocol for payment providers. Card data is entered on the provider's pages and never passes through this program."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class PaymentDetails:
-    """What a provider tells about a payment method it holds, enough to name it for people."""
+    """A payment method stored at a provider: its reference, and the details that identify it to people."""
 
     reference: str
     type: str
@@ -21,7 +21,7 @@ class PaymentDetails:
 
 @dataclass(frozen=True, slots=True)
 class SetupSession:
-    """A customer's way to leave a payment method: the provider's page for it, and, once done, what was left there."""
+    """The provider's page for entering a payment method. `details` is set once the customer has completed it."""
 
     reference: str
     url: str
@@ -30,7 +30,11 @@ class SetupSession:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """Where a charge stands: `succeeded`, `declined` (with the provider's code) or `requires_action` (with its page)."""
+    """The state of a charge. `status` is `succeeded`, `declined` or `requires_action`.
+
+    A declined charge has the provider's `decline_code`. A charge that requires action has the URL of the provider's page for
+    the authentication (3-D Secure).
+    """
 
     status: str
     reference: str
@@ -39,27 +43,27 @@ class Charge:
 
 
 class Gateway(Protocol):
-    """A payment provider. Any call may raise errors.GatewayUnavailable: then nothing is known to have happened."""
+    """A payment provider. Any call may raise errors.GatewayUnavailable; the outcome of the call is then unknown."""
 
     name: str
 
     def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> SetupSession:
-        """Prepare the provider's page; it sends the customer back to `return_url`."""
+        """Create the provider's page for entering a payment method. It redirects the customer to `return_url`."""
 
     def find_setup(self, reference: str) -> SetupSession | None:
-        """How that went; None when the provider does not know it."""
+        """The setup with its details, if it was completed; None if the provider does not know the reference."""
 
     def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
-        """Collect `amount` minor units. The same key never charges twice; it answers what came of it the first time."""
+        """Charge `amount` minor units. A second call with the same key returns the first charge and does not charge again."""
 
     def find_charge(self, idempotency_key: str) -> Charge | None:
-        """What came of a charge, by its key; None when the provider never received it."""
+        """The state of a charge by its idempotency key; None if the provider never received it."""
 
     def cancel_charge(self, idempotency_key: str) -> Charge | None:
-        """Give up a charge that waits for the customer; the answer says what became of it, which may be `succeeded`."""
+        """Cancel a charge that requires action. Returns its final state, which may be `succeeded`; None if unknown."""
 
     def forget(self, payment_method: str) -> None:
-        """Let go of a payment method that the customer removed."""
+        """Delete a payment method that the customer removed."""
 
 
 __all__ = ["Charge", "Gateway", "PaymentDetails", "SetupSession"]

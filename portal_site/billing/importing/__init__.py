@@ -1,1 +1,1 @@
-"""Importing Stripe API objects from an export."""
+"""Import of Stripe API objects from an export file."""

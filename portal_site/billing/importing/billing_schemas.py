@@ -1,4 +1,4 @@
-"""Subscriptions, what is planned for them and what was billed, as an export has it."""
+"""Schemas of exported subscriptions, subscription schedules and invoices."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -25,7 +25,7 @@ from portal_site.billing.importing.field_types import (
     Times,
 )
 
-MOST_ITEMS = 20  # the field's own limit
+MOST_ITEMS = 20  # Stripe's limit
 
 CollectionMethod = Literal["charge_automatically", "send_invoice"]
 
@@ -88,7 +88,7 @@ class SubscriptionShape(HasLivemode):
     cancellation_details: CancellationShape | None = None
     pause_collection: PauseCollectionShape | None = None
     status_details: StatusDetailsShape | None = None
-    # Known so that it can be counted: the other system collects its payment and applies it, which cannot be done from here.
+    # Read only to count and report it. The update is not imported, because the other system collects its payment and applies it.
     pending_update: dict[str, Any] | None = None
     default_payment_method: Reference | None = None
     latest_invoice: Reference | None = None
@@ -170,7 +170,7 @@ class OriginShape(Part):
 
     @property
     def credited_line_id(self) -> str | None:
-        """The one line that a credit credits; of several, none can be told from the others."""
+        """The id of the line that a credit refers to; None if it refers to several, since they cannot be told apart."""
         lines = self.proration_details.credited_items.invoice_line_items
         return lines[0] if len(lines) == 1 else None
 
@@ -195,15 +195,15 @@ class LineShape(Shape):
 
     @property
     def total(self) -> int:
-        """What the line adds to its invoice."""
-        off = sum(part.amount for part in self.discount_amounts)
-        return self.amount - off + sum(tax.amount for tax in self.taxes if tax.tax_behavior == "exclusive")
+        """The line's part of the invoice's total in minor units: amount − discounts + exclusive taxes."""
+        discount = sum(part.amount for part in self.discount_amounts)
+        return self.amount - discount + sum(tax.amount for tax in self.taxes if tax.tax_behavior == "exclusive")
 
     @property
     def origin(self) -> OriginShape:
-        """Where the line comes from, where older and newer versions of the objects keep it."""
-        found = self.parent.subscription_item_details or self.parent.invoice_item_details
-        return found or OriginShape(proration=self.proration)
+        """The subscription item that the line bills, from its place in older or newer API versions."""
+        details = self.parent.subscription_item_details or self.parent.invoice_item_details
+        return details or OriginShape(proration=self.proration)
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -272,5 +272,5 @@ class InvoiceShape(HasLivemode):
 
     @property
     def subscription_id(self) -> str | None:
-        """The subscription, where older and newer versions of the objects keep it."""
+        """The id of the subscription, from its place in older or newer API versions."""
         return self.parent.subscription_details.subscription or self.subscription

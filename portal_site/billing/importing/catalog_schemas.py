@@ -1,4 +1,4 @@
-"""What a merchant sells and whom it sells to, as an export has it; `import_bills` has what came of it."""
+"""Schemas of exported catalogue and customer objects. Subscriptions and invoices are in `billing_schemas`."""
 
 from decimal import Decimal
 from typing import Annotated, Literal, Self
@@ -98,10 +98,13 @@ class PriceShape(HasLivemode):
 
     @model_validator(mode="after")
     def _costs_something(self) -> Self:
-        """An export leaves tiers out unless they are asked for; without them, or an amount, it would be sold for nothing."""
+        """Refuse a price without an amount, which would be free.
+
+        Stripe omits tiers from an export unless they are expanded, so this catches an incomplete export too.
+        """
         ends = [tier.up_to for tier in self.tiers]
-        steps = [end for end in ends if end is not None]
-        ordered = ends[len(steps) :] == [None] and steps == sorted(set(steps)) == ends[:-1]
+        limits = [end for end in ends if end is not None]
+        ordered = ends[len(limits) :] == [None] and limits == sorted(set(limits)) == ends[:-1]
         if self.billing_scheme == "tiered" and not (self.tiers_mode and ordered):
             raise PydanticCustomError("tiers", "A tiered price needs its mode and its tiers, the last without end")
         if self.type == "recurring" and self.recurring is None:
@@ -151,7 +154,7 @@ class DiscountShape(Shape):
 
     @property
     def coupon_id(self) -> str | None:
-        """The coupon, where older and newer versions of the objects keep it."""
+        """The id of the coupon, from its place in older or newer API versions."""
         return (self.source and self.source.coupon) or self.coupon
 
     @model_validator(mode="after")
@@ -181,7 +184,7 @@ class PromotionCodeShape(HasLivemode):
 
     @property
     def coupon_id(self) -> str | None:
-        """The coupon, where older and newer versions of the objects keep it."""
+        """The id of the coupon, from its place in older or newer API versions."""
         return (self.promotion and self.promotion.coupon) or self.coupon
 
     @model_validator(mode="after")
@@ -268,7 +271,7 @@ class PaymentMethodShape(HasLivemode):
 
 
 class TaxRateShape(Part):
-    """A rate as a whole: its percentage decides amounts, so an id alone is not enough."""
+    """A tax rate. It must be expanded in the export: its percentage determines amounts, so an id is not enough."""
 
     id: Code
     display_name: Text = ""
@@ -276,10 +279,11 @@ class TaxRateShape(Part):
     inclusive: bool
 
 
-def _as_much_again_at_most(rates: list[TaxRateShape]) -> list[TaxRateShape]:
+def _at_most_100_percent(rates: list[TaxRateShape]) -> list[TaxRateShape]:
+    """Limit the sum of the rates: the 64-bit limit of amounts allows for 100 % tax (see pricing.MOST_A_UNIT)."""
     if sum(rate.percentage for rate in rates) > 100:
         raise PydanticCustomError("rates", "Tax rates should add up to 100 percent at most")
     return rates
 
 
-TaxRates = Annotated[list[TaxRateShape], AfterValidator(_as_much_again_at_most)]
+TaxRates = Annotated[list[TaxRateShape], AfterValidator(_at_most_100_percent)]

@@ -1,4 +1,4 @@
-"""Reading a file of an export into shapes, and the report of what became of it."""
+"""Parses an export file into validated objects, and reports the result of an import."""
 
 import json
 from collections import Counter
@@ -16,7 +16,11 @@ from portal_site.billing.importing.row_mapping import KINDS
 
 @dataclass
 class ImportReport:
-    """What an import did."""
+    """The result of an import.
+
+    `added` counts the stored rows by table name, and `waiting` the pending updates that were left out. `renewed` counts the
+    subscriptions that are billed here from now on, and `stale` those that are not, because their period has already ended.
+    """
 
     added: Counter[str] = field(default_factory=Counter)
     present: int = 0
@@ -27,7 +31,7 @@ class ImportReport:
     stale: int = 0
 
     def sentence(self) -> str:
-        """For the person at the terminal."""
+        """The result in English, for the terminal."""
         parts = ", ".join(f"{count} {kind}" for kind, count in self.added.items()) or "nothing new"
         notes = [f"Imported {parts}."]
         if self.present:
@@ -48,7 +52,7 @@ class ImportReport:
 
 
 def parse(text: bytes, report: ImportReport) -> dict[str, list[Shape]]:
-    """The objects of a file by type, each checked. Raises ImportRefused that names the first one that is wrong."""
+    """The validated objects of a file by type. Raises ImportRefused, naming the first invalid object."""
     try:
         document = json.loads(text, object_pairs_hook=_members)
         json.dumps(document, ensure_ascii=False).encode()
@@ -58,22 +62,22 @@ def parse(text: bytes, report: ImportReport) -> dict[str, list[Shape]]:
         raise ImportRefused('The file must hold an object with a list of objects for each type, as {"customer": […]}.')
     if b"\\u0000" in text or b"\0" in text:
         raise ImportRefused("The file holds a NUL character, which no text can carry.")
-    found: dict[str, list[Shape]] = {kind: [] for kind in KINDS}
-    for kind, listed in document.items():
-        members = listed.get("data") if isinstance(listed, Mapping) else listed
-        if not isinstance(members, list):
+    shapes: dict[str, list[Shape]] = {kind: [] for kind in KINDS}
+    for kind, value in document.items():
+        objects = value.get("data") if isinstance(value, Mapping) else value
+        if not isinstance(objects, list):
             raise ImportRefused(f"“{kind}” is not a list of objects.")
         if kind not in KINDS:
-            report.unknown_objects += len(members)
+            report.unknown_objects += len(objects)
             continue
-        found[kind] = [_shape(kind, position, member) for position, member in enumerate(members)]
-        report.unknown_members += sum(shape.count_unknown() for shape in found[kind])
-    report.waiting = sum(isinstance(s, SubscriptionShape) and bool(s.pending_update) for s in found["subscription"])
-    return found
+        shapes[kind] = [_shape(kind, position, document) for position, document in enumerate(objects)]
+        report.unknown_members += sum(shape.count_unknown() for shape in shapes[kind])
+    report.waiting = sum(isinstance(s, SubscriptionShape) and bool(s.pending_update) for s in shapes["subscription"])
+    return shapes
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object's members. JSON lets a name come twice and would keep the last of them without a word."""
+    """An object's members. Raises ImportRefused for a duplicate name; json.loads would silently keep the last value."""
     members = dict(pairs)
     if len(members) < len(pairs):
         name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
@@ -82,16 +86,16 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def first_line(error: object) -> str:
-    """What an error says, for the middle of a sentence."""
+    """The first line of an error's message, up to 120 characters, for use within a sentence."""
     return (str(error).splitlines() or [""])[0][:120]
 
 
-def _shape(kind: str, position: int, member: Any) -> Shape:
+def _shape(kind: str, position: int, document: Any) -> Shape:
     try:
-        return KINDS[kind][0].model_validate(member)
+        return KINDS[kind][0].model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        name = member.get("id", f"number {position + 1}") if isinstance(member, dict) else f"number {position + 1}"
-        where = ".".join(map(str, first["loc"]))
-        words = (f"{kind} {str(name)[:80]}", where, first["msg"])
-        raise ImportRefused(f"{': '.join(filter(None, words))}.") from None
+        name = document.get("id", f"number {position + 1}") if isinstance(document, dict) else f"number {position + 1}"
+        path = ".".join(map(str, first["loc"]))
+        parts = (f"{kind} {str(name)[:80]}", path, first["msg"])
+        raise ImportRefused(f"{': '.join(filter(None, parts))}.") from None

@@ -1,6 +1,6 @@
-"""A portal configuration as an export has it, and its features as `rules.portal_features` names them.
+"""Schema of an exported portal configuration, and its conversion to `rules.portal.portal_features`.
 
-What the other system leaves unsaid is off; what it has and we do not is counted, not read.
+A feature that is missing in the export is off. Members that this program does not support are counted and ignored.
 """
 
 from typing import Annotated, Any, Literal
@@ -23,7 +23,7 @@ from portal_site.billing.rules.portal.portal_features import MOST, Features, Ret
 Proration = Literal["none", "create_prorations", "always_invoice"]
 
 
-def _known_retention(document: dict[str, Any]) -> dict[str, Any]:
+def _valid_retention(document: dict[str, Any]) -> dict[str, Any]:
     Retention.of(document)  # raises ValueError
     return document
 
@@ -48,12 +48,12 @@ class ReasonShape(ToggleShape):
 
 
 class CancelShape(ToggleShape):
-    """The last four are options of our own, which a merchant adds to the export by hand."""
+    """The last four members do not exist in Stripe; a merchant adds them to the export by hand."""
 
     mode: Literal["at_period_end", "immediately"] = "at_period_end"
     proration_behavior: Proration = "none"
     cancellation_reason: ReasonShape = ReasonShape()
-    retention: Annotated[dict[str, Any], AfterValidator(_known_retention)] = Field(default_factory=dict)
+    retention: Annotated[dict[str, Any], AfterValidator(_valid_retention)] = Field(default_factory=dict)
     link_label: Text | None = None
     confirm_label: Text | None = None
     acknowledgement: bool = False
@@ -112,7 +112,7 @@ class FeaturesShape(Part):
     subscription_update: UpdateShape = UpdateShape()
 
     def translated(self) -> dict[str, Any]:
-        """The same as a stored document: most names are the field's, what is nested deeper there is flat here."""
+        """The features as a stored document: Stripe's names, but with less nesting."""
         document = self.model_dump()
         duration = document["subscription_pause"].pop("duration")
         document["subscription_pause"]["duration_type"] = duration["type"]

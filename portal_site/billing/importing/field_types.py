@@ -1,4 +1,4 @@
-"""What the members of an export are made of: numbers that fit, texts, links, references. Which object has which is not here."""
+"""Types of the members of exported objects: limited numbers, texts, links and references, and the base classes of schemas."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -10,8 +10,8 @@ from portal_site.billing.rules.amounts.pricing import MOST_A_UNIT
 from portal_site.billing.rules.portal import safe_urls
 from portal_site.billing.rules.portal.portal_features import MOST
 
-MOST_AN_AMOUNT = MOST_A_UNIT * 10**6  # a million of the dearest unit: dozens of them add up in 64 bits
-FAR_FUTURE = 2**36  # the year 4147: the longest interval after it still has a date
+MOST_AN_AMOUNT = MOST_A_UNIT * 10**6  # a million of the most expensive units; the sum of dozens of them fits in 64 bits
+FAR_FUTURE = 2**36  # the year 4147, so that adding the longest interval still yields a valid date
 
 Amount = Annotated[int, Field(ge=-MOST_AN_AMOUNT, le=MOST_AN_AMOUNT)]
 UnitAmount = Annotated[int, Field(ge=-MOST_A_UNIT, le=MOST_A_UNIT)]
@@ -19,10 +19,10 @@ Instant = Annotated[int, Field(ge=0, lt=FAR_FUTURE)]
 Quantity = Annotated[int, Field(ge=0, le=MOST)]
 Times = Annotated[int, Field(ge=0, lt=2**53)]
 Days = Annotated[int, Field(ge=0, le=36_500)]
-Count = Annotated[int, Field(ge=1, le=1200)]  # of intervals: a hundred years of months
+Count = Annotated[int, Field(ge=1, le=1200)]  # of intervals: up to a hundred years in months
 Text = Annotated[str, Field(max_length=5000)]
 Code = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
-# Of what has a page of its own: an address carries no slashes.
+# The id of an object that has its own page. It is part of the URL and must not contain slashes.
 Id = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_-]+$")]
 Currency = Annotated[str, Field(pattern=r"^[a-z]{3}$")]
 Precise = Annotated[str, Field(pattern=r"^-?\d{1,15}(\.\d{1,12})?$")]
@@ -41,7 +41,7 @@ def _safe(address: str) -> str:
 
 
 def id_of(value: Any) -> Any:
-    """A reference comes as an id, or expanded as the object itself."""
+    """The id in a reference, which may be expanded to the object itself; other values are returned unchanged."""
     return value["id"] if isinstance(value, dict) and "id" in value else value
 
 
@@ -53,26 +53,27 @@ UnitAmountDecimal = Annotated[Precise, AfterValidator(_fits)]
 Link = Annotated[str, AfterValidator(_safe)]
 Reference = Annotated[Code, BeforeValidator(id_of)]
 Metadata = dict[str, str]
-DATA = BeforeValidator(_data_of)  # a nested list comes as a list object
+DATA = BeforeValidator(_data_of)  # a nested list may be given as a Stripe list object
 
 
 class Part(BaseModel):
-    """A part of an object. It becomes a document of what it knows; whatever else it carries is counted, not read."""
+    """A part of an object. `model_dump` returns the declared members only; unknown members are counted and ignored."""
 
-    # Strict: a number in place of a text, or a text in place of a number, says that the file is not what it should be.
+    # Strict: a number instead of a text, or a text instead of a number, means that the file is not a valid export.
     model_config = ConfigDict(extra="allow", strict=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_unsaid(cls, value: Any) -> Any:
+    def _drop_nulls(cls, value: Any) -> Any:
+        """Treat a null member like a missing one, so that its default applies."""
         return {name: inner for name, inner in value.items() if inner is not None} if isinstance(value, dict) else value
 
     @model_serializer
-    def _known(self) -> dict[str, Any]:
+    def _declared_members(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in type(self).model_fields}
 
     def count_unknown(self) -> int:
-        """How many members it has that we do not know, its parts included."""
+        """The number of members that are not declared, including those of nested parts."""
         unknown = (self.model_extra or {}).keys() - {"object"}
         return len(unknown) + sum(part.count_unknown() for part in self._parts())
 
@@ -82,13 +83,13 @@ class Part(BaseModel):
 
 
 class Shape(Part):
-    """An object of an export."""
+    """An exported object."""
 
     id: Id
 
 
 class HasLivemode(Shape):
-    """An object that lives in test or in live mode."""
+    """An exported object that belongs to test or live mode."""
 
     livemode: bool = False
     created: Instant = 0

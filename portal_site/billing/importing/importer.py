@@ -1,4 +1,4 @@
-"""Taking over another system's objects: all of a file or nothing of it, and never twice."""
+"""The import of an export file: all of it or nothing, in one transaction, and repeatable."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -32,73 +32,76 @@ from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
 Advance = Callable[[int, int], None]
-BATCH = 500  # ids asked for at once: both databases take that many parameters
+BATCH = 500  # ids per query: both databases accept that many parameters
 
 
 def import_objects(
     text: bytes,
     at: int,
     account_id: str | None,
-    advance: Advance = lambda done, whole: None,
+    advance: Advance = lambda done, total: None,
     *,
     renew: bool = False,
 ) -> ImportReport:
-    """Take over a JSON file {type: [objects]} for an account, in one transaction.
+    """Import a JSON file {type: [objects]} into an account, in one transaction. Raises ImportRefused.
 
-    Objects that are there already stay as they are. Without `account_id` the file's own account or the only one there is
-    taken, and where there is none, one is made. With `renew` the file's subscriptions are billed here from the end of
-    their current period on; without it they are only shown, since the system they come from may still bill them.
+    Existing objects are not changed. Without `account_id` the account in the file is used, else the only existing account; if
+    there is none, one is created. With `renew`, the file's subscriptions are billed here from the end of their current period
+    on. Without it they are only shown, since the other system may still bill them. `advance` is called with the number of
+    stored rows and their total.
     """
     report = ImportReport()
     objects = parse(text, report)
     with transaction() as session:
         account = _account(session, objects, at, account_id)
-        found = [list(KINDS[kind][1](shape, account.id)) for kind, shapes in objects.items() for shape in shapes]
-        _refuse_twins(found)
-        fresh = _fresh(session, found, account.id, report)
-        reference_checks.check(session, fresh, account.id)
-        _name_codes(session, fresh, account.id)
-        _count_ones(session, fresh, account.id)
-        _settle_defaults(session, fresh, account.id)
-        _store(session, fresh, report, advance)
+        # The rows of each object: first the object's own row, then those of its parts.
+        groups = [list(KINDS[kind][1](shape, account.id)) for kind, shapes in objects.items() for shape in shapes]
+        _refuse_duplicates(groups)
+        new_rows = _new_rows(session, groups, account.id, report)
+        reference_checks.check(session, new_rows, account.id)
+        _copy_codes_to_discounts(session, new_rows, account.id)
+        _set_missing_quantities(session, new_rows, account.id)
+        _keep_one_default_configuration(session, new_rows, account.id)
+        _store(session, new_rows, report, advance)
         if renew:
             _renew(session, [shape.id for shape in objects["subscription"]], account.id, at, report)
-        _ensure_default_configuration(session, account.id, {getattr(row, "livemode", False) for row in fresh}, at)
+        _ensure_default_configuration(session, account.id, {getattr(row, "livemode", False) for row in new_rows}, at)
     return report
 
 
-def _refuse_twins(found: list[list[Base]]) -> None:
-    times = Counter((type(row), row.id) for rows in found for row in rows)
-    for row in (row for rows in found for row in rows):
+def _refuse_duplicates(groups: list[list[Base]]) -> None:
+    times = Counter((type(row), row.id) for rows in groups for row in rows)
+    for row in (row for rows in groups for row in rows):
         if (count := times[type(row), row.id]) > 1:
             raise ImportRefused(f"{reference_checks.name(row)} is in the file {count} times.")
 
 
-def _account(session: Session, objects: Mapping[str, list[Shape]], at: int, wanted: str | None) -> Account:
-    if wanted:
-        found = session.get(Account, wanted)
-        if found is None:
-            raise ImportRefused(f"There is no account {wanted}.")
-        return found
-    named = [shape for shape in objects["account"] if isinstance(shape, AccountShape)]
-    if len(named) == 1 and (found := session.get(Account, named[0].id)):
-        return found
-    if len(named) > 1:
+def _account(session: Session, objects: Mapping[str, list[Shape]], at: int, account_id: str | None) -> Account:
+    """The account to import into: the requested one, the file's, the only one, or a new one, in this order."""
+    if account_id:
+        account = session.get(Account, account_id)
+        if account is None:
+            raise ImportRefused(f"There is no account {account_id}.")
+        return account
+    in_file = [shape for shape in objects["account"] if isinstance(shape, AccountShape)]
+    if len(in_file) == 1 and (account := session.get(Account, in_file[0].id)):
+        return account
+    if len(in_file) > 1:
         raise ImportRefused("The file holds several accounts: import one at a time.")
     query = select(Account).limit(2).execution_options(unscoped="an operator imports into the only account")
-    there = session.scalars(query).all()
-    if not named and len(there) > 1:
+    existing = session.scalars(query).all()
+    if not in_file and len(existing) > 1:
         raise ImportRefused("There are several accounts: name one with --account.")
-    if not named and there:
-        return there[0]
-    account = _new_account(named[0] if named else None, objects["invoice"], at)
+    if not in_file and existing:
+        return existing[0]
+    account = _new_account(in_file[0] if in_file else None, objects["invoice"], at)
     session.add(account)
     session.flush()
     return account
 
 
 def _new_account(shape: AccountShape | None, invoices: list[Shape], at: int) -> Account:
-    """Named as its own invoices name it, when the file has no account."""
+    """A new account from the file. If the file has no account, its name is taken from the first invoice with one."""
     names = (shape.account_name for shape in invoices if isinstance(shape, InvoiceShape) and shape.account_name)
     profile = shape.business_profile if shape else BusinessProfileShape()
     return Account(
@@ -113,116 +116,120 @@ def _new_account(shape: AccountShape | None, invoices: list[Shape], at: int) -> 
     )
 
 
-def _fresh(session: Session, found: list[list[Base]], account_id: str, report: ImportReport) -> list[Base]:
-    """The rows of the objects that are not there yet. Raises ImportRefused for an id that another account has."""
+def _new_rows(session: Session, groups: list[list[Base]], account_id: str, report: ImportReport) -> list[Base]:
+    """The rows that do not exist yet. Raises ImportRefused for an id that exists in another account."""
     ids: dict[type[Base], list[str]] = {}
-    for row in (row for rows in found for row in rows):
+    for row in (row for rows in groups for row in rows):
         ids.setdefault(type(row), []).append(row.id)
-    owners = {kind: _owners(session, kind, mine, account_id) for kind, mine in ids.items()}
-    fresh: list[Base] = []
-    for rows in found:
+    owners = {kind: _owners(session, kind, row_ids, account_id) for kind, row_ids in ids.items()}
+    new_rows: list[Base] = []
+    for rows in groups:
         for row in rows:
             owner = owners[type(row)].get(row.id)
             if owner is None:
-                fresh.append(row)
+                new_rows.append(row)
                 continue
             if owner != account_id:
                 raise ImportRefused(f"{reference_checks.name(row)} belongs to another account already.")
             report.present += 1
             if row is rows[0]:
-                break  # with its parts: what has changed here since may not be changed back
-    return fresh
+                break  # skip the parts of an existing object too: they may have been changed here since
+    return new_rows
 
 
 def _owners(session: Session, kind: Any, ids: list[str], account_id: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    """The account id of each existing row of this model, by the row's id."""
+    owners: dict[str, str] = {}
     for start in range(0, len(ids), BATCH):
         query = select(kind.id, kind.account_id).where(kind.id.in_(ids[start : start + BATCH]))
-        if kind.__tablename__ == "coupons":  # their ids are free text and may well be the same elsewhere
+        if kind.__tablename__ == "coupons":  # coupon ids are chosen by merchants and unique per account only
             query = query.where(kind.account_id == account_id)
         query = query.execution_options(unscoped="an id must be nobody else's")
-        found |= {row.id: row.account_id for row in session.execute(query)}
-    return found
+        owners |= {row.id: row.account_id for row in session.execute(query)}
+    return owners
 
 
-def _name_codes(session: Session, fresh: list[Base], account_id: str) -> None:
-    """Write on discounts the words of their codes, which customers see. A code that is nowhere leaves the coupon's name.
+def _copy_codes_to_discounts(session: Session, new_rows: list[Base], account_id: str) -> None:
+    """Store the text of the promotion code, which customers see, on each discount.
 
-    A customer redeems a code once here, and there as often as the merchant lets it: only the first discount keeps the id.
+    If the code does not exist, the discount keeps neither text nor id and is shown under its coupon's name. A customer can
+    redeem a code only once here, but repeatedly in Stripe, so only a customer's first discount keeps the code's id.
     """
-    codes = {row.id: row.code for row in fresh if isinstance(row, PromotionCode)}
+    codes = {row.id: row.code for row in new_rows if isinstance(row, PromotionCode)}
     redeemed: set[tuple[str, str]] = set()
-    for row in fresh:
+    for row in new_rows:
         if not isinstance(row, Discount) or row.promotion_code_id is None:
             continue
-        wanted = row.promotion_code_id
-        if wanted not in codes:
-            mine = PromotionCode.account_id == account_id, PromotionCode.id == wanted
-            codes[wanted] = session.scalar(select(PromotionCode.code).where(*mine)) or ""
-        row.promotion_code = codes[wanted] or None
-        if not codes[wanted] or (row.customer_id, wanted) in redeemed:
+        code_id = row.promotion_code_id
+        if code_id not in codes:
+            owned = PromotionCode.account_id == account_id, PromotionCode.id == code_id
+            codes[code_id] = session.scalar(select(PromotionCode.code).where(*owned)) or ""
+        row.promotion_code = codes[code_id] or None
+        if not codes[code_id] or (row.customer_id, code_id) in redeemed:
             row.promotion_code_id = None
-        redeemed.add((row.customer_id, wanted))
+        redeemed.add((row.customer_id, code_id))
 
 
-def _count_ones(session: Session, fresh: list[Base], account_id: str) -> None:
-    """What comes without a quantity is one piece, but for what is metered."""
-    bought = [row for row in fresh if isinstance(row, SubscriptionItem | SchedulePhaseItem) and row.quantity is None]
-    usage = {row.id: row.usage_type for row in fresh if isinstance(row, Price)}
-    elsewhere = sorted({row.price_id for row in bought} - usage.keys())
-    for start in range(0, len(elsewhere), BATCH):
-        mine = Price.account_id == account_id, Price.id.in_(elsewhere[start : start + BATCH])
-        usage |= {row.id: row.usage_type for row in session.execute(select(Price.id, Price.usage_type).where(*mine))}
-    for row in bought:
-        if usage[row.price_id] != "metered":
+def _set_missing_quantities(session: Session, new_rows: list[Base], account_id: str) -> None:
+    """Set the quantity of items without one to 1, except for metered prices."""
+    items = [row for row in new_rows if isinstance(row, SubscriptionItem | SchedulePhaseItem) and row.quantity is None]
+    usage_types = {row.id: row.usage_type for row in new_rows if isinstance(row, Price)}
+    stored_ids = sorted({row.price_id for row in items} - usage_types.keys())
+    for start in range(0, len(stored_ids), BATCH):
+        query = select(Price.id, Price.usage_type).where(
+            Price.account_id == account_id, Price.id.in_(stored_ids[start : start + BATCH])
+        )
+        usage_types |= {row.id: row.usage_type for row in session.execute(query)}
+    for row in items:
+        if usage_types[row.price_id] != "metered":
             row.quantity = 1
 
 
-def _settle_defaults(session: Session, fresh: list[Base], account_id: str) -> None:
-    """A configuration is the default of its mode only where there is none yet, and only when links can be made with it."""
+def _keep_one_default_configuration(session: Session, new_rows: list[Base], account_id: str) -> None:
+    """Import a configuration as default only if it is active and its mode has no default configuration yet."""
     query = select(PortalConfiguration.livemode).where(
         PortalConfiguration.account_id == account_id, PortalConfiguration.is_default
     )
-    taken = set(session.scalars(query))
-    for row in fresh:
+    modes_with_default = set(session.scalars(query))
+    for row in new_rows:
         if isinstance(row, PortalConfiguration) and row.is_default:
-            row.is_default = row.active and row.livemode not in taken
-            taken |= {row.livemode} if row.is_default else set()
+            row.is_default = row.active and row.livemode not in modes_with_default
+            modes_with_default |= {row.livemode} if row.is_default else set()
 
 
-def _store(session: Session, fresh: list[Base], report: ImportReport, advance: Advance) -> None:
+def _store(session: Session, new_rows: list[Base], report: ImportReport, advance: Advance) -> None:
     done = 0
-    for table in Base.metadata.sorted_tables:  # what is referred to comes first
-        mine = [row for row in fresh if type(row).__tablename__ == table.name]
-        for start in range(0, len(mine), BATCH):
-            _keep(session, mine[start : start + BATCH])
-            done += len(mine[start : start + BATCH])
-            advance(done, len(fresh))
-        if mine:
-            report.added[table.name.replace("_", " ")] += len(mine)
+    for table in Base.metadata.sorted_tables:  # sorted by foreign keys: referenced tables come first
+        rows = [row for row in new_rows if type(row).__tablename__ == table.name]
+        for start in range(0, len(rows), BATCH):
+            _insert(session, rows[start : start + BATCH])
+            done += len(rows[start : start + BATCH])
+            advance(done, len(new_rows))
+        if rows:
+            report.added[table.name.replace("_", " ")] += len(rows)
 
 
-def _keep(session: Session, rows: list[Base]) -> None:
-    """Store rows. Raises ImportRefused for the one that the database does not take, found by halving."""
+def _insert(session: Session, rows: list[Base]) -> None:
+    """Insert rows. Raises ImportRefused for a row that the database rejects, which is found by bisection."""
     try:
         with session.begin_nested():
             session.add_all(rows)
     except OperationalError:
-        raise  # the database itself, not what is in the file
+        raise  # a fault of the database, not of the file
     except (SQLAlchemyError, OverflowError) as error:
         if len(rows) == 1:
             why = first_line(getattr(error, "orig", None) or error)
             raise ImportRefused(f"{reference_checks.name(rows[0])} cannot be stored: {why}.") from None
         half = len(rows) // 2
-        _keep(session, rows[:half])
-        _keep(session, rows[half:])
+        _insert(session, rows[:half])
+        _insert(session, rows[half:])
 
 
 def _renew(session: Session, ids: list[str], account_id: str, at: int, report: ImportReport) -> None:
-    """Put subscriptions on the list of what is due; a period that is over was the other system's to bill."""
+    """Make subscriptions due for renewal, except those whose period ended before `at`: the other system had to bill it."""
     for start in range(0, len(ids), BATCH):
-        mine = Subscription.account_id == account_id, Subscription.id.in_(ids[start : start + BATCH])
-        for subscription in session.scalars(select(Subscription).where(*mine, Subscription.due_at.is_(None))):
+        owned = Subscription.account_id == account_id, Subscription.id.in_(ids[start : start + BATCH])
+        for subscription in session.scalars(select(Subscription).where(*owned, Subscription.due_at.is_(None))):
             due_dates.recompute_due_at(session, subscription, subscription_items.load_items(session, subscription), at)
             if subscription.due_at is not None and subscription.due_at <= at:
                 subscription.due_at = None
@@ -231,7 +238,7 @@ def _renew(session: Session, ids: list[str], account_id: str, at: int, report: I
 
 
 def _ensure_default_configuration(session: Session, account_id: str, modes: set[bool], at: int) -> None:
-    """A link needs a configuration: each mode that has something begins with the defaults."""
+    """Create a default configuration for each of these modes (`livemode`) without one, since a portal link requires one."""
     for livemode in modes:
         query = select(PortalConfiguration.id).where(
             PortalConfiguration.account_id == account_id,

@@ -1,4 +1,4 @@
-"""What the rows of an import refer to, and whether it is there: in the file or here, the same owner's and in the same mode."""
+"""Checks the references of imported rows: the target must exist, in the same mode and for the same customer."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,8 +27,8 @@ from portal_site.billing.models import (
 from portal_site.billing.rules.portal import portal_features
 from portal_site.db import Base
 
-WORLDS = ("the other mode", "another customer")
-# Which column of which row refers to what.
+WORLDS = ("the other mode", "another customer")  # the words for the two values of `_world`
+# For each model: (column, name of the target for messages, target model).
 REFERENCES: dict[type[Base], tuple[tuple[str, str, type[Base]], ...]] = {
     Price: (("product_id", "product", Product),),
     PromotionCode: (("coupon_id", "coupon", Coupon), ("customer_id", "customer", Customer)),
@@ -54,36 +54,39 @@ REFERENCES: dict[type[Base], tuple[tuple[str, str, type[Base]], ...]] = {
 
 
 def _references(row: Base) -> Iterator[tuple[str, Any, str]]:
-    """What a row refers to, as (the word for it, its kind, its id)."""
+    """The references of a row as (name for messages, target model, target id)."""
     if isinstance(row, PortalConfiguration):
         for offered in portal_features.read(row.features).subscription_update.products:
             yield "product", Product, offered["product"]
             yield from (("price", Price, price_id) for price_id in offered["prices"])
     for column, word, target in REFERENCES.get(type(row), ()):
-        wanted = getattr(row, column)
-        if wanted is not None:
-            yield word, target, wanted
+        target_id = getattr(row, column)
+        if target_id is not None:
+            yield word, target, target_id
 
 
-def check(session: Session, fresh: list[Base], account_id: str) -> None:
-    """Raise ImportRefused for a row that refers to what is neither in the file nor in the account, or is somebody else's."""
-    known = {(type(row), row.id): _world(row) for row in fresh}
-    for row in fresh:
-        for word, target, wanted in _references(row):
-            if (target, wanted) not in known:
-                found = session.scalar(select(target).where(target.id == wanted, _of_account(target, account_id)))
-                if found is None:
+def check(session: Session, new_rows: list[Base], account_id: str) -> None:
+    """Raise ImportRefused for a reference to an object that is neither in the file nor in the account.
+
+    A reference to an object of the other mode or of another customer is refused as well.
+    """
+    worlds = {(type(row), row.id): _world(row) for row in new_rows}
+    for row in new_rows:
+        for word, target, target_id in _references(row):
+            if (target, target_id) not in worlds:
+                stored = session.scalar(select(target).where(target.id == target_id, _of_account(target, account_id)))
+                if stored is None:
                     raise ImportRefused(
-                        f"{name(row)} refers to {word} {wanted}, which is neither in the file nor here."
+                        f"{name(row)} refers to {word} {target_id}, which is neither in the file nor here."
                     )
-                known[target, wanted] = _world(found)
-            for ours, theirs, whose in zip(_world(row), known[target, wanted], WORLDS, strict=True):
-                if None not in (ours, theirs) and ours != theirs:
-                    raise ImportRefused(f"{name(row)} refers to {word} {wanted} of {whose}.")
+                worlds[target, target_id] = _world(stored)
+            for own, other, whose in zip(_world(row), worlds[target, target_id], WORLDS, strict=True):
+                if None not in (own, other) and own != other:
+                    raise ImportRefused(f"{name(row)} refers to {word} {target_id} of {whose}.")
 
 
 def _world(row: Base) -> tuple[bool | None, str | None]:
-    """The mode and the customer that a row belongs to, where it belongs to one."""
+    """The mode (`livemode`) and the customer id of a row; None where the model has none."""
     customer_id = row.id if isinstance(row, Customer) else getattr(row, "customer_id", None)
     return getattr(row, "livemode", None), customer_id
 
@@ -94,6 +97,6 @@ def _of_account(target: Any, account_id: str) -> ColumnElement[bool]:
 
 
 def name(row: Base) -> str:
-    """A row as a sentence names it: `customer cus_…`."""
+    """A row's name for messages: `customer cus_…`."""
     kind = row.__tablename__.removesuffix("s").replace("_", " ")
     return f"{kind} {row.id}"

@@ -1,4 +1,4 @@
-"""From the shapes of an export to our rows; which of them are stored is decided by `imports`."""
+"""Maps the validated objects of an export to database rows. `importer` decides which of them are stored."""
 
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
@@ -67,16 +67,16 @@ def prices(shape: shapes.PriceShape, account: str) -> Iterator[Base]:
     )
 
 
-def _plain(share: float) -> str:
-    """As many decimals as it has: 33.3333333 is not 33.3333."""
-    return format(Decimal(str(share)).normalize(), "f")
+def _decimal_text(percentage: float) -> str:
+    """The percentage with all its decimals, without an exponent: 33.3333333 must not become 33.3333."""
+    return format(Decimal(str(percentage)).normalize(), "f")
 
 
 def coupons(shape: shapes.CouponShape, account: str) -> Iterator[Base]:
     names = ("name", "amount_off", "currency", "duration", "duration_in_months", "redeem_by", "max_redemptions")
     yield Coupon(
         account_id=account,
-        percent_off=None if shape.percent_off is None else _plain(shape.percent_off),
+        percent_off=None if shape.percent_off is None else _decimal_text(shape.percent_off),
         applies_to_products=shape.applies_to.products,
         metadata_=shape.metadata,
         **_copy(shape, *COMMON, *names, "times_redeemed", "valid"),
@@ -125,7 +125,7 @@ def _discount(shape: shapes.DiscountShape, account: str, customer: str, subscrip
 
 def tax_ids(shape: shapes.TaxIdShape, account: str) -> Iterator[Base]:
     if shape.customer is None:
-        return  # the merchant's own
+        return  # a tax id of the account itself
     yield TaxId(
         account_id=account,
         customer_id=shape.customer,
@@ -137,7 +137,7 @@ def tax_ids(shape: shapes.TaxIdShape, account: str) -> Iterator[Base]:
 
 def payment_methods(shape: shapes.PaymentMethodShape, account: str) -> Iterator[Base]:
     if shape.customer is None:
-        return  # attached to nobody: there is no customer who could see it
+        return  # not attached to a customer
     details = shape.card or shape.sepa_debit or shape.us_bank_account or shapes.MethodShape()
     yield PaymentMethod(
         account_id=account,
@@ -170,7 +170,7 @@ def subscriptions(shape: bills.SubscriptionShape, account: str) -> Iterator[Base
             account_id=account,
             subscription_id=shape.id,
             price_id=item.price,
-            # Versions before 2025-03-31 keep the period on the subscription.
+            # API versions before 2025-03-31 have the period on the subscription.
             current_period_start=item.current_period_start or shape.current_period_start or shape.start_date,
             current_period_end=item.current_period_end or shape.current_period_end or shape.start_date,
             tax_rates=_documents(item.tax_rates),
@@ -191,16 +191,16 @@ def schedules(shape: bills.ScheduleShape, account: str) -> Iterator[Base]:
         metadata_=shape.metadata,
         **_copy(shape, *COMMON, *names),
     )
-    # In the field phases have no ids; ours are made of the schedule's, so that a second run finds them again.
+    # Stripe's phases have no ids. They are derived from the schedule's id here, so that a second import finds the same rows.
     for number, phase in enumerate(shape.phases):
-        own = f"phase_{shape.id}_{number:02}"
-        spans = ("start_date", "end_date", "proration_behavior")
-        yield SchedulePhase(id=own, account_id=account, schedule_id=shape.id, **_copy(phase, *spans))
+        phase_id = f"phase_{shape.id}_{number:02}"
+        columns = ("start_date", "end_date", "proration_behavior")
+        yield SchedulePhase(id=phase_id, account_id=account, schedule_id=shape.id, **_copy(phase, *columns))
         for position, item in enumerate(phase.items):
             yield SchedulePhaseItem(
                 id=f"phitem_{shape.id}_{number:02}_{position:02}",
                 account_id=account,
-                phase_id=own,
+                phase_id=phase_id,
                 price_id=item.price,
                 quantity=item.quantity,
             )
@@ -220,7 +220,7 @@ def invoices(shape: bills.InvoiceShape, account: str) -> Iterator[Base]:
         total_taxes=_documents(shape.total_taxes),
         customer_address=_document(shape.customer_address),
         customer_shipping=_document(shape.customer_shipping),
-        customer_tax_ids=_documents([known for known in shape.customer_tax_ids if known.value]),
+        customer_tax_ids=_documents([tax_id for tax_id in shape.customer_tax_ids if tax_id.value]),
         metadata_=shape.metadata,
         **_copy(shape.status_transitions, *transitions),
         **_copy(shape, *COMMON, *names, *amounts, *times, *snapshot),
@@ -269,7 +269,8 @@ def _no_rows(_shape: Shape, _account: str) -> Iterator[Base]:
     return iter(())
 
 
-# What a file may hold: how each kind is read, and the rows that it becomes, its own first. The account is not among the rows.
+# For each object type of a file: its schema, and the function that yields its rows, the object's own row first. An account
+# yields no rows, because the importer creates it.
 KINDS: dict[str, tuple[type[Shape], Callable[[Any, str], Iterator[Base]]]] = {
     "account": (shapes.AccountShape, _no_rows),
     "product": (shapes.ProductShape, products),

@@ -1,4 +1,4 @@
-"""What is stored, one file per aggregate, shaped and named as the field's objects are."""
+"""The database models, one file per aggregate. They are named and structured like Stripe's objects."""
 
 from portal_site.billing.models.account import Account, BrandAsset
 from portal_site.billing.models.cancellation import CancellationAttempt, FeedbackOption

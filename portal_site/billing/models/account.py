@@ -1,4 +1,4 @@
-"""A merchant, and how its portal looks."""
+"""A merchant's account and its brand assets."""
 
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
@@ -8,7 +8,7 @@ from portal_site.db import Base
 
 
 class Account(Base):
-    """A merchant. A connected account belongs to a platform; `branding` holds what `branding.Branding` parses."""
+    """A merchant. `platform_id` is set on a connected account; `branding` is parsed by `branding.theme`."""
 
     __tablename__ = "accounts"
 
@@ -25,16 +25,16 @@ class Account(Base):
     privacy_policy_url: Mapped[str | None]
     terms_of_service_url: Mapped[str | None]
     branding: Mapped[Document]
-    # What follows on a failed renewal: what rules.dunning.Policy reads.
+    # The retries after a failed payment, parsed by rules.subscriptions.dunning.DunningPolicy.
     dunning: Mapped[Document]
-    # Hosts that a return address may lead to: what rules.web_addresses.Returns reads.
+    # The hosts that are allowed in return URLs, checked by rules.portal.safe_urls.Returns.
     return_hosts: Mapped[Documents]
     logo_id: Mapped[str | None] = mapped_column()
     icon_id: Mapped[str | None] = mapped_column()
 
 
 class BrandAsset(Base):
-    """A checked logo or icon. Its id carries the hash of its content, so that browsers may keep it for a year."""
+    """A checked logo or icon. Its id contains the hash of its content, so that browsers may cache it for a year."""
 
     __tablename__ = "brand_assets"
 

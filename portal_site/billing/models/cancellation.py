@@ -1,4 +1,4 @@
-"""Why customers leave: what each attempt to cancel said, what was offered on the way, and what came of it."""
+"""Cancellation attempts: the reasons given, the retention offer made, and the outcome."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from portal_site.ids import new_id
 
 
 class FeedbackOption(HasLivemode, Base):
-    """A reason for cancelling in the merchant's own words, up to 100 characters."""
+    """A merchant-defined cancellation reason of up to 100 characters."""
 
     __tablename__ = "feedback_options"
 
@@ -33,10 +33,10 @@ class FeedbackOption(HasLivemode, Base):
 
 
 class CancellationAttempt(HasLivemode, Base):
-    """One way through the cancellation pages. It is open until the customer cancels, or takes an offer.
+    """One pass through the cancellation pages. It is open until the customer cancels or accepts an offer.
 
-    `offer` is what was offered, as `rules.portal_features.RetentionOffer` reads it; `held_out` says that the customer belongs
-    to those who are made none: then it is what would have been offered.
+    `offer` is the retention offer, parsed by `rules.portal.portal_features.RetentionOffer`. `held_out` is true for a customer
+    in the hold-out group, who sees no offer; `offer` then stores the offer that would have been made.
     """
 
     __tablename__ = "cancellation_attempts"
@@ -59,26 +59,26 @@ class CancellationAttempt(HasLivemode, Base):
 
     @classmethod
     def of(cls, subscription: Subscription, at: int, **members: Any) -> "CancellationAttempt":
-        """An attempt that begins now."""
+        """A new, open attempt to cancel this subscription, not yet added to a session."""
         owner = values(subscription, "account_id", "customer_id", "livemode")
         return cls(**{"id": new_id("cxl"), "subscription_id": subscription.id, "created": at, **owner, **members})
 
     def is_made(self, at: int) -> bool:
-        """Whether its offer was made and still stands."""
+        """Whether its offer was shown and can still be accepted."""
         return self.offer_outcome == "shown" and self.closed_at is None and self.created > at - OFFER_LIFETIME
 
     def accept(self, at: int) -> None:
-        """The customer takes the offer, and stays."""
+        """Close the attempt as saved: the customer accepted the offer."""
         self.offer_outcome, self.outcome, self.closed_at = "accepted", "saved", at
 
     def cancel(self, at: int) -> None:
-        """The customer leaves. Whoever goes on from an offer without an answer has declined it."""
+        """Close the attempt as canceled. An offer that was shown and not answered counts as declined."""
         self.outcome, self.closed_at = "canceled", at
         if self.offer_outcome == "shown":
             self.offer_outcome = "declined"
 
     @property
     def details(self) -> dict[str, Any]:
-        """The subscription's `cancellation_details`, in the field's shape."""
-        said = {**values(self, "comment", "feedback"), "feedback_option": self.feedback_option_id}
-        return {"reason": "cancellation_requested", **said}
+        """The subscription's `cancellation_details`, in Stripe's format."""
+        feedback = {**values(self, "comment", "feedback"), "feedback_option": self.feedback_option_id}
+        return {"reason": "cancellation_requested", **feedback}

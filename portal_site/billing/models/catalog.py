@@ -1,4 +1,4 @@
-"""What a merchant sells: products, their prices, coupons, and the codes that customers redeem for them."""
+"""A merchant's catalogue: products, prices, coupons and promotion codes."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from portal_site.db import Base
 
 
 class Product(HasLivemode, HasMetadata, Base):
-    """Something sold, under the name that customers see."""
+    """A product. Its name is shown to customers."""
 
     __tablename__ = "products"
 
@@ -24,10 +24,11 @@ class Product(HasLivemode, HasMetadata, Base):
 
 
 class Price(HasLivemode, HasMetadata, Base):
-    """What one product costs in one currency, once or for each interval.
+    """A one-time or recurring price of a product in one currency.
 
-    `unit_amount` is in the currency's minor unit; `unit_amount_decimal` is exact where a unit costs a fraction of it.
-    `tiers` is a list of {up_to, unit_amount, unit_amount_decimal, flat_amount, flat_amount_decimal}, the last without end.
+    `unit_amount` is in the currency's minor unit; `unit_amount_decimal` is the exact amount where a unit costs a fraction of
+    the minor unit. `tiers` is a list of {up_to, unit_amount, unit_amount_decimal, flat_amount, flat_amount_decimal}; the last
+    one has no `up_to`.
     """
 
     __tablename__ = "prices"
@@ -55,7 +56,7 @@ class Price(HasLivemode, HasMetadata, Base):
 
 
 class Coupon(HasLivemode, HasMetadata, Base):
-    """A reduction that discounts refer to. Its id is free text of the merchant's, so it is unique per account only."""
+    """A percentage or amount off, referred to by discounts. The merchant chooses its id, which is unique per account only."""
 
     __tablename__ = "coupons"
 
@@ -76,7 +77,7 @@ class Coupon(HasLivemode, HasMetadata, Base):
 
 
 class PromotionCode(HasLivemode, HasMetadata, Base):
-    """A word that customers type to get a coupon. `code_key` is the code in the form in which codes are compared."""
+    """A code that customers enter to redeem a coupon. `code_key` is the normalized code, by which codes are looked up."""
 
     __tablename__ = "promotion_codes"
 
@@ -102,7 +103,7 @@ class PromotionCode(HasLivemode, HasMetadata, Base):
 
 
 class PromotionCodeTry(Base):
-    """A customer typed a code that is none: so many in an hour are guessing."""
+    """A customer entered a code that does not exist. Entries are counted per hour to limit guessing."""
 
     __tablename__ = "promotion_code_tries"
 

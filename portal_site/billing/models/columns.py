@@ -1,4 +1,4 @@
-"""Columns that many tables share; not a place for behaviour."""
+"""Column types and mixins that many tables share."""
 
 from typing import Annotated, Any
 
@@ -11,24 +11,24 @@ Id = Annotated[str, mapped_column(primary_key=True)]
 AccountId = Annotated[str, mapped_column(ForeignKey("accounts.id"))]
 CustomerId = Annotated[str, mapped_column(ForeignKey("customers.id"))]
 LongText = Annotated[str, mapped_column(Text)]
-# none_as_null: “not given” is one thing in the database, not two.
+# none_as_null: None is stored as SQL NULL, so that a missing value has one representation and not JSON null as a second.
 Document = Annotated[dict[str, Any], mapped_column(JSON(none_as_null=True), default=dict)]
 OptionalDocument = Annotated[dict[str, Any] | None, mapped_column(JSON(none_as_null=True))]
 Documents = Annotated[list[Any], mapped_column(JSON(none_as_null=True), default=list)]
 
 
 class HasLivemode:
-    """Rows of test and of live mode are separate worlds that never refer to each other."""
+    """A row in test or in live mode. Rows of one mode never refer to rows of the other."""
 
     livemode: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class HasMetadata:
-    """Rows on which the merchant keeps notes of its own, never shown to a customer."""
+    """A row with the merchant's own metadata, which is never shown to a customer."""
 
     metadata_: Mapped[Document] = mapped_column("metadata")
 
 
 def values(row: Base, *names: str) -> dict[str, Any]:
-    """Some columns of a row, as an event's object or its previous attributes carry them."""
+    """Some columns of a row by name, for an event's object or previous attributes."""
     return {name: getattr(row, name) for name in names}

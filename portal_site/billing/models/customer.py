@@ -1,4 +1,4 @@
-"""A merchant's customer: who pays, where the invoice goes, and the credit it holds."""
+"""A merchant's customer, with tax ids and the transactions of its credit balance."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ from portal_site.db import Base
 
 
 class Customer(HasLivemode, HasMetadata, Base):
-    """Who subscribes. `address` is {line1, line2, city, state, postal_code, country}; `shipping` is {name, phone, address}.
+    """A customer. `address` is {line1, line2, city, state, postal_code, country}; `shipping` is {name, phone, address}.
 
-    `balance` is in the minor unit of `currency`; a negative one is credit that the next invoice uses.
+    `balance` is in the minor unit of `currency`; a negative balance is credit that the next invoice uses.
     """
 
     __tablename__ = "customers"
@@ -41,18 +41,18 @@ class Customer(HasLivemode, HasMetadata, Base):
     delinquent: Mapped[bool] = mapped_column(default=False)
     invoice_prefix: Mapped[str | None]
     next_invoice_sequence: Mapped[int] = mapped_column(default=1)
-    # No foreign key: a payment method refers to its customer, and a circle would make each import two passes.
+    # No foreign key: payment methods refer to customers, and a circular reference would require two passes in each import.
     default_payment_method_id: Mapped[str | None]
     preferred_locales: Mapped[Documents]
     tax_exempt: Mapped[str] = mapped_column(default="none")
     timezone: Mapped[str | None]
     deleted_at: Mapped[int | None]
-    # No foreign keys on columns that joined later: SQLite would have to copy the table for each.
+    # No foreign key, as for every column added by a later migration: SQLite would have to copy the whole table.
     test_clock_id: Mapped[str | None]
 
     __table_args__ = (
         Index("ix_customers_account_id_email", "account_id", "email"),
-        # Partial, lest a database begin there when it looks for the many without a clock.
+        # A partial index, so that a query planner cannot use it for the many customers without a test clock.
         Index(
             "ix_customers_test_clock_id",
             "test_clock_id",
@@ -62,7 +62,7 @@ class Customer(HasLivemode, HasMetadata, Base):
     )
 
     def as_object(self) -> dict[str, Any]:
-        """The customer as an event carries it."""
+        """The customer in Stripe's format, for events."""
         names = ("id", "created", "livemode", "name", "email", "phone", "address", "shipping", "balance", "currency")
         return {
             "object": "customer",
@@ -91,7 +91,7 @@ class TaxId(HasLivemode, Base):
     __table_args__ = (Index("uq_tax_ids_customer_id_type_value", "customer_id", "type", "value", unique=True),)
 
     def as_object(self) -> dict[str, Any]:
-        """The tax id as an event carries it."""
+        """The tax id in Stripe's format, for events."""
         verification = {
             "status": self.verification_status,
             "verified_name": self.verified_name,
@@ -102,7 +102,7 @@ class TaxId(HasLivemode, Base):
 
 
 class CustomerBalanceTransaction(HasLivemode, Base):
-    """One change of a customer's balance; the balance is their sum."""
+    """One change of a customer's balance, in minor units. The balance is the sum of its transactions."""
 
     __tablename__ = "customer_balance_transactions"
 

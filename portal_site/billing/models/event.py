@@ -1,4 +1,4 @@
-"""What happened, written in the transaction in which it happened, and sent after."""
+"""Events. They are written in the same transaction as the change that they describe, and sent after it."""
 
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from portal_site.ids import ordered_id
 
 
 class Eventful(Protocol):
-    """A row that an event can carry."""
+    """A row that can be the object of an event."""
 
     account_id: Any
     livemode: Any
@@ -20,7 +20,7 @@ class Eventful(Protocol):
 
 
 class Event(HasLivemode, Base):
-    """One change under the field's name for it; `data` is {object, previous_attributes}."""
+    """One change. `type` is Stripe's event type; `data` is {object, previous_attributes}."""
 
     __tablename__ = "events"
 
@@ -34,9 +34,9 @@ class Event(HasLivemode, Base):
 
     @classmethod
     def of(cls, kind: str, row: Eventful, at: int, previous: dict[str, Any] | None = None, **members: Any) -> "Event":
-        """The event `kind` of a row that just changed; `previous` holds the members that were different before.
+        """An event of type `kind` for a row that has just changed. `previous` holds the old values of the changed members.
 
-        `members` are those of the object that are rows of their own, such as a subscription's items.
+        `members` are members of the object that are stored in other tables, such as a subscription's items.
         """
         data: dict[str, Any] = {"object": {**row.as_object(), **members}}
         if previous:

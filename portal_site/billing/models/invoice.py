@@ -1,4 +1,4 @@
-"""What was billed. An invoice keeps the names and addresses of its day."""
+"""Invoices and their line items. An invoice keeps the names and addresses of its own date."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,10 +21,10 @@ from portal_site.ids import new_id
 
 
 class Invoice(HasLivemode, HasMetadata, Base):
-    """A bill. Amounts are in the minor unit of `currency`; `status` is a `rules.lifecycle.InvoiceStatus` value.
+    """An invoice. Amounts are in the minor unit of `currency`; `status` is a `rules.subscriptions.statuses.InvoiceStatus`.
 
-    total = subtotal − discounts + exclusive taxes; amount_due = max(0, total + starting_balance − ending_balance), so a
-    balance that the invoice used shows in it; amount_remaining = amount_due − amount_paid.
+    total = subtotal − discounts + exclusive taxes. amount_due = max(0, total + starting_balance − ending_balance), so it takes
+    account of the customer balance that the invoice applied. amount_remaining = amount_due − amount_paid.
     """
 
     __tablename__ = "invoices"
@@ -57,7 +57,7 @@ class Invoice(HasLivemode, HasMetadata, Base):
     total_taxes: Mapped[Documents]
     attempt_count: Mapped[int] = mapped_column(default=0)
     next_payment_attempt: Mapped[int | None]
-    # Of a renewal, the instant that it bills: with the subscription it is unique, so that nothing renews twice.
+    # The renewal date of a renewal invoice, else null. Unique per subscription, so that no period is billed twice.
     cycle_at: Mapped[int | None]
     finalized_at: Mapped[int | None]
     paid_at: Mapped[int | None]
@@ -72,7 +72,7 @@ class Invoice(HasLivemode, HasMetadata, Base):
     customer_tax_ids: Mapped[Documents]
 
     __table_args__ = (
-        # The history's keyset: newest first, ties by id. Drafts are the merchant's own business and stay out.
+        # For keyset pagination of the invoice history: newest first, ties broken by id. Customers never see drafts.
         Index(
             "ix_invoices_history",
             "customer_id",
@@ -97,12 +97,12 @@ class Invoice(HasLivemode, HasMetadata, Base):
             postgresql_where=text("next_payment_attempt IS NOT NULL"),
         ),
         Index("uq_invoices_customer_id_number", "customer_id", "number", unique=True),
-        # Finds a subscription's invoices, too: it begins with what they are looked up by.
+        # Also serves look-ups of a subscription's invoices, since `subscription_id` is its first column.
         Index("uq_invoices_subscription_id_cycle_at", "subscription_id", "cycle_at", unique=True),
     )
 
     def as_object(self) -> dict[str, object]:
-        """The invoice as an event carries it."""
+        """The invoice in Stripe's format, for events."""
         return invoice_object({name: getattr(self, name) for name in ("customer_id", "subscription_id", *_OBJECT)})
 
 
@@ -116,7 +116,7 @@ _OBJECT = (*_PLAIN, *_TRANSITIONS)
 
 
 def invoice_object(row: Mapping[str, Any]) -> dict[str, object]:
-    """An invoice's columns as an event carries them."""
+    """An invoice in Stripe's format, from its columns by name."""
     subscription = row["subscription_id"]
     return {
         "object": "invoice",
@@ -128,10 +128,10 @@ def invoice_object(row: Mapping[str, Any]) -> dict[str, object]:
 
 
 class InvoiceLineItem(Base):
-    """One line of an invoice: so much for this, from then to then. A negative amount is credit.
+    """One line of an invoice. Amounts are in minor units; a negative amount is a credit.
 
-    total = amount − discount_amounts + exclusive taxes. A line without an invoice is pending (the field's invoice item): the
-    subscription's next invoice takes it. A credit names the line that it credits; a line is credited once.
+    total = amount − discount_amounts + exclusive taxes. A line without an invoice is pending (Stripe's invoice item) and is
+    added to the subscription's next invoice. A credit refers to the line that it credits, and a line is credited only once.
     """
 
     __tablename__ = "invoice_line_items"
@@ -155,14 +155,14 @@ class InvoiceLineItem(Base):
     product_id: Mapped[str | None]
     subscription_id: Mapped[str | None]
     subscription_item_id: Mapped[str | None]
-    product_name: Mapped[LongText | None]  # of its day, like the invoice's other names
+    product_name: Mapped[LongText | None]  # as of the invoice's date, like the invoice's other names
     unit_label: Mapped[str | None]
-    # Of a proration, so many seconds of so many, and what all of them cost.
+    # For a proration: the prorated seconds, the seconds of the full period, and the full period's amount in minor units.
     share_left: Mapped[int | None]
     share_whole: Mapped[int | None]
     share_amount: Mapped[int | None]
     credited_line_id: Mapped[str | None]
-    pending_since: Mapped[int | None]  # of a line that waited for its invoice
+    pending_since: Mapped[int | None]  # when the line became pending; null for a line that never was
     discount_amounts: Mapped[Documents]
     taxes: Mapped[Documents]
 
@@ -179,7 +179,10 @@ class InvoiceLineItem(Base):
     )
 
     def waiting_again(self) -> "InvoiceLineItem":
-        """A line as this one was before its invoice, which is void, took it; what it credits is for the caller to say."""
-        own = {"id": new_id("il"), "invoice_id": None, "credited_line_id": None}
+        """A pending copy of this line, for the next invoice after this line's invoice was voided.
+
+        The copy does not refer to a credited line; the caller sets `credited_line_id` where it applies.
+        """
+        reset = {"id": new_id("il"), "invoice_id": None, "credited_line_id": None}
         columns = {column.key: getattr(self, column.key) for column in type(self).__mapper__.column_attrs}
-        return InvoiceLineItem(**{**columns, **own})
+        return InvoiceLineItem(**{**columns, **reset})

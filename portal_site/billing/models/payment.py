@@ -1,4 +1,4 @@
-"""How customers pay, and each try to collect. A card number or a bank account number never gets here."""
+"""Payment methods, setup intents and payment attempts. Card and bank account numbers are never stored."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from portal_site.db import Base
 
 
 class PaymentMethod(HasLivemode, Base):
-    """A card or bank debit that the gateway holds; `gateway_reference` is the gateway's name for it."""
+    """A card or bank debit stored at the gateway. `gateway_reference` is the gateway's id for it."""
 
     __tablename__ = "payment_methods"
 
@@ -31,7 +31,7 @@ class PaymentMethod(HasLivemode, Base):
     detached_at: Mapped[int | None]
 
     def as_object(self) -> dict[str, Any]:
-        """The payment method as an event carries it: what names it for people, and no more."""
+        """The payment method in Stripe's format, for events, reduced to what identifies it to people."""
         shown = ("last4", "funding", "country") if self.type == "card" else ("last4", "country")
         details = values(self, *shown)
         if self.type == "card":
@@ -41,7 +41,7 @@ class PaymentMethod(HasLivemode, Base):
 
 
 class SetupIntent(HasLivemode, Base):
-    """A customer on the way to the gateway's page to leave a payment method, and back."""
+    """A customer's visit to the gateway's page to add a payment method."""
 
     __tablename__ = "setup_intents"
 
@@ -55,9 +55,10 @@ class SetupIntent(HasLivemode, Base):
 
 
 class PaymentAttempt(HasLivemode, Base):
-    """One try to collect an invoice. It is written before the gateway is called and settled after, so none is lost.
+    """One attempt to collect an invoice. It is written before the gateway is called and settled afterwards, so none is lost.
 
-    `status` is a `rules.lifecycle.AttemptStatus` value. While one is under way no second may begin: a unique index sees to it.
+    `status` is a `rules.subscriptions.statuses.AttemptStatus`. An invoice can have only one unsettled attempt at a time, which
+    a unique index enforces.
     """
 
     __tablename__ = "payment_attempts"
@@ -75,7 +76,7 @@ class PaymentAttempt(HasLivemode, Base):
     gateway_reference: Mapped[str | None]
     decline_code: Mapped[str | None]
     next_action_url: Mapped[LongText | None]
-    automatic: Mapped[bool] = mapped_column(default=False)  # tried because it was due, not because the customer asked
+    automatic: Mapped[bool] = mapped_column(default=False)  # made because the next attempt was due
     checked_at: Mapped[int | None]
     settled_at: Mapped[int | None]
 

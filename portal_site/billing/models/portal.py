@@ -1,4 +1,4 @@
-"""What a portal shows and allows (configuration), whom it was opened for (session), and who is in it now (visit)."""
+"""Portal configurations, portal sessions (a link for one customer) and portal visits (a browser that opened the link)."""
 
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -17,9 +17,9 @@ from portal_site.db import Base
 
 
 class PortalConfiguration(HasLivemode, HasMetadata, Base):
-    """What customers may do and how the portal looks. `features` is what `rules.portal_features.Features` reads.
+    """What customers may do and how the portal looks. `features` is parsed by `rules.portal.portal_features.Features`.
 
-    `branding` overrides the account's, member by member; null takes the account's as it is.
+    `branding` overrides the account's branding member by member; null means the account's branding unchanged.
     """
 
     __tablename__ = "portal_configurations"
@@ -52,7 +52,7 @@ class PortalConfiguration(HasLivemode, HasMetadata, Base):
 
 
 class PortalSession(HasLivemode, Base):
-    """A link for one customer. Only the hash of its token is stored; the link works until `expires_at`, used or not."""
+    """A link for one customer. Only the hash of its token is stored. The link works until `expires_at`, even repeatedly."""
 
     __tablename__ = "portal_sessions"
 
@@ -70,7 +70,7 @@ class PortalSession(HasLivemode, Base):
 
 
 class PortalVisit(Base):
-    """One browser that opened a session's link, until it logs out, is idle too long, or its time is over."""
+    """A browser that opened a session's link. It ends by logout, by inactivity, or at its maximum duration."""
 
     __tablename__ = "portal_visits"
 

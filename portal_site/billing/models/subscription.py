@@ -1,4 +1,4 @@
-"""What a customer subscribes to, the discounts on it, and the changes scheduled for it."""
+"""Subscriptions with their items, discounts, plan changes and schedules."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from portal_site.ids import new_id
 
 
 class Subscription(HasLivemode, HasMetadata, Base):
-    """A customer's running snapshot. `status` is a `rules.lifecycle.SubscriptionStatus` value."""
+    """A customer's subscription. `status` is a `rules.subscriptions.statuses.SubscriptionStatus`."""
 
     __tablename__ = "subscriptions"
 
@@ -48,15 +48,16 @@ class Subscription(HasLivemode, HasMetadata, Base):
     cancellation_details: Mapped[Document]
     pause_collection: Mapped[OptionalDocument]
     status_details: Mapped[OptionalDocument]
-    # A change that waits for its payment, as operations.pending_updates writes it.
+    # A change that is applied once its invoice is paid, in the format of billing.subscriptions.pending_updates.
     pending_update: Mapped[OptionalDocument]
-    # Copies of the rates, as {id, display_name, percentage, inclusive}: a rate's percentage never changes.
+    # Copies of the tax rates as {id, display_name, percentage, inclusive}. A tax rate's percentage never changes.
     default_tax_rates: Mapped[Documents]
-    # When something has to be done next; null when nothing has. `billing_failures` tries went wrong, the last by `billing_error`.
+    # When the billing run has to process the subscription next; null if never. `billing_failures` counts the consecutive
+    # failures to process it, and `billing_error` is the last error.
     due_at: Mapped[int | None]
     billing_failures: Mapped[int] = mapped_column(default=0)
     billing_error: Mapped[LongText | None]
-    # No foreign keys: both rows refer to this one.
+    # No foreign keys: the references would be circular.
     default_payment_method_id: Mapped[str | None]
     latest_invoice_id: Mapped[str | None]
 
@@ -73,7 +74,7 @@ class Subscription(HasLivemode, HasMetadata, Base):
     )
 
     def as_object(self) -> dict[str, Any]:
-        """The subscription as an event carries it, without its items: they are rows of their own."""
+        """The subscription in Stripe's format, for events, without its items, which are stored in another table."""
         return subscription_object(self)
 
 
@@ -82,7 +83,7 @@ _ENDING = ("cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "canc
 
 
 def subscription_object(row: Any) -> dict[str, Any]:
-    """A subscription's columns, of an entity or as a billing run reads them, as an event carries them."""
+    """A subscription in Stripe's format, from an entity or from a row of a billing run."""
     return {
         "object": "subscription",
         **{name: getattr(row, name) for name in ("id", "created", "livemode", "status", *_TERMS, *_ENDING)},
@@ -95,13 +96,13 @@ def subscription_object(row: Any) -> dict[str, Any]:
 
 
 def told_pending_update(row: Any) -> dict[str, Any] | None:
-    """The change that waits for its payment, with the field's members only."""
+    """The `pending_update` reduced to Stripe's members; None if there is none."""
     names = ("expires_at", "subscription_items", "billing_cycle_anchor", "trial_end")
     return {name: row.pending_update.get(name) for name in names} if row.pending_update else None
 
 
 class SubscriptionItem(HasMetadata, Base):
-    """One price of a subscription with its quantity (none when metered) and its current period."""
+    """One price of a subscription with its quantity (null if metered) and its current period."""
 
     __tablename__ = "subscription_items"
 
@@ -113,14 +114,15 @@ class SubscriptionItem(HasMetadata, Base):
     quantity: Mapped[int | None]
     current_period_start: Mapped[int]
     current_period_end: Mapped[int]
-    # In place of the subscription's, when there are any, and where its periods have left that anchor's days.
+    # Override the subscription's `default_tax_rates` unless empty.
     tax_rates: Mapped[Documents]
+    # Overrides the subscription's anchor; set once the item's periods no longer start on boundaries of that anchor.
     billing_cycle_anchor: Mapped[int | None]
 
     subscription: Mapped[Subscription] = relationship(lazy="raise", back_populates="items")
 
     def as_object(self) -> dict[str, Any]:
-        """The item as an event's subscription carries it."""
+        """The item in Stripe's format, for an event's subscription."""
         period = self.current_period_start, self.current_period_end
         return item_object(self.subscription_id, self.id, self.created, self.price_id, self.quantity, *period)
 
@@ -128,7 +130,7 @@ class SubscriptionItem(HasMetadata, Base):
 def item_object(
     subscription_id: str, item_id: str, created: int, price_id: str, quantity: int | None, start: int, end: int
 ) -> dict[str, Any]:
-    """An item's columns, of an entity or as a billing run knows them, as an event's subscription carries them."""
+    """A subscription item in Stripe's format, from the columns of an entity or of a billing run's row."""
     return {
         "object": "subscription_item",
         "id": item_id,
@@ -142,12 +144,12 @@ def item_object(
 
 
 def object_list(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Objects as a member of another that lists them."""
+    """Objects in Stripe's list format, for a member of another object."""
     return {"object": "list", "data": items}
 
 
 class Discount(Base):
-    """A coupon at work on a customer, on one of its subscriptions, or on one item, from `start` to `end`."""
+    """A coupon applied to a customer, to one subscription or to one item, from `start` to `end` (null: indefinitely)."""
 
     __tablename__ = "discounts"
 
@@ -164,12 +166,12 @@ class Discount(Base):
 
     __table_args__ = (
         ForeignKeyConstraint(["account_id", "coupon_id"], ["coupons.account_id", "coupons.id"]),
-        # A customer redeems a code once, however many tabs try.
+        # A customer can redeem a code only once, even with concurrent requests.
         Index("uq_discounts_customer_id_promotion_code_id", "customer_id", "promotion_code_id", unique=True),
     )
 
     def as_object(self) -> dict[str, Any]:
-        """The discount as an event carries it."""
+        """The discount in Stripe's format, for events."""
         return {
             "object": "discount",
             **values(self, "id", "start", "end"),
@@ -182,7 +184,7 @@ class Discount(Base):
 
 
 class PlanChange(HasLivemode, Base):
-    """A change that a customer confirmed. Its `quote_key` makes a second click find the first one's change."""
+    """A change that a customer confirmed. `quote_key` is its confirmation key: a second click finds the first one's change."""
 
     __tablename__ = "plan_changes"
 
@@ -192,18 +194,18 @@ class PlanChange(HasLivemode, Base):
     subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
     created: Mapped[int]
     quote_key: Mapped[str] = mapped_column(unique=True)
-    outcome: Mapped[str]  # a rules.lifecycle.ChangeOutcome value
+    outcome: Mapped[str]  # a rules.subscriptions.statuses.ChangeOutcome
     invoice_id: Mapped[str | None] = mapped_column(ForeignKey("invoices.id"), index=True)
 
     @classmethod
     def of(cls, subscription: Subscription, key: str, at: int) -> "PlanChange":
-        """A change of this subscription, not decided yet."""
+        """A new change of this subscription with this confirmation key; the caller sets its outcome."""
         owner = values(subscription, "account_id", "customer_id", "livemode")
         return cls(id=new_id("plch"), subscription_id=subscription.id, created=at, quote_key=key, **owner)
 
 
 class SubscriptionSchedule(HasLivemode, HasMetadata, Base):
-    """Changes planned for a subscription. `origin` tells the portal's own (the customer may undo it) from the merchant's."""
+    """A subscription schedule. `origin` is `portal` for a change that the customer can undo, else `merchant`."""
 
     __tablename__ = "subscription_schedules"
 
@@ -222,7 +224,7 @@ class SubscriptionSchedule(HasLivemode, HasMetadata, Base):
     __table_args__ = (Index("ix_subscription_schedules_customer_id_status", "customer_id", "status"),)
 
     def as_object(self) -> dict[str, Any]:
-        """The schedule as an event carries it."""
+        """The schedule in Stripe's format, for events."""
         moments = ("released_at", "canceled_at", "completed_at")
         return {
             "object": "subscription_schedule",
@@ -233,7 +235,7 @@ class SubscriptionSchedule(HasLivemode, HasMetadata, Base):
 
 
 class SchedulePhase(Base):
-    """One stretch of a schedule, from `start_date` to `end_date`."""
+    """One phase of a schedule, from `start_date` to `end_date` (null: open-ended)."""
 
     __tablename__ = "schedule_phases"
 
@@ -245,12 +247,12 @@ class SchedulePhase(Base):
     proration_behavior: Mapped[str] = mapped_column(default="none")
 
     def as_phase(self) -> dict[str, Any]:
-        """The phase as a schedule's `current_phase`."""
+        """The phase in the format of a schedule's `current_phase`."""
         return values(self, "start_date", "end_date")
 
 
 class SchedulePhaseItem(Base):
-    """A price and quantity that hold during a phase."""
+    """A price and quantity of the subscription during a phase."""
 
     __tablename__ = "schedule_phase_items"
 

@@ -1,4 +1,4 @@
-"""Time that a merchant's developer sets by hand, and the workers that real time needs."""
+"""Test clocks, and the worker processes that run billing in real time."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from portal_site.db import Base
 
 
 class TestClock(HasLivemode, Base):
-    """A clock that stands still at `frozen_time` until it is advanced. Customers attached to it live at that time."""
+    """A clock that stays at `frozen_time` until it is advanced. It determines the time of the customers attached to it."""
 
-    __test__ = False  # pytest would take it for tests
+    __test__ = False  # otherwise pytest would collect the class, because of its name
     __tablename__ = "test_clocks"
 
     id: Mapped[Id]
@@ -23,14 +23,14 @@ class TestClock(HasLivemode, Base):
     target_frozen_time: Mapped[int | None]
 
     def as_object(self) -> dict[str, Any]:
-        """The clock as an event carries it."""
+        """The test clock in Stripe's format, for events."""
         details = {"advancing": {"target_frozen_time": self.target_frozen_time}} if self.target_frozen_time else {}
         named = values(self, "id", "created", "livemode", "name", "frozen_time", "status")
         return {"object": "test_helpers.test_clock", **named, "status_details": details}
 
 
 class Worker(Base):
-    """A worker process and when it last said that it is there; it belongs to no merchant."""
+    """A worker process with the time of its last heartbeat. It belongs to no merchant."""
 
     __tablename__ = "workers"
 

@@ -1,1 +1,1 @@
-"""Portal sessions: opening a portal, following its link, and leaving it."""
+"""Portal sessions and visits."""

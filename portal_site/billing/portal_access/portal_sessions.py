@@ -1,4 +1,4 @@
-"""Opening a portal for a customer, following its link, staying in it, and leaving it."""
+"""Portal sessions: creating a link for a customer, following it, recording activity, and logging out."""
 
 import hashlib
 import secrets
@@ -16,23 +16,24 @@ from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
+# All in seconds.
 LINK_LIFE = 5 * 60
 IDLE_LIFE = 60 * 60
 WHOLE_LIFE = 12 * 60 * 60
-SEEN_STEP = 60  # the last activity is noted at most once a minute: a write on every click would cost more than it tells
+SEEN_STEP = 60  # activity is recorded at most once a minute, to avoid a write on every request
 TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True)
 class OpenedSession:
-    """A new session's id and its raw token, which is nowhere else: only its hash is stored."""
+    """A new session's id and its raw token. Only the token's hash is stored, so it cannot be read again."""
 
     id: str
     token: str
 
 
 def hash_token(token: str) -> str:
-    """What is stored of a token. One round of SHA-256 is enough for 256 random bits."""
+    """The hash of a token, for storage. One round of SHA-256 is enough for 256 random bits."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -47,76 +48,84 @@ def open_session(
     locale: str | None = None,
     link_life: int = LINK_LIFE,
 ) -> OpenedSession:
-    """Make a link for a customer (id or e-mail address). Raises BillingError with `param` for what does not fit."""
+    """Create a session for a customer (id or e-mail address), whose link works for `link_life` seconds.
+
+    Raises BillingError, with `param` set, for an invalid argument, and NotFound for an object that does not exist.
+    """
     if locale is not None:
         locales.check(locale, "locale")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     with transaction() as session:
-        found = ownership.get_customer(session, account_id, customer)
-        account_id = found.account_id
-        configuration = _configuration(session, account_id, found.livemode, configuration_id)
+        row = ownership.get_customer(session, account_id, customer)
+        account_id = row.account_id
+        configuration = _configuration(session, account_id, row.livemode, configuration_id)
         _check_on_behalf_of(session, account_id, on_behalf_of)
         _check_return_url(session, configuration, return_url)
-        row = PortalSession(
+        portal_session = PortalSession(
             id=new_id("bps"),
             account_id=account_id,
-            customer_id=found.id,
+            customer_id=row.id,
             configuration_id=configuration.id,
             on_behalf_of=on_behalf_of,
-            livemode=found.livemode,
+            livemode=row.livemode,
             created=at,
             token_hash=hash_token(token),
             expires_at=at + link_life,
             return_url=return_url,
             locale=None if locale == locales.AUTO else locale,
         )
-        session.add(row)
-    return OpenedSession(row.id, token)
+        session.add(portal_session)
+    return OpenedSession(portal_session.id, token)
 
 
-def _configuration(session: Session, account_id: str, livemode: bool, wanted: str | None) -> PortalConfiguration:
-    """The configuration asked for, else the account's default of this mode."""
+def _configuration(
+    session: Session, account_id: str, livemode: bool, configuration_id: str | None
+) -> PortalConfiguration:
+    """The requested configuration if active, else the account's default configuration of this mode."""
     query = select(PortalConfiguration).where(
         PortalConfiguration.account_id == account_id,
         PortalConfiguration.livemode == livemode,
         PortalConfiguration.active,
-        PortalConfiguration.id == wanted if wanted else PortalConfiguration.is_default,
+        PortalConfiguration.id == configuration_id if configuration_id else PortalConfiguration.is_default,
     )
-    found = session.scalar(query)
-    if found is None and wanted:
-        raise NotFound("No such configuration: '%(id)s'", "resource_missing", "configuration", id=wanted)
-    if found is None:
+    configuration = session.scalar(query)
+    if configuration is None and configuration_id:
+        raise NotFound("No such configuration: '%(id)s'", "resource_missing", "configuration", id=configuration_id)
+    if configuration is None:
         raise BillingError("No configuration provided and this account has no default configuration.")
-    return found
+    return configuration
 
 
-def _check_on_behalf_of(session: Session, account_id: str, wanted: str | None) -> None:
-    if wanted is None:
+def _check_on_behalf_of(session: Session, account_id: str, connected_id: str | None) -> None:
+    if connected_id is None:
         return
-    query = select(Account.id).where(Account.id == wanted, Account.platform_id == account_id)
+    query = select(Account.id).where(Account.id == connected_id, Account.platform_id == account_id)
     if session.scalar(query) is None:
-        raise NotFound("No such connected account: '%(id)s'", "resource_missing", "on_behalf_of", id=wanted)
+        raise NotFound("No such connected account: '%(id)s'", "resource_missing", "on_behalf_of", id=connected_id)
 
 
-def _check_return_url(session: Session, configuration: PortalConfiguration, wanted: str | None) -> None:
-    if wanted is None:
+def _check_return_url(session: Session, configuration: PortalConfiguration, url: str | None) -> None:
+    if url is None:
         return
     registered = session.get_one(Account, configuration.account_id).return_hosts
-    Returns.of(configuration.livemode, registered, configuration.default_return_url).check(wanted, "return_url")
+    Returns.of(configuration.livemode, registered, configuration.default_return_url).check(url, "return_url")
 
 
 def follow_link(token: str, at: int) -> str:
-    """Let a browser in and return the token for its cookie. Raises NotFound for a link that is unknown or over."""
+    """Start a visit for a browser that followed a session's link, and return the token for its cookie.
+
+    Raises NotFound for a link that is unknown, expired or ended.
+    """
     cookie = secrets.token_urlsafe(TOKEN_BYTES)
     with transaction() as session:
         query = select(PortalSession).where(PortalSession.token_hash == hash_token(token))
-        found = session.scalar(query)
-        if found is None or found.ended_at is not None or at >= found.expires_at:
+        portal_session = session.scalar(query)
+        if portal_session is None or portal_session.ended_at is not None or at >= portal_session.expires_at:
             raise NotFound(N_("This link is no longer valid."))
         visit = PortalVisit(
             id=new_id("visit"),
-            account_id=found.account_id,
-            session_id=found.id,
+            account_id=portal_session.account_id,
+            session_id=portal_session.id,
             token_hash=hash_token(cookie),
             opened_at=at,
             last_seen_at=at,
@@ -126,17 +135,17 @@ def follow_link(token: str, at: int) -> str:
 
 
 def note_activity(account_id: str, visit_id: str, at: int) -> None:
-    """Keep a visit alive."""
+    """Record a visit's last activity, which keeps it from timing out."""
     with transaction() as session:
-        mine = PortalVisit.account_id == account_id, PortalVisit.id == visit_id
-        session.execute(update(PortalVisit).where(*mine).values(last_seen_at=at))
+        owned = PortalVisit.account_id == account_id, PortalVisit.id == visit_id
+        session.execute(update(PortalVisit).where(*owned).values(last_seen_at=at))
 
 
 def end_session(account_id: str, session_id: str, at: int) -> None:
-    """Log out: the link and every browser that followed it are let in no more."""
+    """Log out: end the session's link and the visits of all browsers that followed it."""
     with transaction() as session:
         ended = {"ended_at": at}
-        mine = PortalSession.account_id == account_id, PortalSession.id == session_id
-        session.execute(update(PortalSession).where(*mine).values(ended))
+        owned = PortalSession.account_id == account_id, PortalSession.id == session_id
+        session.execute(update(PortalSession).where(*owned).values(ended))
         still_open = PortalVisit.session_id == session_id, PortalVisit.ended_at.is_(None)
         session.execute(update(PortalVisit).where(*still_open).values(ended))

@@ -1,1 +1,1 @@
-"""Pure functions: the same arguments always give the same answer. No database, no clock, no HTTP."""
+"""The billing rules as pure functions: the result depends on the arguments only. No database, no clock, no HTTP."""

@@ -1,4 +1,4 @@
-"""A pretended payment provider for test mode: it keeps its own writer, knows the test numbers and moves no money."""
+"""A simulated payment provider for test mode. It has its own tables, accepts test numbers only and moves no money."""
 
 from flask import Flask, url_for
 
@@ -7,7 +7,7 @@ from portal_site.billing.gateways.sandbox.gateway import SandboxGateway
 
 
 def init(app: Flask) -> None:
-    """Make it the program's gateway and put up its pages."""
+    """Install the sandbox as the app's gateway, and register its pages."""
 
     def address(endpoint: str, **values: str) -> str:
         return url_for(endpoint, **values, _external=True)

@@ -1,4 +1,4 @@
-"""The sandbox as a gateway: what a provider's SDK would do over the network, done on the sandbox's own writer."""
+"""The sandbox's gateway. It stands in for a provider's SDK and works on the sandbox's own tables."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from portal_site.ids import new_id
 
 
 class SandboxGateway:
-    """Holds test payment methods and decides their charges. `url_for` makes the addresses of its hosted pages."""
+    """Stores test payment methods and decides the outcome of charges. `url_for` makes the URLs of its hosted pages."""
 
     name = "sandbox"
 
@@ -23,7 +23,7 @@ class SandboxGateway:
         self._url_for = url_for
 
     def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> SetupSession:
-        """As the protocol says. Raises BillingError in live mode: no real payment may end up here."""
+        """See Gateway. Raises BillingError in live mode, because no real payment may be made here."""
         if livemode:
             raise BillingError(N_("Payment methods cannot be added here right now."), "livemode_mismatch")
         row = SandboxSetup(reference=new_id("sbxs"), customer=customer_id, return_url=return_url)
@@ -32,7 +32,7 @@ class SandboxGateway:
         return SetupSession(row.reference, self._url_for("sandbox.show_setup", reference=row.reference))
 
     def find_setup(self, reference: str) -> SetupSession | None:
-        """As the protocol says."""
+        """See Gateway."""
         with transaction() as session:
             row = session.get(SandboxSetup, reference)
             if row is None:
@@ -42,22 +42,22 @@ class SandboxGateway:
         return SetupSession(row.reference, self._url_for("sandbox.show_setup", reference=reference), details)
 
     def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
-        """As the protocol says."""
+        """See Gateway."""
         members = {"method_reference": payment_method, "amount": amount, "currency": currency, "return_url": return_url}
         try:
             row = _charged(idempotency_key, members)
-        except IntegrityError:  # another call with this key was quicker by a moment: the charge is that one's
+        except IntegrityError:  # a concurrent call with this key created the charge first
             row = _charged(idempotency_key, members)
         return self._charge(row)
 
     def find_charge(self, idempotency_key: str) -> Charge | None:
-        """As the protocol says."""
+        """See Gateway."""
         with transaction() as session:
             row = session.scalar(select(SandboxCharge).where(SandboxCharge.idempotency_key == idempotency_key))
         return self._charge(row) if row else None
 
     def cancel_charge(self, idempotency_key: str) -> Charge | None:
-        """As the protocol says."""
+        """See Gateway."""
         with transaction() as session:
             row = session.get(SandboxCharge, idempotency_key, with_for_update=True)
             if row is not None and row.status == "requires_action":
@@ -65,7 +65,7 @@ class SandboxGateway:
         return self._charge(row) if row else None
 
     def forget(self, payment_method: str) -> None:
-        """As the protocol says. Charges that were made with it stay on the ledger."""
+        """See Gateway. Charges made with the payment method are kept."""
         with transaction() as session:
             row = session.get(SandboxMethod, payment_method)
             if row is not None:
@@ -77,7 +77,7 @@ class SandboxGateway:
 
 
 def _charged(idempotency_key: str, members: dict[str, Any]) -> SandboxCharge:
-    """The charge with this key, made if there is none yet."""
+    """The charge with this key, created if it does not exist."""
     with transaction() as session:
         row = session.get(SandboxCharge, idempotency_key, with_for_update=True)
         if row is None:

@@ -1,7 +1,7 @@
-"""The sandbox's own pages, as a provider would host them: leaving a payment method, and answering the bank's question.
+"""The sandbox's pages, as a provider would host them: entering a payment method, and 3-D Secure authentication.
 
-A page's reference lets in whoever has it, as a provider's link does. What is typed here stays here: a number is looked up
-among the test numbers and forgotten; it is not stored, not logged, and not sent back when the form has to be shown again.
+Anybody who has a page's reference can open it, as with a provider's link. A number that is entered is only looked up among
+the test numbers: it is not stored, not logged, and not returned when the form is shown again.
 """
 
 import re
@@ -30,7 +30,7 @@ REFUSALS = {
 
 @blueprint.get("/setups/<reference>")
 def show_setup(reference: str) -> str:
-    """The form for a card or an account."""
+    """The form for a card or a bank account."""
     with transaction() as session:
         _setup(session, reference)
     return _setup_page(reference, {})
@@ -38,7 +38,7 @@ def show_setup(reference: str) -> str:
 
 @blueprint.post("/setups/<reference>")
 def submit_setup(reference: str) -> Response | tuple[str, int]:
-    """Look the number up, and decide as its row in the table says."""
+    """Look up the number, and accept, refuse or request authentication as the test number defines."""
     kind = request.form.get("kind", "card")
     behaviour = test_numbers.find(request.form.get("iban" if kind == "iban" else "number", "")[:50])
     errors, expiry = _faults(kind, behaviour)
@@ -57,8 +57,8 @@ def submit_setup(reference: str) -> Response | tuple[str, int]:
 
 
 def _faults(kind: str, behaviour: Behaviour | None) -> tuple[dict[str, str], tuple[int, int] | None]:
-    wanted = "sepa_debit" if kind == "iban" else "card"
-    if behaviour is None or behaviour.type != wanted:
+    expected_type = "sepa_debit" if kind == "iban" else "card"
+    if behaviour is None or behaviour.type != expected_type:
         return {"iban" if kind == "iban" else "number": "This sandbox takes only the test numbers listed below."}, None
     if kind == "iban":
         return {}, None
@@ -74,10 +74,10 @@ def _faults(kind: str, behaviour: Behaviour | None) -> tuple[dict[str, str], tup
 
 
 def _expiry(text: str) -> tuple[int, int] | None:
-    found = EXPIRY.fullmatch(text[:20])
-    if not found:
+    match = EXPIRY.fullmatch(text[:20])
+    if not match:
         return None
-    month, year = int(found[1]), 2000 + int(found[2])
+    month, year = int(match[1]), 2000 + int(match[2])
     today = time.gmtime()
     return (month, year) if (year, month) >= (today.tm_year, today.tm_mon) else None
 
@@ -102,7 +102,7 @@ def _method(behaviour: Behaviour, form: dict[str, str], expiry: tuple[int, int] 
 
 @blueprint.get("/setups/<reference>/challenge")
 def show_setup_challenge(reference: str) -> str:
-    """The bank's question about a new card."""
+    """The authentication page for a new card."""
     with transaction() as session:
         _setup(session, reference)
     return render_template("sandbox/challenge.html", action=url_for("sandbox.answer_setup", reference=reference))
@@ -110,7 +110,7 @@ def show_setup_challenge(reference: str) -> str:
 
 @blueprint.post("/setups/<reference>/challenge")
 def answer_setup(reference: str) -> Response:
-    """The card is confirmed, or forgotten."""
+    """Confirm the card, or discard it if the authentication failed."""
     with transaction() as session:
         setup = _setup(session, reference)
         method = session.get(SandboxMethod, setup.method_reference) if setup.method_reference else None
@@ -125,7 +125,7 @@ def answer_setup(reference: str) -> Response:
 
 @blueprint.get("/charges/<reference>/challenge")
 def show_challenge(reference: str) -> str:
-    """The bank's question about a payment."""
+    """The authentication page for a payment."""
     with transaction() as session:
         charge = _charge(session, reference)
     amount = f"{charge.amount} {charge.currency}"
@@ -135,7 +135,7 @@ def show_challenge(reference: str) -> str:
 
 @blueprint.post("/charges/<reference>/challenge")
 def answer_charge(reference: str) -> Response:
-    """The payment goes through, or it does not; the first answer counts."""
+    """Complete or decline the payment. Only the first answer counts."""
     with transaction() as session:
         charge = _charge(session, reference)
         if charge.status == "requires_action":

@@ -1,4 +1,4 @@
-"""The sandbox's own writer, as a provider would keep them on its side; ours never join them."""
+"""The sandbox's own tables, which stand for the provider's data. The billing tables are never joined with them."""
 
 from sqlalchemy import Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from portal_site.db import Base
 
 
 class SandboxSetup(Base):
-    """A visit to the sandbox's page. The reference is what lets somebody in there."""
+    """A visit to the sandbox's page. Anybody who has the reference can open the page."""
 
     __tablename__ = "sandbox_setups"
 
@@ -18,7 +18,7 @@ class SandboxSetup(Base):
 
 
 class SandboxMethod(Base):
-    """A payment method as the sandbox holds it: how it behaves and its last four digits, not its number."""
+    """A payment method: its behaviour and the last four digits, without the number."""
 
     __tablename__ = "sandbox_methods"
 
@@ -35,7 +35,7 @@ class SandboxMethod(Base):
 
 
 class SandboxCharge(Base):
-    """A charge by its idempotency key: the first answer is the answer for ever, but for a finished authentication."""
+    """A charge by its idempotency key. Its first outcome is final, unless it requires authentication."""
 
     __tablename__ = "sandbox_charges"
 

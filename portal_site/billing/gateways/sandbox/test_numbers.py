@@ -1,11 +1,11 @@
-"""The well-known test card numbers and what each does; the numbers themselves are never kept."""
+"""The well-known test card numbers and IBANs with their behaviour. An entered number is never stored."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What happens when it is left (`setup`) and when it is charged (`charge`): ok, authenticate, or a decline code."""
+    """The result of adding (`setup`) and of charging (`charge`) it: `ok`, `authenticate` or a decline code."""
 
     brand: str
     phrase: str
@@ -39,6 +39,6 @@ IBANS = {
 
 
 def find(number: str) -> Behaviour | None:
-    """The behaviour of a card number or IBAN as typed, with or without blanks."""
+    """The behaviour of a card number or IBAN, with or without blanks; None for an unknown one."""
     plain = "".join(number.split()).replace("-", "").upper()
     return CARDS.get(plain) or IBANS.get(plain)

@@ -1,4 +1,4 @@
-"""How much coupons take off an invoice's lines; which coupons a customer may use is not decided here."""
+"""The discount amounts of an invoice's lines. Whether a customer may redeem a coupon is decided in `promotion_codes`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from portal_site.billing.rules.amounts.periods import months_after
 
 @dataclass(frozen=True, slots=True)
 class CouponTerms:
-    """A percentage or an amount in minor units off; `products` restricts it, None means all."""
+    """A coupon's percentage or amount (minor units) off. `products` restricts it to these product ids; None means all."""
 
     percent_off: Decimal | None
     amount_off: int | None
@@ -20,7 +20,7 @@ class CouponTerms:
 
     @classmethod
     def of(cls, coupon: Mapping[str, Any]) -> "CouponTerms":
-        """The terms in a coupon's columns, named as in the `coupons` table."""
+        """The terms from the columns of the `coupons` table, with `currency` as `coupon_currency`."""
         products = coupon["applies_to_products"]
         return cls(
             percent_off=Decimal(coupon["percent_off"]) if coupon["percent_off"] is not None else None,
@@ -30,18 +30,18 @@ class CouponTerms:
         )
 
     def covers(self, product: str, currency: str) -> bool:
-        """Whether it takes anything off this product in this currency."""
+        """Whether the coupon applies to this product in this currency. A percentage applies in any currency."""
         right_currency = self.amount_off is None or self.currency == currency
         return right_currency and (self.products is None or product in self.products)
 
 
 def discount_end(duration: str, months: int | None, start: int) -> int | None:
-    """Until when a discount that begins at `start` lasts; None without end, and for one that an invoice uses up."""
+    """When a discount that starts at `start` ends. None for durations other than `repeating`: `forever` and `once`."""
     return months_after(start, months or 1) if duration == "repeating" else None
 
 
 class Discountable(NamedTuple):
-    """A line that coupons may reduce: its amount, and of which product and item it is."""
+    """A line that discounts can apply to: its amount in minor units, its product and its subscription item."""
 
     amount: int
     product_id: str
@@ -50,7 +50,7 @@ class Discountable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DiscountTerms:
-    """A coupon at work on an item, else on a subscription, else on all that a customer has, until `end` (None: for good)."""
+    """A coupon applied to an item, a subscription or, if neither is set, to a customer, until `end` (None: indefinitely)."""
 
     id: str
     coupon: CouponTerms
@@ -61,42 +61,43 @@ class DiscountTerms:
 
     @property
     def single_use(self) -> bool:
-        """Whether the first invoice that it reduces uses it up."""
+        """Whether it applies to one invoice only: the first that it reduces."""
         return self.duration == "once"
 
     def covers(self, line: Discountable, currency: str) -> bool:
-        """Whether it takes anything off this line."""
+        """Whether the discount applies to this line."""
         return self.item_id in (None, line.item_id) and self.coupon.covers(line.product_id, currency)
 
 
 def discounts_in_force(discounts: Iterable[DiscountTerms], subscription_id: str, at: int) -> tuple[DiscountTerms, ...]:
-    """The discounts on an invoice of this subscription at `at`, in the field's order: its items', then its own.
+    """The discounts on an invoice of this subscription at `at`, in Stripe's order: item discounts, then subscription discounts.
 
-    The customer's count where the subscription has none (docs.stripe.com/billing/subscriptions/coupons).
+    The customer's discounts apply only if the subscription has none (docs.stripe.com/billing/subscriptions/coupons).
     """
     running = [discount for discount in discounts if discount.end is None or discount.end > at]
-    own = [discount for discount in running if discount.subscription_id == subscription_id]
-    chosen = own or [discount for discount in running if discount.subscription_id is None]
+    subscription_discounts = [discount for discount in running if discount.subscription_id == subscription_id]
+    chosen = subscription_discounts or [discount for discount in running if discount.subscription_id is None]
     return tuple(sorted(chosen, key=lambda discount: discount.item_id is None))
 
 
 def reductions(lines: Sequence[Discountable], discounts: Sequence[DiscountTerms], currency: str) -> list[list[int]]:
-    """For each discount, how much it takes off each line, in minor units ≥ 0.
+    """For each discount, the amount that it takes off each line, in minor units ≥ 0.
 
-    They apply one after the other, each to what the earlier ones left, in the order given; no line falls below zero, and a
-    line that is credit is left alone.
+    The discounts apply in the given order, each to the amounts that the earlier ones left. No line falls below zero, and a
+    credit (negative line) is not discounted.
     """
-    left = [max(0, line.amount) for line in lines]
-    taken = []
+    remaining = [max(0, line.amount) for line in lines]
+    amounts_by_discount = []
     for discount in discounts:
-        base = [rest if discount.covers(line, currency) else 0 for rest, line in zip(left, lines, strict=True)]
-        share = allocate(_off(discount.coupon, sum(base)), base)
-        left = [rest - part for rest, part in zip(left, share, strict=True)]
-        taken.append(share)
-    return taken
+        base = [rest if discount.covers(line, currency) else 0 for rest, line in zip(remaining, lines, strict=True)]
+        amounts = allocate(_amount_off(discount.coupon, sum(base)), base)
+        remaining = [rest - amount for rest, amount in zip(remaining, amounts, strict=True)]
+        amounts_by_discount.append(amounts)
+    return amounts_by_discount
 
 
-def _off(coupon: CouponTerms, base: int) -> int:
+def _amount_off(coupon: CouponTerms, base: int) -> int:
+    """What a coupon takes off `base` minor units; a percentage is rounded half up."""
     if coupon.percent_off is not None:
         return min(base, int((base * coupon.percent_off / 100).quantize(Decimal(1), ROUND_HALF_UP)))
     return min(base, coupon.amount_off or 0)

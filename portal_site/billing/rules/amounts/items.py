@@ -1,4 +1,4 @@
-"""What a subscription is made of: prices on offer, and items with their periods, one after the other."""
+"""Recurring prices, and subscription items with their current and following billing periods."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -10,7 +10,7 @@ from portal_site.billing.rules.amounts.taxes import TaxRate
 
 @dataclass(frozen=True, slots=True)
 class PricedPlan:
-    """A recurring price and what it buys."""
+    """A recurring price with its product; `product` is the product's name."""
 
     price_id: str
     product_id: str
@@ -23,19 +23,19 @@ class PricedPlan:
 
     @property
     def length(self) -> int:
-        """How long its interval is on average, in seconds."""
+        """The average length of its billing interval in seconds."""
         return periods.average_length(self.interval, self.interval_count)
 
     def amount(self, quantity: int | None) -> int:
-        """What a period costs in minor units; nothing yet where usage decides."""
+        """The price of one full period in minor units; 0 for a metered price, which is billed by usage."""
         return 0 if self.terms.metered else pricing.amount(self.terms, quantity or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a subscription, with its quantity (None when metered) and current period.
+    """A subscription item with its quantity (None if metered) and current period (seconds since 1970, UTC).
 
-    `anchor` is its own where its periods have left the days of the subscription's.
+    `anchor` is set only if the item's periods no longer start on boundaries of the subscription's billing cycle anchor.
     """
 
     id: str
@@ -44,19 +44,20 @@ class Item:
     period_start: int
     period_end: int
     tax_rates: tuple[TaxRate, ...] = ()
-    created: int = 0  # when it was added
+    created: int = 0
     anchor: int | None = None
 
     @property
     def amount(self) -> int:
-        """What its period costs, before discounts and tax."""
+        """The price of a full period in minor units, before discounts and tax."""
         return self.offer.amount(self.quantity)
 
     def own_anchor(self, anchor: int, start: int) -> int | None:
-        """What its periods are counted from if one begins at `start`; None: from the subscription's `anchor`.
+        """The item's own anchor for a period that starts at `start`; None if the subscription's `anchor` applies.
 
-        One that begins where no counted period does is the first of a new count. Without that the 31st would become the 28th
-        in February, and stay it.
+        If `start` is no boundary of either anchor, the item gets a new one: the current period's start if `start` is a
+        boundary of it, else `start`. Without that, a period that starts on the 31st would move to the 28th in February and
+        stay there.
         """
         if self.offer.interval in periods.SECONDS or (
             self.anchor is not None and periods.is_boundary(self.anchor, start)
@@ -67,9 +68,10 @@ class Item:
         return self.period_start if periods.is_boundary(self.period_start, start) else start
 
     def renewed(self, anchor: int) -> Self:
-        """The item in its next period, in a subscription with that anchor.
+        """The item in its next period, in a subscription with this anchor.
 
-        A period that ended early, with a subscription that was to end then and goes on after all, is first billed to its end.
+        If the current period was cut short, because the subscription was to end then but continues, the next period is the
+        rest of the full period.
         """
         start, end = self.period_end, self.whole_period(anchor)[1]
         if end > start and not self._is_boundary(anchor, start):
@@ -79,27 +81,28 @@ class Item:
         return replace(self, period_start=start, period_end=end, anchor=own)
 
     def refitted(self, anchor: int, at: int) -> Self:
-        """The item in a period of its price's interval that holds `at`, counted on from where the current one began."""
+        """The item in the period that contains `at`, of its price's interval, counted from the current period's start."""
         own, offer = self.own_anchor(anchor, self.period_start), self.offer
         counted_from = anchor if own is None else own
         start, end = periods.period_around(counted_from, offer.interval, offer.interval_count, self.period_start, at)
         return replace(self, period_start=start, period_end=end, anchor=own)
 
     def whole_period(self, anchor: int) -> tuple[int, int]:
-        """What its price is for: the period that the current one is, or is a part of.
+        """Start and end of the full period that the price pays for: the current period, or the one that it is a part of.
 
-        The current one can also be longer, if the price has become one for a shorter interval since it began.
+        The current period can also be longer, if the price was changed to one with a shorter interval during the period.
         """
         start, end = self.period_start, self.period_end
         if self._is_boundary(anchor, start):
             return start, self._step(self._counted_from(anchor), start, 1)
         if self._is_boundary(anchor, end):
             return self._step(self._counted_from(anchor), end, -1), end
-        # Where no anchor was noted it is counted from a day of its own; else it is a part that was cut off at both ends.
+        # Neither end is a boundary. Without an own anchor, the item has one that was not recorded, and the period is full.
+        # With an own anchor, the period was cut short at both ends.
         return (start, end) if self.anchor is None else self._around(self.anchor, start)
 
     def outlasts(self, anchor: int) -> bool:
-        """Whether the current period is longer than what its price is for."""
+        """Whether the current period is longer than the full period of its price."""
         start, end = self.whole_period(anchor)
         return self.period_start < start or self.period_end > end
 
@@ -107,7 +110,7 @@ class Item:
         return anchor if self.anchor is None else self.anchor
 
     def _around(self, anchor: int, at: int) -> tuple[int, int]:
-        """The period counted from the anchor that holds an instant after it."""
+        """The period, counted from the anchor, that contains `at`; the first one if `at` is before the anchor."""
         offer = self.offer
         return periods.period_around(anchor, offer.interval, offer.interval_count, anchor, max(anchor, at))
 

@@ -1,7 +1,7 @@
-"""The one currency table: how many decimals an amount in minor units has. Formatting for people is the door's work.
+"""The decimals of each currency's minor unit, and the limits for charges. Formatting amounts is left to the web layer.
 
-Exponents are the field's (docs.stripe.com/currencies), which differ from ISO 4217 for a few: MGA has none here, while ISK
-and UGX are kept with two for compatibility and are charged in whole units only.
+The exponents are Stripe's (docs.stripe.com/currencies) and differ from ISO 4217 for a few currencies: MGA has no decimals,
+while ISK and UGX have two for compatibility but are charged in whole units only.
 """
 
 from decimal import Decimal
@@ -12,7 +12,7 @@ WITHOUT_CENTS = frozenset("isk ugx".split())
 
 
 def exponent(currency: str) -> int:
-    """How many decimals the currency's minor unit stands for: 0, 2 or 3."""
+    """The number of decimals of the currency's minor unit: 0, 2 or 3."""
     code = currency.lower()
     if code in ZERO_DECIMAL:
         return 0
@@ -20,19 +20,19 @@ def exponent(currency: str) -> int:
 
 
 def major(amount: int, currency: str) -> Decimal:
-    """An amount of minor units in the currency's own unit: 1234 eur → 12.34, 1234 jpy → 1234."""
+    """Convert minor units to the major unit: 1234 eur → 12.34, 1234 jpy → 1234."""
     return Decimal(amount).scaleb(-exponent(currency))
 
 
 def minor(value: Decimal, currency: str) -> int:
-    """The inverse of `major`. Raises ValueError for a value finer than the minor unit."""
+    """Convert the major unit to minor units: 12.34 eur → 1234. Raises ValueError for a fraction of the minor unit."""
     scaled = value.scaleb(exponent(currency))
     if scaled != scaled.to_integral_value():
         raise ValueError(f"{value} is finer than the minor unit of {currency}")
     return int(scaled)
 
 
-# The least that can be charged (docs.stripe.com/currencies, “minimum charge amounts”); elsewhere half a unit of the major kind.
+# Minimum charge amounts in minor units (docs.stripe.com/currencies). For other currencies half a major unit is assumed.
 MINIMUM = {
     "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250, "eur": 50,
     "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
@@ -41,12 +41,12 @@ MINIMUM = {
 
 
 def step(currency: str) -> int:
-    """Of how many minor units a charge must be a multiple (docs.stripe.com/currencies, “special cases”)."""
+    """The number of minor units that a charge must be a multiple of (docs.stripe.com/currencies, “special cases”)."""
     code = currency.lower()
     return 100 if code in WITHOUT_CENTS else 10 if code in THREE_DECIMAL else 1
 
 
 def minimum_charge(currency: str) -> int:
-    """The smallest amount in minor units that providers take; less than that waits on the customer's balance."""
+    """The smallest amount in minor units that can be charged. A smaller amount is carried on the customer's balance."""
     code = currency.lower()
     return MINIMUM.get(code) or max(1, 10 ** exponent(code) // 2)

@@ -1,18 +1,18 @@
-"""What a quantity of one price costs for one period; discounts and taxes come after."""
+"""The amount for a quantity of one price for one period, before discounts and tax."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-# Of a unit's price in minor units, a billion euros: 999,999 units of it, twenty times in a subscription, with as much tax on top,
-# stay below 2**62, and a database's 64 bits hold every sum that comes of them.
+# The highest unit price in minor units: a billion euros. A subscription with twenty items of 999,999 such units, plus 100 %
+# tax, stays below 2**62, so that every sum fits into the database's 64-bit integers.
 MOST_A_UNIT = 10**11
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A step of a tiered price: units up to and including `up_to` (None: without end), in minor units each."""
+    """A tier of a tiered price: units up to and including `up_to` (None: unlimited). Amounts are in minor units."""
 
     up_to: int | None
     unit_amount: Decimal
@@ -21,7 +21,7 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class PriceTerms:
-    """What is needed of a price to calculate with it. `unit_amount` may be a fraction of the minor unit."""
+    """The members of a price that its amount depends on. `unit_amount` is in minor units and may have decimals."""
 
     currency: str
     unit_amount: Decimal
@@ -34,7 +34,7 @@ class PriceTerms:
 
     @classmethod
     def of(cls, price: Mapping[str, Any], currency: str) -> "PriceTerms":
-        """The terms in a price's columns, named as in the `prices` table."""
+        """The terms from the columns of the `prices` table."""
         transform = price["transform_quantity"] or {}
         return cls(
             currency=currency,
@@ -76,7 +76,7 @@ def _packages(terms: PriceTerms, quantity: int) -> int:
 
 
 def _volume(tiers: Sequence[Tier], quantity: int) -> Decimal:
-    """All units at the price of the step that the quantity reaches."""
+    """All units at the price of the tier that the quantity falls into, plus that tier's flat amount."""
     for tier in tiers:
         if tier.up_to is None or quantity <= tier.up_to:
             return tier.unit_amount * quantity + tier.flat_amount
@@ -84,7 +84,7 @@ def _volume(tiers: Sequence[Tier], quantity: int) -> Decimal:
 
 
 def _graduated(tiers: Sequence[Tier], quantity: int) -> Decimal:
-    """Each unit at the price of the step that it falls into; a step's flat amount counts once it is entered."""
+    """Each unit at the price of its own tier, plus the flat amount of every tier that is reached."""
     total, start = Decimal(0), 0
     for index, tier in enumerate(tiers):
         units = max(0, (quantity if tier.up_to is None else min(quantity, tier.up_to)) - start)

@@ -1,4 +1,7 @@
-"""Whether a customer may redeem a promotion code. Each refusal has a sentence of its own, but for codes of other people."""
+"""Whether a customer may redeem a promotion code.
+
+Each reason for a refusal has its own message, except that another customer's code is reported like an unknown one.
+"""
 
 import unicodedata
 from dataclasses import dataclass
@@ -13,13 +16,13 @@ UNKNOWN = N_("There is no such code. Check what you typed.")
 
 
 def normalized(code: str) -> str:
-    """A code as codes are compared: case and look-alikes of width do not matter, blanks around it neither."""
+    """A code in the form used for look-ups: without surrounding blanks, case-folded and in NFKC (full-width letters too)."""
     return unicodedata.normalize("NFKC", code).strip().casefold()
 
 
 @dataclass(frozen=True, slots=True)
 class CodeTerms:
-    """A promotion code with its coupon and what limits both."""
+    """A promotion code with its coupon and the restrictions of both. `minimum_amount` is in minor units."""
 
     id: str
     code: str
@@ -41,28 +44,28 @@ class CodeTerms:
     coupon_times_redeemed: int = 0
 
     def end(self, start: int) -> int | None:
-        """Until when its discount lasts if it begins at `start`, as `discounts.discount_end` has it."""
+        """When its discount ends if it starts at `start`; see `discounts.discount_end`."""
         return discount_end(self.duration, self.duration_in_months, start)
 
 
 @dataclass(frozen=True, slots=True)
 class Redeemer:
-    """Who wants to redeem a code, on what."""
+    """The customer who wants to redeem a code, with the items of the subscription."""
 
     customer_id: str
     currency: str
     items: tuple[Item, ...]
-    has_bought_before: bool  # paid for something, or tried something for free
-    has_redeemed: bool
+    has_bought_before: bool  # has paid an invoice or had a free trial
+    has_redeemed: bool  # has redeemed this code before
 
 
 def unknown() -> BillingError:
-    """The refusal of a code that does not exist for this customer."""
+    """The error for a code that does not exist for this customer."""
     return BillingError(UNKNOWN, "promotion_code_invalid", "promotion_code")
 
 
 def why_not_redeemable(code: CodeTerms, who: Redeemer, at: int) -> BillingError | None:
-    """Why it cannot be redeemed, or None."""
+    """Why the code cannot be redeemed, or None if it can."""
     if code.customer_id not in (None, who.customer_id):
         return unknown()
     reasons = (

@@ -1,4 +1,4 @@
-"""Tax on the lines of an invoice by the merchant's own rates; which rates apply to whom is not decided here."""
+"""Tax on invoice lines by the merchant's tax rates. Which rates apply to a customer is not decided here."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Any
 
 from portal_site.billing.rules.amounts.allocation import allocate
 
-# Customers with these answers to `tax_exempt` are billed without tax; `reverse` leaves it to the customer to declare.
+# Customers with these values of `tax_exempt` are billed without tax. With `reverse` the customer has to declare it.
 UNTAXED = frozenset({"exempt", "reverse"})
 
 
 @dataclass(frozen=True, slots=True)
 class TaxRate:
-    """A percentage that is part of the price (inclusive) or comes on top of it."""
+    """A tax rate in percent, either included in the price or added to it."""
 
     id: str
     display_name: str
@@ -22,7 +22,7 @@ class TaxRate:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "TaxRate":
-        """A rate as a subscription stores it; its percentage never changes once it exists."""
+        """The rate from a subscription's stored copy. The percentage of a tax rate never changes."""
         return cls(
             id=str(document["id"]),
             display_name=str(document.get("display_name") or ""),
@@ -33,7 +33,7 @@ class TaxRate:
 
 @dataclass(frozen=True, slots=True)
 class Tax:
-    """So much tax of one rate in a line, on `taxable` minor units without it."""
+    """The tax of one rate on a line: `amount` on a net amount of `taxable`, both in minor units."""
 
     rate: TaxRate
     amount: int
@@ -41,21 +41,22 @@ class Tax:
 
 
 def taxes(amount: int, rates: Sequence[TaxRate]) -> tuple[Tax, ...]:
-    """The taxes of a line over `amount` (after discounts). Inclusive ones are found in it, the others come on top."""
+    """The taxes on a line's amount after discounts, in minor units. Inclusive taxes are part of `amount`."""
     if not rates:
         return ()
-    inside = [rate for rate in rates if rate.inclusive]
-    total = sum((rate.percentage for rate in inside), Decimal(0))
-    net = _rounded(Decimal(amount) * 100 / (100 + total))
-    shares = allocate(amount - net, [int(rate.percentage * 10_000) for rate in inside])
-    found = [Tax(rate, share, net) for rate, share in zip(inside, shares, strict=True)]
-    found += [Tax(rate, _rounded(net * rate.percentage / 100), net) for rate in rates if not rate.inclusive]
-    return tuple(found)
+    inclusive_rates = [rate for rate in rates if rate.inclusive]
+    percentage = sum((rate.percentage for rate in inclusive_rates), Decimal(0))
+    net = _rounded(Decimal(amount) * 100 / (100 + percentage))
+    # The rates are rounded together, so that net amount and taxes add up to the gross amount exactly.
+    shares = allocate(amount - net, [int(rate.percentage * 10_000) for rate in inclusive_rates])
+    line_taxes = [Tax(rate, share, net) for rate, share in zip(inclusive_rates, shares, strict=True)]
+    line_taxes += [Tax(rate, _rounded(net * rate.percentage / 100), net) for rate in rates if not rate.inclusive]
+    return tuple(line_taxes)
 
 
-def on_top(found: Iterable[Tax]) -> int:
-    """What these taxes add to the price."""
-    return sum(tax.amount for tax in found if not tax.rate.inclusive)
+def on_top(line_taxes: Iterable[Tax]) -> int:
+    """The sum of the exclusive taxes: what the taxes add to the price, in minor units."""
+    return sum(tax.amount for tax in line_taxes if not tax.rate.inclusive)
 
 
 def _rounded(amount: Decimal) -> int:

@@ -1,1 +1,1 @@
-"""Rules for what customers enter and keep: tax IDs, payment methods."""
+"""Rules for tax ids and payment methods."""

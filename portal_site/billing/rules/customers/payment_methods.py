@@ -1,4 +1,4 @@
-"""What may be done with a payment method; how the provider does it is not known here."""
+"""When a payment method may be removed, and when a card expires."""
 
 from calendar import timegm
 
@@ -9,7 +9,11 @@ EXPIRY_NOTICE = 31 * 24 * 60 * 60
 
 
 def why_not_removable(*, is_default: bool, others: int, needed: bool) -> BillingError | None:
-    """Why it cannot be removed, or None. `needed`: a running subscription is charged automatically."""
+    """Why a payment method cannot be removed, or None if it can.
+
+    `others` is the number of the customer's other payment methods; `needed` is true if a running subscription is charged
+    automatically.
+    """
     if others == 0 and needed:
         return BillingError(
             N_("Your subscription is paid with this payment method. Add another one before you remove it."),
@@ -24,13 +28,13 @@ def why_not_removable(*, is_default: bool, others: int, needed: bool) -> Billing
 
 
 def expires_at(exp_month: int, exp_year: int) -> int:
-    """The instant from which a card is refused: the first of the month after its last (UTC)."""
+    """The instant from which a card is refused: the start of the month after its expiry month, in UTC."""
     year, month = (exp_year, exp_month + 1) if exp_month < 12 else (exp_year + 1, 1)
     return timegm((year, month, 1, 0, 0, 0))
 
 
 def expiry_state(exp_month: int | None, exp_year: int | None, at: int) -> str:
-    """`expired`, `expiring` (within a month), or an empty text."""
+    """`expired`, `expiring` (within 31 days), or an empty string."""
     if not exp_month or not exp_year:
         return ""
     end = expires_at(exp_month, exp_year)

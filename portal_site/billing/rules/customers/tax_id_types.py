@@ -1,11 +1,11 @@
-"""The table of tax id types: what each is called, which form its numbers have, and an example; how to check is in `tax_ids`.
+"""The tax id types with name, format and example. The check itself is in `tax_ids`.
 
-Types are the field's (API 2026-10-28). A form is a regular expression over the number without blanks and punctuation, in
-capitals. Where a country publishes several lengths all are allowed; check digits are left to the authorities, since a number
-that is refused here for a digit cannot be entered at all.
+The types are Stripe's (API 2026-10-28). A format is a regular expression for the number in capitals, without blanks and
+punctuation. Where a country publishes several lengths, all are allowed. Check digits are not verified: a number that was
+wrongly refused here could not be entered at all.
 """
 
-# type, name, form, example; the country is the first two letters of the type unless COUNTRIES says otherwise
+# (type, name, format, example). The country is the first two letters of the type unless COUNTRIES overrides it.
 FORMS: tuple[tuple[str, str, str, str], ...] = (
     ("ad_nrt", "NRT", r"[A-Z]\d{6}[A-Z]", "A-123456-Z"),
     ("ae_trn", "TRN", r"\d{15}", "123456789012345"),
@@ -146,7 +146,7 @@ FORMS: tuple[tuple[str, str, str, str], ...] = (
 
 COUNTRIES = {"eu_vat": None, "eu_oss_vat": None}
 
-# The members of the European VAT area by the letters that their numbers begin with (ec.europa.eu/taxation_customs/vies).
+# The formats of European VAT numbers by their prefix (ec.europa.eu/taxation_customs/vies).
 EU_FORMS = {
     "AT": r"U\d{8}",
     "BE": r"\d{10}",
@@ -177,4 +177,4 @@ EU_FORMS = {
     "SK": r"\d{10}",
     "XI": r"\d{9}|\d{12}|GD\d{3}|HA\d{3}",
 }
-GREECE = {"EL": "GR"}  # its VAT numbers begin with another code than its addresses have
+GREECE = {"EL": "GR"}  # the prefix of Greek VAT numbers is not the ISO country code

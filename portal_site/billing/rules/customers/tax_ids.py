@@ -1,4 +1,4 @@
-"""Tax ids: whether a number has the form of its type, and how it is written; whether it was ever given out is not known here."""
+"""Format check and normalization of tax ids. Whether a number was ever issued is not checked."""
 
 import re
 from collections.abc import Mapping
@@ -8,15 +8,15 @@ from portal_site.billing.rules.customers.tax_id_types import COUNTRIES, EU_FORMS
 
 LONGEST = 50
 PUNCTUATION = re.compile(r"[\s.\-/_,:·–—]+")
-# The authorities that answer whether a number is in force: VIES, ABR and HMRC.
+# The types that an authority can verify: VIES, ABR and HMRC.
 VERIFIABLE = frozenset({"eu_vat", "au_abn", "gb_vat"})
-# In test mode, as in the field, the digits of a number decide what its verification comes to.
+# In test mode, as with Stripe, a number that repeats one of these digits has a fixed verification result.
 TEST_OUTCOMES = {"0": "verified", "1": "unverified"}
 
 
 @dataclass(frozen=True, slots=True)
 class TaxIdType:
-    """A kind of tax id; `country` is None for those of the European Union."""
+    """A type of tax id. `country` is None for the types of the European Union."""
 
     code: str
     country: str | None
@@ -26,7 +26,7 @@ class TaxIdType:
 
 
 class TaxIdInvalid(ValueError):
-    """The number does not have the form of its type; `example` does."""
+    """The number does not match the format of its type. `example` is a number that does."""
 
     def __init__(self, kind: str, example: str) -> None:
         super().__init__(f"not a {kind}, which looks like {example}")
@@ -44,16 +44,16 @@ TYPES: Mapping[str, TaxIdType] = {row[0]: _type(*row) for row in FORMS}
 
 
 def check(kind: str, typed: str) -> str:
-    """The number as it is usually written. Raises TaxIdInvalid when it does not have its type's form, KeyError without type."""
-    found = TYPES[kind]
+    """The number in its usual notation. Raises TaxIdInvalid for a wrong format and KeyError for an unknown type."""
+    tax_id_type = TYPES[kind]
     compact = PUNCTUATION.sub("", typed[: LONGEST + 1]).upper()
-    if len(typed) > LONGEST or not found.form.fullmatch(compact):
-        raise TaxIdInvalid(kind, found.example)
-    return _written_like(found.example, compact)
+    if len(typed) > LONGEST or not tax_id_type.form.fullmatch(compact):
+        raise TaxIdInvalid(kind, tax_id_type.example)
+    return _written_like(tax_id_type.example, compact)
 
 
 def _written_like(example: str, compact: str) -> str:
-    """The characters with the example's punctuation between them, when they are as many: 12345678901 → 12-34567890-1."""
+    """The number with the example's punctuation, 12345678901 → 12-34567890-1; unchanged if the lengths differ."""
     if len(PUNCTUATION.sub("", example)) != len(compact):
         return compact
     rest = iter(compact)
@@ -61,15 +61,15 @@ def _written_like(example: str, compact: str) -> str:
 
 
 def country_of(kind: str, value: str) -> str | None:
-    """The country that gave out a checked number; None when the type does not tell."""
-    found = TYPES[kind]
-    if found.country is not None or kind != "eu_vat":
-        return found.country
+    """The country that issued a checked number; None if the type does not determine it."""
+    country = TYPES[kind].country
+    if country is not None or kind != "eu_vat":
+        return country
     return GREECE.get(value[:2], value[:2])
 
 
 def types_for(country: str) -> list[TaxIdType]:
-    """All types, those of a customer in this country (two letters, may be empty) first."""
+    """All types, starting with those of this country (ISO code of two letters, or empty)."""
     own = {code for code, kind in TYPES.items() if kind.country == country}
     if country in EU_FORMS or country in GREECE.values():
         own |= {"eu_vat", "eu_oss_vat"}
@@ -77,7 +77,10 @@ def types_for(country: str) -> list[TaxIdType]:
 
 
 def initial_verification(kind: str, value: str, livemode: bool) -> str:
-    """The state in which a new number begins: `pending_lines` while an authority is asked, `unavailable` where none can be."""
+    """The verification status of a new number: `pending` until the authority answers, `unavailable` if there is none.
+
+    In test mode some numbers have a fixed result; see TEST_OUTCOMES.
+    """
     if kind not in VERIFIABLE:
         return "unavailable"
     digits = {sign for sign in value if sign.isdigit()}

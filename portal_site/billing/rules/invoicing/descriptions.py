@@ -1,4 +1,4 @@
-"""What a line of an invoice says, in the field's English words; pages say it in the customer's own."""
+"""English descriptions of invoice lines, in Stripe's wording. Pages describe lines in the customer's language."""
 
 from time import gmtime, strftime
 
@@ -9,7 +9,7 @@ SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
 def describe(line: InvoiceLine) -> str:
-    """`2 seats × Team (at $12.00 / month)`, `Unused time on 2 × Team after 24 Nov 2026`."""
+    """A line's description: `2 seats × Team (at $12.00 / month)` or `Unused time on 2 × Team after 24 Nov 2026`."""
     offer = line.offer
     if line.kind == LineKind.CYCLE:
         count = "" if line.quantity is None else f"{line.quantity} {offer.unit_label or ''}".strip() + " × "

@@ -1,4 +1,4 @@
-"""What an invoice says: its lines and what they add up to. Previews, changes and renewals all come through here."""
+"""The lines and totals of an invoice, for previews, plan changes and renewals alike."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from portal_site.billing.rules.amounts.taxes import Tax, TaxRate
 
 
 class LineKind(StrEnum):
-    """Why a line is there: a period that begins, or a part of one that was not used, or that remains."""
+    """What a line bills: a full period, the credit for unused time, or the charge for the remaining time."""
 
     CYCLE = "cycle"
     UNUSED = "unused"
@@ -22,10 +22,11 @@ class LineKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """One line. `amount` in minor units is before `discounts` ((discount id, minor units ≥ 0) each) and tax on top.
+    """One line. `amount` is in minor units, before discounts and exclusive tax.
 
-    Of a prorated line, `proration` is the part of the period and `full_amount` what the whole period costs; a credit names the
-    line that it `credits`. Only a pending line, which is stored before it is on an invoice, has an `id`.
+    `discounts` are pairs of (discount id, minor units ≥ 0). On a prorated line, `proration` is the part of the period and
+    `full_amount` the amount for the full period. `credits` is the id of the line that a credit refers to. Only a pending
+    line, which is stored before it is added to an invoice, has an `id`.
     """
 
     kind: LineKind
@@ -44,18 +45,22 @@ class InvoiceLine:
 
     @property
     def discount(self) -> int:
-        """What coupons take off it."""
+        """The sum of its discounts in minor units."""
         return sum(amount for _, amount in self.discounts)
 
     @property
     def total(self) -> int:
-        """What it adds to the invoice."""
+        """Its part of the invoice's total: amount − discounts + exclusive tax."""
         return self.amount - self.discount + taxes.on_top(self.taxes)
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceTotals:
-    """total = subtotal − discount + tax on top = sum of the lines; due = what `settle` leaves of it. All in minor units."""
+    """The totals of an invoice in minor units.
+
+    total = subtotal − discount + exclusive tax = the sum of the lines' totals. `amount_due` is what is due of it after the
+    customer's balance was applied (see `settle`).
+    """
 
     currency: str
     lines: tuple[InvoiceLine, ...]
@@ -69,24 +74,24 @@ class InvoiceTotals:
 
     @property
     def balance_used(self) -> int:
-        """How much the customer's balance changes: credit used (> 0), or debt paid and credit won (< 0)."""
+        """The change of the customer's balance: credit used (> 0), or debt paid or credit gained (< 0)."""
         return self.ending_balance - self.starting_balance
 
     @property
     def credit_used(self) -> int:
-        """How much of it is the customer's credit: used (> 0) or won (< 0)."""
+        """The part of `balance_used` that is credit: used (> 0) or gained (< 0)."""
         return min(0, self.ending_balance) - min(0, self.starting_balance)
 
     @property
     def carried(self) -> int:
-        """How much of it is too little to be charged: left for a later invoice (> 0), or taken over from before (< 0)."""
+        """The part of `balance_used` that is debt: carried to a later invoice (> 0), or billed from earlier ones (< 0)."""
         return max(0, self.ending_balance) - max(0, self.starting_balance)
 
 
 def settle(total: int, balance: int, minimum: int = 0, step: int = 1) -> tuple[int, int]:
-    """What is due for a total, and the balance afterwards. A negative balance is credit, a positive one is owed.
+    """The amount due for a total, and the balance afterwards. A negative balance is credit, a positive one is owed.
 
-    Less than the `minimum` that a provider takes, and what lies between two of its `step`s, is owed until a later invoice.
+    An amount below `minimum`, and the remainder above a multiple of `step`, cannot be charged and stays on the balance.
     """
     after = total + balance
     due = after - after % step if after >= max(0, minimum) else 0
@@ -94,7 +99,10 @@ def settle(total: int, balance: int, minimum: int = 0, step: int = 1) -> tuple[i
 
 
 def total_up(lines: Sequence[InvoiceLine], balance: int, currency: str, *, exact: bool = False) -> InvoiceTotals:
-    """The lines added up and settled with the balance. `exact` leaves nothing for later, where there is no balance to keep it."""
+    """The totals of these lines, with the balance applied.
+
+    With `exact`, the limits for charges are ignored and nothing is carried over; it is for cases without a balance.
+    """
     subtotal = sum(line.amount for line in lines)
     discount = sum(line.discount for line in lines)
     tax = sum(taxes.on_top(line.taxes) for line in lines)
@@ -104,7 +112,7 @@ def total_up(lines: Sequence[InvoiceLine], balance: int, currency: str, *, exact
 
 
 def settled(total: int, balance: int, currency: str, *, exact: bool = False) -> tuple[int, int]:
-    """What is due for a total in this currency, and the balance afterwards, as `settle` and `bill` have it."""
+    """The amount due for a total and the balance afterwards, with the currency's limits for charges unless `exact`."""
     limits = () if exact else (money.minimum_charge(currency), money.step(currency))
     return settle(total, balance, *limits)
 
@@ -117,36 +125,37 @@ def renewal_lines(
     currency: str,
     until: int | None = None,
 ) -> tuple[InvoiceLine, ...]:
-    """The lines for the periods that follow those of the items; of what is over at `until`, the part before."""
+    """The invoice lines for the next period of each item. A period that extends beyond `until` is prorated."""
     renewed = [item.renewed(anchor) for item in items]
     lines = [full_period_line(item, anchor, rates) for item in renewed]
     spans = [(item.period_start, item.period_end if until is None else min(item.period_end, until)) for item in renewed]
     if spans == [(line.period_start, line.period_end) for line in lines]:
         return with_discounts_and_tax(lines, running, currency)
-    # As with a change inside a period: lasting discounts take off their share, those for one invoice all that they can.
-    whole = with_discounts_and_tax(lines, [discount for discount in running if not discount.single_use], currency)
+    # As with a change within a period: lasting discounts are prorated with their line, while single-use discounts apply in
+    # full to the prorated line.
+    full_lines = with_discounts_and_tax(lines, [discount for discount in running if not discount.single_use], currency)
     parts = [
         line if span == (line.period_start, line.period_end) else prorate_line(line, *span)
-        for line, span in zip(whole, spans, strict=True)
+        for line, span in zip(full_lines, spans, strict=True)
     ]
     return with_discounts_and_tax(parts, [discount for discount in running if discount.single_use], currency)
 
 
 def full_period_line(item: Item, anchor: int, rates: Sequence[TaxRate]) -> InvoiceLine:
-    """What the item's current period, or the one that it is a part of, costs before discounts; not yet taxed.
+    """The line for the full period that the item's current period is, or is a part of, before discounts and tax.
 
-    By its own tax rates, if it has any, else by the subscription's.
+    `taxes` holds the rates that apply, with amounts of 0: the item's own rates if it has any, else the subscription's.
     """
-    blank = tuple(Tax(rate, 0, 0) for rate in item.tax_rates or rates)
+    unapplied = tuple(Tax(rate, 0, 0) for rate in item.tax_rates or rates)
     return InvoiceLine(
-        LineKind.CYCLE, item.offer, item.id, item.quantity, *item.whole_period(anchor), item.amount, taxes=blank
+        LineKind.CYCLE, item.offer, item.id, item.quantity, *item.whole_period(anchor), item.amount, taxes=unapplied
     )
 
 
 def prorate_line(period: InvoiceLine, start: int, end: int) -> InvoiceLine:
-    """A period's line for the time from `start` to `end` of it only, discounts included; what is taxed is not yet taxed."""
+    """A full period's line prorated to the time from `start` to `end`, with its discounts. The tax is not recalculated."""
     factor = ProrationFactor(end - start, period.period_end - period.period_start)
-    # Rounded once for all coupons together: each on its own could add up to more than the line.
+    # The sum of the discounts is rounded once: rounded one by one, they could add up to more than the line.
     parts = allocate(factor.of(period.discount), [amount for _, amount in period.discounts])
     return replace(
         period,
@@ -163,36 +172,37 @@ def prorate_line(period: InvoiceLine, start: int, end: int) -> InvoiceLine:
 def with_discounts_and_tax(
     lines: Sequence[InvoiceLine], running: Sequence[DiscountTerms], currency: str
 ) -> tuple[InvoiceLine, ...]:
-    """The lines with what the discounts take off them, and taxed on the rest."""
+    """The lines with these discounts applied, and with tax on the discounted amounts."""
     if running:
         payable = [Discountable(line.amount - line.discount, line.offer.product_id, line.item_id) for line in lines]
-        taken = discounts.reductions(payable, running, currency)
+        reductions = discounts.reductions(payable, running, currency)
         lines = [
-            replace(line, discounts=line.discounts + _parts(running, [share[i] for share in taken]))
+            replace(line, discounts=line.discounts + _nonzero(running, [amounts[i] for amounts in reductions]))
             for i, line in enumerate(lines)
         ]
     return tuple(with_tax(line) if line.taxes else line for line in lines)
 
 
-def _parts(running: Sequence[DiscountTerms], amounts: Sequence[int]) -> tuple[tuple[str, int], ...]:
+def _nonzero(running: Sequence[DiscountTerms], amounts: Sequence[int]) -> tuple[tuple[str, int], ...]:
+    """The (discount id, amount) pairs of one line, without discounts that do not reduce it."""
     return tuple((discount.id, amount) for discount, amount in zip(running, amounts, strict=True) if amount)
 
 
 def with_tax(line: InvoiceLine) -> InvoiceLine:
-    """The line with its rates applied to what is left after discounts."""
+    """The line with its tax rates applied to the amount after discounts."""
     return replace(line, taxes=taxes.taxes(line.amount - line.discount, [tax.rate for tax in line.taxes]))
 
 
 def consumed_discounts(lines: Iterable[InvoiceLine], running: Iterable[DiscountTerms]) -> frozenset[str]:
-    """The discounts for one invoice only that these lines use up."""
+    """The ids of the single-use discounts that reduce at least one of these lines."""
     used = {discount_id for line in lines for discount_id, _ in line.discounts}
     return frozenset(discount.id for discount in running if discount.single_use and discount.id in used)
 
 
 def summed_taxes(lines: Iterable[InvoiceLine]) -> list[Tax]:
-    """The taxes of some lines, one for each rate."""
+    """The taxes of these lines, summed per rate."""
     sums: dict[str, Tax] = {}
     for tax in (tax for line in lines for tax in line.taxes):
-        known = sums.get(tax.rate.id)
-        sums[tax.rate.id] = Tax(tax.rate, tax.amount + known.amount, tax.taxable + known.taxable) if known else tax
+        total = sums.get(tax.rate.id)
+        sums[tax.rate.id] = Tax(tax.rate, tax.amount + total.amount, tax.taxable + total.taxable) if total else tax
     return list(sums.values())

@@ -1,1 +1,1 @@
-"""What a portal configuration allows, and where its links may lead."""
+"""Rules of portal configurations: features, locales and safe URLs."""

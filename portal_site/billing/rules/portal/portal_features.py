@@ -1,4 +1,4 @@
-"""Every option of a portal configuration with its default, in the field's names; what the options do is not decided here."""
+"""The options of a portal configuration with their defaults, named as in the Stripe API."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -24,51 +24,53 @@ REASONS = (
 
 MOST = 999_999
 OFFERS = ("coupon", "pause", "price", "trial", "contact")
-LONGEST_EXTENSION = 730  # days by which a free trial may be made longer
+LONGEST_EXTENSION = 730  # days by which an offer may extend a free trial
 LONGEST_MESSAGE = 500
 LONGEST_PAUSE_OF_OFFERS = 120  # months
 
 
 @dataclass(frozen=True)
 class QuantityLimits:
-    """The least and the most of a product."""
+    """The minimum and maximum quantity of a product."""
 
     minimum: int = 1
     maximum: int = MOST
 
 
 class _Option:
-    """A group of options that can be read from a document; members that it does not know are an error."""
+    """A group of options that can be parsed from a stored document."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
-        known = {option.name: option for option in fields(cls)}  # type: ignore[arg-type]
-        unknown = set(document) - set(known)
+        """The options in a document, with defaults for missing ones. Raises ValueError for an unknown or invalid option."""
+        options = {option.name: option for option in fields(cls)}  # type: ignore[arg-type]
+        unknown = set(document) - set(options)
         if unknown:
             raise ValueError(f"unknown portal option: {', '.join(sorted(unknown))}")
         try:
-            return cls(**{name: _value(known[name].type, value) for name, value in document.items()})
+            return cls(**{name: _value(options[name].type, value) for name, value in document.items()})
         except TypeError as error:
             raise ValueError(f"a portal option of the wrong kind: {error}") from error
 
 
 def _value(kind: Any, value: Any) -> Any:
+    """The document's value as an instance of the declared type. Raises ValueError if it does not fit."""
     if not _is_of(kind, value):
         raise ValueError(f"a portal option of the wrong kind: {value!r}")
     if isinstance(value, Mapping) and isinstance(kind, type) and is_dataclass(kind):
         return kind.of(value)  # type: ignore[attr-defined]
     if isinstance(value, list):
-        each = next(iter(get_args(kind)), None)
-        return tuple(_value(each, one) for one in value)
+        element_kind = next(iter(get_args(kind)), None)
+        return tuple(_value(element_kind, element) for element in value)
     return value
 
 
 def _is_of(kind: Any, value: Any) -> bool:
-    """Whether a value of a document may stand where an option of this kind is declared."""
+    """Whether a document's value fits an option's declared type."""
     if get_origin(kind) in (Union, UnionType):
-        return any(_is_of(one, value) for one in get_args(kind))
+        return any(_is_of(member, value) for member in get_args(kind))
     if get_origin(kind) is tuple:
-        return isinstance(value, list | tuple) and all(_is_of(get_args(kind)[0], one) for one in value)
+        return isinstance(value, list | tuple) and all(_is_of(get_args(kind)[0], element) for element in value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if is_dataclass(kind) or get_origin(kind) is Mapping:
@@ -78,7 +80,7 @@ def _is_of(kind: Any, value: Any) -> bool:
 
 @dataclass(frozen=True)
 class CustomerUpdate(_Option):
-    """Billing information: on, with shipping and tax id off."""
+    """Updating billing information. On by default, except for shipping and tax id."""
 
     enabled: bool = True
     allowed_updates: tuple[str, ...] = ("name", "email", "address", "phone")
@@ -86,21 +88,21 @@ class CustomerUpdate(_Option):
 
 @dataclass(frozen=True)
 class InvoiceHistory(_Option):
-    """The list of invoices and their pages."""
+    """The list of invoices and their pages. On by default."""
 
     enabled: bool = True
 
 
 @dataclass(frozen=True)
 class PaymentMethodUpdate(_Option):
-    """Adding, choosing and removing payment methods."""
+    """Adding, choosing and removing payment methods. On by default."""
 
     enabled: bool = True
 
 
 @dataclass(frozen=True)
 class CancellationReason(_Option):
-    """Asking why; `feedback_options` are the merchant's own reasons."""
+    """Asking for a cancellation reason. `feedback_options` are the ids of the merchant's own reasons."""
 
     enabled: bool = True
     options: tuple[str, ...] = REASONS
@@ -108,16 +110,17 @@ class CancellationReason(_Option):
 
     @property
     def asked(self) -> bool:
-        """Whether there is something to choose from."""
+        """Whether the customer is asked: the option is on and there are reasons to choose from."""
         return self.enabled and bool(self.options or self.feedback_options)
 
 
 @dataclass(frozen=True)
 class RetentionOffer(_Option):
-    """What is offered to a customer who wants to leave: one of OFFERS, with the member that its type needs.
+    """An offer to a customer who is about to cancel. `type` is one of OFFERS; each type uses one other member.
 
-    The id of a `coupon`; the `price` id of a cheaper plan; the `days` by which a free trial is made longer; for contact a `url`,
-    or none where the account's own support will do. `message` is the merchant's sentence above it, up to 500 characters.
+    `coupon` is a coupon's id, `price` the price id of a cheaper plan, and `days` the extension of a free trial. A contact offer
+    has a `url`, or none to use the account's support contacts. `message` is the merchant's text above the offer, up to 500
+    characters.
     """
 
     type: str = ""
@@ -128,7 +131,7 @@ class RetentionOffer(_Option):
     message: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an offer that could never be made."""
+        """Raise ValueError for an offer that is incomplete or exceeds a limit."""
         needed = {"coupon": self.coupon, "price": self.price, "trial": self.days}
         if self.type not in OFFERS or not needed.get(self.type, True):
             raise ValueError(f"not a retention offer: {self}")
@@ -140,10 +143,10 @@ class RetentionOffer(_Option):
 
 @dataclass(frozen=True)
 class RetentionCondition(_Option):
-    """Whom an offer fits. Each member narrows it; what is not named does not matter.
+    """The customers that an offer is for. All members must match; members that are not set match everybody.
 
-    `reasons` are standard ones or ids of the merchant's own, ages count from the subscription's start, and amounts are what it
-    costs a month before discounts and tax, in minor units of `currency`.
+    `reasons` are standard reasons or ids of the merchant's own. Ages count from the subscription's start. Amounts are the
+    subscription's monthly cost before discounts and tax, in minor units of `currency`.
     """
 
     reasons: tuple[str, ...] = ()
@@ -156,7 +159,7 @@ class RetentionCondition(_Option):
     currency: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an amount of no currency."""
+        """Raise ValueError for an amount without a currency."""
         amounts = (self.minimum_monthly_amount, self.maximum_monthly_amount)
         if any(amount is not None for amount in amounts) and not self.currency:
             raise ValueError("a retention rule with an amount needs its currency")
@@ -164,20 +167,19 @@ class RetentionCondition(_Option):
 
 @dataclass(frozen=True)
 class RetentionRule(_Option):
-    """An offer, and whom it fits."""
+    """An offer with the condition for making it."""
 
-    offer: RetentionOffer = field(
-        default_factory=RetentionOffer
-    )  # none at all is refused as one that could not be made
+    # A rule without an offer is refused, because the default is an invalid offer.
+    offer: RetentionOffer = field(default_factory=RetentionOffer)
     when: RetentionCondition = field(default_factory=RetentionCondition)
 
 
 @dataclass(frozen=True)
 class Retention(_Option):
-    """What is offered to customers who want to leave: off. The first of `rules` that fits, else the `coupon`.
+    """Offers to customers who are about to cancel. Off by default. The first matching rule applies, else the `coupon`.
 
-    Nobody is made more than one offer in `months_between`; `holdout_percent` of the customers are made none, so that what the
-    offers bring can be compared.
+    A customer sees at most one offer in `months_between` months. `holdout_percent` of the customers see none, as a control
+    group for measuring the effect of the offers.
     """
 
     enabled: bool = False
@@ -187,23 +189,23 @@ class Retention(_Option):
     holdout_percent: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ValueError for numbers that mean nothing."""
+        """Raise ValueError for numbers out of range."""
         if not 1 <= self.months_between <= LONGEST_PAUSE_OF_OFFERS or not 0 <= self.holdout_percent <= 100:
             raise ValueError("retention: months_between from 1 to 120, holdout_percent from 0 to 100")
 
     @property
     def all_rules(self) -> tuple[RetentionRule, ...]:
-        """The rules, the coupon for everybody as the last of them; none while offers are off."""
-        everybody = (RetentionRule(RetentionOffer("coupon", coupon=self.coupon)),) if self.coupon else ()
-        return (*self.rules, *everybody) if self.enabled else ()
+        """The rules, followed by the coupon as a rule without condition; none while offers are off."""
+        fallback = (RetentionRule(RetentionOffer("coupon", coupon=self.coupon)),) if self.coupon else ()
+        return (*self.rules, *fallback) if self.enabled else ()
 
 
 @dataclass(frozen=True)
 class SubscriptionCancel(_Option):
-    """Cancelling: on, at the end of the period.
+    """Cancelling. On by default, at the end of the period.
 
-    The labels take the place of the words on the link and on the button, where a law prescribes them; `acknowledgement`
-    shows what was received when, to the second, with a copy to keep.
+    The labels replace the text of the link and of the button where a law prescribes the wording. With `acknowledgement` the
+    customer gets a confirmation of receipt, with the time to the second and a copy to keep.
     """
 
     enabled: bool = True
@@ -218,7 +220,7 @@ class SubscriptionCancel(_Option):
 
 @dataclass(frozen=True)
 class SubscriptionPause(_Option):
-    """Pausing for one of `interval_options` ({interval, interval_count}), or until resumed."""
+    """Pausing for one of `interval_options` ({interval, interval_count}), or until resumed. Off by default."""
 
     enabled: bool = False
     duration_type: str = "interval_options"
@@ -227,14 +229,17 @@ class SubscriptionPause(_Option):
 
 @dataclass(frozen=True)
 class SubscriptionRestart(_Option):
-    """Beginning an ended subscription again: off."""
+    """Reactivating a canceled subscription. Off by default."""
 
     enabled: bool = False
 
 
 @dataclass(frozen=True)
 class SubscriptionUpdate(_Option):
-    """Changing plan, quantity and promotion code: all off. `products` is a list of {product, prices, adjustable_quantity}."""
+    """Changing plan, quantity and promotion code. All off by default.
+
+    `products` is a list of {product, prices, adjustable_quantity}.
+    """
 
     enabled: bool = False
     default_allowed_updates: tuple[str, ...] = ()
@@ -246,11 +251,11 @@ class SubscriptionUpdate(_Option):
 
     @property
     def price_ids(self) -> tuple[str, ...]:
-        """The prices that are offered, in the merchant's order."""
+        """The ids of the offered prices, in the merchant's order."""
         return tuple(price for product in self.products for price in product["prices"])
 
     def limits(self, product_id: str) -> "QuantityLimits | None":
-        """Between which quantities a customer may choose of this product, or None when not at all."""
+        """The quantities of this product that a customer may choose, or None if the quantity cannot be changed."""
         if "quantity" not in self.default_allowed_updates:
             return None
         for product in self.products:
@@ -264,7 +269,7 @@ class SubscriptionUpdate(_Option):
 
 @dataclass(frozen=True)
 class Features(_Option):
-    """All groups. `Features()` is what a new configuration begins with."""
+    """All groups of options. `Features()` holds the defaults of a new configuration."""
 
     customer_update: CustomerUpdate = field(default_factory=CustomerUpdate)
     invoice_history: InvoiceHistory = field(default_factory=InvoiceHistory)
@@ -275,11 +280,11 @@ class Features(_Option):
     subscription_update: SubscriptionUpdate = field(default_factory=SubscriptionUpdate)
 
     def allows(self, feature: str) -> bool:
-        """Whether a group of options is switched on, by the group's name."""
+        """Whether a group of options is enabled, by the group's name."""
         return bool(getattr(self, feature).enabled)
 
     def as_document(self) -> dict[str, Any]:
-        """The options as they are stored: JSON, complete."""
+        """All options as the JSON document that is stored."""
         return loads(dumps(asdict(self)))  # type: ignore[no-any-return]
 
 
@@ -289,5 +294,5 @@ def _read(document: str) -> Features:
 
 
 def read(document: Mapping[str, Any]) -> Features:
-    """The features in a stored document. Raises ValueError for an option that does not exist."""
+    """The features in a stored document. Raises ValueError for an unknown or invalid option."""
     return _read(dumps(document, sort_keys=True))

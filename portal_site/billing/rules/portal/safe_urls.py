@@ -1,4 +1,4 @@
-"""Which addresses a customer may be sent to; whether anything answers there is not asked."""
+"""The URLs that a customer may be sent to. They are only parsed, not requested."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,10 @@ LONGEST = 5000
 
 
 def is_safe(address: str) -> bool:
-    """Whether it is an absolute http(s) address that a browser reads as we do: no user name, no backslash, nothing unseen."""
+    """Whether it is an absolute http(s) URL of at most 5000 characters that browsers parse exactly as this program does.
+
+    User names, backslashes, blanks and non-printable characters are refused.
+    """
     if len(address) > LONGEST or not address.isprintable() or "\\" in address or " " in address:
         return False
     try:
@@ -23,7 +26,7 @@ def is_safe(address: str) -> bool:
 
 
 def check(address: str, param: str) -> str:
-    """The address itself. Raises BillingError unless `is_safe`."""
+    """The URL unchanged. Raises BillingError unless `is_safe`."""
     if not is_safe(address):
         raise BillingError(N_("Not a valid URL: it must begin with http:// or https://."), "url_invalid", param)
     return address
@@ -31,9 +34,9 @@ def check(address: str, param: str) -> str:
 
 @dataclass(frozen=True)
 class Returns:
-    """Where a merchant's customers may be sent back to: anywhere without `hosts`, else there alone; in live mode by https.
+    """The return URLs that a merchant allows. Without `hosts` every host is allowed. Live mode requires https.
 
-    Hosts are compared letter for letter, international ones in their ASCII form: what only looks like one is another.
+    Hosts are compared exactly and international ones in their ASCII form, so that a look-alike does not match.
     """
 
     livemode: bool
@@ -41,14 +44,14 @@ class Returns:
 
     @classmethod
     def of(cls, livemode: bool, registered: Iterable[str], default: str | None) -> "Returns":
-        """The hosts that the merchant registered, and that of the return address that it chose as its default."""
+        """The hosts that the merchant registered, if any, and the host of its default return URL."""
         hosts = {host.lower() for host in registered}
         if hosts and default and is_safe(default):
             hosts.add(urlsplit(default).hostname or "")
         return cls(livemode, frozenset(hosts))
 
     def check(self, address: str, param: str) -> str:
-        """The address itself. Raises BillingError for one that customers may not be sent to."""
+        """The URL unchanged. Raises BillingError for one that is not allowed."""
         parts = urlsplit(check(address, param))
         if self.livemode and parts.scheme != "https":
             raise BillingError(N_("In live mode a return URL must begin with https://."), "url_invalid", param)
@@ -60,7 +63,7 @@ class Returns:
         return address
 
     def allow(self, address: str) -> bool:
-        """Whether customers may be sent there."""
+        """Whether customers may be sent to this URL."""
         try:
             self.check(address, "")
         except BillingError:

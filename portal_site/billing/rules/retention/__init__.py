@@ -1,1 +1,1 @@
-"""Offers to customers who are about to cancel, and what they brought."""
+"""Rules of retention offers, and the statistics of their effect."""

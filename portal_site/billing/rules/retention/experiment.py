@@ -1,25 +1,28 @@
-"""What offers bring, beside customers who were left alone: who is left alone, and how sure the difference is."""
+"""The effect of retention offers against a hold-out group: the assignment to the group, and confidence intervals."""
 
 from dataclasses import dataclass
 from hashlib import sha256
 from math import sqrt
 
-CERTAINTY = 1.96  # standard errors to each side: an interval that holds the truth in 95 of 100 cases
-FEWEST = 30  # customers in each group below which an interval would say more than is known
+CERTAINTY = 1.96  # standard errors to each side of a 95 % confidence interval
+FEWEST = 30  # customers in each group; with fewer, the approximations behind the intervals do not hold
 
 
 def is_held_out(customer_id: str, percent: int) -> bool:
-    """Whether a customer is made no offers: the same answer each time, and a growing share keeps those that it had."""
-    # Hashed with a word of its own, so that no other split by the same ids falls together with this one.
-    drawn = int.from_bytes(sha256(f"hold-out {customer_id}".encode()).digest()[:8], "big")
-    return drawn * 100 < percent << 64
+    """Whether a customer is in the hold-out group and sees no offers.
+
+    The answer for a customer is always the same, and a higher percentage only adds customers to the group.
+    """
+    # The salt makes the assignment independent of any other split by the same ids.
+    number = int.from_bytes(sha256(f"hold-out {customer_id}".encode()).digest()[:8], "big")
+    return number * 100 < percent << 64
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """So many customers who wanted to leave: how many were still there later, and what they paid (minor units) since.
+    """A group of customers who were about to cancel: how many stayed, and what they paid since, in minor units.
 
-    `squares` is the sum of what each paid, squared: it takes the spread to know how sure a mean is.
+    `squares` is the sum of the squares of each customer's payments, for the variance.
     """
 
     count: int = 0
@@ -29,23 +32,23 @@ class Group:
 
     @property
     def share(self) -> float:
-        """The part of them that stayed."""
+        """The share of customers who stayed, from 0 to 1."""
         return self.stayed / self.count if self.count else 0.0
 
     @property
     def mean(self) -> float:
-        """What one of them paid on average."""
+        """The mean payment per customer in minor units."""
         return self.paid / self.count if self.count else 0.0
 
     @property
     def variance(self) -> float:
-        """How far what they paid is spread, squared."""
+        """The sample variance of the payments per customer."""
         return (self.squares - self.paid * self.paid / self.count) / (self.count - 1) if self.count > 1 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much more there was of something with offers than without, and the bounds between which the truth lies."""
+    """The difference between the group with offers and the hold-out group, with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -53,52 +56,56 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is more than chance: nothing is not between the bounds."""
+        """Whether the difference is significant: the interval does not contain 0."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Customers who were made an offer beside those who would have been, but were left alone."""
+    """Customers who saw an offer, compared with those of the hold-out group who would have seen one."""
 
     offered: Group
     held_out: Group
 
     @property
     def is_enough(self) -> bool:
-        """Whether both groups are large enough to say anything."""
+        """Whether both groups are large enough for a confidence interval."""
         return min(self.offered.count, self.held_out.count) >= FEWEST
 
     @property
     def stayed(self) -> Difference | None:
-        """How many more of a hundred stayed, as a part of one; None while there are too few.
+        """The difference of the shares of customers who stayed, from −1 to 1; None while a group is too small.
 
-        By Newcombe's hybrid score interval (Statistics in Medicine 17, 1998, method 10), which holds for small shares too.
+        The interval is Newcombe's hybrid score interval (Statistics in Medicine 17, 1998, method 10), which is also valid for
+        shares close to 0 or 1.
         """
         if not self.is_enough:
             return None
-        one, other = self.offered, self.held_out
-        (low, high), (other_low, other_high) = _wilson(one), _wilson(other)
-        value = one.share - other.share
-        down = sqrt((one.share - low) ** 2 + (other_high - other.share) ** 2)
-        up = sqrt((high - one.share) ** 2 + (other.share - other_low) ** 2)
+        offered, control = self.offered, self.held_out
+        (low, high), (control_low, control_high) = _wilson(offered), _wilson(control)
+        value = offered.share - control.share
+        down = sqrt((offered.share - low) ** 2 + (control_high - control.share) ** 2)
+        up = sqrt((high - offered.share) ** 2 + (control.share - control_low) ** 2)
         return Difference(value, value - down, value + up)
 
     @property
     def paid(self) -> Difference | None:
-        """How much more one customer paid, in minor units, whatever the offers cost already taken off; by Welch's interval."""
+        """The difference of the mean payments per customer in minor units; None while a group is too small.
+
+        The cost of the offers is already deducted, because it reduces the payments. The interval is Welch's.
+        """
         if not self.is_enough:
             return None
-        one, other = self.offered, self.held_out
-        value = one.mean - other.mean
-        error = CERTAINTY * sqrt(one.variance / one.count + other.variance / other.count)
+        offered, control = self.offered, self.held_out
+        value = offered.mean - control.mean
+        error = CERTAINTY * sqrt(offered.variance / offered.count + control.variance / control.count)
         return Difference(value, value - error, value + error)
 
 
 def _wilson(group: Group) -> tuple[float, float]:
-    """The bounds of a share by Wilson's score."""
+    """The bounds of Wilson's score interval for the group's share."""
     square = CERTAINTY**2
     middle = group.share + square / (2 * group.count)
     spread = CERTAINTY * sqrt(group.share * (1 - group.share) / group.count + square / (4 * group.count**2))
-    whole = 1 + square / group.count
-    return (middle - spread) / whole, (middle + spread) / whole
+    denominator = 1 + square / group.count
+    return (middle - spread) / denominator, (middle + spread) / denominator

@@ -1,4 +1,7 @@
-"""Which offer fits a customer who wants to leave, and what it would bring; whether the offer may be made is not decided here."""
+"""Which retention offers match a customer who is about to cancel, and the effect of an offer.
+
+Whether the customer may see an offer at all is decided in `billing.cancellation.retention`.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,24 +14,24 @@ from portal_site.billing.rules.subscriptions.forecast import NextInvoice, next_i
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
-OFFER_LIFETIME = DAY  # seconds for which an attempt to cancel, and an offer made in it, stand
+OFFER_LIFETIME = DAY  # seconds after which a cancellation attempt, and the offer made in it, expire
 
 
 @dataclass(frozen=True, slots=True)
 class CancellingCustomer:
-    """A customer on the way out: the subscription, when it began, and the reason, if one was given."""
+    """A customer who is about to cancel: the subscription, its start date, and the reason if one was given."""
 
     snapshot: SubscriptionSnapshot
     started: int
     reason: str | None = None
 
     def monthly_amount(self) -> int:
-        """What the subscription costs in an average month, before discounts and tax, in minor units, rounded down."""
+        """The subscription's cost per average month in minor units, before discounts and tax, rounded down."""
         return sum(item.amount * AVERAGE_MONTH // item.offer.length for item in self.snapshot.items)
 
 
 def fitting(features: Retention, leaver: CancellingCustomer, at: int) -> Iterator[RetentionOffer]:
-    """The offers whose rules fit, in the merchant's order."""
+    """The offers of all rules that match the customer, in the merchant's order."""
     return (rule.offer for rule in features.all_rules if _fits(rule.when, leaver, at))
 
 
@@ -49,15 +52,15 @@ def _within(value: int, least: int | None, most: int | None) -> bool:
 
 
 def reduced(snapshot: SubscriptionSnapshot, discount: DiscountTerms) -> tuple[NextInvoice, NextInvoice] | None:
-    """The next invoice as it is and with the discount, or None where that takes nothing off.
+    """The next invoice without and with the discount, or None if the discount does not make it cheaper.
 
-    A subscription's own discounts stand in for the customer's, so a smaller new one could even make it dearer.
+    A subscription's discounts replace the customer's, so a smaller new discount could even raise the amount.
     """
-    usual = next_invoice(snapshot)
-    cheaper = next_invoice(replace(snapshot, discounts=(*snapshot.discounts, discount)))
-    if usual is None or cheaper is None or _before_balance(cheaper) >= _before_balance(usual):
+    current = next_invoice(snapshot)
+    discounted = next_invoice(replace(snapshot, discounts=(*snapshot.discounts, discount)))
+    if current is None or discounted is None or _before_balance(discounted) >= _before_balance(current):
         return None
-    return usual, cheaper
+    return current, discounted
 
 
 def _before_balance(invoice: NextInvoice) -> int:
@@ -65,7 +68,7 @@ def _before_balance(invoice: NextInvoice) -> int:
 
 
 def longer_trial(snapshot: SubscriptionSnapshot, days: int, at: int) -> int | None:
-    """Until when a free trial would last with so many more days, or None where none runs."""
+    """The end of the free trial extended by `days`, or None if no trial is running at `at`."""
     end = snapshot.trial_end
     if snapshot.status != SubscriptionStatus.TRIALING or end is None or end <= at:
         return None
@@ -73,6 +76,6 @@ def longer_trial(snapshot: SubscriptionSnapshot, days: int, at: int) -> int | No
 
 
 def is_cheaper(item: Item, offer: PricedPlan) -> bool:
-    """Whether the same quantity costs less for the same time at the offer's price."""
-    # Crosswise, so that no division rounds.
+    """Whether the item's quantity costs less per time at the offered price than at its current price."""
+    # Cross-multiplied to avoid a division, which would round.
     return offer.amount(item.quantity) * item.offer.length < item.amount * offer.length
