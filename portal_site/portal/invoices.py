@@ -55,7 +55,7 @@ def show_invoice_lines(invoice_id: str) -> str:
 def confirm_payment(invoice_id: str) -> str | Response:
     """What will be charged to which payment method, before it is."""
     invoice = _own_invoice(invoice_id)
-    if not invoice.status.payable or invoice.amount_remaining <= 0:
+    if not invoice.status.payable or invoice.amount_remaining <= 0 or invoice.processing:
         return redirect(url_for("portal.show_invoice", invoice_id=invoice_id), 303)
     return _payment_page(invoice)
 

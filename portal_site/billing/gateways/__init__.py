@@ -30,7 +30,11 @@ class SetupSession:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """Where a charge stands: `succeeded`, `declined` (with the provider's code) or `requires_action` (with its page)."""
+    """Where a charge stands.
+
+    `succeeded`, `declined` (with the provider's code), `requires_action` (with the bank's page), or `processing`: the bank
+    carries it out and says days later what became of it.
+    """
 
     status: str
     reference: str

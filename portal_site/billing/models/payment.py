@@ -57,7 +57,8 @@ class SetupIntent(HasLivemode, Base):
 class PaymentAttempt(HasLivemode, Base):
     """One try to collect an invoice. It is written before the gateway is called and settled after, so none is lost.
 
-    `status` is a `rules.lifecycle.AttemptStatus` value. While one is under way no second may begin: a unique index sees to it.
+    `status` is a `rules.subscriptions.statuses.AttemptStatus` value. While one is under way no second may begin: a unique index
+    sees to it.
     """
 
     __tablename__ = "payment_attempts"
@@ -65,7 +66,7 @@ class PaymentAttempt(HasLivemode, Base):
     id: Mapped[Id]
     account_id: Mapped[AccountId]
     customer_id: Mapped[CustomerId]
-    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
     payment_method_id: Mapped[str] = mapped_column(ForeignKey("payment_methods.id"))
     created: Mapped[int]
     amount: Mapped[int]
@@ -80,6 +81,7 @@ class PaymentAttempt(HasLivemode, Base):
     settled_at: Mapped[int | None]
 
     __table_args__ = (
+        Index("ix_payment_attempts_newest", "invoice_id", "created"),
         Index(
             "uq_payment_attempts_under_way",
             "invoice_id",

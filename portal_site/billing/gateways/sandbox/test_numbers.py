@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What happens when it is left (`setup`) and when it is charged (`charge`): ok, authenticate, or a decline code."""
+    """What happens when it is left (`setup`) and when it is charged (`charge`): ok, authenticate, process, or a decline code.
+
+    A charge that is processed stays so until somebody answers on its page, as a bank does days later.
+    """
 
     brand: str
     phrase: str
@@ -32,6 +35,9 @@ CARDS = {
 IBANS = {
     "DE89370400440532013000": Behaviour("", "Succeeds", type="sepa_debit", country="DE"),
     "FR1420041010050500013M02606": Behaviour("", "Succeeds", type="sepa_debit", country="FR"),
+    "AT321904300235473204": Behaviour(
+        "", "Is processed for days, then succeeds or fails", charge="process", type="sepa_debit", country="AT"
+    ),
     "AT861904300235473202": Behaviour(
         "", "Is accepted, then fails when charged", charge="debit_not_authorized", type="sepa_debit", country="AT"
     ),
