@@ -81,6 +81,9 @@ DOORS = {
     "portal.download_acknowledgement": Door(
         "GET", "/subscriptions/{subscription}/cancellation/acknowledgement", "subscription_cancel", ok=(404,)
     ),
+    "portal.finish_final_payment": Door(
+        "GET", "/subscriptions/{subscription}/cancellation/invoices/{invoice}/return", "subscription_cancel", ok=DONE
+    ),
     "portal.show_pause": Door("GET", "/subscriptions/{subscription}/pause", "subscription_pause"),
     "portal.pause_subscription": Door("POST", "/subscriptions/{subscription}/pause", "subscription_pause", ok=(422,)),
     "portal.show_resumption": Door("GET", "/subscriptions/{subscription}/resumption", "subscription_pause"),

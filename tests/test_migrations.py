@@ -26,7 +26,7 @@ def test_the_newest_schema_is_what_the_models_say(app: Flask) -> None:
 
 def test_a_migrations_impatience_ends_with_it(postgres_app: Flask) -> None:
     """Whoever waits for a lock longer than a migration would, such as one of many tabs on a slow machine, gets it."""
-    migrating.upgrade(postgres_app)
+    migrations.upgrade(postgres_app)
     with postgres_app.app_context(), ExitStack() as stack:
         for _ in range(5):
             connection = stack.enter_context(db.engine.connect())

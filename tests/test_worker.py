@@ -18,12 +18,11 @@ from flask import Flask
 from sqlalchemy import Engine, create_engine, func, make_url, select, text, update
 
 from portal_site import cli, clock, worker
-from portal_site.billing.billing_run import parking
+from portal_site.billing.billing_run import parking, renewal_batch
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, Subscription, SubscriptionItem
 from portal_site.billing.models import Worker as WorkerRow
 from portal_site.billing.rules.amounts.periods import boundary
-from portal_site.billing.rules.subscriptions import next_invoice
 from portal_site.config import SettingsError
 from portal_site.db import db
 from tests import world
@@ -134,14 +133,14 @@ def test_a_subscription_that_cannot_be_billed_is_parked_and_the_others_go_on(
 
 def _poison(monkeypatch: pytest.MonkeyPatch, subscription_id: str) -> None:
     """The rules choke on this one."""
-    rule = next_invoice.renewal_totals
+    rule = renewal_batch.renew
 
     def choke(snapshot: object, *given: object) -> object:
         if snapshot.id == subscription_id:  # type: ignore[attr-defined]
             raise ValueError("bad data")
         return rule(snapshot, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(next_invoice, "renewal_totals", choke)
+    monkeypatch.setattr(renewal_batch, "renew", choke)
 
 
 def test_a_queue_in_redis_needs_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,27 +1,26 @@
 """Cancelling a subscription, in at most two pages, and keeping it after all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import gmtime, strftime
 
 from flask import Response as FlaskResponse
-from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask import abort, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.cancellation import cancellations
 from portal_site.billing.cancellation.cancellations import CancellationPreview, Reason
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
-from portal_site.billing.payments import collection
-from portal_site.billing.rules.amounts.taxes import Tax
-from portal_site.billing.rules.invoicing import invoices as invoice_rules
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
 from portal_site.billing.rules.subscriptions import forecast
 from portal_site.billing.rules.subscriptions.cancellation import CancellationQuote
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
-from portal_site.portal import blueprint, confirmation_tokens, portal_feature
+from portal_site.portal import blueprint, confirmation_tokens, payment_outcome, portal_feature
 from portal_site.portal.cancellation_forms import ReasonForm
-from portal_site.portal.reads import overview
-from portal_site.portal.reads.invoices import LineView
+from portal_site.portal.quote_pages import QuotePage
+from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web import filters
 from portal_site.web.forms import translated
@@ -32,10 +31,9 @@ Page = str | tuple[str, int]
 
 
 @dataclass
-class EndingPage:
+class EndingPage(QuotePage):
     """What cancelling would bring about, and the signed yes to exactly that."""
 
-    subscription: SubscriptionView
     ending: CancellationQuote | None
     following: NextInvoice | None
     token: str
@@ -43,14 +41,9 @@ class EndingPage:
     problem: str = ""
 
     @property
-    def lines(self) -> list[LineView]:
-        """What is settled at once, as it will be on an invoice."""
-        return [LineView.of(line) for line in self.ending.invoice.lines] if self.ending else []
-
-    @property
-    def taxes(self) -> list[Tax]:
-        """The taxes in it, added up by rate."""
-        return invoice_rules.summed_taxes(self.ending.invoice.lines) if self.ending else []
+    def quoted(self) -> Sequence[InvoiceLine]:
+        """What is settled at once."""
+        return self.ending.invoice.lines if self.ending else ()
 
 
 @blueprint.get("/subscriptions/<subscription_id>/cancellation")
@@ -99,10 +92,7 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
     ending = _situation(subscription_id).ending
     if ending is not None and (ending.immediate or ending.drops):
         # A payment that waits at the bank for a change is not waited for.
-        gateway = current_app.extensions["gateway"]
-        collection.cancel_awaiting_payments(
-            gateway, g.visitor.customer_id, subscription_id, g.now, _back(subscription_id)
-        )
+        payment_outcome.cancel_awaiting(subscription_id)
     try:
         done = cancellations.cancel(
             g.visitor.customer_id, subscription_id, _features(), yes.confirmation, g.now, attempt_id
@@ -110,11 +100,22 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
     except StateChanged as changed:
         return ending_page(subscription_id, attempt_id, translated(changed), 409)
     if done.immediate:
-        _collect(subscription_id, done.invoice_id)
         flash(_("Your subscription is cancelled. It has ended."), "good")
+        if done.invoice_id:  # what was settled at once and left something to pay is collected at once
+            return payment_outcome.collect(payment_outcome.of_final_invoice(subscription_id, done.invoice_id))
     else:
         flash(_("Your subscription is cancelled. It ends on %(date)s.", date=filters.date(done.ends_at)), "good")
     return _to_subscription(subscription_id)
+
+
+@blueprint.get("/subscriptions/<subscription_id>/cancellation/invoices/<invoice_id>/return")
+@portal_feature(FEATURE)
+def finish_final_payment(subscription_id: str, invoice_id: str) -> Response:
+    """Back from the bank's page, which asked about the last invoice. A GET that writes: a bank can only redirect."""
+    invoice = invoices.find(g.visitor.scope, invoice_id)
+    if invoice is None or invoice.subscription_id != subscription_id:
+        abort(404)
+    return payment_outcome.finish(payment_outcome.of_final_invoice(subscription_id, invoice_id))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/removal")
@@ -188,18 +189,6 @@ def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", s
         owed = found.snapshot.has_open_invoice
         page = EndingPage(subscription, found.ending, following, token, owed, problem)
     return render_template("portal/cancellations/end.html", page=page), status
-
-
-def _collect(subscription_id: str, invoice_id: str | None) -> None:
-    """What was settled at once and left something to pay is collected at once."""
-    if invoice_id:
-        collection.collect(
-            current_app.extensions["gateway"], g.visitor.customer_id, invoice_id, g.now, _back(subscription_id)
-        )
-
-
-def _back(subscription_id: str) -> str:
-    return url_for("portal.show_subscription", subscription_id=subscription_id, _external=True)
 
 
 def _to_subscription(subscription_id: str) -> Response:

@@ -1,17 +1,13 @@
 """Invoices: the history, one invoice, and paying one that is open."""
 
-from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask import abort, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
-from portal_site.billing.models import PaymentAttempt
-from portal_site.billing.payments import collection
-from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
-from portal_site.portal import blueprint, portal_feature
+from portal_site.portal import blueprint, payment_outcome, portal_feature
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
-from portal_site.web import decline_messages
 from portal_site.web.forms import translated
 
 
@@ -55,7 +51,7 @@ def show_invoice_lines(invoice_id: str) -> str:
 def confirm_payment(invoice_id: str) -> str | Response:
     """What will be charged to which payment method, before it is."""
     invoice = _own_invoice(invoice_id)
-    if not invoice.status.payable or invoice.amount_remaining <= 0:
+    if not invoice.status.payable or invoice.amount_remaining <= 0 or invoice.processing:
         return redirect(url_for("portal.show_invoice", invoice_id=invoice_id), 303)
     return _payment_page(invoice)
 
@@ -66,23 +62,15 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
     """Pay exactly the amount that was shown, or nothing."""
     invoice = _own_invoice(invoice_id)
     shown, method_id = request.form.get("amount", ""), request.form.get("payment_method", "")
+    amount = int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 18 else -1
     try:
-        attempt = collection.pay_invoice(
-            current_app.extensions["gateway"],
-            g.visitor.customer_id,
-            invoice_id,
-            method_id,
-            int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 18 else -1,
-            g.now,
-            _return_url(invoice_id),
-        )
+        return payment_outcome.pay(payment_outcome.of_invoice(invoice_id), method_id, amount)
     except StateChanged as change:
         return _payment_page(_own_invoice(invoice_id), translated(change)), 409
     except NotFound:
         return _payment_page(invoice, _("Choose one of your payment methods.")), 422
     except BillingError as refusal:
         return _payment_page(invoice, translated(refusal)), 422
-    return _after(attempt)
 
 
 @blueprint.get("/invoices/<invoice_id>/payment/return")
@@ -90,23 +78,7 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
 def finish_payment(invoice_id: str) -> Response:
     """Back from the bank's page, or looking again at a payment whose outcome was not known."""
     _own_invoice(invoice_id)
-    gateway = current_app.extensions["gateway"]
-    attempt = collection.resolve_payment(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(invoice_id))
-    if attempt is None:
-        return redirect(url_for("portal.show_invoice", invoice_id=invoice_id), 303)
-    return _after(attempt, came_back=True)
-
-
-def _after(attempt: PaymentAttempt, came_back: bool = False) -> Response:
-    """Where each outcome leads."""
-    if attempt.status == AttemptStatus.REQUIRES_ACTION and attempt.next_action_url and not came_back:
-        return redirect(attempt.next_action_url, 303)
-    if attempt.status == AttemptStatus.DECLINED:
-        flash(decline_messages.message(attempt.decline_code), "bad")
-        return redirect(url_for("portal.confirm_payment", invoice_id=attempt.invoice_id), 303)
-    if attempt.status == AttemptStatus.SUCCEEDED:
-        flash(_("Thank you. The invoice is paid."), "good")
-    return redirect(url_for("portal.show_invoice", invoice_id=attempt.invoice_id), 303)
+    return payment_outcome.finish(payment_outcome.of_invoice(invoice_id))
 
 
 def _payment_page(invoice: InvoiceView, refusal: str | None = None) -> str:
@@ -115,10 +87,6 @@ def _payment_page(invoice: InvoiceView, refusal: str | None = None) -> str:
     return render_template(
         "portal/invoices/payment.html", invoice=invoice, methods=found.methods, on_hold=on_hold, refusal=refusal
     )
-
-
-def _return_url(invoice_id: str) -> str:
-    return url_for("portal.finish_payment", invoice_id=invoice_id, _external=True)
 
 
 def _own_invoice(invoice_id: str) -> InvoiceView:

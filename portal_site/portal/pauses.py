@@ -1,5 +1,6 @@
 """Pausing a subscription and going on with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import abort, flash, g, redirect, render_template, request, url_for
@@ -10,22 +11,21 @@ from portal_site.billing.changes import pauses
 from portal_site.billing.changes.pauses import PausePreview
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.loading.confirmations import quote_fingerprint
-from portal_site.billing.rules.amounts.taxes import Tax
-from portal_site.billing.rules.invoicing import invoices as invoice_rules
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import pauses as rules
 from portal_site.billing.rules.subscriptions.pauses import Pause, PauseLength
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome
-from portal_site.portal import blueprint, confirmation_tokens, portal_feature
-from portal_site.portal.plan_changes import collect_for_change
+from portal_site.portal import blueprint, confirmation_tokens, payment_outcome, portal_feature
+from portal_site.portal.quote_pages import QuotePage
 from portal_site.portal.reads import overview
-from portal_site.portal.reads.invoices import LineView
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.forms import translated
 
 FEATURE = "subscription_pause"
 PAUSE, RESUMPTION = "pause", "resumption"
+COLLECTION, SUBSCRIPTION = "collection", "subscription"  # what is resumed: taking money, or the service itself
 Page = str | tuple[str, int]
 
 
@@ -40,24 +40,18 @@ class PausePage:
 
 
 @dataclass
-class ResumptionPage:
+class ResumptionPage(QuotePage):
     """What going on costs; `quote` is None where it costs nothing now."""
 
-    subscription: SubscriptionView
     method: PaymentMethodView | None
     quote: Quote | None
     token: str = ""
     problem: str = ""
 
     @property
-    def lines(self) -> list[LineView]:
+    def quoted(self) -> Sequence[InvoiceLine]:
         """The lines of the invoice that it would make."""
-        return [LineView.of(line) for line in self.quote.invoice.lines] if self.quote else []
-
-    @property
-    def taxes(self) -> list[Tax]:
-        """The taxes in it, added up by rate."""
-        return invoice_rules.summed_taxes(self.quote.invoice.lines) if self.quote else []
+        return self.quote.invoice.lines if self.quote else ()
 
 
 @blueprint.get("/subscriptions/<subscription_id>/pause")
@@ -100,15 +94,16 @@ def resume_subscription(subscription_id: str) -> Response | Page:
     """Go on as it was shown; what costs something is collected first."""
     _own(subscription_id)
     yes = confirmation_tokens.read(RESUMPTION, subscription_id)
-    if yes is None:
+    kind = yes.what.get("kind") if yes else None
+    if yes is None or kind not in (COLLECTION, SUBSCRIPTION):
         return _resumption_page(subscription_id, _("This page is not valid any more. Please look again."), 409)
     try:
-        if yes.confirmation.fingerprint == "":
+        if kind == COLLECTION:
             pauses.resume_collection(g.visitor.customer_id, subscription_id, g.now)
         else:
             change = pauses.resume(g.visitor.customer_id, subscription_id, yes.confirmation, g.now)
             if change.outcome == ChangeOutcome.PENDING:
-                return collect_for_change(subscription_id, change.invoice_id or "")
+                return payment_outcome.collect(payment_outcome.of_resumption(subscription_id, change.invoice_id or ""))
     except StateChanged as changed:
         return _resumption_page(subscription_id, translated(changed), 409)
     flash(_("Your subscription goes on."), "good")
@@ -148,14 +143,14 @@ def _resumption_page(subscription_id: str, problem: str = "", status: int = 200)
     subscription, method = _own(subscription_id)
     try:
         if _situation(subscription_id).snapshot.collection_paused:
-            quote, fingerprint = None, ""
+            quote, token = None, confirmation_tokens.issue(RESUMPTION, subscription_id, "", kind=COLLECTION)
         else:
             quote = pauses.resumption(g.visitor.customer_id, subscription_id, g.now)
-            fingerprint = quote_fingerprint(quote)
+            shown = quote_fingerprint(quote)
+            token = confirmation_tokens.issue(RESUMPTION, subscription_id, shown, kind=SUBSCRIPTION)
     except StateChanged as refusal:
         page = ResumptionPage(subscription, method, None, problem=problem or translated(refusal))
         return render_template("portal/pauses/resumption.html", page=page), status
-    token = confirmation_tokens.issue(RESUMPTION, subscription_id, fingerprint)
     page = ResumptionPage(subscription, method, quote, token, problem)
     return render_template("portal/pauses/resumption.html", page=page), status
 

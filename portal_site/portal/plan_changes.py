@@ -1,10 +1,10 @@
 """Changing plan and quantity: choose, see what it costs, confirm, and what follows when it has to be paid first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import abort, current_app, flash, g, make_response, redirect, render_template, request, session, url_for
+from flask import abort, flash, g, make_response, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
@@ -13,21 +13,20 @@ from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.changes.plan_options import PlanChangeOptions
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.loading.confirmations import quote_fingerprint
-from portal_site.billing.models import PaymentAttempt, PlanChange
-from portal_site.billing.payments import collection
-from portal_site.billing.rules.amounts.taxes import Tax
+from portal_site.billing.models import PlanChange
 from portal_site.billing.rules.invoicing import invoices as invoice_rules
-from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
 from portal_site.billing.rules.subscriptions.plan_change import Quote
-from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, ChangeOutcome
+from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, SubscriptionStatus
 from portal_site.billing.subscriptions import promotion_codes, schedules
-from portal_site.portal import blueprint, confirmation_tokens, portal_feature
+from portal_site.portal import blueprint, confirmation_tokens, payment_outcome, portal_feature
+from portal_site.portal.payment_outcome import Payment
 from portal_site.portal.plan_change_forms import ChangeForm, order_document, order_of, sign_code
+from portal_site.portal.quote_pages import QuotePage
 from portal_site.portal.reads import overview
-from portal_site.portal.reads.invoices import LineView
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web import decline_messages, htmx
+from portal_site.web import htmx
 from portal_site.web.forms import translated
 
 FEATURE = "subscription_update"
@@ -37,13 +36,12 @@ Page = str | tuple[str, int]
 
 
 @dataclass
-class ChangePage:
+class ChangePage(QuotePage):
     """All that the page and its quote show. `quote` is None while nothing is chosen or something is wrong.
 
     `mismatch` says why there is nothing to choose from, where that is so.
     """
 
-    subscription: SubscriptionView
     method: PaymentMethodView | None
     refusal: str
     form: ChangeForm
@@ -54,18 +52,9 @@ class ChangePage:
     code_words: str = ""
 
     @property
-    def lines(self) -> list[LineView]:
-        """The quote's lines as they will be on an invoice."""
-        return (
-            [LineView.of(line) for line in (*self.quote.invoice.lines, *self.quote.deferred_lines)]
-            if self.quote
-            else []
-        )
-
-    @property
-    def taxes(self) -> list[Tax]:
-        """The quote's taxes, added up by rate."""
-        return invoice_rules.summed_taxes((*self.quote.invoice.lines, *self.quote.deferred_lines)) if self.quote else []
+    def quoted(self) -> Sequence[InvoiceLine]:
+        """What is billed now, and what is added to the next invoice."""
+        return (*self.quote.invoice.lines, *self.quote.deferred_lines) if self.quote else ()
 
     @property
     def deferred_invoice(self) -> InvoiceTotals | None:
@@ -152,7 +141,7 @@ def change_plan(subscription_id: str) -> Response | Page:
         status = 409 if refusal.code == "no_changes" else 422
         return _again(subscription_id, order, attempt_id, translated(refusal), status)
     if change.outcome == ChangeOutcome.PENDING:
-        return collect_for_change(subscription_id, change.invoice_id or "")
+        return payment_outcome.collect(payment_outcome.of_plan_change(subscription_id, change.invoice_id or ""))
     if not session.get("_flashes"):  # a second click tells nothing that the first has not
         flash(_done(change), "good")
     return _to_subscription(subscription_id)
@@ -162,24 +151,26 @@ def change_plan(subscription_id: str) -> Response | Page:
 @portal_feature(FEATURE, PAUSE)
 def pay_plan_change(subscription_id: str) -> Response:
     """Try once more to pay for a change that waits."""
-    waiting = _own(subscription_id)[0].pending_update
-    if not waiting:
-        return _to_subscription(subscription_id)
-    return collect_for_change(subscription_id, waiting.get("invoice") or "")
+    payment = _waiting_payment(subscription_id)
+    return payment_outcome.collect(payment) if payment else _to_subscription(subscription_id)
 
 
 @blueprint.get("/subscriptions/<subscription_id>/plan-change/return")
 @portal_feature(FEATURE, PAUSE)
 def finish_plan_change(subscription_id: str) -> Response:
     """Back from the bank's page, or looking again. A GET that writes: a bank can only redirect."""
-    waiting = _own(subscription_id)[0].pending_update
-    if not waiting:
-        return _to_subscription(subscription_id)
-    invoice_id, gateway = waiting.get("invoice") or "", current_app.extensions["gateway"]
-    attempt = collection.resolve_payment(
-        gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id)
-    )
-    return _after(subscription_id, attempt, came_back=True)
+    payment = _waiting_payment(subscription_id)
+    return payment_outcome.finish(payment) if payment else _to_subscription(subscription_id)
+
+
+def _waiting_payment(subscription_id: str) -> Payment | None:
+    """The payment for which a change waits; of a paused subscription it is that of going on."""
+    subscription, _method = _own(subscription_id)
+    if not subscription.pending_update:
+        return None
+    paused = subscription.status == SubscriptionStatus.PAUSED
+    kind = payment_outcome.of_resumption if paused else payment_outcome.of_plan_change
+    return kind(subscription_id, subscription.pending_update.get("invoice") or "")
 
 
 @blueprint.post("/subscriptions/<subscription_id>/plan-change/withdrawal")
@@ -187,10 +178,9 @@ def finish_plan_change(subscription_id: str) -> Response:
 def withdraw_plan_change(subscription_id: str) -> Response:
     """Give up a change that waits for its payment."""
     _own(subscription_id)
-    known = g.visitor.customer_id, subscription_id, g.now
     try:
-        collection.cancel_awaiting_payments(current_app.extensions["gateway"], *known, _return_url(subscription_id))
-        plan_changes.withdraw(*known)
+        payment_outcome.cancel_awaiting(subscription_id)
+        plan_changes.withdraw(g.visitor.customer_id, subscription_id, g.now)
         flash(_("The change was taken back. Your plan stays as it is, and nothing is charged."), "good")
     except BillingError as refusal:
         flash(translated(refusal), "bad")
@@ -282,35 +272,5 @@ def _done(change: PlanChange) -> str:
     return _("Your plan was changed.")
 
 
-def collect_for_change(subscription_id: str, invoice_id: str) -> Response:
-    """Collect what a change costs, and lead to where its outcome shows."""
-    gateway = current_app.extensions["gateway"]
-    try:
-        attempt = collection.collect(gateway, g.visitor.customer_id, invoice_id, g.now, _return_url(subscription_id))
-    except StateChanged:  # another click is paying it
-        return _to_subscription(subscription_id)
-    if attempt is None and _own(subscription_id)[0].pending_update:
-        flash(_("Add a payment method, then pay for the change."), "bad")
-        return _to_subscription(subscription_id)
-    return _after(subscription_id, attempt)
-
-
-def _after(subscription_id: str, attempt: PaymentAttempt | None, came_back: bool = False) -> Response:
-    """Where each outcome of the payment leads."""
-    if attempt is None:
-        return _to_subscription(subscription_id)
-    if attempt.status == AttemptStatus.REQUIRES_ACTION and attempt.next_action_url and not came_back:
-        return redirect(attempt.next_action_url, 303)
-    if attempt.status == AttemptStatus.SUCCEEDED:
-        flash(_("Thank you. It is paid, and your plan was changed."), "good")
-    if attempt.status == AttemptStatus.DECLINED:
-        flash(decline_messages.message(attempt.decline_code), "bad")
-    return _to_subscription(subscription_id)
-
-
 def _to_subscription(subscription_id: str) -> Response:
     return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)
-
-
-def _return_url(subscription_id: str) -> str:
-    return url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True)

@@ -14,7 +14,7 @@ from flask import Flask, g
 from portal_site.billing.rules.amounts import money as currencies
 from portal_site.billing.rules.portal import safe_urls
 from portal_site.billing.translation_marks import N_, NN_
-from portal_site.web import i18n, phones
+from portal_site.web import decline_messages, i18n, phones
 
 DAY = 24 * 60 * 60
 EACH = {"day": N_("per day"), "week": N_("per week"), "month": N_("per month"), "year": N_("per year")}
@@ -39,6 +39,7 @@ def init(app: Flask) -> None:
         country=country,
         days=days,
         days_left=days_left,
+        decline_message=decline_messages.message,
         every=every,
         percent=percent,
         phone=phones.pretty,

@@ -7,7 +7,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy import text as sql
 
-from portal_site.billing.models import Invoice, PaymentMethod
+from portal_site.billing.models import Invoice, PaymentAttempt, PaymentMethod
 from portal_site.db import db
 from portal_site.db.page_query import PageQuery
 from portal_site.portal.reads import invoices, overview
@@ -108,8 +108,33 @@ def test_a_long_history_is_read_from_the_right_place_of_the_right_index(app: Fla
     assert _plan(overview._OVERVIEW, "invoices", bound) >= {"ix_invoices_history", "ix_invoices_open"}
 
 
-def _plan(reads: PageQuery, name: str, bound: dict[str, object]) -> set[str]:
-    """The indexes of invoices that a select goes by; it must neither sort nor scan them."""
+@pytest.mark.case("D22")
+def test_how_open_invoices_are_being_paid_is_read_from_the_end_of_an_index(app: Flask) -> None:
+    scene = world.scene(last="open", invoices=3)
+    attempt = {
+        "account_id": scene.account_id, "customer_id": scene.customer.id, "invoice_id": _open_invoice(), "amount": 1,
+        "payment_method_id": scene.method.id, "livemode": False, "currency": "eur", "status": "declined",
+    }  # fmt: skip
+    with world.transaction() as session:
+        rows = [
+            {
+                **attempt,
+                "id": f"payatt_{n}",
+                "created": n,
+                "idempotency_key": f"k{n}",
+                "settled_at": n,
+                "automatic": True,
+            }
+            for n in range(3000)
+        ]
+        session.execute(PaymentAttempt.__table__.insert(), rows)
+    bound = {"account_id": scene.account_id, "customer_id": scene.customer.id, "on_behalf_of": None, "at": 0}
+    used = _plan(overview._OVERVIEW, "invoices", bound, "payment_attempts")
+    assert used == {"ix_payment_attempts_newest", "uq_payment_attempts_under_way"}
+
+
+def _plan(reads: PageQuery, name: str, bound: dict[str, object], table: str = "invoices") -> set[str]:
+    """The indexes of a table that a select goes by; it must neither sort nor scan it."""
     explain = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "
     query = reads.selects[name]
     compiled = query.compile(dialect=db.engine.dialect)
@@ -117,13 +142,13 @@ def _plan(reads: PageQuery, name: str, bound: dict[str, object]) -> set[str]:
     order = getattr(compiled, "positiontup", None)
     with reading() as connection:
         if db.engine.dialect.name == "postgresql":
-            connection.execute(sql("ANALYZE invoices"))
+            connection.execute(sql(f"ANALYZE {table}"))
         parameters = tuple(given[key] for key in order) if order is not None else given
         plan = "\n".join(str(line) for line in connection.exec_driver_sql(explain + str(compiled), parameters))
     assert "TEMP B-TREE" not in plan, plan
-    assert "SCAN invoices" not in plan, plan
-    assert "Seq Scan on invoices" not in plan, plan
-    return set(re.findall(r"ix_invoices_\w+", plan))
+    assert f"SCAN {table}" not in plan, plan
+    assert f"Seq Scan on {table}" not in plan, plan
+    return set(re.findall(rf"(?:ix|uq)_{table}_\w+", plan))
 
 
 def test_details_open_in_place_and_are_the_same_as_on_the_page(visit: Visit) -> None:

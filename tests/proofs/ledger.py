@@ -95,6 +95,7 @@ def _each_customer_is_even(customers: Rows, invoices: Rows, moves: Rows, first_b
 def _charges_are_invoiced(invoices: Rows, attempts: Rows, charges: Rows) -> None:
     """What the gateway took is what the invoices say is paid, but for what is still being settled."""
     attempt_of = {attempt.idempotency_key: attempt for attempt in attempts}
+    status = {invoice.id: invoice.status for invoice in invoices}
     taken: dict[str, int] = defaultdict(int)
     unsettled = {attempt.invoice_id for attempt in attempts if attempt.settled_at is None}
     for charge in charges:
@@ -103,6 +104,8 @@ def _charges_are_invoiced(invoices: Rows, attempts: Rows, charges: Rows) -> None
             assert charge.amount == attempt.amount
             assert attempt.status == "succeeded" or attempt.settled_at is None, "money taken, called declined"
             taken[attempt.invoice_id] += charge.amount
+        if charge.status == "processing":
+            assert attempt_of[charge.idempotency_key].settled_at is None, "given up while the bank is at work"
     for invoice in invoices:
         assert taken[invoice.id] <= invoice.amount_due or not taken[invoice.id], f"{invoice.number} was charged twice"
         if invoice.id not in unsettled and invoice.cycle_at != invoice.created:
@@ -111,6 +114,9 @@ def _charges_are_invoiced(invoices: Rows, attempts: Rows, charges: Rows) -> None
             assert invoice.status != "void", f"{invoice.number} is void and was charged"
     counts: dict[str, int] = defaultdict(int)
     for attempt in attempts:
+        if attempt.status == "processing":
+            assert attempt.settled_at is None
+            assert status[attempt.invoice_id] in ("open", "uncollectible"), "the bank pays what is not to be paid"
         counts[attempt.invoice_id] += attempt.settled_at is None
     assert max(counts.values(), default=0) <= 1
 
@@ -183,6 +189,11 @@ def _events_tell_of_all(invoices: Rows, attempts: Rows, events: Rows) -> None:
     for attempt in attempts:
         took = told[attempt.id.replace("payatt_", "ch_")].count("charge.succeeded")
         assert took == (attempt.status == "succeeded"), (attempt.status, took)
+        failed = told[attempt.id.replace("payatt_", "ch_")].count("charge.failed")
+        assert failed <= (attempt.status == "declined"), (attempt.status, failed)
+        processing = told[attempt.invoice_id.replace("in_", "pi_")].count("payment_intent.processing")
+        assert processing <= sum(other.invoice_id == attempt.invoice_id for other in attempts)
+        assert processing >= (attempt.status == "processing")
 
 
 def _changes_are_paid_for(changes: Rows, invoices: Rows, subscriptions: Rows) -> None:
@@ -199,13 +210,16 @@ def _changes_are_paid_for(changes: Rows, invoices: Rows, subscriptions: Rows) ->
 
 
 def settled(account_id: str, at: int) -> None:
-    """Assert that nothing is left to do at `at`: no payment in doubt, nothing overdue, nothing parked."""
+    """Assert that nothing is left to do at `at`: no payment in doubt, nothing overdue, nothing parked.
+
+    What waits for the customer, or for a bank that takes days, is not ours to do.
+    """
     db.session.remove()
     with reading() as reader:
         doubtful = select(PaymentAttempt.status).where(
             PaymentAttempt.account_id == account_id, PaymentAttempt.settled_at.is_(None)
         )
-        assert set(reader.scalars(doubtful)) <= {"requires_action"}
+        assert set(reader.scalars(doubtful)) <= {"requires_action", "processing"}
         mine = select(Subscription.__table__).where(Subscription.account_id == account_id)
         for subscription in reader.execute(mine):
             assert subscription.billing_error is None, subscription.billing_error

@@ -259,6 +259,12 @@ class Play:
             waiting = update(SandboxCharge).where(SandboxCharge.status == "requires_action")
             session.execute(waiting.values(status="succeeded"))
 
+    def bank_answers(self, decline_code: str | None) -> None:
+        """The bank says what became of the debits that it was carrying out."""
+        with transaction() as session:
+            answer = {"status": "declined" if decline_code else "succeeded", "decline_code": decline_code}
+            session.execute(update(SandboxCharge).where(SandboxCharge.status == "processing").values(**answer))
+
     def withdraw(self, dies: int | None) -> None:
         """The customer gives up a change that waits."""
         collection.cancel_awaiting_payments(self.gateway, *self.ids, self.now, BACK)
@@ -363,9 +369,10 @@ class Play:
         self.run()
 
     def end(self) -> None:
-        """Everything that hangs is settled: the line is good again, and the worker runs on for two days."""
+        """Everything that hangs is settled: the line is good again, the bank answers, and the worker runs on for two days."""
         self.gateway.losses = 0
         for pause in (90, 1200, 3600, 6 * 3600, DAY, DAY):
+            self.bank_answers(self.dice.choice((None, "insufficient_funds")))
             self.now += pause
             self.run()
         self.audit()

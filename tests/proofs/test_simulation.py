@@ -29,7 +29,7 @@ TAXES = (
     ({"id": "txr_a", "display_name": "VAT", "percentage": "20", "inclusive": False},),
     ({"id": "txr_b", "display_name": "MwSt", "percentage": "19", "inclusive": True},),
 )
-CARDS = (world.VISA, world.VISA, world.FAILS, world.ASKS)
+CARDS = (world.VISA, world.VISA, world.FAILS, world.ASKS, world.SLOW)
 ENDS = ("at_period_end", "at_period_end", "at_period_end", "immediately")
 PLANS = ("team", "year", "solo")
 ENDINGS = ("release", "release", "cancel")
@@ -111,6 +111,7 @@ def _move(game: Play, dice: random.Random) -> None:
             ("pay", (dies, world.VISA)),
             ("come_back", ()),
             ("confirm_at_bank", ()),
+            ("bank_answers", (dice.choice((None, "insufficient_funds")),)),
             ("withdraw", (dies,)),
             ("undo", ()),
             ("take_card", (dice.choice(CARDS),)),

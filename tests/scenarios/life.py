@@ -9,13 +9,14 @@ from time import gmtime, strftime
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from portal_site.billing.billing_run import test_clocks
 from portal_site.billing.cancellation import cancellations, retention
 from portal_site.billing.cancellation.cancellations import Reason
 from portal_site.billing.changes import pauses, plan_changes
 from portal_site.billing.changes.plan_changes import PlanChangeRequest
+from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import (
     Customer,
@@ -199,6 +200,15 @@ class Life:
             made.method(customer, number)
 
     @property
+    def payments(self) -> list[str]:
+        """How each try to collect stands: `2026-05-01 processing`, by the day on which it began."""
+        db.session.remove()
+        with reading() as reader:
+            mine = select(PaymentAttempt.__table__).where(self._mine(PaymentAttempt))
+            rows = reader.execute(mine.order_by(PaymentAttempt.created, PaymentAttempt.id)).all()
+        return [f"{day(row.created)} {row.status}" for row in rows]
+
+    @property
     def default_method(self) -> str:
         """The id of the customer's default payment method."""
         with reading() as reader:
@@ -214,6 +224,12 @@ class Life:
             invoice_id = reader.scalar(open_ones)
         with self._context() as gateway:
             return collection.collect(gateway, self.shop.customer.id, str(invoice_id), self.now, BACK)
+
+    def bank_answers(self, decline_code: str | None = None) -> None:
+        """The bank says what became of the debits that it was carrying out; the portal does not know it yet."""
+        with transaction() as session:
+            answer = {"status": "declined" if decline_code else "succeeded", "decline_code": decline_code}
+            session.execute(update(SandboxCharge).where(SandboxCharge.status == "processing").values(**answer))
 
     def has(self, **members: Any) -> None:
         """The subscription gets other members, as the merchant may set them."""

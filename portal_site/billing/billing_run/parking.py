@@ -1,10 +1,11 @@
 """What a billing run gave up on, and letting it go on: subscriptions that cannot be billed, payments that cannot be made."""
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, case, func, select
 
 from portal_site.billing.errors import NotFound
 from portal_site.billing.loading import ownership, payment_state
 from portal_site.billing.models import Invoice, PaymentAttempt, Subscription
+from portal_site.billing.rules.subscriptions.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
 from portal_site.billing.subscriptions import due_dates, subscription_items
 from portal_site.db.transactions import reading, transaction
@@ -59,13 +60,10 @@ def parked() -> list[tuple[str, str]]:
 
 def count_unresolved(at: int) -> int:
     """How many payments have had no answer from their provider for too long."""
+    patience = case((PaymentAttempt.status == AttemptStatus.PROCESSING, LONGEST_PROCESSING), else_=UNRESOLVED_AFTER)
     silent = PaymentAttempt.settled_at.is_(None), PaymentAttempt.status != AttemptStatus.REQUIRES_ACTION
     with reading() as reader:
-        query = (
-            select(func.count())
-            .select_from(PaymentAttempt)
-            .where(*silent, PaymentAttempt.created <= at - UNRESOLVED_AFTER)
-        )
+        query = select(func.count()).select_from(PaymentAttempt).where(*silent, PaymentAttempt.created + patience <= at)
         return reader.scalar(query, execution_options=UNSCOPED) or 0
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -18,14 +18,13 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.gateways import Gateway
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.payments import collection
+from portal_site.billing.rules.subscriptions import payment_times
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.db import db
 from portal_site.db.transactions import is_conflict, reading, retry_on_conflict
 
 BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write lock for about a tenth of a second
 COLLECTED_AT_ONCE = 200
-ASK_AGAIN = 60  # seconds after which a payment without an answer is asked about
-LOOK_AGAIN = 15 * 60  # and one that waits for the customer at the bank
 Address = Callable[[str], str]
 Payment = Callable[[Gateway, str, str, int, str], object]
 _NOT_PARKED = ~parking.is_parked() | Subscription.id.is_(None)
@@ -35,6 +34,15 @@ _NOT_BEING_PAID = ~(
     .where(PaymentAttempt.invoice_id == Invoice.id, PaymentAttempt.settled_at.is_(None))
     .correlate(Invoice)
     .exists()
+)
+_ASKED_NEXT = func.coalesce(PaymentAttempt.checked_at, PaymentAttempt.created) + case(
+    (PaymentAttempt.status == AttemptStatus.REQUIRES_ACTION, payment_times.ASK_ABOUT_CONFIRMATION),
+    (
+        # One that was never asked about was written by a portal of before, which meant a lost answer by it.
+        and_(PaymentAttempt.status == AttemptStatus.PROCESSING, PaymentAttempt.checked_at.is_not(None)),
+        payment_times.ASK_ABOUT_PROCESSING,
+    ),
+    else_=payment_times.ASK_ABOUT_LOST_ANSWER,
 )
 log = logging.getLogger("portal.billing")
 
@@ -166,15 +174,16 @@ def _superseded_payments(at: int, clock_id: str | None) -> list[tuple[str, str]]
 
 
 def _unresolved_payments(at: int, clock_id: str | None) -> list[tuple[str, str]]:
-    """The payments whose outcome nobody knows, or that a customer may have confirmed at the bank without coming back."""
-    since = func.coalesce(PaymentAttempt.checked_at, PaymentAttempt.created)
-    asked = PaymentAttempt.status == AttemptStatus.REQUIRES_ACTION
+    """The payments to ask the provider about.
+
+    Those whose answer was lost, those that a customer may have confirmed at the bank without coming back, and debits.
+    """
     query = (
         select(PaymentAttempt.customer_id, PaymentAttempt.invoice_id)
         .join(Customer, Customer.id == PaymentAttempt.customer_id)
         .where(
             PaymentAttempt.settled_at.is_(None),
-            or_(since <= at - LOOK_AGAIN, ~asked & (since <= at - ASK_AGAIN)),
+            at >= _ASKED_NEXT,
             _on_clock(clock_id),
         )
         .order_by(PaymentAttempt.created)
@@ -197,6 +206,9 @@ def next_moment(session: Session, clock_id: str, until: int) -> int | None:
         .join(Customer, Customer.id == Invoice.customer_id)
         .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
         .where(mine, Invoice.status == InvoiceStatus.OPEN, _NOT_PARKED, _NOT_BEING_PAID),
+        select(func.min(_ASKED_NEXT))
+        .join(Customer, Customer.id == PaymentAttempt.customer_id)
+        .where(mine, PaymentAttempt.settled_at.is_(None), PaymentAttempt.status == AttemptStatus.PROCESSING),
     )
     moments = [session.scalar(query.execution_options(**UNSCOPED)) for query in firsts]
     return min((moment for moment in moments if moment is not None and moment <= until), default=None)

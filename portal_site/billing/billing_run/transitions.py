@@ -1,4 +1,4 @@
-"""x"""
+"""The steps of a subscription that are not renewals: changes that expire, pauses that end, phases, and the end."""
 
 from enum import StrEnum
 from typing import Any
@@ -7,18 +7,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.loading import ownership, payment_state, plans
-from portal_site.billing.models import Customer, Event, Invoice, Subscription
+from portal_site.billing.models import Customer, Event, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.rules.amounts import periods
 from portal_site.billing.rules.subscriptions import pauses
-from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME
-from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
+from portal_site.billing.rules.subscriptions.payment_times import DAY, HOUR, LONGEST_PROCESSING
+from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.billing.subscriptions import pending_updates, resumption, schedule_phases, subscription_items
 from portal_site.billing.subscriptions.termination import end, expire, reset_periods
 
-LONGEST_WAIT = 24 * 60 * 60  # seconds that a phase waits to know whether what was billed before it is paid
-
-
+LONGEST_WAIT = DAY  # seconds that a phase waits to know whether what was billed before it is paid, unless a debit runs
 LOOK_AGAIN = 60  # seconds until a change that is being paid at this moment is looked at again
+LOOK_AGAIN_AT_DEBIT = HOUR  # and one that a bank takes days to pay
 
 
 def may_have_transition(row: Any) -> bool:
@@ -46,8 +45,10 @@ def apply_due_transitions(session: Session, customer: Customer, subscription_id:
         return Outcome.TAKEN if taken else Outcome.LATER
     waiting = subscription.pending_update
     if waiting:
-        if payment_state.unsettled_attempt(session, customer.id, waiting.get("invoice")):
-            subscription.due_at = at + LOOK_AGAIN
+        attempt = payment_state.unsettled_attempt(session, customer.id, waiting.get("invoice"))
+        if attempt:
+            # What is billed next depends on whether the change is paid, so even a renewal waits for the bank's answer.
+            subscription.due_at = at + _look_again(attempt)
             return Outcome.LATER
         if waiting.get("expires_at", 0) <= at or _period_end(session, subscription) <= moment:
             pending_updates.discard(session, customer, subscription, at, expired=True)
@@ -67,24 +68,33 @@ def apply_due_transitions(session: Session, customer: Customer, subscription_id:
     return Outcome.TAKEN
 
 
+def _look_again(attempt: PaymentAttempt) -> int:
+    return LOOK_AGAIN_AT_DEBIT if attempt.status == AttemptStatus.PROCESSING else LOOK_AGAIN
+
+
 def _waits_for_payment(session: Session, subscription: Subscription, moment: int, at: int) -> Outcome | None:
     """What a phase credits depends on what is paid, so it waits for a payment that is under way, or just ahead."""
-    if not schedule_phases.phase_has_begun(session, subscription, moment - LONGEST_WAIT, moment):
+    if not schedule_phases.phase_has_begun(session, subscription, moment - LONGEST_PROCESSING, moment):
+        return None
+    debit = payment_state.has_processing_payment(session, subscription)
+    if not debit and not schedule_phases.phase_has_begun(session, subscription, moment - LONGEST_WAIT, moment):
         return None
     if payment_state.has_unknown_payment(session, subscription):
-        subscription.due_at = at + LOOK_AGAIN
+        subscription.due_at = at + (LOOK_AGAIN_AT_DEBIT if debit else LOOK_AGAIN)
         return Outcome.LATER
     return Outcome.AFTER_PAYMENT if payment_state.is_about_to_be_collected(session, subscription, at) else None
 
 
 def _give_up_beginning(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> bool:
     """A subscription whose first payment never came is over before it began, unless that is being paid at this moment."""
-    if subscription.created + PENDING_UPDATE_LIFETIME > moment:
+    if payment_state.first_payment_deadline(session, subscription) > moment:
         return True
     mine = Invoice.customer_id == customer.id, Invoice.subscription_id == subscription.id
     unpaid = session.scalars(select(Invoice).where(*mine, Invoice.status == InvoiceStatus.OPEN)).all()
-    if any(payment_state.unsettled_attempt(session, customer.id, invoice.id) for invoice in unpaid):
-        subscription.due_at = at + LOOK_AGAIN
+    attempts = [payment_state.unsettled_attempt(session, customer.id, invoice.id) for invoice in unpaid]
+    under_way = [attempt for attempt in attempts if attempt is not None]
+    if under_way:
+        subscription.due_at = at + min(map(_look_again, under_way))
         return False
     expire(session, customer, subscription, moment, at)
     return True

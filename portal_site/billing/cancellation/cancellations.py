@@ -70,9 +70,19 @@ def _preview(reader: Any, row: Any, customer: Any, features: SubscriptionCancel,
     refusal = cancellation.why_not_cancelable(snapshot)
     if refusal is not None:
         return CancellationPreview(snapshot, refusal, None)
-    has_pending_update = row.pending_update is not None
-    ending = cancellation.quote(snapshot, features.mode, features.proration_behavior, has_pending_update, at)
+    debited = payment_state.is_being_debited(reader, customer.id, payment_state.blocking_invoice(row))
+    drops_change = row.pending_update is not None and not debited
+    ending = cancellation.quote(snapshot, features.mode, features.proration_behavior, drops_change, at)
+    if debited and ending.immediate:
+        return CancellationPreview(snapshot, _being_debited(), None)
     return CancellationPreview(snapshot, None, ending)
+
+
+def _being_debited() -> BillingError:
+    return BillingError(
+        N_("Your bank is processing a payment for this subscription. You can end it as soon as that is done."),
+        "payment_under_way",
+    )
 
 
 def cancellation_fingerprint(ending: CancellationQuote) -> str:
@@ -190,7 +200,9 @@ def cancel(
         if preview.ending.immediate:
             invoice_id = _end(session, customer, subscription, preview.ending, attempt, at)
             return CancellationResult(at, True, invoice_id)
-        _drop_change(session, customer, subscription, at)
+        # A debit cannot be taken back: the change takes effect if it succeeds, and is dropped if it fails.
+        if not payment_state.is_being_debited(session, customer.id, payment_state.blocking_invoice(subscription)):
+            _drop_change(session, customer, subscription, at)
         # Set both members, because event consumers may check only one. The date is fixed in either billing mode.
         _update(session, subscription, at, cancel_at=preview.ending.ends_at, cancel_at_period_end=True, canceled_at=at,
                  cancellation_details=attempt.details)  # fmt: skip

@@ -30,10 +30,10 @@ class SetupSession:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The state of a charge. `status` is `succeeded`, `declined` or `requires_action`.
+    """The state of a charge. `status` is `succeeded`, `declined`, `requires_action` or `processing`.
 
     A declined charge has the provider's `decline_code`. A charge that requires action has the URL of the provider's page for
-    the authentication (3-D Secure).
+    the authentication (3-D Secure). A charge that is processing is a bank debit, whose outcome is known days later.
     """
 
     status: str

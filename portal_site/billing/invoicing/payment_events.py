@@ -12,11 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Event, Invoice, PaymentAttempt
-from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
+from portal_site.billing.rules.subscriptions.statuses import UNCONFIRMED, AttemptStatus
 from portal_site.db.json_columns import JsonObject
-
-# The provider's answer when a customer did not confirm: the bank was never asked for money.
-UNCONFIRMED = "authentication_not_handled"
 
 
 @dataclass(slots=True)
@@ -42,6 +39,11 @@ def emit_requires_action(session: Session, invoice: Invoice, attempt: PaymentAtt
     where = {"type": "redirect_to_url", "redirect_to_url": {"url": attempt.next_action_url, "return_url": None}}
     intent = _intent(invoice, attempt, "requires_action", next_action=where)
     _emit(session, "payment_intent.requires_action", intent, at)
+
+
+def emit_processing(session: Session, invoice: Invoice, attempt: PaymentAttempt, at: int) -> None:
+    """The bank carries the payment out; whether the money comes is known days later."""
+    _emit(session, "payment_intent.processing", _intent(invoice, attempt, "processing"), at)
 
 
 def emit_outcome(session: Session, invoice: Invoice, attempt: PaymentAttempt, at: int) -> None:

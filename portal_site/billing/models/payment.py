@@ -66,7 +66,7 @@ class PaymentAttempt(HasLivemode, Base):
     id: Mapped[Id]
     account_id: Mapped[AccountId]
     customer_id: Mapped[CustomerId]
-    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
     payment_method_id: Mapped[str] = mapped_column(ForeignKey("payment_methods.id"))
     created: Mapped[int]
     amount: Mapped[int]
@@ -81,6 +81,7 @@ class PaymentAttempt(HasLivemode, Base):
     settled_at: Mapped[int | None]
 
     __table_args__ = (
+        Index("ix_payment_attempts_newest", "invoice_id", "created"),
         Index(
             "uq_payment_attempts_under_way",
             "invoice_id",

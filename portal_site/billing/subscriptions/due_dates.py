@@ -3,6 +3,7 @@
 from sqlalchemy import ColumnElement, Select, case, func, select
 from sqlalchemy.orm import Session
 
+from portal_site.billing.loading import payment_state
 from portal_site.billing.models import (
     SchedulePhase,
     Subscription,
@@ -10,7 +11,6 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
 )
 from portal_site.billing.rules.subscriptions import pauses
-from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus, next_due
 
 
@@ -44,13 +44,13 @@ def recompute_due_at(session: Session, subscription: Subscription, items: list[S
         SubscriptionSchedule.subscription_id == subscription.id,
     )
     planned = session.execute(next_phase_boundary(taken).where(*mine)).first()
-    first_payment = subscription.created + PENDING_UPDATE_LIFETIME
+    incomplete = subscription.status == SubscriptionStatus.INCOMPLETE
     subscription.due_at = next_due(
         subscription.status,
         [item.current_period_end for item in items],
         subscription.cancel_at,
         (subscription.pending_update or {}).get("expires_at"),
-        first_payment if subscription.status == SubscriptionStatus.INCOMPLETE else None,
+        payment_state.first_payment_deadline(session, subscription) if incomplete else None,
         pauses.resumes_at(subscription.status_details, subscription.pause_collection),
         planned[1] if planned else None,
     )

@@ -130,6 +130,17 @@ def _changeable(subscription: Subscription) -> JsonObject:
     return {**{name: getattr(subscription, name) for name in names}, **told}
 
 
+def extend(session: Session, subscription: Subscription, expires_at: int, at: int) -> None:
+    """Let the change wait until another instant; renewals and whatever else is due wait with it while money is under way."""
+    previous = {"pending_update": told_pending_update(subscription)}
+    subscription.pending_update = {**(subscription.pending_update or {}), "expires_at": expires_at}
+    items = load_items(session, subscription)
+    recompute_due_at(session, subscription, items, at)
+    session.flush()
+    told = items_object(items)
+    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))
+
+
 def discard(
     session: Session, customer: Customer, subscription: Subscription, at: int, *, expired: bool = False
 ) -> None:

@@ -1,14 +1,15 @@
 """Invoices as a customer sees them: the history by keyset pages, one invoice with its lines, and what is open."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sqlalchemy import bindparam, literal, literal_column, or_, select, union_all
+from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
 
 from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
-from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
+from portal_site.billing.rules.subscriptions.payment_times import LONGEST_PROCESSING
+from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
 from portal_site.db.page_query import PageQuery, literal_limit
 
 SHORT = 6
@@ -47,19 +48,40 @@ def _page(size: int, *only: Any) -> Any:
     return select(*_SUMMARY).where(*_OWN, _SHOWN, *only).order_by(*_NEWEST_FIRST).limit(literal_limit(size + 1))
 
 
-def _labelled(label: str, query: Any) -> Any:
+def _labelled(label: str, query: Any, *more: Any) -> Any:
     rows = query.subquery(label)
-    return select(literal(label).label("list"), *rows.c)
+    return select(literal(label).label("list"), *rows.c, *more)
 
 
+def _of_attempts(column: Any, *only: Any) -> Any:
+    """What the newest of these tries to collect an invoice says."""
+    return (
+        select(column)
+        .where(PaymentAttempt.customer_id == Invoice.customer_id, PaymentAttempt.invoice_id == Invoice.id, *only)
+        .order_by(PaymentAttempt.created.desc())
+        .limit(literal_limit(1))
+        .correlate(Invoice)
+        .scalar_subquery()
+    )
+
+
+# The try that is under way, and why the last one that is over failed: each is the first row of an index.
+_ATTEMPTS = (
+    _of_attempts(PaymentAttempt.status, PaymentAttempt.settled_at.is_(None)).label("attempt_status"),
+    _of_attempts(PaymentAttempt.decline_code, PaymentAttempt.settled_at.is_not(None)).label("decline_code"),
+)
+_NO_ATTEMPT = (
+    null().cast(PaymentAttempt.status.type).label("attempt_status"),
+    null().cast(PaymentAttempt.decline_code.type).label("decline_code"),
+)
 _OPEN = (
-    select(*_SUMMARY)
+    select(*_SUMMARY, *_ATTEMPTS)
     .where(*_OWN, Invoice.status == literal_column("'open'"))
     .order_by(*_NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
 # The newest and the open ones in one select: they are two indexes of one table, and one question less.
-RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT)), _labelled("open", _OPEN))
+RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
 OPEN = _OPEN
 UNDER_WAY = (
     select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
@@ -126,7 +148,7 @@ INVOICE = PageQuery(
 
 @dataclass(frozen=True, slots=True)
 class InvoiceSummary:
-    """A row of the history."""
+    """A row of the history. How the last try to pay went is known where open invoices are shown as such."""
 
     id: str
     created: int
@@ -140,6 +162,29 @@ class InvoiceSummary:
     description: str | None
     billing_reason: str | None
     subscription_id: str | None
+    attempt_status: str | None = field(default=None, kw_only=True)
+    decline_code: str | None = field(default=None, kw_only=True)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether nobody knows yet what became of a payment: the provider was asked, and did not answer."""
+        return self.attempt_status in (AttemptStatus.SUBMITTING, AttemptStatus.UNKNOWN)
+
+    @property
+    def processing(self) -> bool:
+        """Whether the bank is carrying out a payment."""
+        return self.attempt_status == AttemptStatus.PROCESSING
+
+    @property
+    def longest_processing(self) -> int:
+        """How long that can take, in seconds."""
+        return LONGEST_PROCESSING
+
+    @property
+    def declined(self) -> bool:
+        """Whether the last try to pay failed, none is under way, and the invoice can still be paid."""
+        over = self.decline_code is not None and self.attempt_status in (None, AttemptStatus.DECLINED)
+        return over and self.status.payable and self.amount_remaining > 0
 
     @property
     def cursor(self) -> str:
@@ -217,9 +262,7 @@ class InvoiceView(InvoiceSummary):
     customer_address: Mapping[str, Any] | None
     customer_tax_ids: Sequence[Mapping[str, Any]]
     lines: tuple[LineView, ...]
-    attempt_status: str | None
     attempt_url: str | None
-    decline_code: str | None
 
     @property
     def discount(self) -> int:

@@ -92,6 +92,8 @@ def _decision(method: SandboxMethod | None) -> dict[str, Any]:
         return {"status": "declined", "decline_code": "payment_method_unactivated"}
     if method.on_charge == "authenticate":
         return {"status": "requires_action", "decline_code": None}
+    if method.on_charge == "process":
+        return {"status": "processing", "decline_code": None}
     if method.on_charge != "ok":
         return {"status": "declined", "decline_code": method.on_charge}
     return {"status": "succeeded", "decline_code": None}

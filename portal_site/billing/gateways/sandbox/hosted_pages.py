@@ -26,6 +26,7 @@ REFUSALS = {
     "expired_card": "Your card has expired. Try another one.",
     "incorrect_cvc": "Your card's security code is incorrect.",
 }
+REFUSED_BY = {"requires_action": "authentication_not_handled", "processing": "insufficient_funds"}
 
 
 @blueprint.get("/setups/<reference>")
@@ -125,12 +126,12 @@ def answer_setup(reference: str) -> Response:
 
 @blueprint.get("/charges/<reference>/challenge")
 def show_challenge(reference: str) -> str:
-    """The authentication page for a payment."""
+    """The page for authenticating a payment, or for settling a debit that is processing."""
     with transaction() as session:
         charge = _charge(session, reference)
     amount = f"{charge.amount} {charge.currency}"
-    action = url_for("sandbox.answer_charge", reference=reference)
-    return render_template("sandbox/challenge.html", action=action, amount=amount)
+    page = "sandbox/debit.html" if charge.status == "processing" else "sandbox/challenge.html"
+    return render_template(page, action=url_for("sandbox.answer_charge", reference=reference), amount=amount)
 
 
 @blueprint.post("/charges/<reference>/challenge")
@@ -138,10 +139,10 @@ def answer_charge(reference: str) -> Response:
     """Complete or decline the payment. Only the first answer counts."""
     with transaction() as session:
         charge = _charge(session, reference)
-        if charge.status == "requires_action":
+        if charge.status in REFUSED_BY:
             complete = request.form.get("answer") == "complete"
+            charge.decline_code = None if complete else REFUSED_BY[charge.status]
             charge.status = "succeeded" if complete else "declined"
-            charge.decline_code = None if complete else "authentication_not_handled"
         return_url = charge.return_url
     return redirect(return_url, 303)
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """The result of adding (`setup`) and of charging (`charge`) it: `ok`, `authenticate` or a decline code."""
+    """The result of adding (`setup`) and of charging (`charge`) it: `ok`, `authenticate`, `process` or a decline code.
+
+    A charge that is processed stays in that state until it is answered on its page, as a bank answers days later.
+    """
 
     brand: str
     phrase: str
@@ -32,6 +35,9 @@ CARDS = {
 IBANS = {
     "DE89370400440532013000": Behaviour("", "Succeeds", type="sepa_debit", country="DE"),
     "FR1420041010050500013M02606": Behaviour("", "Succeeds", type="sepa_debit", country="FR"),
+    "AT321904300235473204": Behaviour(
+        "", "Is processed for days, then succeeds or fails", charge="process", type="sepa_debit", country="AT"
+    ),
     "AT861904300235473202": Behaviour(
         "", "Is accepted, then fails when charged", charge="debit_not_authorized", type="sepa_debit", country="AT"
     ),

@@ -109,10 +109,19 @@ class ChangeOutcome(StrEnum):
 
 
 class AttemptStatus(StrEnum):
-    """How a try to collect stands. The first three are under way; the others are settled."""
+    """How a try to collect stands. The last two are settled; the others are under way.
 
-    PROCESSING = "processing"
+    SUBMITTING and UNKNOWN say that our call has no answer yet. PROCESSING is an answer: the bank carries the payment out, which
+    for a debit takes days.
+    """
+
+    SUBMITTING = "submitting"  # the gateway is being called, or the program was stopped while it was
+    UNKNOWN = "unknown"  # the gateway did not answer
     REQUIRES_ACTION = "requires_action"
-    UNKNOWN = "unknown"
+    PROCESSING = "processing"
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
+
+
+# The decline code of a customer who did not confirm: the bank was never asked for money.
+UNCONFIRMED = "authentication_not_handled"

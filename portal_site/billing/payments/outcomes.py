@@ -1,0 +1,237 @@
+"""What an answer of the gateway does: the attempt, its invoice and its subscription, in one transaction.
+
+An immediate answer, one that the worker asked for and one that an event announced come here alike, and do the same.
+"""
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from portal_site.billing.gateways import Charge
+from portal_site.billing.invoicing import payment_events
+from portal_site.billing.loading import ownership
+from portal_site.billing.models import (
+    Account,
+    Event,
+    Invoice,
+    PaymentAttempt,
+    PlanChange,
+    Subscription,
+)
+from portal_site.billing.rules.subscriptions import dunning
+from portal_site.billing.rules.subscriptions.payment_times import LONGEST_PROCESSING
+from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME
+from portal_site.billing.rules.subscriptions.statuses import (
+    AttemptStatus,
+    ChangeOutcome,
+    InvoiceStatus,
+    SubscriptionStatus,
+)
+from portal_site.billing.subscriptions import due_dates, pending_updates, subscription_items, termination
+from portal_site.db.transactions import transaction
+
+
+def record(attempt: PaymentAttempt, charge: Charge | None, at: int, given_up: bool = False) -> PaymentAttempt:
+    """Write down the outcome; None: the gateway did not answer. What is settled already stays as it is."""
+    with transaction() as session:
+        ownership.lock_customer(session, attempt.customer_id)
+        invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id, lock=True)
+        row = ownership.get_owned(session, PaymentAttempt, attempt.customer_id, attempt.id, lock=True)
+        if row.settled_at is not None:
+            return row
+        row.checked_at = at
+        if charge is None:
+            # What the gateway answered before still holds, unless we wanted to take the customer's question back.
+            asked = row.status == AttemptStatus.REQUIRES_ACTION and not given_up
+            if not asked and not _is_processing(row):
+                row.status = AttemptStatus.UNKNOWN
+            return row
+        if charge.status == AttemptStatus.REQUIRES_ACTION:
+            _note_question(session, invoice, row, charge, at)
+        elif charge.status == AttemptStatus.PROCESSING:
+            _note_processing(session, invoice, row, charge, at)
+        else:
+            _settle(session, invoice, row, charge, at)
+    return row
+
+
+def _is_processing(row: PaymentAttempt) -> bool:
+    # Portals of before this status wrote "processing" for a call without an answer, which has no reference yet.
+    return row.status == AttemptStatus.PROCESSING and row.gateway_reference is not None
+
+
+def _was_asked(row: PaymentAttempt) -> bool:
+    # The address stays when an answer is lost or the debit goes on: a question counts as one try, once.
+    return row.status == AttemptStatus.REQUIRES_ACTION or row.next_action_url is not None
+
+
+def _note_question(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
+    """The customer has to confirm at the bank: until then it is a try that failed."""
+    asked_before = _was_asked(row)
+    row.status, row.gateway_reference = AttemptStatus.REQUIRES_ACTION, charge.reference
+    row.next_action_url = charge.next_action_url
+    if not asked_before:
+        payment_events.emit_requires_action(session, invoice, row, at)
+        session.add(Event.of("invoice.payment_action_required", invoice, at))
+        note_failed_try(session, invoice, at, row.automatic)
+
+
+def _note_processing(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
+    """The bank carries the payment out, which takes days. Nothing has failed, and nothing is paid yet."""
+    known = _is_processing(row)
+    row.status, row.gateway_reference = AttemptStatus.PROCESSING, charge.reference
+    if known:
+        return
+    payment_events.emit_processing(session, invoice, row, at)
+    _forget_failures(session, invoice)
+    subscription = _subscription_of(session, invoice)
+    if subscription is not None and _is_for_a_change(subscription, invoice):
+        pending_updates.extend(session, subscription, at + LONGEST_PROCESSING, at)
+
+
+def _settle(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
+    """The money came, or this try is over without."""
+    asked, debited = _was_asked(row), _is_processing(row)
+    row.status, row.gateway_reference = AttemptStatus(charge.status), charge.reference
+    row.next_action_url, row.settled_at = None, at
+    if row.status == AttemptStatus.DECLINED:
+        row.decline_code = charge.decline_code or "generic_decline"
+    payment_events.emit_outcome(session, invoice, row, at)
+    _forget_failures(session, invoice)
+    if row.status == AttemptStatus.SUCCEEDED:
+        _mark_paid(session, invoice, row.amount, at)
+        return
+    # A debit that ran while an automatic try fell due stood in for it.
+    stood_in = debited and invoice.next_payment_attempt is not None and invoice.next_payment_attempt <= at
+    if not asked or stood_in:
+        note_failed_try(session, invoice, at, row.automatic or stood_in)
+    if debited:
+        _let_pay_otherwise(session, invoice, at)
+
+
+def _let_pay_otherwise(session: Session, invoice: Invoice, at: int) -> None:
+    """The customer learns only now that a debit failed: what waits for the invoice waits as long as it would have from now on."""
+    subscription = _subscription_of(session, invoice)
+    if subscription is None or subscription.due_at is None:
+        return
+    if _is_for_a_change(subscription, invoice):
+        leaving = subscription.cancel_at is not None or subscription.cancel_at_period_end
+        pending_updates.extend(session, subscription, at if leaving else at + PENDING_UPDATE_LIFETIME, at)
+        subscription.due_at = at  # steps that waited for the answer are taken by the next run
+    elif subscription.status == SubscriptionStatus.INCOMPLETE:
+        items = subscription_items.load_items(session, subscription)
+        due_dates.recompute_due_at(session, subscription, items, at)
+
+
+def _forget_failures(session: Session, invoice: Invoice) -> None:
+    """The provider answered: tries that failed for another reason count no more."""
+    subscription = _subscription_of(session, invoice)
+    if subscription is not None and subscription.due_at is not None:
+        subscription.billing_failures, subscription.billing_error = 0, None
+
+
+def note_failed_try(session: Session, invoice: Invoice, at: int, automatic: bool) -> None:
+    """A try brought no money: decide when the next one is, or what becomes of the subscription when there is none.
+
+    As in the field, only the first try and automatic ones count; what the customer tries in between moves nothing.
+    """
+    counts = automatic or invoice.attempt_count == 0
+    invoice.attempt_count += counts
+    session.flush()
+    session.add(Event.of("invoice.payment_failed", invoice, at))
+    subscription = _subscription_of(session, invoice)
+    if not counts or subscription is None:
+        return
+    if SubscriptionStatus(subscription.status).ended and invoice.next_payment_attempt is None:
+        return  # it ended while this was being paid: what is open stays owed, and nobody's account is tried for it
+    beginning = subscription.status == SubscriptionStatus.INCOMPLETE
+    if beginning or _is_for_a_change(subscription, invoice) or invoice.collection_method == "send_invoice":
+        invoice.next_payment_attempt = None  # the customer's turn: the old plan stays in force
+        return
+    document = session.scalar(select(Account.dunning).where(Account.id == invoice.account_id))
+    policy = dunning.DunningPolicy.of(document or {})
+    invoice.next_payment_attempt = policy.next_try(invoice.attempt_count, at)
+    status = SubscriptionStatus.PAST_DUE if invoice.next_payment_attempt is not None else policy.end
+    if invoice.next_payment_attempt is None and policy.write_off:
+        invoice.status, invoice.marked_uncollectible_at = InvoiceStatus.UNCOLLECTIBLE, at
+        session.flush()
+        session.add(Event.of("invoice.marked_uncollectible", invoice, at))
+    if SubscriptionStatus(subscription.status).renews:
+        _change_status(session, subscription, status, at)
+
+
+def _change_status(session: Session, subscription: Subscription, status: SubscriptionStatus, at: int) -> None:
+    """Bring a subscription into another state, with what follows from it."""
+    if subscription.status == status:
+        return
+    if status == SubscriptionStatus.CANCELED:
+        subscription.cancellation_details = {**(subscription.cancellation_details or {}), "reason": "payment_failed"}
+        termination.end(session, subscription, at, at)
+        subscription.due_at = None
+        return
+    previous: dict[str, Any] = {"status": subscription.status}
+    subscription.status = SubscriptionStatus(subscription.status).become(status)
+    items = subscription_items.load_items(session, subscription)
+    over = [item for item in items if item.current_period_end <= at]
+    if previous["status"] == SubscriptionStatus.UNPAID and over:
+        previous["items"] = subscription_items.items_object(items)
+        # Nothing was delivered since: what comes now is a new period, not a bill for the time between.
+        termination.reset_periods(over, at)
+        if len(over) == len(items):
+            subscription.billing_cycle_anchor = at
+    due_dates.recompute_due_at(session, subscription, items, at)
+    session.flush()
+    told = subscription_items.items_object(items)
+    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))
+
+
+def _subscription_of(session: Session, invoice: Invoice) -> Subscription | None:
+    if invoice.subscription_id is None:
+        return None
+    return ownership.get_owned(session, Subscription, invoice.customer_id, invoice.subscription_id, lock=True)
+
+
+def _is_for_a_change(subscription: Subscription, invoice: Invoice) -> bool:
+    return (subscription.pending_update or {}).get("invoice") == invoice.id
+
+
+def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None:
+    invoice.amount_paid += amount
+    invoice.amount_remaining -= amount
+    invoice.attempt_count = max(1, invoice.attempt_count)
+    invoice.status, invoice.paid_at, invoice.next_payment_attempt = InvoiceStatus.PAID, at, None
+    session.flush()
+    session.add_all([Event.of("invoice.paid", invoice, at), Event.of("invoice.payment_succeeded", invoice, at)])
+    payment_events.emit_paid(session, invoice, amount, at)
+    subscription = _subscription_of(session, invoice)
+    if subscription is None:
+        return
+    if _is_for_a_change(subscription, invoice):
+        _complete_change(session, subscription, invoice, at)
+    else:
+        _restore_subscription(session, subscription, invoice, at)
+
+
+def _complete_change(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:
+    """The change that waited for this payment takes effect with it, in the same transaction."""
+    pending_updates.apply(session, subscription, subscription.pending_update or {}, at)
+    mine = PlanChange.customer_id == invoice.customer_id, PlanChange.invoice_id == invoice.id
+    session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.APPLIED))
+    session.add(Event.of("customer.subscription.pending_update_applied", subscription, at))
+
+
+def _restore_subscription(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:
+    """A subscription whose last debt, or whose first invoice, was just paid is in force."""
+    still_open = select(Invoice.id).where(
+        Invoice.customer_id == invoice.customer_id,
+        Invoice.subscription_id == subscription.id,
+        Invoice.status == InvoiceStatus.OPEN,
+    )
+    behind = (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID, SubscriptionStatus.INCOMPLETE)
+    if subscription.status in behind and session.scalar(still_open.limit(1)) is None:
+        begins = subscription.status == SubscriptionStatus.INCOMPLETE
+        _change_status(session, subscription, SubscriptionStatus.ACTIVE, at)
+        if begins:
+            mine = PlanChange.customer_id == invoice.customer_id, PlanChange.invoice_id == invoice.id
+            session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.APPLIED))

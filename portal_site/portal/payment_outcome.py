@@ -1,0 +1,140 @@
+"""From the gateway's answer to what the customer sees: one path for everything that is paid for in the portal.
+
+What stands on a page until it is settled, such as a debit that the bank is processing or the reason of a decline, is not said a
+second time here.
+"""
+
+from dataclasses import dataclass
+
+from flask import current_app, flash, g, redirect, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from portal_site.billing.errors import StateChanged
+from portal_site.billing.models import PaymentAttempt
+from portal_site.billing.payments import collection
+from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
+from portal_site.portal.reads import invoices
+from portal_site.web import decline_messages
+
+
+@dataclass(frozen=True)
+class Payment:
+    """What is being paid for: the invoice, where the bank sends the customer back to, and where each outcome leads."""
+
+    invoice_id: str
+    return_url: str
+    outcome_url: str
+    paid: str
+    retry_url: str = ""  # where a decline leads, when that is another page than the one on which the outcome shows
+    no_method: str = ""  # what to do first when there is nothing to charge
+
+
+def of_invoice(invoice_id: str) -> Payment:
+    """An invoice that the customer pays."""
+    return Payment(
+        invoice_id,
+        url_for("portal.finish_payment", invoice_id=invoice_id, _external=True),
+        url_for("portal.show_invoice", invoice_id=invoice_id),
+        _("Thank you. The invoice is paid."),
+        retry_url=url_for("portal.confirm_payment", invoice_id=invoice_id),
+    )
+
+
+def of_plan_change(subscription_id: str, invoice_id: str) -> Payment:
+    """A change that takes effect once it is paid."""
+    return Payment(
+        invoice_id,
+        url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True),
+        _subscription(subscription_id),
+        _("Thank you. It is paid, and your plan was changed."),
+        no_method=_("Add a payment method, then pay for the change."),
+    )
+
+
+def of_resumption(subscription_id: str, invoice_id: str) -> Payment:
+    """A paused subscription that goes on once it is paid."""
+    return Payment(
+        invoice_id,
+        url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True),
+        _subscription(subscription_id),
+        _("Thank you. It is paid, and your subscription goes on."),
+        no_method=_("Add a payment method, then pay for it."),
+    )
+
+
+def of_first_invoice(subscription_id: str, invoice_id: str) -> Payment:
+    """A subscription that begins once it is paid."""
+    return Payment(
+        invoice_id,
+        url_for("portal.finish_first_payment", subscription_id=subscription_id, _external=True),
+        _subscription(subscription_id),
+        _("Welcome back. Your subscription has begun."),
+        no_method=_("Add a payment method, then pay for it."),
+    )
+
+
+def of_final_invoice(subscription_id: str, invoice_id: str) -> Payment:
+    """What is left to pay of a subscription that has just ended."""
+    back = {"subscription_id": subscription_id, "invoice_id": invoice_id}
+    return Payment(
+        invoice_id,
+        url_for("portal.finish_final_payment", **back, _external=True),
+        _subscription(subscription_id),
+        _("Thank you. Your last invoice is paid."),
+        no_method=_("Add a payment method, then pay your last invoice."),
+    )
+
+
+def _subscription(subscription_id: str) -> str:
+    return url_for("portal.show_subscription", subscription_id=subscription_id)
+
+
+def collect(payment: Payment) -> Response:
+    """Collect it from what the subscription is paid with, and lead to where its outcome shows."""
+    gateway = current_app.extensions["gateway"]
+    try:
+        attempt = collection.collect(gateway, g.visitor.customer_id, payment.invoice_id, g.now, payment.return_url)
+    except StateChanged:  # another click is paying it
+        return redirect(payment.outcome_url, 303)
+    if attempt is None:
+        invoice = invoices.find(g.visitor.scope, payment.invoice_id)
+        if invoice is not None and invoice.status.payable and invoice.amount_remaining > 0:
+            flash(payment.no_method, "bad")
+        return redirect(payment.outcome_url, 303)
+    return lead(payment, attempt)
+
+
+def pay(payment: Payment, method_id: str, amount: int) -> Response:
+    """Pay it with the method that the customer chose, exactly the amount that was shown. Raises BillingError."""
+    gateway, customer_id = current_app.extensions["gateway"], g.visitor.customer_id
+    attempt = collection.pay_invoice(
+        gateway, customer_id, payment.invoice_id, method_id, amount, g.now, payment.return_url
+    )
+    return lead(payment, attempt)
+
+
+def finish(payment: Payment) -> Response:
+    """The customer is back from the bank's page, or asks again what became of a payment."""
+    gateway, customer_id = current_app.extensions["gateway"], g.visitor.customer_id
+    attempt = collection.resolve_payment(gateway, customer_id, payment.invoice_id, g.now, payment.return_url)
+    return redirect(payment.outcome_url, 303) if attempt is None else lead(payment, attempt, came_back=True)
+
+
+def cancel_awaiting(subscription_id: str) -> None:
+    """Let go of a payment for a change of this subscription that waits for the customer at the bank."""
+    gateway, customer_id = current_app.extensions["gateway"], g.visitor.customer_id
+    back = url_for("portal.show_subscription", subscription_id=subscription_id, _external=True)
+    collection.cancel_awaiting_payments(gateway, customer_id, subscription_id, g.now, back)
+
+
+def lead(payment: Payment, attempt: PaymentAttempt, came_back: bool = False) -> Response:
+    """Say what came of it, and go where each outcome leads."""
+    if attempt.status == AttemptStatus.REQUIRES_ACTION and attempt.next_action_url and not came_back:
+        return redirect(attempt.next_action_url, 303)
+    if attempt.status == AttemptStatus.DECLINED:
+        flash(decline_messages.message(attempt.decline_code), "bad")
+        return redirect(payment.retry_url or payment.outcome_url, 303)
+    if attempt.status == AttemptStatus.SUCCEEDED:
+        flash(payment.paid, "good")
+    return redirect(payment.outcome_url, 303)
