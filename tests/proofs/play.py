@@ -127,7 +127,9 @@ class Play:
     first_balance: int = 0
     told: list[str] = field(default_factory=list)
     changes: int = 0
-    expected: forecasts.Forecasts = field(default_factory=dict)  # what the portal said after the last move
+    expected: forecasts.Forecasts = field(
+        default_factory=forecasts.Forecasts
+    )  # what the portal said after the last move
 
     @classmethod
     def begin(cls, app: Flask, dice: random.Random, dunning: dict[str, Any] | None = None, **options: Any) -> "Play":
@@ -173,7 +175,7 @@ class Play:
         """The worker's minute. It bills what the portal had said, after the last move and just before."""
         before = forecasts.numbers(self.ids[0])
         promised = (self.expected, forecasts.shown(self.ids[0], self.now))
-        self.expected = {}  # a run that is killed has billed some of it
+        self.expected = forecasts.Forecasts()  # a run that is killed has billed some of it
         runner.run(self.gateway, self.now, lambda _id: BACK, self.clock_id)
         for expected in promised:
             forecasts.check(self.ids[0], expected, before)

@@ -150,7 +150,7 @@ def _resume(life: Life) -> None:
         pytest.param({}, [_cancel], _keep, [
             (UPDATED, {"cancel_at", "cancel_at_period_end", "canceled_at", "cancellation_details"}),
         ], id="keep"),
-        pytest.param({}, [_cancel], _renew, [("customer.subscription.deleted", {"status"})], id="end"),
+        pytest.param({}, [_cancel], _renew, [("customer.subscription.deleted", {"ended_at", "status"})], id="end"),
         pytest.param({}, [], _pause, [
             "invoiceitem.created", ("customer.subscription.paused", {"status"}),
         ], id="pause"),

@@ -62,7 +62,7 @@ class RenewalBatch:
             if snapshot.status.renews and _too_far_behind(snapshot, date, self.at):
                 self._park(row)
             elif (date <= moment and snapshot.status.renews) or (ended and snapshot.pending_lines):
-                self._renew(row, snapshot, moment if ended else date)
+                self._renew(row, snapshot, row.ended_at if ended else date)
             else:
                 self._set(row, due_at=self._next_due(row, row.status, [item.period_end for item in snapshot.items]))
 

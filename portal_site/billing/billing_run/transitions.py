@@ -7,12 +7,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.loading import ownership, payment_state, plans
-from portal_site.billing.models import Customer, Event, Invoice, PaymentAttempt, Subscription
+from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.rules.amounts import periods
 from portal_site.billing.rules.subscriptions import pauses
 from portal_site.billing.rules.subscriptions.payment_times import DAY, HOUR, LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.billing.subscriptions import pending_updates, resumption, schedule_phases, subscription_items
+from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.billing.subscriptions.termination import end, expire, reset_periods
 
 LONGEST_WAIT = DAY  # seconds that a phase waits to know whether what was billed before it is paid, unless a debit runs
@@ -103,23 +104,16 @@ def _give_up_beginning(session: Session, customer: Customer, subscription: Subsc
 def _end_pause(session: Session, subscription: Subscription, moment: int, at: int) -> None:
     """A pause is over. One in which nothing was delivered is followed by periods from now on; the run bills the first."""
     if subscription.status != SubscriptionStatus.PAUSED:
-        told = {"pause_collection": subscription.pause_collection}
-        subscription.pause_collection = None
-        session.flush()
-        session.add(Event.of("customer.subscription.updated", subscription, at, told))
+        with subscription_update(session, subscription, at):
+            subscription.pause_collection = None
         return
-    items = subscription_items.load_items(session, subscription)
-    previous = {
-        "status": subscription.status,
-        "billing_cycle_anchor": subscription.billing_cycle_anchor,
-        "items": subscription_items.items_object(items),
-    }
-    subscription.billing_cycle_anchor = moment
-    reset_periods(items, moment)
-    offers = plans.load_plans(session, subscription.account_id, [item.price_id for item in items])
-    lengths = [(offer.interval, offer.interval_count) for offer in offers.values()]
-    first_end = min(periods.boundary(moment, interval, count) for interval, count in lengths)
-    resumption.resume(session, subscription, first_end, at, previous)
+    with subscription_update(session, subscription, at, "customer.subscription.resumed") as update:
+        subscription.billing_cycle_anchor = moment
+        reset_periods(update.items, moment)
+        offers = plans.load_plans(session, subscription.account_id, [item.price_id for item in update.items])
+        lengths = [(offer.interval, offer.interval_count) for offer in offers.values()]
+        first_end = min(periods.boundary(moment, interval, count) for interval, count in lengths)
+        resumption.resume(session, subscription, first_end)
 
 
 def _period_end(session: Session, subscription: Subscription) -> int:

@@ -15,7 +15,6 @@ from portal_site.billing.loading.confirmations import CHANGED, Confirmation, has
 from portal_site.billing.models import (
     CancellationAttempt,
     Customer,
-    Event,
     FeedbackOption,
     InvoiceLineItem,
     Subscription,
@@ -27,6 +26,7 @@ from portal_site.billing.rules.subscriptions.cancellation import CancellationQuo
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.subscriptions import due_dates, pending_updates, subscription_items, termination
+from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
 
@@ -274,12 +274,6 @@ def keep(customer_id: str, subscription_id: str, at: int) -> None:
 
 def _update(session: Session, subscription: Subscription, at: int, **members: Any) -> None:
     """Set these members, and emit an event with the previous values of the changed ones."""
-    before = {name: getattr(subscription, name) for name in members}
-    for name, value in members.items():
-        setattr(subscription, name, value)
-    items = subscription_items.load_items(session, subscription)
-    due_dates.recompute_due_at(session, subscription, items, at)
-    session.flush()
-    previous = {name: value for name, value in before.items() if value != members[name]}
-    items_object = subscription_items.items_object(items)
-    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=items_object))
+    with subscription_update(session, subscription, at):
+        for name, value in members.items():
+            setattr(subscription, name, value)

@@ -12,13 +12,14 @@ from portal_site.billing.errors import NotFound, StateChanged
 from portal_site.billing.loading import ownership, snapshots
 from portal_site.billing.loading.confirmations import Confirmation
 from portal_site.billing.loading.plans import Reader
-from portal_site.billing.models import CancellationAttempt, Coupon, Customer, Discount, Event, Subscription
+from portal_site.billing.models import CancellationAttempt, Coupon, Customer, Discount, Subscription
 from portal_site.billing.rules.amounts.discounts import discount_end
 from portal_site.billing.rules.amounts.periods import months_after
 from portal_site.billing.rules.portal.portal_features import Features, RetentionOffer
 from portal_site.billing.rules.retention import experiment, offer_rules
 from portal_site.billing.rules.retention.offer_rules import CancellingCustomer
-from portal_site.billing.subscriptions import applied_discounts, due_dates, promotion_codes, subscription_items
+from portal_site.billing.subscriptions import applied_discounts, promotion_codes
+from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
 
@@ -147,30 +148,19 @@ def _add_discount(session: Session, subscription: Subscription, proposal: OfferP
     before = list(session.scalars(select(Discount.id).where(*owned, Discount.end.is_(None) | (Discount.end > at))))
     end = discount_end(proposal.discount.duration, proposal.coupon["duration_in_months"], at)
     discount = {"id": proposal.discount.id, "coupon_id": proposal.coupon["id"], "start": at, "end": end}
-    applied_discounts.add_discount(session, subscription, discount, at)
-    session.flush()
-    items = subscription_items.items_object(subscription_items.load_items(session, subscription))
-    members = {"discounts": [*before, proposal.discount.id], "items": items}
-    session.add(Event.of("customer.subscription.updated", subscription, at, {"discounts": before}, **members))
+    with subscription_update(session, subscription, at) as update:
+        update.note("discounts", before, [*before, proposal.discount.id])
+        applied_discounts.add_discount(session, subscription, discount, at)
 
 
 def _extend_trial(session: Session, subscription: Subscription, proposal: OfferPreview, at: int) -> None:
     """Move the end of the trial. The billing cycle anchor moves with it, so that the paid periods start there."""
-    items = subscription_items.load_items(session, subscription)
-    previous = {
-        "trial_end": subscription.trial_end,
-        "billing_cycle_anchor": subscription.billing_cycle_anchor,
-        "items": subscription_items.items_object(items),
-    }
-    for item in items:
-        if item.current_period_end == subscription.trial_end:
-            item.current_period_end = proposal.trial_end or item.current_period_end
-    subscription.trial_end = proposal.trial_end
-    subscription.billing_cycle_anchor = proposal.trial_end or subscription.billing_cycle_anchor
-    due_dates.recompute_due_at(session, subscription, items, at)
-    session.flush()
-    items_object = subscription_items.items_object(items)
-    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=items_object))
+    with subscription_update(session, subscription, at) as update:
+        for item in update.items:
+            if item.current_period_end == subscription.trial_end:
+                item.current_period_end = proposal.trial_end or item.current_period_end
+        subscription.trial_end = proposal.trial_end
+        subscription.billing_cycle_anchor = proposal.trial_end or subscription.billing_cycle_anchor
 
 
 def _change_nothing(_session: Session, _subscription: Subscription, _proposal: OfferPreview, _at: int) -> None:

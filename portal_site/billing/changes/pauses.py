@@ -9,14 +9,15 @@ from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter
 from portal_site.billing.loading import confirmations, ownership, snapshots
 from portal_site.billing.loading.confirmations import CHANGED, Confirmation, hash_terms, quote_fingerprint
-from portal_site.billing.models import Event, PlanChange, Subscription
+from portal_site.billing.models import PlanChange, Subscription
 from portal_site.billing.rules.portal.portal_features import SubscriptionPause
 from portal_site.billing.rules.subscriptions import pauses
 from portal_site.billing.rules.subscriptions.pauses import Pause, PauseLength
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, SubscriptionStatus
-from portal_site.billing.subscriptions import accepted_offers, due_dates, pending_updates, subscription_items
+from portal_site.billing.subscriptions import accepted_offers, pending_updates
+from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
 
@@ -84,15 +85,10 @@ def _begin(session: Session, subscription: Subscription, wanted: Pause, at: int)
     writer = InvoiceWriter(session)
     writer.add_pending(subscription, wanted.deferred_lines, at)
     writer.write()
-    previous: dict[str, Any] = {"status": subscription.status}
-    subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.PAUSED)
-    details = {"type": "subscription", "transitioned_at": at, "subscription": {"type": "pause_requested"}}
-    subscription.status_details = {"paused": {**details, "resumes_at": wanted.resumes_at}}
-    items = subscription_items.load_items(session, subscription)
-    due_dates.recompute_due_at(session, subscription, items, at)
-    session.flush()
-    told = subscription_items.items_object(items)
-    session.add(Event.of("customer.subscription.paused", subscription, at, previous, items=told))
+    with subscription_update(session, subscription, at, "customer.subscription.paused"):
+        subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.PAUSED)
+        details = {"type": "subscription", "transitioned_at": at, "subscription": {"type": "pause_requested"}}
+        subscription.status_details = {"paused": {**details, "resumes_at": wanted.resumes_at}}
 
 
 def resumption(customer_id: str, subscription_id: str, at: int) -> Quote:
@@ -136,10 +132,5 @@ def resume_collection(customer_id: str, subscription_id: str, at: int) -> None:
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
         if subscription.pause_collection is None:
             raise StateChanged(N_("This subscription is not paused."), "not_paused")
-        previous = {"pause_collection": subscription.pause_collection}
-        subscription.pause_collection = None
-        items = subscription_items.load_items(session, subscription)
-        due_dates.recompute_due_at(session, subscription, items, at)
-        session.flush()
-        told = subscription_items.items_object(items)
-        session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))
+        with subscription_update(session, subscription, at):
+            subscription.pause_collection = None

@@ -3,8 +3,6 @@
 An immediate answer, one that the worker asked for and one that an event announced come here alike, and do the same.
 """
 
-from typing import Any
-
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -29,6 +27,7 @@ from portal_site.billing.rules.subscriptions.statuses import (
     SubscriptionStatus,
 )
 from portal_site.billing.subscriptions import due_dates, pending_updates, subscription_items, termination
+from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.db.transactions import transaction
 
 
@@ -168,22 +167,15 @@ def _change_status(session: Session, subscription: Subscription, status: Subscri
     if status == SubscriptionStatus.CANCELED:
         subscription.cancellation_details = {**(subscription.cancellation_details or {}), "reason": "payment_failed"}
         termination.end(session, subscription, at, at)
-        subscription.due_at = None
         return
-    previous: dict[str, Any] = {"status": subscription.status}
-    subscription.status = SubscriptionStatus(subscription.status).become(status)
-    items = subscription_items.load_items(session, subscription)
-    over = [item for item in items if item.current_period_end <= at]
-    if previous["status"] == SubscriptionStatus.UNPAID and over:
-        previous["items"] = subscription_items.items_object(items)
-        # Nothing was delivered since: what comes now is a new period, not a bill for the time between.
-        termination.reset_periods(over, at)
-        if len(over) == len(items):
-            subscription.billing_cycle_anchor = at
-    due_dates.recompute_due_at(session, subscription, items, at)
-    session.flush()
-    told = subscription_items.items_object(items)
-    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))
+    with subscription_update(session, subscription, at) as update:
+        over = [item for item in update.items if item.current_period_end <= at]
+        if subscription.status == SubscriptionStatus.UNPAID and over:
+            # Nothing was delivered since, so a new period begins now and the time between is not billed.
+            termination.reset_periods(over, at)
+            if len(over) == len(update.items):
+                subscription.billing_cycle_anchor = at
+        subscription.status = SubscriptionStatus(subscription.status).become(status)
 
 
 def _subscription_of(session: Session, invoice: Invoice) -> Subscription | None:

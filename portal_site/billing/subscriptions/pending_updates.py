@@ -1,6 +1,9 @@
 """What a confirmed change makes of a subscription: at once, or once its invoice is paid, or never."""
 
-from sqlalchemy import select, update
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy import update as update_rows
 from sqlalchemy.orm import Session
 
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
@@ -11,16 +14,16 @@ from portal_site.billing.models import (
     Invoice,
     PlanChange,
     Subscription,
+    SubscriptionItem,
 )
-from portal_site.billing.models.subscription import told_pending_update
 from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME, Quote
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, InvoiceStatus, SubscriptionStatus
 from portal_site.billing.subscriptions import accepted_offers, promotion_codes
 from portal_site.billing.subscriptions.applied_discounts import add_discount, end_discounts
-from portal_site.billing.subscriptions.due_dates import recompute_due_at
 from portal_site.billing.subscriptions.resumption import resume
 from portal_site.billing.subscriptions.schedules import release_portal_schedules
-from portal_site.billing.subscriptions.subscription_items import items_object, load_items
+from portal_site.billing.subscriptions.subscription_items import items_object
+from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.db.json_columns import JsonObject
 
 
@@ -58,20 +61,15 @@ def apply_or_await_payment(
 ) -> PlanChange:
     """Make a change that takes effect now. One that costs something waits in `pending_update` until its invoice is paid."""
     change = PlanChange.of(subscription, key, at)
-    previous: JsonObject = {"latest_invoice": subscription.latest_invoice_id}
-    change.invoice_id = bill_change(session, customer, subscription, quote, at)
-    update = to_pending_update(quote, discount, change.invoice_id, at)
-    if quote.invoice.amount_due:
-        change.outcome = ChangeOutcome.PENDING
-        subscription.pending_update = update
-        items = load_items(session, subscription)
-        recompute_due_at(session, subscription, items, at)
-        session.flush()
-        previous |= {"pending_update": None}
-        session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=items_object(items)))
-    else:
-        change.outcome = ChangeOutcome.APPLIED
-        apply(session, subscription, update, at, previous)
+    with subscription_update(session, subscription, at) as update:
+        change.invoice_id = bill_change(session, customer, subscription, quote, at)
+        pending_update = to_pending_update(quote, discount, change.invoice_id, at)
+        if quote.invoice.amount_due:
+            change.outcome = ChangeOutcome.PENDING
+            subscription.pending_update = pending_update
+        else:
+            change.outcome = ChangeOutcome.APPLIED
+            make_change(session, subscription, update.items, pending_update, at)
     session.add(change)
     return change
 
@@ -88,57 +86,50 @@ def bill_change(session: Session, customer: Customer, subscription: Subscription
     return invoice_id
 
 
-def apply(
-    session: Session, subscription: Subscription, change: JsonObject, at: int, earlier: JsonObject | None = None
+def apply(session: Session, subscription: Subscription, change: JsonObject, at: int) -> None:
+    """Make a change that waited for its payment."""
+    with subscription_update(session, subscription, at) as update:
+        make_change(session, subscription, update.items, change, at)
+
+
+def make_change(
+    session: Session, subscription: Subscription, items: Sequence[SubscriptionItem], change: JsonObject, at: int
 ) -> None:
-    """Make the change; `earlier` are members that were different before it began, for those who watch."""
-    items = load_items(session, subscription)
-    previous = {**_changeable(subscription), "items": items_object(items), **(earlier or {})}
-    wanted = {item["id"]: item for item in change["subscription_items"]}
+    """Give a subscription and its items what a change says, inside a subscription_update."""
+    targets = {item["id"]: item for item in change["subscription_items"]}
     for item in items:
-        new = wanted[item.id]
-        item.price_id, item.quantity = new["price"], new["quantity"]
-        item.current_period_start, item.current_period_end = new["current_period_start"], new["current_period_end"]
+        target = targets[item.id]
+        item.price_id, item.quantity = target["price"], target["quantity"]
+        item.current_period_start, item.current_period_end = (
+            target["current_period_start"],
+            target["current_period_end"],
+        )
         item.billing_cycle_anchor = change.get("item_anchors", {}).get(item.id)
     subscription.billing_cycle_anchor = change["billing_cycle_anchor"]
     subscription.trial_end = change["trial_end"]
     if subscription.status == SubscriptionStatus.TRIALING and (subscription.trial_end or 0) <= at:
         subscription.status = SubscriptionStatus.ACTIVE
     if subscription.status == SubscriptionStatus.PAUSED:
-        resume(session, subscription, min(item.current_period_end for item in items), at)
+        resume(session, subscription, min(item.current_period_end for item in items))
+        session.flush()
+        session.add(Event.of("customer.subscription.resumed", subscription, at, items=items_object(list(items))))
     subscription.pending_update = None
     if change.get("replaces_plan"):
         release_portal_schedules(session, subscription, at)
     code = (discount := change["discount"]) and discount["promotion_code_id"]
-    # A code works once for a customer; whatever stands in its way, a payment is never lost over it.
+    # A code can be redeemed once per customer. A payment that was made takes effect even if its code was redeemed meanwhile.
     if discount and not (code and promotion_codes.has_redeemed(session, subscription.customer_id, code)):
         add_discount(session, subscription, discount, at)
     end_discounts(session, subscription, change["spent"], at)
     accepted_offers.accept_price_offer(
         session, subscription, change.get("attempt") or "", [item.price_id for item in items], at
     )
-    recompute_due_at(session, subscription, items, at)
-    session.flush()
-    now = {**_changeable(subscription), "items": items_object(items)}
-    before = {name: value for name, value in previous.items() if now[name] != value}
-    session.add(Event.of("customer.subscription.updated", subscription, at, before, items=now["items"]))
-
-
-def _changeable(subscription: Subscription) -> JsonObject:
-    names = ("status", "billing_cycle_anchor", "trial_end")
-    told = {"pending_update": told_pending_update(subscription), "latest_invoice": subscription.latest_invoice_id}
-    return {**{name: getattr(subscription, name) for name in names}, **told}
 
 
 def extend(session: Session, subscription: Subscription, expires_at: int, at: int) -> None:
-    """Let the change wait until another instant; renewals and whatever else is due wait with it while money is under way."""
-    previous = {"pending_update": told_pending_update(subscription)}
-    subscription.pending_update = {**(subscription.pending_update or {}), "expires_at": expires_at}
-    items = load_items(session, subscription)
-    recompute_due_at(session, subscription, items, at)
-    session.flush()
-    told = items_object(items)
-    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))
+    """Let a change wait until another instant, because its payment is processing. What else is due waits with it."""
+    with subscription_update(session, subscription, at):
+        subscription.pending_update = {**(subscription.pending_update or {}), "expires_at": expires_at}
 
 
 def discard(
@@ -149,22 +140,18 @@ def discard(
     `expired` tells that its time was over from the customer's own wish.
     """
     change = subscription.pending_update or {}
-    previous = {"pending_update": told_pending_update(subscription)}
-    subscription.pending_update = None
-    invoice = session.scalar(
-        select(Invoice).where(Invoice.customer_id == customer.id, Invoice.id == change.get("invoice"))
-    )
-    if invoice is not None and invoice.status == InvoiceStatus.OPEN:
-        void_invoice(session, customer, invoice, at)
-    if (discount := change.get("discount")) and discount["promotion_code_id"]:
-        coupon, code = discount["coupon_id"], discount["promotion_code_id"]
-        promotion_codes.give_back(session, customer.account_id, code, coupon)
-    mine = PlanChange.customer_id == customer.id, PlanChange.invoice_id == change.get("invoice")
-    session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.EXPIRED))
-    items = load_items(session, subscription)
-    recompute_due_at(session, subscription, items, at)
-    session.flush()
-    told = items_object(items)
-    session.add(Event.of("customer.subscription.updated", subscription, at, previous, items=told))
+    with subscription_update(session, subscription, at) as update:
+        subscription.pending_update = None
+        invoice = session.scalar(
+            select(Invoice).where(Invoice.customer_id == customer.id, Invoice.id == change.get("invoice"))
+        )
+        if invoice is not None and invoice.status == InvoiceStatus.OPEN:
+            void_invoice(session, customer, invoice, at)
+        if (discount := change.get("discount")) and discount["promotion_code_id"]:
+            coupon, code = discount["coupon_id"], discount["promotion_code_id"]
+            promotion_codes.give_back(session, customer.account_id, code, coupon)
+        owned = PlanChange.customer_id == customer.id, PlanChange.invoice_id == change.get("invoice")
+        session.execute(update_rows(PlanChange).where(*owned).values(outcome=ChangeOutcome.EXPIRED))
     if expired:
-        session.add(Event.of("customer.subscription.pending_update_expired", subscription, at, items=told))
+        items = items_object(update.items)
+        session.add(Event.of("customer.subscription.pending_update_expired", subscription, at, items=items))

@@ -3,15 +3,11 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal_site.billing.models import Event, SchedulePhase, Subscription, SubscriptionSchedule
+from portal_site.billing.models import SchedulePhase, Subscription, SubscriptionSchedule
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
-from portal_site.billing.subscriptions.subscription_items import items_object, load_items
-from portal_site.db.json_columns import JsonObject
 
 
-def resume(
-    session: Session, subscription: Subscription, period_end: int, at: int, previous: JsonObject | None = None
-) -> None:
+def resume(session: Session, subscription: Subscription, period_end: int) -> None:
     """End a pause. What the customer planned for the end of the old period comes at the end of the new one."""
     subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.ACTIVE)
     subscription.status_details = None
@@ -26,6 +22,3 @@ def resume(
         now, *later = session.scalars(select(SchedulePhase).where(*of_it).order_by(SchedulePhase.start_date)).all()
         if later:
             now.end_date = later[0].start_date = period_end
-    session.flush()
-    told = items_object(load_items(session, subscription))
-    session.add(Event.of("customer.subscription.resumed", subscription, at, previous, items=told))

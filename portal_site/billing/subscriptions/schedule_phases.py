@@ -27,7 +27,7 @@ from portal_site.billing.rules.subscriptions.plan_change import ItemChange, Pror
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.subscriptions import applied_discounts, pending_updates, subscription_items
-from portal_site.db.json_columns import JsonObject
+from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.ids import new_id
 
 
@@ -114,36 +114,28 @@ class _PhaseTransition:
             return False
         if subscription.pending_update:  # agreed on what is no more
             pending_updates.discard(session, self.customer, subscription, self.at, expired=True)
-        previous = subscription_items.items_object(items)
         prorated = phase.proration_behavior != "none" and self._can_be_prorated()
         inside = {item.id: new for item, new in pairs if item and prorated and self._cuts(item, new)}
-        self._credit(gone if prorated else ())
-        for item, new in pairs:
-            if item is None:
-                session.add(_fresh(subscription, new, self.moment))
-            elif item.id not in inside:
-                item.price_id, item.quantity = new.price_id, new.quantity
-        self._take_away(gone)
-        if inside:
-            self._change(inside, phase.proration_behavior, previous)
-        else:
-            if gone and prorated and phase.proration_behavior == "always_invoice":
+        with subscription_update(session, subscription, self.at):
+            self._credit(gone if prorated else ())
+            for item, new in pairs:
+                if item is None:
+                    session.add(_fresh(subscription, new, self.moment))
+                elif item.id not in inside:
+                    item.price_id, item.quantity = new.price_id, new.quantity
+            self._take_away(gone)
+            if inside:
+                self._change(inside, phase.proration_behavior)
+            elif gone and prorated and phase.proration_behavior == "always_invoice":
                 self._bill_what_waits()
-            now = subscription_items.items_object(subscription_items.load_items(session, subscription))
-            session.add(
-                Event.of("customer.subscription.updated", subscription, self.at, {"items": previous}, items=now)
-            )
         return True
 
     def note_end(self, moment: int) -> None:
         """The schedule ends the subscription then, if nothing does before: everybody can see it, and nothing is billed beyond."""
-        previous = {"cancel_at": self.subscription.cancel_at}
         if self.subscription.cancel_at is not None and self.subscription.cancel_at <= moment:
             return
-        self.subscription.cancel_at = moment
-        self.session.flush()
-        items = subscription_items.items_object(subscription_items.load_items(self.session, self.subscription))
-        self.session.add(Event.of("customer.subscription.updated", self.subscription, self.at, previous, items=items))
+        with subscription_update(self.session, self.subscription, self.at):
+            self.subscription.cancel_at = moment
 
     def _can_be_prorated(self) -> bool:
         """Whether time is being paid for: of what is paused, or owed still, nothing is given back, and nothing added."""
@@ -191,7 +183,7 @@ class _PhaseTransition:
             self.session.delete(item)
         self.session.flush()
 
-    def _change(self, inside: Mapping[str, SchedulePhaseItem], proration_behavior: str, previous: JsonObject) -> None:
+    def _change(self, inside: Mapping[str, SchedulePhaseItem], proration_behavior: str) -> None:
         """Change items inside their period, with credit and charge. Nobody is asked, so what that costs is collected after."""
         session, subscription = self.session, self.subscription
         offers = plans.load_plans(session, subscription.account_id, [new.price_id for new in inside.values()])
@@ -204,11 +196,11 @@ class _PhaseTransition:
         ):  # there is no balance to put that on: it waits
             new = tuple(line for line in quote.invoice.lines if line.id is None)
             quote = replace(quote, invoice=snapshot.invoice_for(()), deferred_lines=new)
-        earlier = {"items": previous, "latest_invoice": subscription.latest_invoice_id}
         invoice_id = pending_updates.bill_change(session, self.customer, subscription, quote, self.at)
         applied_discounts.end_discounts(session, subscription, sorted(quote.consumed_discounts), self.moment)
         update = pending_updates.to_pending_update(quote, None, invoice_id, self.at)
-        pending_updates.apply(session, subscription, update, self.at, earlier)
+        items = subscription_items.load_items(session, subscription)
+        pending_updates.make_change(session, subscription, items, update, self.at)
 
 
 def _is(item: SubscriptionItem, new: SchedulePhaseItem) -> bool:

@@ -15,9 +15,7 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
 )
 from portal_site.billing.rules.subscriptions.plan_change import Quote
-from portal_site.billing.subscriptions import due_dates, subscription_items
-from portal_site.billing.subscriptions.due_dates import recompute_due_at
-from portal_site.billing.subscriptions.subscription_items import items_object, load_items
+from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
@@ -38,17 +36,15 @@ def plan(session: Session, subscription: Subscription, quote: Quote, at: int) ->
         id=new_id("sub_sched"), account_id=subscription.account_id, customer_id=subscription.customer_id,
         livemode=subscription.livemode, subscription_id=subscription.id, created=at, status="active", origin="portal",
     )  # fmt: skip
-    session.add(schedule)
-    session.flush()
-    items = subscription_items.load_items(session, subscription)
-    now = [(item.price_id, item.quantity) for item in items]
-    then = [(item.offer.price_id, item.quantity) for item in quote.items]
-    _phase(session, schedule, at, quote.effective_at, now)
-    _phase(session, schedule, quote.effective_at, None, then)
-    due_dates.recompute_due_at(session, subscription, items, at)
-    session.flush()
-    session.add(Event.of("subscription_schedule.created", schedule, at))
-    session.add(Event.of("customer.subscription.updated", subscription, at, {"schedule": None}, schedule=schedule.id))
+    with subscription_update(session, subscription, at) as update:
+        update.note("schedule", None, schedule.id)
+        session.add(schedule)
+        session.flush()
+        now = [(item.price_id, item.quantity) for item in update.items]
+        then = [(item.offer.price_id, item.quantity) for item in quote.items]
+        _phase(session, schedule, at, quote.effective_at, now)
+        _phase(session, schedule, quote.effective_at, None, then)
+        session.add(Event.of("subscription_schedule.created", schedule, at))
 
 
 def _phase(
@@ -77,13 +73,12 @@ def release_portal_schedules(session: Session, subscription: Subscription, at: i
         SubscriptionSchedule.origin == "portal",
     )
     schedules = session.scalars(select(SubscriptionSchedule).where(*mine)).all()
-    for schedule in schedules:
-        schedule.status, schedule.released_at = "released", at
-        session.flush()
-        session.add(Event.of("subscription_schedule.released", schedule, at))
-    if schedules:
-        items = load_items(session, subscription)
-        recompute_due_at(session, subscription, items, at)
-        previous, told = {"schedule": schedules[0].id}, items_object(items)
-        session.add(Event.of("customer.subscription.updated", subscription, at, previous, schedule=None, items=told))
-    return bool(schedules)
+    if not schedules:
+        return False
+    with subscription_update(session, subscription, at) as update:
+        update.note("schedule", schedules[0].id, None)
+        for schedule in schedules:
+            schedule.status, schedule.released_at = "released", at
+            session.flush()
+            session.add(Event.of("subscription_schedule.released", schedule, at))
+    return True

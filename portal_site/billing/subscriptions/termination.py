@@ -6,9 +6,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.invoicing import voiding
-from portal_site.billing.models import Customer, Event, Invoice, PlanChange, Subscription, SubscriptionItem
+from portal_site.billing.models import Customer, Invoice, PlanChange, Subscription, SubscriptionItem
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, InvoiceStatus, SubscriptionStatus
-from portal_site.billing.subscriptions import schedule_phases, subscription_items
+from portal_site.billing.subscriptions import schedule_phases
+from portal_site.billing.subscriptions.subscription_update import subscription_update
 
 
 def expire(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> None:
@@ -16,13 +17,11 @@ def expire(session: Session, customer: Customer, subscription: Subscription, mom
     mine = Invoice.customer_id == customer.id, Invoice.subscription_id == subscription.id
     for invoice in session.scalars(select(Invoice).where(*mine, Invoice.status == InvoiceStatus.OPEN)).all():
         voiding.void_invoice(session, customer, invoice, at)
-    previous = {"status": subscription.status}
-    subscription.status = SubscriptionStatus.INCOMPLETE.become(SubscriptionStatus.INCOMPLETE_EXPIRED)
-    subscription.ended_at = moment
+    with subscription_update(session, subscription, at):
+        subscription.status = SubscriptionStatus.INCOMPLETE.become(SubscriptionStatus.INCOMPLETE_EXPIRED)
+        subscription.ended_at = moment
     changes = PlanChange.customer_id == customer.id, PlanChange.subscription_id == subscription.id
     session.execute(update(PlanChange).where(*changes).values(outcome=ChangeOutcome.EXPIRED))
-    session.flush()
-    session.add(Event.of("customer.subscription.updated", subscription, at, previous))
 
 
 def reset_periods(items: Sequence[SubscriptionItem], moment: int) -> None:
@@ -34,15 +33,13 @@ def reset_periods(items: Sequence[SubscriptionItem], moment: int) -> None:
 
 def end(session: Session, subscription: Subscription, moment: int, at: int) -> None:
     """End the subscription: nothing renews any more."""
-    previous = {"status": subscription.status}
-    subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.CANCELED)
-    subscription.ended_at = moment
-    subscription.canceled_at = subscription.canceled_at or moment
-    session.flush()
-    schedule_phases.cancel_schedules(session, subscription, at)
-    _stop_collecting(session, subscription, at)
-    items = subscription_items.items_object(subscription_items.load_items(session, subscription))
-    session.add(Event.of("customer.subscription.deleted", subscription, at, previous, items=items))
+    with subscription_update(session, subscription, at, "customer.subscription.deleted"):
+        subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.CANCELED)
+        subscription.ended_at = moment
+        subscription.canceled_at = subscription.canceled_at or moment
+        session.flush()
+        schedule_phases.cancel_schedules(session, subscription, at)
+        _stop_collecting(session, subscription, at)
 
 
 def _stop_collecting(session: Session, subscription: Subscription, at: int) -> None:
