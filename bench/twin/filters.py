@@ -1,4 +1,4 @@
-"""Template filters for amounts and dates. They remember what they wrote, as the portal's own filters do."""
+"""Template filters for amounts and dates. They cache their results, as the portal's filters do."""
 
 from datetime import date, datetime
 from decimal import Decimal
