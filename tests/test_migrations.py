@@ -1,4 +1,4 @@
-"""Migrations and models say the same on both databases, and go down again as they came up."""
+"""The migrations yield the models' schema on both databases, and can be downgraded."""
 
 from pathlib import Path
 from typing import Any
