@@ -1,1 +1,1 @@
-"""Measures the customer's overview page; `./bench/run --help` tells what else."""
+"""Benchmarks of the overview page and of the billing engine; see `./bench/run --help`."""

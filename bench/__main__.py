@@ -1,4 +1,4 @@
-"""`./bench/run`: measures what is asked for on each kind of database, prints tables, and with --write keeps them."""
+"""`./bench/run`: runs the selected benchmarks on each database and prints tables; --write puts them into the README."""
 
 import argparse
 import shutil
@@ -12,7 +12,7 @@ from bench.report import Section
 
 
 def main() -> None:
-    """Read the words, measure, print. What was measured before something failed is printed too."""
+    """Parse the arguments, measure and print. If a measurement fails, the results so far are still printed."""
     options = _options()
     sections: list[Section] = []
     try:
@@ -49,7 +49,7 @@ def _measure(options: argparse.Namespace, sections: list[Section]) -> None:
     twin_python = tools.twin_python()
     kinds = list(databases.KINDS) if options.on == "both" else [options.on]
     folder = Path(tempfile.mkdtemp(prefix="portal-bench-"))
-    folder.chmod(0o755)  # PostgreSQL refuses to run as root, and its own user has to get in
+    folder.chmod(0o755)  # PostgreSQL does not run as root, and its own user needs access
     try:
         for name in kinds:
             with databases.KINDS[name](folder) as kind:
@@ -71,7 +71,7 @@ def _measure(options: argparse.Namespace, sections: list[Section]) -> None:
 def _billing(
     kind: databases.Kind, folder: Path, twin_python: str, options: argparse.Namespace, first: bool
 ) -> list[Section]:
-    """Quotes, renewals, and the portal while they run."""
+    """The sections for quotes, for renewals, and for the portal during a billing run."""
     sections = quoting.measure_rule() if first else []
     with stage.set_up(kind, folder, twin_python, 400, guests=60) as on:
         sections += quoting.measure_fragment(on, options.rounds, options.seconds)
@@ -81,7 +81,7 @@ def _billing(
 
 
 def _once(on: stage.Stage, folder: Path, twin_python: str, options: argparse.Namespace) -> list[Section]:
-    """What does not depend on the database."""
+    """The sections that do not depend on the database."""
     sections = sizes.measure(on)
     sections += worker.measure(on, folder, twin_python, requests=10_000 if options.memory else 0)
     if options.lighthouse:
@@ -93,5 +93,5 @@ def _once(on: stage.Stage, folder: Path, twin_python: str, options: argparse.Nam
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that whatever was started is stopped here too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all started servers are stopped
     main()

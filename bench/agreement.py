@@ -1,4 +1,4 @@
-"""Makes sure that the twin shows what the portal shows: the text of both pages must be the same, blanks aside."""
+"""Checks that the Django twin shows the same text as the portal, apart from blanks."""
 
 from html.parser import HTMLParser
 
@@ -18,19 +18,19 @@ class _Text(HTMLParser):
 
 
 def text(page: bytes) -> str:
-    """All text of a page, without blanks: telephone numbers are grouped on one side only."""
+    """The text of a page without blanks, because only the portal groups the digits of telephone numbers."""
     reader = _Text()
     reader.feed(page.decode())
     return "".join(reader.words)
 
 
 def check(stage: Stage) -> None:
-    """Compare some guests' pages. Raises RuntimeError with the first difference."""
-    ours, theirs = stage.servers[OURS].port, stage.servers[TWIN].port
-    for mine, twins in list(zip(stage.tickets[OURS], stage.tickets[TWIN], strict=True))[:CHECKED]:
-        ours_text = text(visits.fetch(ours, "/", mine.cookies)[0])
-        twin_text = text(visits.fetch(theirs, "/", twins.cookies)[0])
-        if ours_text != twin_text:
-            at = next(i for i, (a, b) in enumerate(zip(ours_text + "\0", twin_text + "\0", strict=False)) if a != b)
-            found, expected = twin_text[max(0, at - 60) : at + 80], ours_text[max(0, at - 60) : at + 80]
-            raise RuntimeError(f"the twin shows {found!r} where the portal shows {expected!r}")
+    """Compare the pages of some customers. Raises RuntimeError with the first difference."""
+    portal_port, twin_port = stage.servers[OURS].port, stage.servers[TWIN].port
+    for portal_ticket, twin_ticket in list(zip(stage.tickets[OURS], stage.tickets[TWIN], strict=True))[:CHECKED]:
+        ours = text(visits.fetch(portal_port, "/", portal_ticket.cookies)[0])
+        twin = text(visits.fetch(twin_port, "/", twin_ticket.cookies)[0])
+        if ours != twin:
+            at = next(i for i, (a, b) in enumerate(zip(ours + "\0", twin + "\0", strict=False)) if a != b)
+            actual, expected = twin[max(0, at - 60) : at + 80], ours[max(0, at - 60) : at + 80]
+            raise RuntimeError(f"the twin shows {actual!r} where the portal shows {expected!r}")

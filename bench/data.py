@@ -1,4 +1,4 @@
-"""Fills a database by the program's own models: merchants, their customers, and a dozen invoices for each."""
+"""Fills a database with merchants, customers and a dozen invoices for each customer, using the portal's models."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -33,8 +33,8 @@ PLACES = (
 )
 NAMES = ("Harbour", "Lumen", "Fjord", "Tilleul", "Polaris", "Ember", "Quarry", "Juniper", "Marlow", "Sable")
 COLOURS = ("#12131f", "#f6f1e7", "#0f3d3e", "#ffffff", "#2b1d3a")
-# What a copy of an invoice does not take over. Numbers are unique by customer, so a copy has none.
 UNSCOPED = {"unscoped": "the bench is about all that it has made"}
+# The columns of a copied invoice that differ from the original. Numbers are unique per customer, so a copy has none.
 COPIED = {"created": "created - 86400 * CAST(:n AS INTEGER)", "number": "NULL", "cycle_at": "NULL"}
 COPIED_ID = {
     "sqlite": "'in_' || lower(hex(randomblob(12)))",
@@ -44,13 +44,13 @@ COPIED_ID = {
 
 @contextmanager
 def everybodys() -> Iterator[Connection]:
-    """A connection that reads everybody's rows."""
+    """A read-only connection that may read the rows of all owners."""
     with reading() as connection:
         yield connection.execution_options(**UNSCOPED)
 
 
 class Collector:
-    """Stands in for a session: keeps what is added and writes it table by table, many rows to a statement."""
+    """A replacement for a session that collects rows and writes them table by table, with many rows per statement."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -58,18 +58,18 @@ class Collector:
         self.bulk: list[tuple[Any, Sequence[Any]]] = []
 
     def add(self, row: Base) -> None:
-        """Keep a row."""
+        """Collect a row."""
         self.rows.append(row)
 
     def flush(self) -> None:
-        """Nothing yet: `write` does it."""
+        """Do nothing; `write` stores the rows."""
 
     def execute(self, statement: Executable, rows: Sequence[Any]) -> None:
-        """Keep the rows of an insert."""
+        """Collect the rows of an insert."""
         self.bulk.append((statement, rows))
 
     def write(self) -> None:
-        """Everything, in the order that foreign keys want."""
+        """Store all collected rows, in the order of foreign keys."""
         for table in Base.metadata.sorted_tables:
             self.session.add_all(row for row in self.rows if row.__table__ is table)
             self.session.flush()
@@ -80,12 +80,12 @@ class Collector:
 
 
 def open_app(url: str, port: int = 8000) -> Flask:
-    """The portal on this database, inside this process."""
+    """The portal's app on this database, in this process."""
     return create_app(Settings.from_environment(environment(url, port)))
 
 
 def environment(url: str, port: int) -> dict[str, str]:
-    """What the portal needs to start."""
+    """The environment variables that the portal needs."""
     return {
         "PORTAL_SECRET_KEY": "a key for nothing but measuring, on this machine",
         "PORTAL_BASE_URL": f"http://127.0.0.1:{port}",
@@ -94,7 +94,7 @@ def environment(url: str, port: int) -> dict[str, str]:
 
 
 def fill(app: Flask, customers: int) -> None:
-    """The newest schema and so many customers, shared out among the merchants."""
+    """Migrate the database and create customers, distributed among the merchants."""
     migrations.upgrade(app)
     dice = random.Random(11)
     at = clock.now()
@@ -171,38 +171,38 @@ def _another_subscription(merchant: Merchant, customer: Any, offers: Any, dice: 
         members = {"cancel_at_period_end": True, "canceled_at": merchant.at - DAY}
     elif fate < 0.25:
         members = {"status": "canceled", "ended_at": merchant.at - DAY}
-    made = merchant.subscription(customer, [(product_price[1], dice.randint(1, 9))], started=started, **members)
+    subscription = merchant.subscription(customer, [(product_price[1], dice.randint(1, 9))], started=started, **members)
     if 0.25 <= fate < 0.35:
-        merchant.schedule(made, offers[2][1], 1, merchant.period(made, product_price[1])[1])
+        merchant.schedule(subscription, offers[2][1], 1, merchant.period(subscription, product_price[1])[1])
 
 
 def add_history(app: Flask, customer_id: str, invoices: int) -> None:
-    """A long history for one customer, by copies of one of its invoices."""
+    """Give one customer a long history, with copies of one of its invoices."""
     with app.app_context(), transaction() as session, progress.steps(f"Making {invoices:,} invoices") as advance:
-        found = session.query(Invoice).filter_by(customer_id=customer_id).order_by(Invoice.created).first()
-        template = {column.key: getattr(found, column.key) for column in Invoice.__mapper__.column_attrs}
+        original = session.query(Invoice).filter_by(customer_id=customer_id).order_by(Invoice.created).first()
+        template = {column.key: getattr(original, column.key) for column in Invoice.__mapper__.column_attrs}
         for start in range(0, invoices, 5000):
             numbers = range(start, min(start + 5000, invoices))
-            own = (
+            changes = (
                 {"id": new_id("in"), "number": None, "cycle_at": None, "created": template["created"] - 600 * n}
                 for n in numbers
             )
-            session.execute(insert(Invoice), [template | members for members in own])
+            session.execute(insert(Invoice), [template | members for members in changes])
             advance(numbers[-1] + 1, invoices)
 
 
 def multiply_invoices(app: Flask, invoices: int) -> None:
-    """As many invoices in all, by copies of those that every customer has."""
+    """Raise the number of invoices in the database to `invoices`, with copies of every customer's invoices."""
     with app.app_context(), transaction() as session, progress.steps(f"Making {invoices:,} invoices") as advance:
         count = text("SELECT count(*) FROM invoices").execution_options(**UNSCOPED)
-        have = session.execute(count).scalar_one()
+        existing = session.execute(count).scalar_one()
         columns = [column.name for column in Invoice.__table__.columns]
         changed = COPIED | {"id": COPIED_ID[db.engine.dialect.name]}
         values = ", ".join(changed.get(name, f'"{name}"') for name in columns)
         names = ", ".join(f'"{name}"' for name in columns)
-        # Only the originals have numbers, so that a copy is never copied.
+        # Only the originals have numbers, so copies are not copied again.
         copy = text(f"INSERT INTO invoices ({names}) SELECT {values} FROM invoices WHERE number IS NOT NULL")
-        copies = invoices // have - 1
+        copies = invoices // existing - 1
         for number in range(1, copies + 1):
             session.execute(copy, {"n": number}, execution_options=UNSCOPED)
             advance(number, copies)

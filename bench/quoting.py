@@ -1,4 +1,4 @@
-"""What a plan change costs: quotes of the pure rule, and the fragment that shows one beside a bare page."""
+"""The speed of plan change quotes: of the pure rule, and of the HTML fragment compared with a bare Flask page."""
 
 import statistics
 import time
@@ -26,7 +26,7 @@ MONTH = 30 * 24 * 60 * 60
 
 
 def measure_rule() -> list[Section]:
-    """Quotes a second on one core: the best of five seconds."""
+    """Quotes per second on one core: the best of five runs of one second."""
     vat = (TaxRate("txr_vat", "VAT", Decimal(19), inclusive=False),)
     off = (DiscountTerms("di_1", CouponTerms(Decimal(10), None, None, None), subscription_id="sub"),)
     cases = {
@@ -54,28 +54,28 @@ def _snapshot(items: int, **members: object) -> SubscriptionSnapshot:
 
 
 def _rate(snapshot: SubscriptionSnapshot) -> float:
-    wishes = {item.id: ItemChange(_offer(2000, n), 3) for n, item in enumerate(snapshot.items)}
+    changes = {item.id: ItemChange(_offer(2000, n), 3) for n, item in enumerate(snapshot.items)}
     policy, count, began = ProrationPolicy("always_invoice"), 0, time.perf_counter()
-    while (taken := time.perf_counter() - began) < 1:
-        plan_change.quote(snapshot, wishes, policy, MONTH // 2 + count % 1000)
+    while (duration := time.perf_counter() - began) < 1:
+        plan_change.quote(snapshot, changes, policy, MONTH // 2 + count % 1000)
         count += 1
-    return count / taken
+    return count / duration
 
 
 def measure_fragment(stage: Stage, rounds: int, seconds: float) -> list[Section]:
-    """The fragment of a quote beside the bare page, in rotation."""
+    """Compare the fragment of a quote with the bare page, in alternating bursts."""
     questions = _questions(stage)
     bare = stage.questions(BARE)
     rates: tuple[list[float], list[float]] = ([], [])
     load.burst(questions, seconds=seconds)
     for _ in range(rounds):
-        for asked, found in zip((questions, bare), rates, strict=True):
-            found.append(load.burst(asked, seconds=seconds).rate)
+        for requests, series in zip((questions, bare), rates, strict=True):
+            series.append(load.burst(requests, seconds=seconds).rate)
     ratio = statistics.median(ours / theirs for ours, theirs in zip(*rates, strict=True))
     size = statistics.median(len(question.ask()) for question in questions)
     row = [
         "quote as a fragment",
-        *(f"{statistics.median(found):,.0f}/s" for found in rates),
+        *(f"{statistics.median(series):,.0f}/s" for series in rates),
         f"{ratio:.2f}",
         f"{size / 1024:.1f} KB",
     ]
@@ -84,8 +84,8 @@ def measure_fragment(stage: Stage, rounds: int, seconds: float) -> list[Section]
 
 
 def _questions(stage: Stage) -> list[Question]:
-    """For each guest whose plan can be changed, the quote for one seat more."""
-    found = []
+    """For each customer whose plan can be changed, the request of a quote for a quantity of one more."""
+    questions = []
     with stage.app.app_context(), data.everybodys() as reader:
         for ticket in stage.tickets[OURS]:
             query = (
@@ -105,12 +105,12 @@ def _questions(stage: Stage) -> list[Question]:
                 path = (
                     f"/subscriptions/{row[0]}/plan-change/quote?price-{row[1]}={row[2]}&quantity-{row[1]}={row[3] + 1}"
                 )
-                found.append(Question.of(stage.servers[OURS].port, ticket, path, 'data-testid="due-today"'))
-    return [question for question in found if _answers(question)]
+                questions.append(Question.of(stage.servers[OURS].port, ticket, path, 'data-testid="due-today"'))
+    return [question for question in questions if _answers(question)]
 
 
 def _answers(question: Question) -> bool:
-    """Whether this plan can be changed: some have an open invoice, or end soon."""
+    """Whether this plan can be changed. Some subscriptions have an open invoice, or end soon."""
     try:
         question.ask()
     except RuntimeError:

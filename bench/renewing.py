@@ -1,4 +1,4 @@
-"""The billing run: beside a plain insert of the very rows that it wrote, over a million subscriptions, and beside the portal."""
+"""Benchmarks of the billing run: compared with plain inserts of the same rows, with many subscriptions, and with portal load."""
 
 import statistics
 import subprocess
@@ -29,7 +29,7 @@ from portal_site.ids import new_id
 
 AIM = 0.15
 MINUTES = {"SQLite": 5, "PostgreSQL": 10}
-WORKERS = {"SQLite": 1, "PostgreSQL": 2}  # SQLite has one writer; on PostgreSQL they share the work
+WORKERS = {"SQLite": 1, "PostgreSQL": 2}  # SQLite allows one writer at a time
 GROWTH_MB = 100
 CHUNK = 500
 MB = 1024 * 1024
@@ -37,7 +37,7 @@ RATE, QUIET = 25, 3.0
 
 
 def measure_ratio(kind: Kind, subscriptions: int, rounds: int) -> list[Section]:
-    """Renewals against plain inserts of the rows that they wrote, by turns."""
+    """Compare renewals with plain inserts of the rows that they wrote, in alternation."""
     app = data.open_app(kind.create("renewals"))
     instants = due.fill(app, subscriptions, rounds)
     kind.settle(str(app.config["SQLALCHEMY_DATABASE_URI"]))
@@ -65,7 +65,7 @@ def _renew(at: int) -> tuple[int, float]:
 
 
 def _plain(at: int) -> tuple[float, int]:
-    """Insert what the run at `at` wrote once more, under other ids, 500 to a transaction; the seconds and the rows."""
+    """Insert copies of the rows of the run at `at`, 500 per transaction. Returns the seconds and the number of rows."""
     written = list(_written(at))
     began = time.perf_counter()
     for kind, rows in written:
@@ -76,19 +76,19 @@ def _plain(at: int) -> tuple[float, int]:
 
 
 def _written(at: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
-    """Copies of the invoices, lines and events of a run, in the order that foreign keys want."""
+    """Copies of the invoices, lines and events of a run, in the order of foreign keys."""
     with data.everybodys() as reader:
         reader.execution_options(unscoped="a run is about all merchants")
         invoices = [_values(row) for row in reader.execute(select(Invoice.__table__).where(Invoice.created == at))]
         for row in invoices:
             row |= {"id": new_id("in"), "number": None, "cycle_at": None, "created": at - 1}
-        mine = select(InvoiceLineItem.__table__).where(
+        query = select(InvoiceLineItem.__table__).where(
             InvoiceLineItem.invoice_id.in_(select(Invoice.id).where(Invoice.created == at))
         )
-        lines = [_values(row) for row in reader.execute(mine)]
-        taken = iter(invoices)
+        lines = [_values(row) for row in reader.execute(query)]
+        copies = iter(invoices)
         for row in lines:
-            row |= {"id": new_id("il"), "invoice_id": next(taken)["id"]}
+            row |= {"id": new_id("il"), "invoice_id": next(copies)["id"]}
         events = [_values(row) for row in reader.execute(select(Event.__table__).where(Event.created == at))]
         for row in events:
             row |= {"id": new_id("evt"), "created": at - 1}
@@ -102,7 +102,7 @@ def _values(row: Any) -> dict[str, Any]:
 
 
 def measure_many(kind: Kind, folder: Path, subscriptions: int) -> list[Section]:
-    """All due at once: how long it takes, and how much a worker's memory grows after its first second."""
+    """The duration of a billing run with all subscriptions due at once, and the growth of a worker's memory."""
     app = data.open_app(kind.create("many"))
     url = str(app.config["SQLALCHEMY_DATABASE_URI"])
     at = due.fill(app, subscriptions)[-1]
@@ -137,7 +137,7 @@ def _workers(url: str, at: int, count: int) -> Iterator[list[subprocess.Popen[by
 
 
 def _watch(processes: Sequence[subprocess.Popen[bytes]], subscriptions: int) -> float:
-    """Wait for their end; the most by which one grew after its start, in bytes."""
+    """Wait for the processes to end. Returns the largest growth of one process's private memory after 5 s, in bytes."""
     first: dict[int, float] = {}
     growth = 0.0
     began = time.monotonic()
@@ -150,7 +150,7 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]], subscriptions: int) -> 
                         memory = psutil.Process(process.pid).memory_info()
                     except psutil.NoSuchProcess:
                         continue
-                    private = memory.rss - memory.shared  # SQLite maps its file, which is no memory of the worker's
+                    private = memory.rss - memory.shared  # without the database file, which SQLite maps into memory
                     first.setdefault(process.pid, private)
                     growth = max(growth, private - first[process.pid])
             advance(0, subscriptions)
@@ -162,13 +162,13 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]], subscriptions: int) -> 
 def _check(app: Flask, subscriptions: int) -> None:
     with app.app_context(), data.everybodys() as reader:
         query = select(func.count()).select_from(Invoice).where(Invoice.cycle_at.is_not(None))
-        made = reader.scalar(query.execution_options(unscoped="a run is about all merchants"))
-        if made != subscriptions:
-            raise RuntimeError(f"{made} invoices for {subscriptions} subscriptions")
+        count = reader.scalar(query.execution_options(unscoped="a run is about all merchants"))
+        if count != subscriptions:
+            raise RuntimeError(f"{count} invoices for {subscriptions} subscriptions")
 
 
 def measure_beside(kind: Kind, folder: Path, subscriptions: int, seconds: float) -> list[Section]:
-    """The overview at a steady rate while nothing runs, and while a billing run does."""
+    """The response times of the overview at a fixed request rate, without and during a billing run."""
     url = kind.create("beside")
     app = data.open_app(url)
     data.fill(app, 200)
@@ -188,20 +188,20 @@ def measure_beside(kind: Kind, folder: Path, subscriptions: int, seconds: float)
     columns = ("what", "idle", "during a run", "ratio", "aim", "met")
     rows = []
     for name, share, aim in (("median", 50, 0.0), ("p99", 99, 3.0)):
-        quiet, loud = (statistics.quantiles(found, n=100)[share - 1] for found in (idle, busy))
-        verdict = judged(loud / quiet, aim, at_most=True) if aim else [f"{loud / quiet:.2f}", "", ""]
-        rows.append([f"overview, {name}", f"{quiet:.1f} ms", f"{loud:.1f} ms", *verdict])
+        idle_ms, busy_ms = (statistics.quantiles(series, n=100)[share - 1] for series in (idle, busy))
+        verdict = judged(busy_ms / idle_ms, aim, at_most=True) if aim else [f"{busy_ms / idle_ms:.2f}", "", ""]
+        rows.append([f"overview, {name}", f"{idle_ms:.1f} ms", f"{busy_ms:.1f} ms", *verdict])
     return [Section(f"Portal beside a billing run on {kind.name}", columns, rows)]
 
 
 def _steadily(questions: Sequence[Question], seconds: float) -> list[float]:
-    """Ask at a fixed rate, whether answers are slow or not; milliseconds from when each was due to be asked."""
-    taken: list[float] = []
+    """Send requests at a fixed rate, however slow the responses are. Returns each one's milliseconds from its due time."""
+    durations: list[float] = []
     threads = []
 
     def ask(question: Question, due_at: float) -> None:
         question.ask()
-        taken.append((time.perf_counter() - due_at) * 1000)
+        durations.append((time.perf_counter() - due_at) * 1000)
 
     began = time.perf_counter()
     for number in range(int(seconds * RATE)):
@@ -212,9 +212,9 @@ def _steadily(questions: Sequence[Question], seconds: float) -> list[float]:
         threads.append(thread)
     for thread in threads:
         thread.join(load.TIMEOUT)
-    if len(taken) != len(threads):
+    if len(durations) != len(threads):
         raise RuntimeError("answers are missing")
-    return taken
+    return durations
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tables for people: on the terminal, and as Markdown between two comments in the README."""
+"""Prints tables on the terminal, and writes them as Markdown between two comments of the README."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,28 +15,28 @@ BEGIN, END = "<!-- figures: written by ./bench/run --write -->", "<!-- end of fi
 
 @dataclass(frozen=True)
 class Section:
-    """A table under a title. The first column is words, the others are figures."""
+    """A table with a title. The first column is text, the others are figures."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
     def markdown(self) -> str:
-        """The table for the README."""
+        """The table as Markdown."""
         ruler = ["---", *("---:" for _ in self.columns[1:])]
         lines = [self.columns, ruler, *self.rows]
         return "\n".join(["| " + " | ".join(line) + " |" for line in lines])
 
 
 def judged(figure: float, aim: float, *, at_most: bool = False, unit: str = "") -> list[str]:
-    """A figure, its aim and whether it is met, as three cells."""
+    """Three cells: a figure, its aim, and whether the aim is met."""
     met = figure <= aim if at_most else figure >= aim
     shown = f"{figure:,.2f}" if figure < 10 else f"{figure:,.1f}"
     return [f"{shown}{unit}", f"{'≤' if at_most else '≥'} {aim:g}{unit}", "yes" if met else "**no**"]
 
 
 def show(sections: Iterable[Section]) -> None:
-    """Print them."""
+    """Print the sections as tables."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     for section in sections:
         table = Table(title=section.title, title_justify="left", box=box.SIMPLE)
@@ -48,7 +48,7 @@ def show(sections: Iterable[Section]) -> None:
 
 
 def write(sections: Iterable[Section]) -> None:
-    """Put them into the README; sections that were not measured this time stay as they are there."""
+    """Write the sections into the README. Sections that were not measured this time are kept."""
     text = README.read_text()
     before, rest = text.split(BEGIN)
     old, after = rest.split(END)

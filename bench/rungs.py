@@ -1,4 +1,4 @@
-"""The two rungs below the portal: a bare Flask page of the same size, and the portal's own page without its database."""
+"""Two reference apps: a bare Flask page of the same size, and the portal's page rendered without database queries."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from portal_site.portal.visitors import Visitor
 
 
 def bare() -> Flask:
-    """Flask and nothing else: one constant page."""
+    """A Flask app with one constant page."""
     app = Flask("bare")
     page = Path(os.environ["BENCH_PAGE"]).read_text()
 
@@ -25,22 +25,22 @@ def bare() -> Flask:
 
 
 def templates_only() -> Flask:
-    """The portal, with whatever it has once read from the database kept for good."""
+    """The portal, with all database results cached for ever."""
     app = create_app()
     find_visitor, find_overview = visitors.find_visitor, overview.find
-    known_visitors: dict[str, Visitor | None] = {}
-    known_pages: dict[str, Overview] = {}
+    cached_visitors: dict[str, Visitor | None] = {}
+    cached_pages: dict[str, Overview] = {}
 
     def remembered_visitor(at: int) -> Visitor | None:
         token = session.get(visitors.COOKIE_MEMBER, "")
-        if token not in known_visitors:
-            known_visitors[token] = find_visitor(at)
-        return known_visitors[token]
+        if token not in cached_visitors:
+            cached_visitors[token] = find_visitor(at)
+        return cached_visitors[token]
 
     def remembered_page(visitor: Visitor, at: int) -> Overview:
-        if visitor.customer_id not in known_pages:
-            known_pages[visitor.customer_id] = find_overview(visitor, at)
-        return known_pages[visitor.customer_id]
+        if visitor.customer_id not in cached_pages:
+            cached_pages[visitor.customer_id] = find_overview(visitor, at)
+        return cached_pages[visitor.customer_id]
 
     visitors.find_visitor, overview.find = remembered_visitor, remembered_page
     return app

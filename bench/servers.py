@@ -1,4 +1,4 @@
-"""Starts and stops the servers: each one gunicorn with one sync worker, on a free port of 127.0.0.1."""
+"""Starts and stops servers: gunicorn with one sync worker, on a free port of 127.0.0.1."""
 
 import http.client
 import os
@@ -21,7 +21,7 @@ PATIENCE = 60
 
 @dataclass(frozen=True)
 class Server:
-    """One that answers: its port, its master's process and how long it took to the first answer."""
+    """A running server. `pid` is gunicorn's master process; `start_seconds` is the time until the first response."""
 
     name: str
     port: int
@@ -30,17 +30,17 @@ class Server:
 
     @property
     def worker(self) -> psutil.Process:
-        """The process that does the work."""
+        """The worker process."""
         return psutil.Process(self.pid).children()[0]
 
     def cpu_seconds(self) -> float:
-        """The worker's processor time so far."""
+        """The worker's CPU time so far."""
         times = self.worker.cpu_times()
         return times.user + times.system
 
 
 def free_port() -> int:
-    """A port that nobody uses now."""
+    """A port that is currently free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -50,7 +50,7 @@ def free_port() -> int:
 def serve(
     name: str, callable_: str, variables: dict[str, str], folder: Path, python: str = sys.executable, port: int = 0
 ) -> Iterator[Server]:
-    """A server for a WSGI callable, stopped at the end. Raises RuntimeError with its log when it does not start."""
+    """A server for a WSGI callable, stopped at the end of the block. Raises RuntimeError, with its log, if it does not start."""
     port = port or free_port()
     log = folder / f"{port}.log"
     command = [

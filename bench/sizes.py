@@ -1,4 +1,4 @@
-"""How many bytes a browser fetches: for the first overview, and for a fragment."""
+"""The bytes that a browser receives for the first load of the overview, and for a fragment."""
 
 import re
 
@@ -14,9 +14,9 @@ KILOBYTE = 1000
 
 
 def measure(stage: Stage) -> list[Section]:
-    """One table for both encodings."""
+    """One table with the sizes in both encodings."""
     port, ticket = stage.servers[OURS].port, stage.tickets[OURS][0]
-    data.add_history(stage.app, ticket.guest.customer_id, LONG)  # so that a page of the history is full
+    data.add_history(stage.app, ticket.guest.customer_id, LONG)  # fills a page of the history
     plain = visits.fetch(port, "/", ticket.cookies)[0].decode()
     linked = sorted(set(LINKED.findall(plain)))
     fragments = {"rows of the history": "/invoices/rows", "subscriptions": "/subscriptions/list"}
@@ -28,9 +28,9 @@ def measure(stage: Stage) -> list[Section]:
         def size(path: str, encoding: str = encoding) -> float:
             return visits.fetch(port, path, ticket.cookies, encoding)[1] / KILOBYTE
 
-        whole = sum(size(path) for path in ("/", *linked))
+        total = sum(size(path) for path in ("/", *linked))
         largest = max(fragments, key=lambda name: size(fragments[name]))
-        rows.append([f"first load, {encoding}", *judged(whole, 40, at_most=True, unit=" KB")])
+        rows.append([f"first load, {encoding}", *judged(total, 40, at_most=True, unit=" KB")])
         rows.append([f"of it HTML, {encoding}", f"{size('/'):.1f} KB", "", ""])
         rows.append(
             [

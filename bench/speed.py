@@ -1,4 +1,4 @@
-"""The overview against its rungs and its twin: bursts of a second in rotation, compared within each round."""
+"""Compares the overview with the reference apps and the Django twin, in rotating bursts, round by round."""
 
 import statistics
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ ORDER = (OURS, BARE, TEMPLATES, TWIN)
 
 @dataclass
 class Tally:
-    """What one server did in all rounds."""
+    """The results of one server in all rounds."""
 
     rates: list[float] = field(default_factory=list)
     answers: int = 0
@@ -24,11 +24,11 @@ class Tally:
 
     @property
     def cost(self) -> float:
-        """Seconds of processor time for one answer, the database's too."""
+        """Seconds of CPU time per response, including the database's."""
         return (self.cpu + self.database_cpu) / self.answers
 
     def row(self, name: str) -> list[str]:
-        """Its line of the table."""
+        """The server's row in the table."""
         cpu, database_cpu = (f"{seconds / self.answers * 1e6:,.0f}" for seconds in (self.cpu, self.database_cpu))
         return [name, f"{max(self.rates):,.0f}", f"{statistics.median(self.rates):,.0f}", cpu, database_cpu]
 
@@ -68,7 +68,7 @@ def _ratios(kind: str, tallies: dict[str, Tally]) -> list[Sequence[str]]:
         return statistics.median(ours / theirs for ours, theirs in pairs)
 
     def by_cpu(name: str) -> str:
-        """The same from processor time, which a busy machine distorts less; the database's is in it."""
+        """The ratio by CPU time, including the database's; a busy machine distorts it less than the request rate."""
         return f"{tallies[name].cost / tallies[OURS].cost:.2f}"
 
     rows = [[name, *judged(median(name), AIMS[kind][name]), by_cpu(name)] for name in (TEMPLATES, TWIN)]

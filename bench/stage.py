@@ -1,4 +1,4 @@
-"""Sets the stage for one kind of database: the data, the guests, and the servers, all up at once."""
+"""Sets up the benchmarks for one kind of database: the data, the customers' sessions, and all servers."""
 
 import statistics
 from collections.abc import Iterator
@@ -29,21 +29,21 @@ class Stage:
     tickets: dict[str, list[Ticket]]
 
     def questions(self, name: str) -> list[Question]:
-        """The overview of each guest at a server."""
+        """The requests of each customer's overview at a server."""
         port = self.servers[name].port
         return [Question.of(port, ticket) for ticket in self.tickets[name]] or [Question.of(port, None)]
 
 
 @contextmanager
 def portal(url: str, folder: Path) -> Iterator[Server]:
-    """The portal alone."""
+    """A server with the portal."""
     with servers.serve(OURS, "wsgi:app", {"PORTAL_DATABASE_URL": url}, folder) as server:
         yield server
 
 
 @contextmanager
 def set_up(kind: Kind, folder: Path, twin_python: str, customers: int, guests: int) -> Iterator[Stage]:
-    """The portal, the twin and the two rungs on one database, with guests who are inside."""
+    """The portal, the twin and the two reference apps on one database, with customers who are logged in."""
     url = kind.create("overview")
     app = data.open_app(url)
     data.fill(app, customers)

@@ -1,4 +1,4 @@
-"""What the bench needs beyond the checkout's own packages, made on first use in a folder that git ignores."""
+"""Installs additional tools for the benchmarks on first use, in a folder that git ignores."""
 
 import os
 import shutil
@@ -22,13 +22,13 @@ RULES_REQUIREMENTS = Path(__file__).parent / "requirements-rules.txt"
 
 
 def twin_python() -> str:
-    """The Python that has Django, in an environment of its own. Raises RuntimeError when it cannot be made."""
+    """The Python of a virtual environment with Django. Raises RuntimeError if the packages cannot be installed."""
     python = TWIN_VENV / "bin" / "python"
-    # The same server and the same driver as ours, so that what differs is the page.
+    # The same versions of server and driver as the portal's, so that only the page differs.
     shared = [f"gunicorn=={version('gunicorn')}", f"psycopg[binary]=={version('psycopg')}"]
-    wanted = REQUIREMENTS.read_text() + "\n".join(shared)
+    requirements = REQUIREMENTS.read_text() + "\n".join(shared)
     stamp = TWIN_VENV / "bench.stamp"
-    if stamp.exists() and stamp.read_text() == wanted:
+    if stamp.exists() and stamp.read_text() == requirements:
         return str(python)
     print("Setting up Django for the twin, about a minute …", file=sys.stderr)
     venv.create(TWIN_VENV, clear=True, with_pip=True)
@@ -36,7 +36,7 @@ def twin_python() -> str:
     done = subprocess.run([*install, "-r", str(REQUIREMENTS), *shared], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"Django could not be installed:\n{done.stderr[-1500:]}")
-    stamp.write_text(wanted)
+    stamp.write_text(requirements)
     return str(python)
 
 
@@ -60,7 +60,7 @@ def rules_python() -> str:
 
 
 def lighthouse() -> tuple[str, str]:
-    """The lighthouse program and a browser for it. Raises RuntimeError that says what is missing."""
+    """The paths of Lighthouse and of a browser. Raises RuntimeError, naming what is missing."""
     browser = os.environ.get("CHROME_PATH") or next((path for path in BROWSERS if Path(path).exists()), None)
     if browser is None:
         raise RuntimeError("there is no Chromium: install it, or set CHROME_PATH")

@@ -1,4 +1,4 @@
-"""Customers at the door: a portal session for each, and the cookies that a browser would hold after following its link."""
+"""Portal sessions for random customers, and the cookies that a browser has after following a session's link."""
 
 import http.client
 import random
@@ -16,7 +16,7 @@ from portal_site.db.transactions import transaction
 
 @dataclass(frozen=True)
 class Guest:
-    """A customer with a link to its portal; `email` is on its pages and on nobody else's."""
+    """A customer with a link to its portal. `email` is shown on this customer's pages only."""
 
     customer_id: str
     email: str
@@ -25,33 +25,33 @@ class Guest:
 
 @dataclass(frozen=True)
 class Ticket:
-    """What gets one guest in at one server."""
+    """The cookies of one customer for one server."""
 
     guest: Guest
     cookies: str
 
 
 def invite(app: Flask, count: int, only: str | None = None, but: str | None = None) -> list[Guest]:
-    """Sessions for random customers, or for one; none for those whose ids begin with `but`."""
+    """Sessions for random customers, or for the customer `only`, but not for ids that start with `but`."""
     at = clock.now()
     with app.app_context():
         with transaction() as session:
             query = select(Customer.id, Customer.email).order_by(Customer.id)
-            found = session.execute(query.execution_options(unscoped="guests of all merchants")).tuples().all()
-        found = [row for row in found if only in (None, row[0]) and not (but and row[0].startswith(but))]
-        chosen = random.Random(3).sample(found, min(count, len(found)))
+            rows = session.execute(query.execution_options(unscoped="guests of all merchants")).tuples().all()
+        rows = [row for row in rows if only in (None, row[0]) and not (but and row[0].startswith(but))]
+        chosen = random.Random(3).sample(rows, min(count, len(rows)))
         return [Guest(id_, email, portal_sessions.open_session(id_, at).token) for id_, email in chosen]
 
 
 def hold(app: Flask) -> None:
-    """Spare every visit the note of its last activity for an hour: who came first would be noted first, and pay for it."""
+    """Set the last activity of all visits one hour ahead, so that no server has to record activity during a measurement."""
     note = update(PortalVisit).values(last_seen_at=clock.now() + 60 * 60)
     with app.app_context(), transaction() as session:
         session.execute(note.execution_options(unscoped="guests of all merchants"))
 
 
 def enter_portal(port: int, guests: Iterable[Guest]) -> list[Ticket]:
-    """Follow each link as a browser does, and look at the page once, which also starts the form's secret."""
+    """Follow each link and load the page once, which also creates the CSRF secret."""
     tickets = []
     for guest in guests:
         cookies = _cookies(port, f"/p/session/{guest.link_token}", "", 303)
@@ -60,7 +60,7 @@ def enter_portal(port: int, guests: Iterable[Guest]) -> list[Ticket]:
 
 
 def enter_twin(app: Flask, port: int, guests: Iterable[Guest]) -> list[Ticket]:
-    """The same for the twin, which knows visits but has no page that makes them."""
+    """Start visits for the twin, which can read visits but has no page that creates them."""
     tickets = []
     for guest in guests:
         with app.app_context():
@@ -83,7 +83,7 @@ def _cookies(port: int, path: str, cookies: str, expected: int) -> str:
 
 
 def fetch(port: int, path: str, cookies: str, encoding: str = "identity") -> tuple[bytes, int]:
-    """A page, and how many bytes came over the wire for it, headers included. Raises RuntimeError unless it is a 200."""
+    """A page, and the size of the response in bytes, including headers. Raises RuntimeError unless the status is 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", path, headers={"Cookie": cookies, "Accept-Encoding": encoding})
     response = connection.getresponse()

@@ -1,4 +1,4 @@
-"""One worker by itself: how soon it answers after its start, and what memory it takes."""
+"""The start-up time and the memory of one worker process."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ GUESTS = 50
 
 
 def measure(on: Stage, folder: Path, twin_python: str, requests: int) -> list[Section]:
-    """Start-up of the portal and the twin; their memory too, if there are requests to make."""
+    """The start-up times of the portal and the twin, and with `requests` also their memory after so many requests."""
     ways = {
         OURS: ("wsgi:app", {"PORTAL_DATABASE_URL": on.url}, sys.executable),
         TWIN: (stage.TWIN_CALLABLE, twin_variables(on.url), twin_python),

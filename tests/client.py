@@ -1,4 +1,4 @@
-"""The client that tests knock on the doors with: it lints what it gets, and it fills in forms as a browser does."""
+"""The tests' HTTP client. It checks every response against the rules in `lint`, and fills in forms as a browser does."""
 
 from functools import lru_cache
 from typing import Any
@@ -14,12 +14,12 @@ EVERYWHERE = ("Content-Security-Policy", "X-Content-Type-Options", "Referrer-Pol
 
 
 class PortalClient(FlaskClient):
-    """Lints each answer; `send` posts with the token of the page last seen."""
+    """A client that checks each response. `send` posts with the CSRF token of the last page."""
 
     token = ""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:  # type: ignore[override]
-        # A context of its own: Flask would share the test's, and with it `g` and the database session, among requests.
+        # Each request gets its own app context. Otherwise requests would share the test's `g` and database session.
         with self.application.app_context():
             response = super().open(*args, **kwargs)
         for name in EVERYWHERE:
@@ -31,11 +31,11 @@ class PortalClient(FlaskClient):
         return response
 
     def send(self, path: str, data: dict[str, Any] | None = None, **kwargs: Any) -> TestResponse:
-        """POST a form to `path` as the page last seen would."""
+        """POST form data to `path` with the CSRF token of the last page."""
         return self.post(path, data={"csrf_token": self.token, **(data or {})}, **kwargs)
 
     def form(self, page: str, action: str | None = None) -> dict[str, str]:
-        """The fields of the form on `page` that leads to `action` (the page itself when not given), as filled in."""
+        """The form data of the form on `page` with this `action` (default: the page itself), as a browser would send it."""
         response = self.get(page)
         assert response.status_code == 200, response.status
         for form in parse(response.text).iter("form"):
@@ -46,12 +46,12 @@ class PortalClient(FlaskClient):
 
 @lru_cache(maxsize=8)
 def parse(html: str) -> Element:
-    """The document's tree, without namespaces, to be looked at only: a page that is asked for twice is parsed once."""
+    """The document's tree, without namespaces. It is cached and must not be changed."""
     return html5lib.parse(html, namespaceHTMLElements=False)
 
 
 def text(html: str) -> str:
-    """What one reads, with single blanks."""
+    """The text of the document's body, with single blanks."""
     root = parse(html)
     body = next(root.iter("body"))
     return " ".join(" ".join(body.itertext()).split())

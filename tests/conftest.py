@@ -1,4 +1,4 @@
-"""Apps on both databases, a clean one for each test, and a client that is already let in."""
+"""Fixtures: an app on each database, emptied before each test, and a client with an open portal session."""
 
 import os
 import secrets
@@ -53,17 +53,17 @@ Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": Templates()}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the simulation plays, which of its lives to play again, and whose tests to run."""
+    """Add the options of the simulation, and the option that selects the tests of a case."""
     parser.addoption("--case", default=None, help="Run the tests of this case of the catalogue only, such as D4.")
-    parser.addoption("--seeds", type=int, default=200, help="Lives that the simulation plays.")
-    parser.addoption("--seed", type=int, default=None, help="The one life to play again.")
+    parser.addoption("--seeds", type=int, default=200, help="Number of random histories that the simulation runs.")
+    parser.addoption("--seed", type=int, default=None, help="Run only the history with this seed again.")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """No second process for tests of a few files, for one life, or where their output is wanted; `-n` overrules it."""
-    named = all(Path(word.partition("::")[0]).is_file() for word in config.args)
-    alone = config.getoption("--seed") is not None or config.getoption("capture") == "no"
-    return 0 if named or alone else None
+    """Use one process for tests of single files, for one seed, or if output is not captured. `-n` overrides this."""
+    only_files = all(Path(argument.partition("::")[0]).is_file() for argument in config.args)
+    one_process = config.getoption("--seed") is not None or config.getoption("capture") == "no"
+    return 0 if only_files or one_process else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -83,7 +83,7 @@ def postgres() -> Iterator[str]:
             yield url
         return
     with postgres_server() as server:
-        _hurry_server(server.get_uri())
+        _disable_fsync(server.get_uri())
         yield server.get_uri()
 
 
@@ -100,8 +100,8 @@ def postgres_server() -> Iterator[Any]:
             server.cleanup()
 
 
-def _hurry_server(url: str) -> None:
-    # As _hurry: this server is stopped properly, and its files are thrown away.
+def _disable_fsync(url: str) -> None:
+    # As for _disable_sync: this server is shut down properly, and its files are deleted.
     with create_engine(make_url(url).set(drivername="postgresql+psycopg")).connect() as connection:
         admin = connection.execution_options(isolation_level="AUTOCOMMIT")
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
@@ -111,7 +111,7 @@ def _hurry_server(url: str) -> None:
 
 @contextmanager
 def own_database(server: str) -> Iterator[str]:
-    """The URL of a new database on a server, dropped afterwards: several processes, and several runs, may use one server."""
+    """The URL of a new database on a server, dropped afterwards. Several processes and test runs can share a server."""
     name = f"portal_test_{secrets.token_hex(6)}"
     admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
     try:
@@ -125,21 +125,21 @@ def own_database(server: str) -> Iterator[str]:
 
 
 def make_app(url: str, folder: Path, **members: Any) -> Flask:
-    """An app on an own database with the newest schema."""
-    given = {"database_url": url, "secret_key": SECRET, "base_url": "http://127.0.0.1:8000", "data_dir": folder}
-    app = create_app(Settings(**{**given, **members}))
+    """An app on this database, upgraded to the newest schema. `members` override settings."""
+    defaults = {"database_url": url, "secret_key": SECRET, "base_url": "http://127.0.0.1:8000", "data_dir": folder}
+    app = create_app(Settings(**{**defaults, **members}))
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = True
     app.test_client_class = PortalClient
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
-            event.listen(db.engine, "connect", _hurry)
+            event.listen(db.engine, "connect", _disable_sync)
     migrations.upgrade(app)
     return app
 
 
-def _hurry(connection: Any, _record: Any) -> None:
-    # Tests kill processes, not machines: what is written need not reach the disk before they go on.
+def _disable_sync(connection: Any, _record: Any) -> None:
+    # Tests kill processes, not machines, so commits need not wait for the disk.
     connection.execute("PRAGMA synchronous=OFF")
 
 
@@ -180,7 +180,7 @@ def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
 
 @pytest.fixture
 def lite_app(sqlite_app: Flask) -> Iterator[Flask]:
-    """The app on SQLite alone, for what no database decides."""
+    """The app on SQLite only, for tests that do not depend on the database."""
     with sqlite_app.app_context():
         empty_all()
         yield sqlite_app
@@ -191,7 +191,7 @@ FILLED = select(*(exists().select_from(table).label(name) for name, table in TAB
 
 
 def empty_all() -> None:
-    """Take all rows away, after one look at which tables have any: most have none."""
+    """Delete all rows. One query finds the tables that have any, since most are empty."""
     options = {"unscoped": "between tests"}
     with transaction() as session:
         for name, has_rows in session.execute(FILLED, execution_options=options).mappings().one().items():
@@ -204,7 +204,7 @@ Visit = Callable[..., PortalClient]
 
 
 def enter(app: Flask, customer: Customer | str, **options: Any) -> PortalClient:
-    """A client in this customer's portal; options are those of `open_session`."""
+    """A client that has opened this customer's portal. The options are those of `open_session`."""
     customer_id = customer if isinstance(customer, str) else customer.id
     opened = portal_sessions.open_session(customer_id, clock.now(), **options)
     client = app.test_client()
@@ -215,32 +215,32 @@ def enter(app: Flask, customer: Customer | str, **options: Any) -> PortalClient:
 
 @pytest.fixture
 def visit(app: Flask) -> Visit:
-    """`visit(customer)`: a client in the customer's portal."""
+    """A function: `visit(customer)` is a client that has opened the customer's portal."""
     return lambda customer, **options: enter(app, customer, **options)
 
 
 class Recorder:
-    """Counts what is sent to the database."""
+    """Records the statements that are sent to the database."""
 
     def __init__(self) -> None:
         self.statements: list[str] = []
 
     def sent(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        """What SQLAlchemy sends."""
+        """Listener for statements that SQLAlchemy sends."""
         self.statements.append(statement)
 
     def trace(self, connection: Any, *_rest: Any) -> None:
-        """SQLite's own word on what it runs, since pages ask its driver directly."""
+        """Listener for new SQLite connections. It uses SQLite's own trace, since pages call the driver directly."""
         connection.set_trace_callback(self.statements.append)
 
 
 @pytest.fixture
 def recorder(app: Flask) -> Iterator[Recorder]:
-    """The statements that the app sends while the test runs; clear `statements` before the part that counts."""
+    """Records the statements of the test. Clear `statements` before the part that is measured."""
     recorder = Recorder()
-    watched = (
+    listener = (
         ("checkout", recorder.trace) if db.engine.dialect.name == "sqlite" else ("before_cursor_execute", recorder.sent)
     )
-    event.listen(db.engine, *watched)
+    event.listen(db.engine, *listener)
     yield recorder
-    event.remove(db.engine, *watched)
+    event.remove(db.engine, *listener)

@@ -1,4 +1,4 @@
-"""What every page that any test fetches is held to; a fault fails the test that fetched it."""
+"""Rules for the HTML of every response that a test fetches. A violation fails the test that fetched the page."""
 
 import re
 from collections import Counter
@@ -18,14 +18,14 @@ FIELDS = ("input", "select", "textarea")
 
 
 class Fault(AssertionError):
-    """A page breaks a rule of the house."""
+    """A page violates one or more rules."""
 
 
 def check(html: str, policy: str, *, whole: bool) -> Element:
-    """Raise Fault with every fault that a page (`whole`) or a fragment has; its tree, when it has none."""
+    """The tree of a page (`whole`) or a fragment. Raises Fault, listing all violations."""
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     try:
-        # A row or list item alone is parsed where it will stand.
+        # A fragment is parsed as the content of a div.
         root: Element = parser.parse(html) if whole else parser.parseFragment(html, container="div")
     except html5lib.html5parser.ParseError as error:
         raise Fault(f"does not parse: {error}") from None
@@ -51,7 +51,7 @@ def _faults(root: Element) -> Iterator[str]:
         if element.tag == "img" and element.get("alt") is None:
             yield "an image without alt"
         if element.tag == "button" and not "".join(element.itertext()).strip():
-            yield "a button without words"
+            yield "a button without text"
         if element.tag in ("script", "style") and (element.text or "").strip():
             yield f"an inline {element.tag}"
 
@@ -63,20 +63,20 @@ def _attribute_faults(element: Element, ids: set[str]) -> Iterator[str]:
         if name in ("href", "src", "action", "formaction", "hx-get", "hx-post"):
             parts = urlsplit(value)
             if parts.scheme not in ("", "http", "https", "mailto", "data"):
-                yield f"{name} leads to {value}"
+                yield f"{name} is the unsafe URL {value}"
         if name in ("aria-labelledby", "aria-describedby", "for", "aria-controls"):
-            yield from (f"{name} names {wanted}, which is not there" for wanted in value.split() if wanted not in ids)
+            yield from (f"{name} refers to the missing id {target}" for target in value.split() if target not in ids)
 
 
 def _form_faults(form: Element) -> Iterator[str]:
     action, method = form.get("action", ""), form.get("method", "get").lower()
     if not action.startswith("/"):
-        yield f"a form leads to {action!r}"
+        yield f"a form has the external action {action!r}"
     names = {field.get("name") for field in form.iter("input")}
     if method == "post" and "csrf_token" not in names:
-        yield f"the form to {action} has no token"
+        yield f"the form to {action} has no CSRF token"
     if method == "get" and "csrf_token" in names:
-        yield f"the form to {action} would put its token into an address"
+        yield f"the form to {action} would put its CSRF token into the URL"
 
 
 def _label_faults(field: Element, root: Element) -> Iterator[str]:
@@ -95,7 +95,7 @@ def _page_faults(root: Element) -> Iterator[str]:
     headings = [int(e.tag[1]) for e in root.iter() if isinstance(e.tag, str) and re.fullmatch("h[1-6]", e.tag)]
     if headings.count(1) != 1:
         yield f"{headings.count(1)} h1"
-    # An attention section may stand before the h1's own words; after that no level is skipped.
+    # Headings may precede the h1 (an attention section does), but no level may be skipped.
     yield from (f"h{b} follows h{a}" for a, b in pairwise(headings) if b > a + 1)
     if not any(element.tag == "main" for element in root.iter()):
         yield "no main"

@@ -1,4 +1,4 @@
-"""Who may open which door. Every route has a row here; a route without one fails the build."""
+"""Access to every route: each has a row in the table here, and a route without one fails the build."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""The walls of the house: who may import whom, who commits, who reads htmx's headers, and how large a room may be."""
+"""Architecture rules: allowed imports, the only commit, the only reader of htmx headers, and size limits."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Rows written past SQLAlchemy come back by it as they were, and none is missed."""
+"""Bulk writes: rows are stored unchanged, and a missing row is an error."""
 
 import pytest
 from flask import Flask

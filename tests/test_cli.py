@@ -1,4 +1,4 @@
-"""The command line: what it prints, and that whatever goes wrong is one line that says what to do."""
+"""The command line: its output, and that every error is one line that says what to do."""
 
 import os
 import re

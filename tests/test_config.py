@@ -1,4 +1,4 @@
-"""Settings: what is missing or wrong is said in a sentence each, all at once, and nothing starts."""
+"""Settings: all missing or invalid ones are reported at once, one sentence each, and the program does not start."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`portal demo`: its data is made once, made anew when it is out of date, and never under another demo's feet."""
+"""`portal demo`: data is created once, replaced when stale, and never while another demo uses it."""
 
 import fcntl
 import threading

@@ -1,4 +1,4 @@
-"""Migrations and models say the same on both databases, and go down again as they came up."""
+"""The migrations yield the models' schema on both databases, and can be downgraded."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Wheel and source archive hold all that the program needs, and work far from the checkout."""
+"""Wheel and source archive contain everything that the program needs, and work outside of a checkout."""
 
 import os
 import re

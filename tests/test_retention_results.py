@@ -1,4 +1,4 @@
-"""What offers brought: whom it counts, what they paid, and how a terminal shows it."""
+"""Results of retention offers: who is counted, what they paid, and the table on the terminal."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Upgrades: a migration that fails leaves the schema as it was, one that would block gives up, and a restart drops nobody."""
+"""Upgrades: a failing migration changes nothing, a blocking one gives up, and a restart drops no request."""
 
 import http.client
 import os

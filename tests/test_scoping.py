@@ -1,4 +1,4 @@
-"""The net under every query: what it stops, what it lets through, and that nobody else's row comes out of that."""
+"""The tenant isolation check: what it refuses, what it allows, and that allowed queries return an owner's rows only."""
 
 import random
 from typing import Any

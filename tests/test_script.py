@@ -1,4 +1,4 @@
-"""`./portal`: everyday shell only, and a sentence for whatever is missing."""
+"""The `./portal` script: portable shell, and a message for everything that is missing."""
 
 import os
 import shutil

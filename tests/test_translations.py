@@ -1,4 +1,4 @@
-"""Every sentence is in every language, its placeholders too, and the compiled catalogue is the one that was written."""
+"""Every message is translated into every language with its placeholders, and the compiled catalogues are current."""
 
 import re
 from io import BytesIO

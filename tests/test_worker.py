@@ -1,4 +1,4 @@
-"""The worker: it says that it is there, does what is due, parks what it cannot bill, and comes back after being killed."""
+"""The worker: heartbeats, work that is due, parking of failing subscriptions, and recovery after being killed."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Merchants and customers for tests, made by the demo's own builder."""
+"""Merchants and customers for tests, created with the demo's builder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,7 +49,7 @@ EVERYTHING = Features(
         proration_behavior="always_invoice",
     ),
     subscription_pause=SubscriptionPause(enabled=True),
-    subscription_cancel=SubscriptionCancel(retention=Retention(enabled=True)),  # with no rules: nothing is offered
+    subscription_cancel=SubscriptionCancel(retention=Retention(enabled=True)),  # without rules, so there are no offers
     subscription_restart=SubscriptionRestart(enabled=True),
 )
 VISA, MASTERCARD, FAILS, ASKS = "4242424242424242", "5555555555554444", "4000000000000341", "4000002760003184"
@@ -58,14 +58,14 @@ SLOW = "AT321904300235473204"  # a debit that the bank carries out for days
 
 @contextmanager
 def reading() -> Iterator[Connection]:
-    """A connection that only reads, for a test that looks at everybody's rows."""
+    """A read-only connection that may read the rows of all owners."""
     with transactions.reading() as connection:
         yield connection.execution_options(unscoped="the test looks at everybody")
 
 
 @contextmanager
 def merchant(name: str = "Acme", features: Features = EVERYTHING, **members: Any) -> Iterator[Merchant]:
-    """A merchant with a default configuration, kept when the block ends."""
+    """A merchant with a default configuration, committed at the end of the block."""
     configuration = members.pop("configuration", {})
     with transaction() as session:
         made = Merchant.open(session, clock.now(), name, **members)
@@ -102,7 +102,7 @@ def scene(
     invoices: int = 12,
     **members: Any,
 ) -> Scene:
-    """A new merchant with the usual customer."""
+    """Create a merchant with the customer of a Scene."""
     with merchant(name, features, **members) as made:
         product = made.product("Team", "seats")
         price = made.price(product, 1200, "eur")
@@ -118,9 +118,9 @@ def scene(
 
 @dataclass
 class Shop:
-    """A merchant with plans to change between: Team at €10 a month or €100 a year, Solo at €4, and a customer on Team.
+    """A merchant with plans Team (€10 a month or €100 a year) and Solo (€4 a month), and a customer on Team.
 
-    The customer's month began on 1 April 2026; `START`, `HALF` and `END` are its bounds and its middle.
+    The customer's period is April 2026: it starts at `START` and ends at `END`; `HALF` is its middle.
     """
 
     merchant: Merchant
@@ -148,9 +148,9 @@ def shop(
     also: str | None = None,
     **members: Any,
 ) -> Shop:
-    """A new shop; `policy` are options of portal_features.SubscriptionUpdate, `members` of the subscription.
+    """Create a shop. `policy` are options of portal_features.SubscriptionUpdate, `members` those of the subscription.
 
-    `also` names the monthly price of a second item, for those who want one.
+    `also` is the key in `prices` of an optional second item.
     """
     with transaction() as session:
         made = Merchant.open(session, START + 1, name)
@@ -206,7 +206,7 @@ def second_subscription(
 
 
 def neighbour(shop: Shop, number: int) -> Shop:
-    """The same shop with another customer of it, who is as the first."""
+    """The same shop with another customer, who has the same subscription as the first."""
     with transaction() as session:
         made = Merchant(session, START + 1, session.get(Account, shop.customer.account_id))
         team = session.get(Price, shop.prices["team"].id)
@@ -229,12 +229,12 @@ def _buy(
     also: Price | None = None,
     **members: Any,
 ) -> tuple[Customer, PaymentMethod | None, Subscription, str]:
-    """A customer with a subscription whose first month is paid, and the id of its item."""
+    """Create a customer with a subscription whose first month is paid. The last value is the id of its first item."""
     buyer = made.customer(name, email, "usual", **(customer or {}))
     method = made.method(buyer, card) if card else None
-    wanted = [(price, quantity)] + ([(also, 1)] if also else [])
+    prices = [(price, quantity)] + ([(also, 1)] if also else [])
     subscription = made.subscription(
-        buyer, wanted, started=0, status=status, created=START, start_date=START,
+        buyer, prices, started=0, status=status, created=START, start_date=START,
         default_tax_rates=list(tax), **{"billing_cycle_anchor": START, **members},
     )  # fmt: skip
     items = subscription_items.load_items(made.session, subscription)
@@ -249,13 +249,12 @@ def _buy(
 
 
 def _bill_first(made: Merchant, buyer: Customer, subscription: Subscription, tax: Sequence[dict[str, Any]]) -> None:
-    """The invoice for the month that runs, paid."""
+    """Create the paid invoice for the current month, without events."""
     session = made.session
-    known = {buyer.id: buyer}
-    snapshot = snapshots.load(session, [subscription], known, START)[subscription.id]
-    begun = [replace(item, period_end=START) for item in snapshot.items]
+    snapshot = snapshots.load(session, [subscription], {buyer.id: buyer}, START)[subscription.id]
+    before_start = [replace(item, period_end=START) for item in snapshot.items]
     lines = invoices.renewal_lines(
-        begun, START, snapshot.discounts_in_force(START), snapshot.tax_rates, snapshot.currency
+        before_start, START, snapshot.discounts_in_force(START), snapshot.tax_rates, snapshot.currency
     )
     bill = invoices.total_up(lines, 0, snapshot.currency)
     writer = InvoiceWriter(session)
@@ -276,14 +275,14 @@ def plan(
     proration: str = "create_prorations",
     **members: Any,
 ) -> None:
-    """A schedule of the merchant's: each phase begins at an instant, with quantities by the id of a price."""
+    """Create a merchant's schedule. A phase is (start, quantities by price id)."""
     with transaction() as session:
-        mine = Subscription.id == subscription_id, Subscription.customer_id == customer_id
-        subscription = session.scalars(select(Subscription).where(*mine)).one()
-        known = {"account_id": subscription.account_id}
+        owned = Subscription.id == subscription_id, Subscription.customer_id == customer_id
+        subscription = session.scalars(select(Subscription).where(*owned)).one()
+        owner = {"account_id": subscription.account_id}
         schedule = SubscriptionSchedule(
             id=new_id("sub_sched"), customer_id=customer_id, livemode=subscription.livemode, status="active",
-            subscription_id=subscription.id, created=START, **known, **members,
+            subscription_id=subscription.id, created=START, **owner, **members,
         )  # fmt: skip
         session.add(schedule)
         session.flush()
@@ -291,14 +290,14 @@ def plan(
         for (start, bought), until in zip(phases, ends, strict=True):
             phase = SchedulePhase(
                 id=new_id("phase"), schedule_id=schedule.id, start_date=start, end_date=until,
-                proration_behavior=proration, **known,
+                proration_behavior=proration, **owner,
             )  # fmt: skip
             session.add(phase)
             session.flush()
             for position, (price_id, quantity) in enumerate(bought.items()):
-                own_id = f"phitem_{phase.id}_{position:02}"
+                item_id = f"phitem_{phase.id}_{position:02}"
                 session.add(
-                    SchedulePhaseItem(id=own_id, phase_id=phase.id, price_id=price_id, quantity=quantity, **known)
+                    SchedulePhaseItem(id=item_id, phase_id=phase.id, price_id=price_id, quantity=quantity, **owner)
                 )
         session.flush()
         due_dates.recompute_due_at(session, subscription, subscription_items.load_items(session, subscription), START)

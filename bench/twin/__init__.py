@@ -1,1 +1,1 @@
-"""The overview page once more, in Django 5.2 with django-htmx, on the portal's own tables."""
+"""The twin: the overview page implemented in Django 5.2 with django-htmx, on the portal's tables, for comparison."""

@@ -1,4 +1,4 @@
-"""Template filters for amounts and dates. They remember what they wrote, as the portal's own filters do."""
+"""Template filters for amounts and dates. They cache their results, as the portal's filters do."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ from django.utils.translation import gettext, ngettext
 
 register = template.Library()
 ICONS = Path(__file__).parents[2] / "templates" / "components" / "icons.html"
-# The portal's own drawing, between its macro's two ends: the same bytes on both sides.
+# The body of the portal's sprite macro, so that both pages contain the same icons.
 SPRITE = mark_safe(ICONS.read_text().partition("{% macro sprite() %}")[2].partition("{% endmacro %}")[0])
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£"}
 STYLES = {"long": "F j, Y", "medium": "M j, Y", "iso": "Y-m-d"}
@@ -74,13 +74,13 @@ def every(price: object) -> str:
 
 @register.filter
 def tax_id_name(kind: str) -> str:
-    """What customers call a type of tax id."""
+    """The name of a tax id type for customers."""
     return TAX_ID_TYPES[kind]
 
 
 @register.filter
 def address_lines(address: dict[str, str] | None) -> list[str]:
-    """A postal address in the order of its country."""
+    """A postal address in its country's format."""
     if not address:
         return []
     city, state, code = (address.get(name) or "" for name in ("city", "state", "postal_code"))
@@ -97,12 +97,12 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def sprite() -> SafeString:
-    """All icons, for once in a page."""
+    """All icons; included once per page."""
     return SPRITE
 
 
 @register.simple_tag
 def badge(status: str) -> SafeString:
-    """A state in words, with a colour."""
+    """A badge with the label and the colour of a status."""
     label, tone = LABELS[status]
     return format_html('<span class="badge badge-{}">{}</span>', tone, gettext(label))

@@ -1,4 +1,4 @@
-"""What every answer of the twin carries, and who is asking: the portal's own visits, found by the cookie's hash."""
+"""The twin's middleware: response headers, and the customer, found by the hash of the cookie among the portal's visits."""
 
 import hashlib
 import time
@@ -20,7 +20,7 @@ Answer = Callable[[HttpRequest], HttpResponse]
 
 
 def headers(get_response: Answer) -> Answer:
-    """The headers that Django 5.2 has no setting for."""
+    """Add the headers that Django 5.2 has no setting for."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
@@ -36,7 +36,7 @@ def headers(get_response: Answer) -> Answer:
 
 
 def visitor(get_response: Answer) -> Answer:
-    """Let customers in and keep their visit alive, as often as the portal does."""
+    """Find the customer's visit, and record its activity as often as the portal does."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         now = int(time.time())

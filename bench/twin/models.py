@@ -1,4 +1,4 @@
-"""Unmanaged models of the portal's tables, with the columns that the overview needs and no more."""
+"""Unmanaged models of the portal's tables, with only the columns that the overview needs."""
 
 import json
 from typing import Any
@@ -10,15 +10,15 @@ OPTIONAL: dict[str, Any] = {"max_length": 255, "null": True}
 
 
 class Document(models.JSONField):
-    """JSON in a column of type json, which the driver has already read; Django expects jsonb, which it has not."""
+    """JSON in a column of type json, which the driver parses. Django expects jsonb, which the driver does not parse."""
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """The document, whether or not the driver has read it."""
+        """The parsed document, whether or not the driver has parsed it."""
         return json.loads(value) if isinstance(value, str) else value
 
 
 class Row(models.Model):
-    """What every table has."""
+    """The columns that every table has."""
 
     id = models.CharField(primary_key=True, **TEXT)
 

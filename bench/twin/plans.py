@@ -1,4 +1,4 @@
-"""What the overview says of a subscription beyond its columns: amounts, the next invoice, what is planned."""
+"""Derived values of a subscription for the overview: amounts, the next invoice and scheduled changes."""
 
 from calendar import timegm
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ EXPIRY_NOTICE = 31 * 24 * 60 * 60
 
 
 def complete(subscription: Subscription, discounts: Sequence[Discount], planned: Sequence[PhaseItem]) -> None:
-    """Add to a subscription what its template shows."""
+    """Add the attributes to a subscription that its template shows."""
     items = list(subscription.items.all())
     for item in items:
         item.amount, item.until = (item.price.unit_amount or 0) * (item.quantity or 0), item.current_period_end
@@ -56,7 +56,7 @@ def _next_invoice(subscription: Subscription) -> dict[str, Any] | None:
 def complete_method(
     method: PaymentMethod, default: str | None, subscriptions: Sequence[Subscription], now: int
 ) -> None:
-    """Add to a payment method what its template shows."""
+    """Add the attributes to a payment method that its template shows."""
     method.name = BRANDS.get(method.brand or "") or TYPES[method.type]
     method.is_default = method.id == default
     method.expiry = _expiry(method, now)

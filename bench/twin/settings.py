@@ -1,4 +1,4 @@
-"""The twin's settings: production ones, with the same pragmas on SQLite and lasting connections on PostgreSQL."""
+"""The twin's production settings, with the portal's SQLite pragmas and persistent connections on PostgreSQL."""
 
 import os
 from pathlib import Path

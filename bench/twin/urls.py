@@ -1,4 +1,4 @@
-"""The overview, and the addresses that it links to, of which the bench asks none."""
+"""The routes of the overview and of the pages that it links to, which are not measured."""
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
@@ -7,7 +7,7 @@ from bench.twin.views import show_overview
 
 
 def elsewhere(_request: HttpRequest, **_parts: str) -> HttpResponse:
-    """A page of the portal that is not measured."""
+    """Placeholder for a page of the portal that is not measured."""
     raise Http404
 
 

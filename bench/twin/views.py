@@ -1,4 +1,4 @@
-"""The overview: a dozen queries at most, however much a customer has."""
+"""The overview page, with at most a dozen queries regardless of the customer's data."""
 
 from django.db.models import Case, IntegerField, Prefetch, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +14,7 @@ ENDED = ("canceled", "incomplete_expired")
 
 @require_safe
 def show_overview(request: HttpRequest) -> HttpResponse:
-    """The page that a link leads to."""
+    """The overview page."""
     row, now = request.session_row, request.now  # type: ignore[attr-defined]
     own = {"account_id": row.account_id, "customer_id": row.customer_id}
     subscriptions = _subscriptions(own, now)
@@ -49,44 +49,44 @@ def show_overview(request: HttpRequest) -> HttpResponse:
 def _subscriptions(own: dict[str, str], now: int) -> list[Subscription]:
     items = SubscriptionItem.objects.select_related("price__product").order_by("price__product__name")
     ended_last = Case(When(status__in=ENDED, then=Value(1)), default=Value(0), output_field=IntegerField())
-    found = list(
+    subscriptions = list(
         Subscription.objects.filter(**own)
         .order_by(ended_last, "-created", "id")
         .prefetch_related(Prefetch("items", items))[:500]
     )
     discounts = _discounts(own, now)
     planned: dict[str, list[PhaseItem]] = {}
-    to_come = PhaseItem.objects.select_related("phase__schedule", "price__product").filter(
-        phase__schedule__subscription__in=[s.id for s in found],
+    future_items = PhaseItem.objects.select_related("phase__schedule", "price__product").filter(
+        phase__schedule__subscription__in=[s.id for s in subscriptions],
         phase__schedule__status="active",
         phase__start_date__gt=now,
     )
-    for item in to_come:
+    for item in future_items:
         planned.setdefault(item.phase.schedule.subscription_id, []).append(item)
-    for subscription in found:
-        mine = [d for d in discounts if d.subscription_id in (None, subscription.id)]
-        plans.complete(subscription, mine, planned.get(subscription.id, []))
-    return found
+    for subscription in subscriptions:
+        applicable = [d for d in discounts if d.subscription_id in (None, subscription.id)]
+        plans.complete(subscription, applicable, planned.get(subscription.id, []))
+    return subscriptions
 
 
 def _discounts(own: dict[str, str], now: int) -> list[Discount]:
-    found = list(Discount.objects.filter(Q(end=None) | Q(end__gt=now), **own).order_by("start", "id"))
-    if found:
-        wanted = {discount.coupon_id for discount in found}
-        coupons = {c.id: c for c in Coupon.objects.filter(account_id=own["account_id"], id__in=wanted)}
-        for discount in found:
+    discounts = list(Discount.objects.filter(Q(end=None) | Q(end__gt=now), **own).order_by("start", "id"))
+    if discounts:
+        coupon_ids = {discount.coupon_id for discount in discounts}
+        coupons = {c.id: c for c in Coupon.objects.filter(account_id=own["account_id"], id__in=coupon_ids)}
+        for discount in discounts:
             discount.coupon = coupons[discount.coupon_id]
-    return found
+    return discounts
 
 
 def _methods(
     own: dict[str, str], default: str | None, subscriptions: list[Subscription], now: int
 ) -> list[PaymentMethod]:
-    found = list(PaymentMethod.objects.filter(detached_at=None, **own).order_by("-created", "id")[:100])
-    found.sort(key=lambda method: method.id != default)
-    for method in found:
+    methods = list(PaymentMethod.objects.filter(detached_at=None, **own).order_by("-created", "id")[:100])
+    methods.sort(key=lambda method: method.id != default)
+    for method in methods:
         plans.complete_method(method, default, subscriptions, now)
-    return found
+    return methods
 
 
 def _invoices(own: dict[str, str]) -> QuerySet[Invoice]:

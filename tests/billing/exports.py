@@ -1,4 +1,4 @@
-"""A small export with everything that the import knows, each object with each of its members."""
+"""A small export with every object type that the import supports, each with all of its members."""
 
 import json
 from collections.abc import Sequence

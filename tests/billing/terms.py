@@ -1,4 +1,4 @@
-"""Short words for what the rules take: offers, discounts, and a subscription that was just paid."""
+"""Short constructors for arguments of the rules: prices, discounts, and a subscription that was just paid."""
 
 from calendar import timegm
 from dataclasses import replace

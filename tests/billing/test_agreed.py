@@ -1,4 +1,4 @@
-"""What was agreed to holds for half an hour to the second, and only as it was shown."""
+"""Confirmations: valid for half an hour, to the second, and only for the terms that were shown."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever an export holds: it is refused in a line that names the object, or every page of that customer can be shown."""
+"""Any export is either refused with a message that names the object, or every page of its customers can be shown."""
 
 import json
 from collections.abc import Iterator, Sequence

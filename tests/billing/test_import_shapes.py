@@ -1,4 +1,4 @@
-"""What an export may not hold, object by object: each refusal is one line with the object's name, and nothing is kept."""
+"""Invalid exports, object by object: each refusal is one line with the object's name, and nothing is stored."""
 
 import json
 from typing import Any

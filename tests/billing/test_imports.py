@@ -1,4 +1,4 @@
-"""Imports: all of a file or nothing, never twice, and every refusal names the object."""
+"""Imports: all of a file or nothing, repeatable, and every refusal names the object."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Periods of items: they follow each other without a gap, keep their day, and a part of one knows what it is a part of."""
+"""Periods of items: they follow each other without gaps, keep their day, and a partial period knows its full period."""
 
 from calendar import monthrange
 from dataclasses import replace

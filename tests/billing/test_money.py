@@ -1,4 +1,4 @@
-"""Amounts: whole numbers of the minor unit inside, exact on the page, whatever the currency and the locale."""
+"""Amounts: integers in minor units, and exact on the page in every currency and locale."""
 
 import re
 from decimal import Decimal

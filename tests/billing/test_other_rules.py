@@ -1,4 +1,4 @@
-"""Small rules: return addresses, options of a configuration, what may be done with a payment method, unguessable ids."""
+"""Other rules: return URLs, options of a configuration, removal of payment methods, unguessable ids."""
 
 import math
 import re

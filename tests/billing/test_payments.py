@@ -1,4 +1,4 @@
-"""Paying an invoice: exactly once, exactly the amount shown, and an answer that was lost is asked for, never guessed."""
+"""Payments: charged exactly once, exactly the shown amount, and a lost answer is looked up at the gateway."""
 
 import threading
 from dataclasses import dataclass, field
@@ -23,10 +23,10 @@ BACK = "http://127.0.0.1:8000/back"
 
 @dataclass
 class Provider:
-    """A provider whose line can fail before or after it has charged; its writer are what counts."""
+    """A provider whose network can fail before or after a charge. `charges` holds what was really charged."""
 
     name: str = "provider"
-    writer: dict[str, Charge] = field(default_factory=dict)
+    charges: dict[str, Charge] = field(default_factory=dict)
     answer: Charge = field(default_factory=lambda: Charge("succeeded", "ch_1"))
     lose: str = ""  # before: the call never arrives; after: the answer never comes back
     calls: int = 0
@@ -35,20 +35,20 @@ class Provider:
         self.calls += 1
         if self.lose == "before":
             raise GatewayUnavailable("no line")
-        self.writer.setdefault(idempotency_key, self.answer)
+        self.charges.setdefault(idempotency_key, self.answer)
         if self.lose == "after":
             raise GatewayUnavailable("no answer")
-        return self.writer[idempotency_key]
+        return self.charges[idempotency_key]
 
     def find_charge(self, idempotency_key: str) -> Charge | None:
         if self.lose:
             raise GatewayUnavailable("no line")
-        return self.writer.get(idempotency_key)
+        return self.charges.get(idempotency_key)
 
     def cancel_charge(self, idempotency_key: str) -> Charge | None:
-        if self.writer[idempotency_key].status == "requires_action":
-            self.writer[idempotency_key] = Charge("declined", "ch_1", "authentication_not_handled")
-        return self.writer[idempotency_key]
+        if self.charges[idempotency_key].status == "requires_action":
+            self.charges[idempotency_key] = Charge("declined", "ch_1", "authentication_not_handled")
+        return self.charges[idempotency_key]
 
 
 def _open_invoice() -> tuple[world.Scene, Any]:
@@ -100,7 +100,7 @@ def test_paying_twice_charges_once(app: Flask) -> None:
     _pay(gateway, scene, invoice)
     with pytest.raises(StateChanged):
         _pay(gateway, scene, invoice)
-    assert len(gateway.writer) == 1
+    assert len(gateway.charges) == 1
 
 
 @pytest.mark.case("B2")
@@ -120,13 +120,13 @@ def test_a_lost_answer_is_asked_for_and_never_charged_again(app: Flask, lost: st
     gateway = Provider(lose=lost)
     assert _pay(gateway, scene, invoice).status == "unknown"
     assert _invoice(invoice).status == "open"
-    assert len(gateway.writer) == charged
+    assert len(gateway.charges) == charged
     gateway.lose = ""
     settled = collection.resolve_payment(gateway, scene.customer.id, invoice.id, AT + 60, BACK)
     assert settled is not None
     assert settled.status == "succeeded"
     assert _invoice(invoice).status == "paid"
-    assert len(gateway.writer) == 1
+    assert len(gateway.charges) == 1
 
 
 def test_while_nobody_knows_no_second_try_begins(app: Flask) -> None:
@@ -134,7 +134,7 @@ def test_while_nobody_knows_no_second_try_begins(app: Flask) -> None:
     gateway = Provider(lose="after")
     _pay(gateway, scene, invoice)
     assert _pay(gateway, scene, invoice).status == "unknown"
-    assert len(gateway.writer) == 1
+    assert len(gateway.charges) == 1
 
 
 def test_authentication_is_waited_for_then_settled(app: Flask) -> None:
@@ -142,7 +142,7 @@ def test_authentication_is_waited_for_then_settled(app: Flask) -> None:
     gateway = Provider(answer=Charge("requires_action", "ch_1", None, "https://bank.example/3ds"))
     attempt = _pay(gateway, scene, invoice)
     assert (attempt.status, attempt.next_action_url) == ("requires_action", "https://bank.example/3ds")
-    gateway.writer[attempt.idempotency_key] = Charge("succeeded", "ch_1")
+    gateway.charges[attempt.idempotency_key] = Charge("succeeded", "ch_1")
     settled = collection.resolve_payment(gateway, scene.customer.id, invoice.id, AT, BACK)
     assert settled is not None
     assert settled.status == "succeeded"
@@ -155,7 +155,7 @@ def test_trying_again_gives_up_the_question_that_nobody_answered(app: Flask) -> 
     first = _pay(gateway, scene, invoice)
     gateway.answer = Charge("succeeded", "ch_2")
     assert _pay(gateway, scene, invoice).status == "succeeded"
-    assert gateway.writer[first.idempotency_key].status == "declined"
+    assert gateway.charges[first.idempotency_key].status == "declined"
 
 
 def test_a_removed_card_pays_nothing(app: Flask) -> None:
@@ -187,6 +187,6 @@ def test_eight_at_once_charge_once(app: Flask) -> None:
     for thread in threads:
         thread.join()
     assert set(outcomes) <= {"succeeded", "refused"}, outcomes
-    assert len(gateway.writer) == 1
+    assert len(gateway.charges) == 1
     paid = _invoice(invoice)
     assert (paid.status, paid.amount_paid) == ("paid", 2400)

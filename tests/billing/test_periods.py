@@ -1,4 +1,4 @@
-"""Billing periods: month ends that come back, leap years, and one period for every instant, whatever the clocks do."""
+"""Billing periods: month ends, leap years, and exactly one period for every instant."""
 
 from datetime import UTC, datetime
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What a change costs: the field's own figures, every option, and sums that hold over any path of changes."""
+"""Quotes of plan changes: Stripe's own figures, every option, and properties of any sequence of changes."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -35,7 +35,7 @@ def _team(quantity: int = 1, unit: int = 1000, **members: Any) -> SubscriptionSn
     return snapshot((offer(unit), quantity), start=START, **members)
 
 
-# --- the field's own figures ------------------------------------------------------------------------------------------
+# --- Stripe's own figures ---------------------------------------------------------------------------------------------
 
 
 def test_month_to_year_four_seconds_after_the_start() -> None:

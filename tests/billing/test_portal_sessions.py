@@ -1,4 +1,4 @@
-"""Links and sessions: how long each lives, what is stored of them, and what ends them."""
+"""Portal links and sessions: their durations, what is stored of them, and what ends them."""
 
 import pytest
 from flask import Flask

@@ -1,4 +1,4 @@
-"""Whether a code may be redeemed: each reason against it has a sentence of its own, and is checked at its very edge."""
+"""Promotion codes: each reason for a refusal has its own message, and is tested at its exact limit."""
 
 from dataclasses import replace
 from decimal import Decimal

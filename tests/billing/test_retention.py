@@ -1,4 +1,4 @@
-"""Offers to customers who want to leave: whom they fit, what they bring, and who is left alone."""
+"""Retention offers: whom they match, their effect, and the hold-out group."""
 
 import random
 from dataclasses import replace

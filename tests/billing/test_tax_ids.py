@@ -1,4 +1,4 @@
-"""Tax ids: every type of the field with its form, the number written as its country writes it."""
+"""Tax ids: every type of Stripe's with its format, and numbers in the notation of their country."""
 
 import time
 

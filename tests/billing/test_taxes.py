@@ -1,4 +1,4 @@
-"""Tax in a price and on top of it, to the unit."""
+"""Inclusive and exclusive taxes, to the minor unit."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Logos: what a merchant uploads is cleaned or painted anew; what cannot be is refused in a sentence."""
+"""Logos: an upload is sanitized, or refused with a message."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Contrast: whatever colour a merchant chooses, people can read what stands on it."""
+"""Contrast: text is readable with every brand colour that a merchant can choose."""
 
 from collections.abc import Iterator
 from itertools import product

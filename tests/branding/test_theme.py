@@ -1,4 +1,4 @@
-"""Themes: only known values get into the stylesheet, and its name follows its content."""
+"""Themes: a stylesheet contains valid values only, and its name depends on its content."""
 
 import re
 

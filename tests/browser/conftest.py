@@ -1,4 +1,4 @@
-"""A real browser on a real server: the program with its demo data, on loopback."""
+"""A real browser, and a real server with the demo data, on loopback."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A customer in the middle of a month, for journeys through plans."""
+"""A customer in the middle of a billing period, for tests of plan changes."""
 
 from dataclasses import dataclass
 from typing import Any

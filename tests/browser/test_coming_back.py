@@ -1,4 +1,4 @@
-"""When a session ends while somebody types: nothing typed is lost, and the way back leads to the same page."""
+"""A session that ends during input: no input is lost, and the new link leads back to the same page."""
 
 import pytest
 from playwright.sync_api import expect

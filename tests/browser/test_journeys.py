@@ -1,4 +1,4 @@
-"""What customers come for, from the link to the end, with JavaScript and without."""
+"""The main tasks of a customer, from the link to the end, with and without JavaScript."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Every page in every state, light and dark, on a phone and on a desk: accessible, not sideways, and photographed."""
+"""Every page in every state, light and dark, on phone and desktop: accessible, without horizontal scrolling, with screenshots."""
 
 import re
 

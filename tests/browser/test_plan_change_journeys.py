@@ -1,4 +1,4 @@
-"""What the page for changing a plan does while one chooses, types, errs and waits, with JavaScript and without."""
+"""The plan change page while a customer chooses, types, makes mistakes and waits, with and without JavaScript."""
 
 import re
 
@@ -26,7 +26,7 @@ def test_another_plan_costs_what_was_said_and_its_invoice_says_the_same(
     expect(lines.filter(has_text="Unused time: Team")).to_contain_text("-€5.00")
     expect(lines.filter(has_text="Remaining time: 4 × Solo")).to_contain_text("15 of 30 days × €16.00 = €8.00")
     expect(page.get_by_text("Your next invoice comes on 1 May 2026: €16.00.")).to_be_visible()
-    # Leaving the field must not fetch the quote anew: the button would be replaced under the finger.
+    # Leaving the form field must not fetch the quote again, because that would replace the button during the click.
     page.get_by_role("button", name="Change plan and pay €3.00").click(delay=A_WHILE)
     expect(page.get_by_text("It is paid, and your plan was changed.")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("Solo")

@@ -1,4 +1,4 @@
-"""Changing plan, quantity and mind, from the link to the invoice, with JavaScript and without."""
+"""Changing plan and quantity and undoing it, from the link to the invoice, with and without JavaScript."""
 
 import re
 

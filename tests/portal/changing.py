@@ -1,4 +1,4 @@
-"""The steps of a customer who changes a plan, by their addresses and forms, and what has become of it."""
+"""The steps of a plan change through the portal's URLs and forms, and the resulting state."""
 
 import re
 from typing import Any

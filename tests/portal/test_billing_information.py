@@ -1,4 +1,4 @@
-"""Billing information: only what the configuration allows, checked on the server, nothing typed lost."""
+"""Billing information: only allowed members can be changed, validation is on the server, and no input is lost."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Old pages, second clicks and what cannot be changed: a yes to a cancellation counts, and it counts once."""
+"""Outdated pages, repeated clicks and unchangeable subscriptions: a confirmed cancellation counts exactly once."""
 
 import pytest
 from flask import Flask

@@ -1,4 +1,4 @@
-"""Cancelling: reason, consequence, button; and the way back until the end."""
+"""Cancelling: reason, consequences, confirmation, and undoing it until the end."""
 
 import re
 from dataclasses import replace

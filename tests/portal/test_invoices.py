@@ -1,4 +1,4 @@
-"""Invoices: a history that pages quickly however long it is, one invoice exactly as it was, and paying what is open."""
+"""Invoices: fast pagination of long histories, an invoice as it was issued, and payment of open invoices."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The overview: everything at a glance, what cannot wait first, and only what the configuration allows."""
+"""The overview: all sections, urgent ones first, and only those that the configuration allows."""
 
 import pytest
 import time_machine

@@ -1,4 +1,4 @@
-"""Pausing and going on: how long, what is kept, what it costs to come back."""
+"""Pausing and resuming: the duration, what is kept, and the cost of resuming."""
 
 import re
 from typing import Any

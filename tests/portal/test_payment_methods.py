@@ -1,4 +1,4 @@
-"""Payment methods: added on the provider's page, never on ours; the default; removal with its rules."""
+"""Payment methods: entered on the provider's page only, the default, and the rules for removal."""
 
 import logging
 import re

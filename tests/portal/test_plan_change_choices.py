@@ -1,4 +1,4 @@
-"""What can be chosen on the page for changing a plan and what cannot, each with its sentence, and what the quote says of it."""
+"""The choices on the plan change page, the reasons for unavailable ones, and the quote for each."""
 
 import re
 from decimal import ROUND_HALF_UP, Decimal

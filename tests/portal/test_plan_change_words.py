@@ -1,4 +1,4 @@
-"""What the page for changing a plan says where there is little to choose, where payments hang, and how sums come about."""
+"""Texts of the plan change page: with few choices, with pending payments, and for the calculation of amounts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Changing plan and quantity in the portal: the price before, the same price after, and every way to get it wrong."""
+"""Changing plan and quantity: the quoted price is charged, and all invalid requests."""
 
 import re
 from typing import Any

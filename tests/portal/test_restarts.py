@@ -1,4 +1,4 @@
-"""Coming back after the end: the old plan at today's price, one quote, one confirm."""
+"""Reactivation: the old plan at the current price, with one quote and one confirmation."""
 
 import re
 from typing import Any

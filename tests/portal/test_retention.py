@@ -1,4 +1,4 @@
-"""Offers to customers who want to leave: the one that fits, once, taken or declined in one click, and counted."""
+"""Retention offers: the matching one, once, accepted or declined with one click, and recorded."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Offers that were not made, are over, do not fit any more, or were taken another way: a sentence, and nothing changed."""
+"""Retention offers that do not exist, have expired, no longer match or were used otherwise: a message, and no change."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Coming in by a link, staying, and leaving."""
+"""Portal sessions: following a link, staying logged in, and logging out."""
 
 import logging
 

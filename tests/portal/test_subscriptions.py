@@ -1,4 +1,4 @@
-"""Subscriptions: what one has, what comes next to the cent, and what is planned, in words."""
+"""Subscriptions: their items, the next invoice to the cent, and scheduled changes in words."""
 
 import pytest
 

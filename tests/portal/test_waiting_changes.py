@@ -1,4 +1,4 @@
-"""A change that waits for its payment, on the pages: it completes, it can be taken back, and the subscription can be ended."""
+"""Pages of a pending update: it can be completed or withdrawn, and the subscription can be cancelled meanwhile."""
 
 import re
 from dataclasses import replace

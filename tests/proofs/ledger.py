@@ -1,4 +1,4 @@
-"""What must hold of the ledger at every instant, whatever happened before."""
+"""Invariants of the ledger: assertions that must hold after any sequence of operations."""
 
 from collections import defaultdict
 from itertools import pairwise
@@ -36,11 +36,11 @@ def audit(account_id: str, first_balance: int = 0) -> None:
         invoices, lines, attempts = rows(Invoice), rows(InvoiceLineItem), rows(PaymentAttempt)
         keys = [attempt.idempotency_key for attempt in attempts]
         charges = list(reader.execute(select(SandboxCharge.__table__).where(SandboxCharge.idempotency_key.in_(keys))))
-        customers, moves, events = rows(Customer), rows(CustomerBalanceTransaction), rows(Event)
+        customers, transactions, events = rows(Customer), rows(CustomerBalanceTransaction), rows(Event)
         subscriptions, items = rows(Subscription), rows(SubscriptionItem)
         changes, codes = rows(PlanChange), rows(PromotionCode)
     drafts = [invoice for invoice in invoices if invoice.status == "draft"]
-    for draft in drafts:  # which move nothing yet
+    for draft in drafts:  # a draft has no number and does not affect the balance
         assert (draft.number, draft.ending_balance, draft.amount_paid, draft.next_payment_attempt) == (
             None,
             None,
@@ -50,11 +50,11 @@ def audit(account_id: str, first_balance: int = 0) -> None:
         assert draft.total == sum(line.total for line in lines if line.invoice_id == draft.id)
     invoices = [invoice for invoice in invoices if invoice.status != "draft"]
     _invoices_add_up(invoices, lines)
-    _each_customer_is_even(customers, invoices, moves, first_balance)
+    _balances_add_up(customers, invoices, transactions, first_balance)
     _charges_are_invoiced(invoices, attempts, charges)
     _nothing_is_billed_twice(invoices, lines)
     _credits_are_covered(lines, invoices)
-    _events_tell_of_all(invoices, attempts, events)
+    _events_are_complete(invoices, attempts, events)
     _changes_are_paid_for(changes, invoices, subscriptions)
     for item in items:
         assert (item.quantity or 0) >= 0, item.id
@@ -66,51 +66,53 @@ def audit(account_id: str, first_balance: int = 0) -> None:
 
 
 def _invoices_add_up(invoices: Rows, lines: Rows) -> None:
-    of = defaultdict(list)
+    """The amounts of each invoice are consistent with its lines, its balances and its status."""
+    lines_of = defaultdict(list)
     for line in lines:
-        of[line.invoice_id].append(line)
+        lines_of[line.invoice_id].append(line)
     for invoice in invoices:
-        told = f"{invoice.number} {invoice.status}"
-        assert invoice.total == sum(line.total for line in of[invoice.id]), told
-        assert invoice.amount_due == invoice.total - (invoice.ending_balance - invoice.starting_balance), told
-        assert invoice.amount_due == invoice.amount_paid + invoice.amount_remaining, told
-        assert min(invoice.amount_due, invoice.amount_paid, invoice.amount_remaining) >= 0, told
-        assert (invoice.status == "paid") <= (invoice.amount_remaining == 0), told
+        name = f"{invoice.number} {invoice.status}"
+        assert invoice.total == sum(line.total for line in lines_of[invoice.id]), name
+        assert invoice.amount_due == invoice.total - (invoice.ending_balance - invoice.starting_balance), name
+        assert invoice.amount_due == invoice.amount_paid + invoice.amount_remaining, name
+        assert min(invoice.amount_due, invoice.amount_paid, invoice.amount_remaining) >= 0, name
+        assert (invoice.status == "paid") <= (invoice.amount_remaining == 0), name
 
 
-def _each_customer_is_even(customers: Rows, invoices: Rows, moves: Rows, first_balance: int) -> None:
-    """All that was billed is paid, or still to pay, or in the balance."""
+def _balances_add_up(customers: Rows, invoices: Rows, transactions: Rows, first_balance: int) -> None:
+    """Each customer's billed amounts are paid, remain to be paid, or are in the balance; invoice numbers have no gaps."""
     for customer in customers:
-        mine = [invoice for invoice in invoices if invoice.customer_id == customer.id]
-        moved = sum(move.amount for move in moves if move.customer_id == customer.id)
-        assert customer.balance == first_balance + moved
-        valid = [invoice for invoice in mine if invoice.status != "void"]
+        own_invoices = [invoice for invoice in invoices if invoice.customer_id == customer.id]
+        change = sum(transaction.amount for transaction in transactions if transaction.customer_id == customer.id)
+        assert customer.balance == first_balance + change
+        valid = [invoice for invoice in own_invoices if invoice.status != "void"]
         billed = sum(invoice.total for invoice in valid)
         settled = sum(invoice.amount_paid + invoice.amount_remaining for invoice in valid)
         assert billed == settled + customer.balance - first_balance
-        assert sorted(int(invoice.number[-4:]) for invoice in mine) == list(range(1, len(mine) + 1))
-        assert customer.next_invoice_sequence == len(mine) + 1
+        assert sorted(int(invoice.number[-4:]) for invoice in own_invoices) == list(range(1, len(own_invoices) + 1))
+        assert customer.next_invoice_sequence == len(own_invoices) + 1
 
 
 def _charges_are_invoiced(invoices: Rows, attempts: Rows, charges: Rows) -> None:
-    """What the gateway took is what the invoices say is paid, but for what is still being settled."""
+    """The gateway's successful charges are the paid amounts of the invoices, except for unsettled payment attempts."""
     attempt_of = {attempt.idempotency_key: attempt for attempt in attempts}
     status = {invoice.id: invoice.status for invoice in invoices}
-    taken: dict[str, int] = defaultdict(int)
+    charged: dict[str, int] = defaultdict(int)
     unsettled = {attempt.invoice_id for attempt in attempts if attempt.settled_at is None}
     for charge in charges:
         if charge.status == "succeeded":
             attempt = attempt_of[charge.idempotency_key]
             assert charge.amount == attempt.amount
             assert attempt.status == "succeeded" or attempt.settled_at is None, "money taken, called declined"
-            taken[attempt.invoice_id] += charge.amount
+            charged[attempt.invoice_id] += charge.amount
         if charge.status == "processing":
             assert attempt_of[charge.idempotency_key].settled_at is None, "given up while the bank is at work"
     for invoice in invoices:
-        assert taken[invoice.id] <= invoice.amount_due or not taken[invoice.id], f"{invoice.number} was charged twice"
+        amount = charged[invoice.id]
+        assert amount <= invoice.amount_due or not amount, f"{invoice.number} was charged twice"
         if invoice.id not in unsettled and invoice.cycle_at != invoice.created:
-            assert taken[invoice.id] in (invoice.amount_paid, 0), invoice.number
-        if taken[invoice.id]:
+            assert amount in (invoice.amount_paid, 0), invoice.number
+        if amount:
             assert invoice.status != "void", f"{invoice.number} is void and was charged"
     counts: dict[str, int] = defaultdict(int)
     for attempt in attempts:
@@ -122,6 +124,7 @@ def _charges_are_invoiced(invoices: Rows, attempts: Rows, charges: Rows) -> None
 
 
 def _nothing_is_billed_twice(invoices: Rows, lines: Rows) -> None:
+    """No full period of an item, and no renewal, is billed twice."""
     by_id = {invoice.id: invoice for invoice in invoices if invoice.status != "void"}
     credited = {line.credited_line_id for line in lines}
     periods = defaultdict(list)
@@ -129,16 +132,17 @@ def _nothing_is_billed_twice(invoices: Rows, lines: Rows) -> None:
         if line.invoice_id in by_id and not line.proration and line.id not in credited:
             periods[line.subscription_item_id, line.period_start].append(by_id[line.invoice_id])
     for period, billed in periods.items():
-        # Without proration each change to a period that begins now bills that whole; a renewal never joins them.
+        # Without proration, each change that resets the billing cycle bills a full period from now on. So a period can be on
+        # several invoices of changes, but not on a renewal's as well.
         assert len(billed) == 1 or all(invoice.cycle_at is None for invoice in billed), f"{period} is billed twice"
     renewed = [(i.subscription_id, i.cycle_at) for i in invoices if i.cycle_at is not None]
     assert len(renewed) == len(set(renewed))
 
 
 def no_time_is_billed_twice(account_id: str) -> None:
-    """Assert that of each item every second is billed once at most, up to where a credit gave the rest of a line back.
+    """Assert that every second of an item is billed at most once. A credited line counts up to the start of the credit.
 
-    Not so, by the merchant's will, where each change begins a new period and nothing is credited.
+    This does not hold for merchants whose plan changes reset the billing cycle without proration.
     """
     db.session.remove()
     with reading() as reader:
@@ -148,10 +152,10 @@ def no_time_is_billed_twice(account_id: str) -> None:
             .where(InvoiceLineItem.account_id == account_id, func.coalesce(Invoice.status, "") != "void")
         )
         lines = list(reader.execute(query))
-    given_back = {line.credited_line_id: line.period_start for line in lines if line.credited_line_id}
+    credited_from = {line.credited_line_id: line.period_start for line in lines if line.credited_line_id}
     billed = defaultdict(list)
     for line in lines:
-        end = min(line.period_end, given_back.get(line.id, line.period_end))
+        end = min(line.period_end, credited_from.get(line.id, line.period_end))
         if line.amount > 0 and line.period_start < end:
             billed[line.subscription_item_id].append((line.period_start, end, line.description))
     for item_id, spans in billed.items():
@@ -160,7 +164,7 @@ def no_time_is_billed_twice(account_id: str) -> None:
 
 
 def _credits_are_covered(lines: Rows, invoices: Rows) -> None:
-    """No credit is more than what it is for."""
+    """No credit exceeds the total of the line that it credits."""
     by_id = {line.id: line for line in lines}
     for line in lines:
         if line.credited_line_id:
@@ -168,12 +172,13 @@ def _credits_are_covered(lines: Rows, invoices: Rows) -> None:
             assert -line.total <= by_id[line.credited_line_id].total, line.description
 
 
-def _events_tell_of_all(invoices: Rows, attempts: Rows, events: Rows) -> None:
-    told: dict[str, list[str]] = defaultdict(list)
+def _events_are_complete(invoices: Rows, attempts: Rows, events: Rows) -> None:
+    """Each state of an invoice, payment intent and charge was emitted exactly once."""
+    types_of: dict[str, list[str]] = defaultdict(list)
     for event in events:
-        told[event.data["object"]["id"]].append(event.type)
+        types_of[event.data["object"]["id"]].append(event.type)
     for invoice in invoices:
-        if invoice.id not in told:  # the first month's, which the test itself made
+        if invoice.id not in types_of:  # the first month's invoice, which the test itself created without events
             assert invoice.cycle_at == invoice.period_start
             continue
         for kind, fact in (
@@ -182,28 +187,29 @@ def _events_tell_of_all(invoices: Rows, attempts: Rows, events: Rows) -> None:
             ("invoice.paid", invoice.status == "paid"),
             ("invoice.voided", invoice.status == "void"),
         ):
-            assert told[invoice.id].count(kind) == fact, (invoice.number, invoice.status, kind)
-    tried = {attempt.invoice_id for attempt in attempts}
-    for invoice_id in tried:
-        assert told[invoice_id.replace("in_", "pi_")].count("payment_intent.created") == 1
+            assert types_of[invoice.id].count(kind) == fact, (invoice.number, invoice.status, kind)
+    invoice_ids = {attempt.invoice_id for attempt in attempts}
+    for invoice_id in invoice_ids:
+        assert types_of[invoice_id.replace("in_", "pi_")].count("payment_intent.created") == 1
     for attempt in attempts:
-        took = told[attempt.id.replace("payatt_", "ch_")].count("charge.succeeded")
+        took = types_of[attempt.id.replace("payatt_", "ch_")].count("charge.succeeded")
         assert took == (attempt.status == "succeeded"), (attempt.status, took)
-        failed = told[attempt.id.replace("payatt_", "ch_")].count("charge.failed")
+        failed = types_of[attempt.id.replace("payatt_", "ch_")].count("charge.failed")
         assert failed <= (attempt.status == "declined"), (attempt.status, failed)
-        processing = told[attempt.invoice_id.replace("in_", "pi_")].count("payment_intent.processing")
+        processing = types_of[attempt.invoice_id.replace("in_", "pi_")].count("payment_intent.processing")
         assert processing <= sum(other.invoice_id == attempt.invoice_id for other in attempts)
         assert processing >= (attempt.status == "processing")
 
 
 def _changes_are_paid_for(changes: Rows, invoices: Rows, subscriptions: Rows) -> None:
+    """The outcome of each change agrees with its invoice: applied = paid, pending = open, expired = void."""
     status = {invoice.id: invoice.status for invoice in invoices}
-    waiting = {(subscription.pending_update or {}).get("invoice") for subscription in subscriptions}
+    awaiting_payment = {(subscription.pending_update or {}).get("invoice") for subscription in subscriptions}
     for change in changes:
         if change.outcome == "applied" and change.invoice_id:
             assert status[change.invoice_id] == "paid"
         if change.outcome == "pending":
-            assert change.invoice_id in waiting
+            assert change.invoice_id in awaiting_payment
             assert status[change.invoice_id] == "open"
         if change.outcome == "expired":
             assert status[change.invoice_id] == "void"
@@ -216,10 +222,10 @@ def settled(account_id: str, at: int) -> None:
     """
     db.session.remove()
     with reading() as reader:
-        doubtful = select(PaymentAttempt.status).where(
+        unsettled = select(PaymentAttempt.status).where(
             PaymentAttempt.account_id == account_id, PaymentAttempt.settled_at.is_(None)
         )
-        assert set(reader.scalars(doubtful)) <= {"requires_action", "processing"}
+        assert set(reader.scalars(unsettled)) <= {"requires_action", "processing"}
         mine = select(Subscription.__table__).where(Subscription.account_id == account_id)
         for subscription in reader.execute(mine):
             assert subscription.billing_error is None, subscription.billing_error

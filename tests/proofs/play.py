@@ -1,6 +1,7 @@
-"""One customer, a gateway that loses answers, a program that is killed, and a clock: all moves that a test may make.
+"""A simulated customer with a test clock and an unreliable gateway, and the operations that a test may perform on it.
 
-Every move leaves the ledger true, which `audit` asserts; each is safe to repeat, so one that was killed may be tried again.
+`audit` asserts that the ledger is consistent, which must hold after every operation, even one that was killed halfway. Every
+operation can be repeated.
 """
 
 import random
@@ -47,11 +48,11 @@ T = TypeVar("T")
 
 
 class Killed(BaseException):
-    """The process dies here. No `except Exception` may catch it."""
+    """The simulated end of the process. It is a BaseException, so that no `except Exception` catches it."""
 
 
 def raise_killed() -> None:
-    """Die within the test's own process: what is open is rolled back, as a database does when a program is gone."""
+    """Simulate a killed process. Open transactions are rolled back, as the database does when a process dies."""
     raise Killed
 
 
@@ -63,60 +64,63 @@ AROUND = (*BEFORE, "after_cursor_execute")
 def killing(
     after: int | None, points: tuple[str, ...] = BEFORE, die: Callable[[], None] = raise_killed
 ) -> Iterator[SimpleNamespace]:
-    """Die at the point with this number, counted from 0; None: only count them."""
-    seen = SimpleNamespace(points=0)
+    """Call `die` at the point with this number, counted from 0; None: only count the points.
 
-    def point(*_given: Any) -> None:
-        seen.points += 1
-        if seen.points - 1 == after:
+    `points` are names of SQLAlchemy's engine events.
+    """
+    counter = SimpleNamespace(points=0)
+
+    def point(*_args: Any) -> None:
+        counter.points += 1
+        if counter.points - 1 == after:
             die()
 
-    for moment in points:
-        event.listen(db.engine, moment, point)
+    for name in points:
+        event.listen(db.engine, name, point)
     try:
-        yield seen
+        yield counter
     finally:
-        for moment in points:
-            event.remove(db.engine, moment, point)
+        for name in points:
+            event.remove(db.engine, name, point)
 
 
 @dataclass
 class FlakyGateway:
-    """The sandbox behind a bad line: a call may not arrive, and an answer may not come back."""
+    """The sandbox gateway behind an unreliable network. A call or its answer is lost with probability `losses`."""
 
     inner: Any
     dice: random.Random
     losses: float = 0.0
 
-    def _call(self, action: Callable[..., T], *given: Any) -> T:
+    def _call(self, action: Callable[..., T], *args: Any) -> T:
         if self.dice.random() < self.losses:
             raise GatewayUnavailable("The line is bad.")
-        answer = action(*given)
+        answer = action(*args)
         if self.dice.random() < self.losses:
             raise GatewayUnavailable("The line is bad.")
         return answer
 
-    def charge(self, *given: Any) -> Any:
-        """Collect."""
-        return self._call(self.inner.charge, *given)
+    def charge(self, *args: Any) -> Any:
+        """See Gateway."""
+        return self._call(self.inner.charge, *args)
 
-    def find_charge(self, *given: Any) -> Any:
-        """Look a charge up."""
-        return self._call(self.inner.find_charge, *given)
+    def find_charge(self, *args: Any) -> Any:
+        """See Gateway."""
+        return self._call(self.inner.find_charge, *args)
 
-    def cancel_charge(self, *given: Any) -> Any:
-        """Give a charge up."""
-        return self._call(self.inner.cancel_charge, *given)
+    def cancel_charge(self, *args: Any) -> Any:
+        """See Gateway."""
+        return self._call(self.inner.cancel_charge, *args)
 
 
 @dataclass
 class Play:
-    """The state of one game. `now` is the customer's time, by a test clock of its own."""
+    """The state of one simulation. `now` is the time of the customer's test clock."""
 
     dice: random.Random
     features: SubscriptionUpdate
     account_id: str
-    ids: tuple[str, str]  # the customer's and the subscription's
+    ids: tuple[str, str]  # of the customer and of the subscription
     item_id: str
     prices: dict[str, str]
     clock_id: str
@@ -125,7 +129,7 @@ class Play:
     code_id: str | None = None
     other_id: str | None = None  # a second item
     first_balance: int = 0
-    told: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
     changes: int = 0
     expected: forecasts.Forecasts = field(
         default_factory=forecasts.Forecasts
@@ -148,14 +152,14 @@ class Play:
         gateway = FlakyGateway(app.extensions["gateway"], dice)
         prices = {name: price.id for name, price in shop.prices.items()}
         ids = shop.customer.id, shop.subscription.id
-        known = (dice, shop.features, shop.customer.account_id, ids, shop.item_id, prices, clock.id)
+        members = (dice, shop.features, shop.customer.account_id, ids, shop.item_id, prices, clock.id)
         with reading() as reader:
-            of_it = SubscriptionItem.subscription_id == ids[1], SubscriptionItem.id != shop.item_id
+            others = SubscriptionItem.subscription_id == ids[1], SubscriptionItem.id != shop.item_id
             owned = SubscriptionItem.account_id == shop.customer.account_id
-            other_id = reader.scalar(select(SubscriptionItem.id).where(*of_it, owned))
+            other_id = reader.scalar(select(SubscriptionItem.id).where(*others, owned))
         balance = options.get("customer", {}).get("balance", 0)
         return cls(
-            *known, now=world.START + 3600, gateway=gateway, code_id=code.id, other_id=other_id, first_balance=balance
+            *members, now=world.START + 3600, gateway=gateway, code_id=code.id, other_id=other_id, first_balance=balance
         )
 
     def audit(self) -> None:
@@ -165,10 +169,10 @@ class Play:
         if (self.features.proration_behavior, self.features.billing_cycle_anchor) != ("none", "now"):
             ledger.no_time_is_billed_twice(self.account_id)
 
-    # --- moves --------------------------------------------------------------------------------------------------------
+    # --- operations ---------------------------------------------------------------------------------------------------
 
     def wait(self, seconds: int) -> None:
-        """Time passes, and nothing runs."""
+        """Let time pass without a billing run."""
         self.now += seconds
 
     def run(self) -> None:
@@ -181,18 +185,19 @@ class Play:
             forecasts.check(self.ids[0], expected, before)
 
     def change(self, price: str, quantity: int, with_code: bool, hesitates: int, dies: int | None) -> None:
-        """The customer looks at a quote, thinks about it, and confirms, twice when nothing came back the first time.
+        """The customer gets a quote, waits for `hesitates` seconds, and confirms it twice.
 
-        A second item's quantity follows that of the first, to which it is an extra.
+        The process is killed at point `dies` of the first confirmation, unless that is None. The quantity of a second item is
+        set to that of the first, except for a quantity of 2.
         """
-        wanted: dict[str, tuple[str | None, int | None]] = {self.item_id: (self.prices[price], quantity)}
+        changes: dict[str, tuple[str | None, int | None]] = {self.item_id: (self.prices[price], quantity)}
         if self.other_id and quantity != 2:
-            wanted[self.other_id] = (None, quantity)
-        order = PlanChangeRequest(wanted, self.code_id if with_code else None)
+            changes[self.other_id] = (None, quantity)
+        order = PlanChangeRequest(changes, self.code_id if with_code else None)
         try:
             quote = self._quote(order)
         except BillingError as refusal:
-            self.told.append(f"refused: {refusal.code}")
+            self.log.append(f"refused: {refusal.code}")
             return
         confirmation = Confirmation(self.now, quote_fingerprint(quote), self._key())
         self.now += hesitates
@@ -203,11 +208,11 @@ class Play:
             assert again.id == first.id, "a second confirm made a second change"
         if isinstance(again, PlanChange):
             self._as_quoted(again, quote)
-            self.told.append(f"change to {quantity} {price}: {again.outcome}")
+            self.log.append(f"change to {quantity} {price}: {again.outcome}")
 
     def _quote(self, order: PlanChangeRequest) -> Quote:
-        found = plan_changes.options(*self.ids, self.features, self.now)
-        return plan_changes.preview(found, self.features, self.ids[0], order, self.now)
+        options = plan_changes.options(*self.ids, self.features, self.now)
+        return plan_changes.preview(options, self.features, self.ids[0], order, self.now)
 
     def _confirm(self, order: PlanChangeRequest, confirmation: Confirmation) -> PlanChange:
         change = plan_changes.change_plan(*self.ids, self.features, order, confirmation, self.now)
@@ -216,50 +221,51 @@ class Play:
         return change
 
     def _try(self, action: Callable[[], T], dies: int | None) -> T | BillingError | None:
-        """Its result, what it was refused with, or None when the program died on the way."""
+        """The result of the action, the error that refused it, or None if the process was killed."""
         try:
             with killing(dies):
                 return action()
         except Killed:
-            self.told.append("killed")
+            self.log.append("killed")
             return None
         except BillingError as refusal:
-            self.told.append(f"refused: {refusal.code}")
+            self.log.append(f"refused: {refusal.code}")
             return refusal
 
     def _as_quoted(self, change: PlanChange, quote: Quote) -> None:
-        """Quote = charge, to the cent and line by line."""
+        """Assert that the change's invoice has the total and the amount due of the quote."""
         db.session.remove()
         with reading() as reader:
-            mine = Invoice.customer_id == self.ids[0], Invoice.id == change.invoice_id
-            invoice = reader.execute(select(Invoice.__table__).where(*mine)).first()
+            owned = Invoice.customer_id == self.ids[0], Invoice.id == change.invoice_id
+            invoice = reader.execute(select(Invoice.__table__).where(*owned)).first()
         assert (invoice is not None) == (quote.invoiced and not quote.deferred)
         if invoice is not None:
             assert (invoice.amount_due, invoice.total) == (quote.invoice.amount_due, quote.invoice.total)
 
     def pay(self, dies: int | None, card: str | None) -> None:
-        """The customer pays the oldest open invoice, perhaps with another card."""
+        """The customer pays the oldest open invoice, with a new card if one is given."""
         if card:
             self.take_card(card)
         with reading() as reader:
-            mine = Invoice.customer_id == self.ids[0], Invoice.status == "open"
-            found = reader.scalar(select(Invoice.id).where(*mine).order_by(Invoice.created, Invoice.number).limit(1))
-        if found:
-            self._try(lambda: collection.collect(self.gateway, self.ids[0], found, self.now, BACK), dies)
+            is_open = Invoice.customer_id == self.ids[0], Invoice.status == "open"
+            query = select(Invoice.id).where(*is_open).order_by(Invoice.created, Invoice.number)
+            invoice_id = reader.scalar(query.limit(1))
+        if invoice_id:
+            self._try(lambda: collection.collect(self.gateway, self.ids[0], invoice_id, self.now, BACK), dies)
 
     def come_back(self) -> None:
-        """The bank's page sends the customer back, with or without having confirmed; sometimes twice."""
+        """The customer returns twice from the authentication page (3-D Secure), whether or not it was completed."""
         with reading() as reader:
-            mine = Invoice.customer_id == self.ids[0], Invoice.status == "open"
-            for invoice_id in list(reader.scalars(select(Invoice.id).where(*mine))):
+            is_open = Invoice.customer_id == self.ids[0], Invoice.status == "open"
+            for invoice_id in list(reader.scalars(select(Invoice.id).where(*is_open))):
                 for _ in range(2):
                     collection.resolve_payment(self.gateway, self.ids[0], invoice_id, self.now, BACK)
 
     def confirm_at_bank(self) -> None:
-        """The customer says yes on the bank's page."""
+        """The customer completes the authentication (3-D Secure) of a payment."""
         with transaction() as session:
-            waiting = update(SandboxCharge).where(SandboxCharge.status == "requires_action")
-            session.execute(waiting.values(status="succeeded"))
+            requires_action = update(SandboxCharge).where(SandboxCharge.status == "requires_action")
+            session.execute(requires_action.values(status="succeeded"))
 
     def bank_answers(self, decline_code: str | None) -> None:
         """The bank says what became of the debits that it was carrying out."""
@@ -268,16 +274,16 @@ class Play:
             session.execute(update(SandboxCharge).where(SandboxCharge.status == "processing").values(**answer))
 
     def withdraw(self, dies: int | None) -> None:
-        """The customer gives up a change that waits."""
+        """The customer withdraws a pending update."""
         collection.cancel_awaiting_payments(self.gateway, *self.ids, self.now, BACK)
         self._try(lambda: plan_changes.withdraw(*self.ids, self.now), dies)
 
     def undo(self) -> None:
-        """The customer takes a planned change back."""
+        """The customer undoes a scheduled change."""
         self._try(lambda: schedules.undo_planned_change(*self.ids, self.now), None)
 
     def find_code(self, typed: str) -> None:
-        """The customer types a promotion code."""
+        """The customer enters a promotion code."""
         self._try(lambda: promotion_codes.find(self.ids[0], typed, self.now), None)
 
     def take_card(self, number: str) -> None:
@@ -289,47 +295,47 @@ class Play:
             made.method(customer, number)
 
     def cancel(self, mode: str, proration: str, dies: int | None) -> None:
-        """The customer cancels, and clicks once more."""
+        """The customer cancels, and clicks a second time."""
         features = SubscriptionCancel(mode=mode, proration_behavior=proration)
-        found = cancellations.preview(*self.ids, features, self.now)
-        if found.ending is None:
+        preview = cancellations.preview(*self.ids, features, self.now)
+        if preview.ending is None:
             return
-        confirmation = Confirmation(self.now, cancellations.cancellation_fingerprint(found.ending), self._key())
-        if found.ending.immediate or found.ending.drops:
+        confirmation = Confirmation(self.now, cancellations.cancellation_fingerprint(preview.ending), self._key())
+        if preview.ending.immediate or preview.ending.drops:
             collection.cancel_awaiting_payments(self.gateway, *self.ids, self.now, BACK)
         for point in (dies, None):
             self._try(lambda: cancellations.cancel(*self.ids, features, confirmation, self.now), point)
 
     def keep(self) -> None:
-        """And does not want to go after all."""
+        """The customer undoes a scheduled cancellation."""
         self._try(lambda: cancellations.keep(*self.ids, self.now), None)
 
     def pause(self, interval: str | None, dies: int | None) -> None:
-        """The customer pauses, for so long or until further notice, and clicks once more."""
+        """The customer pauses for an interval, or indefinitely, and clicks a second time."""
         options = ({"interval": interval, "interval_count": 1},)
         kind = "interval_options" if interval else "indefinite"
         features = SubscriptionPause(enabled=True, duration_type=kind, interval_options=options)
-        found = pauses.preview(*self.ids, self.now)
-        if found.refusal is not None:
+        preview = pauses.preview(*self.ids, self.now)
+        if preview.refusal is not None:
             return
-        wanted = pause_rules.pause(found.snapshot, PauseLength(interval), self.now)
-        confirmation = Confirmation(self.now, pauses.pause_fingerprint(wanted), self._key())
+        quote = pause_rules.pause(preview.snapshot, PauseLength(interval), self.now)
+        confirmation = Confirmation(self.now, pauses.pause_fingerprint(quote), self._key())
         for point in (dies, None):
             self._try(lambda: pauses.pause(*self.ids, features, PauseLength(interval), confirmation, self.now), point)
 
     def resume(self, dies: int | None) -> None:
-        """And goes on, at the price shown."""
+        """The customer resumes on the quoted terms, and clicks a second time."""
         try:
             quote = pauses.resumption(*self.ids, self.now)
         except BillingError:
             return
         confirmation = Confirmation(self.now, quote_fingerprint(quote), self._key())
         for point in (dies, None):
-            change = self._try(lambda: self._go_on(confirmation), point)
+            change = self._try(lambda: self._resume(confirmation), point)
             if isinstance(change, PlanChange):
                 self._as_quoted(change, quote)
 
-    def _go_on(self, confirmation: Confirmation) -> PlanChange:
+    def _resume(self, confirmation: Confirmation) -> PlanChange:
         change = pauses.resume(*self.ids, confirmation, self.now)
         if change.outcome == "pending":
             collection.collect(self.gateway, self.ids[0], change.invoice_id or "", self.now, BACK)
@@ -340,10 +346,10 @@ class Play:
         return f"{self.ids[0]}:{self.changes}"
 
     def is_given_notice(self, seconds: int | None) -> None:
-        """The merchant sets the day on which the subscription ends, or takes it back."""
+        """The merchant sets the subscription's `cancel_at`, or removes it (None)."""
         with transaction() as session:
-            mine = Subscription.customer_id == self.ids[0], Subscription.id == self.ids[1]
-            subscription = session.scalars(select(Subscription).where(*mine)).one()
+            owned = Subscription.customer_id == self.ids[0], Subscription.id == self.ids[1]
+            subscription = session.scalars(select(Subscription).where(*owned)).one()
             if subscription.ended_at is None:
                 subscription.cancel_at = seconds and self.now + seconds
                 items = subscription_items.load_items(session, subscription)
@@ -352,21 +358,24 @@ class Play:
     def is_planned_for(
         self, seconds: int, price: str, quantity: int, proration: str, lasts: int | None, behavior: str
     ) -> None:
-        """The merchant arranges another plan, which takes the place of all that there is; perhaps for a time only."""
+        """The merchant schedules another plan in `seconds`, which replaces all items, for `lasts` seconds (None: open-ended).
+
+        Nothing happens if the subscription has an active schedule, or has ended.
+        """
         with reading() as reader:
-            mine = SubscriptionItem.subscription_id == self.ids[1], SubscriptionItem.account_id == self.account_id
-            items = reader.execute(select(SubscriptionItem.price_id, SubscriptionItem.quantity).where(*mine)).all()
-            of_it = SubscriptionSchedule.subscription_id == self.ids[1], SubscriptionSchedule.status == "active"
-            planned = reader.scalar(select(SubscriptionSchedule.id).where(*of_it).limit(1))
-            over = reader.scalar(select(Subscription.ended_at).where(Subscription.id == self.ids[1]))
-        if planned is None and over is None:
-            begins, now = self.now + seconds, {row.price_id: row.quantity for row in items}
-            end = lasts and begins + lasts
-            phases = [(self.now, now), (begins, {self.prices[price]: quantity})]
+            owned = SubscriptionItem.subscription_id == self.ids[1], SubscriptionItem.account_id == self.account_id
+            items = reader.execute(select(SubscriptionItem.price_id, SubscriptionItem.quantity).where(*owned)).all()
+            active = SubscriptionSchedule.subscription_id == self.ids[1], SubscriptionSchedule.status == "active"
+            schedule_id = reader.scalar(select(SubscriptionSchedule.id).where(*active).limit(1))
+            ended_at = reader.scalar(select(Subscription.ended_at).where(Subscription.id == self.ids[1]))
+        if schedule_id is None and ended_at is None:
+            start, current = self.now + seconds, {row.price_id: row.quantity for row in items}
+            end = lasts and start + lasts
+            phases = [(self.now, current), (start, {self.prices[price]: quantity})]
             world.plan(*self.ids, phases, end, proration, end_behavior=behavior)
 
     def die_in_a_run(self, point: int) -> None:
-        """The worker is killed, and another comes."""
+        """The worker is killed during a billing run, and another worker does the next run."""
         self._try(self.run, point)
         self.run()
 
@@ -382,11 +391,11 @@ class Play:
 
     @property
     def moves(self) -> set[tuple[str, str]]:
-        """From which state to which the subscription went, as its events tell."""
+        """The subscription's status transitions (from, to), according to its events."""
         db.session.remove()
         with reading() as reader:
-            told = select(Event.data).where(
+            query = select(Event.data).where(
                 Event.account_id == self.account_id, Event.type.like("customer.subscription.%")
             )
-            changed = [data for data in reader.scalars(told) if "status" in data.get("previous_attributes", {})]
+            changed = [data for data in reader.scalars(query) if "status" in data.get("previous_attributes", {})]
         return {(data["previous_attributes"]["status"], data["object"]["status"]) for data in changed}

@@ -1,4 +1,4 @@
-"""Transactions that clash: what PostgreSQL gives up is done again, and nobody notices."""
+"""Conflicting transactions: a transaction that PostgreSQL rolls back is retried without a visible error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,27 +22,27 @@ LATER = world.END + 60
 
 
 class Deadlock(Exception):
-    """As the driver reports one."""
+    """A driver error for a deadlock."""
 
     sqlstate = "40P01"
 
 
 @contextmanager
 def every_write_fails(times: int, every: int = 1) -> Iterator[SimpleNamespace]:
-    """Each `every`-th statement that writes is refused as a deadlock's victim, until that happened `times` times."""
-    seen = SimpleNamespace(writes=0, refused=0)
+    """Each `every`-th writing statement fails with a deadlock, `times` times in all."""
+    counter = SimpleNamespace(writes=0, refused=0)
 
     def refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if not statement.startswith(("UPDATE", "INSERT")) or seen.refused >= times:
+        if not statement.startswith(("UPDATE", "INSERT")) or counter.refused >= times:
             return
-        seen.writes += 1
-        if seen.writes % every == 0:
-            seen.refused += 1
+        counter.writes += 1
+        if counter.writes % every == 0:
+            counter.refused += 1
             raise OperationalError(statement, None, Deadlock())
 
     event.listen(db.engine, "before_cursor_execute", refuse)
     try:
-        yield seen
+        yield counter
     finally:
         event.remove(db.engine, "before_cursor_execute", refuse)
 
@@ -56,11 +56,11 @@ def test_a_request_that_lost_a_conflict_is_done_again_three_times_at_most(
     client.get("/billing-information/edit")
     app.config["PROPAGATE_EXCEPTIONS"] = False
     try:
-        with every_write_fails(times) as seen:
+        with every_write_fails(times) as counter:
             answer = client.send("/billing-information/edit", {"email": "hedda@acme.example", "name": "After"})
     finally:
         app.config["PROPAGATE_EXCEPTIONS"] = True
-    assert (answer.status_code, seen.refused) == (status, times)
+    assert (answer.status_code, counter.refused) == (status, times)
     db.session.remove()
     with reading() as reader:
         assert reader.scalar(select(Customer.name)) == name
@@ -71,9 +71,9 @@ def test_a_request_that_lost_a_conflict_is_done_again_three_times_at_most(
 def test_a_billing_run_that_lost_conflicts_bills_all_the_same_and_counts_no_failure(app: Flask, every: int) -> None:
     for number in range(3):
         world.shop(f"Shop{number}")
-    with every_write_fails(2, every) as seen:
+    with every_write_fails(2, every) as counter:
         worker.tick(app, LATER)
-    assert seen.refused
+    assert counter.refused
     with reading() as reader:
         assert reader.scalar(select(func.count()).select_from(Invoice)) == 6
         assert set(reader.scalars(select(Subscription.billing_failures))) == {0}

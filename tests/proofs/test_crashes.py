@@ -1,6 +1,6 @@
-"""A process that dies, really, at every point at which the world could notice: around each statement and before each commit.
+"""A real process is killed at every point with an external effect: before and after each statement, and before each commit.
 
-The sandbox keeps its writer by statements of its own, so dying before and after each call of the gateway is among them.
+The sandbox gateway stores its data with statements of its own, so the points include those before and after each call of it.
 """
 
 import gc
@@ -33,38 +33,38 @@ SECOND_TRY = world.END + DunningPolicy().retry_days[0] * 24 * 60 * 60
 
 
 def _dies(action: Step, point: int | None) -> int:
-    """Do it in a process of its own that is killed at a point; how many points it passed, when it came to the end."""
+    """Run the action in a process that is killed at this point. Returns the number of points passed, or −1 if killed."""
     db.session.remove()
     reader, writer = os.pipe()
     gc.freeze()  # what the child inherits its collector need not look through, which would copy all of it
     child = os.fork()
-    if child == 0:  # nothing of the parent's may be cleaned up here, so this never returns
+    if child == 0:  # the child must not return, because it would run the parent's clean-up
         try:
-            db.engine.dispose(close=False)  # the parent's connections stay the parent's
-            with killing(point, AROUND, lambda: os.kill(os.getpid(), signal.SIGKILL)) as seen:
+            db.engine.dispose(close=False)  # the connections still belong to the parent
+            with killing(point, AROUND, lambda: os.kill(os.getpid(), signal.SIGKILL)) as counter:
                 action()
-            os.write(writer, str(seen.points).encode())
+            os.write(writer, str(counter.points).encode())
         finally:
             os._exit(0)
     gc.unfreeze()
     os.close(writer)
     with os.fdopen(reader) as pipe:
-        said = pipe.read()
+        points = pipe.read()
     _, status = os.waitpid(child, 0)
     if point is None:
-        assert said, "the action failed"
-        return int(said)
+        assert points, "the action failed"
+        return int(points)
     killed = os.WIFSIGNALED(status)
-    assert killed or said, "the action failed"
-    return -1 if killed else int(said)
+    assert killed or points, "the action failed"
+    return -1 if killed else int(points)
 
 
 def _changing(app: Flask, shop: world.Shop) -> Step:
-    """A confirmed change from one seat to three, and its payment."""
+    """The confirmation of a change from one seat to three, with its payment."""
     customer_id, subscription_id, features = shop.customer.id, shop.subscription.id, shop.features
     order = PlanChangeRequest({shop.item_id: (None, 3)})
-    found = plan_changes.options(customer_id, subscription_id, features, world.HALF)
-    quote = plan_changes.preview(found, features, customer_id, order, world.HALF)
+    options = plan_changes.options(customer_id, subscription_id, features, world.HALF)
+    quote = plan_changes.preview(options, features, customer_id, order, world.HALF)
     confirmation = Confirmation(world.HALF, quote_fingerprint(quote), secrets.token_hex(8))
     gateway = app.extensions["gateway"]
 
@@ -77,13 +77,13 @@ def _changing(app: Flask, shop: world.Shop) -> Step:
 
 
 def _renewing(app: Flask, _shop: world.Shop) -> Step:
-    """The worker's minute after the month's end: a renewal and its payment."""
+    """The billing run at the end of the period: a renewal with its payment."""
     gateway = app.extensions["gateway"]
     return lambda: runner.run(gateway, world.END, lambda _id: BACK)
 
 
 def _trying_again(app: Flask, shop: world.Shop) -> Step:
-    """The worker's second try to collect a renewal, some days later; in between the customer left another card."""
+    """The billing run that retries the payment of a renewal, after the customer has added another card."""
     gateway = app.extensions["gateway"]
     runner.run(gateway, world.END, lambda _id: BACK)
     with world.transaction() as session:
@@ -96,7 +96,7 @@ def _trying_again(app: Flask, shop: world.Shop) -> Step:
 
 
 STORIES: dict[str, tuple[Any, int, str, int]] = {
-    # what is done, when the worker looks after it, the first card, and the seats in the end
+    # (action, time of the recovering billing run, first card, seats at the end)
     "change": (_changing, world.HALF, world.VISA, 3),
     "renew": (_renewing, world.END, world.VISA, 1),
     "collect": (_trying_again, SECOND_TRY, world.FAILS, 1),
@@ -118,7 +118,7 @@ def test_a_kill_at_any_point_loses_nothing_and_does_nothing_twice(app: Flask, st
             assert _dies(action, point) == -1
             _recover(app, at)
             if story == "change":
-                action()  # the customer, who saw no answer, clicks again
+                action()  # the customer got no response and clicks again
             try:
                 _done_once(shop, seats)
             except BaseException as error:
@@ -127,12 +127,13 @@ def test_a_kill_at_any_point_loses_nothing_and_does_nothing_twice(app: Flask, st
 
 
 def _recover(app: Flask, at: int) -> None:
-    """Another worker takes over, and runs until nothing is in doubt."""
+    """Do billing runs with another worker until the outcome of all payments is known."""
     for later in (0, 61, 130):
         runner.run(app.extensions["gateway"], at + later, lambda _id: BACK)
 
 
 def _done_once(shop: world.Shop, seats: int) -> None:
+    """Assert that the action was completed, and charged exactly once."""
     ledger.audit(shop.customer.account_id)
     ledger.settled(shop.customer.account_id, world.HALF)
     with reading() as reader:

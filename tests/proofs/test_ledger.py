@@ -1,4 +1,4 @@
-"""Any sequence of moves and any passing of time: hypothesis looks for one that brings the ledger out of true."""
+"""Property test: hypothesis searches for a sequence of operations after which the ledger is inconsistent."""
 
 import random
 from contextlib import AbstractContextManager
@@ -23,7 +23,7 @@ CARDS = st.sampled_from((world.VISA, world.FAILS, world.ASKS))
 
 
 class Ledger(RuleBasedStateMachine):
-    """The moves of a play as rules. The line is good and nobody is killed: here only the order of things is wild."""
+    """The operations of a Play as rules. The gateway is reliable and no process is killed; only the order varies."""
 
     app: Flask
     game: Play | None = None
@@ -48,7 +48,7 @@ class Ledger(RuleBasedStateMachine):
         trial: bool,
         also: str | None,
     ) -> None:
-        """A customer under one of the merchant's policies."""
+        """Create a customer, with one combination of the merchant's options."""
         self.context = self.app.test_request_context(base_url="http://127.0.0.1:8000")
         self.context.__enter__()
         rate = {"id": "txr_a", "display_name": "VAT", "percentage": "19", "inclusive": inclusive}
@@ -63,70 +63,70 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from((1, 3600, DAY, 13 * DAY, 31 * DAY)))
     def time_passes(self, seconds: int) -> None:
-        """And the worker does what is due."""
+        """Time passes, then the billing run does all work that is due."""
         assert self.game
         self.game.wait(seconds)
         self.game.run()
 
     @rule(price=st.sampled_from(("team", "year", "solo")), quantity=st.sampled_from((1, 2, 40)), code=st.booleans())
     def change(self, price: str, quantity: int, code: bool) -> None:
-        """The charge is the quote, or nothing happens."""
+        """The customer changes the plan. Either the quoted amount is charged, or nothing changes."""
         assert self.game
         self.game.change(price, quantity, code, 0, None)
 
     @rule(card=CARDS)
     def take_card(self, card: str) -> None:
-        """Another card."""
+        """The customer adds another card."""
         assert self.game
         self.game.take_card(card)
 
     @rule()
     def pay(self) -> None:
-        """The oldest open invoice."""
+        """The customer pays the oldest open invoice."""
         assert self.game
         self.game.pay(None, None)
 
     @rule()
     def authenticate(self) -> None:
-        """At the bank, and back."""
+        """The customer completes 3-D Secure and returns."""
         assert self.game
         self.game.confirm_at_bank()
         self.game.come_back()
 
     @rule()
     def take_back(self) -> None:
-        """Whatever waits or is planned."""
+        """The customer withdraws a pending update and undoes a scheduled change."""
         assert self.game
         self.game.withdraw(None)
         self.game.undo()
 
     @rule(mode=st.sampled_from(("at_period_end", "immediately")), proration=st.sampled_from(("none", "always_invoice")))
     def cancel(self, mode: str, proration: str) -> None:
-        """For good, or until the customer wants to stay."""
+        """The customer cancels, immediately or at the end of the period."""
         assert self.game
         self.game.cancel(mode, proration, None)
 
     @rule()
     def keep(self) -> None:
-        """After all."""
+        """The customer undoes a scheduled cancellation."""
         assert self.game
         self.game.keep()
 
     @rule(interval=st.sampled_from((None, "week", "month")))
     def pause(self, interval: str | None) -> None:
-        """For so long, or until further notice."""
+        """The customer pauses for an interval, or indefinitely."""
         assert self.game
         self.game.pause(interval, None)
 
     @rule()
     def resume(self) -> None:
-        """At the price shown."""
+        """The customer resumes on the quoted terms."""
         assert self.game
         self.game.resume(None)
 
     @rule(seconds=st.sampled_from((None, DAY, 40 * DAY)))
     def is_given_notice(self, seconds: int | None) -> None:
-        """The merchant sets an end, or takes it back."""
+        """The merchant sets the subscription's `cancel_at`, or removes it."""
         assert self.game
         self.game.is_given_notice(seconds)
 
@@ -141,19 +141,19 @@ class Ledger(RuleBasedStateMachine):
     def is_planned_for(
         self, seconds: int, price: str, quantity: int, proration: str, lasts: int | None, behavior: str
     ) -> None:
-        """The merchant arranges another plan."""
+        """The merchant schedules another plan."""
         assert self.game
         self.game.is_planned_for(seconds, price, quantity, proration, lasts, behavior)
 
     @precondition(lambda self: self.game is not None)
     @invariant()
-    def the_books_are_true(self) -> None:
-        """After every move."""
+    def the_ledger_is_consistent(self) -> None:
+        """Checked after every rule."""
         assert self.game
         self.game.audit()
 
     def teardown(self) -> None:
-        """Whatever hangs can be settled."""
+        """Assert that all outstanding work can be completed."""
         if self.game is not None:
             self.game.end()
             self.context.__exit__(None, None, None)

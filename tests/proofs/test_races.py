@@ -1,4 +1,4 @@
-"""Many at once, on both databases: threads that start together, and the one outcome that may come of it."""
+"""Concurrent requests on both databases: threads that start at the same time must lead to one valid outcome."""
 
 import secrets
 import threading
@@ -47,7 +47,7 @@ AT = world.HALF
 
 
 def together(app: Flask, actions: Sequence[Callable[[], Any]], patience: int = 60) -> list[Any]:
-    """What each action returned or was refused with; all begin at the same moment, each in a thread of its own."""
+    """Run the actions concurrently, each in its own thread. Returns the result or the BillingError of each action."""
     results: list[Any] = [None] * len(actions)
     gate = threading.Barrier(len(actions))
 
@@ -73,16 +73,16 @@ def together(app: Flask, actions: Sequence[Callable[[], Any]], patience: int = 6
 
 
 def _confirm(app: Flask, shop: world.Shop, quantity: int = 3, code_id: str | None = None, at: int = AT) -> Any:
-    """An action that confirms a quote which was made before."""
-    known = shop.customer.id, shop.subscription.id, shop.features
+    """Get a quote for a change of quantity, and return an action that confirms it."""
+    args = shop.customer.id, shop.subscription.id, shop.features
     order = PlanChangeRequest({shop.item_id: (None, quantity)}, code_id)
-    quote = plan_changes.preview(plan_changes.options(*known, at), known[2], known[0], order, at)
+    quote = plan_changes.preview(plan_changes.options(*args, at), args[2], args[0], order, at)
     confirmation = Confirmation(at, quote_fingerprint(quote), secrets.token_hex(8))
 
     def confirm() -> PlanChange:
-        change = plan_changes.change_plan(*known, order, confirmation, at)
+        change = plan_changes.change_plan(*args, order, confirmation, at)
         if change.outcome == "pending":
-            collection.collect(app.extensions["gateway"], known[0], change.invoice_id or "", at, BACK)
+            collection.collect(app.extensions["gateway"], args[0], change.invoice_id or "", at, BACK)
         return change
 
     return confirm
@@ -97,10 +97,10 @@ def _count(kind: Any, *where: Any) -> int:
 def test_fifty_clicks_on_one_quote_are_one_change_one_invoice_and_one_charge(app: Flask) -> None:
     shop = world.shop()
     results = together(app, [_confirm(app, shop)] * 50)
-    made = {result.id for result in results if isinstance(result, PlanChange)}
-    assert len(made) == 1
-    others = {result.code for result in results if isinstance(result, BillingError)}
-    assert others <= {"payment_under_way", "invoice_not_open"}
+    change_ids = {result.id for result in results if isinstance(result, PlanChange)}
+    assert len(change_ids) == 1
+    codes = {result.code for result in results if isinstance(result, BillingError)}
+    assert codes <= {"payment_under_way", "invoice_not_open"}
     assert (_count(PlanChange), _count(Invoice), _count(SandboxCharge)) == (1, 2, 1)
     ledger.audit(shop.customer.account_id)
 
@@ -109,8 +109,8 @@ def test_fifty_clicks_on_one_quote_are_one_change_one_invoice_and_one_charge(app
 def test_of_twenty_tabs_with_quotes_of_their_own_one_wins_and_the_others_are_shown_a_new_one(app: Flask) -> None:
     shop = world.shop()
     results = together(app, [_confirm(app, shop, quantity) for quantity in range(2, 22)])
-    made = [result for result in results if isinstance(result, PlanChange)]
-    assert len(made) == 1
+    changes = [result for result in results if isinstance(result, PlanChange)]
+    assert len(changes) == 1
     assert {result.code for result in results if isinstance(result, BillingError)} <= {
         "quote_changed", "subscription_not_changeable"
     }  # fmt: skip
@@ -137,9 +137,9 @@ def test_ten_tries_an_hour_are_ten_however_many_come_at_once(app: Flask) -> None
     shop = world.shop()
     customer_id = shop.customer.id
     results = together(app, [lambda: promotion_codes.find(customer_id, "WRONG", AT)] * 24)
-    said = Counter(str(result.message) for result in results)
-    assert sorted(said.values()) == [10, 14]
-    assert said["Too many codes were tried. Please wait an hour."] == 14
+    messages = Counter(str(result.message) for result in results)
+    assert sorted(messages.values()) == [10, 14]
+    assert messages["Too many codes were tried. Please wait an hour."] == 14
 
 
 @pytest.mark.case("D7")
@@ -171,15 +171,15 @@ def test_a_change_against_the_renewal_ends_as_if_one_came_after_the_other(app: F
 def test_between_the_periods_end_and_the_renewal_nothing_can_be_changed(app: Flask) -> None:
     shop = world.shop()
     confirm = _confirm(app, shop, at=world.END - 60)
-    known = shop.customer.id, shop.subscription.id, shop.features
-    found = plan_changes.options(*known, world.END)
-    assert found.refusal
-    assert str(found.refusal.message).startswith("Your renewal is being prepared.")
+    options = plan_changes.options(shop.customer.id, shop.subscription.id, shop.features, world.END)
+    assert options.refusal
+    assert str(options.refusal.message).startswith("Your renewal is being prepared.")
+    order = PlanChangeRequest({shop.item_id: (None, 3)})
     with pytest.raises(BillingError, match="renewal"):
-        plan_changes.preview(found, known[2], known[0], PlanChangeRequest({shop.item_id: (None, 3)}), world.END)
+        plan_changes.preview(options, shop.features, shop.customer.id, order, world.END)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         runner.run(app.extensions["gateway"], world.END, lambda _id: BACK)
-        with pytest.raises(StateChanged):  # a quote for a period that is over is worth nothing
+        with pytest.raises(StateChanged):  # the quote was for a period that has ended
             confirm()
     ledger.audit(shop.customer.account_id)
 
@@ -206,13 +206,13 @@ def test_four_workers_share_the_work_and_do_none_of_it_twice(app: Flask, monkeyp
 
 @pytest.mark.case("D23")
 def test_numbers_taken_at_once_and_thrown_away_leave_no_gap(app: Flask, request: pytest.FixtureRequest) -> None:
-    """A thousand transactions of eight threads for one customer, ten thousand in the long mode; every seventh is undone."""
-    each, hands = min(1250, 5 * request.config.getoption("--seeds") // 8), 8
+    """Eight threads run 1,000 transactions for one customer (10,000 in the long mode). Every seventh is rolled back."""
+    per_thread, threads = min(1250, 5 * request.config.getoption("--seeds") // 8), 8
     shop = world.shop()
 
     def write() -> int:
-        kept, tries = 0, 0
-        while kept < each:
+        committed, tries = 0, 0
+        while committed < per_thread:
             tries += 1
             try:
                 with transaction() as session:
@@ -225,18 +225,18 @@ def test_numbers_taken_at_once_and_thrown_away_leave_no_gap(app: Flask, request:
                     writer.write()
                     if tries % 7 == 0:
                         raise RuntimeError("undone")
-                kept += 1
+                committed += 1
             except RuntimeError:
                 pass
-            except OperationalError as error:  # SQLite's lock is not handed on in turn: one may wait in vain
+            except OperationalError as error:  # SQLite's lock is not fair, so that a thread may wait until the timeout
                 assert "locked" in str(error)
-        return kept
+        return committed
 
-    assert together(app, [write] * hands, patience=600) == [each] * hands
+    assert together(app, [write] * threads, patience=600) == [per_thread] * threads
     with reading() as reader:
-        mine = select(Invoice.number).where(Invoice.customer_id == shop.customer.id)
-        numbers = sorted(int(number.rpartition("-")[2]) for number in reader.scalars(mine))
-    assert numbers == list(range(1, 1 + each * hands + 1))
+        query = select(Invoice.number).where(Invoice.customer_id == shop.customer.id)
+        numbers = sorted(int(number.rpartition("-")[2]) for number in reader.scalars(query))
+    assert numbers == list(range(1, 1 + per_thread * threads + 1))
 
 
 @pytest.mark.case("F10")
@@ -246,9 +246,9 @@ def test_work_that_another_worker_has_just_done_is_no_sign_that_none_is_left(
     shop = world.shop()
     find, calls = batches._due, []
 
-    def too_late_at_first(*given: Any) -> Any:
-        calls.append(given)
-        return find(*given) if len(calls) > 1 else []
+    def too_late_at_first(*args: Any) -> Any:
+        calls.append(args)
+        return find(*args) if len(calls) > 1 else []
 
     monkeypatch.setattr(batches, "_due", too_late_at_first)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
@@ -272,16 +272,16 @@ def test_fifty_attempts_to_cancel_at_once_are_made_one_offer_and_take_it_once(ap
         return lambda: cancellations.start_attempt(shop.customer.id, subscription_id, features, Reason(), AT)
 
     attempts = together(app, [leave(shop.subscription.id), leave(second.id)] * 25)
-    offered = {attempt.id for attempt in attempts if attempt.is_made(AT)}
-    assert len(offered) == 1
+    ids = {(attempt.subscription_id, attempt.id) for attempt in attempts if attempt.is_made(AT)}
+    assert len(ids) == 1
     assert _count(CancellationAttempt, CancellationAttempt.offer.is_not(None)) == 1
-    name = offered.pop()
-    whose = next(attempt.subscription_id for attempt in attempts if attempt.id == name)
-    proposal = retention.find(shop.customer.id, whose, name, features, AT)
+    subscription_id, attempt_id = ids.pop()
+    args = shop.customer.id, subscription_id, attempt_id, features
+    proposal = retention.find(*args, AT)
     assert proposal
-    confirmation = Confirmation(AT, proposal.fingerprint, name)
-    taken = together(app, [lambda: retention.accept(shop.customer.id, whose, name, features, confirmation, AT)] * 50)
-    assert taken == [None] * 50
+    confirmation = Confirmation(AT, proposal.fingerprint, attempt_id)
+    results = together(app, [lambda: retention.accept(*args, confirmation, AT)] * 50)
+    assert results == [None] * 50
     assert _count(Discount) == 1
     with reading() as reader:
         assert reader.scalar(select(Coupon.times_redeemed)) == 1
@@ -309,14 +309,14 @@ def test_a_coupon_for_five_keeps_five_of_sixteen_who_take_it_at_once(app: Flask)
         world.EVERYTHING, subscription_cancel=SubscriptionCancel(retention=Retention(enabled=True, coupon=coupon))
     )
 
-    def taking(shop: world.Shop) -> Callable[[], Any]:
-        known = shop.customer.id, shop.subscription.id
-        attempt = cancellations.start_attempt(*known, features, Reason(), AT)
-        proposal = retention.find(*known, attempt.id, features, AT)
+    def accepting(shop: world.Shop) -> Callable[[], Any]:
+        ids = shop.customer.id, shop.subscription.id
+        attempt = cancellations.start_attempt(*ids, features, Reason(), AT)
+        proposal = retention.find(*ids, attempt.id, features, AT)
         assert proposal
         confirmation = Confirmation(AT, proposal.fingerprint, attempt.id)
-        return lambda: retention.accept(*known, attempt.id, features, confirmation, AT)
+        return lambda: retention.accept(*ids, attempt.id, features, confirmation, AT)
 
-    taken = together(app, [taking(shop) for shop in shops])
-    assert Counter(type(one).__name__ for one in taken) == {"NoneType": 5, "StateChanged": 11}
+    results = together(app, [accepting(shop) for shop in shops])
+    assert Counter(type(result).__name__ for result in results) == {"NoneType": 5, "StateChanged": 11}
     assert _count(Discount) == 5

@@ -1,6 +1,7 @@
-"""Whole lives under bad luck, each from a seed: lost answers, kills, second clicks, late returns.
+"""Simulation of random customer histories with faults: lost gateway answers, killed processes, repeated and late requests.
 
-`./portal test tests/proofs --seeds 10000` plays many; `--seed 17` plays one again and tells its moves.
+Each history is determined by its seed. `./portal test tests/proofs --seeds 10000` runs many; `--seed 17` repeats one history
+and prints its operations.
 """
 
 import itertools
@@ -19,7 +20,8 @@ from tests.proofs.play import DAY, Play
 
 MOVES = 14
 ALLOWED = {(str(before), str(after)) for before, follow in statuses.MOVES.items() for after in follow}
-# What no move of this game leads to: first payments, a policy without a second try, and pauses that the portal refuses.
+# Transitions that the simulation cannot reach: those of a first payment, of dunning without retries, and of pauses that the
+# portal refuses.
 ELSEWHERE = {pair for pair in ALLOWED if "incomplete" in pair} | {
     ("trialing", "past_due"), ("trialing", "unpaid"), ("active", "unpaid"),
     ("trialing", "paused"), ("past_due", "paused"), ("paused", "past_due"),
@@ -67,21 +69,21 @@ def _options(dice: random.Random) -> dict[str, Any]:
 
 
 def play(app: Flask, seed: int, monkeypatch: pytest.MonkeyPatch) -> Play:
-    """One life."""
+    """Run the history with this seed."""
     dice = random.Random(seed)
     monkeypatch.setattr(ids.secrets, "token_bytes", dice.randbytes)
     monkeypatch.setattr(ids, "_stamp", lambda second: "0" * ids.ID_STAMP)
     game = Play.begin(app, dice, **_options(dice))
     try:
-        _live(game, dice, seed)
+        _run_history(game, dice, seed)
     except BaseException as error:
-        error.add_note("\n".join(game.told))
+        error.add_note("\n".join(game.log))
         raise
     return game
 
 
-def _live(game: Play, dice: random.Random, seed: int) -> None:
-    if seed % 5 == 0:  # every fifth begins in arrears
+def _run_history(game: Play, dice: random.Random, seed: int) -> None:
+    if seed % 5 == 0:  # every fifth history starts with an overdue invoice
         game.take_card(world.FAILS)
         for pause in (31 * DAY, DAY, 2 * DAY):
             game.wait(pause)
@@ -93,17 +95,17 @@ def _live(game: Play, dice: random.Random, seed: int) -> None:
     game.end()
 
 
-def _arrangement(dice: random.Random) -> tuple[Any, ...]:
-    """When a merchant's phase begins, with which plan, how it is prorated, and what comes after it."""
-    prorated = dice.choice(("none", "create_prorations", "always_invoice"))
-    what = dice.choice(PLANS), dice.choice((1, 2, 9)), prorated
-    return dice.choice((DAY, 9 * DAY, 31 * DAY)), *what, dice.choice((None, DAY, 20 * DAY)), dice.choice(ENDINGS)
+def _schedule(dice: random.Random) -> tuple[Any, ...]:
+    """Random arguments for `Play.is_planned_for`."""
+    proration = dice.choice(("none", "create_prorations", "always_invoice"))
+    plan = dice.choice(PLANS), dice.choice((1, 2, 9)), proration
+    return dice.choice((DAY, 9 * DAY, 31 * DAY)), *plan, dice.choice((None, DAY, 20 * DAY)), dice.choice(ENDINGS)
 
 
 def _move(game: Play, dice: random.Random) -> None:
     dies = dice.randrange(60) if dice.random() < 0.3 else None
     quantity, hesitates = dice.choice((1, 1, 2, 3, 9)), dice.choice((0, 5, 29 * 60, 31 * 60))
-    name, given = dice.choice(
+    name, args = dice.choice(
         [
             ("change", (dice.choice(PLANS), quantity, dice.random() < 0.2, hesitates, dies)),
             *(("change", (dice.choice(PLANS), quantity, False, 0, dies)),) * 5,
@@ -124,15 +126,15 @@ def _move(game: Play, dice: random.Random) -> None:
             ("resume", (dies,)),
             ("resume", (dies,)),
             ("is_given_notice", (dice.choice((None, None, DAY, 9 * DAY)),)),
-            ("is_planned_for", _arrangement(dice)),
+            ("is_planned_for", _schedule(dice)),
         ]
     )
     pause = dice.choice((0, 0, 90, 3600, DAY, 2 * DAY, 9 * DAY, 20 * DAY))
-    game.told.append(f"+{pause}s {name}{given}")
+    game.log.append(f"+{pause}s {name}{args}")
     game.wait(pause)
     if dice.random() < 0.8:
         game.run()
-    getattr(game, name)(*given)
+    getattr(game, name)(*args)
 
 
 @pytest.mark.case("F1", "F2", "D18", "D23")
@@ -142,7 +144,7 @@ def test_no_luck_however_bad_brings_the_books_out_of_true(
 ) -> None:
     only, most = request.config.getoption("--seed"), request.config.getoption("--seeds")
     if app.config["SQLALCHEMY_DATABASE_URI"].startswith("postgresql"):
-        most = max(1, most // 5)  # the same rules on the other database; its own part are the locks
+        most = max(1, most // 5)  # fewer on the second database, where only the locking differs
     moves: Counter[tuple[str, str]] = Counter()
     for seed in [only] if only is not None else itertools.islice(itertools.count(), most):
         try:
@@ -153,9 +155,9 @@ def test_no_luck_however_bad_brings_the_books_out_of_true(
             raise
         moves.update(game.moves)
         if seed % 100 == 99:
-            empty_all()  # the ledger of thousands of lives would make each of them slower
+            empty_all()  # the rows of thousands of histories would slow down the later ones
         if only is not None:
-            print("\n".join(game.told))
+            print("\n".join(game.log))
     assert set(moves) <= ALLOWED
     if only is None and most >= 200:
         assert set(moves) >= ALLOWED - ELSEWHERE

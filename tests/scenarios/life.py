@@ -1,4 +1,7 @@
-"""The life of a subscription in dated steps: `goes_to` lets time pass, the verbs act, and `bills` tells all that was billed."""
+"""The history of a subscription in dated steps, for scenario tests.
+
+`goes_to` advances a test clock, other methods perform an operation, and `bills` returns all invoices as text.
+"""
 
 import secrets
 from collections.abc import Iterator
@@ -55,7 +58,7 @@ BACK = "http://127.0.0.1:8000/back"
 
 @dataclass
 class Life:
-    """One customer of a shop, living by a test clock that begins at `world.START` (1 April 2026)."""
+    """A customer of a shop, attached to a test clock that starts at `world.START` (1 April 2026)."""
 
     app: Flask
     shop: world.Shop
@@ -65,7 +68,7 @@ class Life:
 
     @classmethod
     def begins(cls, app: Flask, start: int = world.START, **options: Any) -> "Life":
-        """A customer on Team (€10 a month), who has just paid the first month. Options are those of `world.shop`."""
+        """A customer on Team (€10 a month) who has just paid the first month. The options are those of `world.shop`."""
         shop = world.shop(**options)
         clock = test_clocks.create(start, start, shop.customer.account_id)
         test_clocks.attach(clock.id, shop.customer.id)
@@ -76,14 +79,14 @@ class Life:
         with self.app.test_request_context(base_url="http://127.0.0.1:8000"):
             yield self.app.extensions["gateway"]
 
-    # --- what happens -------------------------------------------------------------------------------------------------
+    # --- operations ---------------------------------------------------------------------------------------------------
 
     def goes_to(self, date: str) -> "Life":
-        """Time passes; everything due on the way is done."""
+        """Advance the clock to a date. All billing work that is due until then is done."""
         return self.goes_at(instant(date))
 
     def goes_at(self, moment: int) -> "Life":
-        """The same, to an instant."""
+        """Advance the clock to an instant (seconds since 1970)."""
         self.now = moment
         with self._context() as gateway:
             test_clocks.advance(gateway, self.clock_id, self.now, lambda invoice_id: BACK)
@@ -94,26 +97,26 @@ class Life:
         return PlanChangeRequest({self.shop.item_id: (price_id, quantity)}, code)
 
     def quote(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> Quote:
-        """What a change would cost now."""
+        """The quote for a change now."""
         return self.quote_of(self._order(price, quantity, code))
 
     def quote_of(self, order: PlanChangeRequest) -> Quote:
-        """The same of several items."""
-        found = plan_changes.options(self.shop.customer.id, self.shop.subscription.id, self.shop.features, self.now)
-        return plan_changes.preview(found, self.shop.features, self.shop.customer.id, order, self.now)
+        """The quote for a change of several items now."""
+        options = plan_changes.options(self.shop.customer.id, self.shop.subscription.id, self.shop.features, self.now)
+        return plan_changes.preview(options, self.shop.features, self.shop.customer.id, order, self.now)
 
     def changes(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
-        """The customer changes the plan at the price shown; what is due is charged."""
+        """The customer changes the plan on the quoted terms. The amount due is charged."""
         return self.confirms(self.quote(price, quantity, code), price, quantity, code)
 
     def confirms(
         self, quote: Quote, price: str | None = None, quantity: int | None = None, code: str | None = None
     ) -> PlanChange:
-        """The customer agrees to a quote that was shown before."""
+        """The customer confirms a quote from before."""
         return self.orders(self._order(price, quantity, code), quote)
 
     def orders(self, order: PlanChangeRequest, quote: Quote | None = None) -> PlanChange:
-        """The same of several items, at the price shown, now or before."""
+        """The customer changes several items, on the terms of this quote, or else of a new one."""
         quote = quote or self.quote_of(order)
         confirmation = Confirmation(quote.at, quote_fingerprint(quote), secrets.token_hex(8))
         change = plan_changes.change_plan(
@@ -125,74 +128,71 @@ class Life:
         return change
 
     def cancels(self, **options: Any) -> None:
-        """The customer cancels as it is shown; `options` are those of portal_features.SubscriptionCancel."""
+        """The customer cancels on the shown terms. The options are those of portal_features.SubscriptionCancel."""
         features = SubscriptionCancel(**options)
-        known = self.shop.customer.id, self.shop.subscription.id, features
-        found = cancellations.preview(*known, self.now)
-        if found.refusal:
-            raise found.refusal
-        assert found.ending
+        preview = cancellations.preview(*self._ids, features, self.now)
+        if preview.refusal:
+            raise preview.refusal
+        assert preview.ending
         confirmation = Confirmation(
-            self.now, cancellations.cancellation_fingerprint(found.ending), secrets.token_hex(8)
+            self.now, cancellations.cancellation_fingerprint(preview.ending), secrets.token_hex(8)
         )
-        if found.ending.immediate or found.ending.drops:
+        if preview.ending.immediate or preview.ending.drops:
             with self._context() as gateway:
-                collection.cancel_awaiting_payments(gateway, *known[:2], self.now, BACK)
-        done = cancellations.cancel(*known, confirmation, self.now)
-        if done.invoice_id:
+                collection.cancel_awaiting_payments(gateway, *self._ids, self.now, BACK)
+        result = cancellations.cancel(*self._ids, features, confirmation, self.now)
+        if result.invoice_id:
             with self._context() as gateway:
-                collection.collect(gateway, self.shop.customer.id, done.invoice_id, self.now, BACK)
+                collection.collect(gateway, self.shop.customer.id, result.invoice_id, self.now, BACK)
 
     def stays(self, **offer: Any) -> None:
-        """The customer wants to leave, and takes the offer; `offer` are members of portal_features.RetentionOffer."""
-        wanted = Retention(enabled=True, rules=(RetentionRule(RetentionOffer(**offer)),))
-        features = replace(world.EVERYTHING, subscription_cancel=SubscriptionCancel(retention=wanted))
-        known = self.shop.customer.id, self.shop.subscription.id
-        attempt = cancellations.start_attempt(*known, features, Reason(), self.now)
-        proposal = retention.find(*known, attempt.id, features, self.now)
+        """The customer starts to cancel and accepts the offer. `offer` are members of portal_features.RetentionOffer."""
+        settings = Retention(enabled=True, rules=(RetentionRule(RetentionOffer(**offer)),))
+        features = replace(world.EVERYTHING, subscription_cancel=SubscriptionCancel(retention=settings))
+        attempt = cancellations.start_attempt(*self._ids, features, Reason(), self.now)
+        proposal = retention.find(*self._ids, attempt.id, features, self.now)
         assert proposal
         confirmation = Confirmation(self.now, proposal.fingerprint, attempt.id)
-        retention.accept(*known, attempt.id, features, confirmation, self.now)
+        retention.accept(*self._ids, attempt.id, features, confirmation, self.now)
 
     def coupon(self, duration: str, **members: Any) -> str:
-        """The id of a coupon that the merchant has."""
+        """Create a coupon and return its id."""
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
             return str(made.coupon("Stay", duration, **members).id)
 
     def pauses(self, interval: str | None = None, count: int = 1) -> None:
-        """The customer pauses, for so long or until further notice."""
+        """The customer pauses for `count` intervals, or indefinitely."""
         options = ({"interval": interval, "interval_count": count},)
         kind = "interval_options" if interval else "indefinite"
         features = SubscriptionPause(enabled=True, duration_type=kind, interval_options=options)
-        known = self.shop.customer.id, self.shop.subscription.id
-        found = pauses.preview(*known, self.now)
-        if found.refusal:
-            raise found.refusal
+        preview = pauses.preview(*self._ids, self.now)
+        if preview.refusal:
+            raise preview.refusal
         span = PauseLength(interval, count) if interval else PauseLength()
-        shown = pauses.pause_fingerprint(pause_rules.pause(found.snapshot, span, self.now))
-        pauses.pause(*known, features, span, Confirmation(self.now, shown, secrets.token_hex(8)), self.now)
+        fingerprint = pauses.pause_fingerprint(pause_rules.pause(preview.snapshot, span, self.now))
+        confirmation = Confirmation(self.now, fingerprint, secrets.token_hex(8))
+        pauses.pause(*self._ids, features, span, confirmation, self.now)
 
     def resumes(self) -> PlanChange:
-        """And goes on, at the price shown."""
-        known = self.shop.customer.id, self.shop.subscription.id
-        shown = quote_fingerprint(pauses.resumption(*known, self.now))
-        change = pauses.resume(*known, Confirmation(self.now, shown, secrets.token_hex(8)), self.now)
+        """The customer resumes on the quoted terms. The amount due is charged."""
+        fingerprint = quote_fingerprint(pauses.resumption(*self._ids, self.now))
+        change = pauses.resume(*self._ids, Confirmation(self.now, fingerprint, secrets.token_hex(8)), self.now)
         if change.outcome == "pending":
             with self._context() as gateway:
-                collection.collect(gateway, known[0], change.invoice_id or "", self.now, BACK)
+                collection.collect(gateway, self.shop.customer.id, change.invoice_id or "", self.now, BACK)
         return change
 
     def keeps(self) -> None:
-        """And changes their mind."""
-        cancellations.keep(self.shop.customer.id, self.shop.subscription.id, self.now)
+        """The customer undoes a scheduled cancellation."""
+        cancellations.keep(*self._ids, self.now)
 
     def takes_it_back(self) -> None:
-        """The customer undoes the change that is planned."""
-        schedules.undo_planned_change(self.shop.customer.id, self.shop.subscription.id, self.now)
+        """The customer undoes a scheduled change."""
+        schedules.undo_planned_change(*self._ids, self.now)
 
     def gets_a_card(self, number: str = world.VISA) -> None:
-        """A new default payment method."""
+        """The customer gets a new default payment method."""
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
             customer = session.scalars(select(Customer).where(Customer.id == self.shop.customer.id)).one()
@@ -212,16 +212,16 @@ class Life:
     def default_method(self) -> str:
         """The id of the customer's default payment method."""
         with reading() as reader:
-            mine = Customer.id == self.shop.customer.id
-            return str(reader.scalar(select(Customer.default_payment_method_id).where(mine)))
+            is_customer = Customer.id == self.shop.customer.id
+            return str(reader.scalar(select(Customer.default_payment_method_id).where(is_customer)))
 
     def pays(self) -> PaymentAttempt | None:
         """The customer pays the oldest open invoice."""
         with reading() as reader:
-            open_ones = (
-                select(Invoice.id).where(Invoice.status == "open", self._mine(Invoice)).order_by(Invoice.created)
+            open_invoices = (
+                select(Invoice.id).where(Invoice.status == "open", self._owned(Invoice)).order_by(Invoice.created)
             )
-            invoice_id = reader.scalar(open_ones)
+            invoice_id = reader.scalar(open_invoices)
         with self._context() as gateway:
             return collection.collect(gateway, self.shop.customer.id, str(invoice_id), self.now, BACK)
 
@@ -232,45 +232,45 @@ class Life:
             session.execute(update(SandboxCharge).where(SandboxCharge.status == "processing").values(**answer))
 
     def has(self, **members: Any) -> None:
-        """The subscription gets other members, as the merchant may set them."""
+        """The merchant sets these members of the subscription."""
         with transaction() as session:
-            row = session.scalars(select(Subscription).where(self._mine(Subscription))).one()
+            row = session.scalars(select(Subscription).where(self._owned(Subscription))).one()
             for name, value in members.items():
                 setattr(row, name, value)
 
     def gets_a_discount(self, end: int | None = None, **coupon: Any) -> None:
-        """A coupon on the subscription; `coupon` are a coupon's members."""
+        """A new coupon is applied to the subscription. `coupon` are the coupon's members."""
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
             made.discount(self.shop.subscription, made.coupon("Offer", **coupon), end)
 
     def gets_a_discount_on_the_other_item(self) -> None:
-        """Half off the item that the subscription has besides the shop's own."""
+        """A discount of 50 % is applied to the subscription's second item."""
         self.gets_a_discount(percent_off="50")
         with transaction() as session:
-            mine = SubscriptionItem.subscription_id == self.shop.subscription.id
-            others = select(SubscriptionItem.id).where(mine, SubscriptionItem.id != self.shop.item_id)
+            in_subscription = SubscriptionItem.subscription_id == self.shop.subscription.id
+            others = select(SubscriptionItem.id).where(in_subscription, SubscriptionItem.id != self.shop.item_id)
             other_id = session.scalars(others.where(SubscriptionItem.account_id == self.shop.customer.account_id)).one()
-            session.scalars(select(Discount).where(self._mine(Discount))).one().subscription_item_id = other_id
+            session.scalars(select(Discount).where(self._owned(Discount))).one().subscription_item_id = other_id
 
     def gets_item(self, amount: int, every: str = "month", count: int = 1, quantity: int = 1, **price: Any) -> str:
-        """Another item of a product of its own, whose first period begins with the subscription's; its id."""
+        """Add an item for a new product, whose first period starts with the subscription's. Returns the item's id."""
         with transaction() as session:
             made = world.Merchant(session, world.START, session.get(world.Account, self.shop.customer.account_id))
-            sold = made.price(made.product("Extra"), amount, "eur", every, interval_count=count, **price)
-            subscription = session.scalars(select(Subscription).where(self._mine(Subscription))).one()
+            row = made.price(made.product("Extra"), amount, "eur", every, interval_count=count, **price)
+            subscription = session.scalars(select(Subscription).where(self._owned(Subscription))).one()
             days = {"week": 7, "month": 30 if count == 1 else 91, "year": 365}[every]
-            row = SubscriptionItem(
-                id=new_id("si"), account_id=subscription.account_id, subscription_id=subscription.id, price_id=sold.id,
+            item = SubscriptionItem(
+                id=new_id("si"), account_id=subscription.account_id, subscription_id=subscription.id, price_id=row.id,
                 quantity=quantity, created=world.START + 2, current_period_start=world.START,
                 current_period_end=world.START + days * 24 * 60 * 60, tax_rates=[],
             )  # fmt: skip
-            session.add(row)
+            session.add(item)
             session.flush()
             due_dates.recompute_due_at(
                 session, subscription, subscription_items.load_items(session, subscription), world.START
             )
-        return str(row.id)
+        return str(item.id)
 
     def is_scheduled(
         self,
@@ -279,56 +279,61 @@ class Life:
         proration: str = "create_prorations",
         **members: Any,
     ) -> None:
-        """A schedule of the merchant's: each phase begins on a day, with quantities by the shop's prices or by a price's id."""
-        stretches = [
+        """Create a merchant's schedule. A phase is (start date, quantities by key in the shop's prices or by price id)."""
+        dated_phases = [
             (
                 instant(date),
-                {self.shop.prices[name].id if name in self.shop.prices else name: n for name, n in what.items()},
+                {self.shop.prices[name].id if name in self.shop.prices else name: n for name, n in quantities.items()},
             )
-            for date, what in phases
+            for date, quantities in phases
         ]
-        known = self.shop.customer.id, self.shop.subscription.id
-        world.plan(*known, stretches, ends and instant(ends), proration, **members)
+        world.plan(*self._ids, dated_phases, ends and instant(ends), proration, **members)
 
     def code(self, **coupon: Any) -> str:
-        """A promotion code's id; `coupon` are its coupon's members."""
+        """Create a promotion code and return its id. `coupon` are the members of its coupon."""
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
             return str(made.promotion_code("CODE", made.coupon("Code", **coupon)).id)
 
-    # --- what became of it --------------------------------------------------------------------------------------------
+    # --- state --------------------------------------------------------------------------------------------------------
 
-    def _mine(self, kind: Any) -> Any:
+    @property
+    def _ids(self) -> tuple[str, str]:
+        """The ids of the customer and of the subscription."""
+        return self.shop.customer.id, self.shop.subscription.id
+
+    def _owned(self, kind: Any) -> Any:
+        """The condition that a row of this model belongs to the customer."""
         return kind.customer_id == self.shop.customer.id
 
     def bills(self, first: int = 1) -> list[str]:
-        """Every invoice after the first, whole: `2026-05-01 paid: 1 seats × Team (at €10.00 / month) 10.00 = 10.00`.
+        """All invoices from index `first`, such as `2026-05-01 paid: 1 seats × Team (at €10.00 / month) 10.00 = 10.00`.
 
-        A life that begins with a trial has no invoice yet: its bills are those from 0 on.
+        By default the first month's invoice, which `begins` creates, is skipped. After a trial, `first` must be 0.
         """
         db.session.remove()
         with reading() as reader:
             invoices = reader.execute(
-                select(Invoice.__table__).where(self._mine(Invoice)).order_by(Invoice.number)
+                select(Invoice.__table__).where(self._owned(Invoice)).order_by(Invoice.number)
             ).all()[first:]
             lines = reader.execute(
                 select(InvoiceLineItem.__table__)
-                .where(self._mine(InvoiceLineItem), InvoiceLineItem.invoice_id.is_not(None))
+                .where(self._owned(InvoiceLineItem), InvoiceLineItem.invoice_id.is_not(None))
                 .order_by(InvoiceLineItem.position)
             ).all()
-        return [self._told(invoice, [line for line in lines if line.invoice_id == invoice.id]) for invoice in invoices]
+        return [self._text(invoice, [line for line in lines if line.invoice_id == invoice.id]) for invoice in invoices]
 
-    def _told(self, invoice: Any, lines: list[Any]) -> str:
+    def _text(self, invoice: Any, lines: list[Any]) -> str:
         def amount(minor: int) -> Decimal:
             return money.major(minor, invoice.currency)
 
         parts = ", ".join(f"{line.description} {amount(line.amount)}" for line in lines)
         discount = sum(part["amount"] for part in invoice.total_discount_amounts)
-        on_top = sum(tax["amount"] for tax in invoice.total_taxes if tax["tax_behavior"] == "exclusive")
-        inside = sum(tax["amount"] for tax in invoice.total_taxes if tax["tax_behavior"] == "inclusive")
+        exclusive = sum(tax["amount"] for tax in invoice.total_taxes if tax["tax_behavior"] == "exclusive")
+        inclusive = sum(tax["amount"] for tax in invoice.total_taxes if tax["tax_behavior"] == "inclusive")
         more = f", discount {amount(-discount)}" if discount else ""
-        more += f", tax {amount(on_top)}" if on_top else ""
-        more += f" (tax {amount(inside)})" if inside else ""
+        more += f", tax {amount(exclusive)}" if exclusive else ""
+        more += f" (tax {amount(inclusive)})" if inclusive else ""
         due = f", due {amount(invoice.amount_due)}" if invoice.amount_due != invoice.total else ""
         assert invoice.total == sum(line.total for line in lines)
         return f"{day(invoice.created)} {invoice.status}: {parts}{more} = {amount(invoice.total)}{due}"
@@ -338,43 +343,41 @@ class Life:
         """The subscription's row."""
         db.session.remove()
         with reading() as reader:
-            return reader.execute(select(Subscription.__table__).where(self._mine(Subscription))).one()
+            return reader.execute(select(Subscription.__table__).where(self._owned(Subscription))).one()
 
     @property
     def item(self) -> Any:
         """The item's row."""
         db.session.remove()
         with reading() as reader:
-            mine = SubscriptionItem.id == self.shop.item_id
-            return reader.execute(select(SubscriptionItem.__table__).where(mine)).one()
+            is_item = SubscriptionItem.id == self.shop.item_id
+            return reader.execute(select(SubscriptionItem.__table__).where(is_item)).one()
 
     @property
     def period(self) -> tuple[str, str]:
-        """The item's current period."""
+        """The start and end date of the item's current period."""
         return day(self.item.current_period_start), day(self.item.current_period_end)
 
     @property
     def balance(self) -> int:
-        """The customer's balance, which is the sum of its changes."""
+        """The customer's balance in minor units. Asserts that it is the sum of its transactions."""
         db.session.remove()
         with reading() as reader:
-            known = reader.scalar(select(Customer.balance).where(Customer.id == self.shop.customer.id)) or 0
-            mine = CustomerBalanceTransaction.customer_id == self.shop.customer.id
-            moved = (
-                reader.scalar(select(func.coalesce(func.sum(CustomerBalanceTransaction.amount), 0)).where(mine)) or 0
-            )
-        assert known == moved + self.first_balance
-        return int(known)
+            balance = reader.scalar(select(Customer.balance).where(Customer.id == self.shop.customer.id)) or 0
+            query = select(func.coalesce(func.sum(CustomerBalanceTransaction.amount), 0))
+            change = reader.scalar(query.where(self._owned(CustomerBalanceTransaction))) or 0
+        assert balance == change + self.first_balance
+        return int(balance)
 
     @property
     def events(self) -> list[str]:
         """The types of all events so far, in order."""
         db.session.remove()
         with reading() as reader:
-            mine = Event.account_id == self.shop.customer.account_id
-            return list(reader.scalars(select(Event.type).where(mine).order_by(Event.created, Event.id)))
+            in_account = Event.account_id == self.shop.customer.account_id
+            return list(reader.scalars(select(Event.type).where(in_account).order_by(Event.created, Event.id)))
 
 
 def day(at: int) -> str:
-    """An instant's day."""
+    """The date of an instant, in UTC."""
     return strftime("%Y-%m-%d", gmtime(at))

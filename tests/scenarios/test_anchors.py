@@ -1,4 +1,4 @@
-"""The day of the month on which an item is billed stays the one it began on, whatever is changed on the 29th to the 31st."""
+"""Billing cycle anchors: an item keeps its day of the month, even after changes on the 29th to the 31st."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A payment that waits for the customer at the bank: time does not wait with it, and no answer is no news."""
+"""Payments that wait for 3-D Secure: billing continues meanwhile, and an unknown outcome is not treated as a failure."""
 
 import pytest
 from flask import Flask

@@ -1,4 +1,4 @@
-"""Lives of subscriptions that are cancelled, in every way and state, and of those that stay after all."""
+"""Scenarios of cancellations, in every mode and state, and of retention offers that are accepted."""
 
 from typing import Any
 

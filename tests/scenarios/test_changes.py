@@ -1,4 +1,4 @@
-"""Lives of subscriptions whose owners change their minds."""
+"""Scenarios of plan changes."""
 
 from typing import Any
 
@@ -253,7 +253,7 @@ def test_what_was_credited_stays_so_when_the_invoice_that_took_both_is_void(app:
 
 @pytest.mark.case("D20")
 def test_what_was_paid_is_given_back_once_and_never_more(app: Flask) -> None:
-    """No refund leaves the house: credit is for time that was paid for and is not used, and of each line once."""
+    """There are no refunds: only unused, paid time is credited, and each line only once."""
     life = Life.begins(app, quantity=4).goes_to("2026-04-11")
     for quantity in (2, 6, 1, 5, 1):
         life.changes(quantity=quantity)

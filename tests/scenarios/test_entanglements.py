@@ -1,4 +1,4 @@
-"""Lives in which things meet: two subscriptions and one code, one coupon, one purse; a debt that is paid long after."""
+"""Scenarios of shared state: two subscriptions with one code, coupon or balance, and a debt that is paid long after."""
 
 import pytest
 from flask import Flask
@@ -128,7 +128,7 @@ def test_dunning_that_ends_a_subscription_ends_what_was_planned_for_it(app: Flas
 
 
 def _in_dollars(app: Flask, balance: int) -> Life:
-    """A customer whose purse is in dollars, on a plan in euros."""
+    """A customer whose balance is in dollars, on a plan in euros."""
     life = Life.begins(app, customer={"balance": balance}).goes_to("2026-04-16")
     with transaction() as session:
         session.scalars(select(Customer).where(Customer.id == life.shop.customer.id)).one().currency = "usd"

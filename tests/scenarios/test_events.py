@@ -1,4 +1,4 @@
-"""What watchers are told: for each thing that happens the field's events, in order, with what was different before."""
+"""Events: for each operation Stripe's events, in order, with the previous attributes."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Two things that seldom meet: a pause's end and a payment that waits, a worker that is late, credit in another currency."""
+"""Rare combinations: the end of a pause with a pending payment, a late worker, a balance in another currency."""
 
 from dataclasses import replace
 from typing import Any

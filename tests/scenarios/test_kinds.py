@@ -1,4 +1,4 @@
-"""Lives of other kinds of subscriptions: classic ones, with several items, other intervals, steps of prices, stacked coupons."""
+"""Scenarios of other subscriptions: classic billing mode, several items, other intervals, tiers, stacked coupons."""
 
 from typing import Any
 
@@ -94,7 +94,7 @@ def test_a_classic_subscription_is_credited_at_its_present_price(app: Flask) -> 
     )  # fmt: skip
     life.goes_to("2026-04-21")
     life.changes(quantity=1)
-    # A third of the month: 20.00 that nobody paid are credited, 10.00 charged. That is what the field does with them.
+    # A third of the month: 20.00 that were never paid are credited and 10.00 are charged, as Stripe does in classic mode.
     assert [bill.rpartition(" = ")[2] for bill in _short(life)] == ["-3.34, due 0.00"]
 
 

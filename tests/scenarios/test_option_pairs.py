@@ -1,4 +1,4 @@
-"""Each option of a change with each other: the same wish on 16 April under every pair of them, and all that is billed until June.
+"""All pairs of plan change options: the same change on 16 April with each pair, and all invoices until June.
 
 `-Team 5.00` is credit for unused time, `+3 × Team 15.00` the rest of the month, `3 × Team 30.00` a whole period.
 """

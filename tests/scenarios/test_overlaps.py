@@ -1,4 +1,4 @@
-"""Two things on one way: what was planned and what is wanted now, an end and what is owed, a phase and whoever is late."""
+"""Scenarios of overlapping operations: scheduled and immediate changes, ends with open amounts, phases and late billing runs."""
 
 from dataclasses import replace
 from typing import Any
@@ -87,7 +87,7 @@ def test_nobodys_card_is_tried_for_what_has_ended(app: Flask) -> None:
 
 @pytest.mark.both_databases
 def test_two_subscriptions_in_two_currencies_at_one_instant(app: Flask) -> None:
-    """What the first leaves on the balance makes it a purse in its currency; the second leaves it alone."""
+    """The first subscription's carried amount sets the currency of the balance; the second one does not use the balance."""
     life = Life.begins(app)
     with transaction() as session:
         made = _merchant(session, life)

@@ -1,4 +1,4 @@
-"""Lives with pauses in them: what is billed is the time that was used, to the unit."""
+"""Scenarios of pauses: exactly the used time is billed, to the minor unit."""
 
 import pytest
 from flask import Flask

@@ -1,4 +1,4 @@
-"""What a merchant planned: prices that change by a schedule, inside a period, in a trial, in a pause, at the end."""
+"""Schedules of the merchant: prices that change within a period, in a trial, in a pause, and at the end."""
 
 from typing import Any
 

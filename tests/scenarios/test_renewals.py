@@ -1,4 +1,4 @@
-"""Lives of subscriptions that renew, begin after a trial, end, fail and come back."""
+"""Scenarios of renewals: after a trial, to an end, with failed payments, and with recovery."""
 
 from types import SimpleNamespace
 from typing import Any

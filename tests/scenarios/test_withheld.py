@@ -1,4 +1,4 @@
-"""Collection that the merchant paused: what is not collected is kept for later, written off, or was never billed."""
+"""Paused collection (pause_collection): invoices are kept as drafts, marked uncollectible, or voided."""
 
 from typing import Any
 

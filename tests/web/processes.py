@@ -1,4 +1,4 @@
-"""The program in processes of its own, served as `portal run` or gunicorn serves it, and a browser's part in a form."""
+"""Runs the program in separate processes, with `portal run` or gunicorn, and submits forms like a browser."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""Each server that the README names, behind a proxy that terminates TLS, and Caddy by the README's own lines."""
+"""The servers that the README names, behind a proxy that terminates TLS, and Caddy with the README's configuration."""
 
 import http.client
 import re

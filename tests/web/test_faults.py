@@ -1,4 +1,4 @@
-"""When the database is away, busy, full or read-only: a page that says so, nothing half written, and no restart needed."""
+"""A database that is unavailable, busy, full or read-only: an error page, no partial write, and no restart needed."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Whatever a merchant or a customer is called, a page has the elements that it has, and no others."""
+"""Injection: names of merchants and customers never add an element to a page."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The templates' addresses are the router's, letter for letter."""
+"""The templates' `url_for` builds exactly the URLs that the router builds."""
 
 import flask
 import pytest

@@ -1,4 +1,4 @@
-"""The program as it is run: `portal run` in processes of their own, on one file, with a full disk, and what they write down."""
+"""`portal run` in separate processes: on one database file, with a full disk, and its log."""
 
 import resource
 import secrets

@@ -1,4 +1,4 @@
-"""Attacks on every page alike: forged requests, other hosts, odd addresses, headers on every answer."""
+"""Attacks on every page: cross-site requests, foreign hosts, unusual URLs, and the headers of every response."""
 
 import re
 from typing import Any

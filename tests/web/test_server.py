@@ -1,4 +1,4 @@
-"""What comes over the wire, byte by byte: no request hides in another, and nobody's waiting is everybody's."""
+"""The server at byte level: no request smuggling, and a slow client does not block the others."""
 
 import re
 import socket
