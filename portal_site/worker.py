@@ -82,7 +82,7 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
                 said = now
                 retry_on_conflict(heartbeat, at + now - began)
 
-        report = runner.run(app.extensions["gateway"], at, return_address, beat=go_on)
+        report = runner.run(app.extensions["gateways"], at, return_address, beat=go_on)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",

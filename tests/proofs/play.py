@@ -18,6 +18,7 @@ from portal_site.billing.cancellation import cancellations
 from portal_site.billing.changes import pauses, plan_changes
 from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.errors import BillingError, GatewayUnavailable
+from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import (
@@ -87,6 +88,7 @@ class FlakyGateway:
     inner: Any
     dice: random.Random
     losses: float = 0.0
+    name: str = "sandbox"
 
     def _call(self, action: Callable[..., T], *given: Any) -> T:
         if self.dice.random() < self.losses:
@@ -122,6 +124,7 @@ class Play:
     clock_id: str
     now: int
     gateway: Any = None
+    gateways: Any = None
     code_id: str | None = None
     other_id: str | None = None  # a second item
     told: list[str] = field(default_factory=list)
@@ -138,7 +141,7 @@ class Play:
             made.account.dunning = dunning or {}
             coupon = made.coupon("Quarter", percent_off="25", duration="once")
             code = made.promotion_code("QUARTER", coupon, max_redemptions=2)
-        gateway = FlakyGateway(app.extensions["gateway"], dice)
+        gateway = FlakyGateway(app.extensions["gateways"].default, dice)
         prices = {name: price.id for name, price in shop.prices.items()}
         ids = shop.customer.id, shop.subscription.id
         known = (dice, shop.features, shop.customer.account_id, ids, shop.item_id, prices, clock.id)
@@ -146,7 +149,14 @@ class Play:
             of_it = SubscriptionItem.subscription_id == ids[1], SubscriptionItem.id != shop.item_id
             owned = SubscriptionItem.account_id == shop.customer.account_id
             other_id = reader.scalar(select(SubscriptionItem.id).where(*of_it, owned))
-        return cls(*known, now=world.START + 3600, gateway=gateway, code_id=code.id, other_id=other_id)
+        return cls(
+            *known,
+            now=world.START + 3600,
+            gateway=gateway,
+            gateways=Gateways(gateway),
+            code_id=code.id,
+            other_id=other_id,
+        )
 
     def audit(self) -> None:
         """The writer are true."""
@@ -162,7 +172,7 @@ class Play:
 
     def run(self) -> None:
         """The worker's minute."""
-        runner.run(self.gateway, self.now, lambda _id: BACK, self.clock_id)
+        runner.run(self.gateways, self.now, lambda _id: BACK, self.clock_id)
 
     def change(self, price: str, quantity: int, with_code: bool, hesitates: int, dies: int | None) -> None:
         """The customer looks at a quote, thinks about it, and confirms, twice when nothing came back the first time.
@@ -196,7 +206,7 @@ class Play:
     def _confirm(self, order: PlanChangeRequest, confirmation: Confirmation) -> PlanChange:
         change = plan_changes.change_plan(*self.ids, self.features, order, confirmation, self.now)
         if change.outcome == "pending":
-            collection.collect(self.gateway, self.ids[0], change.invoice_id or "", self.now, BACK)
+            collection.collect(self.gateways, self.ids[0], change.invoice_id or "", self.now, BACK)
         return change
 
     def _try(self, action: Callable[[], T], dies: int | None) -> T | BillingError | None:
@@ -229,7 +239,7 @@ class Play:
             mine = Invoice.customer_id == self.ids[0], Invoice.status == "open"
             found = reader.scalar(select(Invoice.id).where(*mine).order_by(Invoice.created, Invoice.number).limit(1))
         if found:
-            self._try(lambda: collection.collect(self.gateway, self.ids[0], found, self.now, BACK), dies)
+            self._try(lambda: collection.collect(self.gateways, self.ids[0], found, self.now, BACK), dies)
 
     def come_back(self) -> None:
         """The bank's page sends the customer back, with or without having confirmed; sometimes twice."""
@@ -237,7 +247,7 @@ class Play:
             mine = Invoice.customer_id == self.ids[0], Invoice.status == "open"
             for invoice_id in list(reader.scalars(select(Invoice.id).where(*mine))):
                 for _ in range(2):
-                    collection.resolve_payment(self.gateway, self.ids[0], invoice_id, self.now, BACK)
+                    collection.resolve_payment(self.gateways, self.ids[0], invoice_id, self.now, BACK)
 
     def confirm_at_bank(self) -> None:
         """The customer says yes on the bank's page."""
@@ -253,7 +263,7 @@ class Play:
 
     def withdraw(self, dies: int | None) -> None:
         """The customer gives up a change that waits."""
-        collection.cancel_awaiting_payments(self.gateway, *self.ids, self.now, BACK)
+        collection.cancel_awaiting_payments(self.gateways, *self.ids, self.now, BACK)
         self._try(lambda: plan_changes.withdraw(*self.ids, self.now), dies)
 
     def undo(self) -> None:
@@ -280,7 +290,7 @@ class Play:
             return
         confirmation = Confirmation(self.now, cancellations.cancellation_fingerprint(found.ending), self._key())
         if found.ending.immediate or found.ending.drops:
-            collection.cancel_awaiting_payments(self.gateway, *self.ids, self.now, BACK)
+            collection.cancel_awaiting_payments(self.gateways, *self.ids, self.now, BACK)
         for point in (dies, None):
             self._try(lambda: cancellations.cancel(*self.ids, features, confirmation, self.now), point)
 
@@ -316,7 +326,7 @@ class Play:
     def _go_on(self, confirmation: Confirmation) -> PlanChange:
         change = pauses.resume(*self.ids, confirmation, self.now)
         if change.outcome == "pending":
-            collection.collect(self.gateway, self.ids[0], change.invoice_id or "", self.now, BACK)
+            collection.collect(self.gateways, self.ids[0], change.invoice_id or "", self.now, BACK)
         return change
 
     def _key(self) -> str:

@@ -6,7 +6,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.gateways import Gateway, PaymentDetails
+from portal_site.billing.gateways import PaymentDetails
+from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Customer, Event, PaymentMethod, SetupIntent, Subscription
 from portal_site.billing.rules.customers.payment_methods import why_not_removable
@@ -18,12 +19,12 @@ from portal_site.ids import new_id
 ENDED = [status for status in SubscriptionStatus if status.ended]
 
 
-def begin_adding(gateway: Gateway, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
+def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
     """The address of the gateway's page where the customer leaves a payment method. `return_url` takes the setup's id."""
     setup_id = new_id("seti")
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
-    setup = gateway.begin_setup(customer_id, customer.livemode, return_url(setup_id))
+    setup = gateways.default.begin_setup(customer_id, customer.livemode, return_url(setup_id))
     with transaction() as session:
         row = SetupIntent(
             id=setup_id,
@@ -37,14 +38,14 @@ def begin_adding(gateway: Gateway, customer_id: str, at: int, return_url: Callab
     return setup.url
 
 
-def finish_adding(gateway: Gateway, customer_id: str, setup_id: str, at: int) -> PaymentMethod | None:
+def finish_adding(gateways: Gateways, customer_id: str, setup_id: str, at: int) -> PaymentMethod | None:
     """Take over what the customer left at the gateway and make it the default; None when nothing was left.
 
     Coming back twice adds it once.
     """
     with transaction() as session:
         reference = ownership.get_owned(session, SetupIntent, customer_id, setup_id).gateway_reference
-    setup = gateway.find_setup(reference)
+    setup = gateways.default.find_setup(reference)
     if setup is None or setup.details is None:
         return None
     with transaction() as session:
@@ -52,7 +53,7 @@ def finish_adding(gateway: Gateway, customer_id: str, setup_id: str, at: int) ->
         intent = ownership.get_owned(session, SetupIntent, customer_id, setup_id, lock=True)
         if intent.payment_method_id is not None:
             return ownership.get_owned(session, PaymentMethod, customer_id, intent.payment_method_id)
-        method = _attached(customer, setup.details, gateway.name, at)
+        method = _attached(customer, setup.details, gateways.default.name, at)
         session.add(method)
         session.flush()
         intent.payment_method_id, intent.status = method.id, "succeeded"
@@ -104,7 +105,7 @@ def _choose(session: Session, customer: Customer, method: PaymentMethod, at: int
     )
 
 
-def remove(gateway: Gateway, customer_id: str, method_id: str, at: int) -> PaymentMethod:
+def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> PaymentMethod:
     """Forget a payment method, here and at the gateway. Raises BillingError while it is needed."""
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
@@ -125,7 +126,8 @@ def remove(gateway: Gateway, customer_id: str, method_id: str, at: int) -> Payme
             .values(default_payment_method_id=None)
         )
         session.add(Event.of("payment_method.detached", method, at))
-    if method.gateway_reference:
+    gateway = gateways.for_method(method)
+    if gateway is not None and method.gateway_reference:
         gateway.forget(method.gateway_reference)
     return method
 

@@ -1,6 +1,7 @@
 """Payment providers behind one small protocol. Card data goes to their pages, never through this program."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -42,6 +43,26 @@ class Charge:
     next_action_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ChargeRequest:
+    """A charge that we want. Asking for it again says the same in everything but `return_url`, `off_session` and `reference`.
+
+    `created` is the instant of the first call, by the customer's clock. `reference` is the provider's name for the charge, once
+    that is known. `off_session` says that the customer is not there to be asked anything: the charge is automatic.
+    """
+
+    payment_method: str
+    amount: int
+    currency: str
+    idempotency_key: str
+    created: int
+    return_url: str
+    off_session: bool = False
+    description: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    reference: str | None = None
+
+
 class Gateway(Protocol):
     """A payment provider. Any call may raise errors.GatewayUnavailable: then nothing is known to have happened."""
 
@@ -53,17 +74,24 @@ class Gateway(Protocol):
     def find_setup(self, reference: str) -> SetupSession | None:
         """How that went; None when the provider does not know it."""
 
-    def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
+    def charge(self, request: ChargeRequest) -> Charge:
         """Collect `amount` minor units. The same key never charges twice; it answers what came of it the first time."""
 
-    def find_charge(self, idempotency_key: str) -> Charge | None:
-        """What came of a charge, by its key; None when the provider never received it."""
+    def find_charge(self, request: ChargeRequest, at: int) -> Charge | None:
+        """What came of a charge, asked at `at` by the customer's clock; None when the provider never received it.
 
-    def cancel_charge(self, idempotency_key: str) -> Charge | None:
+        It moves no money. Most providers look a charge up by its `reference`. Without one, because the first answer was lost,
+        some look it up by the key. Others, such as Stripe, cannot: they make the charge in two steps, of which only the second
+        moves money. Here they repeat the first step with its key, which within 24 hours answers with the reference of what is
+        there, and read that: one that still waits for its second step was never asked for money, so it is None. After 24 hours,
+        which `created` tells, they have to search by `metadata`.
+        """
+
+    def cancel_charge(self, request: ChargeRequest) -> Charge | None:
         """Give up a charge that waits for the customer; the answer says what became of it, which may be `succeeded`."""
 
     def forget(self, payment_method: str) -> None:
         """Let go of a payment method that the customer removed."""
 
 
-__all__ = ["Charge", "Gateway", "PaymentDetails", "SetupSession"]
+__all__ = ["Charge", "ChargeRequest", "Gateway", "PaymentDetails", "SetupSession"]

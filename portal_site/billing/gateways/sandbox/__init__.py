@@ -6,11 +6,11 @@ from portal_site.billing.gateways.sandbox import hosted_pages
 from portal_site.billing.gateways.sandbox.gateway import SandboxGateway
 
 
-def init(app: Flask) -> None:
-    """Make it the program's gateway and put up its pages."""
+def init(app: Flask) -> SandboxGateway:
+    """Put up its pages; it as a gateway."""
 
     def address(endpoint: str, **values: str) -> str:
         return url_for(endpoint, **values, _external=True)
 
-    app.extensions["gateway"] = SandboxGateway(address)
     app.register_blueprint(hosted_pages.blueprint)
+    return SandboxGateway(address)

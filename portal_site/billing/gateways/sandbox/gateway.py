@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.gateways import Charge, PaymentDetails, SetupSession
+from portal_site.billing.gateways import Charge, ChargeRequest, PaymentDetails, SetupSession
 from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxSetup
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
+
+DAYS_OF_A_DEBIT = 4
+SLOW_DEBITS = {"process": None, "process_then_fail": "insufficient_funds"}  # how each ends
 
 
 class SandboxGateway:
@@ -41,25 +43,26 @@ class SandboxGateway:
         details = _details(method) if method and method.confirmed else None
         return SetupSession(row.reference, self._url_for("sandbox.show_setup", reference=reference), details)
 
-    def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
+    def charge(self, request: ChargeRequest) -> Charge:
         """As the protocol says."""
-        members = {"method_reference": payment_method, "amount": amount, "currency": currency, "return_url": return_url}
         try:
-            row = _charged(idempotency_key, members)
+            row = _charged(request)
         except IntegrityError:  # another call with this key was quicker by a moment: the charge is that one's
-            row = _charged(idempotency_key, members)
+            row = _charged(request)
         return self._charge(row)
 
-    def find_charge(self, idempotency_key: str) -> Charge | None:
-        """As the protocol says."""
+    def find_charge(self, request: ChargeRequest, at: int) -> Charge | None:
+        """As the protocol says: by the key. A debit whose days are over is settled by it."""
         with transaction() as session:
-            row = session.scalar(select(SandboxCharge).where(SandboxCharge.idempotency_key == idempotency_key))
+            row = session.get(SandboxCharge, request.idempotency_key, with_for_update=True)
+            if row is not None and row.status == "processing" and row.settles_at is not None and row.settles_at <= at:
+                row.status = "declined" if row.decline_code else "succeeded"
         return self._charge(row) if row else None
 
-    def cancel_charge(self, idempotency_key: str) -> Charge | None:
+    def cancel_charge(self, request: ChargeRequest) -> Charge | None:
         """As the protocol says."""
         with transaction() as session:
-            row = session.get(SandboxCharge, idempotency_key, with_for_update=True)
+            row = session.get(SandboxCharge, request.idempotency_key, with_for_update=True)
             if row is not None and row.status == "requires_action":
                 row.status, row.decline_code = "declined", "authentication_not_handled"
         return self._charge(row) if row else None
@@ -73,27 +76,36 @@ class SandboxGateway:
 
     def _charge(self, row: SandboxCharge) -> Charge:
         url = self._url_for("sandbox.show_challenge", reference=row.reference)
-        return Charge(row.status, row.reference, row.decline_code, url if row.status == "requires_action" else None)
+        code = row.decline_code if row.status == "declined" else None
+        return Charge(row.status, row.reference, code, url if row.status == "requires_action" else None)
 
 
-def _charged(idempotency_key: str, members: dict[str, Any]) -> SandboxCharge:
+def _charged(request: ChargeRequest) -> SandboxCharge:
     """The charge with this key, made if there is none yet."""
     with transaction() as session:
-        row = session.get(SandboxCharge, idempotency_key, with_for_update=True)
+        row = session.get(SandboxCharge, request.idempotency_key, with_for_update=True)
         if row is None:
-            decision = _decision(session.get(SandboxMethod, members["method_reference"]))
-            row = SandboxCharge(idempotency_key=idempotency_key, reference=new_id("sbxc"), **members, **decision)
+            row = SandboxCharge(
+                idempotency_key=request.idempotency_key,
+                reference=new_id("sbxc"),
+                method_reference=request.payment_method,
+                amount=request.amount,
+                currency=request.currency,
+                return_url=request.return_url,
+                **_decision(session.get(SandboxMethod, request.payment_method), request.created),
+            )
             session.add(row)
     return row
 
 
-def _decision(method: SandboxMethod | None) -> dict[str, Any]:
+def _decision(method: SandboxMethod | None, created: int) -> dict[str, Any]:
     if method is None:
         return {"status": "declined", "decline_code": "payment_method_unactivated"}
     if method.on_charge == "authenticate":
         return {"status": "requires_action", "decline_code": None}
-    if method.on_charge == "process":
-        return {"status": "processing", "decline_code": None}
+    if method.on_charge in SLOW_DEBITS:
+        settles_at = created + DAYS_OF_A_DEBIT * 24 * 60 * 60
+        return {"status": "processing", "decline_code": SLOW_DEBITS[method.on_charge], "settles_at": settles_at}
     if method.on_charge != "ok":
         return {"status": "declined", "decline_code": method.on_charge}
     return {"status": "succeeded", "decline_code": None}

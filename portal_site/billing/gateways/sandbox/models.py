@@ -35,7 +35,10 @@ class SandboxMethod(Base):
 
 
 class SandboxCharge(Base):
-    """A charge by its idempotency key: the first answer is the answer for ever, but for a finished authentication."""
+    """A charge by its idempotency key: the first answer is the answer for ever, but for a finished authentication or debit.
+
+    A debit is processed until `settles_at`, and then declined if it has a `decline_code` already.
+    """
 
     __tablename__ = "sandbox_charges"
 
@@ -47,3 +50,4 @@ class SandboxCharge(Base):
     status: Mapped[str]
     decline_code: Mapped[str | None]
     return_url: Mapped[str] = mapped_column(Text)
+    settles_at: Mapped[int | None]
