@@ -29,6 +29,10 @@ class GatewayUnavailable(BillingError):
     """The payment provider did not answer; nothing is known to have happened."""
 
 
+class EventRefused(BillingError):
+    """What came in is not an event of the payment provider's."""
+
+
 class ImportRefused(BillingError):
     """A file cannot be taken over; nothing of it was. The sentence names the object, and is one line whatever that is called."""
 

@@ -63,6 +63,16 @@ class ChargeRequest:
     reference: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayEvent:
+    """An event that a provider sent: which charge it is about, by its own reference or by our key. It says nothing else."""
+
+    id: str
+    type: str
+    charge_reference: str | None = None
+    idempotency_key: str | None = None
+
+
 class Gateway(Protocol):
     """A payment provider. Any call may raise errors.GatewayUnavailable: then nothing is known to have happened."""
 
@@ -93,5 +103,8 @@ class Gateway(Protocol):
     def forget(self, payment_method: str) -> None:
         """Let go of a payment method that the customer removed."""
 
+    def parse_event(self, headers: Mapping[str, str], body: bytes) -> GatewayEvent | None:
+        """What an event is about; None when it is about nothing that we act on. Raises EventRefused when it is not signed."""
 
-__all__ = ["Charge", "ChargeRequest", "Gateway", "PaymentDetails", "SetupSession"]
+
+__all__ = ["Charge", "ChargeRequest", "Gateway", "GatewayEvent", "PaymentDetails", "SetupSession"]

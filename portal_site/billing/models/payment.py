@@ -82,6 +82,13 @@ class PaymentAttempt(HasLivemode, Base):
 
     __table_args__ = (
         Index("ix_payment_attempts_newest", "invoice_id", "created"),
+        # What a provider's event is about; nobody looks for the settled ones in this way.
+        Index(
+            "ix_payment_attempts_reference",
+            "gateway_reference",
+            sqlite_where=text("settled_at IS NULL"),
+            postgresql_where=text("settled_at IS NULL"),
+        ),
         Index(
             "uq_payment_attempts_under_way",
             "invoice_id",

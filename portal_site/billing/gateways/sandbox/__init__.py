@@ -2,7 +2,7 @@
 
 from flask import Flask, url_for
 
-from portal_site.billing.gateways.sandbox import hosted_pages
+from portal_site.billing.gateways.sandbox import events, hosted_pages
 from portal_site.billing.gateways.sandbox.gateway import SandboxGateway
 
 
@@ -13,4 +13,5 @@ def init(app: Flask) -> SandboxGateway:
         return url_for(endpoint, **values, _external=True)
 
     app.register_blueprint(hosted_pages.blueprint)
-    return SandboxGateway(address)
+    keys = [app.config["SECRET_KEY"], *app.config["SECRET_KEY_FALLBACKS"]]
+    return SandboxGateway(address, tuple(map(events.secret_of, keys)))

@@ -1,12 +1,15 @@
 """The sandbox as a gateway: what a provider's SDK would do over the network, done on the sandbox's own writer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from portal_site import clock
 from portal_site.billing.errors import BillingError
-from portal_site.billing.gateways import Charge, ChargeRequest, PaymentDetails, SetupSession
+from portal_site.billing.gateways import Charge, ChargeRequest, GatewayEvent, PaymentDetails, SetupSession
+from portal_site.billing.gateways.sandbox import events
 from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxSetup
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
@@ -17,12 +20,16 @@ SLOW_DEBITS = {"process": None, "process_then_fail": "insufficient_funds"}  # ho
 
 
 class SandboxGateway:
-    """Holds test payment methods and decides their charges. `url_for` makes the addresses of its hosted pages."""
+    """Holds test payment methods and decides their charges.
+
+    `url_for` makes the addresses of its hosted pages; the first of `secrets` signs its events, the others are older.
+    """
 
     name = "sandbox"
 
-    def __init__(self, url_for: Callable[..., str]) -> None:
+    def __init__(self, url_for: Callable[..., str], secrets: Sequence[bytes]) -> None:
         self._url_for = url_for
+        self._secrets = secrets
 
     def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> SetupSession:
         """As the protocol says. Raises BillingError in live mode: no real payment may end up here."""
@@ -73,6 +80,17 @@ class SandboxGateway:
             row = session.get(SandboxMethod, payment_method)
             if row is not None:
                 session.delete(row)
+
+    def parse_event(self, headers: Mapping[str, str], body: bytes) -> GatewayEvent | None:
+        """As the protocol says."""
+        return events.parse(self._secrets, headers, body, clock.now())
+
+    def make_event(self, kind: str, reference: str) -> tuple[dict[str, str], bytes]:
+        """Headers and body of an event about a charge, as the sandbox would send it now."""
+        with transaction() as session:
+            row = session.scalars(select(SandboxCharge).where(SandboxCharge.reference == reference)).one()
+        document = {"id": new_id("sbxe"), "type": kind, "charge": reference, "idempotency_key": row.idempotency_key}
+        return events.sign(self._secrets[0], document, clock.now())
 
     def _charge(self, row: SandboxCharge) -> Charge:
         url = self._url_for("sandbox.show_challenge", reference=row.reference)
