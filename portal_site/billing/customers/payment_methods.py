@@ -6,10 +6,10 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.gateways import PaymentDetails
+from portal_site.billing.gateways import CustomerDetails, Gateway, PaymentDetails
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import Customer, Event, PaymentMethod, SetupIntent, Subscription
+from portal_site.billing.models import Customer, Event, PaymentMethod, ProviderCustomer, SetupIntent, Subscription
 from portal_site.billing.rules.customers.payment_methods import why_not_removable
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
@@ -21,10 +21,10 @@ ENDED = [status for status in SubscriptionStatus if status.ended]
 
 def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
     """The address of the gateway's page where the customer leaves a payment method. `return_url` takes the setup's id."""
-    setup_id = new_id("seti")
+    gateway, setup_id = gateways.default, new_id("seti")
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
-    setup = gateways.default.begin_setup(customer_id, customer.livemode, return_url(setup_id))
+    setup = gateway.begin_setup(_provider_customer(gateway, customer, at), customer.livemode, return_url(setup_id))
     with transaction() as session:
         row = SetupIntent(
             id=setup_id,
@@ -32,10 +32,37 @@ def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Call
             customer_id=customer_id,
             livemode=customer.livemode,
             created=at,
+            gateway=gateway.name,
             gateway_reference=setup.reference,
         )
         session.add(row)
     return setup.url
+
+
+def _provider_customer(gateway: Gateway, customer: Customer, at: int) -> str:
+    """The provider's name for a customer, made known to it if it is not yet."""
+    mine = ProviderCustomer.customer_id == customer.id, ProviderCustomer.gateway == gateway.name
+    with transaction() as session:
+        known = session.scalar(select(ProviderCustomer.reference).where(*mine))
+    if known is not None:
+        return known
+    details = CustomerDetails(customer.id, customer.livemode, customer.name, customer.email)
+    reference = gateway.create_customer(details, f"customer_{customer.id}")
+    with transaction() as session:
+        ownership.lock_customer(session, customer.id)
+        known = session.scalar(select(ProviderCustomer.reference).where(*mine))
+        if known is None:  # else another window was quicker, with the same key
+            row = ProviderCustomer(
+                id=new_id("pcus"),
+                account_id=customer.account_id,
+                customer_id=customer.id,
+                livemode=customer.livemode,
+                created=at,
+                gateway=gateway.name,
+                reference=reference,
+            )
+            session.add(row)
+    return known or reference
 
 
 def finish_adding(gateways: Gateways, customer_id: str, setup_id: str, at: int) -> PaymentMethod | None:
@@ -44,16 +71,17 @@ def finish_adding(gateways: Gateways, customer_id: str, setup_id: str, at: int) 
     Coming back twice adds it once.
     """
     with transaction() as session:
-        reference = ownership.get_owned(session, SetupIntent, customer_id, setup_id).gateway_reference
-    setup = gateways.default.find_setup(reference)
-    if setup is None or setup.details is None:
+        begun = ownership.get_owned(session, SetupIntent, customer_id, setup_id)
+    gateway = gateways.named(begun.gateway) if begun.gateway else gateways.default
+    setup = gateway.find_setup(begun.gateway_reference) if gateway else None
+    if gateway is None or setup is None or setup.details is None:
         return None
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         intent = ownership.get_owned(session, SetupIntent, customer_id, setup_id, lock=True)
         if intent.payment_method_id is not None:
             return ownership.get_owned(session, PaymentMethod, customer_id, intent.payment_method_id)
-        method = _attached(customer, setup.details, gateways.default.name, at)
+        method = _attached(customer, setup.details, gateway.name, at)
         session.add(method)
         session.flush()
         intent.payment_method_id, intent.status = method.id, "succeeded"

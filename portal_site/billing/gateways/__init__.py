@@ -21,6 +21,16 @@ class PaymentDetails:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomerDetails:
+    """What a provider learns of a customer of ours. Payment methods are saved for, and charged with, its own customer."""
+
+    id: str
+    livemode: bool
+    name: str | None = None
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SetupSession:
     """A customer's way to leave a payment method: the provider's page for it, and, once done, what was left there."""
 
@@ -44,6 +54,14 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class Refund:
+    """Where a refund stands: `succeeded`, `pending` (the bank takes days), or `failed`."""
+
+    status: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChargeRequest:
     """A charge that we want. Asking for it again says the same in everything but `return_url`, `off_session` and `reference`.
 
@@ -57,6 +75,7 @@ class ChargeRequest:
     idempotency_key: str
     created: int
     return_url: str
+    customer: str | None = None  # the provider's; None for a method that came from an import
     off_session: bool = False
     description: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -78,8 +97,11 @@ class Gateway(Protocol):
 
     name: str
 
-    def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> SetupSession:
-        """Prepare the provider's page; it sends the customer back to `return_url`."""
+    def create_customer(self, customer: CustomerDetails, idempotency_key: str) -> str:
+        """The provider's customer for one of ours, made if the key is new."""
+
+    def begin_setup(self, customer: str, livemode: bool, return_url: str) -> SetupSession:
+        """Prepare the page on which the provider's customer leaves a payment method; it leads back to `return_url`."""
 
     def find_setup(self, reference: str) -> SetupSession | None:
         """How that went; None when the provider does not know it."""
@@ -100,6 +122,9 @@ class Gateway(Protocol):
     def cancel_charge(self, request: ChargeRequest) -> Charge | None:
         """Give up a charge that waits for the customer; the answer says what became of it, which may be `succeeded`."""
 
+    def refund(self, charge_reference: str, amount: int, idempotency_key: str) -> Refund:
+        """Give back `amount` minor units of a charge that succeeded. The same key never gives back twice."""
+
     def forget(self, payment_method: str) -> None:
         """Let go of a payment method that the customer removed."""
 
@@ -107,4 +132,13 @@ class Gateway(Protocol):
         """What an event is about; None when it is about nothing that we act on. Raises EventRefused when it is not signed."""
 
 
-__all__ = ["Charge", "ChargeRequest", "Gateway", "GatewayEvent", "PaymentDetails", "SetupSession"]
+__all__ = [
+    "Charge",
+    "ChargeRequest",
+    "CustomerDetails",
+    "Gateway",
+    "GatewayEvent",
+    "PaymentDetails",
+    "Refund",
+    "SetupSession",
+]

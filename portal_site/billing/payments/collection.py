@@ -3,7 +3,7 @@
 So a crash or a lost answer leaves an attempt under way, which is settled by asking the gateway; nothing is charged twice.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,7 +13,7 @@ from portal_site.billing.gateways import Charge, ChargeRequest
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.invoicing import payment_events
 from portal_site.billing.loading import ownership, payment_state
-from portal_site.billing.models import Customer, Invoice, PaymentAttempt, PaymentMethod, Subscription
+from portal_site.billing.models import Customer, Invoice, PaymentAttempt, PaymentMethod, ProviderCustomer, Subscription
 from portal_site.billing.payments import outcomes
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
 from portal_site.billing.translation_marks import N_
@@ -21,7 +21,39 @@ from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
 NOT_HERE = "payment_method_unactivated"  # the decline code of a method whose provider the program does not work with
-_Begun = tuple[PaymentAttempt, PaymentMethod, Invoice]
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What a provider is told of a try to collect, besides the try itself."""
+
+    method: PaymentMethod
+    invoice: Invoice
+    payer: str | None
+
+    @classmethod
+    def load(cls, session: Session, attempt: PaymentAttempt, method: PaymentMethod, invoice: Invoice) -> "_Terms":
+        """With the provider's own name for the customer."""
+        known = select(ProviderCustomer.reference).where(
+            ProviderCustomer.customer_id == attempt.customer_id, ProviderCustomer.gateway == method.gateway
+        )
+        return cls(method, invoice, session.scalar(known))
+
+    def request(self, attempt: PaymentAttempt, return_url: str, off_session: bool) -> ChargeRequest:
+        """What is asked of the provider."""
+        return ChargeRequest(
+            payment_method=self.method.gateway_reference or self.method.id,
+            customer=self.payer,
+            amount=attempt.amount,
+            currency=attempt.currency,
+            idempotency_key=attempt.idempotency_key,
+            created=attempt.created,
+            return_url=return_url,
+            off_session=off_session,
+            description=self.invoice.number or self.invoice.id,
+            metadata={"invoice": self.invoice.id, "customer": attempt.customer_id, "attempt": attempt.id},
+            reference=attempt.gateway_reference,
+        )
 
 
 def pay_invoice(
@@ -45,12 +77,12 @@ def pay_invoice(
         settled = _resolve(gateways, earlier, at, return_url, give_up=True, off_session=off_session)
         if settled.status != AttemptStatus.DECLINED:
             return settled
-    attempt, method, invoice = _begin(customer_id, invoice_id, method_id, amount, at)
-    gateway = gateways.for_method(method)
+    attempt, terms = _begin(customer_id, invoice_id, method_id, amount, at)
+    gateway = gateways.for_method(terms.method)
     if gateway is None:
         return outcomes.record(attempt, Charge("declined", attempt.id, NOT_HERE), at)
     try:
-        charge = gateway.charge(_request(attempt, method, invoice, return_url, off_session))
+        charge = gateway.charge(terms.request(attempt, return_url, off_session))
     except GatewayUnavailable:
         return outcomes.record(attempt, None, at)
     return outcomes.record(attempt, charge, at)
@@ -125,7 +157,7 @@ def _unsettled(customer_id: str, invoice_id: str) -> PaymentAttempt | None:
         return payment_state.unsettled_attempt(session, customer_id, invoice.id)
 
 
-def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: int) -> _Begun:
+def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: int) -> tuple[PaymentAttempt, _Terms]:
     with transaction() as session:
         ownership.lock_customer(session, customer_id)
         invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
@@ -154,24 +186,8 @@ def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: i
         )
         session.add(attempt)
         payment_events.emit_created(session, invoice, attempt, at)
-    return attempt, method, invoice
-
-
-def _request(
-    attempt: PaymentAttempt, method: PaymentMethod, invoice: Invoice, return_url: str, off_session: bool
-) -> ChargeRequest:
-    return ChargeRequest(
-        payment_method=method.gateway_reference or method.id,
-        amount=attempt.amount,
-        currency=attempt.currency,
-        idempotency_key=attempt.idempotency_key,
-        created=attempt.created,
-        return_url=return_url,
-        off_session=off_session,
-        description=invoice.number or invoice.id,
-        metadata={"invoice": invoice.id, "customer": attempt.customer_id, "attempt": attempt.id},
-        reference=attempt.gateway_reference,
-    )
+        terms = _Terms.load(session, attempt, method, invoice)
+    return attempt, terms
 
 
 def _resolve(
@@ -180,10 +196,11 @@ def _resolve(
     with transaction() as session:
         method = ownership.get_owned(session, PaymentMethod, attempt.customer_id, attempt.payment_method_id)
         invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id)
+        terms = _Terms.load(session, attempt, method, invoice)
     gateway = gateways.for_method(method)
     if gateway is None:  # nobody is there to be asked; `portal check` tells the operator
         return outcomes.record(attempt, None, at, given_up=give_up)
-    request = _request(attempt, method, invoice, return_url, off_session)
+    request = terms.request(attempt, return_url, off_session)
     try:
         charge = gateway.find_charge(request, at)
         if charge is None:

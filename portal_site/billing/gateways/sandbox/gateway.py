@@ -3,14 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from portal_site import clock
 from portal_site.billing.errors import BillingError
-from portal_site.billing.gateways import Charge, ChargeRequest, GatewayEvent, PaymentDetails, SetupSession
+from portal_site.billing.gateways import (
+    Charge,
+    ChargeRequest,
+    CustomerDetails,
+    GatewayEvent,
+    PaymentDetails,
+    Refund,
+    SetupSession,
+)
 from portal_site.billing.gateways.sandbox import events
-from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxSetup
+from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxRefund, SandboxSetup
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
@@ -31,11 +39,15 @@ class SandboxGateway:
         self._url_for = url_for
         self._secrets = secrets
 
-    def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> SetupSession:
+    def create_customer(self, customer: CustomerDetails, idempotency_key: str) -> str:
+        """As the protocol says. It keeps nothing of customers: its name for one is made of ours."""
+        return f"sbxcus_{customer.id}"
+
+    def begin_setup(self, customer: str, livemode: bool, return_url: str) -> SetupSession:
         """As the protocol says. Raises BillingError in live mode: no real payment may end up here."""
         if livemode:
             raise BillingError(N_("Payment methods cannot be added here right now."), "livemode_mismatch")
-        row = SandboxSetup(reference=new_id("sbxs"), customer=customer_id, return_url=return_url)
+        row = SandboxSetup(reference=new_id("sbxs"), customer=customer, return_url=return_url)
         with transaction() as session:
             session.add(row)
         return SetupSession(row.reference, self._url_for("sandbox.show_setup", reference=row.reference))
@@ -74,6 +86,28 @@ class SandboxGateway:
                 row.status, row.decline_code = "declined", "authentication_not_handled"
         return self._charge(row) if row else None
 
+    def refund(self, charge_reference: str, amount: int, idempotency_key: str) -> Refund:
+        """As the protocol says. More than was charged is refused, as is any part of a charge that brought nothing."""
+        with transaction() as session:
+            charge = session.scalar(
+                select(SandboxCharge).where(SandboxCharge.reference == charge_reference).with_for_update()
+            )
+            row = session.get(SandboxRefund, idempotency_key)
+            if row is None:
+                mine = select(func.sum(SandboxRefund.amount)).where(
+                    SandboxRefund.charge_reference == charge_reference, SandboxRefund.status == "succeeded"
+                )
+                left = charge.amount - (session.scalar(mine) or 0) if charge and charge.status == "succeeded" else 0
+                row = SandboxRefund(
+                    idempotency_key=idempotency_key,
+                    reference=new_id("sbxr"),
+                    charge_reference=charge_reference,
+                    amount=amount,
+                    status="succeeded" if 0 < amount <= left else "failed",
+                )
+                session.add(row)
+        return Refund(row.status, row.reference)
+
     def forget(self, payment_method: str) -> None:
         """As the protocol says. Charges that were made with it stay on the ledger."""
         with transaction() as session:
@@ -93,9 +127,9 @@ class SandboxGateway:
         return events.sign(self._secrets[0], document, clock.now())
 
     def _charge(self, row: SandboxCharge) -> Charge:
-        url = self._url_for("sandbox.show_challenge", reference=row.reference)
-        code = row.decline_code if row.status == "declined" else None
-        return Charge(row.status, row.reference, code, url if row.status == "requires_action" else None)
+        asked = row.status == "requires_action"
+        url = self._url_for("sandbox.show_challenge", reference=row.reference) if asked else None
+        return Charge(row.status, row.reference, row.decline_code if row.status == "declined" else None, url)
 
 
 def _charged(request: ChargeRequest) -> SandboxCharge:

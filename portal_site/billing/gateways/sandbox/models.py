@@ -51,3 +51,15 @@ class SandboxCharge(Base):
     decline_code: Mapped[str | None]
     return_url: Mapped[str] = mapped_column(Text)
     settles_at: Mapped[int | None]
+
+
+class SandboxRefund(Base):
+    """Money given back, by its idempotency key."""
+
+    __tablename__ = "sandbox_refunds"
+
+    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(unique=True)
+    charge_reference: Mapped[str] = mapped_column(index=True)
+    amount: Mapped[int]
+    status: Mapped[str]
