@@ -6,8 +6,7 @@ from flask_migrate import Migrate
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from portal_site import db, locations, portal
-from portal_site.billing.gateways import sandbox
+from portal_site import db, locations, payment_providers, portal
 from portal_site.config import Settings
 from portal_site.db import engine
 from portal_site.web import (
@@ -60,7 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     components.init(app)
 
     portal.init(app)
-    sandbox.init(app)
+    payment_providers.init(app, settings)
     if settings.demo:
         from portal_site import demo
 

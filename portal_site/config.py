@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 SECRET_KEY_LENGTH = 32
 QUEUES = ("sqlite", "redis", "rediss", "postgres", "postgresql", "postgresql+psycopg")
+GATEWAYS = ("sandbox",)
 DRIVERS = {
     "sqlite": "sqlite",
     "postgres": "postgresql+psycopg",
@@ -33,7 +34,7 @@ class Settings:
     data_dir: Path
     secret_key_fallbacks: tuple[str, ...] = ()
     trusted_proxies: int = 0
-    gateway: str = "sandbox"
+    gateways: tuple[str, ...] = ("sandbox",)  # the first takes new payment methods
     queue: str = ""
     demo: bool = False
 
@@ -71,7 +72,7 @@ class Settings:
             base_url=reader.base_url(),
             trusted_proxies=reader.count("PORTAL_TRUSTED_PROXIES", most=10),
             queue=reader.queue_url(),
-            gateway=reader.choice("PORTAL_GATEWAY", ("sandbox",)),
+            gateways=reader.choices("PORTAL_GATEWAY", GATEWAYS),
             demo=reader.choice("PORTAL_DEMO", ("0", "1")) == "1",
         )
         if reader.faults:
@@ -152,3 +153,10 @@ class _Reader:
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
         raw = self.environ.get(name) or allowed[0]
         return raw if raw in allowed else self._fault(f"{name} must be one of: {', '.join(allowed)}.")
+
+    def choices(self, name: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+        """Several of the allowed, in the order given, separated by commas; the first of the allowed when nothing is."""
+        chosen = tuple(word.strip() for word in (self.environ.get(name) or allowed[0]).split(","))
+        if not set(chosen) <= set(allowed):
+            self._fault(f"{name} must be one of: {', '.join(allowed)}; or several, separated by commas.")
+        return chosen

@@ -83,7 +83,7 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
                 last_beat = now
                 retry_on_conflict(heartbeat, at + now - began)
 
-        report = runner.run(app.extensions["gateway"], at, return_address, beat=beat)
+        report = runner.run(app.extensions["gateways"], at, return_address, beat=beat)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",

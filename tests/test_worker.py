@@ -333,7 +333,7 @@ def test_a_payment_without_an_answer_is_asked_about_after_a_minute(
     app: Flask, monkeypatch: pytest.MonkeyPatch, seconds: int, settled: int
 ) -> None:
     world.shop()
-    gateway = app.extensions["gateway"]
+    gateway = app.extensions["gateways"].default
 
     def lose(*_given: object) -> object:
         raise GatewayUnavailable("lost")

@@ -53,7 +53,7 @@ EVERYTHING = Features(
     subscription_restart=SubscriptionRestart(enabled=True),
 )
 VISA, MASTERCARD, FAILS, ASKS = "4242424242424242", "5555555555554444", "4000000000000341", "4000002760003184"
-SLOW = "AT321904300235473204"  # a debit that the bank carries out for days
+SLOW, SLOW_FAILS = "AT321904300235473204", "AT051904300235473205"  # debits that the bank carries out for four days
 
 
 @contextmanager

@@ -30,6 +30,10 @@ class GatewayUnavailable(BillingError):
     """The payment provider did not answer, so the outcome of the call is unknown."""
 
 
+class EventRefused(BillingError):
+    """What came in is not an event of the payment provider's."""
+
+
 class ImportRefused(BillingError):
     """A file cannot be imported, and nothing of it was.
 

@@ -343,7 +343,7 @@ def advance_clock(app: Flask, clock_id: str, moment: datetime) -> None:
     from portal_site import worker as work
     from portal_site.billing.billing_run import test_clocks
 
-    test_clocks.advance(app.extensions["gateway"], clock_id, _instant(moment), work.return_address)
+    test_clocks.advance(app.extensions["gateways"], clock_id, _instant(moment), work.return_address)
     click.echo(f"It is {moment:%Y-%m-%d %H:%M:%S} UTC for the customers of {clock_id}.", err=True)
 
 

@@ -74,6 +74,7 @@ def init(app: Flask) -> None:
     from portal_site.portal import (  # noqa: F401 - each registers its routes on the blueprint
         billing_information,
         cancellations,
+        gateway_events,
         invoices,
         overview,
         pauses,
@@ -86,4 +87,5 @@ def init(app: Flask) -> None:
     )
 
     app.register_blueprint(sessions.blueprint)
+    app.register_blueprint(gateway_events.blueprint)
     app.register_blueprint(blueprint)

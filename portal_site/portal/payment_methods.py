@@ -38,7 +38,7 @@ def add_payment_method() -> Response:
 
     try:
         address = payment_methods.begin_adding(
-            current_app.extensions["gateway"], g.visitor.customer_id, g.now, return_url
+            current_app.extensions["gateways"], g.visitor.customer_id, g.now, return_url
         )
     except BillingError as refusal:
         flash(translated(refusal), "bad")
@@ -50,10 +50,10 @@ def add_payment_method() -> Response:
 @portal_feature("payment_method_update")
 def finish_payment_method(setup_id: str) -> Response:
     """Back from the gateway. A GET that writes: the gateway can only redirect, and coming twice adds nothing twice."""
-    gateway = current_app.extensions["gateway"]
+    gateways = current_app.extensions["gateways"]
     there = urls.page(request.args.get("to", ""), "portal") or url_for("portal.show_payment_methods")
     try:
-        method = payment_methods.finish_adding(gateway, g.visitor.customer_id, setup_id, g.now)
+        method = payment_methods.finish_adding(gateways, g.visitor.customer_id, setup_id, g.now)
     except NotFound:
         abort(404)
     except BillingError as refusal:
@@ -93,7 +93,7 @@ def remove_payment_method(method_id: str) -> Response | tuple[str, int]:
     """Remove it, or say why not."""
     method = _own_method(method_id)
     try:
-        payment_methods.remove(current_app.extensions["gateway"], g.visitor.customer_id, method_id, g.now)
+        payment_methods.remove(current_app.extensions["gateways"], g.visitor.customer_id, method_id, g.now)
     except BillingError as refusal:
         page = render_template("portal/payment_methods/removal.html", method=method, refusal=translated(refusal))
         return page, 422

@@ -92,9 +92,9 @@ def _subscription(subscription_id: str) -> str:
 
 def collect(payment: Payment) -> Response:
     """Collect it from what the subscription is paid with, and lead to where its outcome shows."""
-    gateway = current_app.extensions["gateway"]
+    gateways = current_app.extensions["gateways"]
     try:
-        attempt = collection.collect(gateway, g.visitor.customer_id, payment.invoice_id, g.now, payment.return_url)
+        attempt = collection.collect(gateways, g.visitor.customer_id, payment.invoice_id, g.now, payment.return_url)
     except StateChanged:  # another click is paying it
         return redirect(payment.outcome_url, 303)
     if attempt is None:
@@ -107,25 +107,25 @@ def collect(payment: Payment) -> Response:
 
 def pay(payment: Payment, method_id: str, amount: int) -> Response:
     """Pay it with the method that the customer chose, exactly the amount that was shown. Raises BillingError."""
-    gateway, customer_id = current_app.extensions["gateway"], g.visitor.customer_id
+    gateways, customer_id = current_app.extensions["gateways"], g.visitor.customer_id
     attempt = collection.pay_invoice(
-        gateway, customer_id, payment.invoice_id, method_id, amount, g.now, payment.return_url
+        gateways, customer_id, payment.invoice_id, method_id, amount, g.now, payment.return_url
     )
     return lead(payment, attempt)
 
 
 def finish(payment: Payment) -> Response:
     """The customer is back from the bank's page, or asks again what became of a payment."""
-    gateway, customer_id = current_app.extensions["gateway"], g.visitor.customer_id
-    attempt = collection.resolve_payment(gateway, customer_id, payment.invoice_id, g.now, payment.return_url)
+    gateways, customer_id = current_app.extensions["gateways"], g.visitor.customer_id
+    attempt = collection.resolve_payment(gateways, customer_id, payment.invoice_id, g.now, payment.return_url)
     return redirect(payment.outcome_url, 303) if attempt is None else lead(payment, attempt, came_back=True)
 
 
 def cancel_awaiting(subscription_id: str) -> None:
     """Let go of a payment for a change of this subscription that waits for the customer at the bank."""
-    gateway, customer_id = current_app.extensions["gateway"], g.visitor.customer_id
+    gateways, customer_id = current_app.extensions["gateways"], g.visitor.customer_id
     back = url_for("portal.show_subscription", subscription_id=subscription_id, _external=True)
-    collection.cancel_awaiting_payments(gateway, customer_id, subscription_id, g.now, back)
+    collection.cancel_awaiting_payments(gateways, customer_id, subscription_id, g.now, back)
 
 
 def lead(payment: Payment, attempt: PaymentAttempt, came_back: bool = False) -> Response:

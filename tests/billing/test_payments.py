@@ -9,7 +9,8 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound, StateChanged
-from portal_site.billing.gateways import Charge
+from portal_site.billing.gateways import Charge, ChargeRequest
+from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import Event, Invoice, PaymentAttempt, PaymentMethod, Subscription
 from portal_site.billing.payments import collection
 from portal_site.db import db
@@ -25,30 +26,32 @@ BACK = "http://127.0.0.1:8000/back"
 class Provider:
     """A provider whose network can fail before or after a charge. `charges` holds what was really charged."""
 
-    name: str = "provider"
-    charges: dict[str, Charge] = field(default_factory=dict)
+    name: str = "sandbox"  # in whose place it stands
+    writer: dict[str, Charge] = field(default_factory=dict)
     answer: Charge = field(default_factory=lambda: Charge("succeeded", "ch_1"))
     lose: str = ""  # before: the call never arrives; after: the answer never comes back
     calls: int = 0
+    requests: list[ChargeRequest] = field(default_factory=list)
 
-    def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
+    def charge(self, request: ChargeRequest) -> Charge:
         self.calls += 1
+        self.requests.append(request)
         if self.lose == "before":
             raise GatewayUnavailable("no line")
-        self.charges.setdefault(idempotency_key, self.answer)
+        self.writer.setdefault(request.idempotency_key, self.answer)
         if self.lose == "after":
             raise GatewayUnavailable("no answer")
-        return self.charges[idempotency_key]
+        return self.writer[request.idempotency_key]
 
-    def find_charge(self, idempotency_key: str) -> Charge | None:
+    def find_charge(self, request: ChargeRequest, at: int) -> Charge | None:
         if self.lose:
             raise GatewayUnavailable("no line")
-        return self.charges.get(idempotency_key)
+        return self.writer.get(request.idempotency_key)
 
-    def cancel_charge(self, idempotency_key: str) -> Charge | None:
-        if self.charges[idempotency_key].status == "requires_action":
-            self.charges[idempotency_key] = Charge("declined", "ch_1", "authentication_not_handled")
-        return self.charges[idempotency_key]
+    def cancel_charge(self, request: ChargeRequest) -> Charge | None:
+        if self.writer[request.idempotency_key].status == "requires_action":
+            self.writer[request.idempotency_key] = Charge("declined", "ch_1", "authentication_not_handled")
+        return self.writer[request.idempotency_key]
 
 
 def _open_invoice() -> tuple[world.Scene, Any]:
@@ -59,7 +62,9 @@ def _open_invoice() -> tuple[world.Scene, Any]:
 
 def _pay(gateway: Any, scene: world.Scene, invoice: Any, **changed: Any) -> PaymentAttempt:
     known = {"method_id": scene.method.id, "amount": invoice.amount_remaining, **changed}
-    return collection.pay_invoice(gateway, scene.customer.id, invoice.id, known["method_id"], known["amount"], AT, BACK)
+    return collection.pay_invoice(
+        Gateways(gateway), scene.customer.id, invoice.id, known["method_id"], known["amount"], AT, BACK
+    )
 
 
 def _invoice(invoice: Any) -> Any:
@@ -110,7 +115,9 @@ def test_a_strangers_invoice_or_card_does_not_exist(app: Flask) -> None:
     with pytest.raises(NotFound):
         _pay(Provider(), scene, invoice, method_id=stranger.method.id)
     with pytest.raises(NotFound):
-        collection.pay_invoice(Provider(), stranger.customer.id, invoice.id, stranger.method.id, 2400, AT, BACK)
+        collection.pay_invoice(
+            Gateways(Provider()), stranger.customer.id, invoice.id, stranger.method.id, 2400, AT, BACK
+        )
 
 
 @pytest.mark.case("F2")
@@ -122,7 +129,7 @@ def test_a_lost_answer_is_asked_for_and_never_charged_again(app: Flask, lost: st
     assert _invoice(invoice).status == "open"
     assert len(gateway.charges) == charged
     gateway.lose = ""
-    settled = collection.resolve_payment(gateway, scene.customer.id, invoice.id, AT + 60, BACK)
+    settled = collection.resolve_payment(Gateways(gateway), scene.customer.id, invoice.id, AT + 60, BACK)
     assert settled is not None
     assert settled.status == "succeeded"
     assert _invoice(invoice).status == "paid"
@@ -142,11 +149,11 @@ def test_authentication_is_waited_for_then_settled(app: Flask) -> None:
     gateway = Provider(answer=Charge("requires_action", "ch_1", None, "https://bank.example/3ds"))
     attempt = _pay(gateway, scene, invoice)
     assert (attempt.status, attempt.next_action_url) == ("requires_action", "https://bank.example/3ds")
-    gateway.charges[attempt.idempotency_key] = Charge("succeeded", "ch_1")
-    settled = collection.resolve_payment(gateway, scene.customer.id, invoice.id, AT, BACK)
+    gateway.writer[attempt.idempotency_key] = Charge("succeeded", "ch_1")
+    settled = collection.resolve_payment(Gateways(gateway), scene.customer.id, invoice.id, AT, BACK)
     assert settled is not None
     assert settled.status == "succeeded"
-    assert collection.resolve_payment(gateway, scene.customer.id, invoice.id, AT, BACK) is None
+    assert collection.resolve_payment(Gateways(gateway), scene.customer.id, invoice.id, AT, BACK) is None
 
 
 def test_trying_again_gives_up_the_question_that_nobody_answered(app: Flask) -> None:
@@ -190,3 +197,45 @@ def test_eight_at_once_charge_once(app: Flask) -> None:
     assert len(gateway.charges) == 1
     paid = _invoice(invoice)
     assert (paid.status, paid.amount_paid) == ("paid", 2400)
+
+
+def test_a_method_is_charged_by_the_provider_that_holds_it(app: Flask) -> None:
+    scene, invoice = _open_invoice()
+    newer, older = Provider(name="newer"), Provider(name="sandbox")
+    gateways = Gateways(newer, older)
+    method = scene.method.id
+    assert collection.pay_invoice(gateways, scene.customer.id, invoice.id, method, 2400, AT, BACK).status == "succeeded"
+    assert (newer.calls, older.calls) == (0, 1)
+    assert gateways.default is newer
+    assert [gateways.for_method(scene.method), gateways.named("gone")] == [older, None]
+
+
+def test_a_provider_that_is_no_longer_there_charges_nothing_and_the_customer_is_told(app: Flask) -> None:
+    scene, invoice = _open_invoice()
+    gateways = Gateways(Provider(name="newer"))
+    known = gateways, scene.customer.id, invoice.id, scene.method.id, 2400, AT, BACK
+    attempt = collection.pay_invoice(*known)
+    assert (attempt.status, attempt.decline_code) == ("declined", "payment_method_unactivated")
+    assert _invoice(invoice).status == "open"
+
+
+def test_a_payment_under_way_with_a_provider_that_is_gone_stays_in_doubt(app: Flask) -> None:
+    scene, invoice = _open_invoice()
+    _pay(Provider(lose="after"), scene, invoice)
+    gone = Gateways(Provider(name="newer"))
+    settled = collection.resolve_payment(gone, scene.customer.id, invoice.id, AT + 60, BACK)
+    assert settled is not None
+    assert settled.status == "unknown"
+
+
+@pytest.mark.parametrize("off_session", [False, True])
+def test_a_provider_learns_what_it_is_for_and_whether_the_customer_is_there(app: Flask, off_session: bool) -> None:
+    scene, invoice = _open_invoice()
+    gateway = Provider()
+    known = scene.customer.id, invoice.id, AT, BACK
+    collection.collect(Gateways(gateway), *known, off_session=off_session)
+    [request] = gateway.requests
+    assert (request.amount, request.currency, request.created, request.return_url) == (2400, "eur", AT, BACK)
+    assert (request.off_session, request.reference) == (off_session, None)
+    assert request.description == invoice.number
+    assert {**request.metadata, "attempt": ""} == {"invoice": invoice.id, "customer": scene.customer.id, "attempt": ""}

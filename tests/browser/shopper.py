@@ -75,7 +75,7 @@ class Shopper:
                         TestClock.account_id == self.shop.customer.account_id
                     )
                 ).one()
-            gateway = self.site.app.extensions["gateway"]
+            gateway = self.site.app.extensions["gateways"]
             test_clocks.advance(gateway, clock.id, clock.frozen_time + seconds, lambda _invoice: self.site.address)
             db.session.remove()
 

@@ -302,9 +302,9 @@ def test_payments_that_hang(site: Site, page: Page, monkeypatch: pytest.MonkeyPa
     def lose(*_given: object) -> object:
         raise GatewayUnavailable("lost")
 
-    gateway = site.app.extensions["gateway"]
+    gateway = site.app.extensions["gateways"]
     for name in ("charge", "find_charge", "cancel_charge"):
-        monkeypatch.setattr(gateway, name, lose)
+        monkeypatch.setattr(gateway.default, name, lose)
     page.goto(subscription)
     page.get_by_role("button", name="Pay €10.00").click()
     page.get_by_role("link", name="Check again").wait_for()

@@ -113,7 +113,7 @@ def test_a_card_that_fails_begins_nothing_and_what_is_never_paid_is_over_after_a
     assert "It begins as soon as the first invoice is paid." in text(page.text)
     assert _new(shop).status == "incomplete"
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        gateway = app.extensions["gateway"]
+        gateway = app.extensions["gateways"]
         runner.run(gateway, LATER + 22 * 3600, lambda _id: BACK)
         assert _new(shop).status == "incomplete"
         runner.run(gateway, LATER + 23 * 3600, lambda _id: BACK)
@@ -201,6 +201,6 @@ def test_a_beginning_that_nobody_confirms_at_the_bank_is_over_after_a_day(app: F
     _begins_again(app, shop)
     assert _new(shop).status == "incomplete"
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        runner.run(app.extensions["gateway"], LATER + 23 * 3600, lambda _id: BACK)
+        runner.run(app.extensions["gateways"], LATER + 23 * 3600, lambda _id: BACK)
     assert _new(shop).status == "incomplete_expired"
     ledger.audit(shop.customer.account_id)

@@ -89,7 +89,7 @@ def test_a_change_says_that_it_waits_for_the_bank(app: Flask) -> None:
         everybody = {"unscoped": "the test's only charge"}
         session.execute(update(SandboxCharge).values(**answer), execution_options=everybody)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        runner.run(app.extensions["gateway"], world.HALF + 6 * 3600, lambda _id: BACK)
+        runner.run(app.extensions["gateways"], world.HALF + 6 * 3600, lambda _id: BACK)
     page = text(client.get(place).text)
     for said in ("there is not enough money", "Pay €10.00", "Take this change back", "You can pay until April 17"):
         assert said in page
@@ -105,7 +105,7 @@ def _three_seats(client: PortalClient, shop: world.Shop) -> dict[str, Any]:
 def test_a_renewal_that_was_declined_overnight_says_why(app: Flask) -> None:
     shop = world.shop(card=world.FAILS)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        runner.run(app.extensions["gateway"], world.END, lambda _id: BACK)
+        runner.run(app.extensions["gateways"], world.END, lambda _id: BACK)
     with time_machine.travel(world.END + 8 * 3600, tick=False):
         client = enter(app, shop.customer)
         for place in ("/", f"/subscriptions/{shop.subscription.id}"):

@@ -66,7 +66,7 @@ def _changing(app: Flask, shop: world.Shop) -> Step:
     options = plan_changes.options(customer_id, subscription_id, features, world.HALF)
     quote = plan_changes.preview(options, features, customer_id, order, world.HALF)
     confirmation = Confirmation(world.HALF, quote_fingerprint(quote), secrets.token_hex(8))
-    gateway = app.extensions["gateway"]
+    gateway = app.extensions["gateways"]
 
     def confirm() -> None:
         change = plan_changes.change_plan(customer_id, subscription_id, features, order, confirmation, world.HALF)
@@ -77,14 +77,14 @@ def _changing(app: Flask, shop: world.Shop) -> Step:
 
 
 def _renewing(app: Flask, _shop: world.Shop) -> Step:
-    """The billing run at the end of the period: a renewal with its payment."""
-    gateway = app.extensions["gateway"]
+    """The worker's minute after the month's end: a renewal and its payment."""
+    gateway = app.extensions["gateways"]
     return lambda: runner.run(gateway, world.END, lambda _id: BACK)
 
 
 def _trying_again(app: Flask, shop: world.Shop) -> Step:
-    """The billing run that retries the payment of a renewal, after the customer has added another card."""
-    gateway = app.extensions["gateway"]
+    """The worker's second try to collect a renewal, some days later; in between the customer left another card."""
+    gateway = app.extensions["gateways"]
     runner.run(gateway, world.END, lambda _id: BACK)
     with world.transaction() as session:
         made = world.Merchant(session, world.END, session.get(world.Account, shop.customer.account_id))
@@ -129,7 +129,7 @@ def test_a_kill_at_any_point_loses_nothing_and_does_nothing_twice(app: Flask, st
 def _recover(app: Flask, at: int) -> None:
     """Do billing runs with another worker until the outcome of all payments is known."""
     for later in (0, 61, 130):
-        runner.run(app.extensions["gateway"], at + later, lambda _id: BACK)
+        runner.run(app.extensions["gateways"], at + later, lambda _id: BACK)
 
 
 def _done_once(shop: world.Shop, seats: int) -> None:

@@ -18,6 +18,7 @@ from portal_site.billing.cancellation.cancellations import Reason
 from portal_site.billing.changes import plan_changes
 from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.errors import BillingError, StateChanged
+from portal_site.billing.gateways import ChargeRequest
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
 from portal_site.billing.loading import ownership
@@ -82,7 +83,7 @@ def _confirm(app: Flask, shop: world.Shop, quantity: int = 3, code_id: str | Non
     def confirm() -> PlanChange:
         change = plan_changes.change_plan(*args, order, confirmation, at)
         if change.outcome == "pending":
-            collection.collect(app.extensions["gateway"], args[0], change.invoice_id or "", at, BACK)
+            collection.collect(app.extensions["gateways"], args[0], change.invoice_id or "", at, BACK)
         return change
 
     return confirm
@@ -147,7 +148,7 @@ def test_ten_tries_an_hour_are_ten_however_many_come_at_once(app: Flask) -> None
 def test_a_change_against_the_renewal_ends_as_if_one_came_after_the_other(app: Flask, round_: int) -> None:
     shop = world.shop()
     change = _confirm(app, shop, at=world.END - 60)
-    gateway = app.extensions["gateway"]
+    gateway = app.extensions["gateways"]
 
     def renew() -> None:
         runner.run(gateway, world.END, lambda _id: BACK)
@@ -178,8 +179,8 @@ def test_between_the_periods_end_and_the_renewal_nothing_can_be_changed(app: Fla
     with pytest.raises(BillingError, match="renewal"):
         plan_changes.preview(options, shop.features, shop.customer.id, order, world.END)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        runner.run(app.extensions["gateway"], world.END, lambda _id: BACK)
-        with pytest.raises(StateChanged):  # the quote was for a period that has ended
+        runner.run(app.extensions["gateways"], world.END, lambda _id: BACK)
+        with pytest.raises(StateChanged):  # a quote for a period that is over is worth nothing
             confirm()
     ledger.audit(shop.customer.account_id)
 
@@ -193,7 +194,7 @@ def _applied(change_id: str) -> bool:
 def test_four_workers_share_the_work_and_do_none_of_it_twice(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "BATCH", {"sqlite": 3, "postgresql": 3})
     shops = [world.shop(f"Shop{number}") for number in range(24)]
-    gateway = app.extensions["gateway"]
+    gateway = app.extensions["gateways"]
     reports = together(app, [lambda: runner.run(gateway, world.END, lambda _id: BACK)] * 4)
     assert sum(report.batch.invoiced for report in reports) == 24
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
@@ -252,7 +253,7 @@ def test_work_that_another_worker_has_just_done_is_no_sign_that_none_is_left(
 
     monkeypatch.setattr(batches, "_due", too_late_at_first)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        report = runner.run(app.extensions["gateway"], world.END, lambda _id: BACK)
+        report = runner.run(app.extensions["gateways"], world.END, lambda _id: BACK)
     assert report.batch.invoiced == 1
     ledger.settled(shop.customer.account_id, world.END)
 
@@ -290,10 +291,10 @@ def test_fifty_attempts_to_cancel_at_once_are_made_one_offer_and_take_it_once(ap
 @pytest.mark.case("F2")
 def test_one_key_is_one_charge_however_many_ask_with_it(app: Flask) -> None:
     shop = world.shop()
-    gateway = app.extensions["gateway"]
+    gateway = app.extensions["gateways"].default
     assert shop.method
-    reference = str(shop.method.gateway_reference)
-    charges = together(app, [lambda: gateway.charge(reference, 1000, "eur", "charge_one", BACK)] * 12)
+    request = ChargeRequest(str(shop.method.gateway_reference), 1000, "eur", "charge_one", AT, BACK)
+    charges = together(app, [lambda: gateway.charge(request)] * 12)
     assert {charge.reference for charge in charges} == {charges[0].reference}
     assert _count(SandboxCharge) == 1
 

@@ -77,7 +77,7 @@ class Life:
     @contextmanager
     def _context(self) -> Iterator[Any]:
         with self.app.test_request_context(base_url="http://127.0.0.1:8000"):
-            yield self.app.extensions["gateway"]
+            yield self.app.extensions["gateways"]
 
     # --- operations ---------------------------------------------------------------------------------------------------
 

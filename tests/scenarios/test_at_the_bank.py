@@ -98,7 +98,7 @@ def test_a_provider_that_is_away_for_a_while_takes_no_try(app: Flask, monkeypatc
 
     for lost in ("find_charge", "cancel_charge") * 2:
         with monkeypatch.context() as outage:
-            outage.setattr(app.extensions["gateway"], lost, away)
+            outage.setattr(app.extensions["gateways"].default, lost, away)
             if lost == "cancel_charge":
                 life.pays()  # the customer tries once more, which takes the question back
             life.goes_at(life.now + 901)

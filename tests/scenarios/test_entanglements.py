@@ -228,7 +228,7 @@ def test_an_invoice_that_cannot_be_collected_is_put_off_then_parked_and_holds_up
         customer = session.scalars(select(Customer).where(Customer.id == bad.customer.id)).one()
         customer.default_payment_method_id = None
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        gateway = app.extensions["gateway"]
+        gateway = app.extensions["gateways"]
         for number in range(parking.MOST_FAILURES):
             report = runner.run(gateway, world.END + number * parking.RETRY, lambda _invoice: BACK)
             assert report.failed == 1
@@ -253,15 +253,15 @@ def test_a_gateway_that_breaks_does_not_stop_a_run(app: Flask, monkeypatch: pyte
     from portal_site.billing.billing_run import parking
 
     shops = [world.shop(f"Shop{number}") for number in range(3)]
-    gateway = app.extensions["gateway"]
-    charge, broken = gateway.charge, iter((ConnectionError("reset by peer"),))
+    gateway = app.extensions["gateways"]
+    charge, broken = gateway.default.charge, iter((ConnectionError("reset by peer"),))
 
     def break_once(*given: object) -> object:
         for error in broken:
             raise error
         return charge(*given)
 
-    monkeypatch.setattr(gateway, "charge", break_once)
+    monkeypatch.setattr(gateway.default, "charge", break_once)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         report = runner.run(gateway, world.END, lambda _invoice: BACK)
         assert (report.collected, report.failed) == (3, 1)
@@ -290,7 +290,7 @@ def test_what_nobody_expects_any_more_is_written_off_and_can_still_be_paid(app: 
     method = life.default_method
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         paid = collection.pay_invoice(
-            app.extensions["gateway"], life.shop.customer.id, str(invoice), method, 1000, life.now, BACK
+            app.extensions["gateways"], life.shop.customer.id, str(invoice), method, 1000, life.now, BACK
         )
     assert paid.status == "succeeded"
     assert life.subscription.status == ("canceled" if then == "cancel" else "active")

@@ -123,7 +123,7 @@ def test_a_phase_waits_while_nobody_knows_whether_the_month_is_paid(
 ) -> None:
     life = Life.begins(app)
     life.is_scheduled((FIRST, {"team": 1}), ("2026-05-01 00:30:00", {"solo": 1}))
-    gateway = app.extensions["gateway"]
+    gateway = app.extensions["gateways"].default
 
     def lose(*_given: object) -> object:
         raise GatewayUnavailable("lost")

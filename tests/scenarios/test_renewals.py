@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from portal_site.billing.gateways import Charge, ChargeRequest
 from portal_site.billing.models import Customer, Invoice
 from portal_site.db import db
 from portal_site.db.transactions import transaction
@@ -208,12 +209,12 @@ def test_the_gateway_is_asked_for_what_is_due_and_for_nothing_else(
     if percent_off:
         life.gets_a_discount(percent_off=percent_off)
     calls: list[int] = []
-    gateway = app.extensions["gateway"]
+    gateway = app.extensions["gateways"].default
     charge = gateway.charge
 
-    def counted(method: str, amount: int, *rest: Any) -> Any:
-        calls.append(amount)
-        return charge(method, amount, *rest)
+    def counted(request: ChargeRequest) -> Charge:
+        calls.append(request.amount)
+        return charge(request)
 
     monkeypatch.setattr(gateway, "charge", counted)
     life.goes_to("2026-04-16").changes(price, quantity)

@@ -24,17 +24,17 @@ def _true(life: Life) -> None:
     ledger.settled(life.shop.customer.account_id, life.now)
 
 
-def _renewing(app: Flask) -> Life:
-    """A customer whose renewal of 1 May is paid by a debit that the bank is carrying out."""
+def _renewing(app: Flask, account: str = world.SLOW) -> Life:
+    """A customer whose renewal of 1 May is paid by a debit that the bank carries out until the 5th."""
     life = Life.begins(app)
-    life.gets_a_card(world.SLOW)
+    life.gets_a_card(account)
     return life.goes_to("2026-05-01")
 
 
-def _changing(app: Flask, date: str = "2026-04-16") -> Life:
+def _changing(app: Flask, date: str = "2026-04-16", account: str = world.SLOW) -> Life:
     """A customer who pays for more seats by such a debit."""
     life = Life.begins(app).goes_to(date)
-    life.gets_a_card(world.SLOW)
+    life.gets_a_card(account)
     life.changes(quantity=9)
     return life
 
@@ -52,7 +52,7 @@ def _invoice(life: Life) -> tuple[int, int | None]:
 @pytest.mark.case("F2")
 def test_a_renewal_waits_for_the_bank_and_is_paid(app: Flask) -> None:
     life = _renewing(app)
-    for date in ("2026-05-01", "2026-05-03", "2026-05-05 11:00:00"):
+    for date in ("2026-05-01", "2026-05-03", "2026-05-04 23:59:59"):
         life.goes_to(date)
         assert life.bills() == [f"2026-05-01 open: {SEAT} = 10.00"]
         assert life.payments == ["2026-05-01 processing"]
@@ -61,8 +61,7 @@ def test_a_renewal_waits_for_the_bank_and_is_paid(app: Flask) -> None:
         _true(life)
     assert life.events.count("payment_intent.processing") == 1
     assert "invoice.payment_failed" not in life.events
-    life.bank_answers()
-    life.goes_to("2026-05-06")
+    life.goes_to("2026-05-05")
     assert life.bills() == [f"2026-05-01 paid: {SEAT} = 10.00"]
     assert life.payments == ["2026-05-01 succeeded"]
     assert {"charge.succeeded", "payment_intent.succeeded", "invoice.paid"} <= set(life.events)
@@ -71,13 +70,13 @@ def test_a_renewal_waits_for_the_bank_and_is_paid(app: Flask) -> None:
 
 
 def test_dunning_begins_on_the_day_on_which_the_bank_says_no(app: Flask) -> None:
-    life = _renewing(app).goes_to("2026-05-05 10:00:00")
-    life.bank_answers("insufficient_funds")
-    life.goes_to("2026-05-06")
+    life = _renewing(app, world.SLOW_FAILS).goes_to("2026-05-04 23:59:59")
+    assert (life.payments, life.subscription.status) == (["2026-05-01 processing"], "active")
+    life.goes_to("2026-05-05")
     assert life.payments == ["2026-05-01 declined"]
     assert life.subscription.status == "past_due"
     tries, following = _invoice(life)
-    assert (tries, following) == (1, at("2026-05-08 12:00:00"))
+    assert (tries, following) == (1, at("2026-05-08"))
     life.gets_a_card()
     life.goes_to("2026-05-09")
     assert life.payments == ["2026-05-01 declined", "2026-05-08 succeeded"]
@@ -88,27 +87,24 @@ def test_dunning_begins_on_the_day_on_which_the_bank_says_no(app: Flask) -> None
 def test_a_debit_that_the_customer_began_stands_in_for_the_try_that_fell_due_meanwhile(app: Flask) -> None:
     life = Life.begins(app, card=world.FAILS).goes_to("2026-05-01")
     assert _invoice(life) == (1, at("2026-05-04"))
-    life.gets_a_card(world.SLOW)
+    life.gets_a_card(world.SLOW_FAILS)
     life.goes_to("2026-05-03").pays()
-    life.goes_to("2026-05-07")
+    life.goes_to("2026-05-06 23:59:59")
     assert (life.payments[1:], _invoice(life)[0]) == (["2026-05-03 processing"], 1)
-    life.bank_answers("insufficient_funds")
-    life.goes_to("2026-05-08")
+    life.goes_to("2026-05-07")
     tries, following = _invoice(life)
     assert (life.payments[1:], tries) == (["2026-05-03 declined"], 2)
-    assert following is not None
-    assert following > at("2026-05-12")  # five days after the answer, not at once
+    assert following == at("2026-05-12")  # five days after the answer, not at once
     _true(life)
 
 
 def test_a_change_waits_longer_than_a_day_while_the_bank_is_at_work(app: Flask) -> None:
     life = _changing(app)
-    life.goes_to("2026-04-20")
+    life.goes_to("2026-04-19")
     assert life.subscription.pending_update["expires_at"] == at("2026-04-30")
     assert (life.item.quantity, life.payments) == (1, ["2026-04-16 processing"])
     assert [bill[:15] for bill in life.bills()] == ["2026-04-16 open"]
     _true(life)
-    life.bank_answers()
     life.goes_to("2026-04-21")
     assert (life.item.quantity, life.subscription.pending_update) == (9, None)
     assert [bill[:15] for bill in life.bills()] == ["2026-04-16 paid"]
@@ -116,10 +112,8 @@ def test_a_change_waits_longer_than_a_day_while_the_bank_is_at_work(app: Flask) 
 
 
 def test_a_change_whose_debit_fails_can_be_paid_in_another_way_for_a_day(app: Flask) -> None:
-    life = _changing(app).goes_to("2026-04-20")
-    life.bank_answers("insufficient_funds")
-    life.goes_to("2026-04-20 06:00:00")
-    assert life.subscription.pending_update["expires_at"] == at("2026-04-21 05:00:00")
+    life = _changing(app, account=world.SLOW_FAILS).goes_to("2026-04-20")
+    assert life.subscription.pending_update["expires_at"] == at("2026-04-20 23:00:00")
     life.gets_a_card()
     life.pays()
     assert life.item.quantity == 9
@@ -127,9 +121,7 @@ def test_a_change_whose_debit_fails_can_be_paid_in_another_way_for_a_day(app: Fl
 
 
 def test_a_change_whose_debit_fails_is_over_when_nobody_pays(app: Flask) -> None:
-    life = _changing(app).goes_to("2026-04-20")
-    life.bank_answers("insufficient_funds")
-    life.goes_to("2026-04-22")
+    life = _changing(app, account=world.SLOW_FAILS).goes_to("2026-04-22")
     assert (life.item.quantity, life.subscription.pending_update) == (1, None)
     assert [bill[:15] for bill in life.bills()] == ["2026-04-16 void"]
     assert "customer.subscription.pending_update_expired" in life.events
@@ -161,11 +153,11 @@ def test_a_change_that_the_bank_is_paying_for_cannot_be_taken_back(app: Flask) -
     assert life.payments == ["2026-04-16 processing"]
 
 
-def _beginning_again(app: Flask) -> tuple[Life, str]:
+def _beginning_again(app: Flask, account: str = world.SLOW) -> tuple[Life, str]:
     """A subscription that ended on 16 April and begins again on the 20th, by a debit; the new one's id."""
     life = Life.begins(app).goes_to("2026-04-16")
     life.cancels(mode="immediately")
-    life.goes_to("2026-04-20").gets_a_card(world.SLOW)
+    life.goes_to("2026-04-20").gets_a_card(account)
     known = life.shop.customer.id, life.shop.subscription.id
     quote = reactivations.preview(*known, life.now).quote
     assert quote
@@ -184,21 +176,18 @@ def _status(subscription_id: str) -> str:
 
 def test_a_reactivation_begins_when_the_debit_succeeds(app: Flask) -> None:
     life, new = _beginning_again(app)
-    life.goes_to("2026-04-24")
+    life.goes_to("2026-04-23 23:59:59")
     assert _status(new) == "incomplete"
-    life.bank_answers()
-    life.goes_to("2026-04-25")
+    life.goes_to("2026-04-24")
     assert _status(new) == "active"
     ledger.audit(life.shop.customer.account_id)
 
 
 def test_a_reactivation_whose_debit_fails_can_be_paid_in_another_way_for_a_day(app: Flask) -> None:
-    life, new = _beginning_again(app)
-    life.goes_to("2026-04-24")
-    life.bank_answers("insufficient_funds")
-    life.goes_to("2026-04-24 20:00:00")
+    life, new = _beginning_again(app, world.SLOW_FAILS)
+    life.goes_to("2026-04-24 22:59:59")
     assert _status(new) == "incomplete"
-    assert life.goes_to("2026-04-26")
+    life.goes_to("2026-04-24 23:00:00")
     assert _status(new) == "incomplete_expired"
     assert [bill[11:15] for bill in life.bills()][-1] == "void"
     ledger.audit(life.shop.customer.account_id)
@@ -228,9 +217,9 @@ def test_an_end_at_the_periods_end_leaves_the_debit_to_the_bank(app: Flask, answ
     life = _changing(app)
     life.cancels()
     assert life.subscription.pending_update
-    life.goes_to("2026-04-20")
+    life.goes_to("2026-04-19")
     life.bank_answers(answer)
-    life.goes_to("2026-04-21")
+    life.goes_to("2026-04-20")
     assert (life.item.quantity, life.subscription.pending_update) == (seats, None)
     life.goes_to("2026-05-02")
     assert (life.subscription.status, life.subscription.ended_at) == ("canceled", at("2026-05-01"))
@@ -244,7 +233,7 @@ def test_a_provider_that_is_away_changes_nothing(app: Flask, monkeypatch: pytest
         raise GatewayUnavailable("away")
 
     with monkeypatch.context() as outage:
-        outage.setattr(app.extensions["gateway"], "find_charge", away)
+        outage.setattr(app.extensions["gateways"].default, "find_charge", away)
         life.goes_to("2026-05-04")
     assert (life.payments, life.subscription.status) == (["2026-05-01 processing"], "active")
     assert parking.count_unresolved(life.now) == 0

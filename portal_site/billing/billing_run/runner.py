@@ -6,6 +6,7 @@ It is called again and again by workers, and by test clocks for the customers th
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.exc import DBAPIError
@@ -15,7 +16,7 @@ from portal_site.billing.billing_run import batches, parking
 from portal_site.billing.billing_run.batches import BatchResult
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED
 from portal_site.billing.errors import BillingError
-from portal_site.billing.gateways import Gateway
+from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.payments import collection
 from portal_site.billing.rules.subscriptions import payment_times
@@ -26,7 +27,7 @@ from portal_site.db.transactions import is_conflict, reading, retry_on_conflict
 BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write lock for about a tenth of a second
 COLLECTED_AT_ONCE = 200
 Address = Callable[[str], str]
-Payment = Callable[[Gateway, str, str, int, str], object]
+Payment = Callable[[Gateways, str, str, int, str], object]
 _NOT_PARKED = ~parking.is_parked() | Subscription.id.is_(None)
 # Of a try that is not settled yet the gateway is asked, not charged again.
 _NOT_BEING_PAID = ~(
@@ -44,6 +45,9 @@ _ASKED_NEXT = func.coalesce(PaymentAttempt.checked_at, PaymentAttempt.created) +
     ),
     else_=payment_times.ASK_ABOUT_LOST_ANSWER,
 )
+# The customer is not there to be asked anything.
+_collect_payment = partial(collection.collect, off_session=True)
+_resolve_payment = partial(collection.resolve_payment, off_session=True)
 log = logging.getLogger("portal.billing")
 
 
@@ -63,7 +67,7 @@ class RunReport:
 
 
 def run(
-    gateway: Gateway,
+    gateways: Gateways,
     at: int,
     return_url: Address,
     clock_id: str | None = None,
@@ -76,24 +80,24 @@ def run(
     report = RunReport()
     for customer_id, invoice_id in _superseded_payments(at, clock_id):
         _safely(
-            report, collection.cancel_awaiting_payment, gateway, customer_id, invoice_id, at, return_url(invoice_id)
+            report, collection.cancel_awaiting_payment, gateways, customer_id, invoice_id, at, return_url(invoice_id)
         )
     most = BATCH[db.engine.dialect.name]
     while (batch := retry_on_conflict(batches.renew_due, at, most, clock_id)).claimed:
         report.batch += batch
         beat(report)
         if batch.late:  # what a worker that was away bills next may depend on whether this is paid
-            _collect(report, gateway, at, return_url, clock_id, beat)
+            _collect(report, gateways, at, return_url, clock_id, beat)
     for customer_id, invoice_id in _unresolved_payments(at, clock_id):
         report.settled += 1
-        _safely(report, collection.resolve_payment, gateway, customer_id, invoice_id, at, return_url(invoice_id))
-    _collect(report, gateway, at, return_url, clock_id, beat)
+        _safely(report, _resolve_payment, gateways, customer_id, invoice_id, at, return_url(invoice_id))
+    _collect(report, gateways, at, return_url, clock_id, beat)
     return report
 
 
 def _collect(
     report: RunReport,
-    gateway: Gateway,
+    gateways: Gateways,
     at: int,
     return_url: Address,
     clock_id: str | None,
@@ -101,16 +105,16 @@ def _collect(
 ) -> None:
     for customer_id, invoice_id in _to_collect(at, clock_id):
         report.collected += 1
-        _safely(report, collection.collect, gateway, customer_id, invoice_id, at, return_url(invoice_id))
+        _safely(report, _collect_payment, gateways, customer_id, invoice_id, at, return_url(invoice_id))
         beat(report)
 
 
 def _safely(
-    report: RunReport, action: Payment, gateway: Gateway, customer_id: str, invoice_id: str, at: int, url: str
+    report: RunReport, action: Payment, gateways: Gateways, customer_id: str, invoice_id: str, at: int, url: str
 ) -> None:
     """One invoice that cannot be collected now holds up no other."""
     try:
-        retry_on_conflict(action, gateway, customer_id, invoice_id, at, url)
+        retry_on_conflict(action, gateways, customer_id, invoice_id, at, url)
     except BillingError:  # somebody else settled it in between
         report.failed += 1
     except Exception as error:

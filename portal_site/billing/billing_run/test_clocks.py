@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from portal_site.billing.billing_run import runner
 from portal_site.billing.billing_run.runner import Address
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.gateways import Gateway
+from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Event, TestClock
 from portal_site.db.transactions import transaction
@@ -46,7 +46,7 @@ def _clock(session: Session, clock_id: str) -> TestClock:
     return found
 
 
-def advance(gateway: Gateway, clock_id: str, to: int, return_url: Address) -> TestClock:
+def advance(gateways: Gateways, clock_id: str, to: int, return_url: Address) -> TestClock:
     """Move the clock on to `to`, stopping at each instant at which something is due. Going on after a crash is safe."""
     with transaction() as session:
         clock = _clock(session, clock_id)
@@ -59,7 +59,7 @@ def advance(gateway: Gateway, clock_id: str, to: int, return_url: Address) -> Te
             clock = _clock(session, clock_id)
             moment = runner.next_moment(session, clock_id, to)
             clock.frozen_time = max(clock.frozen_time, to if moment is None else moment)
-        report = runner.run(gateway, clock.frozen_time, return_url, clock_id)
+        report = runner.run(gateways, clock.frozen_time, return_url, clock_id)
         if moment is None and not report.did_something:
             break
     with transaction() as session:

@@ -6,9 +6,10 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.gateways import Gateway, PaymentDetails
+from portal_site.billing.gateways import CustomerDetails, Gateway, PaymentDetails
+from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import Customer, Event, PaymentMethod, SetupIntent, Subscription
+from portal_site.billing.models import Customer, Event, PaymentMethod, ProviderCustomer, SetupIntent, Subscription
 from portal_site.billing.rules.customers.payment_methods import why_not_removable
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
@@ -18,15 +19,12 @@ from portal_site.ids import new_id
 ENDED = [status for status in SubscriptionStatus if status.ended]
 
 
-def begin_adding(gateway: Gateway, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
-    """The URL of the gateway's page where the customer enters a payment method.
-
-    `return_url` makes the URL to return to from the id of the new setup intent.
-    """
-    setup_id = new_id("seti")
+def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
+    """The address of the gateway's page where the customer leaves a payment method. `return_url` takes the setup's id."""
+    gateway, setup_id = gateways.default, new_id("seti")
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
-    setup = gateway.begin_setup(customer_id, customer.livemode, return_url(setup_id))
+    setup = gateway.begin_setup(_provider_customer(gateway, customer, at), customer.livemode, return_url(setup_id))
     with transaction() as session:
         row = SetupIntent(
             id=setup_id,
@@ -34,21 +32,49 @@ def begin_adding(gateway: Gateway, customer_id: str, at: int, return_url: Callab
             customer_id=customer_id,
             livemode=customer.livemode,
             created=at,
+            gateway=gateway.name,
             gateway_reference=setup.reference,
         )
         session.add(row)
     return setup.url
 
 
-def finish_adding(gateway: Gateway, customer_id: str, setup_id: str, at: int) -> PaymentMethod | None:
-    """Store the payment method that the customer entered at the gateway and make it the default. None if there is none.
+def _provider_customer(gateway: Gateway, customer: Customer, at: int) -> str:
+    """The provider's name for a customer, made known to it if it is not yet."""
+    mine = ProviderCustomer.customer_id == customer.id, ProviderCustomer.gateway == gateway.name
+    with transaction() as session:
+        known = session.scalar(select(ProviderCustomer.reference).where(*mine))
+    if known is not None:
+        return known
+    details = CustomerDetails(customer.id, customer.livemode, customer.name, customer.email)
+    reference = gateway.create_customer(details, f"customer_{customer.id}")
+    with transaction() as session:
+        ownership.lock_customer(session, customer.id)
+        known = session.scalar(select(ProviderCustomer.reference).where(*mine))
+        if known is None:  # else another window was quicker, with the same key
+            row = ProviderCustomer(
+                id=new_id("pcus"),
+                account_id=customer.account_id,
+                customer_id=customer.id,
+                livemode=customer.livemode,
+                created=at,
+                gateway=gateway.name,
+                reference=reference,
+            )
+            session.add(row)
+    return known or reference
+
+
+def finish_adding(gateways: Gateways, customer_id: str, setup_id: str, at: int) -> PaymentMethod | None:
+    """Take over what the customer left at the gateway and make it the default; None when nothing was left.
 
     A second call for the same setup intent returns the same payment method. Raises NotFound.
     """
     with transaction() as session:
-        reference = ownership.get_owned(session, SetupIntent, customer_id, setup_id).gateway_reference
-    setup = gateway.find_setup(reference)
-    if setup is None or setup.details is None:
+        begun = ownership.get_owned(session, SetupIntent, customer_id, setup_id)
+    gateway = gateways.named(begun.gateway) if begun.gateway else gateways.default
+    setup = gateway.find_setup(begun.gateway_reference) if gateway else None
+    if gateway is None or setup is None or setup.details is None:
         return None
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
@@ -107,8 +133,8 @@ def _choose(session: Session, customer: Customer, method: PaymentMethod, at: int
     )
 
 
-def remove(gateway: Gateway, customer_id: str, method_id: str, at: int) -> PaymentMethod:
-    """Detach a payment method here and delete it at the gateway. Raises BillingError if it is needed, and NotFound."""
+def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> PaymentMethod:
+    """Forget a payment method, here and at the gateway. Raises BillingError while it is needed."""
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         method = _own_attached(session, customer_id, method_id)
@@ -128,7 +154,8 @@ def remove(gateway: Gateway, customer_id: str, method_id: str, at: int) -> Payme
             .values(default_payment_method_id=None)
         )
         session.add(Event.of("payment_method.detached", method, at))
-    if method.gateway_reference:
+    gateway = gateways.for_method(method)
+    if gateway is not None and method.gateway_reference:
         gateway.forget(method.gateway_reference)
     return method
 

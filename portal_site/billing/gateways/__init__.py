@@ -1,6 +1,7 @@
 """The protocol for payment providers. Card data is entered on the provider's pages and never passes through this program."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -17,6 +18,16 @@ class PaymentDetails:
     funding: str | None = None
     country: str | None = None
     fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerDetails:
+    """What a provider learns of a customer of ours. Payment methods are saved for, and charged with, its own customer."""
+
+    id: str
+    livemode: bool
+    name: str | None = None
+    email: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +53,92 @@ class Charge:
     next_action_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Where a refund stands: `succeeded`, `pending` (the bank takes days), or `failed`."""
+
+    status: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRequest:
+    """A charge that we want. Asking for it again says the same in everything but `return_url`, `off_session` and `reference`.
+
+    `created` is the instant of the first call, by the customer's clock. `reference` is the provider's name for the charge, once
+    that is known. `off_session` says that the customer is not there to be asked anything: the charge is automatic.
+    """
+
+    payment_method: str
+    amount: int
+    currency: str
+    idempotency_key: str
+    created: int
+    return_url: str
+    customer: str | None = None  # the provider's; None for a method that came from an import
+    off_session: bool = False
+    description: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayEvent:
+    """An event that a provider sent: which charge it is about, by its own reference or by our key. It says nothing else."""
+
+    id: str
+    type: str
+    charge_reference: str | None = None
+    idempotency_key: str | None = None
+
+
 class Gateway(Protocol):
     """A payment provider. Any call may raise errors.GatewayUnavailable; the outcome of the call is then unknown."""
 
     name: str
 
-    def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> SetupSession:
-        """Create the provider's page for entering a payment method. It redirects the customer to `return_url`."""
+    def create_customer(self, customer: CustomerDetails, idempotency_key: str) -> str:
+        """The provider's customer for one of ours, made if the key is new."""
+
+    def begin_setup(self, customer: str, livemode: bool, return_url: str) -> SetupSession:
+        """Prepare the page on which the provider's customer leaves a payment method; it leads back to `return_url`."""
 
     def find_setup(self, reference: str) -> SetupSession | None:
         """The setup with its details, if it was completed; None if the provider does not know the reference."""
 
-    def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
-        """Charge `amount` minor units. A second call with the same key returns the first charge and does not charge again."""
+    def charge(self, request: ChargeRequest) -> Charge:
+        """Collect `amount` minor units. The same key never charges twice; it answers what came of it the first time."""
 
-    def find_charge(self, idempotency_key: str) -> Charge | None:
-        """The state of a charge by its idempotency key; None if the provider never received it."""
+    def find_charge(self, request: ChargeRequest, at: int) -> Charge | None:
+        """What came of a charge, asked at `at` by the customer's clock; None when the provider never received it.
 
-    def cancel_charge(self, idempotency_key: str) -> Charge | None:
-        """Cancel a charge that requires action. Returns its final state, which may be `succeeded`; None if unknown."""
+        It moves no money. Most providers look a charge up by its `reference`. Without one, because the first answer was lost,
+        some look it up by the key. Others, such as Stripe, cannot: they make the charge in two steps, of which only the second
+        moves money. Here they repeat the first step with its key, which within 24 hours answers with the reference of what is
+        there, and read that: one that still waits for its second step was never asked for money, so it is None. After 24 hours,
+        which `created` tells, they have to search by `metadata`.
+        """
+
+    def cancel_charge(self, request: ChargeRequest) -> Charge | None:
+        """Give up a charge that waits for the customer; the answer says what became of it, which may be `succeeded`."""
+
+    def refund(self, charge_reference: str, amount: int, idempotency_key: str) -> Refund:
+        """Give back `amount` minor units of a charge that succeeded. The same key never gives back twice."""
 
     def forget(self, payment_method: str) -> None:
         """Delete a payment method that the customer removed."""
 
+    def parse_event(self, headers: Mapping[str, str], body: bytes) -> GatewayEvent | None:
+        """What an event is about; None when it is about nothing that we act on. Raises EventRefused when it is not signed."""
 
-__all__ = ["Charge", "Gateway", "PaymentDetails", "SetupSession"]
+
+__all__ = [
+    "Charge",
+    "ChargeRequest",
+    "CustomerDetails",
+    "Gateway",
+    "GatewayEvent",
+    "PaymentDetails",
+    "Refund",
+    "SetupSession",
+]

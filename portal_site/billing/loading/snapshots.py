@@ -20,6 +20,7 @@ from portal_site.billing.models import (
     Customer,
     Discount,
     Invoice,
+    PaymentAttempt,
     SchedulePhase,
     SchedulePhaseItem,
     Subscription,
@@ -315,20 +316,31 @@ def awaited_invoice_id(row: Any) -> str | None:
 
 
 def awaiting_of(row: Any, invoice: Any | None, lines: Sequence[InvoiceLine]) -> AwaitingPayment | None:
-    """What a subscription waits for, with its invoice (`status`, `starting_balance`, `ending_balance`) while that is open."""
+    """What a subscription waits for, with its invoice: `status`, `starting_balance`, `ending_balance` and `attempt_status`.
+
+    `attempt_status` is that of its unsettled payment attempt, None without one.
+    """
     is_open = invoice is not None and invoice.status == "open"
     returned = (invoice.starting_balance - (invoice.ending_balance or 0)) if invoice is not None and is_open else 0
+    paying = is_open and invoice is not None and invoice.attempt_status is not None
     if row.status == SubscriptionStatus.INCOMPLETE:
-        return AwaitingPayment(row.created + PENDING_UPDATE_LIFETIME, returned, tuple(lines))
+        return AwaitingPayment(row.created + PENDING_UPDATE_LIFETIME, returned, tuple(lines), is_being_paid=paying)
     if not row.pending_update:
         return None
     reserved = frozenset(row.pending_update.get("spent", ()))
-    return AwaitingPayment(row.pending_update["expires_at"], returned, tuple(lines), reserved)
+    return AwaitingPayment(row.pending_update["expires_at"], returned, tuple(lines), reserved, paying)
 
 
 def _load_awaiting(reader: Reader, rows: Sequence[Any]) -> dict[str, AwaitingPayment | None]:
     invoice_of = {row.id: invoice_id for row in rows if (invoice_id := awaited_invoice_id(row))}
-    columns = (Invoice.id, Invoice.status, Invoice.starting_balance, Invoice.ending_balance)
+    unsettled = (
+        select(PaymentAttempt.status)
+        .where(PaymentAttempt.invoice_id == Invoice.id, PaymentAttempt.settled_at.is_(None))
+        .correlate(Invoice)
+        .scalar_subquery()
+        .label("attempt_status")
+    )
+    columns = (Invoice.id, Invoice.status, Invoice.starting_balance, Invoice.ending_balance, unsettled)
     query = select(*columns).where(Invoice.id.in_(list(invoice_of.values())))
     scoped = query.execution_options(unscoped="invoices that subscriptions of ours wait for")
     invoices = {row.id: row for row in reader.execute(scoped)} if invoice_of else {}

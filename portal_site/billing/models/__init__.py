@@ -6,7 +6,7 @@ from portal_site.billing.models.catalog import Coupon, Price, Product, Promotion
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
 from portal_site.billing.models.event import Event
 from portal_site.billing.models.invoice import Invoice, InvoiceLineItem
-from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, SetupIntent
+from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, SetupIntent
 from portal_site.billing.models.portal import PortalConfiguration, PortalSession, PortalVisit
 from portal_site.billing.models.subscription import (
     Discount,
@@ -41,6 +41,7 @@ __all__ = [
     "Product",
     "PromotionCode",
     "PromotionCodeTry",
+    "ProviderCustomer",
     "SchedulePhase",
     "SchedulePhaseItem",
     "SetupIntent",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import AccountId, CustomerId, HasLivemode, Id, LongText, values
@@ -40,6 +40,21 @@ class PaymentMethod(HasLivemode, Base):
         return {"object": "payment_method", **named, "customer": self.customer_id, self.type: details}
 
 
+class ProviderCustomer(HasLivemode, Base):
+    """A customer under the name that a payment provider has for it. Methods that are left there belong to it."""
+
+    __tablename__ = "provider_customers"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId]
+    created: Mapped[int]
+    gateway: Mapped[str]
+    reference: Mapped[str]
+
+    __table_args__ = (UniqueConstraint("customer_id", "gateway"),)
+
+
 class SetupIntent(HasLivemode, Base):
     """A customer's visit to the gateway's page to add a payment method."""
 
@@ -50,6 +65,7 @@ class SetupIntent(HasLivemode, Base):
     customer_id: Mapped[CustomerId]
     created: Mapped[int]
     status: Mapped[str] = mapped_column(default="requires_payment_method")
+    gateway: Mapped[str | None]  # of those that were begun before there were several: the default one
     gateway_reference: Mapped[str]
     payment_method_id: Mapped[str | None] = mapped_column(ForeignKey("payment_methods.id"))
 
@@ -82,6 +98,13 @@ class PaymentAttempt(HasLivemode, Base):
 
     __table_args__ = (
         Index("ix_payment_attempts_newest", "invoice_id", "created"),
+        # What a provider's event is about; nobody looks for the settled ones in this way.
+        Index(
+            "ix_payment_attempts_reference",
+            "gateway_reference",
+            sqlite_where=text("settled_at IS NULL"),
+            postgresql_where=text("settled_at IS NULL"),
+        ),
         Index(
             "uq_payment_attempts_under_way",
             "invoice_id",

@@ -3,62 +3,113 @@
 So a crash or a lost answer leaves an attempt under way, which is settled by asking the gateway; nothing is charged twice.
 """
 
+from dataclasses import dataclass, replace
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable, StateChanged
-from portal_site.billing.gateways import Gateway
+from portal_site.billing.gateways import Charge, ChargeRequest
+from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.invoicing import payment_events
 from portal_site.billing.loading import ownership, payment_state
-from portal_site.billing.models import Customer, Invoice, PaymentAttempt, PaymentMethod, Subscription
+from portal_site.billing.models import Customer, Invoice, PaymentAttempt, PaymentMethod, ProviderCustomer, Subscription
 from portal_site.billing.payments import outcomes
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
+NOT_HERE = "payment_method_unactivated"  # the decline code of a method whose provider the program does not work with
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What a provider is told of a try to collect, besides the try itself."""
+
+    method: PaymentMethod
+    invoice: Invoice
+    payer: str | None
+
+    @classmethod
+    def load(cls, session: Session, attempt: PaymentAttempt, method: PaymentMethod, invoice: Invoice) -> "_Terms":
+        """With the provider's own name for the customer."""
+        known = select(ProviderCustomer.reference).where(
+            ProviderCustomer.customer_id == attempt.customer_id, ProviderCustomer.gateway == method.gateway
+        )
+        return cls(method, invoice, session.scalar(known))
+
+    def request(self, attempt: PaymentAttempt, return_url: str, off_session: bool) -> ChargeRequest:
+        """What is asked of the provider."""
+        return ChargeRequest(
+            payment_method=self.method.gateway_reference or self.method.id,
+            customer=self.payer,
+            amount=attempt.amount,
+            currency=attempt.currency,
+            idempotency_key=attempt.idempotency_key,
+            created=attempt.created,
+            return_url=return_url,
+            off_session=off_session,
+            description=self.invoice.number or self.invoice.id,
+            metadata={"invoice": self.invoice.id, "customer": attempt.customer_id, "attempt": attempt.id},
+            reference=attempt.gateway_reference,
+        )
+
 
 def pay_invoice(
-    gateway: Gateway, customer_id: str, invoice_id: str, method_id: str, amount: int, at: int, return_url: str
+    gateways: Gateways,
+    customer_id: str,
+    invoice_id: str,
+    method_id: str,
+    amount: int,
+    at: int,
+    return_url: str,
+    *,
+    off_session: bool = False,
 ) -> PaymentAttempt:
     """Pay what is left of an open invoice: exactly `amount` minor units, or nothing (StateChanged).
 
     The attempt that comes back says how it went; an earlier one that is still under way is settled first, and if that one
-    took the money, it is the answer.
+    took the money, or the bank is carrying it out, it is the answer. `off_session` says that the customer is not there.
     """
     earlier = _unsettled(customer_id, invoice_id)
     if earlier is not None:
-        settled = _resolve(gateway, earlier, at, return_url, give_up=True)
+        settled = _resolve(gateways, earlier, at, return_url, give_up=True, off_session=off_session)
         if settled.status != AttemptStatus.DECLINED:
             return settled
-    attempt, reference = _begin(customer_id, invoice_id, method_id, amount, at)
+    attempt, terms = _begin(customer_id, invoice_id, method_id, amount, at)
+    gateway = gateways.for_method(terms.method)
+    if gateway is None:
+        return outcomes.record(attempt, Charge("declined", attempt.id, NOT_HERE), at)
     try:
-        charge = gateway.charge(reference, amount, attempt.currency, attempt.idempotency_key, return_url)
+        charge = gateway.charge(terms.request(attempt, return_url, off_session))
     except GatewayUnavailable:
         return outcomes.record(attempt, None, at)
     return outcomes.record(attempt, charge, at)
 
 
 def resolve_payment(
-    gateway: Gateway, customer_id: str, invoice_id: str, at: int, return_url: str
+    gateways: Gateways, customer_id: str, invoice_id: str, at: int, return_url: str, *, off_session: bool = False
 ) -> PaymentAttempt | None:
     """Find out what became of the attempt under way, if there is one; the customer came back or time has passed."""
     attempt = _unsettled(customer_id, invoice_id)
-    return _resolve(gateway, attempt, at, return_url, give_up=False) if attempt else None
+    if attempt is None:
+        return None
+    return _resolve(gateways, attempt, at, return_url, give_up=False, off_session=off_session)
 
 
 def cancel_awaiting_payment(
-    gateway: Gateway, customer_id: str, invoice_id: str, at: int, return_url: str
+    gateways: Gateways, customer_id: str, invoice_id: str, at: int, return_url: str
 ) -> PaymentAttempt | None:
     """Let go of a payment that waits for the customer at the bank. One that was confirmed meanwhile counts; others stay."""
     attempt = _unsettled(customer_id, invoice_id)
     if attempt is None or attempt.status != AttemptStatus.REQUIRES_ACTION:
         return None
-    return _resolve(gateway, attempt, at, return_url, give_up=True)
+    return _resolve(gateways, attempt, at, return_url, give_up=True, off_session=True)
 
 
 def cancel_awaiting_payments(
-    gateway: Gateway, customer_id: str, subscription_id: str, at: int, return_url: str
+    gateways: Gateways, customer_id: str, subscription_id: str, at: int, return_url: str
 ) -> None:
     """The same of what a change of this subscription waits for, or its beginning, so that it can be taken back."""
     with transaction() as session:
@@ -66,10 +117,12 @@ def cancel_awaiting_payments(
             ownership.get_owned(session, Subscription, customer_id, subscription_id)
         )
     if invoice_id is not None:
-        cancel_awaiting_payment(gateway, customer_id, invoice_id, at, return_url)
+        cancel_awaiting_payment(gateways, customer_id, invoice_id, at, return_url)
 
 
-def collect(gateway: Gateway, customer_id: str, invoice_id: str, at: int, return_url: str) -> PaymentAttempt | None:
+def collect(
+    gateways: Gateways, customer_id: str, invoice_id: str, at: int, return_url: str, *, off_session: bool = False
+) -> PaymentAttempt | None:
     """Charge an open invoice to what its subscription is paid with; None when there is nothing left to collect.
 
     Without a payment method it counts as a try that failed.
@@ -85,7 +138,7 @@ def collect(gateway: Gateway, customer_id: str, invoice_id: str, at: int, return
             outcomes.note_failed_try(session, invoice, at, automatic=True)
             return None
         amount = invoice.amount_remaining
-    return pay_invoice(gateway, customer_id, invoice_id, method_id, amount, at, return_url)
+    return pay_invoice(gateways, customer_id, invoice_id, method_id, amount, at, return_url, off_session=off_session)
 
 
 def _method(session: Session, customer: Customer, invoice: Invoice) -> str | None:
@@ -104,7 +157,7 @@ def _unsettled(customer_id: str, invoice_id: str) -> PaymentAttempt | None:
         return payment_state.unsettled_attempt(session, customer_id, invoice.id)
 
 
-def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: int) -> tuple[PaymentAttempt, str]:
+def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: int) -> tuple[PaymentAttempt, _Terms]:
     with transaction() as session:
         ownership.lock_customer(session, customer_id)
         invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
@@ -133,20 +186,28 @@ def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: i
         )
         session.add(attempt)
         payment_events.emit_created(session, invoice, attempt, at)
-    return attempt, method.gateway_reference or method.id
+        terms = _Terms.load(session, attempt, method, invoice)
+    return attempt, terms
 
 
-def _resolve(gateway: Gateway, attempt: PaymentAttempt, at: int, return_url: str, give_up: bool) -> PaymentAttempt:
+def _resolve(
+    gateways: Gateways, attempt: PaymentAttempt, at: int, return_url: str, *, give_up: bool, off_session: bool
+) -> PaymentAttempt:
+    with transaction() as session:
+        method = ownership.get_owned(session, PaymentMethod, attempt.customer_id, attempt.payment_method_id)
+        invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id)
+        terms = _Terms.load(session, attempt, method, invoice)
+    gateway = gateways.for_method(method)
+    if gateway is None:  # nobody is there to be asked; `portal check` tells the operator
+        return outcomes.record(attempt, None, at, given_up=give_up)
+    request = terms.request(attempt, return_url, off_session)
     try:
-        charge = gateway.find_charge(attempt.idempotency_key)
+        charge = gateway.find_charge(request, at)
         if charge is None:
             # The gateway never heard of it. Asking again under the same key is safe even if the first call is only late.
-            with transaction() as session:
-                method = ownership.get_owned(session, PaymentMethod, attempt.customer_id, attempt.payment_method_id)
-            reference = method.gateway_reference or method.id
-            charge = gateway.charge(reference, attempt.amount, attempt.currency, attempt.idempotency_key, return_url)
+            charge = gateway.charge(request)
         if give_up and charge.status == AttemptStatus.REQUIRES_ACTION:
-            charge = gateway.cancel_charge(attempt.idempotency_key)
+            charge = gateway.cancel_charge(replace(request, reference=charge.reference))
     except GatewayUnavailable:
         charge = None
     return outcomes.record(attempt, charge, at, given_up=give_up)

@@ -2,15 +2,16 @@
 
 from flask import Flask, url_for
 
-from portal_site.billing.gateways.sandbox import hosted_pages
+from portal_site.billing.gateways.sandbox import events, hosted_pages
 from portal_site.billing.gateways.sandbox.gateway import SandboxGateway
 
 
-def init(app: Flask) -> None:
-    """Install the sandbox as the app's gateway, and register its pages."""
+def init(app: Flask) -> SandboxGateway:
+    """Put up its pages; it as a gateway."""
 
     def address(endpoint: str, **values: str) -> str:
         return url_for(endpoint, **values, _external=True)
 
-    app.extensions["gateway"] = SandboxGateway(address)
     app.register_blueprint(hosted_pages.blueprint)
+    keys = [app.config["SECRET_KEY"], *app.config["SECRET_KEY_FALLBACKS"]]
+    return SandboxGateway(address, tuple(map(events.secret_of, keys)))

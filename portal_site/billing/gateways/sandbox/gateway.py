@@ -1,32 +1,53 @@
 """The sandbox's gateway. It stands in for a provider's SDK and works on the sandbox's own tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
+from portal_site import clock
 from portal_site.billing.errors import BillingError
-from portal_site.billing.gateways import Charge, PaymentDetails, SetupSession
-from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxSetup
+from portal_site.billing.gateways import (
+    Charge,
+    ChargeRequest,
+    CustomerDetails,
+    GatewayEvent,
+    PaymentDetails,
+    Refund,
+    SetupSession,
+)
+from portal_site.billing.gateways.sandbox import events
+from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxRefund, SandboxSetup
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
+DAYS_OF_A_DEBIT = 4
+SLOW_DEBITS = {"process": None, "process_then_fail": "insufficient_funds"}  # how each ends
+
 
 class SandboxGateway:
-    """Stores test payment methods and decides the outcome of charges. `url_for` makes the URLs of its hosted pages."""
+    """Holds test payment methods and decides their charges.
+
+    `url_for` makes the addresses of its hosted pages; the first of `secrets` signs its events, the others are older.
+    """
 
     name = "sandbox"
 
-    def __init__(self, url_for: Callable[..., str]) -> None:
+    def __init__(self, url_for: Callable[..., str], secrets: Sequence[bytes]) -> None:
         self._url_for = url_for
+        self._secrets = secrets
 
-    def begin_setup(self, customer_id: str, livemode: bool, return_url: str) -> SetupSession:
-        """See Gateway. Raises BillingError in live mode, because no real payment may be made here."""
+    def create_customer(self, customer: CustomerDetails, idempotency_key: str) -> str:
+        """As the protocol says. It keeps nothing of customers: its name for one is made of ours."""
+        return f"sbxcus_{customer.id}"
+
+    def begin_setup(self, customer: str, livemode: bool, return_url: str) -> SetupSession:
+        """As the protocol says. Raises BillingError in live mode: no real payment may end up here."""
         if livemode:
             raise BillingError(N_("Payment methods cannot be added here right now."), "livemode_mismatch")
-        row = SandboxSetup(reference=new_id("sbxs"), customer=customer_id, return_url=return_url)
+        row = SandboxSetup(reference=new_id("sbxs"), customer=customer, return_url=return_url)
         with transaction() as session:
             session.add(row)
         return SetupSession(row.reference, self._url_for("sandbox.show_setup", reference=row.reference))
@@ -41,28 +62,51 @@ class SandboxGateway:
         details = _details(method) if method and method.confirmed else None
         return SetupSession(row.reference, self._url_for("sandbox.show_setup", reference=reference), details)
 
-    def charge(self, payment_method: str, amount: int, currency: str, idempotency_key: str, return_url: str) -> Charge:
-        """See Gateway."""
-        members = {"method_reference": payment_method, "amount": amount, "currency": currency, "return_url": return_url}
+    def charge(self, request: ChargeRequest) -> Charge:
+        """As the protocol says."""
         try:
-            row = _charged(idempotency_key, members)
-        except IntegrityError:  # a concurrent call with this key created the charge first
-            row = _charged(idempotency_key, members)
+            row = _charged(request)
+        except IntegrityError:  # another call with this key was quicker by a moment: the charge is that one's
+            row = _charged(request)
         return self._charge(row)
 
-    def find_charge(self, idempotency_key: str) -> Charge | None:
-        """See Gateway."""
+    def find_charge(self, request: ChargeRequest, at: int) -> Charge | None:
+        """As the protocol says: by the key. A debit whose days are over is settled by it."""
         with transaction() as session:
-            row = session.scalar(select(SandboxCharge).where(SandboxCharge.idempotency_key == idempotency_key))
+            row = session.get(SandboxCharge, request.idempotency_key, with_for_update=True)
+            if row is not None and row.status == "processing" and row.settles_at is not None and row.settles_at <= at:
+                row.status = "declined" if row.decline_code else "succeeded"
         return self._charge(row) if row else None
 
-    def cancel_charge(self, idempotency_key: str) -> Charge | None:
-        """See Gateway."""
+    def cancel_charge(self, request: ChargeRequest) -> Charge | None:
+        """As the protocol says."""
         with transaction() as session:
-            row = session.get(SandboxCharge, idempotency_key, with_for_update=True)
+            row = session.get(SandboxCharge, request.idempotency_key, with_for_update=True)
             if row is not None and row.status == "requires_action":
                 row.status, row.decline_code = "declined", "authentication_not_handled"
         return self._charge(row) if row else None
+
+    def refund(self, charge_reference: str, amount: int, idempotency_key: str) -> Refund:
+        """As the protocol says. More than was charged is refused, as is any part of a charge that brought nothing."""
+        with transaction() as session:
+            charge = session.scalar(
+                select(SandboxCharge).where(SandboxCharge.reference == charge_reference).with_for_update()
+            )
+            row = session.get(SandboxRefund, idempotency_key)
+            if row is None:
+                mine = select(func.sum(SandboxRefund.amount)).where(
+                    SandboxRefund.charge_reference == charge_reference, SandboxRefund.status == "succeeded"
+                )
+                left = charge.amount - (session.scalar(mine) or 0) if charge and charge.status == "succeeded" else 0
+                row = SandboxRefund(
+                    idempotency_key=idempotency_key,
+                    reference=new_id("sbxr"),
+                    charge_reference=charge_reference,
+                    amount=amount,
+                    status="succeeded" if 0 < amount <= left else "failed",
+                )
+                session.add(row)
+        return Refund(row.status, row.reference)
 
     def forget(self, payment_method: str) -> None:
         """See Gateway. Charges made with the payment method are kept."""
@@ -71,29 +115,49 @@ class SandboxGateway:
             if row is not None:
                 session.delete(row)
 
+    def parse_event(self, headers: Mapping[str, str], body: bytes) -> GatewayEvent | None:
+        """As the protocol says."""
+        return events.parse(self._secrets, headers, body, clock.now())
+
+    def make_event(self, kind: str, reference: str) -> tuple[dict[str, str], bytes]:
+        """Headers and body of an event about a charge, as the sandbox would send it now."""
+        with transaction() as session:
+            row = session.scalars(select(SandboxCharge).where(SandboxCharge.reference == reference)).one()
+        document = {"id": new_id("sbxe"), "type": kind, "charge": reference, "idempotency_key": row.idempotency_key}
+        return events.sign(self._secrets[0], document, clock.now())
+
     def _charge(self, row: SandboxCharge) -> Charge:
-        url = self._url_for("sandbox.show_challenge", reference=row.reference)
-        return Charge(row.status, row.reference, row.decline_code, url if row.status == "requires_action" else None)
+        asked = row.status == "requires_action"
+        url = self._url_for("sandbox.show_challenge", reference=row.reference) if asked else None
+        return Charge(row.status, row.reference, row.decline_code if row.status == "declined" else None, url)
 
 
-def _charged(idempotency_key: str, members: dict[str, Any]) -> SandboxCharge:
-    """The charge with this key, created if it does not exist."""
+def _charged(request: ChargeRequest) -> SandboxCharge:
+    """The charge with this key, made if there is none yet."""
     with transaction() as session:
-        row = session.get(SandboxCharge, idempotency_key, with_for_update=True)
+        row = session.get(SandboxCharge, request.idempotency_key, with_for_update=True)
         if row is None:
-            decision = _decision(session.get(SandboxMethod, members["method_reference"]))
-            row = SandboxCharge(idempotency_key=idempotency_key, reference=new_id("sbxc"), **members, **decision)
+            row = SandboxCharge(
+                idempotency_key=request.idempotency_key,
+                reference=new_id("sbxc"),
+                method_reference=request.payment_method,
+                amount=request.amount,
+                currency=request.currency,
+                return_url=request.return_url,
+                **_decision(session.get(SandboxMethod, request.payment_method), request.created),
+            )
             session.add(row)
     return row
 
 
-def _decision(method: SandboxMethod | None) -> dict[str, Any]:
+def _decision(method: SandboxMethod | None, created: int) -> dict[str, Any]:
     if method is None:
         return {"status": "declined", "decline_code": "payment_method_unactivated"}
     if method.on_charge == "authenticate":
         return {"status": "requires_action", "decline_code": None}
-    if method.on_charge == "process":
-        return {"status": "processing", "decline_code": None}
+    if method.on_charge in SLOW_DEBITS:
+        settles_at = created + DAYS_OF_A_DEBIT * 24 * 60 * 60
+        return {"status": "processing", "decline_code": SLOW_DEBITS[method.on_charge], "settles_at": settles_at}
     if method.on_charge != "ok":
         return {"status": "declined", "decline_code": method.on_charge}
     return {"status": "succeeded", "decline_code": None}

@@ -35,7 +35,10 @@ class SandboxMethod(Base):
 
 
 class SandboxCharge(Base):
-    """A charge by its idempotency key. Its first outcome is final, unless it requires authentication."""
+    """A charge by its idempotency key: the first answer is the answer for ever, but for a finished authentication or debit.
+
+    A debit is processed until `settles_at`, and then declined if it has a `decline_code` already.
+    """
 
     __tablename__ = "sandbox_charges"
 
@@ -47,3 +50,16 @@ class SandboxCharge(Base):
     status: Mapped[str]
     decline_code: Mapped[str | None]
     return_url: Mapped[str] = mapped_column(Text)
+    settles_at: Mapped[int | None]
+
+
+class SandboxRefund(Base):
+    """Money given back, by its idempotency key."""
+
+    __tablename__ = "sandbox_refunds"
+
+    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(unique=True)
+    charge_reference: Mapped[str] = mapped_column(index=True)
+    amount: Mapped[int]
+    status: Mapped[str]

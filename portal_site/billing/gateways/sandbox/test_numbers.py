@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Behaviour:
     """The result of adding (`setup`) and of charging (`charge`) it: `ok`, `authenticate`, `process` or a decline code.
 
-    A charge that is processed stays in that state until it is answered on its page, as a bank answers days later.
+    A charge that is processed takes four days by the customer's clock, unless somebody answers on its page before.
     """
 
     brand: str
@@ -36,7 +36,10 @@ IBANS = {
     "DE89370400440532013000": Behaviour("", "Succeeds", type="sepa_debit", country="DE"),
     "FR1420041010050500013M02606": Behaviour("", "Succeeds", type="sepa_debit", country="FR"),
     "AT321904300235473204": Behaviour(
-        "", "Is processed for days, then succeeds or fails", charge="process", type="sepa_debit", country="AT"
+        "", "Is processed for four days, then succeeds", charge="process", type="sepa_debit", country="AT"
+    ),
+    "AT051904300235473205": Behaviour(
+        "", "Is processed for four days, then fails", charge="process_then_fail", type="sepa_debit", country="AT"
     ),
     "AT861904300235473202": Behaviour(
         "", "Is accepted, then fails when charged", charge="debit_not_authorized", type="sepa_debit", country="AT"

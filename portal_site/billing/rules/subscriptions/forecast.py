@@ -12,7 +12,7 @@ from typing import Self
 
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
-from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.snapshot import AwaitingPayment, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
 MOST_STEPS = 500  # of one forecast: a daily subscription beside a yearly one is followed for a year and a quarter
@@ -215,8 +215,11 @@ class _Walk:
         date, _, subscription_id = heappop(self.queue)
         snapshot = self.snapshots[subscription_id]
         invoice = None
-        if snapshot.is_discarding_at(date):
-            snapshot = self._discard(snapshot)
+        if (awaiting := snapshot.awaiting_payment) is not None and snapshot.is_discarding_at(date):
+            if awaiting.is_being_paid:  # then everything that is due waits for the outcome
+                self.certain_until = min(date, self.certain_until or date)
+                return _Step(subscription_id, None, is_last=True)
+            snapshot = self._discard(snapshot, awaiting)
         elif snapshot.resumes_at is not None and snapshot.resumes_at <= date:
             snapshot = snapshot.resumed(snapshot.resumes_at)
         elif (phase := snapshot.phase_due_at(date)) is not None:
@@ -242,10 +245,8 @@ class _Walk:
             return following, None
         return following, NextInvoice.of(renewal.invoice, date, varies)
 
-    def _discard(self, snapshot: SubscriptionSnapshot) -> SubscriptionSnapshot:
+    def _discard(self, snapshot: SubscriptionSnapshot, awaiting: AwaitingPayment) -> SubscriptionSnapshot:
         """Nobody paid for a change: its invoice is void, and its credit, lines and coupons are there for others again."""
-        awaiting = snapshot.awaiting_payment
-        assert awaiting is not None
         self.state = self.state.add(awaiting.returned_balance, snapshot.currency)
         for name, other in self.snapshots.items():
             if other.reserved_discounts & awaiting.reserved_discounts:

@@ -42,13 +42,15 @@ class PlannedPhase:
 class AwaitingPayment:
     """An invoice that a change, or the subscription's first period, waits for, and what is given back if nobody pays it.
 
-    `returned_balance` is what the customer's balance changes by then, in minor units.
+    `returned_balance` is what the customer's balance changes by then, in minor units. `is_being_paid` is true while the outcome of
+    a payment is not known.
     """
 
     expires_at: int
     returned_balance: int = 0
     returned_lines: tuple[InvoiceLine, ...] = ()
     reserved_discounts: frozenset[str] = frozenset()
+    is_being_paid: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,30 @@
+"""The payment providers' door: they send events here. What lets one in is its signature; no page and no session is involved."""
+
+from flask import Blueprint, abort, current_app, request, url_for
+
+from portal_site import clock
+from portal_site.billing.errors import EventRefused, NotFound
+from portal_site.billing.payments.gateway_events import handle_gateway_event
+from portal_site.db.transactions import retry_on_conflict
+from portal_site.web import security
+
+blueprint = Blueprint("gateways", __name__)
+
+
+def _return_url(invoice_id: str) -> str:
+    return url_for("portal.finish_payment", invoice_id=invoice_id, _external=True)
+
+
+@blueprint.post("/gateways/<name>/events")
+@security.csrf.exempt
+def receive_event(name: str) -> tuple[str, int]:
+    """Take an event. A provider sends anew whatever is not answered with 200, so only a forged one is refused."""
+    body, headers = request.get_data(cache=False), dict(request.headers)
+    gateways = current_app.extensions["gateways"]
+    try:
+        retry_on_conflict(handle_gateway_event, gateways, name, headers, body, clock.now(), _return_url)
+    except NotFound:
+        abort(404)
+    except EventRefused as refusal:
+        return str(refusal), 400
+    return "", 200
