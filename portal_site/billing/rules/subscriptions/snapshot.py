@@ -42,8 +42,8 @@ class PlannedPhase:
 class AwaitingPayment:
     """An invoice that a change, or the subscription's first period, waits for, and what is given back if nobody pays it.
 
-    `returned_balance` is what the customer's balance changes by then, in minor units. `is_being_paid` is true while the outcome of
-    a payment is not known.
+    `returned_balance` is what the customer's balance changes by then, in minor units. `is_being_paid` is true while a payment
+    is under way whose outcome is not known.
     """
 
     expires_at: int
