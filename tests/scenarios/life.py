@@ -14,7 +14,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import func, select, update
 
-from portal_site.billing.billing_run import test_clocks
+from portal_site.billing.billing_run import runner, test_clocks
 from portal_site.billing.cancellation import cancellations, retention
 from portal_site.billing.cancellation.cancellations import Reason
 from portal_site.billing.changes import pauses, plan_changes
@@ -32,6 +32,7 @@ from portal_site.billing.models import (
     PlanChange,
     Subscription,
     SubscriptionItem,
+    TestClock,
 )
 from portal_site.billing.payments import collection
 from portal_site.billing.rules.amounts import money
@@ -90,6 +91,17 @@ class Life:
         self.now = moment
         with self._context() as gateway:
             test_clocks.advance(gateway, self.clock_id, self.now, lambda invoice_id: BACK)
+        return self
+
+    def works_late(self, date: str) -> "Life":
+        """Time passes while no worker runs; then one does all that is due, at once."""
+        self.now = instant(date)
+        owned = TestClock.id == self.clock_id, TestClock.account_id == self.shop.customer.account_id
+        with transaction() as session:
+            clock = session.scalars(select(TestClock).where(*owned)).one()
+            clock.frozen_time = self.now
+        with self._context() as gateways:
+            runner.run(gateways, self.now, lambda invoice_id: BACK, self.clock_id)
         return self
 
     def _order(self, price: str | None, quantity: int | None, code: str | None) -> PlanChangeRequest:
