@@ -61,14 +61,14 @@ def test_the_answer_of_the_provider_counts_and_an_event_that_comes_twice_does_no
 def test_a_failure_begins_dunning_at_the_customers_time(app: Flask, debited: Life) -> None:
     debited.goes_to("2026-05-03")
     debited.bank_answers("insufficient_funds")
-    assert _send(app, _event(app, "charge.declined")).status_code == 200
+    assert _send(app, _event(app, "charge.failed")).status_code == 200
     assert (debited.payments, debited.subscription.status) == (["2026-05-01 declined"], "past_due")
     with reading() as reader:
         mine = Invoice.customer_id == debited.shop.customer.id, Invoice.status == "open"
         assert reader.scalar(select(Invoice.next_payment_attempt).where(*mine)) == debited.now + 3 * 24 * 60 * 60
 
 
-@pytest.mark.parametrize("kind", ["charge.succeeded", "charge.declined", "charge.processing", "charge.refunded"])
+@pytest.mark.parametrize("kind", ["charge.succeeded", "charge.failed", "charge.pending", "charge.refunded"])
 def test_what_an_event_says_is_never_believed(app: Flask, debited: Life, kind: str) -> None:
     """Out of order, or by whoever knows the secret: the provider says that the bank is still at work."""
     assert _send(app, _event(app, kind)).status_code == 200
@@ -77,7 +77,7 @@ def test_what_an_event_says_is_never_believed(app: Flask, debited: Life, kind: s
 
 
 def test_events_out_of_order_come_to_the_same(app: Flask, debited: Life) -> None:
-    late = _event(app, "charge.processing")
+    late = _event(app, "charge.pending")
     debited.bank_answers()
     assert _send(app, _event(app)).status_code == 200
     assert _send(app, late).status_code == 200
@@ -101,7 +101,7 @@ def test_a_forged_event_is_refused(app: Flask, debited: Life, forged: str) -> No
     headers, body = _event(app)
     stamp, _, signature = headers[events.HEADER].partition(",")
     if forged == "body":
-        body = body.replace(b"charge.succeeded", b"charge.declined ")
+        body = body.replace(b"charge.succeeded", b"charge.failed   ")
     elif forged == "time":
         headers[events.HEADER] = f"t={int(stamp[2:]) + 1},{signature}"
     elif forged == "signature":

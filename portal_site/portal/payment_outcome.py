@@ -1,6 +1,6 @@
 """From the gateway's answer to what the customer sees: one path for everything that is paid for in the portal.
 
-What stands on a page until it is settled, such as a debit that the bank is processing or the reason of a decline, is not said a
+What stands on a page until it is settled, such as a debit that the bank is processing or why a payment failed, is not said a
 second time here.
 """
 
@@ -28,6 +28,7 @@ class Payment:
     paid: str
     retry_url: str = ""  # where a decline leads, when that is another page than the one on which the outcome shows
     no_method: str = ""  # what to do first when there is nothing to charge
+    says_why: bool = True  # whether the page to which a decline leads says why, for as long as it is so
 
 
 def of_invoice(invoice_id: str) -> Payment:
@@ -38,6 +39,7 @@ def of_invoice(invoice_id: str) -> Payment:
         url_for("portal.show_invoice", invoice_id=invoice_id),
         _("Thank you. The invoice is paid."),
         retry_url=url_for("portal.confirm_payment", invoice_id=invoice_id),
+        says_why=False,
     )
 
 
@@ -83,6 +85,7 @@ def of_final_invoice(subscription_id: str, invoice_id: str) -> Payment:
         _subscription(subscription_id),
         _("Thank you. Your last invoice is paid."),
         no_method=_("Add a payment method, then pay your last invoice."),
+        says_why=g.visitor.features.invoice_history.enabled,
     )
 
 
@@ -133,7 +136,7 @@ def lead(payment: Payment, attempt: PaymentAttempt, came_back: bool = False) -> 
     if attempt.status == AttemptStatus.REQUIRES_ACTION and attempt.next_action_url and not came_back:
         return redirect(attempt.next_action_url, 303)
     if attempt.status == AttemptStatus.DECLINED:
-        flash(decline_messages.message(attempt.decline_code), "bad")
+        flash(_("The payment failed.") if payment.says_why else decline_messages.message(attempt.decline_code), "bad")
         return redirect(payment.retry_url or payment.outcome_url, 303)
     if attempt.status == AttemptStatus.SUCCEEDED:
         flash(payment.paid, "good")

@@ -75,8 +75,8 @@ class Shopper:
                         TestClock.account_id == self.shop.customer.account_id
                     )
                 ).one()
-            gateway = self.site.app.extensions["gateways"]
-            test_clocks.advance(gateway, clock.id, clock.frozen_time + seconds, lambda _invoice: self.site.address)
+            gateways = self.site.app.extensions["gateways"]
+            test_clocks.advance(gateways, clock.id, clock.frozen_time + seconds, lambda _invoice: self.site.address)
             db.session.remove()
 
     def opens_plans(self, page: Page) -> None:

@@ -113,10 +113,10 @@ def test_a_card_that_fails_begins_nothing_and_what_is_never_paid_is_over_after_a
     assert "It begins as soon as the first invoice is paid." in text(page.text)
     assert _new(shop).status == "incomplete"
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        gateway = app.extensions["gateways"]
-        runner.run(gateway, LATER + 22 * 3600, lambda _id: BACK)
+        gateways = app.extensions["gateways"]
+        runner.run(gateways, LATER + 22 * 3600, lambda _id: BACK)
         assert _new(shop).status == "incomplete"
-        runner.run(gateway, LATER + 23 * 3600, lambda _id: BACK)
+        runner.run(gateways, LATER + 23 * 3600, lambda _id: BACK)
     assert _new(shop).status == "incomplete_expired"
     with reading() as reader:
         assert reader.scalar(select(Invoice.status).where(Invoice.subscription_id == _new(shop).id)) == "void"

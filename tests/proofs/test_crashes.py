@@ -29,6 +29,7 @@ from tests.proofs.play import AROUND, BACK, killing
 from tests.world import reading
 
 Step = Callable[[], object]
+DEBITED = world.END + 4 * 24 * 60 * 60  # when a debit of the renewal is over
 SECOND_TRY = world.END + DunningPolicy().retry_days[0] * 24 * 60 * 60
 
 
@@ -66,40 +67,49 @@ def _changing(app: Flask, shop: world.Shop) -> Step:
     options = plan_changes.options(customer_id, subscription_id, features, world.HALF)
     quote = plan_changes.preview(options, features, customer_id, order, world.HALF)
     confirmation = Confirmation(world.HALF, quote_fingerprint(quote), secrets.token_hex(8))
-    gateway = app.extensions["gateways"]
+    gateways = app.extensions["gateways"]
 
     def confirm() -> None:
         change = plan_changes.change_plan(customer_id, subscription_id, features, order, confirmation, world.HALF)
         if change.outcome == "pending":
-            collection.collect(gateway, customer_id, change.invoice_id or "", world.HALF, BACK)
+            collection.collect(gateways, customer_id, change.invoice_id or "", world.HALF, BACK)
 
     return confirm
 
 
 def _renewing(app: Flask, _shop: world.Shop) -> Step:
     """The worker's minute after the month's end: a renewal and its payment."""
-    gateway = app.extensions["gateways"]
-    return lambda: runner.run(gateway, world.END, lambda _id: BACK)
+    gateways = app.extensions["gateways"]
+    return lambda: runner.run(gateways, world.END, lambda _id: BACK)
 
 
 def _trying_again(app: Flask, shop: world.Shop) -> Step:
     """The worker's second try to collect a renewal, some days later; in between the customer left another card."""
-    gateway = app.extensions["gateways"]
-    runner.run(gateway, world.END, lambda _id: BACK)
+    gateways = app.extensions["gateways"]
+    runner.run(gateways, world.END, lambda _id: BACK)
     with world.transaction() as session:
         made = world.Merchant(session, world.END, session.get(world.Account, shop.customer.account_id))
         customer = session.get(world.Customer, shop.customer.id)
         assert customer is not None
         customer.default_payment_method_id = None
         made.method(customer, world.VISA)
-    return lambda: runner.run(gateway, SECOND_TRY, lambda _id: BACK)
+    return lambda: runner.run(gateways, SECOND_TRY, lambda _id: BACK)
 
 
-STORIES: dict[str, tuple[Any, int, str, int]] = {
-    # (action, time of the recovering billing run, first card, seats at the end)
-    "change": (_changing, world.HALF, world.VISA, 3),
-    "renew": (_renewing, world.END, world.VISA, 1),
-    "collect": (_trying_again, SECOND_TRY, world.FAILS, 1),
+def _hearing_of_a_debit(app: Flask, _shop: world.Shop) -> Step:
+    """The worker's minute in which it learns that a debit brought the money, days after the renewal."""
+    gateways = app.extensions["gateways"]
+    runner.run(gateways, world.END, lambda _id: BACK)
+    return lambda: runner.run(gateways, DEBITED, lambda _id: BACK)
+
+
+STORIES: dict[str, tuple[Any, tuple[int, ...], str, int]] = {
+    # (action, times of the recovering billing runs, first card, seats at the end)
+    "change": (_changing, (world.HALF,), world.VISA, 3),
+    "renew": (_renewing, (world.END,), world.VISA, 1),
+    "collect": (_trying_again, (SECOND_TRY,), world.FAILS, 1),
+    "begin a debit": (_renewing, (world.END, DEBITED, DEBITED + 6 * 60 * 60), world.SLOW, 1),
+    "hear of a debit": (_hearing_of_a_debit, (DEBITED,), world.SLOW, 1),
 }
 
 
@@ -107,7 +117,7 @@ STORIES: dict[str, tuple[Any, int, str, int]] = {
 @pytest.mark.long
 @pytest.mark.parametrize("story", STORIES)
 def test_a_kill_at_any_point_loses_nothing_and_does_nothing_twice(app: Flask, story: str) -> None:
-    prepare, at, card, seats = STORIES[story]
+    prepare, moments, card, seats = STORIES[story]
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         action = prepare(app, world.shop("Counted", card=card))
         points = _dies(action, None)
@@ -116,7 +126,8 @@ def test_a_kill_at_any_point_loses_nothing_and_does_nothing_twice(app: Flask, st
             shop = world.shop(f"Shop{point}", card=card)
             action = prepare(app, shop)
             assert _dies(action, point) == -1
-            _recover(app, at)
+            for moment in moments:
+                _recover(app, moment)
             if story == "change":
                 action()  # the customer got no response and clicks again
             try:

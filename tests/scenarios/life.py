@@ -216,7 +216,7 @@ class Life:
         """How each try to collect stands: `2026-05-01 processing`, by the day on which it began."""
         db.session.remove()
         with reading() as reader:
-            mine = select(PaymentAttempt.__table__).where(self._mine(PaymentAttempt))
+            mine = select(PaymentAttempt.__table__).where(self._owned(PaymentAttempt))
             rows = reader.execute(mine.order_by(PaymentAttempt.created, PaymentAttempt.id)).all()
         return [f"{day(row.created)} {row.status}" for row in rows]
 

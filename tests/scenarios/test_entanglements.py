@@ -228,13 +228,13 @@ def test_an_invoice_that_cannot_be_collected_is_put_off_then_parked_and_holds_up
         customer = session.scalars(select(Customer).where(Customer.id == bad.customer.id)).one()
         customer.default_payment_method_id = None
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        gateway = app.extensions["gateways"]
+        gateways = app.extensions["gateways"]
         for number in range(parking.MOST_FAILURES):
-            report = runner.run(gateway, world.END + number * parking.RETRY, lambda _invoice: BACK)
+            report = runner.run(gateways, world.END + number * parking.RETRY, lambda _invoice: BACK)
             assert report.failed == 1
         assert _count(Invoice, Invoice.customer_id == good.customer.id, Invoice.status == "paid") == 2
         assert [name for name, _ in parking.parked()] == [bad.subscription.id]
-        assert not runner.run(gateway, world.END + 10 * parking.RETRY, lambda _invoice: BACK).did_something
+        assert not runner.run(gateways, world.END + 10 * parking.RETRY, lambda _invoice: BACK).did_something
         with transaction() as session:
             account = session.get(Account, bad.customer.account_id)
             assert account
@@ -242,7 +242,7 @@ def test_an_invoice_that_cannot_be_collected_is_put_off_then_parked_and_holds_up
             made = world.Merchant(session, world.START, account)
             made.method(session.scalars(select(Customer).where(Customer.id == bad.customer.id)).one(), world.VISA)
         parking.unpark(bad.subscription.id, world.END + 11 * parking.RETRY)
-        runner.run(gateway, world.END + 11 * parking.RETRY, lambda _invoice: BACK)
+        runner.run(gateways, world.END + 11 * parking.RETRY, lambda _invoice: BACK)
     assert _count(Invoice, Invoice.customer_id == bad.customer.id, Invoice.status == "paid") == 2
     assert parking.parked() == []
     assert batches.renew_due(world.END, 10).claimed == 0
@@ -253,20 +253,20 @@ def test_a_gateway_that_breaks_does_not_stop_a_run(app: Flask, monkeypatch: pyte
     from portal_site.billing.billing_run import parking
 
     shops = [world.shop(f"Shop{number}") for number in range(3)]
-    gateway = app.extensions["gateways"]
-    charge, broken = gateway.default.charge, iter((ConnectionError("reset by peer"),))
+    gateways = app.extensions["gateways"]
+    charge, broken = gateways.default.charge, iter((ConnectionError("reset by peer"),))
 
     def break_once(*given: object) -> object:
         for error in broken:
             raise error
         return charge(*given)
 
-    monkeypatch.setattr(gateway.default, "charge", break_once)
+    monkeypatch.setattr(gateways.default, "charge", break_once)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        report = runner.run(gateway, world.END, lambda _invoice: BACK)
+        report = runner.run(gateways, world.END, lambda _invoice: BACK)
         assert (report.collected, report.failed) == (3, 1)
         assert parking.count_unresolved(world.END + parking.UNRESOLVED_AFTER) == 1
-        runner.run(gateway, world.END + 20 * 60, lambda _invoice: BACK)
+        runner.run(gateways, world.END + 20 * 60, lambda _invoice: BACK)
     assert _count(Invoice, Invoice.status == "paid") == 6
     assert _count(SandboxCharge) == len(shops)
     assert parking.count_unresolved(world.END + parking.UNRESOLVED_AFTER) == 0

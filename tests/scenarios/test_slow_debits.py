@@ -2,12 +2,13 @@
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from portal_site.billing.billing_run import parking
 from portal_site.billing.changes import plan_changes, reactivations
 from portal_site.billing.errors import BillingError, GatewayUnavailable, StateChanged
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
-from portal_site.billing.models import Invoice, Subscription
+from portal_site.billing.models import Invoice, PaymentMethod, Subscription
 from portal_site.billing.payments import collection
 from portal_site.db import db
 from tests import world
@@ -151,6 +152,20 @@ def test_a_change_that_the_bank_is_paying_for_cannot_be_taken_back(app: Flask) -
         plan_changes.withdraw(*known)
     assert life.pays() is not None  # a second try is the one under way
     assert life.payments == ["2026-04-16 processing"]
+
+
+def test_a_debit_goes_on_though_its_account_was_removed(app: Flask) -> None:
+    life = _changing(app)
+    with world.transaction() as session:
+        mine = PaymentMethod.customer_id == life.shop.customer.id
+        session.execute(update(PaymentMethod).where(mine).values(detached_at=life.now))
+    attempt = life.pays()
+    assert attempt is not None
+    assert (attempt.status, _invoice(life)[0]) == ("processing", 0)
+    assert "invoice.payment_failed" not in life.events
+    life.goes_to("2026-04-21")
+    assert life.item.quantity == 9
+    _true(life)
 
 
 def _beginning_again(app: Flask, account: str = world.SLOW) -> tuple[Life, str]:

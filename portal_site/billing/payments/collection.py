@@ -134,10 +134,12 @@ def collect(
             invoice.next_payment_attempt = None
             return None
         method_id = _method(session, customer, invoice)
-        if method_id is None:
+        if method_id is None and payment_state.unsettled_attempt(session, customer_id, invoice_id) is None:
             outcomes.note_failed_try(session, invoice, at, automatic=True)
             return None
         amount = invoice.amount_remaining
+    if method_id is None:  # what it is being paid with was removed since
+        return resolve_payment(gateways, customer_id, invoice_id, at, return_url, off_session=off_session)
     return pay_invoice(gateways, customer_id, invoice_id, method_id, amount, at, return_url, off_session=off_session)
 
 

@@ -10,7 +10,7 @@ from portal_site.billing.gateways import GatewayEvent
 
 HEADER = "Sandbox-Signature"
 OLDEST = 5 * 60  # seconds; one that was signed before may have been seen by somebody on the way
-CHARGE_EVENTS = ("charge.succeeded", "charge.declined", "charge.processing")
+CHARGE_EVENTS = ("charge.succeeded", "charge.failed", "charge.pending")
 
 
 def secret_of(key: str) -> bytes:
