@@ -30,7 +30,7 @@ def next_phase_boundary(after: ColumnElement[int] | int) -> Select[str | None, i
         .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
         .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
         .where(
-            # Redundant, but lets the query use the index on customer_id.
+            # Redundant, but lets the query use the index (customer_id, status).
             SubscriptionSchedule.customer_id == Subscription.customer_id,
             SubscriptionSchedule.status == "active",
             (Subscription.status != SubscriptionStatus.PAUSED) | (SubscriptionSchedule.origin == "merchant"),

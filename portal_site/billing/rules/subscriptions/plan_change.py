@@ -129,24 +129,28 @@ def incompatibility(item: Item, offer: PricedPlan, currency: str) -> BillingErro
 
 def quote(
     snapshot: SubscriptionSnapshot,
-    wishes: Mapping[str, ItemChange],
+    item_changes: Mapping[str, ItemChange],
     policy: ProrationPolicy,
     at: int,
     code: DiscountTerms | None = None,
 ) -> Quote:
-    """The quote for changing items (`wishes`, by item id) to other prices and quantities, and for a promotion code.
+    """The quote for changing items (`item_changes`, by item id) to other prices and quantities, and for a promotion code.
 
     Raises BillingError if nothing would change. `why_not_changeable` and `incompatibility` decide whether the change is allowed;
     the caller checks them first.
     """
-    changed = {item_id for item in snapshot.items if (item_id := item.id) in wishes and _differs(item, wishes[item_id])}
+    changed = {
+        item_id
+        for item in snapshot.items
+        if (item_id := item.id) in item_changes and _differs(item, item_changes[item_id])
+    }
     if not changed and code is None:
         raise BillingError(N_("This is what you have already. Choose something else."), "no_changes")
     # The new change replaces one that the customer had planned for the end of the period.
     before = replace(snapshot, phases=tuple(phase for phase in snapshot.phases if not phase.by_customer))
     if code is not None:
         before = replace(before, discounts=(*before.discounts, code))
-    after = tuple(_changed(item, wishes[item.id]) if item.id in changed else item for item in before.items)
+    after = tuple(_changed(item, item_changes[item.id]) if item.id in changed else item for item in before.items)
     if not changed:
         return _quote(before, after, at, code)
     if before.status == SubscriptionStatus.TRIALING:
