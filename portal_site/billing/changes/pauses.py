@@ -69,9 +69,8 @@ def pause(
         if confirmations.find_by_confirmation_key(session, customer_id, confirmation.key) is not None:
             if subscription.status == SubscriptionStatus.PAUSED:  # a second click
                 return subscription
-            raise StateChanged(
-                CHANGED, "quote_changed"
-            )  # it was resumed since; the same confirmation must not pause it again
+            # It was resumed since; the same confirmation must not pause it again.
+            raise StateChanged(CHANGED, "quote_changed")
         confirmation.check_time(at)
         snapshot = snapshots.load_for_quote(session, subscription, customer, confirmation.at)
         refusal = pauses.why_not_pausable(snapshot, subscription.pending_update is not None, at)

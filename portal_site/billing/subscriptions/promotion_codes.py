@@ -25,7 +25,7 @@ from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
 
-MOST_TRIES, TRIES_WITHIN = 10, 60 * 60  # failed tries per customer, within seconds
+MOST_TRIES, TRIES_WITHIN = 10, 60 * 60  # failed tries per customer, and the seconds for which they count
 
 _CODE = (
     PromotionCode.id,

@@ -120,9 +120,8 @@ def renew(snapshot: SubscriptionSnapshot, state: CustomerState, date: int) -> Re
     current = state.applied_to(snapshot)
     lines = renewal_lines(current, date)
     if current.balance_in_other_currency and sum(line.total for line in lines) < 0:
-        lines = tuple(
-            line for line in lines if line.id is None
-        )  # keep the credit pending: the balance has another currency
+        # The balance, in another currency, cannot take the credit, so it stays pending.
+        lines = tuple(line for line in lines if line.id is None)
     paused = current.pauses_collection_at(date)
     invoice = _uncollected_invoice(current, lines, paused) if paused else current.invoice_for(lines)
     written = bool(invoice.lines) and paused in (None, "keep_as_draft", "mark_uncollectible")
