@@ -1,1 +1,1 @@
-"""What time brings about: renewals, ends of trials, pauses and subscriptions, and collecting what is due."""
+"""The billing run: transitions and renewals that are due, and the collection and settlement of payments."""

@@ -1,7 +1,7 @@
-"""The billing run: claims what is due, lets the rules decide, and writes it, hundreds of subscriptions in one transaction.
+"""Batches of a billing run: claim due subscriptions, let the rules decide, and write hundreds of them in one transaction.
 
-Safe to run twice, in many processes, and to be killed at any instant: what is due is in the database, a customer's rows are
-locked while they are worked on, and no period of a subscription can be billed twice.
+It can run in several processes and be killed at any time: due dates are in the database, a customer's rows are locked while they
+are processed, and no period of a subscription can be billed twice.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,12 +35,12 @@ _CUSTOMER = (
     Customer.invoice_prefix,
     Customer.next_invoice_sequence,
 )
-# A schedule with something to do: its own phases, looked up for the few that have one.
+# The id of an active schedule. Phases are only loaded for the few subscriptions that have one.
 _SCHEDULE = (
     select(func.min(SubscriptionSchedule.id))
     .where(
         SubscriptionSchedule.subscription_id == Subscription.id,
-        # Said once more for the index that finds them.
+        # Redundant, but lets the query use the index (customer_id, status).
         SubscriptionSchedule.customer_id == Subscription.customer_id,
         SubscriptionSchedule.status == "active",
     )
@@ -52,9 +52,10 @@ _SCHEDULE = (
 
 @dataclass
 class BatchResult:
-    """What one transaction did: how many customers it took, how many subscriptions it looked at, billed, and found late.
+    """Counts of one transaction: customers `claimed`; subscriptions `seen`, `invoiced`, billed `late` and `parked`.
 
-    Late are also those whose next step waits for an invoice that was not tried yet.
+    Late is a renewal more than a day after its date. `late` also counts the subscriptions whose next transition has to wait for
+    the collection of an invoice that has no payment attempt yet.
     """
 
     claimed: int = 0
@@ -68,44 +69,44 @@ class BatchResult:
 
 
 def renew_due(at: int, most: int, clock_id: str | None = None) -> BatchResult:
-    """Bring up to `most` subscriptions that are due at `at` one step forward; `claimed` is 0 when none is due.
+    """Process up to `most` subscriptions that are due at `at`; `claimed` is 0 if none is due.
 
-    `clock_id` takes the customers of one test clock, None those of real time. A subscription that cannot be billed is
-    parked after three tries, and the others go on.
+    With `clock_id`, those of the customers on that test clock, else those of customers without a test clock. A subscription
+    that fails to be billed is parked after the third failure, without affecting others.
     """
     claimed: list[str] = []
     try:
         with transaction() as session:
             customers = _claim(session, at, most, clock_id)
             claimed = list(customers)
-            done = _renew(session, customers, at)
+            result = _renew(session, customers, at)
     except Exception as error:
-        lost = isinstance(error, DBAPIError) and (error.connection_invalidated or is_conflict(error))
-        if lost or not claimed:
+        is_transient = isinstance(error, DBAPIError) and (error.connection_invalidated or is_conflict(error))
+        if is_transient or not claimed:
             raise
-        done = _renew_in_halves(claimed, at)
-    # Not what was seen: another worker may have finished these customers' work just before they were locked here, and more
-    # is due behind them.
-    done.claimed = len(claimed)
-    return done
+        result = _renew_in_halves(claimed, at)
+    # Not `seen`: another worker may have processed all these customers just before they were locked here, while further
+    # subscriptions are due.
+    result.claimed = len(claimed)
+    return result
 
 
 def _renew_in_halves(customer_ids: Sequence[str], at: int) -> BatchResult:
-    """A batch failed: its halves on their own, down to the customer that is the reason."""
+    """Process the halves of a failed batch on their own, down to the customer that causes the failure."""
     if len(customer_ids) == 1:
-        return _renew_alone(customer_ids[0], at)
+        return _renew_customer(customer_ids[0], at)
     middle = len(customer_ids) // 2
-    done = BatchResult()
+    result = BatchResult()
     for half in (customer_ids[:middle], customer_ids[middle:]):
         try:
             with transaction() as session:
-                done += _renew(session, _locked(session, half), at)
+                result += _renew(session, _locked(session, half), at)
         except Exception:
-            done += _renew_in_halves(half, at)
-    return done
+            result += _renew_in_halves(half, at)
+    return result
 
 
-def _renew_alone(customer_id: str, at: int) -> BatchResult:
+def _renew_customer(customer_id: str, at: int) -> BatchResult:
     try:
         with transaction() as session:
             return _renew(session, _locked(session, [customer_id]), at)
@@ -118,19 +119,19 @@ def _renew_alone(customer_id: str, at: int) -> BatchResult:
 def _note_failure(customer_id: str, at: int, error: Exception) -> BatchResult:
     parked = 0
     with transaction() as session:
-        due = Subscription.customer_id == customer_id, Subscription.due_at <= at
-        for subscription in session.scalars(select(Subscription).where(*due)):
+        is_due = Subscription.customer_id == customer_id, Subscription.due_at <= at
+        for subscription in session.scalars(select(Subscription).where(*is_due)):
             parked += parking.note_failure(subscription, at, error)
     return BatchResult(seen=1, parked=parked)
 
 
 def _claim(session: Session, at: int, most: int, clock_id: str | None) -> dict[str, Any]:
-    """The customers of the subscriptions that are due first, locked; those that another worker has are passed over."""
-    whose = Customer.test_clock_id.is_(None) if clock_id is None else Customer.test_clock_id == clock_id
+    """Lock and return the customers of the subscriptions that are due first, by id. Skips customers locked by other workers."""
+    on_clock = Customer.test_clock_id.is_(None) if clock_id is None else Customer.test_clock_id == clock_id
     query = (
         select(*_CUSTOMER)
         .join(Subscription, Subscription.customer_id == Customer.id)
-        .where(Subscription.due_at <= at, whose)
+        .where(Subscription.due_at <= at, on_clock)
         .order_by(Subscription.due_at, Subscription.id)
         .limit(most)
         .with_for_update(of=Customer, skip_locked=True)
@@ -139,16 +140,16 @@ def _claim(session: Session, at: int, most: int, clock_id: str | None) -> dict[s
 
 
 def _locked(session: Session, customer_ids: Sequence[str]) -> dict[str, Any]:
-    # In one order for all workers, so that two of them cannot wait for each other.
+    # Every worker locks in the same order, which avoids deadlocks.
     query = select(*_CUSTOMER).where(Customer.id.in_(customer_ids)).order_by(Customer.id).with_for_update(of=Customer)
     return {row.id: row for row in as_namespaces(session.execute(query))}
 
 
 def _due(session: Session, customer_ids: Iterable[str], at: int) -> list[Any]:
-    """The subscriptions of these customers that are due first; what is due later comes in the next batch.
+    """The subscriptions of each customer with its earliest due date; those due later come in the next batch.
 
-    So a customer's invoices are written in the order of their dates, even by a worker that was away: earlier ones use the balance
-    and single-use coupons first, as the portal's forecast says.
+    So a customer's invoices are written in the order of their dates, even after the worker was not running: earlier ones use the
+    balance and single-use coupons first, as in the portal's forecast.
     """
     query = (
         select(*snapshots.SUBSCRIPTION_COLUMNS, _SCHEDULE)
@@ -161,27 +162,28 @@ def _due(session: Session, customer_ids: Iterable[str], at: int) -> list[Any]:
 
 
 def _renew(session: Session, customers: Mapping[str, Any], at: int) -> BatchResult:
+    """Apply the due transitions of these locked customers' subscriptions, then renew those that do not have to wait."""
     rows = _due(session, customers, at)
-    special = [row for row in rows if transitions.may_have_transition(row)]
+    with_transitions = [row for row in rows if transitions.may_have_transition(row)]
     unpaid = 0
-    if special:
-        later, unpaid = _apply_transitions(session, special, at)
+    if with_transitions:
+        later, unpaid = _apply_transitions(session, with_transitions, at)
         customers = _locked(session, list(customers))
-        rows = [row for row in _all_of(session, [row.id for row in rows]) if row.id not in later]
-    run = RenewalBatch(session, customers, rows, at)
-    run.decide()
-    run.write()
-    seen, late = len(rows) + len(special), run.late + unpaid
-    return BatchResult(seen=seen, invoiced=run.invoiced, late=late, parked=run.parked)
+        rows = [row for row in _reload(session, [row.id for row in rows]) if row.id not in later]
+    batch = RenewalBatch(session, customers, rows, at)
+    batch.decide()
+    batch.write()
+    seen, late = len(rows) + len(with_transitions), batch.late + unpaid
+    return BatchResult(seen=seen, invoiced=batch.invoiced, late=late, parked=batch.parked)
 
 
-def _apply_transitions(session: Session, special: Iterable[Any], at: int) -> tuple[set[str], int]:
-    """Take the steps that are not renewals; the ids of those that have to wait, and how many wait for a payment."""
+def _apply_transitions(session: Session, rows: Iterable[Any], at: int) -> tuple[set[str], int]:
+    """Apply due transitions. Returns the ids of the subscriptions that have to wait, and how many of them wait for a payment."""
     later, unpaid = set(), 0
-    for row in special:
+    for row in rows:
         customer = ownership.lock_customer(session, row.customer_id)
         due, before = row.due_at, None
-        # A worker that was away finds several steps behind each other; each says when the next one is due.
+        # After the worker was not running, several transitions may be due; each sets the due date of the next.
         while due is not None and due != before and due <= at:
             outcome = transitions.apply_due_transitions(session, customer, row.id, at)
             unpaid += outcome == Outcome.AFTER_PAYMENT
@@ -193,7 +195,7 @@ def _apply_transitions(session: Session, special: Iterable[Any], at: int) -> tup
     return later, unpaid
 
 
-def _all_of(session: Session, ids: Sequence[str]) -> list[Any]:
+def _reload(session: Session, ids: Sequence[str]) -> list[Any]:
     query = (
         select(*snapshots.SUBSCRIPTION_COLUMNS, _SCHEDULE)
         .where(Subscription.id.in_(ids))

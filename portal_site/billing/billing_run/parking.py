@@ -1,4 +1,4 @@
-"""What a billing run gave up on, and letting it go on: subscriptions that cannot be billed, payments that cannot be made."""
+"""Parking subscriptions that cannot be billed, unparking them, and counting payments without an answer."""
 
 from sqlalchemy import ColumnElement, case, func, select
 
@@ -13,12 +13,15 @@ from portal_site.db.transactions import reading, transaction
 UNSCOPED = {"unscoped": "an operator looks after all merchants"}
 MOST_SHOWN = 20
 MOST_FAILURES = 3
-RETRY = 5 * 60  # seconds
-UNRESOLVED_AFTER = 15 * 60  # seconds after which a payment without an answer is a case for an operator
+RETRY = 5 * 60  # seconds until a failed renewal or collection is retried
+UNRESOLVED_AFTER = 15 * 60  # seconds after which a payment without an answer is reported to the operator
 
 
 def note_failure(subscription: Subscription, at: int, error: Exception) -> bool:
-    """Try again later, or park what failed too often: an operator has to look at it. Whether it is parked now."""
+    """Retry the subscription in five minutes, or park it after the third failure. Returns whether it is parked now.
+
+    A parked subscription waits for an operator.
+    """
     subscription.billing_failures += 1
     subscription.billing_error = f"{type(error).__name__}: {error}"[:500]
     subscription.due_at = None if subscription.billing_failures >= MOST_FAILURES else at + RETRY
@@ -26,7 +29,10 @@ def note_failure(subscription: Subscription, at: int, error: Exception) -> bool:
 
 
 def postpone_collection(customer_id: str, invoice_id: str, at: int, error: Exception) -> None:
-    """An invoice could not even be tried: it is tried again later, after three times once its subscription is unparked."""
+    """Retry the collection of an invoice in five minutes, after an unexpected error.
+
+    The third failure parks its subscription; then the invoice is collected once that is unparked.
+    """
     with transaction() as session:
         ownership.lock_customer(session, customer_id)
         invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
@@ -35,19 +41,19 @@ def postpone_collection(customer_id: str, invoice_id: str, at: int, error: Excep
             attempt.checked_at = at
         if invoice.subscription_id is not None:
             subscription = ownership.get_owned(session, Subscription, customer_id, invoice.subscription_id, lock=True)
-            due = subscription.due_at
-            subscription.due_at = None if note_failure(subscription, at, error) else due
+            due_at = subscription.due_at
+            subscription.due_at = None if note_failure(subscription, at, error) else due_at
         if invoice.next_payment_attempt is not None:
             invoice.next_payment_attempt = at + RETRY
 
 
 def is_parked() -> ColumnElement[bool]:
-    """The condition on subscriptions: an operator has to look at it, so nothing is billed and nothing collected."""
+    """The SQL condition for parked subscriptions, which are neither billed nor collected."""
     return Subscription.due_at.is_(None) & Subscription.billing_error.is_not(None)
 
 
 def parked() -> list[tuple[str, str]]:
-    """Some of the parked subscriptions, each with the reason."""
+    """Parked subscriptions as (id, reason), at most MOST_SHOWN."""
     query = (
         select(Subscription.id, Subscription.billing_error)
         .where(is_parked())
@@ -59,16 +65,18 @@ def parked() -> list[tuple[str, str]]:
 
 
 def count_unresolved(at: int) -> int:
-    """How many payments have had no answer from their provider for too long."""
-    patience = case((PaymentAttempt.status == AttemptStatus.PROCESSING, LONGEST_PROCESSING), else_=UNRESOLVED_AFTER)
-    silent = PaymentAttempt.settled_at.is_(None), PaymentAttempt.status != AttemptStatus.REQUIRES_ACTION
+    """The number of payments without an answer from their provider for 15 minutes, or two weeks if processing."""
+    limit = case((PaymentAttempt.status == AttemptStatus.PROCESSING, LONGEST_PROCESSING), else_=UNRESOLVED_AFTER)
+    unresolved = PaymentAttempt.settled_at.is_(None), PaymentAttempt.status != AttemptStatus.REQUIRES_ACTION
     with reading() as reader:
-        query = select(func.count()).select_from(PaymentAttempt).where(*silent, PaymentAttempt.created + patience <= at)
+        query = (
+            select(func.count()).select_from(PaymentAttempt).where(*unresolved, PaymentAttempt.created + limit <= at)
+        )
         return reader.scalar(query, execution_options=UNSCOPED) or 0
 
 
 def unpark(subscription_id: str, at: int) -> None:
-    """Let a parked subscription be billed again, and what is due of its invoices be collected."""
+    """Unpark a subscription, so that it is billed and its invoices are collected again. Raises NotFound."""
     with transaction() as session:
         query = select(Subscription.customer_id).where(Subscription.id == subscription_id)
         customer_id = session.scalar(query.execution_options(**UNSCOPED))

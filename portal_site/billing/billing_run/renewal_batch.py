@@ -1,4 +1,4 @@
-"""The renewals of one transaction: loaded in a few selects, decided by the rules in memory, and written together."""
+"""Renewal batches: the renewals of one transaction, decided by the rules in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,12 +29,15 @@ from portal_site.billing.subscriptions import due_dates
 from portal_site.db import bulk
 from portal_site.ids import new_id
 
-MOST_BEHIND = 15  # periods: a subscription that is further behind is parked rather than billed for all of them
+MOST_BEHIND = 15  # in periods; a subscription further behind is parked instead of billed for all of them
 UNSCOPED = {"unscoped": "a billing run is about all merchants"}
 
 
 class RenewalBatch:
-    """One transaction's renewals: everything is loaded in a few selects, decided in memory, and written together."""
+    """The renewals of one transaction: loaded in a few selects, decided in memory, and written with one statement per table.
+
+    `customers` are the locked customers' rows by id, `rows` the due subscriptions.
+    """
 
     def __init__(self, session: Session, customers: Mapping[str, Any], rows: Sequence[Any], at: int) -> None:
         self.session, self.rows, self.at = session, rows, at
@@ -44,18 +47,18 @@ class RenewalBatch:
         self.consumed_discounts: dict[str, int] = {}
         self.invoiced = self.late = self.parked = 0
         if rows:
-            _complete(session, self.customers)
-            # Discounts that ended since the date that is billed ran on that date.
+            _add_account_names_and_tax_ids(session, self.customers)
+            # Load as of the earliest date that is billed: discounts that ended since then were in force on it.
             since = min(min(row.due_at or at, at) for row in rows)
             self.snapshots = snapshots.load(session, rows, self.customers, since)
             self.states = {name: CustomerState(payer.balance, payer.currency) for name, payer in self.customers.items()}
             self.phases = _next_phases(session, [row.id for row in rows if row.schedule_id], at)
 
     def decide(self) -> None:
-        """Decide for each subscription."""
+        """Renew or park each subscription, or only set its next due date."""
         for row in self.rows:
             snapshot = self.snapshots[row.id]
-            # A step that was just taken may have moved the due date beyond now.
+            # A transition that was just applied may have set the due date to later than now.
             moment = self.at if row.due_at is None else min(row.due_at, self.at)
             ended = SubscriptionStatus(row.status).ended
             date = min((item.period_end for item in snapshot.items), default=moment)
@@ -73,7 +76,7 @@ class RenewalBatch:
         renewal = renew(snapshot, state, date)
         self.states[row.customer_id] = renewal.state
         if renewal.invoice is not None:
-            self._write(row, payer, renewal, renewal.invoice, date)
+            self._add_invoice(row, payer, renewal, renewal.invoice, date)
         items = {item.id: item for item in snapshot.items}
         ends = {item.id: item.period_end for item in snapshot.items}
         for line in renewal.lines:
@@ -90,24 +93,26 @@ class RenewalBatch:
         status = row.status if row.status != SubscriptionStatus.TRIALING else SubscriptionStatus.ACTIVE
         self._set(row, status=status, due_at=self._next_due(row, status, ends.values()))
         if not SubscriptionStatus(row.status).ended:
-            self._tell(row, status, snapshot, ends)
+            self._add_updated_event(row, status, snapshot, ends)
 
-    def _write(self, row: Any, payer: SimpleNamespace, renewal: Renewal, invoice: InvoiceTotals, date: int) -> None:
-        """Write the invoice of a renewal: a draft where the merchant keeps those for later, else a finalized one."""
-        members = _cycle(invoice, date)
+    def _add_invoice(
+        self, row: Any, payer: SimpleNamespace, renewal: Renewal, invoice: InvoiceTotals, date: int
+    ) -> None:
+        """Add the invoice of a renewal: a draft if collection is paused with `keep_as_draft`, else a finalized one."""
+        members = _cycle_columns(invoice, date)
         if renewal.is_draft:
-            written = self.writer.draft(payer, row, invoice, self.at, **members)
+            invoice_row = self.writer.draft(payer, row, invoice, self.at, **members)
         else:
             automatic = row.collection_method == "charge_automatically" and not row.pause_collection
             collect_at = self.at if invoice.amount_due and automatic else None
             if renewal.is_uncollectible:
                 members |= {"status": InvoiceStatus.UNCOLLECTIBLE, "marked_uncollectible_at": self.at}
-            written = self.writer.invoice(payer, row, invoice, self.at, **members, next_payment_attempt=collect_at)
+            invoice_row = self.writer.invoice(payer, row, invoice, self.at, **members, next_payment_attempt=collect_at)
             payer.number += 1
             payer.balance, payer.currency = renewal.state.balance, renewal.state.currency
             payer.touched = True
         self.consumed_discounts |= dict.fromkeys(renewal.consumed, date)
-        self.changed[Subscription].append({"id": row.id, "latest_invoice_id": written["id"]})
+        self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice_row["id"]})
         self.invoiced += 1
 
     def _park(self, row: Any) -> None:
@@ -115,46 +120,49 @@ class RenewalBatch:
         self._set(row, due_at=None, billing_error=f"more than {MOST_BEHIND} periods behind")
 
     def _set(self, row: Any, **values: Any) -> None:
-        mine = self.changed[Subscription]
-        if mine and mine[-1]["id"] == row.id:
-            mine[-1].update(values)
+        """Set columns in the subscription's update. Raises ValueError if the due date does not advance."""
+        updates = self.changed[Subscription]
+        if updates and updates[-1]["id"] == row.id:
+            updates[-1].update(values)
         else:
-            mine.append({"id": row.id, "latest_invoice_id": row.latest_invoice_id, **values})
-        due = mine[-1]["due_at"]
+            updates.append({"id": row.id, "latest_invoice_id": row.latest_invoice_id, **values})
+        due = updates[-1]["due_at"]
         if due is not None and row.due_at is not None and due <= min(row.due_at, self.at):
-            raise ValueError(f"{row.id} does not move on from {row.due_at}")  # else a run would never end
-        mine[-1].setdefault("status", row.status)
-        mine[-1].setdefault("billing_error", None)
-        mine[-1]["billing_failures"] = 0
+            raise ValueError(f"{row.id} does not move on from {row.due_at}")  # otherwise the run would not terminate
+        updates[-1].setdefault("status", row.status)
+        updates[-1].setdefault("billing_error", None)
+        updates[-1]["billing_failures"] = 0
 
     def _next_due(self, row: Any, status: str, ends: Iterable[int]) -> int | None:
         resumes = pauses.resumes_at(row.status_details, row.pause_collection)
         expires = (row.pending_update or {}).get("expires_at")
         return next_due(status, ends, row.cancel_at, expires, resumes, self.phases.get(row.id))
 
-    def _tell(self, row: Any, status: str, snapshot: SubscriptionSnapshot, ends: Mapping[str, int]) -> None:
-        """The subscription's new periods and its invoice, as the field tells of them."""
+    def _add_updated_event(
+        self, row: Any, status: str, snapshot: SubscriptionSnapshot, ends: Mapping[str, int]
+    ) -> None:
+        """Add Stripe's event for the new status, periods and latest invoice."""
         latest = self.changed[Subscription][-1]["latest_invoice_id"]
-        now = {"status": status, "latest_invoice": latest, "items": _items(snapshot, ends)}
+        current = {"status": status, "latest_invoice": latest, "items": _items(snapshot, ends)}
         document = subscription_object(row)
-        before = {name: document[name] for name in ("status", "latest_invoice") if document[name] != now[name]}
+        before = {name: document[name] for name in ("status", "latest_invoice") if document[name] != current[name]}
         previous = {**before, "items": _items(snapshot, {})}
-        document.update(now)
+        document.update(current)
         self.writer.event("customer.subscription.updated", row, self.at, document, previous)
 
-    def _use_up(self) -> None:
-        """End the discounts that were for one invoice."""
-        mine = Discount.customer_id.in_(list(self.customers)), Discount.id.in_(list(self.consumed_discounts))
-        for discount in self.session.scalars(select(Discount).where(*mine)).all():
+    def _end_single_use_discounts(self) -> None:
+        """End the consumed single-use discounts at the date of their invoice."""
+        consumed = Discount.customer_id.in_(list(self.customers)), Discount.id.in_(list(self.consumed_discounts))
+        for discount in self.session.scalars(select(Discount).where(*consumed)).all():
             discount.end = self.consumed_discounts[discount.id]
             owner = self.customers[discount.customer_id]
             self.writer.event("customer.discount.deleted", owner, self.at, discount.as_object())
         self.session.flush()
 
     def write(self) -> None:
-        """Send everything, one statement for each table."""
+        """Write all rows and updates, with one statement per table."""
         if self.consumed_discounts:
-            self._use_up()
+            self._end_single_use_discounts()
         self.writer.write()
         for payer in self.customers.values():
             if payer.touched:
@@ -167,8 +175,8 @@ class RenewalBatch:
                 bulk.update(self.session, kind, self.changed[kind])
 
 
-def _cycle(bill: InvoiceTotals, date: int) -> dict[str, Any]:
-    """What an invoice of a renewal says of its time."""
+def _cycle_columns(bill: InvoiceTotals, date: int) -> dict[str, Any]:
+    """The invoice columns about the renewal: its date, and the period that its new lines cover."""
     starts = [line.period_start for line in bill.lines if line.id is None] or [date]
     ends = [line.period_end for line in bill.lines if line.id is None] or [date]
     return {
@@ -180,47 +188,56 @@ def _cycle(bill: InvoiceTotals, date: int) -> dict[str, Any]:
 
 
 def _items(snapshot: SubscriptionSnapshot, ends: Mapping[str, int]) -> dict[str, Any]:
-    """Items as an event's subscription carries them, in the periods that end at `ends`, else in their present ones."""
-    told = []
+    """The list object of the items in a subscription event, with the new period of each item that has one in `ends`.
+
+    `ends` are period ends by item id.
+    """
+    objects = []
     for item in snapshot.items:
         end = ends.get(item.id, item.period_end)
         period = item.period_end if end > item.period_end else item.period_start, end
-        told.append(item_object(snapshot.id, item.id, item.created, item.offer.price_id, item.quantity, *period))
-    return object_list(told)
+        objects.append(item_object(snapshot.id, item.id, item.created, item.offer.price_id, item.quantity, *period))
+    return object_list(objects)
 
 
 def _payer(row: Any) -> SimpleNamespace:
-    known = vars(row).copy()
-    prefix = known.pop("invoice_prefix") or new_id("x").upper()[2:10]
-    number = known.pop("next_invoice_sequence")
-    return SimpleNamespace(**known, invoice_prefix=prefix, number=number, tax_ids=[], account_name="", touched=False)
+    """The customer as InvoiceWriter takes it. `number` is its next; `touched` says that its row has to be updated."""
+    members = vars(row).copy()
+    prefix = members.pop("invoice_prefix") or new_id("x").upper()[2:10]
+    number = members.pop("next_invoice_sequence")
+    return SimpleNamespace(**members, invoice_prefix=prefix, number=number, tax_ids=[], account_name="", touched=False)
 
 
-def _complete(session: Session, payers: Mapping[str, SimpleNamespace]) -> None:
-    """Add what invoices keep of the day besides the customer's own row."""
-    wanted = select(Account.id, Account.business_name).where(
+def _add_account_names_and_tax_ids(session: Session, payers: Mapping[str, SimpleNamespace]) -> None:
+    """Add the account names and tax ids, which invoices store besides the columns of the customer."""
+    accounts = select(Account.id, Account.business_name).where(
         Account.id.in_({payer.account_id for payer in payers.values()})
     )
-    names = {name: business for name, business in session.execute(wanted)}  # noqa: C416 - rows are not pairs to dict()
+    business_names = {  # noqa: C416 - rows are not pairs to dict()
+        account_id: business_name for account_id, business_name in session.execute(accounts)
+    }
     for payer in payers.values():
-        payer.account_name = names[payer.account_id]
-    mine = select(TaxId.customer_id, TaxId.type, TaxId.value).where(TaxId.customer_id.in_(list(payers)))
-    for customer_id, kind, value in session.execute(mine):
+        payer.account_name = business_names[payer.account_id]
+    tax_ids = select(TaxId.customer_id, TaxId.type, TaxId.value).where(TaxId.customer_id.in_(list(payers)))
+    for customer_id, kind, value in session.execute(tax_ids):
         payers[customer_id].tax_ids.append({"type": kind, "value": value})
 
 
 def _next_phases(session: Session, ids: Sequence[str], at: int) -> dict[str, int]:
-    """When the next phase of each subscription's schedule begins or ends, behind the step that is due for it now."""
+    """The next start or end of a phase after the subscription's current due date, by subscription id."""
     if not ids:
         return {}
     query = due_dates.next_phase_boundary(func.coalesce(Subscription.due_at, at)).where(
         SubscriptionSchedule.subscription_id.in_(ids)
     )
-    found = session.execute(query.group_by(Subscription.due_at), execution_options=UNSCOPED)
-    return {name: moment for name, moment in found if name and moment}
+    boundaries = session.execute(query.group_by(Subscription.due_at), execution_options=UNSCOPED)
+    return {name: moment for name, moment in boundaries if name and moment}
 
 
 def _too_far_behind(snapshot: SubscriptionSnapshot, date: int, at: int) -> bool:
-    """Whether the worker was away, or the clock jumped, so far that somebody should look before all of it is billed."""
+    """Whether more than MOST_BEHIND periods are unbilled, because the worker did not run or the clock jumped.
+
+    An operator should check such a subscription before all of them are billed.
+    """
     shortest = min((item.offer.length for item in snapshot.items), default=0)
     return at - date > MOST_BEHIND * shortest

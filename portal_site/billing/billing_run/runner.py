@@ -1,6 +1,6 @@
-"""Everything that time brings about, up to an instant: renewals and ends, payments to settle, invoices to collect.
+"""The billing run: renewals and transitions that are due, payments to settle, and invoices to collect.
 
-It is called again and again by workers, and by test clocks for the customers that live by them.
+Workers call `run` repeatedly, and test clocks call it for their customers.
 """
 
 import logging
@@ -29,23 +29,23 @@ COLLECTED_AT_ONCE = 200
 Address = Callable[[str], str]
 Payment = Callable[[Gateways, str, str, int, str], object]
 _NOT_PARKED = ~parking.is_parked() | Subscription.id.is_(None)
-# Of a try that is not settled yet the gateway is asked, not charged again.
+# The gateway is asked for the outcome of an unsettled payment attempt; the invoice is not charged again.
 _NOT_BEING_PAID = ~(
     select(PaymentAttempt.id)
     .where(PaymentAttempt.invoice_id == Invoice.id, PaymentAttempt.settled_at.is_(None))
     .correlate(Invoice)
     .exists()
 )
-_ASKED_NEXT = func.coalesce(PaymentAttempt.checked_at, PaymentAttempt.created) + case(
+_NEXT_INQUIRY_AT = func.coalesce(PaymentAttempt.checked_at, PaymentAttempt.created) + case(
     (PaymentAttempt.status == AttemptStatus.REQUIRES_ACTION, payment_times.ASK_ABOUT_CONFIRMATION),
     (
-        # One that was never asked about was written by a portal of before, which meant a lost answer by it.
+        # Without `checked_at` it is from an earlier version of the portal, which used this status for lost answers.
         and_(PaymentAttempt.status == AttemptStatus.PROCESSING, PaymentAttempt.checked_at.is_not(None)),
         payment_times.ASK_ABOUT_PROCESSING,
     ),
     else_=payment_times.ASK_ABOUT_LOST_ANSWER,
 )
-# The customer is not there to be asked anything.
+# Off-session: the customer is not present to authenticate.
 _collect_payment = partial(collection.collect, off_session=True)
 _resolve_payment = partial(collection.resolve_payment, off_session=True)
 log = logging.getLogger("portal.billing")
@@ -53,7 +53,7 @@ log = logging.getLogger("portal.billing")
 
 @dataclass
 class RunReport:
-    """What a run did."""
+    """Counts of a run: its batches, payments asked about, invoices tried, and failures of either."""
 
     batch: BatchResult = field(default_factory=BatchResult)
     settled: int = 0
@@ -62,7 +62,7 @@ class RunReport:
 
     @property
     def did_something(self) -> bool:
-        """Whether there was anything to do."""
+        """Whether anything was due."""
         return bool(self.batch.seen or self.settled or self.collected)
 
 
@@ -73,9 +73,9 @@ def run(
     clock_id: str | None = None,
     beat: Callable[[RunReport], None] = lambda report: None,
 ) -> RunReport:
-    """Do all that is due at `at`; `beat` is called after each batch, so that a long run shows that it is alive.
+    """Process everything that is due at `at`. `beat`, a heartbeat for long runs, is called after each batch and collection.
 
-    `return_url` makes the address to which a bank sends the customer of an invoice back.
+    `return_url` maps an invoice id to the URL to which the customer returns after 3-D Secure authentication.
     """
     report = RunReport()
     for customer_id, invoice_id in _superseded_payments(at, clock_id):
@@ -86,7 +86,7 @@ def run(
     while (batch := retry_on_conflict(batches.renew_due, at, most, clock_id)).claimed:
         report.batch += batch
         beat(report)
-        if batch.late:  # what a worker that was away bills next may depend on whether this is paid
+        if batch.late:  # after downtime, the next bill may depend on whether these invoices are paid
             _collect(report, gateways, at, return_url, clock_id, beat)
     for customer_id, invoice_id in _unresolved_payments(at, clock_id):
         report.settled += 1
@@ -112,10 +112,10 @@ def _collect(
 def _safely(
     report: RunReport, action: Payment, gateways: Gateways, customer_id: str, invoice_id: str, at: int, url: str
 ) -> None:
-    """One invoice that cannot be collected now holds up no other."""
+    """Run `action` for one invoice, so that its failure does not affect others. Lost connections and conflicts are raised."""
     try:
         retry_on_conflict(action, gateways, customer_id, invoice_id, at, url)
-    except BillingError:  # somebody else settled it in between
+    except BillingError:  # it was settled elsewhere in between
         report.failed += 1
     except Exception as error:
         if isinstance(error, DBAPIError) and (error.connection_invalidated or is_conflict(error)):
@@ -126,7 +126,7 @@ def _safely(
 
 
 def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
-    """The invoices whose next try is due, oldest first. A page at a time: each one leaves the list once it was tried."""
+    """The due invoices as (customer id, invoice id), oldest first. Reads pages; each invoice is yielded once."""
     tried: set[str] = set()
     query = (
         select(Invoice.customer_id, Invoice.id)
@@ -144,19 +144,20 @@ def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
     )
     while True:
         with reading() as reader:
-            found = [
+            page = [
                 (row[0], row[1]) for row in reader.execute(query.execution_options(**UNSCOPED)) if row[1] not in tried
             ]
-        if not found:
+        if not page:
             return
-        tried |= {invoice_id for _, invoice_id in found}
-        yield from found
+        tried |= {invoice_id for _, invoice_id in page}
+        yield from page
 
 
 def _superseded_payments(at: int, clock_id: str | None) -> list[tuple[str, str]]:
-    """The payments for a change, or a beginning, that still wait for a customer at the bank when something else is due.
+    """Payments of pending updates or first invoices that still await authentication when the subscription is due.
 
-    What time brings about waits for nobody: the payment is given up, and the change with it when its time is over.
+    Due steps do not wait for the customer: the payment is canceled, and the pending update discarded if it has expired. Pairs
+    of (customer id, invoice id).
     """
     query = (
         select(PaymentAttempt.customer_id, PaymentAttempt.invoice_id)
@@ -178,16 +179,16 @@ def _superseded_payments(at: int, clock_id: str | None) -> list[tuple[str, str]]
 
 
 def _unresolved_payments(at: int, clock_id: str | None) -> list[tuple[str, str]]:
-    """The payments to ask the provider about.
+    """Payments whose outcome is to be asked from the provider, as (customer id, invoice id).
 
-    Those whose answer was lost, those that a customer may have confirmed at the bank without coming back, and debits.
+    Those whose answer was lost, those that the customer may have authenticated (3-D Secure) without returning, and debits.
     """
     query = (
         select(PaymentAttempt.customer_id, PaymentAttempt.invoice_id)
         .join(Customer, Customer.id == PaymentAttempt.customer_id)
         .where(
             PaymentAttempt.settled_at.is_(None),
-            at >= _ASKED_NEXT,
+            at >= _NEXT_INQUIRY_AT,
             _on_clock(clock_id),
         )
         .order_by(PaymentAttempt.created)
@@ -202,17 +203,17 @@ def _on_clock(clock_id: str | None) -> ColumnElement[bool]:
 
 
 def next_moment(session: Session, clock_id: str, until: int) -> int | None:
-    """The earliest instant up to `until` at which something is due for the customers of a clock."""
-    mine = Customer.test_clock_id == clock_id
-    firsts = (
-        select(func.min(Subscription.due_at)).join(Customer, Customer.id == Subscription.customer_id).where(mine),
+    """The earliest time up to `until` at which something is due for the customers of a test clock, or None."""
+    on_clock = Customer.test_clock_id == clock_id
+    queries = (
+        select(func.min(Subscription.due_at)).join(Customer, Customer.id == Subscription.customer_id).where(on_clock),
         select(func.min(Invoice.next_payment_attempt))
         .join(Customer, Customer.id == Invoice.customer_id)
         .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
-        .where(mine, Invoice.status == InvoiceStatus.OPEN, _NOT_PARKED, _NOT_BEING_PAID),
-        select(func.min(_ASKED_NEXT))
+        .where(on_clock, Invoice.status == InvoiceStatus.OPEN, _NOT_PARKED, _NOT_BEING_PAID),
+        select(func.min(_NEXT_INQUIRY_AT))
         .join(Customer, Customer.id == PaymentAttempt.customer_id)
-        .where(mine, PaymentAttempt.settled_at.is_(None), PaymentAttempt.status == AttemptStatus.PROCESSING),
+        .where(on_clock, PaymentAttempt.settled_at.is_(None), PaymentAttempt.status == AttemptStatus.PROCESSING),
     )
-    moments = [session.scalar(query.execution_options(**UNSCOPED)) for query in firsts]
+    moments = [session.scalar(query.execution_options(**UNSCOPED)) for query in queries]
     return min((moment for moment in moments if moment is not None and moment <= until), default=None)

@@ -1,4 +1,4 @@
-"""The steps of a subscription that are not renewals: changes that expire, pauses that end, phases, and the end."""
+"""Transitions: due steps that are not renewals. Pending updates expire, pauses end, phases begin, subscriptions end."""
 
 from enum import StrEnum
 from typing import Any
@@ -16,21 +16,21 @@ from portal_site.billing.subscriptions import pending_updates, resumption, sched
 from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.billing.subscriptions.termination import end, expire, reset_periods
 
-LONGEST_WAIT = DAY  # seconds that a phase waits to know whether what was billed before it is paid, unless a debit runs
-LOOK_AGAIN = 60  # seconds until a change that is being paid at this moment is looked at again
-LOOK_AGAIN_AT_DEBIT = HOUR  # and one that a bank takes days to pay
+LONGEST_WAIT = DAY  # seconds that a phase waits for the payment of earlier invoices, unless a debit is processing
+RECHECK = 60  # seconds until a subscription whose payment is in progress is checked again
+RECHECK_DEBIT = HOUR  # the same for a debit, which takes days
 
 
 def may_have_transition(row: Any) -> bool:
-    """Whether any of these steps may be due for a subscription's row; most only ever renew."""
-    leaving = row.cancel_at is not None or row.cancel_at_period_end
-    paused = row.pause_collection or row.status == SubscriptionStatus.PAUSED
-    beginning = row.status == SubscriptionStatus.INCOMPLETE
-    return bool(row.pending_update or paused or leaving or beginning or row.schedule_id)
+    """Whether a transition may be due for a subscription's row. Most subscriptions only renew, and skip the lookup."""
+    is_ending = row.cancel_at is not None or row.cancel_at_period_end
+    is_paused = row.pause_collection or row.status == SubscriptionStatus.PAUSED
+    is_incomplete = row.status == SubscriptionStatus.INCOMPLETE
+    return bool(row.pending_update or is_paused or is_ending or is_incomplete or row.schedule_id)
 
 
 class Outcome(StrEnum):
-    """Whether the steps of a subscription were taken, or wait: until later, or until what was billed just now is collected."""
+    """The result: the transitions were applied, or wait until the new due date (LATER) or the collection of a new invoice."""
 
     TAKEN = "taken"
     LATER = "later"
@@ -38,29 +38,30 @@ class Outcome(StrEnum):
 
 
 def apply_due_transitions(session: Session, customer: Customer, subscription_id: str, at: int) -> Outcome:
-    """Take the steps of one subscription that are due at `at`, or say that it has to wait; then nothing is billed yet."""
+    """Apply the transitions of a subscription that are due at `at`. If they have to wait, it is not renewed either."""
     subscription = ownership.get_owned(session, Subscription, customer.id, subscription_id, lock=True)
     moment = subscription.due_at or at
     if subscription.status == SubscriptionStatus.INCOMPLETE:
-        taken = _give_up_beginning(session, customer, subscription, moment, at)
-        return Outcome.TAKEN if taken else Outcome.LATER
-    waiting = subscription.pending_update
-    if waiting:
-        attempt = payment_state.unsettled_attempt(session, customer.id, waiting.get("invoice"))
+        is_done = _expire_if_overdue(session, customer, subscription, moment, at)
+        return Outcome.TAKEN if is_done else Outcome.LATER
+    pending_update = subscription.pending_update
+    if pending_update:
+        attempt = payment_state.unsettled_attempt(session, customer.id, pending_update.get("invoice"))
         if attempt:
-            # What is billed next depends on whether the change is paid, so even a renewal waits for the bank's answer.
-            subscription.due_at = at + _look_again(attempt)
+            # The next invoice depends on whether the change is paid, so even a renewal waits for the outcome.
+            subscription.due_at = at + _recheck_delay(attempt)
             return Outcome.LATER
-        if waiting.get("expires_at", 0) <= at or _period_end(session, subscription) <= moment:
+        if pending_update.get("expires_at", 0) <= at or _period_end(session, subscription) <= moment:
             pending_updates.discard(session, customer, subscription, at, expired=True)
     resumes_at = pauses.resumes_at(subscription.status_details, subscription.pause_collection)
     if resumes_at is not None and resumes_at <= moment:
         if subscription.pending_update and subscription.status == SubscriptionStatus.PAUSED:
-            pending_updates.discard(session, customer, subscription, at, expired=True)  # it goes on without it
+            # The pause ends automatically; the customer's unpaid resumption is discarded.
+            pending_updates.discard(session, customer, subscription, at, expired=True)
         _end_pause(session, subscription, resumes_at, at)
-    waits = _waits_for_payment(session, subscription, moment, at)
-    if waits is not None:
-        return waits
+    waiting = _waits_for_payment(session, subscription, moment, at)
+    if waiting is not None:
+        return waiting
     if schedule_phases.apply_due_phases(session, customer, subscription, moment, at) or _ends(
         session, subscription, moment
     ):
@@ -69,40 +70,40 @@ def apply_due_transitions(session: Session, customer: Customer, subscription_id:
     return Outcome.TAKEN
 
 
-def _look_again(attempt: PaymentAttempt) -> int:
-    return LOOK_AGAIN_AT_DEBIT if attempt.status == AttemptStatus.PROCESSING else LOOK_AGAIN
+def _recheck_delay(attempt: PaymentAttempt) -> int:
+    return RECHECK_DEBIT if attempt.status == AttemptStatus.PROCESSING else RECHECK
 
 
 def _waits_for_payment(session: Session, subscription: Subscription, moment: int, at: int) -> Outcome | None:
-    """What a phase credits depends on what is paid, so it waits for a payment that is under way, or just ahead."""
+    """How a due phase has to wait for a payment, or None. Its credit depends on whether current invoices are paid."""
     if not schedule_phases.phase_has_begun(session, subscription, moment - LONGEST_PROCESSING, moment):
         return None
     debit = payment_state.has_processing_payment(session, subscription)
     if not debit and not schedule_phases.phase_has_begun(session, subscription, moment - LONGEST_WAIT, moment):
         return None
     if payment_state.has_unknown_payment(session, subscription):
-        subscription.due_at = at + (LOOK_AGAIN_AT_DEBIT if debit else LOOK_AGAIN)
+        subscription.due_at = at + (RECHECK_DEBIT if debit else RECHECK)
         return Outcome.LATER
     return Outcome.AFTER_PAYMENT if payment_state.is_about_to_be_collected(session, subscription, at) else None
 
 
-def _give_up_beginning(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> bool:
-    """A subscription whose first payment never came is over before it began, unless that is being paid at this moment."""
+def _expire_if_overdue(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> bool:
+    """Expire an incomplete subscription past its deadline. Returns False if a payment in progress delays that."""
     if payment_state.first_payment_deadline(session, subscription) > moment:
         return True
-    mine = Invoice.customer_id == customer.id, Invoice.subscription_id == subscription.id
-    unpaid = session.scalars(select(Invoice).where(*mine, Invoice.status == InvoiceStatus.OPEN)).all()
+    of_subscription = Invoice.customer_id == customer.id, Invoice.subscription_id == subscription.id
+    unpaid = session.scalars(select(Invoice).where(*of_subscription, Invoice.status == InvoiceStatus.OPEN)).all()
     attempts = [payment_state.unsettled_attempt(session, customer.id, invoice.id) for invoice in unpaid]
-    under_way = [attempt for attempt in attempts if attempt is not None]
-    if under_way:
-        subscription.due_at = at + min(map(_look_again, under_way))
+    in_progress = [attempt for attempt in attempts if attempt is not None]
+    if in_progress:
+        subscription.due_at = at + min(map(_recheck_delay, in_progress))
         return False
     expire(session, customer, subscription, moment, at)
     return True
 
 
 def _end_pause(session: Session, subscription: Subscription, moment: int, at: int) -> None:
-    """A pause is over. One in which nothing was delivered is followed by periods from now on; the run bills the first."""
+    """End a pause at `moment`. After status `paused`, new periods start then, and this run bills the first of them."""
     if subscription.status != SubscriptionStatus.PAUSED:
         with subscription_update(session, subscription, at):
             subscription.pause_collection = None

@@ -1,1 +1,1 @@
-"""What a customer confirms: another plan or quantity, a pause, a resumption, a reactivation. One transaction each."""
+"""Changes that a customer confirms: plan or quantity, pause, resumption, reactivation. Each is one transaction."""

@@ -1,4 +1,4 @@
-"""Pausing a subscription and going on with it, by the customer's own hand; pauses that end by themselves are a billing run's."""
+"""Pausing and resuming a subscription by the customer. Pauses that end automatically are ended by the billing run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,14 +24,14 @@ from portal_site.db.transactions import reading, transaction
 
 @dataclass(frozen=True)
 class PausePreview:
-    """A subscription before a pause, and why it cannot be paused, if so."""
+    """A subscription before a pause. `refusal` says why it cannot be paused, if so."""
 
     snapshot: SubscriptionSnapshot
     refusal: BillingError | None
 
 
 def preview(customer_id: str, subscription_id: str, at: int) -> PausePreview:
-    """What there is to pause. Raises NotFound."""
+    """The subscription, and whether it can be paused now. Raises NotFound."""
     with reading() as reader:
         row, customer = snapshots.load_owned_rows(reader, customer_id, subscription_id)
         snapshot = snapshots.load_for_quote(reader, row, customer, at)
@@ -39,7 +39,10 @@ def preview(customer_id: str, subscription_id: str, at: int) -> PausePreview:
 
 
 def pause_fingerprint(pause: Pause) -> str:
-    """What a customer agrees to: how long, and the credit that is kept. The end moves with the second of the quote."""
+    """A fingerprint of the terms that the customer confirms: the length of the pause, and the credit.
+
+    It has the length instead of the end, which depends on the time of the quote.
+    """
     lines = [(line.item_id, line.total, line.period_end) for line in pause.deferred_lines]
     return hash_terms([None if pause.resumes_at is None else pause.resumes_at - pause.at, lines])
 
@@ -53,9 +56,10 @@ def pause(
     at: int,
     attempt_id: str = "",
 ) -> Subscription:
-    """Pause as it was shown, or raise StateChanged. A second call finds the first.
+    """Pause the subscription on the confirmed terms. A second call with the same confirmation changes nothing.
 
-    `attempt_id` names the attempt to cancel in which the pause was offered.
+    `attempt_id` is the cancellation attempt in which the pause was offered, if any. Raises NotFound, BillingError for a length
+    that is not offered, and StateChanged if the terms have changed or the subscription cannot be paused any more.
     """
     if span not in pauses.pause_lengths(features):
         raise BillingError(N_("Choose one of the times on this page."), "span_not_offered", "span")
@@ -65,60 +69,64 @@ def pause(
         if confirmations.find_by_confirmation_key(session, customer_id, confirmation.key) is not None:
             if subscription.status == SubscriptionStatus.PAUSED:  # a second click
                 return subscription
-            raise StateChanged(CHANGED, "quote_changed")  # and went on since: a yes counts once
+            # It was resumed since; the same confirmation must not pause it again.
+            raise StateChanged(CHANGED, "quote_changed")
         confirmation.check_time(at)
         snapshot = snapshots.load_for_quote(session, subscription, customer, confirmation.at)
         refusal = pauses.why_not_pausable(snapshot, subscription.pending_update is not None, at)
         if refusal is not None:
             raise StateChanged(refusal.message, refusal.code)
-        wanted = pauses.pause(snapshot, span, confirmation.at)
-        confirmation.check(pause_fingerprint(wanted))
-        _begin(session, subscription, wanted, at)
-        made = PlanChange.of(subscription, confirmation.key, at)
-        made.outcome = ChangeOutcome.APPLIED
-        session.add(made)
+        quoted = pauses.pause(snapshot, span, confirmation.at)
+        confirmation.check(pause_fingerprint(quoted))
+        _begin_pause(session, subscription, quoted, at)
+        change = PlanChange.of(subscription, confirmation.key, at)
+        change.outcome = ChangeOutcome.APPLIED
+        session.add(change)
         accepted_offers.accept_pause_offer(session, subscription, attempt_id, at)
     return subscription
 
 
-def _begin(session: Session, subscription: Subscription, wanted: Pause, at: int) -> None:
+def _begin_pause(session: Session, subscription: Subscription, quoted: Pause, at: int) -> None:
     writer = InvoiceWriter(session)
-    writer.add_pending(subscription, wanted.deferred_lines, at)
+    writer.add_pending(subscription, quoted.deferred_lines, at)
     writer.write()
     with subscription_update(session, subscription, at, "customer.subscription.paused"):
         subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.PAUSED)
         details = {"type": "subscription", "transitioned_at": at, "subscription": {"type": "pause_requested"}}
-        subscription.status_details = {"paused": {**details, "resumes_at": wanted.resumes_at}}
+        subscription.status_details = {"paused": {**details, "resumes_at": quoted.resumes_at}}
 
 
 def resumption(customer_id: str, subscription_id: str, at: int) -> Quote:
-    """What going on would cost now. Raises NotFound, and BillingError when it is not paused."""
+    """The quote for resuming now. Raises NotFound, and StateChanged if the subscription cannot be resumed."""
     with reading() as reader:
         row, customer = snapshots.load_owned_rows(reader, customer_id, subscription_id)
-        return _resumption(snapshots.load_for_quote(reader, row, customer, at), row, at)
+        return _quote_resumption(snapshots.load_for_quote(reader, row, customer, at), row, at)
 
 
-def _resumption(snapshot: SubscriptionSnapshot, row: Any, at: int) -> Quote:
+def _quote_resumption(snapshot: SubscriptionSnapshot, row: Any, at: int) -> Quote:
     if snapshot.status != SubscriptionStatus.PAUSED:
         raise StateChanged(N_("This subscription is not paused."), "not_paused")
     if row.pending_update is not None:
         raise StateChanged(N_("It goes on as soon as its invoice is paid."), "resumption_pending")
-    if snapshot.due_at is not None and snapshot.due_at <= at:  # a new price, say, that has not been noted yet
+    if snapshot.due_at is not None and snapshot.due_at <= at:  # a due transition, such as a phase with a new price
         raise StateChanged(N_("Your renewal is being prepared. Please try again in a few minutes."), "not_up_to_date")
     return pauses.resumption(snapshot, at)
 
 
 def resume(customer_id: str, subscription_id: str, confirmation: Confirmation, at: int) -> PlanChange:
-    """Go on as it was shown, or raise StateChanged. What costs something waits for its payment."""
+    """Resume on the confirmed terms; if an amount is due, as a pending update. A second call returns the same change.
+
+    Raises NotFound, and StateChanged if the terms have changed or the subscription cannot be resumed.
+    """
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
-        made = confirmations.find_by_confirmation_key(session, customer_id, confirmation.key)
-        if made is not None:
-            return made
+        existing = confirmations.find_by_confirmation_key(session, customer_id, confirmation.key)
+        if existing is not None:
+            return existing
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
         confirmation.check_time(at)
         snapshot = snapshots.load_for_quote(session, subscription, customer, confirmation.at)
-        quote = _resumption(snapshot, subscription, confirmation.at)
+        quote = _quote_resumption(snapshot, subscription, confirmation.at)
         confirmation.check(quote_fingerprint(quote))
         return pending_updates.apply_or_await_payment(
             session, customer, subscription, quote, None, confirmation.key, at
@@ -126,7 +134,10 @@ def resume(customer_id: str, subscription_id: str, confirmation: Confirmation, a
 
 
 def resume_collection(customer_id: str, subscription_id: str, at: int) -> None:
-    """End a pause of collection, which the field had before: periods ran on, so nothing is due now. Raises StateChanged."""
+    """End a pause of collection (`pause_collection`, Stripe's older form of pause). Periods continued, so nothing is due.
+
+    Raises NotFound, and StateChanged if collection is not paused.
+    """
     with transaction() as session:
         ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)

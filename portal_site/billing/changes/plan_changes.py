@@ -1,4 +1,4 @@
-"""Changing plan, quantity and items: the preview and the change load the same snapshot and ask the same rule."""
+"""Changing plans and quantities: the preview and the change load the same snapshot and use the same rule."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -37,62 +37,67 @@ from portal_site.db.transactions import reading, transaction
 
 @dataclass(frozen=True)
 class PlanChangeRequest:
-    """What a customer asks for: a price and quantity for some items (None: as it is), and a promotion code by its id."""
+    """A requested change: (price id, quantity) by item id, None for unchanged, and the id of a promotion code."""
 
     items: Mapping[str, tuple[str | None, int | None]]
     code_id: str | None = None
 
 
 def options(customer_id: str, subscription_id: str, features: SubscriptionUpdate, at: int) -> PlanChangeOptions:
-    """What a customer's subscription is and may become. Raises NotFound."""
+    """A customer's subscription and the plans that it may change to. Raises NotFound."""
     with reading() as reader:
         row, customer = snapshots.load_owned_rows(reader, customer_id, subscription_id)
         return plan_options.load(reader, row, customer, features, at)
 
 
 def preview(
-    situation: PlanChangeOptions, features: SubscriptionUpdate, customer_id: str, order: PlanChangeRequest, at: int
+    change_options: PlanChangeOptions,
+    features: SubscriptionUpdate,
+    customer_id: str,
+    request: PlanChangeRequest,
+    at: int,
 ) -> Quote:
-    """What the order would cost, and when. Raises BillingError for what cannot be had, with the form's field as `param`."""
+    """The quote for the requested change. Raises BillingError if it is not possible, with the form's field as `param`."""
     with reading() as reader:
-        code = _code(reader, customer_id, order)
-        return _quote(reader, customer_id, situation, features, order, code, at)
+        code = _code(reader, customer_id, request)
+        return _quote(reader, customer_id, change_options, features, request, code, at)
 
 
 def change_plan(
     customer_id: str,
     subscription_id: str,
     features: SubscriptionUpdate,
-    order: PlanChangeRequest,
+    request: PlanChangeRequest,
     confirmation: Confirmation,
     at: int,
     attempt_id: str = "",
 ) -> PlanChange:
-    """Make the change that was agreed to, or raise StateChanged when it is not what it was. A second call finds the first.
+    """Make the change on the confirmed terms. A second call with the same confirmation returns the same change.
 
-    A change that costs something now makes an open invoice and waits in `pending_update` until that is paid. `attempt_id` names
-    the attempt to cancel in which a cheaper plan was offered.
+    If an amount is due now, an open invoice is written, and the change is pending in `pending_update` until that is paid.
+    `attempt_id` is the cancellation attempt in which a cheaper plan was offered, if any. Raises NotFound, BillingError if the
+    change is not possible, and StateChanged if its terms have changed.
     """
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
-        made = confirmations.find_by_confirmation_key(session, customer_id, confirmation.key)
-        if made is not None:
-            return made
+        existing = confirmations.find_by_confirmation_key(session, customer_id, confirmation.key)
+        if existing is not None:
+            return existing
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
         confirmation.check_time(at)
-        found = plan_options.load(session, subscription, customer, features, confirmation.at)
-        if (late := plan_change.why_not_changeable(found.snapshot, at)) is not None:
-            raise StateChanged(late.message, late.code)  # the period ended between quote and click
-        code = _code(session, customer_id, order)
-        quote = _quote(session, customer_id, found, features, order, code, confirmation.at)
+        change_options = plan_options.load(session, subscription, customer, features, confirmation.at)
+        if (refusal := plan_change.why_not_changeable(change_options.snapshot, at)) is not None:
+            raise StateChanged(refusal.message, refusal.code)  # the period ended after the quote
+        code = _code(session, customer_id, request)
+        quote = _quote(session, customer_id, change_options, features, request, code, confirmation.at)
         confirmation.check(quote_fingerprint(quote))
-        waits = bool(quote.invoice.amount_due) and not quote.deferred
-        if found.planned and not waits:
+        is_pending = bool(quote.invoice.amount_due) and not quote.deferred
+        if change_options.planned and not is_pending:
             schedules.release_portal_schedules(session, subscription, at)
-        change = _make(session, customer, subscription, quote, code, confirmation.key, at)
+        change = _make_change(session, customer, subscription, quote, code, confirmation.key, at)
         if subscription.pending_update:
-            # What was planned goes only with the change that replaces it.
-            more = {"attempt": attempt_id, "replaces_plan": bool(found.planned)}
+            # The planned change is only released when the pending update that replaces it is applied.
+            more = {"attempt": attempt_id, "replaces_plan": bool(change_options.planned)}
             subscription.pending_update = {**subscription.pending_update, **more}
         else:
             accepted_offers.accept_price_offer(
@@ -102,7 +107,7 @@ def change_plan(
 
 
 def withdraw(customer_id: str, subscription_id: str, at: int) -> None:
-    """Give up a change that waits for its payment. What is being paid at this moment cannot be given up."""
+    """Discard a pending update. Raises NotFound, and StateChanged if there is none or its payment is in progress."""
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
@@ -113,66 +118,72 @@ def withdraw(customer_id: str, subscription_id: str, at: int) -> None:
         pending_updates.discard(session, customer, subscription, at)
 
 
-# --- what is asked for ------------------------------------------------------------------------------------------------
+# --- the quote --------------------------------------------------------------------------------------------------------
 
 
 def _quote(
     reader: Reader,
     customer_id: str,
-    found: PlanChangeOptions,
+    change_options: PlanChangeOptions,
     features: SubscriptionUpdate,
-    order: PlanChangeRequest,
+    request: PlanChangeRequest,
     code: CodeTerms | None,
     at: int,
 ) -> Quote:
-    if found.refusal is not None:
-        raise found.refusal
-    wishes = {
-        item.id: _wish(found, features, item, *order.items[item.id])
-        for item in found.snapshot.items
-        if item.id in order.items and not item.offer.terms.metered
+    if change_options.refusal is not None:
+        raise change_options.refusal
+    item_changes = {
+        item.id: _item_change(change_options, features, item, *request.items[item.id])
+        for item in change_options.snapshot.items
+        if item.id in request.items and not item.offer.terms.metered
     }
-    if set(order.items) - {item.id for item in found.snapshot.items}:
+    if set(request.items) - {item.id for item in change_options.snapshot.items}:
         raise BillingError(N_("Choose from what your subscription contains."), "resource_missing", "items")
-    _check_doubles(found.snapshot.items, wishes)
+    _check_duplicate_products(change_options.snapshot.items, item_changes)
     policy = ProrationPolicy(
         features.proration_behavior,
         features.billing_cycle_anchor or "unchanged",
         features.schedule_at_period_end,
         features.trial_update_behavior,
     )
-    discount = _discount(reader, customer_id, found.snapshot, wishes, code, at) if code else None
-    return plan_change.quote(found.snapshot, wishes, policy, at, discount)
+    discount = _discount(reader, customer_id, change_options.snapshot, item_changes, code, at) if code else None
+    return plan_change.quote(change_options.snapshot, item_changes, policy, at, discount)
 
 
-def _check_doubles(items: Sequence[Item], wishes: Mapping[str, ItemChange]) -> None:
-    """Raise BillingError when two items would become the same product, which were not before."""
-    wanted = {
-        item.id: wishes[item.id].offer.product_id if item.id in wishes else item.offer.product_id for item in items
+def _check_duplicate_products(items: Sequence[Item], item_changes: Mapping[str, ItemChange]) -> None:
+    """Raise BillingError if an item would change to a product that another item has."""
+    product_ids = {
+        item.id: item_changes[item.id].offer.product_id if item.id in item_changes else item.offer.product_id
+        for item in items
     }
     for item in items:
-        again = list(wanted.values()).count(wanted[item.id]) > 1
-        if again and wanted[item.id] != item.offer.product_id:
+        is_duplicate = list(product_ids.values()).count(product_ids[item.id]) > 1
+        if is_duplicate and product_ids[item.id] != item.offer.product_id:
             raise BillingError(
                 N_("Another part of your subscription has this plan already."), "duplicate_product", f"price-{item.id}"
             )
 
 
-def _wish(
-    found: PlanChangeOptions, features: SubscriptionUpdate, item: Item, price_id: str | None, quantity: int | None
+def _item_change(
+    change_options: PlanChangeOptions,
+    features: SubscriptionUpdate,
+    item: Item,
+    price_id: str | None,
+    quantity: int | None,
 ) -> ItemChange:
-    allowed = {offer.price_id: offer for offer in plan_options.plans_for_item(found, features, item)}
+    """The change of an item that the configuration allows. Raises BillingError for another price or quantity."""
+    allowed = {offer.price_id: offer for offer in plan_options.plans_for_item(change_options, features, item)}
     offer = allowed.get(price_id or item.offer.price_id)
     if offer is None:
         raise BillingError(N_("Choose one of the plans on this page."), "price_not_offered", f"price-{item.id}")
-    same = offer.price_id == item.offer.price_id
-    if same and quantity in (None, item.quantity):
+    same_price = offer.price_id == item.offer.price_id
+    if same_price and quantity in (None, item.quantity):
         return ItemChange(offer, item.quantity or 0)
     limits = features.limits(offer.product_id)
     param = f"quantity-{item.id}"
     quantity = item.quantity or 0 if quantity is None else quantity
-    if limits is None and not same and quantity in (1, item.quantity):
-        return ItemChange(offer, 1)  # of what comes in no other quantity, one
+    if limits is None and not same_price and quantity in (1, item.quantity):
+        return ItemChange(offer, 1)  # a plan whose quantity cannot be chosen has quantity 1
     if limits is None:
         raise BillingError(N_("The quantity of this plan cannot be changed here."), "quantity_not_adjustable", param)
     if not limits.minimum <= quantity <= limits.maximum:
@@ -183,39 +194,41 @@ def _wish(
     return ItemChange(offer, quantity)
 
 
-def _code(reader: Reader, customer_id: str, order: PlanChangeRequest) -> CodeTerms | None:
-    if order.code_id is None:
+def _code(reader: Reader, customer_id: str, request: PlanChangeRequest) -> CodeTerms | None:
+    if request.code_id is None:
         return None
     account = select(Customer.account_id).where(Customer.id == customer_id)
-    return promotion_codes.load(reader, reader.execute(account).scalar_one(), order.code_id)
+    return promotion_codes.load(reader, reader.execute(account).scalar_one(), request.code_id)
 
 
 def _discount(
     reader: Reader,
     customer_id: str,
     snapshot: SubscriptionSnapshot,
-    wishes: Mapping[str, ItemChange],
+    item_changes: Mapping[str, ItemChange],
     code: CodeTerms,
     at: int,
 ) -> DiscountTerms:
-    """The code at work on the subscription as it shall be. Raises BillingError when it may not be redeemed."""
+    """The discount of a code on the changed subscription. Raises BillingError if the code cannot be redeemed."""
     items = tuple(
-        replace(item, offer=wishes[item.id].offer, quantity=wishes[item.id].quantity) if item.id in wishes else item
+        replace(item, offer=item_changes[item.id].offer, quantity=item_changes[item.id].quantity)
+        if item.id in item_changes
+        else item
         for item in snapshot.items
     )
-    who = promotion_codes.redeemer(reader, customer_id, code, snapshot.currency, items)
-    refusal = code_rules.why_not_redeemable(code, who, at)
+    redeemer = promotion_codes.redeemer(reader, customer_id, code, snapshot.currency, items)
+    refusal = code_rules.why_not_redeemable(code, redeemer, at)
     if refusal is not None:
         raise refusal
-    # Known before it exists: the lines of the quote name it, and quote and charge must agree on it.
-    name = hashlib.sha256(f"{code.id}:{snapshot.id}".encode()).hexdigest()[:24]
-    return DiscountTerms(f"di_{name}", code.coupon, code.duration, code.end(at), snapshot.id)
+    # The id is fixed before the discount exists, because the quote's lines refer to it, and quote and charge must agree.
+    id_suffix = hashlib.sha256(f"{code.id}:{snapshot.id}".encode()).hexdigest()[:24]
+    return DiscountTerms(f"di_{id_suffix}", code.coupon, code.duration, code.end(at), snapshot.id)
 
 
-# --- what is done -----------------------------------------------------------------------------------------------------
+# --- the change -------------------------------------------------------------------------------------------------------
 
 
-def _make(
+def _make_change(
     session: Session,
     customer: Customer,
     subscription: Subscription,
@@ -224,7 +237,7 @@ def _make(
     key: str,
     at: int,
 ) -> PlanChange:
-    discount = _redeemed(session, customer, code, quote, at) if code else None
+    discount = _redeem(session, customer, code, quote, at) if code else None
     if not quote.deferred:
         return pending_updates.apply_or_await_payment(session, customer, subscription, quote, discount, key, at)
     change = PlanChange.of(subscription, key, at)
@@ -236,7 +249,8 @@ def _make(
     return change
 
 
-def _redeemed(session: Session, customer: Customer, code: CodeTerms, quote: Quote, at: int) -> dict[str, Any]:
+def _redeem(session: Session, customer: Customer, code: CodeTerms, quote: Quote, at: int) -> dict[str, Any]:
+    """Count the redemption of the code, and return the columns of its discount. Raises BillingError if it is used up."""
     promotion_codes.redeem(session, customer.account_id, code)
     assert quote.code is not None
     return {

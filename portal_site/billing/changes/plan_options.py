@@ -1,4 +1,4 @@
-"""What a subscription may become, by the prices that the configuration offers. Not a verb, but every change begins so."""
+"""The plans that a subscription may change to, among the prices that the configuration offers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,9 +18,10 @@ from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapsho
 
 @dataclass(frozen=True)
 class PlanChangeOptions:
-    """A subscription before a change: its snapshot, and what it may become.
+    """A subscription before a change: its snapshot, and the offered plans by price id.
 
-    `refusal` says why nothing can be changed at all, `planned` whether the customer planned a change for the period's end.
+    `refusal` says why the subscription cannot be changed at all, if so. `planned` is true if the customer has planned a change
+    for the end of the period.
     """
 
     snapshot: SubscriptionSnapshot
@@ -31,21 +32,26 @@ class PlanChangeOptions:
 
 
 def load(reader: Reader, row: Any, customer: Any, features: SubscriptionUpdate, at: int) -> PlanChangeOptions:
-    """The situation of a subscription's row, for a customer's. Both as `snapshots.rows` finds them."""
+    """The options of a subscription. `row` and `customer` are as from `snapshots.load_owned_rows`."""
     snapshot = snapshots.load_for_quote(reader, row, customer, at)
-    origins = _schedules(reader, row, at)
+    origins = _schedule_origins(reader, row, at)
     snapshot = replace(snapshot, managed_by_merchant_schedule=any(origin != "portal" for origin in origins))
-    fitting = (Price.active, Price.type == "recurring", Price.usage_type == "licensed", Price.livemode == row.livemode)
-    offers = plans.load_plans(reader, customer.account_id, features.price_ids, *fitting)
+    offerable = (
+        Price.active,
+        Price.type == "recurring",
+        Price.usage_type == "licensed",
+        Price.livemode == row.livemode,
+    )
+    offers = plans.load_plans(reader, customer.account_id, features.price_ids, *offerable)
     return PlanChangeOptions(
         snapshot, offers, plan_change.why_not_changeable(snapshot, at), "portal" in origins, row.pending_update
     )
 
 
-def _schedules(reader: Reader, row: Any, at: int) -> list[str]:
-    """Who made the schedules that it has: of the portal's those that have a phase to come, of a merchant's all.
+def _schedule_origins(reader: Reader, row: Any, at: int) -> list[str]:
+    """The origins of its active schedules: of all the merchant's, and of the portal's with a future phase.
 
-    A merchant's holds the subscription to its phase for as long as that lasts.
+    A merchant's schedule fixes the items of the subscription for as long as its current phase lasts.
     """
     query = (
         select(SubscriptionSchedule.origin)
@@ -60,33 +66,36 @@ def _schedules(reader: Reader, row: Any, at: int) -> list[str]:
     return [origin for (origin,) in reader.execute(query)]
 
 
-def plans_for_item(found: PlanChangeOptions, features: SubscriptionUpdate, item: Item) -> list[PricedPlan]:
-    """The offers that an item may move to, its own first. A product that another item has already is not among them."""
+def plans_for_item(options: PlanChangeOptions, features: SubscriptionUpdate, item: Item) -> list[PricedPlan]:
+    """The plans that an item may change to, its own first; none for metered items.
+
+    Products that another item has are left out.
+    """
     if item.offer.terms.metered:
         return []
-    others = {other.offer.product_id for other in found.snapshot.items if other.id != item.id}
-    offered = [found.offers[price] for price in features.price_ids if price in found.offers]
-    fitting = [
+    other_product_ids = {other.offer.product_id for other in options.snapshot.items if other.id != item.id}
+    offered = [options.offers[price] for price in features.price_ids if price in options.offers]
+    compatible = [
         offer
         for offer in offered
-        if offer.product_id not in others
+        if offer.product_id not in other_product_ids
         and offer.price_id != item.offer.price_id
-        and plan_change.incompatibility(item, offer, found.snapshot.currency) is None
+        and plan_change.incompatibility(item, offer, options.snapshot.currency) is None
     ]
-    return [item.offer, *(fitting if "price" in features.default_allowed_updates else [])]
+    return [item.offer, *(compatible if "price" in features.default_allowed_updates else [])]
 
 
-def incompatibility(found: PlanChangeOptions, features: SubscriptionUpdate) -> BillingError | None:
-    """Why there is nothing to choose from, where plans are offered but fit none of the items; None where there is."""
-    items = [item for item in found.snapshot.items if not item.offer.terms.metered]
+def incompatibility(options: PlanChangeOptions, features: SubscriptionUpdate) -> BillingError | None:
+    """Why none of the offered plans is compatible with any item; None if one is, or if plans cannot be changed."""
+    items = [item for item in options.snapshot.items if not item.offer.terms.metered]
     if "price" not in features.default_allowed_updates or any(
-        len(plans_for_item(found, features, item)) > 1 for item in items
+        len(plans_for_item(options, features, item)) > 1 for item in items
     ):
         return None
     reasons = (
-        plan_change.incompatibility(item, found.offers[price], found.snapshot.currency)
+        plan_change.incompatibility(item, options.offers[price], options.snapshot.currency)
         for item in items
         for price in features.price_ids
-        if price in found.offers
+        if price in options.offers
     )
     return next((reason for reason in reasons if reason is not None), None)

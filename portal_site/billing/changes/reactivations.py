@@ -1,4 +1,4 @@
-"""Coming back: a new subscription with what an ended one had. It waits for its first payment, for 23 hours at most."""
+"""Reactivation: a new subscription with the items of an ended one. It is incomplete until paid, for 23 hours at most."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +29,7 @@ from portal_site.billing.subscriptions import applied_discounts, due_dates, subs
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
 
-KEPT = (
+COPIED_COLUMNS = (
     "currency",
     "description",
     "collection_method",
@@ -43,7 +43,7 @@ ENDED = tuple(status.value for status in SubscriptionStatus if status.ended)
 
 @dataclass(frozen=True)
 class ReactivationPreview:
-    """An ended subscription, and what beginning again costs; `quote` is None where `refusal` says why that cannot be."""
+    """An ended subscription with the quote for reactivating it. `quote` is None if `refusal` says why that is not possible."""
 
     snapshot: SubscriptionSnapshot
     refusal: BillingError | None
@@ -51,7 +51,7 @@ class ReactivationPreview:
 
 
 def preview(customer_id: str, subscription_id: str, at: int) -> ReactivationPreview:
-    """What coming back would cost now. Raises NotFound."""
+    """The preview of a reactivation now. Raises NotFound."""
     with reading() as reader:
         row, customer = snapshots.load_owned_rows(reader, customer_id, subscription_id)
         return _preview(reader, row, customer, at)
@@ -60,63 +60,68 @@ def preview(customer_id: str, subscription_id: str, at: int) -> ReactivationPrev
 def _preview(reader: Reader, row: Any, customer: Any, at: int) -> ReactivationPreview:
     snapshot = snapshots.load_for_quote(reader, row, customer, at)
     prices = [item.offer.price_id for item in snapshot.items]
-    sold = select(Price.id).where(Price.account_id == row.account_id, Price.id.in_(prices), Price.active)
-    living = (
+    active_prices = select(Price.id).where(Price.account_id == row.account_id, Price.id.in_(prices), Price.active)
+    running_products = (
         select(Price.product_id)
         .join(SubscriptionItem, SubscriptionItem.price_id == Price.id)
         .join(Subscription, Subscription.id == SubscriptionItem.subscription_id)
         .where(Subscription.customer_id == row.customer_id, Subscription.status.not_in(ENDED))
     )
-    offered, has = (frozenset(found for (found,) in reader.execute(query)) for query in (sold, living))
-    refusal = reactivation.why_not_reactivatable(snapshot, offered, has)
+    offered, living = (
+        frozenset(row_id for (row_id,) in reader.execute(query)) for query in (active_prices, running_products)
+    )
+    refusal = reactivation.why_not_reactivatable(snapshot, offered, living)
     return ReactivationPreview(snapshot, refusal, None if refusal else reactivation.quote(snapshot, at))
 
 
 def reactivate(customer_id: str, subscription_id: str, confirmation: Confirmation, at: int) -> PlanChange:
-    """Begin again as it was shown, or raise StateChanged; a second call finds the first.
+    """Reactivate on the confirmed terms. A second call with the same confirmation returns the same change.
 
-    The change's `subscription_id` is that of the new subscription, its `invoice_id` that of what has to be paid first.
+    The change has the `subscription_id` of the new subscription and the `invoice_id` of its first invoice. Raises NotFound, and
+    StateChanged if the terms have changed or the subscription cannot be reactivated any more.
     """
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
-        made = confirmations.find_by_confirmation_key(session, customer_id, confirmation.key)
-        if made is not None:
-            return made
+        existing = confirmations.find_by_confirmation_key(session, customer_id, confirmation.key)
+        if existing is not None:
+            return existing
         old = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
         confirmation.check_time(at)
-        found = _preview(session, old, customer, confirmation.at)
-        if found.quote is None:
-            assert found.refusal
-            raise StateChanged(found.refusal.message, found.refusal.code)
-        confirmation.check(quote_fingerprint(found.quote))
-        return _begin(session, customer, old, found.quote, confirmation.key, at)
+        current = _preview(session, old, customer, confirmation.at)
+        if current.quote is None:
+            assert current.refusal
+            raise StateChanged(current.refusal.message, current.refusal.code)
+        confirmation.check(quote_fingerprint(current.quote))
+        return _create_subscription(session, customer, old, current.quote, confirmation.key, at)
 
 
 def first_invoice(customer_id: str, subscription_id: str) -> str | None:
-    """The id of the open invoice that a subscription waits for to begin."""
+    """The id of the open first invoice of an incomplete subscription, if any."""
     with reading() as reader:
-        mine = Invoice.customer_id == customer_id, Invoice.subscription_id == subscription_id
+        owned = Invoice.customer_id == customer_id, Invoice.subscription_id == subscription_id
         query = select(Invoice.id).where(
-            *mine, Invoice.status == "open", Invoice.billing_reason == "subscription_create"
+            *owned, Invoice.status == "open", Invoice.billing_reason == "subscription_create"
         )
         return reader.scalar(query.limit(1))
 
 
-def _begin(session: Session, customer: Customer, old: Subscription, quote: Quote, key: str, at: int) -> PlanChange:
+def _create_subscription(
+    session: Session, customer: Customer, old: Subscription, quote: Quote, key: str, at: int
+) -> PlanChange:
     due = bool(quote.invoice.amount_due)
     new = Subscription(
         id=new_id("sub"), account_id=old.account_id, customer_id=customer.id, livemode=old.livemode, created=at,
-        start_date=at, billing_cycle_anchor=at, default_payment_method_id=_method(session, old),
+        start_date=at, billing_cycle_anchor=at, default_payment_method_id=_payment_method(session, old),
         status=SubscriptionStatus.INCOMPLETE if due else SubscriptionStatus.ACTIVE,
-        **{name: getattr(old, name) for name in KEPT},
+        **{name: getattr(old, name) for name in COPIED_COLUMNS},
     )  # fmt: skip
     session.add(new)
     session.flush()
-    names = {item.id: new_id("si") for item in quote.items}
+    new_ids = {item.id: new_id("si") for item in quote.items}
     rates = {item.id: item.tax_rates for item in subscription_items.load_items(session, old)}
     for item in quote.items:
         row = SubscriptionItem(
-            id=names[item.id], account_id=old.account_id, subscription_id=new.id, price_id=item.offer.price_id,
+            id=new_ids[item.id], account_id=old.account_id, subscription_id=new.id, price_id=item.offer.price_id,
             created=at, quantity=item.quantity, current_period_start=item.period_start,
             current_period_end=item.period_end, tax_rates=rates[item.id],
         )  # fmt: skip
@@ -124,7 +129,7 @@ def _begin(session: Session, customer: Customer, old: Subscription, quote: Quote
     session.flush()
     writer = InvoiceWriter(session)
     bill = replace(
-        quote.invoice, lines=tuple(replace(line, item_id=names[line.item_id]) for line in quote.invoice.lines)
+        quote.invoice, lines=tuple(replace(line, item_id=new_ids[line.item_id]) for line in quote.invoice.lines)
     )
     change = PlanChange.of(new, key, at)
     change.outcome = ChangeOutcome.PENDING if due else ChangeOutcome.APPLIED
@@ -139,7 +144,7 @@ def _begin(session: Session, customer: Customer, old: Subscription, quote: Quote
     return change
 
 
-def _method(session: Session, old: Subscription) -> str | None:
-    """The old subscription's own payment method, if the customer still has it."""
+def _payment_method(session: Session, old: Subscription) -> str | None:
+    """The id of the old subscription's own payment method, if it is still attached to the customer."""
     attached = PaymentMethod.customer_id == old.customer_id, PaymentMethod.detached_at.is_(None)
     return session.scalar(select(PaymentMethod.id).where(PaymentMethod.id == old.default_payment_method_id, *attached))

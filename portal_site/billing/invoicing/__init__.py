@@ -1,1 +1,1 @@
-"""Writing invoices, their lines and events; voiding and finalizing them."""
+"""Writing invoices with their lines and events; finalizing, discarding and voiding them; payment events."""

@@ -1,4 +1,4 @@
-"""Invoices that the merchant keeps for later while it has paused collection: sent after all, or thrown away."""
+"""Draft invoices, withheld while the merchant has paused collection with `keep_as_draft`: list, finalize, discard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ MOST_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A draft in short; `total` in minor units."""
+    """A draft in a listing. `customer` is the e-mail address, or the id without one; `total` is in minor units."""
 
     id: str
     customer: str
@@ -30,7 +30,7 @@ class Draft:
 
 
 def drafts(account_id: str | None) -> Sequence[Draft]:
-    """The oldest drafts of an account. Raises NotFound, and BillingError where an account has to be named."""
+    """The oldest drafts of an account, at most MOST_SHOWN. Raises NotFound, and BillingError if the account must be named."""
     with transaction() as session:
         account = ownership.get_account(session, account_id)
     query = (
@@ -45,33 +45,33 @@ def drafts(account_id: str | None) -> Sequence[Draft]:
 
 
 def finalize(invoice_id: str, at: int) -> Invoice:
-    """Make an invoice of a draft: it gets a number, uses the customer's balance as it is now, and is collected.
+    """Finalize a draft: it gets a number, uses the customer's current balance, and is collected automatically.
 
-    Raises NotFound, and BillingError for what is no draft.
+    Raises NotFound, and BillingError if the invoice is not a draft.
     """
     with transaction() as session:
-        customer, invoice, at = _draft(session, invoice_id, at)
+        customer, invoice, at = _lock_draft(session, invoice_id, at)
         subscription = ownership.get_owned(session, Subscription, customer.id, invoice.subscription_id or "", lock=True)
         snapshot = snapshots.load(session, [subscription], {customer.id: customer}, at)[subscription.id]
-        due, after = snapshot.settled(invoice.total)
+        due, ending_balance = snapshot.settled(invoice.total)
         payer = with_next_number(session, customer)
-        changed = invoice_parties(payer) | {
+        changes = invoice_parties(payer) | {
             "number": f"{payer.invoice_prefix}-{payer.number:04d}",
             "status": InvoiceStatus.OPEN,
             "due_date": due_date(subscription, at),
             "amount_due": due,
             "amount_remaining": due,
             "starting_balance": snapshot.usable_balance,
-            "ending_balance": after,
+            "ending_balance": ending_balance,
             "finalized_at": at,
         }
-        for name, value in changed.items():
+        for name, value in changes.items():
             setattr(invoice, name, value)
-        ended = SubscriptionStatus(subscription.status).ended  # then nobody's card is tried
+        ended = SubscriptionStatus(subscription.status).ended  # then the card is not charged automatically
         automatic = subscription.collection_method == "charge_automatically" and not ended
         invoice.next_payment_attempt = at if due and automatic else None
-        kind = "invoice_too_small" if due == 0 and after > 0 else "applied_to_invoice"
-        move_balance(session, customer, invoice, after - snapshot.usable_balance, kind, at)
+        kind = "invoice_too_small" if due == 0 and ending_balance > 0 else "applied_to_invoice"
+        move_balance(session, customer, invoice, ending_balance - snapshot.usable_balance, kind, at)
         session.flush()
         session.add(Event.of("invoice.finalized", invoice, at))
         if not due:
@@ -82,31 +82,31 @@ def finalize(invoice_id: str, at: int) -> Invoice:
 
 
 def discard(invoice_id: str, at: int) -> None:
-    """Throw a draft away: its time is not billed, and what had waited for an invoice waits again. Raises as `finalize`."""
+    """Delete a draft: its period is not billed, and its pending lines become pending again. Raises as `finalize`."""
     with transaction() as session:
-        customer, invoice, at = _draft(session, invoice_id, at)
+        customer, invoice, at = _lock_draft(session, invoice_id, at)
         for line in voiding.release_pending_lines(session, invoice):
             session.delete(line)
-        _give_back_coupons(session, invoice)
-        mine = Subscription.customer_id == customer.id, Subscription.latest_invoice_id == invoice.id
-        for subscription in session.scalars(select(Subscription).where(*mine)).all():
+        _restore_single_use_discounts(session, invoice)
+        has_latest = Subscription.customer_id == customer.id, Subscription.latest_invoice_id == invoice.id
+        for subscription in session.scalars(select(Subscription).where(*has_latest)).all():
             subscription.latest_invoice_id = None
         session.flush()
         session.add(Event.of("invoice.deleted", invoice, at))
         session.delete(invoice)
 
 
-def _give_back_coupons(session: Session, invoice: Invoice) -> None:
-    """What was for one invoice is for another one then."""
-    names = [part["discount"] for part in invoice.total_discount_amounts]
-    mine = Discount.customer_id == invoice.customer_id, Discount.id.in_(names), Discount.end.is_not(None)
-    of_it = Coupon.id == Discount.coupon_id, Coupon.account_id == Discount.account_id, Coupon.duration == "once"
-    for discount in session.scalars(select(Discount).join(Coupon, and_(*of_it)).where(*mine)).all():
+def _restore_single_use_discounts(session: Session, invoice: Invoice) -> None:
+    """Make the single-use discounts of the invoice available again."""
+    discount_ids = [part["discount"] for part in invoice.total_discount_amounts]
+    consumed = Discount.customer_id == invoice.customer_id, Discount.id.in_(discount_ids), Discount.end.is_not(None)
+    single_use = Coupon.id == Discount.coupon_id, Coupon.account_id == Discount.account_id, Coupon.duration == "once"
+    for discount in session.scalars(select(Discount).join(Coupon, and_(*single_use)).where(*consumed)).all():
         discount.end = None
 
 
-def _draft(session: Session, invoice_id: str, at: int) -> tuple[Customer, Invoice, int]:
-    """The draft's customer, the draft, and what time it is for them: that of a test clock, where they live by one."""
+def _lock_draft(session: Session, invoice_id: str, at: int) -> tuple[Customer, Invoice, int]:
+    """The customer, the draft, both locked, and the current time: that of the customer's test clock, else `at`."""
     query = select(Invoice.customer_id).where(Invoice.id == invoice_id)
     customer_id = session.scalar(query.execution_options(**UNSCOPED))
     if customer_id is None:

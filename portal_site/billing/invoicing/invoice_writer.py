@@ -1,4 +1,4 @@
-"""How invoices, their lines and events are written into the ledger: one row or thousands, by the same hand."""
+"""Writes invoices, their lines, balance transactions and events, in bulk: for one change as for a whole renewal batch."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,25 +29,25 @@ from portal_site.db import Base, bulk
 from portal_site.ids import new_id, ordered_id
 
 Row = dict[str, Any]
-# What an invoice is not yet while it is a draft.
+# The columns in which a draft differs from a finalized invoice.
 DRAFT: Row = {
     "status": InvoiceStatus.DRAFT, "number": None, "due_date": None, "starting_balance": 0, "ending_balance": None,
     "next_payment_attempt": None, "finalized_at": None, "paid_at": None, "marked_uncollectible_at": None,
 }  # fmt: skip
-# What refers to others comes after them.
+# The order of the inserts: a table comes after those that it refers to.
 ORDER: tuple[type[Base], ...] = (Invoice, InvoiceLineItem, CustomerBalanceTransaction, Event)
 
 
 class InvoiceWriter:
-    """The rows of one transaction, kept together and written with one statement for each table."""
+    """Collects the rows of one transaction; `write` sends them with one statement per table."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.rows: dict[type[Base], list[Row]] = defaultdict(list)
-        self.taken: list[Row] = []  # pending lines that an invoice takes
+        self.taken: list[Row] = []  # updates of pending lines that an invoice takes
 
     def event(self, kind: str, owner: Any, at: int, document: Mapping[str, Any], previous: Row | None = None) -> None:
-        """Something happened to `document`, an object of the account that `owner` (any row of it) belongs to."""
+        """Add an event of type `kind` about `document`. `owner` is any row of the account; `previous` are changed members."""
         data: Row = {"object": document}
         if previous:
             data["previous_attributes"] = previous
@@ -61,26 +61,27 @@ class InvoiceWriter:
         self.rows[Event].append({**row, "data": data})
 
     def add_pending(self, subscription: Any, lines: Iterable[InvoiceLine], at: int) -> None:
-        """Lines that wait for the subscription's next invoice."""
+        """Add pending lines, which go on the subscription's next invoice."""
         for position, line in enumerate(lines):
             row = line_row(line, subscription, None, position) | {"pending_since": at}
             self.rows[InvoiceLineItem].append(row)
             self.event("invoiceitem.created", subscription, at, _invoice_item(row))
 
     def invoice(self, customer: Any, subscription: Any, bill: InvoiceTotals, at: int, **members: Any) -> Row:
-        """Write a finalised invoice and move the customer's balance; it is paid already when nothing is due.
+        """Add a finalized invoice and its balance transaction, and return its row. It is paid if nothing is due.
 
-        `customer` carries its names, `invoice_prefix`, and `number` (the sequence number that this invoice takes).
+        `customer` is as from `with_next_number`: among others, `invoice_prefix` and `number`, the sequence number of this
+        invoice. The caller updates the customer's balance.
         """
         row = self._add(invoice_row(customer, subscription, bill, at) | members, subscription, bill)
         self.event("invoice.created", customer, at, invoice_object(row | DRAFT))
         if bill.balance_used:
             self.rows[CustomerBalanceTransaction].append(balance_row(customer, bill, row["id"], at))
-        self._tell_final(customer, row, at)
+        self._add_finalized_events(customer, row, at)
         return row
 
     def draft(self, customer: Any, subscription: Any, bill: InvoiceTotals, at: int, **members: Any) -> Row:
-        """Write an invoice that is the merchant's own business for now: without a number, and it moves no balance."""
+        """Add a draft and return its row. It has no number and does not change the balance; customers do not see it."""
         row = self._add(invoice_row(customer, subscription, bill, at) | DRAFT | members, subscription, bill)
         self.event("invoice.created", customer, at, invoice_object(row))
         return row
@@ -95,18 +96,18 @@ class InvoiceWriter:
                 self.taken.append({"id": line.id, "invoice_id": row["id"], "position": position})
         return row
 
-    def _tell_final(self, customer: Any, row: Row, at: int) -> None:
-        told = invoice_object(row)
+    def _add_finalized_events(self, customer: Any, row: Row, at: int) -> None:
+        document = invoice_object(row)
         opened = {"status": InvoiceStatus.OPEN, "paid_at": None, "marked_uncollectible_at": None}
         self.event("invoice.finalized", customer, at, invoice_object(row | opened))
         if row["status"] == InvoiceStatus.PAID:
-            self.event("invoice.paid", customer, at, told)
-            self.event("invoice.payment_succeeded", customer, at, told)
+            self.event("invoice.paid", customer, at, document)
+            self.event("invoice.payment_succeeded", customer, at, document)
         if row["status"] == InvoiceStatus.UNCOLLECTIBLE:
-            self.event("invoice.marked_uncollectible", customer, at, told)
+            self.event("invoice.marked_uncollectible", customer, at, document)
 
     def write(self) -> None:
-        """Send what was collected."""
+        """Write the collected rows and clear them."""
         for kind in ORDER:
             if self.rows[kind]:
                 bulk.insert(self.session, kind, self.rows[kind])
@@ -117,7 +118,7 @@ class InvoiceWriter:
 
 
 def invoice_row(customer: Any, subscription: Any, bill: InvoiceTotals, at: int) -> Row:
-    """A finalised invoice's columns, with the names and addresses of the day."""
+    """The columns of a finalized invoice, with the current names and addresses of account and customer."""
     paid = bill.amount_due == 0
     return {
         "id": new_id("in"),
@@ -150,14 +151,14 @@ def invoice_row(customer: Any, subscription: Any, bill: InvoiceTotals, at: int) 
 
 
 def due_date(subscription: Any, at: int) -> int | None:
-    """By when an invoice of this subscription has to be paid, where it is sent rather than charged."""
+    """When an invoice written at `at` is due, with `send_invoice`; None for automatic charges."""
     if subscription.collection_method != "send_invoice":
         return None
     return at + (subscription.days_until_due or 0) * 24 * 60 * 60
 
 
 def invoice_parties(customer: Any) -> Row:
-    """Whom the invoice is from and to, as of today."""
+    """The invoice columns about the account and the customer, as of now."""
     return {
         "account_name": customer.account_name,
         "customer_name": customer.name,
@@ -170,7 +171,7 @@ def invoice_parties(customer: Any) -> Row:
 
 
 def amounts(bill: InvoiceTotals) -> Row:
-    """What an invoice adds up to."""
+    """The invoice columns for amounts, in minor units."""
     included = sum(tax.amount for line in bill.lines for tax in line.taxes if tax.rate.inclusive)
     return {
         "subtotal": bill.subtotal,
@@ -197,7 +198,7 @@ def _summed_taxes(lines: Sequence[InvoiceLine]) -> list[Row]:
 
 
 def tax_document(tax: Tax) -> Row:
-    """A tax as lines and invoices store it, in the field's shape with the rate's name and percentage added."""
+    """A tax as lines and invoices store it: Stripe's shape, with the rate's name and percentage added."""
     return {
         "amount": tax.amount,
         "tax_behavior": "inclusive" if tax.rate.inclusive else "exclusive",
@@ -210,7 +211,7 @@ def tax_document(tax: Tax) -> Row:
 
 
 def line_row(line: InvoiceLine, subscription: Any, invoice_id: str | None, position: int) -> Row:
-    """A line's columns."""
+    """The columns of a line; `invoice_id` is None for a pending line."""
     offer = line.offer
     return {
         "id": new_id("il"),
@@ -245,7 +246,7 @@ def line_row(line: InvoiceLine, subscription: Any, invoice_id: str | None, posit
 
 
 def _invoice_item(row: Row) -> Row:
-    """A line that waits for an invoice, as an event carries it."""
+    """A pending line as an event carries it: Stripe's invoice item."""
     names = ("id", "amount", "currency", "description", "quantity", "proration", "discountable")
     return {
         "object": "invoiceitem",
@@ -257,7 +258,7 @@ def _invoice_item(row: Row) -> Row:
 
 
 def balance_row(customer: Any, bill: InvoiceTotals, invoice_id: str, at: int) -> Row:
-    """The change of the customer's balance that an invoice made."""
+    """The columns of the balance transaction that an invoice causes."""
     kind = "invoice_too_small" if bill.amount_due == 0 and bill.ending_balance > 0 else "applied_to_invoice"
     return {
         "id": new_id("cbtxn"),
@@ -276,9 +277,9 @@ def balance_row(customer: Any, bill: InvoiceTotals, invoice_id: str, at: int) ->
 def add_open_invoice(
     writer: InvoiceWriter, customer: Customer, subscription: Subscription, bill: InvoiceTotals, at: int, **members: Any
 ) -> str:
-    """Add an invoice of today that is collected at once, with the customer's next number and balance; its id.
+    """Add an invoice that is collected at once, with the customer's next number, and update the balance. Returns its id.
 
-    The customer's row is locked, so numbers have no gaps.
+    Without automatic charges it is only written. The customer's row must be locked, so that numbers have no gaps.
     """
     due = at if bill.amount_due and subscription.collection_method == "charge_automatically" else None
     row = writer.invoice(
@@ -294,9 +295,9 @@ def add_open_invoice(
 
 
 def add_to_balance(customer: Any, amount: int, currency: str) -> None:
-    """Add to the customer's balance what an invoice used of it (> 0) or left (< 0), in minor units. Raises BillingError.
+    """Add to the customer's balance the amount that an invoice used (> 0) or added as credit (< 0), in minor units.
 
-    A balance is in one currency; an empty one takes on that of whatever comes.
+    A balance has one currency, and takes on a new one while it is 0. Raises BillingError if it has another currency.
     """
     if amount and customer.currency not in (None, currency):
         if customer.balance:
@@ -307,7 +308,7 @@ def add_to_balance(customer: Any, amount: int, currency: str) -> None:
 
 
 def move_balance(session: Session, customer: Customer, invoice: Invoice, amount: int, kind: str, at: int) -> None:
-    """Change the customer's balance by what an invoice uses of it (> 0) or brings, with the row and the event of that."""
+    """Change the customer's balance as `add_to_balance` does, and write the balance transaction (type `kind`) and the event."""
     if amount:
         previous = {"balance": customer.balance, "currency": customer.currency}
         add_to_balance(customer, amount, invoice.currency)
@@ -321,16 +322,20 @@ def move_balance(session: Session, customer: Customer, invoice: Invoice, amount:
 
 
 def with_next_number(session: Session, customer: Customer) -> SimpleNamespace:
-    """The customer as `Books` takes it, with the next number of its sequence. The row is locked: numbers have no gaps."""
+    """The customer as InvoiceWriter takes it, with the next invoice number of its sequence, which is consumed.
+
+    The row must be locked, so that numbers have no gaps.
+    """
     if customer.invoice_prefix is None:
         customer.invoice_prefix = new_id("x").upper()[2:10]
     number = customer.next_invoice_sequence
     customer.next_invoice_sequence += 1
     names = ("id", "account_id", "livemode", "name", "email", "phone", "address", "shipping", "invoice_prefix")
-    mine = TaxId.customer_id == customer.id
+    is_owned = TaxId.customer_id == customer.id
     tax_ids = [
-        {"type": kind, "value": value} for kind, value in session.execute(select(TaxId.type, TaxId.value).where(mine))
+        {"type": kind, "value": value}
+        for kind, value in session.execute(select(TaxId.type, TaxId.value).where(is_owned))
     ]
     account_name = session.scalar(select(Account.business_name).where(Account.id == customer.account_id))
-    known = {name: getattr(customer, name) for name in names}
-    return SimpleNamespace(**known, number=number, account_name=account_name, tax_ids=tax_ids)
+    members = {name: getattr(customer, name) for name in names}
+    return SimpleNamespace(**members, number=number, account_name=account_name, tax_ids=tax_ids)

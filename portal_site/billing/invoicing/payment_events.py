@@ -1,8 +1,7 @@
-"""What watchers are told of payments.
+"""Payment events: `payment_intent.*`, `charge.*` and `invoice_payment.*`.
 
-An invoice is paid through one payment intent, and each try that reaches the customer's bank is a charge of it. Both are the
-invoice and its attempts under the field's names, so they have no rows of their own: their ids are those of the rows with
-another beginning.
+An invoice has one payment intent, and each payment attempt that reaches the customer's bank is a charge of it. They have no rows
+of their own: a payment intent is derived from the invoice and a charge from the attempt, with the row's id under another prefix.
 """
 
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from portal_site.db.json_columns import JsonObject
 
 @dataclass(slots=True)
 class _EventPayload:
-    """An object that an event carries, and whose it is."""
+    """The object of an event, with the members that `Event.of` needs."""
 
     account_id: str
     livemode: bool
@@ -29,25 +28,28 @@ class _EventPayload:
 
 
 def emit_created(session: Session, invoice: Invoice, attempt: PaymentAttempt, at: int) -> None:
-    """The first try to collect an invoice makes its payment intent."""
-    if not _tried_before(session, invoice, but=attempt.id):
+    """Emit `payment_intent.created` for the first payment attempt of an invoice."""
+    if not _last_attempt(session, invoice, excluding=attempt.id):
         _emit(session, "payment_intent.created", _intent(invoice, attempt, "requires_confirmation"), at)
 
 
 def emit_requires_action(session: Session, invoice: Invoice, attempt: PaymentAttempt, at: int) -> None:
-    """The customer has to confirm at the bank."""
-    where = {"type": "redirect_to_url", "redirect_to_url": {"url": attempt.next_action_url, "return_url": None}}
-    intent = _intent(invoice, attempt, "requires_action", next_action=where)
+    """Emit that the customer has to complete 3-D Secure authentication."""
+    next_action = {"type": "redirect_to_url", "redirect_to_url": {"url": attempt.next_action_url, "return_url": None}}
+    intent = _intent(invoice, attempt, "requires_action", next_action=next_action)
     _emit(session, "payment_intent.requires_action", intent, at)
 
 
 def emit_processing(session: Session, invoice: Invoice, attempt: PaymentAttempt, at: int) -> None:
-    """The bank carries the payment out; whether the money comes is known days later."""
+    """Emit that the bank is processing the payment; the outcome of a debit is known days later."""
     _emit(session, "payment_intent.processing", _intent(invoice, attempt, "processing"), at)
 
 
 def emit_outcome(session: Session, invoice: Invoice, attempt: PaymentAttempt, at: int) -> None:
-    """The try brought the money, or it is over without."""
+    """Emit the success or failure of a payment attempt.
+
+    An attempt without completed 3-D Secure authentication did not reach the bank, so it has no charge.
+    """
     if attempt.status == AttemptStatus.SUCCEEDED:
         _emit(session, "charge.succeeded", _charge(invoice, attempt), at)
         paid = _intent(
@@ -55,21 +57,21 @@ def emit_outcome(session: Session, invoice: Invoice, attempt: PaymentAttempt, at
         )
         _emit(session, "payment_intent.succeeded", paid, at)
         return
-    reached = attempt.decline_code != UNCONFIRMED
-    if reached:
+    reached_bank = attempt.decline_code != UNCONFIRMED
+    if reached_bank:
         _emit(session, "charge.failed", _charge(invoice, attempt), at)
     error = {
-        "code": "card_declined" if reached else "payment_intent_authentication_failure",
+        "code": "card_declined" if reached_bank else "payment_intent_authentication_failure",
         "decline_code": attempt.decline_code,
         "payment_method": attempt.payment_method_id,
     }
-    charge = _with_prefix(attempt.id, "ch") if reached else None
+    charge = _with_prefix(attempt.id, "ch") if reached_bank else None
     failed = _intent(invoice, attempt, "requires_payment_method", last_payment_error=error, latest_charge=charge)
     _emit(session, "payment_intent.payment_failed", failed, at)
 
 
 def emit_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None:
-    """The invoice has what its payment intent brought, `amount` in minor units."""
+    """Emit `invoice_payment.paid`: the payment intent paid `amount` of the invoice, in minor units."""
     payment = {
         "object": "invoice_payment",
         "id": _with_prefix(invoice.id, "inpay"),
@@ -88,20 +90,20 @@ def emit_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None:
 
 
 def emit_canceled(session: Session, invoice: Invoice, at: int) -> None:
-    """The invoice is void: its payment intent, if anybody ever tried to pay, ends with it."""
-    last = _tried_before(session, invoice)
+    """Emit that the payment intent of a voided invoice is canceled, if there was a payment attempt."""
+    last = _last_attempt(session, invoice)
     if last is not None:
         _emit(session, "payment_intent.canceled", _intent(invoice, last, "canceled", canceled_at=at), at)
 
 
-def _tried_before(session: Session, invoice: Invoice, but: str = "") -> PaymentAttempt | None:
-    mine = PaymentAttempt.customer_id == invoice.customer_id, PaymentAttempt.invoice_id == invoice.id
-    query = select(PaymentAttempt).where(*mine, PaymentAttempt.id != but)
+def _last_attempt(session: Session, invoice: Invoice, excluding: str = "") -> PaymentAttempt | None:
+    of_invoice = PaymentAttempt.customer_id == invoice.customer_id, PaymentAttempt.invoice_id == invoice.id
+    query = select(PaymentAttempt).where(*of_invoice, PaymentAttempt.id != excluding)
     return session.scalar(query.order_by(PaymentAttempt.created.desc(), PaymentAttempt.id.desc()).limit(1))
 
 
-def _emit(session: Session, kind: str, what: _EventPayload, at: int) -> None:
-    session.add(Event.of(kind, what, at))
+def _emit(session: Session, kind: str, payload: _EventPayload, at: int) -> None:
+    session.add(Event.of(kind, payload, at))
 
 
 def _intent(invoice: Invoice, attempt: PaymentAttempt, status: str, **members: Any) -> _EventPayload:
@@ -126,18 +128,18 @@ def _intent(invoice: Invoice, attempt: PaymentAttempt, status: str, **members: A
 
 
 def _charge(invoice: Invoice, attempt: PaymentAttempt) -> _EventPayload:
-    took = attempt.status == AttemptStatus.SUCCEEDED
+    succeeded = attempt.status == AttemptStatus.SUCCEEDED
     document = {
         "object": "charge",
         "id": _with_prefix(attempt.id, "ch"),
         "created": attempt.created,
         "livemode": attempt.livemode,
         "amount": attempt.amount,
-        "amount_captured": attempt.amount if took else 0,
-        "captured": took,
-        "paid": took,
-        "status": "succeeded" if took else "failed",
-        "failure_code": None if took else "card_declined",
+        "amount_captured": attempt.amount if succeeded else 0,
+        "captured": succeeded,
+        "paid": succeeded,
+        "status": "succeeded" if succeeded else "failed",
+        "failure_code": None if succeeded else "card_declined",
         "currency": attempt.currency,
         "customer": attempt.customer_id,
         "payment_intent": _with_prefix(invoice.id, "pi"),
@@ -147,5 +149,5 @@ def _charge(invoice: Invoice, attempt: PaymentAttempt) -> _EventPayload:
 
 
 def _with_prefix(row_id: str, prefix: str) -> str:
-    """The id of what a row is, seen another way: `pi_1xW0…` of `in_1xW0…`."""
+    """The row's id with another prefix: `pi_1xW0…` for `in_1xW0…`."""
     return f"{prefix}_{row_id.partition('_')[2] or row_id}"

@@ -1,1 +1,1 @@
-"""What every operation begins with: whose row it is, what the rules need to know, what was confirmed."""
+"""Loading for operations: owned rows and locks, snapshots for the rules, payment state, and the check of a confirmation."""

@@ -1,4 +1,4 @@
-"""Finding a row that belongs to whoever asks, or refusing as if it did not exist."""
+"""Loading and locking rows by their owner. A row of another owner is treated as if it did not exist."""
 
 from typing import Any, TypeVar
 
@@ -16,49 +16,52 @@ Row = TypeVar("Row", bound=Any)
 
 
 def get_account(session: Session, account_id: str | None) -> Account:
-    """The account with this id or, where there is only one, that one. Raises NotFound, and BillingError for several."""
+    """The account with this id or, with None, the only account. Raises NotFound, and BillingError if there are several."""
     query = select(Account).where(Account.id == account_id) if account_id else select(Account)
-    found = session.scalars(query.execution_options(unscoped="an operator names an account").limit(2)).all()
-    if not found:
+    accounts = session.scalars(query.execution_options(unscoped="an operator names an account").limit(2)).all()
+    if not accounts:
         raise NotFound("No such account: '%(id)s'", "resource_missing", "account", id=account_id or "")
-    if len(found) > 1:
+    if len(accounts) > 1:
         raise BillingError("There are several accounts: name one with --account.", param="account")
-    return found[0]
+    return accounts[0]
 
 
 def get_customer(session: Session, account_id: str | None, id_or_email: str) -> Customer:
-    """A customer by id or, where only one has it, by e-mail address; of one account, or (None) of any."""
+    """A customer by id or e-mail address, of one account or (None) of any.
+
+    Raises NotFound, and BillingError if several customers have the e-mail address.
+    """
     column = Customer.email if "@" in id_or_email else Customer.id
     query = select(Customer).where(column == id_or_email, Customer.deleted_at.is_(None)).limit(2)
     if account_id is not None:
         query = query.where(Customer.account_id == account_id)
     else:
         query = query.execution_options(unscoped="an operator names a customer, whoever's it is")
-    found = session.scalars(query).all()
-    if not found:
+    customers = session.scalars(query).all()
+    if not customers:
         raise NotFound("No such customer: '%(id)s'", "resource_missing", "customer", id=id_or_email)
-    if len(found) > 1:
+    if len(customers) > 1:
         raise BillingError("Several customers have this e-mail address: name one by its id.", param="customer")
-    return found[0]
+    return customers[0]
 
 
 def get_owned(session: Session, kind: type[Row], customer_id: str, row_id: str, *, lock: bool = False) -> Row:
-    """A customer's own row. Raises NotFound for a stranger's as for one that does not exist."""
-    # No id holds a NUL, and PostgreSQL would not even look for it.
+    """The row if it belongs to the customer. Raises NotFound otherwise, whether or not another customer has such a row."""
+    # No id contains a NUL, and PostgreSQL refuses it as a parameter.
     query = select(kind).where(kind.id == row_id.replace("\0", ""), kind.customer_id == customer_id)
-    # populate_existing: what the session remembers may be older than the lock.
-    found: Row | None = session.scalar(
+    # populate_existing: the object in the session may be older than the lock.
+    row: Row | None = session.scalar(
         query.with_for_update().execution_options(populate_existing=True) if lock else query
     )
-    if found is None:
+    if row is None:
         raise NotFound(N_("There is no such thing here."), "resource_missing")
-    return found
+    return row
 
 
 def lock_customer(session: Session, customer_id: str) -> Customer:
-    """The customer, locked until the transaction ends: whatever changes what it owes goes one after the other."""
+    """The customer, locked until the transaction ends, so that changes of what it owes are serialized. Raises NotFound."""
     query = select(Customer).where(Customer.id == customer_id, Customer.deleted_at.is_(None)).with_for_update()
-    found = session.scalar(query.execution_options(populate_existing=True))
-    if found is None:
+    customer = session.scalar(query.execution_options(populate_existing=True))
+    if customer is None:
         raise NotFound(N_("There is no such thing here."), "resource_missing")
-    return found
+    return customer

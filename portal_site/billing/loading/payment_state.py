@@ -1,4 +1,4 @@
-"""Whether an invoice of a subscription is being paid, is about to be, or blocks something else."""
+"""Payment state of a subscription's invoices: payments in progress, payments that are due, and invoices that block a change."""
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
@@ -10,7 +10,7 @@ from portal_site.billing.rules.subscriptions.statuses import UNCONFIRMED, Attemp
 
 
 def unsettled_attempt(session: Session, customer_id: str, invoice_id: str | None) -> PaymentAttempt | None:
-    """The try to collect an invoice whose outcome is not settled yet, if there is one."""
+    """The payment attempt of an invoice whose outcome is not settled yet, if there is one."""
     query = select(PaymentAttempt).where(
         PaymentAttempt.customer_id == customer_id,
         PaymentAttempt.invoice_id == invoice_id,
@@ -20,23 +20,23 @@ def unsettled_attempt(session: Session, customer_id: str, invoice_id: str | None
 
 
 def is_about_to_be_collected(session: Session, subscription: Subscription, at: int) -> bool:
-    """Whether an invoice of it is to be collected at `at`, and nobody has tried yet."""
-    tried = select(PaymentAttempt.id).where(
+    """Whether one of its open invoices is due for collection at `at` and has no payment attempt yet."""
+    attempts = select(PaymentAttempt.id).where(
         PaymentAttempt.customer_id == subscription.customer_id, PaymentAttempt.invoice_id == Invoice.id
     )
-    fresh = select(Invoice.id).where(
+    untried = select(Invoice.id).where(
         *_open_invoices_of(subscription),
         Invoice.attempt_count == 0,
         Invoice.next_payment_attempt <= at,
-        ~tried.exists(),
+        ~attempts.exists(),
     )
-    return session.scalar(fresh.limit(1)) is not None
+    return session.scalar(untried.limit(1)) is not None
 
 
 def has_unknown_payment(session: Session, subscription: Subscription) -> bool:
-    """Whether of an invoice of it nobody knows yet if it is paid: the answer is lost, or the bank takes its time.
+    """True while a payment of one of its open invoices has an unknown outcome: no answer yet, or still processing.
 
-    What waits for the customer at the bank is not paid.
+    A payment that awaits 3-D Secure authentication is not among them: it is known to be unpaid.
     """
     unsettled = (
         select(PaymentAttempt.id)
@@ -51,7 +51,7 @@ def has_unknown_payment(session: Session, subscription: Subscription) -> bool:
 
 
 def has_processing_payment(session: Session, subscription: Subscription) -> bool:
-    """Whether the bank is carrying out a payment of an invoice of it, which takes days."""
+    """Whether a payment of one of its open invoices is processing at the bank, which takes days."""
     debits = (
         select(PaymentAttempt.id)
         .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
@@ -65,7 +65,7 @@ def has_processing_payment(session: Session, subscription: Subscription) -> bool
 
 
 def is_being_debited(reader: Reader, customer_id: str, invoice_id: str | None) -> bool:
-    """Whether the bank is carrying out a payment of this invoice: it can be neither taken back nor hurried."""
+    """Whether a payment of this invoice is processing at the bank. It can be neither canceled nor sped up."""
     query = select(PaymentAttempt.id).where(
         PaymentAttempt.customer_id == customer_id,
         PaymentAttempt.invoice_id == invoice_id,
@@ -76,10 +76,10 @@ def is_being_debited(reader: Reader, customer_id: str, invoice_id: str | None) -
 
 
 def first_payment_deadline(session: Session, subscription: Subscription) -> int:
-    """Until when a subscription waits for its first payment.
+    """When an incomplete subscription expires if its first invoice is not paid: 23 hours after its creation.
 
-    A payment that was under way when the time was up, and failed later, gives as much time again: only then does the customer
-    learn that another one is needed.
+    A payment that was in progress at that time and failed later gives another 23 hours from the failure, because only then does
+    the customer learn that another payment is needed.
     """
     deadline = subscription.created + PENDING_UPDATE_LIFETIME
     failed = (
@@ -92,8 +92,8 @@ def first_payment_deadline(session: Session, subscription: Subscription) -> int:
             PaymentAttempt.decline_code != UNCONFIRMED,
         )
     )
-    answered = session.scalar(failed)
-    return deadline if answered is None else answered + PENDING_UPDATE_LIFETIME
+    failed_at = session.scalar(failed)
+    return deadline if failed_at is None else failed_at + PENDING_UPDATE_LIFETIME
 
 
 def _open_invoices_of(subscription: Subscription) -> tuple[ColumnElement[bool], ...]:
@@ -105,7 +105,7 @@ def _open_invoices_of(subscription: Subscription) -> tuple[ColumnElement[bool], 
 
 
 def blocking_invoice(subscription: Subscription) -> str | None:
-    """The invoice for whose payment a change of the subscription waits, or its beginning."""
+    """The id of the invoice whose payment a pending update or the first period awaits."""
     if subscription.status == SubscriptionStatus.INCOMPLETE:
         return subscription.latest_invoice_id
     return (subscription.pending_update or {}).get("invoice")

@@ -1,4 +1,4 @@
-"""Prices with the products that they sell, as the rules see them."""
+"""Loads prices with their products as PricedPlan, the input of the rules."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
@@ -12,7 +12,7 @@ from portal_site.billing.rules.amounts.items import PricedPlan
 from portal_site.billing.rules.amounts.pricing import PriceTerms
 
 Reader = Session | Connection
-# Labelled so that they fit beside the columns of whatever refers to a price.
+# Labelled, so that they do not clash with the columns of tables that refer to a price.
 PLAN_COLUMNS = (
     Price.id.label("price_id"),
     Price.currency.label("price_currency"),
@@ -33,7 +33,7 @@ PLAN_COLUMNS = (
 
 
 def priced_plan(row: Mapping[str, Any]) -> PricedPlan:
-    """The plan in the columns of PLAN_COLUMNS."""
+    """The plan of a row with the columns of PLAN_COLUMNS. Without an interval it is monthly."""
     return PricedPlan(
         price_id=row["price_id"],
         product_id=row["product_id"],
@@ -49,7 +49,8 @@ def priced_plan(row: Mapping[str, Any]) -> PricedPlan:
 def load_plans(reader: Reader, account_id: str | None, price_ids: Iterable[str], *only: Any) -> dict[str, PricedPlan]:
     """The plans with these prices, by price id.
 
-    Those of one account; with None, of whichever account owns what refers to the prices. `only` are further conditions.
+    With `account_id` None the account is not checked: the ids must come from rows that the caller may read. `only` are further
+    conditions.
     """
     requested = sorted(set(price_ids))
     query = select(*PLAN_COLUMNS).join(Product, Product.id == Price.product_id).where(Price.id.in_(requested), *only)

@@ -1,7 +1,7 @@
-"""Loads subscriptions as the rules see them, for pages, quotes and billing runs alike.
+"""Loads snapshots of subscriptions for pages, quotes and billing runs.
 
-`build` is the only place that makes a SubscriptionSnapshot of rows. A page hands it what its own PageQuery has read; operations
-call `load`, which reads the same columns.
+`build` is the only function that creates a SubscriptionSnapshot from rows. A page passes it the rows of its own PageQuery;
+operations call `load`, which reads the same columns.
 """
 
 from collections import defaultdict
@@ -105,7 +105,7 @@ ENDED = tuple(status.value for status in SubscriptionStatus if status.ended)
 
 
 class CustomerTerms(Protocol):
-    """What of a customer decides an amount."""
+    """The members of a customer that decide an amount."""
 
     @property
     def balance(self) -> int: ...
@@ -117,7 +117,10 @@ class CustomerTerms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What belongs to one subscription besides its own columns and its customer's."""
+    """The parts of a snapshot besides the subscription's and the customer's columns.
+
+    `reserved` maps the ids of reserved discounts to the id of the subscription whose pending update will consume them.
+    """
 
     items: Sequence[Item] = ()
     discounts: Sequence[DiscountTerms] = ()
@@ -128,11 +131,11 @@ class Parts:
 
 
 def build(row: Any, customer: CustomerTerms, parts: Parts) -> SubscriptionSnapshot:
-    """The snapshot of a subscription's row, which has the columns of SUBSCRIPTION_COLUMNS as attributes."""
+    """The snapshot of a subscription's row with the attributes of SUBSCRIPTION_COLUMNS."""
     taxed = customer.tax_exempt not in UNTAXED
     items = tuple(parts.items if taxed else (replace(item, tax_rates=()) for item in parts.items))
     end = min((item.period_end for item in items), default=None) if row.cancel_at_period_end else None
-    paused = row.pause_collection
+    pause_collection = row.pause_collection
     reserved = frozenset(discount for discount, owner in parts.reserved.items() if owner != row.id)
     return SubscriptionSnapshot(
         id=row.id,
@@ -145,8 +148,8 @@ def build(row: Any, customer: CustomerTerms, parts: Parts) -> SubscriptionSnapsh
         trial_end=row.trial_end,
         due_at=row.due_at,
         cancel_at=row.cancel_at or end,
-        pause_collection=None if paused is None else paused.get("behavior") or "void",
-        resumes_at=pauses.resumes_at(row.status_details, paused),
+        pause_collection=None if pause_collection is None else pause_collection.get("behavior") or "void",
+        resumes_at=pauses.resumes_at(row.status_details, pause_collection),
         discounts=tuple(parts.discounts),
         reserved_discounts=reserved,
         tax_rates=tuple(map(TaxRate.of, row.default_tax_rates)) if taxed else (),
@@ -161,9 +164,9 @@ def build(row: Any, customer: CustomerTerms, parts: Parts) -> SubscriptionSnapsh
 def load(
     reader: Reader, subscriptions: Sequence[Any], customers: Mapping[str, Any], at: int
 ) -> dict[str, SubscriptionSnapshot]:
-    """The snapshots of these subscriptions (rows with the columns of SUBSCRIPTION_COLUMNS), by id, as a renewal needs them.
+    """The snapshots that a renewal needs, by id, of these subscriptions (rows with the columns of SUBSCRIPTION_COLUMNS).
 
-    `customers` are their rows by id. Phases, siblings and creditable lines are left out: see `load_for_quote`.
+    `customers` are the customers' rows by id. Phases, siblings and creditable lines are left out: see `load_for_quote`.
     """
     ids = [row.id for row in subscriptions]
     items = _load_items(reader, ids)
@@ -181,7 +184,7 @@ def load(
 
 
 def item_of(row: Any, plan: PricedPlan) -> Item:
-    """An item's columns (ITEM_COLUMNS) as the rules see them."""
+    """The Item of a row with the columns of ITEM_COLUMNS."""
     rates = tuple(map(TaxRate.of, row.tax_rates)) if row.tax_rates else ()
     period = row.current_period_start, row.current_period_end
     return Item(row.id, plan, row.quantity, *period, rates, row.created, row.billing_cycle_anchor)
@@ -211,7 +214,7 @@ def _load_discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dic
 
 
 def discount_of(row: Mapping[str, Any]) -> DiscountTerms:
-    """A discount's columns (DISCOUNT_COLUMNS) as the rules see them."""
+    """The DiscountTerms of a row with the columns of DISCOUNT_COLUMNS."""
     return DiscountTerms(
         id=row["id"],
         coupon=CouponTerms.of(row),
@@ -223,11 +226,11 @@ def discount_of(row: Mapping[str, Any]) -> DiscountTerms:
 
 
 def _load_reserved_discounts(reader: Reader, discounts: Mapping[str, Sequence[DiscountTerms]]) -> dict[str, str]:
-    """The customer's single-use discounts that a change awaiting its payment will consume, with that change's subscription."""
+    """The customers' single-use discounts that a pending update will consume, with the id of that update's subscription."""
     owners = [
         customer_id
         for customer_id, terms in discounts.items()
-        if any(one.single_use and one.subscription_id is None for one in terms)
+        if any(discount.single_use and discount.subscription_id is None for discount in terms)
     ]
     if not owners:
         return {}
@@ -237,15 +240,15 @@ def _load_reserved_discounts(reader: Reader, discounts: Mapping[str, Sequence[Di
 
 
 def reserved_discounts(changes: Iterable[tuple[str, Mapping[str, Any] | None]]) -> dict[str, str]:
-    """The discounts reserved by changes that await their payment, given as (subscription id, `pending_update`)."""
+    """The subscription ids by reserved discount id, from pairs of (subscription id, `pending_update`)."""
     return {discount: owner for owner, change in changes for discount in (change or {}).get("spent", ())}
 
 
-# --- one subscription beside the customer's others ----------------------------------------------------------------------
+# --- one subscription with its siblings -----------------------------------------------------------------------------------
 
 
 def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> tuple[Any, Any]:
-    """A customer's own subscription and the customer, as `load_for_quote` needs them. Raises NotFound."""
+    """The rows of a customer's own subscription and of the customer, as `load_for_quote` needs them. Raises NotFound."""
     owned = Subscription.id == subscription_id, Subscription.customer_id == customer_id
     row = reader.execute(select(*SUBSCRIPTION_COLUMNS).where(*owned)).first()
     columns = (Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.tax_exempt)
@@ -256,17 +259,21 @@ def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> t
 
 
 def load_for_quote(reader: Reader, row: Any, customer: Any, at: int) -> SubscriptionSnapshot:
-    """One subscription's snapshot with all that a quote needs, among it the customer's other subscriptions."""
+    """The snapshot of a subscription with everything that a quote needs, including the customer's other subscriptions."""
     others = select(*SUBSCRIPTION_COLUMNS).where(
         Subscription.customer_id == customer.id, Subscription.id != row.id, Subscription.status.not_in(ENDED)
     )
     rows = [row, *reader.execute(others.order_by(Subscription.id)).all()]
-    found = load(reader, rows, {customer.id: customer}, at)
+    loaded = load(reader, rows, {customer.id: customer}, at)
     phases = _load_phases(reader, customer.id, at)
     awaiting = _load_awaiting(reader, rows)
     complete = [
-        replace(found[each.id], phases=tuple(phases.get(each.id, ())), awaiting_payment=awaiting.get(each.id))
-        for each in rows
+        replace(
+            loaded[subscription.id],
+            phases=tuple(phases.get(subscription.id, ())),
+            awaiting_payment=awaiting.get(subscription.id),
+        )
+        for subscription in rows
     ]
     return stored_lines.with_creditable_lines(reader, replace(complete[0], siblings=tuple(complete[1:])), at)
 
@@ -280,7 +287,7 @@ def _load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[Pl
         .where(
             SubscriptionSchedule.customer_id == customer_id,
             SubscriptionSchedule.status == "active",
-            # A phase that is due and has not begun, since the worker was away, still decides what will be billed.
+            # A phase that is overdue because the worker was not running still decides what will be billed.
             or_(SchedulePhase.start_date > at, SchedulePhase.start_date >= Subscription.due_at),
         )
         .order_by(SchedulePhase.start_date, SchedulePhase.id, SchedulePhaseItem.id)
@@ -291,7 +298,7 @@ def _load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[Pl
 
 
 def phases_of(rows: Iterable[tuple[Any, PricedPlan]]) -> dict[str, list[PlannedPhase]]:
-    """The phases in rows with the columns of PHASE_COLUMNS, each with its item's plan, in the order in which they begin."""
+    """The phases by subscription id, in order of their start, from pairs of a row (PHASE_COLUMNS) and its item's plan."""
     phases: dict[str, list[PlannedPhase]] = defaultdict(list)
     last: dict[str, Any] = {}
     for _, group in groupby(rows, key=lambda pair: pair[0].phase_id):
@@ -308,7 +315,7 @@ def phases_of(rows: Iterable[tuple[Any, PricedPlan]]) -> dict[str, list[PlannedP
 
 
 def awaited_invoice_id(row: Any) -> str | None:
-    """The invoice that a change of the subscription, or its first period, waits for."""
+    """The id of the invoice whose payment a pending update or the first period awaits."""
     if row.status == SubscriptionStatus.INCOMPLETE:
         return str(row.latest_invoice_id) if row.latest_invoice_id else None
     invoice_id = (row.pending_update or {}).get("invoice")
@@ -316,19 +323,24 @@ def awaited_invoice_id(row: Any) -> str | None:
 
 
 def awaiting_of(row: Any, invoice: Any | None, lines: Sequence[InvoiceLine]) -> AwaitingPayment | None:
-    """What a subscription waits for, with its invoice: `status`, `starting_balance`, `ending_balance` and `attempt_status`.
+    """The AwaitingPayment of a subscription's row, or None.
 
-    `attempt_status` is that of its unsettled payment attempt, None without one.
+    `invoice` has `status`, `starting_balance`, `ending_balance` and `attempt_status`, the status of its unsettled payment
+    attempt (None without one). `lines` are those that become pending again if the invoice is voided.
     """
     is_open = invoice is not None and invoice.status == "open"
-    returned = (invoice.starting_balance - (invoice.ending_balance or 0)) if invoice is not None and is_open else 0
-    paying = is_open and invoice is not None and invoice.attempt_status is not None
+    returned_balance = (
+        (invoice.starting_balance - (invoice.ending_balance or 0)) if invoice is not None and is_open else 0
+    )
+    is_being_paid = is_open and invoice is not None and invoice.attempt_status is not None
     if row.status == SubscriptionStatus.INCOMPLETE:
-        return AwaitingPayment(row.created + PENDING_UPDATE_LIFETIME, returned, tuple(lines), is_being_paid=paying)
+        return AwaitingPayment(
+            row.created + PENDING_UPDATE_LIFETIME, returned_balance, tuple(lines), is_being_paid=is_being_paid
+        )
     if not row.pending_update:
         return None
     reserved = frozenset(row.pending_update.get("spent", ()))
-    return AwaitingPayment(row.pending_update["expires_at"], returned, tuple(lines), reserved, paying)
+    return AwaitingPayment(row.pending_update["expires_at"], returned_balance, tuple(lines), reserved, is_being_paid)
 
 
 def _load_awaiting(reader: Reader, rows: Sequence[Any]) -> dict[str, AwaitingPayment | None]:

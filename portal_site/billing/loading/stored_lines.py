@@ -1,4 +1,4 @@
-"""Stored invoice lines as the rules see them: pending ones, those that can be credited, and what is still unpaid."""
+"""Loads stored invoice lines for the rules: pending, creditable and returnable lines, and whether invoices are unpaid."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,18 @@ from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapsho
 
 
 def of_subscriptions(query: Any, column: Any, ids: Sequence[str]) -> Any:
-    """The query, limited to subscriptions that were found by their owner."""
+    """The query, limited to subscriptions that the caller has already loaded by their owner."""
     return query.where(column.in_(ids)).execution_options(unscoped="of subscriptions that were found by their owner")
 
 
 def load_pending_lines(reader: Reader, ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
-    """The lines that go on the next invoice of each of these subscriptions."""
+    """The pending lines of these subscriptions, by subscription id."""
     query = of_subscriptions(select(InvoiceLineItem.__table__), InvoiceLineItem.subscription_id, ids)
     return _load(reader, query.where(InvoiceLineItem.invoice_id.is_(None)))
 
 
 def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
-    """By subscription, the lines of these invoices that had been pending before, and will be again if the invoice is voided."""
+    """The lines of these invoices that were pending before, by subscription id. They are pending again if it is voided."""
     query = (
         select(InvoiceLineItem.__table__)
         .where(InvoiceLineItem.invoice_id.in_(invoice_ids), InvoiceLineItem.pending_since.is_not(None))
@@ -53,7 +53,7 @@ def build(reader: Reader, rows: Sequence[Any]) -> dict[str, list[InvoiceLine]]:
 
 
 def line_of(row: Any, offer: PricedPlan) -> InvoiceLine:
-    """A stored line as the rules see it."""
+    """The InvoiceLine of a stored line."""
     kind = LineKind.CYCLE if not row.proration else LineKind.UNUSED if row.amount < 0 else LineKind.REMAINING
     return InvoiceLine(
         kind=kind,
@@ -83,9 +83,12 @@ def _tax(document: Mapping[str, Any]) -> Tax:
 
 
 def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: int) -> SubscriptionSnapshot:
-    """The snapshot with what was paid for time after `at` and has not been credited yet, and what is unpaid."""
+    """The snapshot with its creditable lines, and whether it has open or uncollected invoices.
+
+    Creditable are charges for time after `at` that are on a paid invoice, or still pending, and have not been credited yet.
+    """
     credit = aliased(InvoiceLineItem)
-    charged = (
+    creditable = (
         select(InvoiceLineItem.__table__)
         .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
         .outerjoin(credit, credit.credited_line_id == InvoiceLineItem.id)
@@ -97,12 +100,12 @@ def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: in
         )
         .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id)
     )
-    rows = reader.execute(of_subscriptions(charged, InvoiceLineItem.subscription_id, [snapshot.id])).all()
-    # A draft or an uncollectible invoice may still be paid, as long as its period is not over.
-    ahead = select(InvoiceLineItem.id).where(
+    rows = reader.execute(of_subscriptions(creditable, InvoiceLineItem.subscription_id, [snapshot.id])).all()
+    # Drafts and uncollectible invoices only count while their period has not ended: until then they may still be paid.
+    has_future_line = select(InvoiceLineItem.id).where(
         InvoiceLineItem.invoice_id == Invoice.id, InvoiceLineItem.period_end > at, InvoiceLineItem.amount > 0
     )
-    uncollected = Invoice.status.in_(("draft", "uncollectible")) & ahead.correlate(Invoice).exists()
+    uncollected = Invoice.status.in_(("draft", "uncollectible")) & has_future_line.correlate(Invoice).exists()
     unpaid = select(Invoice.status).where((Invoice.status == "open") | uncollected)
     statuses = {
         status for (status,) in reader.execute(of_subscriptions(unpaid, Invoice.subscription_id, [snapshot.id]))

@@ -1,1 +1,1 @@
-"""What changes a subscription, inside the transaction of whichever operation needs it."""
+"""Changes of a subscription that several operations share. All run inside the caller's transaction, except where noted."""

@@ -1,4 +1,4 @@
-"""Adding a discount to a subscription, and ending those that are used up."""
+"""Adding a discount to a subscription, and ending discounts that are used up or whose item is gone."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,7 +9,10 @@ from portal_site.db.json_columns import JsonObject
 
 
 def add_discount(session: Session, subscription: Subscription, discount: JsonObject, at: int) -> None:
-    """Put a coupon to work on the subscription, by a redeemed code or for staying."""
+    """Add a discount to the subscription, for a redeemed promotion code or an accepted retention offer.
+
+    `discount` holds the columns besides account, customer and subscription.
+    """
     row = Discount(
         account_id=subscription.account_id,
         customer_id=subscription.customer_id,
@@ -24,13 +27,13 @@ def add_discount(session: Session, subscription: Subscription, discount: JsonObj
 
 
 def end_discounts(session: Session, subscription: Subscription, discount_ids: list[str], at: int) -> None:
-    """End the discounts that were for one invoice."""
+    """End those of the customer's discounts that are still in force, and emit their events."""
     if not discount_ids:
         return
     running = Discount.end.is_(None) | (Discount.end > at)
-    mine = Discount.customer_id == subscription.customer_id, Discount.id.in_(discount_ids), running
+    in_force = Discount.customer_id == subscription.customer_id, Discount.id.in_(discount_ids), running
     writer = InvoiceWriter(session)
-    for discount in session.scalars(select(Discount).where(*mine)).all():
+    for discount in session.scalars(select(Discount).where(*in_force)).all():
         discount.end = at
         writer.event("customer.discount.deleted", subscription, at, discount.as_object())
     session.flush()

@@ -1,4 +1,4 @@
-"""When something has to be done about a subscription next."""
+"""Due dates: when a billing run next has to process a subscription (`due_at`)."""
 
 from sqlalchemy import ColumnElement, Select, case, func, select
 from sqlalchemy.orm import Session
@@ -15,18 +15,22 @@ from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus,
 
 
 def next_phase_boundary(after: ColumnElement[int] | int) -> Select[str | None, int | None]:
-    """By subscription, the next instant after `after` at which a phase of its schedule begins or ends.
+    """A query for (subscription id, the first time after `after` at which a phase of its schedule starts or ends).
 
-    What a customer planned waits for the end of a pause; what the merchant planned does not.
+    While a subscription is paused, phases that the customer planned are left out, because they are postponed to the end of the
+    pause. The merchant's are not.
     """
-    begins = func.min(case((SchedulePhase.start_date > after, SchedulePhase.start_date)))
-    ends = func.min(case((SchedulePhase.end_date > after, SchedulePhase.end_date)))
+    next_start = func.min(case((SchedulePhase.start_date > after, SchedulePhase.start_date)))
+    next_end = func.min(case((SchedulePhase.end_date > after, SchedulePhase.end_date)))
     return (
-        select(SubscriptionSchedule.subscription_id, case((begins.is_(None) | (ends < begins), ends), else_=begins))
+        select(
+            SubscriptionSchedule.subscription_id,
+            case((next_start.is_(None) | (next_end < next_start), next_end), else_=next_start),
+        )
         .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
         .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
         .where(
-            # Said once more for the index that finds them.
+            # Redundant, but lets the query use the index (customer_id, status).
             SubscriptionSchedule.customer_id == Subscription.customer_id,
             SubscriptionSchedule.status == "active",
             (Subscription.status != SubscriptionStatus.PAUSED) | (SubscriptionSchedule.origin == "merchant"),
@@ -36,14 +40,14 @@ def next_phase_boundary(after: ColumnElement[int] | int) -> Select[str | None, i
 
 
 def recompute_due_at(session: Session, subscription: Subscription, items: list[SubscriptionItem], at: int) -> None:
-    """Note when something has to be done about the subscription next."""
-    # A step that is overdue was not taken yet: neither was a phase that began since.
-    taken = at if subscription.due_at is None else min(at, subscription.due_at - 1)
-    mine = (
+    """Set the subscription's `due_at` to the time of its next renewal or transition."""
+    # An overdue step has not been processed yet, and neither have phases that started since, so look from there on.
+    processed_until = at if subscription.due_at is None else min(at, subscription.due_at - 1)
+    of_subscription = (
         SubscriptionSchedule.customer_id == subscription.customer_id,
         SubscriptionSchedule.subscription_id == subscription.id,
     )
-    planned = session.execute(next_phase_boundary(taken).where(*mine)).first()
+    boundary = session.execute(next_phase_boundary(processed_until).where(*of_subscription)).first()
     incomplete = subscription.status == SubscriptionStatus.INCOMPLETE
     subscription.due_at = next_due(
         subscription.status,
@@ -52,5 +56,5 @@ def recompute_due_at(session: Session, subscription: Subscription, items: list[S
         (subscription.pending_update or {}).get("expires_at"),
         payment_state.first_payment_deadline(session, subscription) if incomplete else None,
         pauses.resumes_at(subscription.status_details, subscription.pause_collection),
-        planned[1] if planned else None,
+        boundary[1] if boundary else None,
     )

@@ -1,4 +1,4 @@
-"""What a confirmed change makes of a subscription: at once, or once its invoice is paid, or never."""
+"""Applies a confirmed change: at once, or as a pending update once its invoice is paid; or discards it."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,10 @@ from portal_site.db.json_columns import JsonObject
 
 
 def to_pending_update(quote: Quote, discount: JsonObject | None, invoice_id: str | None, at: int) -> JsonObject:
-    """A change as a subscription keeps it in `pending_update`: the field's members, and what else it takes to apply it."""
+    """The change as stored in `pending_update`: Stripe's members, and what else is needed to apply it.
+
+    `spent` are the ids of the single-use discounts that it consumes, `item_anchors` the billing cycle anchors by item id.
+    """
     return {
         "expires_at": at + PENDING_UPDATE_LIFETIME,
         "subscription_items": [
@@ -59,7 +62,10 @@ def apply_or_await_payment(
     key: str,
     at: int,
 ) -> PlanChange:
-    """Make a change that takes effect now. One that costs something waits in `pending_update` until its invoice is paid."""
+    """Apply a change that takes effect now, or store it in `pending_update` until its invoice is paid, if an amount is due.
+
+    `key` is the confirmation's.
+    """
     change = PlanChange.of(subscription, key, at)
     with subscription_update(session, subscription, at) as update:
         change.invoice_id = bill_change(session, customer, subscription, quote, at)
@@ -75,7 +81,7 @@ def apply_or_await_payment(
 
 
 def bill_change(session: Session, customer: Customer, subscription: Subscription, quote: Quote, at: int) -> str | None:
-    """Write what a change costs into the ledger: an invoice of today, whose id it is, or lines that wait for the next."""
+    """Write the invoice of a change, or its deferred lines as pending ones. Returns the id of the invoice, if any."""
     writer = InvoiceWriter(session)
     invoice_id = None
     if quote.invoiced:
@@ -87,7 +93,7 @@ def bill_change(session: Session, customer: Customer, subscription: Subscription
 
 
 def apply(session: Session, subscription: Subscription, change: JsonObject, at: int) -> None:
-    """Make a change that waited for its payment."""
+    """Apply a pending update whose invoice was paid."""
     with subscription_update(session, subscription, at) as update:
         make_change(session, subscription, update.items, change, at)
 
@@ -95,7 +101,10 @@ def apply(session: Session, subscription: Subscription, change: JsonObject, at: 
 def make_change(
     session: Session, subscription: Subscription, items: Sequence[SubscriptionItem], change: JsonObject, at: int
 ) -> None:
-    """Give a subscription and its items what a change says, inside a subscription_update."""
+    """Apply a change, in the form of `to_pending_update`, to the subscription and its items.
+
+    Call it inside a `subscription_update`.
+    """
     targets = {item["id"]: item for item in change["subscription_items"]}
     for item in items:
         target = targets[item.id]
@@ -117,7 +126,7 @@ def make_change(
     if change.get("replaces_plan"):
         release_portal_schedules(session, subscription, at)
     code = (discount := change["discount"]) and discount["promotion_code_id"]
-    # A code can be redeemed once per customer. A payment that was made takes effect even if its code was redeemed meanwhile.
+    # A customer can redeem a code once. If it was redeemed meanwhile, the paid change still applies, without the discount.
     if discount and not (code and promotion_codes.has_redeemed(session, subscription.customer_id, code)):
         add_discount(session, subscription, discount, at)
     end_discounts(session, subscription, change["spent"], at)
@@ -127,7 +136,7 @@ def make_change(
 
 
 def extend(session: Session, subscription: Subscription, expires_at: int, at: int) -> None:
-    """Let a change wait until another instant, because its payment is processing. What else is due waits with it."""
+    """Extend a pending update until `expires_at`, because its payment is processing. Other due steps wait with it."""
     with subscription_update(session, subscription, at):
         subscription.pending_update = {**(subscription.pending_update or {}), "expires_at": expires_at}
 
@@ -135,9 +144,9 @@ def extend(session: Session, subscription: Subscription, expires_at: int, at: in
 def discard(
     session: Session, customer: Customer, subscription: Subscription, at: int, *, expired: bool = False
 ) -> None:
-    """Forget the change that waits: its invoice is void, and credit, pending lines and the code are as they were.
+    """Discard the pending update: void its invoice, and return balance, pending lines and the redemption of its code.
 
-    `expired` tells that its time was over from the customer's own wish.
+    `expired` is true if it was not the customer who discarded it; then `pending_update_expired` is emitted.
     """
     change = subscription.pending_update or {}
     with subscription_update(session, subscription, at) as update:

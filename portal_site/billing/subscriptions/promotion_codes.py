@@ -1,4 +1,4 @@
-"""Finding promotion codes that customers type, counting the tries, and redeeming a code exactly as often as it may be."""
+"""Promotion codes: lookup of entered codes with a limit on failed tries, and redemption within the allowed number."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
 
-MOST_TRIES, TRIES_WITHIN = 10, 60 * 60
+MOST_TRIES, TRIES_WITHIN = 10, 60 * 60  # failed tries per customer, and the seconds for which they count
 
 _CODE = (
     PromotionCode.id,
@@ -55,7 +55,7 @@ _COUPON = (
 
 
 def find(customer_id: str, typed: str, at: int) -> str:
-    """The id of the code that was typed. Raises BillingError for none of ours, and when too many were none of ours."""
+    """The id of the entered code. Raises BillingError if it is unknown, or after MOST_TRIES unknown codes in an hour."""
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         recent = (PromotionCodeTry.customer_id == customer_id, PromotionCodeTry.created > at - TRIES_WITHIN)
@@ -63,19 +63,22 @@ def find(customer_id: str, typed: str, at: int) -> str:
             raise BillingError(
                 N_("Too many codes were tried. Please wait an hour."), "promotion_code_invalid", "promotion_code"
             )
-        found = _typed(session, customer, typed)
-        if found is None:
+        code_id = _find_id(session, customer, typed)
+        if code_id is None:
             row = PromotionCodeTry(
                 id=new_id("try"), account_id=customer.account_id, customer_id=customer_id, created=at
             )
             session.add(row)
-    if found is None:
+    if code_id is None:  # outside the transaction, so that the try is counted
         raise rules.unknown()
-    return found
+    return code_id
 
 
-def _typed(session: Session, customer: Customer, typed: str) -> str | None:
-    """The newest active code so written that this customer may know of, else the newest inactive one, to say why not."""
+def _find_id(session: Session, customer: Customer, typed: str) -> str | None:
+    """The newest active code with this text that the customer may use, else the newest inactive one.
+
+    The inactive one allows an error message that says why. A code of the customer's own precedes a code for everyone.
+    """
     if not typed or len(typed) > rules.LONGEST:
         return None
     query = (
@@ -92,14 +95,14 @@ def _typed(session: Session, customer: Customer, typed: str) -> str | None:
 
 
 def display_code(customer_id: str, code_id: str) -> str:
-    """A code as the merchant wrote it."""
+    """The code in the merchant's spelling. Raises BillingError if it no longer exists."""
     with reading() as reader:
         account = select(Customer.account_id).where(Customer.id == customer_id)
         return load(reader, reader.execute(account).scalar_one(), code_id).code
 
 
 def load(reader: Reader, account_id: str, code_id: str) -> CodeTerms:
-    """A code's terms. Raises BillingError when it is gone."""
+    """The terms of a code. Raises BillingError if it no longer exists."""
     query = (
         select(*_CODE, *_COUPON)
         .join(Coupon, and_(Coupon.account_id == PromotionCode.account_id, Coupon.id == PromotionCode.coupon_id))
@@ -108,13 +111,13 @@ def load(reader: Reader, account_id: str, code_id: str) -> CodeTerms:
     row = reader.execute(query).first()
     if row is None:
         raise rules.unknown()
-    named: dict[str, Any] = dict(row._mapping)
-    coupon = CouponTerms.of({name: named.pop(name) for name in ("percent_off", "amount_off", "applies_to_products", "coupon_currency")})  # fmt: skip # noqa: E501
-    return CodeTerms(coupon=coupon, **named)
+    members: dict[str, Any] = dict(row._mapping)
+    coupon = CouponTerms.of({name: members.pop(name) for name in ("percent_off", "amount_off", "applies_to_products", "coupon_currency")})  # fmt: skip # noqa: E501
+    return CodeTerms(coupon=coupon, **members)
 
 
 def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, items: tuple[Item, ...]) -> Redeemer:
-    """Who wants to redeem it, with what of the past counts."""
+    """The customer who redeems the code, with the part of its history that the code's restrictions depend on."""
     paid = select(Invoice.id).where(Invoice.customer_id == customer_id, Invoice.amount_paid > 0).limit(1)
     trials = select(Subscription.id).where(
         Subscription.customer_id == customer_id, Subscription.trial_start.is_not(None)
@@ -129,13 +132,13 @@ def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, i
 
 
 def has_redeemed(reader: Reader, customer_id: str, code_id: str) -> bool:
-    """Whether the customer used the code before, or has a change with it that waits for its payment."""
+    """Whether the customer has redeemed the code before, or has a pending update with it."""
     used = Discount.customer_id == customer_id, Discount.promotion_code_id == code_id
     if reader.execute(select(Discount.id).where(*used).limit(1)).first() is not None:
         return True
-    mine = Subscription.customer_id == customer_id, Subscription.pending_update.is_not(None)
-    waiting = reader.execute(select(Subscription.pending_update).where(*mine))
-    return any(((change or {}).get("discount") or {}).get("promotion_code_id") == code_id for (change,) in waiting)
+    pending = Subscription.customer_id == customer_id, Subscription.pending_update.is_not(None)
+    updates = reader.execute(select(Subscription.pending_update).where(*pending))
+    return any(((change or {}).get("discount") or {}).get("promotion_code_id") == code_id for (change,) in updates)
 
 
 def redeem(session: Session, account_id: str, code: CodeTerms) -> None:
@@ -146,15 +149,18 @@ def redeem(session: Session, account_id: str, code: CodeTerms) -> None:
 
 
 def count_redemption(session: Session, kind: type[PromotionCode | Coupon], account_id: str, row_id: str) -> bool:
-    """Whether one more was left. It is checked where it is counted, so that no two customers get the last one."""
-    mine = kind.account_id == account_id, kind.id == row_id
-    left = or_(kind.max_redemptions.is_(None), kind.times_redeemed < kind.max_redemptions)
-    counted = update(kind).where(*mine, left).values(times_redeemed=kind.times_redeemed + 1)
+    """Count one redemption; False if none is left.
+
+    One statement checks and counts, so that two customers cannot both get the last redemption.
+    """
+    owned = kind.account_id == account_id, kind.id == row_id
+    is_left = or_(kind.max_redemptions.is_(None), kind.times_redeemed < kind.max_redemptions)
+    counted = update(kind).where(*owned, is_left).values(times_redeemed=kind.times_redeemed + 1)
     return bool(session.execute(counted).rowcount == 1)  # type: ignore[attr-defined]
 
 
 def give_back(session: Session, account_id: str, code_id: str, coupon_id: str) -> None:
-    """Count one redemption less: the change that it was for never came to be."""
+    """Return one redemption of the code and its coupon, because the change that it was for was not made."""
     for kind, row_id in ((PromotionCode, code_id), (Coupon, coupon_id)):
-        mine = kind.account_id == account_id, kind.id == row_id, kind.times_redeemed > 0
-        session.execute(update(kind).where(*mine).values(times_redeemed=kind.times_redeemed - 1))
+        owned = kind.account_id == account_id, kind.id == row_id, kind.times_redeemed > 0
+        session.execute(update(kind).where(*owned).values(times_redeemed=kind.times_redeemed - 1))

@@ -1,4 +1,4 @@
-"""The end of a pause."""
+"""Ending a pause."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -8,17 +8,19 @@ from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
 
 def resume(session: Session, subscription: Subscription, period_end: int) -> None:
-    """End a pause. What the customer planned for the end of the old period comes at the end of the new one."""
+    """End a pause. A change that the customer planned moves to the end of the new period, `period_end`."""
     subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.ACTIVE)
     subscription.status_details = None
-    mine = (
+    planned = (
         SubscriptionSchedule.customer_id == subscription.customer_id,
         SubscriptionSchedule.subscription_id == subscription.id,
         SubscriptionSchedule.status == "active",
         SubscriptionSchedule.origin == "portal",
     )
-    for schedule_id in session.scalars(select(SubscriptionSchedule.id).where(*mine)).all():
-        of_it = SchedulePhase.schedule_id == schedule_id, SchedulePhase.account_id == subscription.account_id
-        now, *later = session.scalars(select(SchedulePhase).where(*of_it).order_by(SchedulePhase.start_date)).all()
+    for schedule_id in session.scalars(select(SubscriptionSchedule.id).where(*planned)).all():
+        of_schedule = SchedulePhase.schedule_id == schedule_id, SchedulePhase.account_id == subscription.account_id
+        current, *later = session.scalars(
+            select(SchedulePhase).where(*of_schedule).order_by(SchedulePhase.start_date)
+        ).all()
         if later:
-            now.end_date = later[0].start_date = period_end
+            current.end_date = later[0].start_date = period_end

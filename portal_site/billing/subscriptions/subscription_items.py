@@ -1,4 +1,4 @@
-"""The items of a subscription."""
+"""Loading a subscription's items, and their form in events."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,13 +9,16 @@ from portal_site.db.json_columns import JsonObject
 
 
 def load_items(session: Session, subscription: Subscription) -> list[SubscriptionItem]:
-    """The subscription's items."""
-    mine = SubscriptionItem.subscription_id == subscription.id, SubscriptionItem.account_id == subscription.account_id
-    # populate_existing: a billing run changes rows without this session's knowledge.
-    query = select(SubscriptionItem).where(*mine).order_by(SubscriptionItem.created, SubscriptionItem.id)
+    """The subscription's items, oldest first."""
+    of_subscription = (
+        SubscriptionItem.subscription_id == subscription.id,
+        SubscriptionItem.account_id == subscription.account_id,
+    )
+    # populate_existing: bulk updates of a billing run bypass the session, so its objects may be stale.
+    query = select(SubscriptionItem).where(*of_subscription).order_by(SubscriptionItem.created, SubscriptionItem.id)
     return list(session.scalars(query, execution_options={"populate_existing": True}))
 
 
 def items_object(items: list[SubscriptionItem]) -> JsonObject:
-    """Items as an event's subscription carries them."""
+    """The list object of the items in a subscription event."""
     return object_list([item.as_object() for item in items])

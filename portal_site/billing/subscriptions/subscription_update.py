@@ -1,4 +1,4 @@
-"""The one way to change a subscription outside a renewal: it keeps the due date right and emits the event of what changed."""
+"""The only way to change a subscription outside a renewal: recomputes the due date and emits the event with the changes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +17,14 @@ UPDATED = "customer.subscription.updated"
 
 @dataclass
 class SubscriptionUpdate:
-    """A subscription while it is being changed, and its items."""
+    """The items of a subscription that is being changed, and members of the event from `note`, before and after."""
 
     items: list[SubscriptionItem]
     before: JsonObject = field(default_factory=dict)
     after: JsonObject = field(default_factory=dict)
 
     def note(self, member: str, before: Any, after: Any) -> None:
-        """Put a member into the event that is stored in rows of its own, such as the schedule or the discounts."""
+        """Add a member to the event that is not a column of the subscription, such as the schedule or the discounts."""
         self.before[member], self.after[member] = before, after
 
 
@@ -32,10 +32,10 @@ class SubscriptionUpdate:
 def subscription_update(
     session: Session, subscription: Subscription, at: int, event: str = UPDATED
 ) -> Iterator[SubscriptionUpdate]:
-    """Change a subscription and its items in the block. Afterwards the due date is recomputed and the event is written.
+    """Change a subscription and its items in the block. Afterwards the due date is recomputed and the event is emitted.
 
-    The event has the values that were different before as `previous_attributes`. Without any, `customer.subscription.updated` is
-    not written. The block may emit events of its own, and may hold another such block.
+    The event has the previous values of the changed members as `previous_attributes`. If nothing changed,
+    `customer.subscription.updated` is not emitted. The block may emit events of its own, and may contain another such block.
     """
     update = SubscriptionUpdate(load_items(session, subscription))
     before = {**subscription.as_object(), "items": items_object(update.items)}

@@ -1,4 +1,4 @@
-"""The end of a subscription, whatever brings it about."""
+"""Ending a subscription: cancellation, expiry without a first payment, and the restart of periods."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from portal_site.billing.subscriptions.subscription_update import subscription_u
 
 
 def expire(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> None:
-    """End a subscription that waits for its first payment: it never began, and nothing of it is owed."""
-    mine = Invoice.customer_id == customer.id, Invoice.subscription_id == subscription.id
-    for invoice in session.scalars(select(Invoice).where(*mine, Invoice.status == InvoiceStatus.OPEN)).all():
+    """Expire an incomplete subscription: it never started, so its open invoices are voided and nothing is owed."""
+    of_subscription = Invoice.customer_id == customer.id, Invoice.subscription_id == subscription.id
+    for invoice in session.scalars(select(Invoice).where(*of_subscription, Invoice.status == InvoiceStatus.OPEN)).all():
         voiding.void_invoice(session, customer, invoice, at)
     with subscription_update(session, subscription, at):
         subscription.status = SubscriptionStatus.INCOMPLETE.become(SubscriptionStatus.INCOMPLETE_EXPIRED)
@@ -25,14 +25,14 @@ def expire(session: Session, customer: Customer, subscription: Subscription, mom
 
 
 def reset_periods(items: Sequence[SubscriptionItem], moment: int) -> None:
-    """Nothing counts of these items' periods: the next ones begin at `moment`, and a billing run bills them."""
+    """Restart the items' periods: the next ones begin at `moment`, and a billing run bills them."""
     for item in items:
         item.current_period_start = item.current_period_end = moment
         item.billing_cycle_anchor = None
 
 
 def end(session: Session, subscription: Subscription, moment: int, at: int) -> None:
-    """End the subscription: nothing renews any more."""
+    """End the subscription at `moment`: it is canceled, with its schedules, and does not renew."""
     with subscription_update(session, subscription, at, "customer.subscription.deleted"):
         subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.CANCELED)
         subscription.ended_at = moment
@@ -43,12 +43,12 @@ def end(session: Session, subscription: Subscription, moment: int, at: int) -> N
 
 
 def _stop_collecting(session: Session, subscription: Subscription, at: int) -> None:
-    """What is open stays owed, and can be paid; nobody's card is tried for it any more."""
-    still_open = (
+    """Stop automatic collection of the open invoices. They remain payable; an invoice written at `at` is still collected."""
+    is_open = (
         Invoice.customer_id == subscription.customer_id,
         Invoice.subscription_id == subscription.id,
         Invoice.status == InvoiceStatus.OPEN,
         Invoice.created < at,
     )
-    for invoice in session.scalars(select(Invoice).where(*still_open)).all():
+    for invoice in session.scalars(select(Invoice).where(*is_open)).all():
         invoice.next_payment_attempt = None

@@ -1,1 +1,1 @@
-"""What happens to a subscription: its statuses, its next invoice, changes, pauses and its end."""
+"""Rules for subscriptions: statuses, snapshot, forecast, plan changes, pauses, dunning, cancellation, reactivation."""

@@ -1,4 +1,4 @@
-"""What cancelling a subscription brings about: when it ends, what is credited, and what goes with it."""
+"""Rules for cancelling a subscription: when it ends, what is invoiced, credited or discarded, and who may undo it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from portal_site.billing.translation_marks import N_
 
 LONGEST_COMMENT = 500
 LAST = "other"
-# States in which no paid time runs: there is no end of a period to wait for.
+# Statuses without a running paid period. There is no period end to wait for, so the cancellation is immediate.
 IDLE = (SubscriptionStatus.UNPAID, SubscriptionStatus.PAUSED, SubscriptionStatus.INCOMPLETE)
 
 
@@ -22,9 +22,9 @@ IDLE = (SubscriptionStatus.UNPAID, SubscriptionStatus.PAUSED, SubscriptionStatus
 class CancellationQuote:
     """A cancellation as it would be made at `at`.
 
-    `invoice` is the invoice for what is settled at once: pending lines and credit for unused time; it has no lines when nothing
-    is settled. `drops` says that pending lines or a change that waits for its payment are given up with it, `lost` how much
-    credit is among them, such as that of a pause.
+    `invoice` is written at once, for pending lines and credit for unused time; it has no lines if there is nothing to settle.
+    `drops` is true if pending lines or a pending update are discarded. `lost` is the credit among the discarded lines, such as
+    the credit of a pause, in minor units.
     """
 
     at: int
@@ -35,17 +35,17 @@ class CancellationQuote:
 
     @property
     def immediate(self) -> bool:
-        """Whether the service ends now."""
+        """Whether the subscription ends now."""
         return self.ends_at <= self.at
 
     @property
     def invoiced(self) -> bool:
-        """Whether an invoice is made today."""
+        """Whether an invoice is written today."""
         return bool(self.invoice.lines)
 
 
 def why_not_cancelable(snapshot: SubscriptionSnapshot) -> BillingError | None:
-    """Why it cannot be cancelled, or None. Nothing but being over, or about to be, is a reason."""
+    """Why the subscription cannot be cancelled, or None. It always can unless it has ended or is scheduled to end."""
     if snapshot.status.ended:
         return BillingError(N_("This subscription has ended already."), "subscription_ended")
     if snapshot.cancel_at is not None:
@@ -56,15 +56,15 @@ def why_not_cancelable(snapshot: SubscriptionSnapshot) -> BillingError | None:
 def quote(
     snapshot: SubscriptionSnapshot, mode: str, proration_behavior: str, waiting: bool, at: int
 ) -> CancellationQuote:
-    """What a cancellation at `at` would be, by the merchant's `mode` (at_period_end, immediately) and proration.
+    """The cancellation at `at` with the merchant's `mode` (at_period_end, immediately) and `proration_behavior`.
 
-    At the period's end everything that was ordered is delivered, so of several items the longest period counts. `waiting`
-    says whether a change waits for its payment.
+    With at_period_end the subscription ends with the latest current period of its items, so that each item is delivered for as
+    long as it was ordered. `waiting` says whether there is a pending update.
     """
     at_once = mode == "immediately" or snapshot.status in IDLE
     if not at_once:
         ends_at = max(item.period_end for item in snapshot.items)
-        # Before the worker's minute, what waited for the renewal is billed without one.
+        # The period may be over before the worker has renewed it. No renewal will take the pending lines, so bill them now.
         return CancellationQuote(
             at, ends_at, snapshot.invoice_for(snapshot.pending_lines if ends_at <= at else ()), drops=waiting
         )
@@ -78,13 +78,16 @@ def quote(
 
 
 def can_be_kept(status: str, cancel_at: int | None, at_period_end: bool, details: Mapping[str, Any] | None) -> bool:
-    """Whether a customer may take its end back: it was asked for, and has not come. A day that the merchant set stays."""
-    asked_for = at_period_end or (details or {}).get("reason") == "cancellation_requested"
-    return not SubscriptionStatus(status).ended and asked_for and (at_period_end or cancel_at is not None)
+    """Whether the customer may undo the scheduled cancellation: it was requested, and the subscription has not ended.
+
+    `details` are the subscription's `cancellation_details`. A `cancel_at` that the merchant set cannot be undone.
+    """
+    was_requested = at_period_end or (details or {}).get("reason") == "cancellation_requested"
+    return not SubscriptionStatus(status).ended and was_requested and (at_period_end or cancel_at is not None)
 
 
 def shuffled(reasons: Sequence[str], session_id: str) -> list[str]:
-    """The reasons in an order of this session's own, so that none profits from standing first; «other» stays last."""
+    """The reasons in a random order, fixed for the session, so that no reason is favored by its position; `other` is last."""
     order = [reason for reason in reasons if reason != LAST]
-    Random(session_id).shuffle(order)  # noqa: S311 - fair, not secret
+    Random(session_id).shuffle(order)  # noqa: S311 - not used for security
     return [*order, *(reason for reason in reasons if reason == LAST)]

@@ -1,4 +1,4 @@
-"""What follows when a renewal cannot be collected: when to try again, and what becomes of the subscription at last."""
+"""Dunning: when a failed payment is retried, and what happens to the subscription after the last retry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class DunningPolicy:
-    """Days to wait after each failed try, and what happens after the last: `cancel`, `unpaid` or `past_due`.
+    """The days to wait after each failed attempt, and what happens after the last one: `cancel`, `unpaid` or `past_due`.
 
-    `write_off` marks the invoice uncollectible then; it can still be paid, but nobody expects it any more.
+    With `write_off` the invoice is then marked uncollectible. It can still be paid, but is not expected to be.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
@@ -27,7 +27,10 @@ class DunningPolicy:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "DunningPolicy":
-        """The policy in an account's `dunning`; what it does not say is the default. Raises ValueError for nonsense."""
+        """The policy in an account's `dunning`, with defaults for missing members.
+
+        Raises ValueError for an unknown `then`, more than eight retries, or days outside 1 to 60.
+        """
         days = tuple(document.get("retry_days", cls().retry_days))
         then = document.get("then", cls().then)
         if then not in ENDS or len(days) > 8 or any(not isinstance(day, int) or not 1 <= day <= 60 for day in days):
@@ -35,10 +38,10 @@ class DunningPolicy:
         return cls(days, then, bool(document.get("write_off", False)))
 
     def next_try(self, failed: int, at: int) -> int | None:
-        """When to try again after that many failed tries, or None when it is enough."""
+        """When to retry after `failed` failed attempts, the last of them at `at`; None when no retries are left."""
         return at + self.retry_days[failed - 1] * DAY if failed <= len(self.retry_days) else None
 
     @property
     def end(self) -> SubscriptionStatus:
-        """The state of a subscription whose last try failed."""
+        """The status of the subscription once the last retry has failed."""
         return ENDS[self.then]

@@ -1,7 +1,7 @@
-"""Pausing: nothing is billed and nothing is delivered, what was paid for is kept, and going on begins a new period.
+"""Rules for pausing a subscription: nothing is billed or delivered during the pause, and resuming begins new periods.
 
-So pausing and resuming bills exactly the time that is used: the rest of the period is credited when the pause begins, and the
-first invoice after it takes that credit off.
+A pause bills exactly the time that is used: the rest of the period is credited as pending lines when the pause begins, and the
+first invoice after the pause takes that credit off.
 """
 
 from collections.abc import Mapping
@@ -21,23 +21,23 @@ from portal_site.billing.translation_marks import N_
 
 @dataclass(frozen=True, slots=True)
 class PauseLength:
-    """How long a pause lasts; without an interval, until the customer resumes."""
+    """The length of a pause: `count` intervals or, without an interval, until the customer resumes."""
 
     interval: str | None = None
     count: int = 1
 
     @property
     def key(self) -> str:
-        """The span as a form carries it."""
+        """The value in a form: `{count}-{interval}`, or `open` without an interval."""
         return f"{self.count}-{self.interval}" if self.interval else "open"
 
     def end(self, at: int) -> int | None:
-        """When a pause from `at` on is over."""
+        """When a pause that begins at `at` ends; None if it lasts until the customer resumes."""
         return periods.boundary(at, self.interval, self.count) if self.interval else None
 
 
 def pause_lengths(features: SubscriptionPause) -> list[PauseLength]:
-    """The spans that the merchant lets customers choose from."""
+    """The lengths that the merchant offers."""
     if features.duration_type == "indefinite":
         return [PauseLength()]
     return [PauseLength(option["interval"], option.get("interval_count", 1)) for option in features.interval_options]
@@ -45,7 +45,7 @@ def pause_lengths(features: SubscriptionPause) -> list[PauseLength]:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A pause as it would begin at `at`: until when (None: until resumed), and the credit that waits for its end."""
+    """A pause that begins at `at`. `resumes_at` is None if it lasts until resumed; `deferred_lines` credit unused time."""
 
     at: int
     resumes_at: int | None
@@ -53,12 +53,12 @@ class Pause:
 
     @property
     def credit(self) -> int:
-        """What the time that is not used is worth, in minor units."""
+        """The credit for the unused time, as a positive amount in minor units."""
         return -sum(line.total for line in self.deferred_lines)
 
 
 def why_not_pausable(snapshot: SubscriptionSnapshot, waiting: bool, at: int) -> BillingError | None:
-    """Why it cannot be paused now, or None. `waiting` says whether a change waits for its payment."""
+    """Why the subscription cannot be paused now, or None. `waiting` says whether there is a pending update."""
     status = snapshot.status
     reasons = (
         (status.ended, N_("This subscription has ended.")),
@@ -73,27 +73,27 @@ def why_not_pausable(snapshot: SubscriptionSnapshot, waiting: bool, at: int) -> 
         (snapshot.has_uncollected_invoice, plan_change.UNCOLLECTED_INVOICE),
         (snapshot.is_behind(at), N_("Your renewal is being prepared. Please try again in a few minutes.")),
     )
-    return next((BillingError(sentence, "subscription_not_pausable") for holds, sentence in reasons if holds), None)
+    return next((BillingError(message, "subscription_not_pausable") for applies, message in reasons if applies), None)
 
 
 def is_paused(snapshot: SubscriptionSnapshot) -> bool:
-    """Whether it is paused, in the field's newer or older way."""
+    """Whether it is paused, by Stripe's status `paused` or by the older `pause_collection`."""
     return snapshot.collection_paused or snapshot.status == SubscriptionStatus.PAUSED
 
 
 def pause(snapshot: SubscriptionSnapshot, span: PauseLength, at: int) -> Pause:
-    """The pause of this length."""
-    waiting = plan_change.credits_on_end(snapshot, at)
-    return Pause(at, span.end(at), waiting)
+    """A pause of this length that begins at `at`."""
+    credit_lines = plan_change.credits_on_end(snapshot, at)
+    return Pause(at, span.end(at), credit_lines)
 
 
 def resumption(snapshot: SubscriptionSnapshot, at: int) -> Quote:
-    """What going on at `at` costs: new periods from now on, less the credit that waited."""
+    """The quote for resuming at `at`: new periods from then on, less the pending credit."""
     return plan_change.restart_periods(snapshot, at)
 
 
 def resumes_at(status_details: Mapping[str, Any] | None, pause_collection: Mapping[str, Any] | None) -> int | None:
-    """When a pause ends by itself, wherever the field keeps that."""
+    """When the pause ends automatically, or None. Stripe keeps it in `status_details.paused` or in `pause_collection`."""
     paused = (status_details or {}).get("paused") or pause_collection or {}
-    found = paused.get("resumes_at")
-    return int(found) if found is not None else None
+    moment = paused.get("resumes_at")
+    return int(moment) if moment is not None else None

@@ -1,4 +1,7 @@
-"""What a change of a subscription costs, and when it takes effect: the quote that is shown is the one that is charged."""
+"""Rules for changing a subscription: whether it can be changed, and a quote of the cost and the time it takes effect.
+
+The preview and the change use the same quote, so what is shown is what is charged.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,15 +19,14 @@ from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 
 UNCOLLECTED_INVOICE = N_("Part of the time that runs now is not paid yet. Please contact us about it.")
-QUOTE_LIFETIME = 30 * 60  # seconds for which a quote holds
-PENDING_UPDATE_LIFETIME = (
-    23 * 60 * 60
-)  # seconds that a change waits for its payment (docs.stripe.com/billing/subscriptions/pending-updates)
+QUOTE_LIFETIME = 30 * 60  # seconds for which a quote can be confirmed
+# Seconds until an unpaid pending update expires, as at Stripe (docs.stripe.com/billing/subscriptions/pending-updates).
+PENDING_UPDATE_LIFETIME = 23 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class ItemChange:
-    """What an item shall become."""
+    """The new price and quantity of an item."""
 
     offer: PricedPlan
     quantity: int | None
@@ -32,7 +34,7 @@ class ItemChange:
 
 @dataclass(frozen=True, slots=True)
 class ProrationPolicy:
-    """How the merchant bills changes, in the field's words (rules.portal_features.SubscriptionUpdate)."""
+    """How the merchant bills changes, in Stripe's terms (see SubscriptionUpdate in `rules.portal.portal_features`)."""
 
     proration_behavior: str = "none"
     billing_cycle_anchor: str = "unchanged"
@@ -44,8 +46,8 @@ class ProrationPolicy:
 class Quote:
     """A change as it would be made at `at`.
 
-    `items`, `anchor` and `trial_end` are those from `effective_at` on. `invoice` is today's; it has no lines when nothing is
-    invoiced today, and `deferred_lines` go on the next invoice then. `code` is the discount that a promotion code adds.
+    `items`, `anchor` and `trial_end` are those from `effective_at` on. `invoice` is written today; it has no lines if nothing
+    is invoiced today, and `deferred_lines` go on the next invoice then. `code` is the discount that a promotion code adds.
     """
 
     at: int
@@ -61,12 +63,12 @@ class Quote:
 
     @property
     def deferred(self) -> bool:
-        """Whether the change waits for the end of the period."""
+        """Whether the change takes effect at the end of the period."""
         return self.effective_at > self.at
 
     @property
     def invoiced(self) -> bool:
-        """Whether an invoice is made today."""
+        """Whether an invoice is written today."""
         return bool(self.invoice.lines)
 
 
@@ -78,7 +80,7 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
             snapshot.managed_by_merchant_schedule,
             N_("Changes of this plan are already arranged with us. Please contact us about it."),
         ),
-        (_is_leaving(snapshot), N_("This subscription is about to end. Keep it before you change it.")),
+        (_is_ending(snapshot), N_("This subscription is about to end. Keep it before you change it.")),
         (_is_paused(snapshot), N_("This subscription is paused. Resume it before you change it.")),
         (
             snapshot.collection_method == "send_invoice",
@@ -98,10 +100,10 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
             N_("Your renewal is being prepared. Please try again in a few minutes."),
         ),
     )
-    return next((BillingError(sentence, "subscription_not_changeable") for holds, sentence in reasons if holds), None)
+    return next((BillingError(message, "subscription_not_changeable") for applies, message in reasons if applies), None)
 
 
-def _is_leaving(snapshot: SubscriptionSnapshot) -> bool:
+def _is_ending(snapshot: SubscriptionSnapshot) -> bool:
     return snapshot.cancel_at is not None
 
 
@@ -110,13 +112,13 @@ def _is_paused(snapshot: SubscriptionSnapshot) -> bool:
 
 
 def incompatibility(item: Item, offer: PricedPlan, currency: str) -> BillingError | None:
-    """Why an item cannot be moved to an offer, or None."""
+    """Why an item cannot change to a plan because of its currency or tax behavior, or None."""
     if offer.terms.currency != currency:
         return BillingError(
             N_("The plans on offer are in another currency than your subscription."), "currency_mismatch", "price"
         )
-    known = {item.offer.tax_behavior, offer.tax_behavior} - {"unspecified"}
-    if len(known) > 1:
+    tax_behaviors = {item.offer.tax_behavior, offer.tax_behavior} - {"unspecified"}
+    if len(tax_behaviors) > 1:
         return BillingError(
             N_("Tax is calculated in another way for the plans on offer than for yours."),
             "tax_behavior_mismatch",
@@ -127,24 +129,28 @@ def incompatibility(item: Item, offer: PricedPlan, currency: str) -> BillingErro
 
 def quote(
     snapshot: SubscriptionSnapshot,
-    wishes: Mapping[str, ItemChange],
+    item_changes: Mapping[str, ItemChange],
     policy: ProrationPolicy,
     at: int,
     code: DiscountTerms | None = None,
 ) -> Quote:
-    """The quote for moving items to other prices and quantities, and for a promotion code.
+    """The quote for changing items (`item_changes`, by item id) to other prices and quantities, and for a promotion code.
 
-    Raises BillingError when nothing would change. Whether the subscription and the prices allow it is asked of `refusal` and
-    `mismatch`.
+    Raises BillingError if nothing would change. `why_not_changeable` and `incompatibility` decide whether the change is allowed;
+    the caller checks them first.
     """
-    changed = {id for item in snapshot.items if (id := item.id) in wishes and _differs(item, wishes[id])}
+    changed = {
+        item_id
+        for item in snapshot.items
+        if (item_id := item.id) in item_changes and _differs(item, item_changes[item_id])
+    }
     if not changed and code is None:
         raise BillingError(N_("This is what you have already. Choose something else."), "no_changes")
-    # The change replaces what the customer had planned.
+    # The new change replaces one that the customer had planned for the end of the period.
     before = replace(snapshot, phases=tuple(phase for phase in snapshot.phases if not phase.by_customer))
     if code is not None:
         before = replace(before, discounts=(*before.discounts, code))
-    after = tuple(_moved(item, wishes[item.id]) if item.id in changed else item for item in before.items)
+    after = tuple(_changed(item, item_changes[item.id]) if item.id in changed else item for item in before.items)
     if not changed:
         return _quote(before, after, at, code)
     if before.status == SubscriptionStatus.TRIALING:
@@ -154,9 +160,9 @@ def quote(
     if _is_deferred(before.items, after, policy.schedule_at_period_end):
         effective_at = max(item.period_end for item in before.items if item.id in changed)
         return _quote(before, after, at, code, effective_at=effective_at)
-    shorter_or_longer = any(_interval(old) != _interval(new) for old, new in zip(before.items, after, strict=True))
-    if policy.billing_cycle_anchor == "now" or (before.billing_mode == "classic" and shorter_or_longer):
-        # Without proration nothing is given back for what changes; what does not change is still not paid for twice.
+    interval_changes = any(_interval(old) != _interval(new) for old, new in zip(before.items, after, strict=True))
+    if policy.billing_cycle_anchor == "now" or (before.billing_mode == "classic" and interval_changes):
+        # Without proration, items that change are not credited. Unchanged items are, or their time would be billed twice.
         credited = {item.id for item in after} - (changed if policy.proration_behavior == "none" else set())
         return _restarted(before, after, at, code, credits=proration_credits(before, credited, at))
     if policy.proration_behavior == "none":
@@ -164,12 +170,12 @@ def quote(
     return _prorated(before, after, changed, policy, at, code)
 
 
-def _differs(item: Item, wish: ItemChange) -> bool:
-    return (item.offer.price_id, item.quantity) != (wish.offer.price_id, wish.quantity)
+def _differs(item: Item, change: ItemChange) -> bool:
+    return (item.offer.price_id, item.quantity) != (change.offer.price_id, change.quantity)
 
 
-def _moved(item: Item, wish: ItemChange) -> Item:
-    return replace(item, offer=wish.offer, quantity=wish.quantity)
+def _changed(item: Item, change: ItemChange) -> Item:
+    return replace(item, offer=change.offer, quantity=change.quantity)
 
 
 def _interval(item: Item) -> tuple[str, int]:
@@ -177,11 +183,11 @@ def _interval(item: Item) -> tuple[str, int]:
 
 
 def _is_deferred(before: Sequence[Item], after: Sequence[Item], conditions: Iterable[str]) -> bool:
-    """Whether any item gets less, by one of the conditions: a lower amount for the same time, or a shorter interval."""
+    """Whether a downgrade meets one of Stripe's `schedule_at_period_end` conditions: a lower amount, or a shorter interval."""
     for old, new in zip(before, after, strict=True):
-        # Crosswise, so that no division rounds: a/x < b/y exactly when a·y < b·x.
-        falls = new.amount * old.offer.length < old.amount * new.offer.length
-        if "decreasing_item_amount" in conditions and falls:
+        # Amounts per unit of time, compared crosswise so that no division rounds: a/x < b/y exactly when a·y < b·x.
+        decreases = new.amount * old.offer.length < old.amount * new.offer.length
+        if "decreasing_item_amount" in conditions and decreases:
             return True
         if "shortening_interval" in conditions and new.offer.length < old.offer.length:
             return True
@@ -189,7 +195,7 @@ def _is_deferred(before: Sequence[Item], after: Sequence[Item], conditions: Iter
 
 
 def restart_periods(snapshot: SubscriptionSnapshot, at: int) -> Quote:
-    """What it costs to go on with the same items after a pause: new periods from `at` on, less what waited as credit."""
+    """The quote for starting new periods of the same items at `at`, less pending credit: after a pause, or to reactivate."""
     return _restarted(snapshot, snapshot.items, at, None, credits=())
 
 
@@ -200,12 +206,14 @@ def _restarted(
     code: DiscountTerms | None,
     credits: tuple[InvoiceLine, ...],
 ) -> Quote:
-    """All periods begin anew today and are billed in full."""
-    begun = tuple(replace(item, period_start=at, period_end=at, anchor=None) for item in after)
-    running = before.discounts_in_force(at)
-    lines = invoices.renewal_lines(begun, at, running, before.tax_rates, before.currency, until=before.cancel_at)
+    """The quote for a change after which all periods start at `at` and are billed in full."""
+    restarted_items = tuple(replace(item, period_start=at, period_end=at, anchor=None) for item in after)
+    in_force = before.discounts_in_force(at)
+    lines = invoices.renewal_lines(
+        restarted_items, at, in_force, before.tax_rates, before.currency, until=before.cancel_at
+    )
     ends = {line.item_id: line.period_end for line in lines}
-    items = tuple(replace(item, period_end=ends[item.id]) for item in begun)
+    items = tuple(replace(item, period_end=ends[item.id]) for item in restarted_items)
     trial_end = at if before.status == SubscriptionStatus.TRIALING else before.trial_end
     restarted = replace(
         before, anchor=at, trial_end=trial_end, status=SubscriptionStatus.ACTIVE, resumes_at=None,
@@ -222,9 +230,9 @@ def _prorated(
     at: int,
     code: DiscountTerms | None,
 ) -> Quote:
-    """Unused time is credited, remaining time charged, for the items that change."""
+    """The quote for a change inside the period: changed items are credited for unused time and charged for remaining time."""
     items = tuple(
-        _in_its_period(old, item, before, at) if item.id in changed else item
+        _with_fitted_period(old, item, before, at) if item.id in changed else item
         for old, item in zip(before.items, after, strict=True)
     )
     invoiced = policy.proration_behavior == "always_invoice" or any(
@@ -236,54 +244,55 @@ def _prorated(
     return _quote(before, items, at, code, deferred_lines=lines)
 
 
-def _in_its_period(old: Item, item: Item, before: SubscriptionSnapshot, at: int) -> Item:
-    """A changed item in a period that fits its price, and reaches no further than the subscription."""
+def _with_fitted_period(old: Item, item: Item, before: SubscriptionSnapshot, at: int) -> Item:
+    """The changed item with a period that fits its price's interval and does not extend beyond `cancel_at`."""
     if _interval(old) != _interval(item) or item.outlasts(before.anchor):
         item = item.refitted(before.anchor, at)
     return replace(item, period_end=min(item.period_end, before.cancel_at or item.period_end))
 
 
 def proration_credits(before: SubscriptionSnapshot, changed: set[str], at: int) -> tuple[InvoiceLine, ...]:
-    """Credit for the time that will not be used, of what was actually charged for it.
+    """Credit lines for the unused time of the changed items, from the amounts that were actually charged for it.
 
-    Classic subscriptions are credited at their current price instead, whatever was charged: that is what the field does with
-    them (docs.stripe.com/billing/subscriptions/billing-mode).
+    Classic subscriptions are credited at their current price instead, whatever was charged, as at Stripe
+    (docs.stripe.com/billing/subscriptions/billing-mode).
     """
     if before.billing_mode != "classic":
-        found = [_credit(line, at, line.period_end) for line in before.creditable_lines if line.item_id in changed]
-    elif before.status in (SubscriptionStatus.TRIALING, SubscriptionStatus.PAUSED):  # nobody paid, or it was given back
-        found = []
+        credits = [_credit(line, at, line.period_end) for line in before.creditable_lines if line.item_id in changed]
+    elif before.status in (SubscriptionStatus.TRIALING, SubscriptionStatus.PAUSED):  # not paid, or credited already
+        credits = []
     else:
-        changed = changed & {line.item_id for line in before.creditable_lines}  # not of what nobody paid anything for
-        periods_now = _whole_periods(before, before.items, before.discounts_in_force(at))
-        both = zip(periods_now, before.items, strict=True)
-        found = [_credit(line, at, item.period_end) for line, item in both if item.id in changed]
-    return tuple(line for line in found if line.amount)
+        changed = changed & {line.item_id for line in before.creditable_lines}  # no credit for unpaid items
+        full_lines = _full_period_lines(before, before.items, before.discounts_in_force(at))
+        both = zip(full_lines, before.items, strict=True)
+        credits = [_credit(line, at, item.period_end) for line, item in both if item.id in changed]
+    return tuple(line for line in credits if line.amount)
 
 
 def credits_on_end(before: SubscriptionSnapshot, at: int) -> tuple[InvoiceLine, ...]:
-    """Credit for all that will not be used, where nothing takes its place: of no item more than was paid for it.
+    """Credit lines for the unused time of all items when the subscription ends or is paused.
 
-    So a classic subscription is credited at its current price only where that is not more than what it has cost.
+    No item is credited more than was paid for it. So an item of a classic subscription is credited at its current price only if
+    that is not more than the amount charged.
     """
-    every = {item.id for item in before.items}
+    item_ids = {item.id for item in before.items}
     by_price, by_payment = (
-        proration_credits(before, every, at),
-        proration_credits(replace(before, billing_mode="flexible"), every, at),
+        proration_credits(before, item_ids, at),
+        proration_credits(replace(before, billing_mode="flexible"), item_ids, at),
     )
 
-    def worth(lines: Iterable[InvoiceLine], item_id: str) -> int:
+    def credited(lines: Iterable[InvoiceLine], item_id: str) -> int:
         return -sum(line.total for line in lines if line.item_id == item_id)
 
-    dear = {name for name in every if worth(by_price, name) > worth(by_payment, name)}
-    return tuple(line for line in by_price if line.item_id not in dear) + tuple(
-        line for line in by_payment if line.item_id in dear
+    capped = {name for name in item_ids if credited(by_price, name) > credited(by_payment, name)}
+    return tuple(line for line in by_price if line.item_id not in capped) + tuple(
+        line for line in by_payment if line.item_id in capped
     )
 
 
 def _credit(debit: InvoiceLine, at: int, end: int) -> InvoiceLine:
-    whole = max(1, debit.period_end - debit.period_start)
-    factor = ProrationFactor(min(whole, max(0, end - at)), whole)
+    period_seconds = max(1, debit.period_end - debit.period_start)
+    factor = ProrationFactor(min(period_seconds, max(0, end - at)), period_seconds)
     net = debit.amount - debit.discount
     return replace(
         debit,
@@ -302,23 +311,25 @@ def _credit(debit: InvoiceLine, at: int, end: int) -> InvoiceLine:
 def _proration_charges(
     before: SubscriptionSnapshot, items: Sequence[Item], changed: set[str], at: int, invoiced: bool
 ) -> tuple[InvoiceLine, ...]:
-    """The rest of the period at the new price. Lasting discounts take off their share of the period's discount; those for
-    one invoice take off in full, and only if this is an invoice.
+    """Charge lines for the rest of the period at the new price.
+
+    A lasting discount is prorated with its period. A single-use discount is applied in full, and only if the lines are invoiced
+    now.
     """
-    running = before.discounts_in_force(at)
-    whole = _whole_periods(before, items, [discount for discount in running if not discount.single_use])
-    both = zip(whole, items, strict=True)
+    in_force = before.discounts_in_force(at)
+    full_lines = _full_period_lines(before, items, [discount for discount in in_force if not discount.single_use])
+    both = zip(full_lines, items, strict=True)
     lines = [invoices.prorate_line(line, at, item.period_end) for line, item in both if item.id in changed]
-    once = [discount for discount in running if discount.single_use] if invoiced else []
-    return invoices.with_discounts_and_tax(lines, once, before.currency)
+    single_use = [discount for discount in in_force if discount.single_use] if invoiced else []
+    return invoices.with_discounts_and_tax(lines, single_use, before.currency)
 
 
-def _whole_periods(
-    before: SubscriptionSnapshot, items: Sequence[Item], running: Sequence[DiscountTerms]
+def _full_period_lines(
+    before: SubscriptionSnapshot, items: Sequence[Item], in_force: Sequence[DiscountTerms]
 ) -> tuple[InvoiceLine, ...]:
-    """What the current period of each item costs in whole."""
+    """The line of each item for its full current period."""
     lines = [invoices.full_period_line(item, before.anchor, before.tax_rates) for item in items]
-    return invoices.with_discounts_and_tax(lines, running, before.currency)
+    return invoices.with_discounts_and_tax(lines, in_force, before.currency)
 
 
 def _quote(
@@ -331,11 +342,11 @@ def _quote(
     deferred_lines: tuple[InvoiceLine, ...] = (),
     effective_at: int | None = None,
 ) -> Quote:
-    """The quote for these lines, with the invoice that will come after it."""
+    """The quote with these lines, and a forecast of the next invoice after the change."""
     invoice = snapshot.invoice_for(lines)
     consumed = invoices.consumed_discounts(lines, snapshot.discounts)
     state = replace(CustomerState.of(snapshot), consumed=consumed).add(invoice.balance_used, snapshot.currency)
-    later = replace(
+    after_change = replace(
         snapshot,
         items=items if effective_at is None else snapshot.items,
         phases=snapshot.phases if effective_at is None else (_phase_of(items, effective_at),),
@@ -352,10 +363,10 @@ def _quote(
         deferred_lines=deferred_lines,
         consumed_discounts=consumed,
         code=code,
-        next_invoice=forecast((later, *later.siblings), state, of=(later.id,))[later.id],
+        next_invoice=forecast((after_change, *after_change.siblings), state, of=(after_change.id,))[after_change.id],
     )
 
 
 def _phase_of(items: Sequence[Item], start: int) -> PlannedPhase:
-    """The phase that a deferred change is scheduled as."""
+    """The schedule phase of a deferred change."""
     return PlannedPhase(start, tuple((item.offer, item.quantity) for item in items), by_customer=True)

@@ -1,4 +1,4 @@
-"""Coming back: an ended subscription begun again with what it had, at today's price of it, as a new subscription."""
+"""Rules for reactivating an ended subscription: a new subscription with the same items, at their current prices."""
 
 from dataclasses import replace
 
@@ -13,14 +13,15 @@ from portal_site.billing.translation_marks import N_
 def why_not_reactivatable(
     snapshot: SubscriptionSnapshot, offered: frozenset[str], living: frozenset[str]
 ) -> BillingError | None:
-    """Why it cannot be begun again, or None.
+    """Why the subscription cannot be reactivated, or None.
 
-    `offered` are the prices of it that are still sold, `living` the products of the customer's running subscriptions.
+    `offered` are those of its price ids that are still active; `living` are the product ids of the customer's subscriptions that
+    have not ended.
     """
-    mine = {item.offer.product_id for item in snapshot.items}
+    product_ids = {item.offer.product_id for item in snapshot.items}
     reasons = (
         (not snapshot.status.ended, N_("This subscription is still running.")),
-        (bool(mine & living), N_("You have this plan already.")),
+        (bool(product_ids & living), N_("You have this plan already.")),
         (
             not snapshot.items or any(item.offer.price_id not in offered for item in snapshot.items),
             N_("This plan is not offered any more. Please contact us."),
@@ -31,16 +32,18 @@ def why_not_reactivatable(
         ),
         (snapshot.has_open_invoice, N_("An invoice of this subscription is not paid yet. Pay it first.")),
     )
-    return next((BillingError(sentence, "subscription_not_restartable") for holds, sentence in reasons if holds), None)
+    return next(
+        (BillingError(message, "subscription_not_restartable") for applies, message in reasons if applies), None
+    )
 
 
 def quote(snapshot: SubscriptionSnapshot, at: int) -> Quote:
-    """What beginning again at `at` costs. Discounts and credit of the customer's count; those of the old subscription do not."""
-    own = tuple(
+    """The quote for reactivating at `at`. The customer's discounts and balance apply, those of the old subscription do not."""
+    customer_discounts = tuple(
         discount for discount in snapshot.discounts if discount.subscription_id is None and discount.item_id is None
     )
-    begun = replace(
+    reactivated = replace(
         snapshot, status=SubscriptionStatus.ACTIVE, cancel_at=None, pause_collection=None, resumes_at=None, trial_end=None,
-        phases=(), awaiting_payment=None, discounts=own, pending_lines=(), creditable_lines=(),
+        phases=(), awaiting_payment=None, discounts=customer_discounts, pending_lines=(), creditable_lines=(),
     )  # fmt: skip
-    return plan_change.restart_periods(begun, at)
+    return plan_change.restart_periods(reactivated, at)

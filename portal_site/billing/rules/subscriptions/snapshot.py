@@ -1,4 +1,4 @@
-"""A subscription as the rules see it: all that decides what it will cost, and nothing else."""
+"""The snapshot of a subscription: everything that decides its amounts, as the input of the rules, and nothing else."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
 @dataclass(frozen=True, slots=True)
 class PlannedPhase:
-    """A phase of a schedule that has not begun. Its items are (plan, quantity), in the order in which they replace others.
+    """A phase of a schedule that has not begun. Its items are (plan, quantity), in the order in which they replace current items.
 
-    `proration_behavior` is Stripe's. `cancels_at` is when the schedule cancels the subscription, if this is its last phase.
+    `proration_behavior` is as at Stripe. `cancels_at` is when the schedule cancels the subscription, if this is its last phase.
     """
 
     start: int
@@ -27,23 +27,23 @@ class PlannedPhase:
     cancels_at: int | None = None
 
     def matched(self, items: Sequence[Item]) -> list[tuple[Item | None, PricedPlan, int | None]]:
-        """Each item of the phase with the one that it replaces: that of the same price, else the next that is left over."""
-        free = list(items)
+        """Each item of the phase with the current item that it replaces: one with the same price, else the next unmatched one."""
+        unmatched = list(items)
         pairs: list[tuple[Item | None, PricedPlan, int | None]] = []
         for plan, quantity in self.items:
-            same = next((item for item in free if item.offer.price_id == plan.price_id), None)
+            same = next((item for item in unmatched if item.offer.price_id == plan.price_id), None)
             if same is not None:
-                free.remove(same)
+                unmatched.remove(same)
             pairs.append((same, plan, quantity))
-        return [(item or (free.pop(0) if free else None), plan, quantity) for item, plan, quantity in pairs]
+        return [(item or (unmatched.pop(0) if unmatched else None), plan, quantity) for item, plan, quantity in pairs]
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitingPayment:
-    """An invoice that a change, or the subscription's first period, waits for, and what is given back if nobody pays it.
+    """A pending update or first period that awaits the payment of its invoice, and what is returned if it is not paid.
 
-    `returned_balance` is what the customer's balance changes by then, in minor units. `is_being_paid` is true while a payment
-    is under way whose outcome is not known.
+    `expires_at` is when it is discarded. `returned_balance` is added to the customer's balance then, in minor units.
+    `is_being_paid` is true while a payment is in progress and its outcome is unknown.
     """
 
     expires_at: int
@@ -55,14 +55,14 @@ class AwaitingPayment:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSnapshot:
-    """Everything about a subscription, and its customer, that decides an amount or whether a change is possible.
+    """Everything about a subscription and its customer that decides an amount, or whether a change is possible.
 
     `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `pending_lines` go on the next invoice.
-    `creditable_lines` were paid, reach beyond the snapshot's instant and have not been credited yet. `due_at` is when a billing
-    run has to do something about the subscription next. `pause_collection` is the behavior of a pause of collection. `phases`
-    have not begun yet, the next one first. `reserved_discounts` belong to unpaid changes of other subscriptions.
-    `has_uncollected_invoice` is true while an invoice for the current period is a draft or uncollectible. `siblings` are the
-    customer's other subscriptions.
+    `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet. `due_at` is when a billing
+    run next has to process the subscription. `pause_collection` is the `behavior` of a pause of collection. `phases` have not
+    begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending updates of other
+    subscriptions will consume. `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or
+    uncollectible. `siblings` are the customer's other subscriptions that have not ended.
     """
 
     id: str
@@ -93,64 +93,64 @@ class SubscriptionSnapshot:
 
     @property
     def period_end(self) -> int:
-        """When something is billed next."""
+        """When the first of the items' current periods ends."""
         return min(item.period_end for item in self.items)
 
     @property
     def collection_paused(self) -> bool:
-        """Whether the merchant paused collection: periods run on, and their invoices are not collected."""
+        """Whether collection is paused: periods continue, but their invoices are not collected."""
         return self.pause_collection is not None
 
     def pauses_collection_at(self, date: int) -> str | None:
-        """How collection is paused for an invoice at `date`, or None when it is collected."""
+        """The `behavior` of the pause of collection for an invoice at `date`, or None if it is collected."""
         over = self.resumes_at is not None and self.resumes_at <= date
         return None if over or self.status.ended else self.pause_collection
 
     @property
     def balance_in_other_currency(self) -> bool:
-        """Whether the customer's balance can neither be used for this subscription nor take anything from it."""
+        """Whether the balance is in another currency, so that invoices of this subscription can neither use nor change it."""
         return bool(self.balance) and self.balance_currency not in (None, self.currency)
 
     @property
     def usable_balance(self) -> int:
-        """What of the customer's balance an invoice of this subscription can use."""
+        """The customer's balance, or 0 if it is in another currency."""
         return self.balance if self.balance_currency in (None, self.currency) else 0
 
     def is_behind(self, at: int) -> bool:
-        """Whether something that was due has not been done yet: until then nobody can say what is in force."""
+        """Whether the billing run has not yet processed something that is due. Until then the current terms are unknown."""
         return self.period_end <= at or (self.due_at is not None and self.due_at <= at)
 
     def discounts_in_force(self, at: int) -> tuple[DiscountTerms, ...]:
-        """The discounts on an invoice at `at`."""
+        """The discounts that apply to an invoice at `at`."""
         available: Iterable[DiscountTerms] = self.discounts
         if self.reserved_discounts:
             available = [discount for discount in available if discount.id not in self.reserved_discounts]
         return discounts.discounts_in_force(available, self.id, at)
 
     def invoice_for(self, lines: Sequence[InvoiceLine]) -> InvoiceTotals:
-        """The invoice with these lines, settled with the customer's balance. Without lines nothing is due, whatever is owed."""
+        """The invoice with these lines after the balance is applied. Without lines nothing is due, even if the balance is > 0."""
         balance = self.usable_balance
         if not lines:
             return InvoiceTotals(self.currency, (), 0, 0, 0, 0, balance, balance, 0)
         return invoices.total_up(lines, balance, self.currency, exact=self.balance_in_other_currency)
 
     def settled(self, total: int) -> tuple[int, int]:
-        """What is due for a total, and the customer's balance afterwards."""
+        """The amount due for a total, and the customer's balance afterwards, in minor units."""
         return invoices.settled(total, self.usable_balance, self.currency, exact=self.balance_in_other_currency)
 
     def until(self, end: int) -> Self:
-        """The same subscription if it ends then."""
+        """The same subscription, cancelled at `end`."""
         return replace(self, cancel_at=end)
 
     def without_discounts(self, consumed: frozenset[str]) -> Self:
-        """The same subscription once these discounts have been used up."""
+        """The same subscription without the consumed discounts."""
         return replace(self, discounts=tuple(d for d in self.discounts if d.id not in consumed)) if consumed else self
 
-    # --- what time brings about ---------------------------------------------------------------------------------------
+    # --- steps of a billing run ---------------------------------------------------------------------------------------
 
     @property
     def next_step(self) -> int | None:
-        """When the billing run has to do something about it next, if nothing is changed or paid until then."""
+        """When the billing run next has to process it, if nothing is changed or paid until then. None if never."""
         if self.status.ended:
             return None
         dates = [self.awaiting_payment.expires_at] if self.awaiting_payment else []
@@ -162,7 +162,7 @@ class SubscriptionSnapshot:
         return min(dates, default=None)
 
     def has_transition_at(self, date: int) -> bool:
-        """Whether more than a renewal is due then: a change to discard, the end of a pause, or a phase that begins."""
+        """Whether a transition is due at `date`: an unpaid change to discard, the end of a pause, or the start of a phase."""
         resumes = self.resumes_at is not None and self.resumes_at <= date
         return self.is_discarding_at(date) or resumes or self.phase_due_at(date) is not None
 
@@ -170,14 +170,14 @@ class SubscriptionSnapshot:
         return self.status == SubscriptionStatus.PAUSED and phase.by_customer
 
     def is_discarding_at(self, date: int) -> bool:
-        """Whether a change that awaits its payment is given up: its time is over, or the period is."""
+        """Whether a change that awaits its payment is discarded at `date`: it has expired, or the period ends."""
         if self.awaiting_payment is None:
             return False
         over = self.status.renews and self.period_end <= date
         return over or self.awaiting_payment.expires_at <= date
 
     def after_discarding(self) -> Self:
-        """The same subscription once its invoice is void."""
+        """The same subscription after the change that awaits its payment was discarded and its invoice voided."""
         assert self.awaiting_payment is not None
         status = self.status
         if status == SubscriptionStatus.INCOMPLETE:
@@ -186,7 +186,7 @@ class SubscriptionSnapshot:
         return replace(self, status=status, pending_lines=lines, awaiting_payment=None)
 
     def resumed(self, date: int) -> Self:
-        """The same subscription when a pause ends by itself. One in which nothing was delivered is billed anew from then on."""
+        """The same subscription after a pause ends automatically at `date`. After status `paused`, new periods start then."""
         if self.status != SubscriptionStatus.PAUSED:
             return replace(self, pause_collection=None, resumes_at=None)
         items = tuple(replace(item, period_start=date, period_end=date, anchor=None) for item in self.items)
@@ -198,17 +198,17 @@ class SubscriptionSnapshot:
         )  # fmt: skip
 
     def phases_from(self, period_end: int) -> tuple[PlannedPhase, ...]:
-        """The phases once new periods begin: what the customer planned for a period's end comes at the end of the new one."""
-        first = next((phase for phase in self.phases if phase.by_customer), None)
-        return tuple(replace(phase, start=period_end) if phase is first else phase for phase in self.phases)
+        """The phases after new periods start: the customer's planned change moves to the end of the new period."""
+        planned = next((phase for phase in self.phases if phase.by_customer), None)
+        return tuple(replace(phase, start=period_end) if phase is planned else phase for phase in self.phases)
 
     def phase_due_at(self, date: int) -> PlannedPhase | None:
-        """The phase that begins at `date`, or should have begun."""
+        """The next phase if it begins at or before `date`, else None."""
         phase = self.phases[0] if self.phases else None
         return phase if phase and phase.start <= date and not self._waits_for_resumption(phase) else None
 
     def in_next_phase(self) -> Self | None:
-        """The same subscription when its next phase begins; None when that is prorated, which is only known then."""
+        """The same subscription after its next phase began; None if that causes a proration, whose amount is not known yet."""
         phase = self.phases[0]
         pairs = phase.matched(self.items)
         kept = {item.id for item, _, _ in pairs if item is not None}
@@ -218,23 +218,25 @@ class SubscriptionSnapshot:
             if item is not None and (item.offer.price_id, item.quantity) != (plan.price_id, quantity)
         } | {item.id for item in self.items if item.id not in kept}
         prorated = phase.proration_behavior != "none" and self.status.renews and not self.collection_paused
-        inside = any(item.period_end > phase.start for item in self.items if item.id in changed)
+        is_inside_period = any(item.period_end > phase.start for item in self.items if item.id in changed)
         removed_at_once = phase.proration_behavior == "always_invoice" and len(kept) < len(self.items)
-        if prorated and (inside or (removed_at_once and self.pending_lines)):
+        if prorated and (is_inside_period or (removed_at_once and self.pending_lines)):
             return None
         first_end = self.trial_end if self.status == SubscriptionStatus.TRIALING and self.trial_end else phase.start
         items = tuple(
             replace(item, offer=plan, quantity=quantity)
             if item is not None
-            else Item(f"{self.id}:{phase.start}:{place}", plan, quantity, phase.start, first_end, created=phase.start)
-            for place, (item, plan, quantity) in enumerate(pairs)
+            else Item(
+                f"{self.id}:{phase.start}:{position}", plan, quantity, phase.start, first_end, created=phase.start
+            )
+            for position, (item, plan, quantity) in enumerate(pairs)
         )
         in_order = sorted(items, key=lambda item: item.created)
         cancel_at = min((at for at in (self.cancel_at, phase.cancels_at) if at is not None), default=None)
         return replace(self, items=tuple(in_order), phases=self.phases[1:], cancel_at=cancel_at)
 
     def after_renewal(self, lines: Sequence[InvoiceLine], *, taken: bool) -> Self:
-        """The same subscription after a renewal with these lines; pending lines are gone where an invoice has `taken` them."""
+        """The same subscription after a renewal with these lines. With `taken`, an invoice took the pending lines among them."""
         ends = {line.item_id: line.period_end for line in lines if line.id is None}
         items = tuple(
             replace(item.renewed(self.anchor), period_end=ends[item.id]) if item.id in ends else item

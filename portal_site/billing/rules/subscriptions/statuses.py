@@ -1,4 +1,4 @@
-"""The states of subscriptions, invoices and payment attempts, and the words for them."""
+"""The statuses of subscriptions, invoices, confirmed changes and payment attempts, with their labels."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -8,7 +8,7 @@ from portal_site.billing.translation_marks import N_
 
 
 class Tone(StrEnum):
-    """What a state asks of the reader; pages turn it into a colour and a shape."""
+    """How urgent a status is for the reader; pages show it as a colour and a shape."""
 
     GOOD = "good"
     NOTE = "note"
@@ -18,7 +18,7 @@ class Tone(StrEnum):
 
 
 class _Status(StrEnum):
-    """A state with its word for people and what it asks of them."""
+    """A status with the label and tone that pages show."""
 
     label: str
     tone: Tone
@@ -32,7 +32,7 @@ class _Status(StrEnum):
 
 
 class SubscriptionStatus(_Status):
-    """The field's eight states of a subscription."""
+    """Stripe's eight statuses of a subscription."""
 
     TRIALING = "trialing", N_("Free trial"), Tone.NOTE
     ACTIVE = "active", N_("Active"), Tone.GOOD
@@ -45,22 +45,22 @@ class SubscriptionStatus(_Status):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will ever be billed for it again."""
+        """Whether the status is final. Only pending lines may still be billed then."""
         return self in (SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED)
 
     def become(self, other: "SubscriptionStatus") -> "SubscriptionStatus":
-        """The other state, if it may follow this one. Raises ValueError: nothing in the program may try what may not be."""
+        """The other status, if this one may change to it. Raises ValueError if not, which is a programming error."""
         if other not in MOVES[self]:
             raise ValueError(f"a subscription that is {self} cannot become {other}")
         return other
 
     @property
     def renews(self) -> bool:
-        """Whether the next period will be billed if nobody does anything."""
+        """Whether the subscription is billed again at the end of the period."""
         return self in (SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
 
 
-# From each state, those that it may become. What is not here does not happen.
+# The allowed transitions: by status, the statuses that may follow it.
 MOVES: Mapping[SubscriptionStatus, frozenset[SubscriptionStatus]] = {
     SubscriptionStatus(before): frozenset(map(SubscriptionStatus, after.split()))
     for before, after in {
@@ -77,7 +77,10 @@ MOVES: Mapping[SubscriptionStatus, frozenset[SubscriptionStatus]] = {
 
 
 def next_due(status: str, period_ends: Iterable[int], *others: int | None) -> int | None:
-    """When something has to be done about a subscription next: a renewal, or one of the `others` (ends, expiries, phases)."""
+    """When a billing run next has to process a subscription; None if never.
+
+    That is at the first of `period_ends`, if the status renews, or at one of the `others`: ends, expiries and phases.
+    """
     moments = [moment for moment in others if moment is not None]
     if SubscriptionStatus(status).renews:
         moments += period_ends
@@ -85,7 +88,7 @@ def next_due(status: str, period_ends: Iterable[int], *others: int | None) -> in
 
 
 class InvoiceStatus(_Status):
-    """The field's five states of an invoice."""
+    """Stripe's five statuses of an invoice."""
 
     DRAFT = "draft", N_("Draft"), Tone.QUIET
     OPEN = "open", N_("Open"), Tone.WARNING
@@ -100,28 +103,28 @@ class InvoiceStatus(_Status):
 
 
 class ChangeOutcome(StrEnum):
-    """What became of a change that a customer confirmed."""
+    """The outcome of a change that a customer confirmed."""
 
     APPLIED = "applied"
     SCHEDULED = "scheduled"
-    PENDING = "pending"  # it waits for its payment
+    PENDING = "pending"  # awaits its payment
     EXPIRED = "expired"
 
 
 class AttemptStatus(StrEnum):
-    """How a try to collect stands. The last two are settled; the others are under way.
+    """The status of a payment attempt. The last two are final; the others are in progress.
 
-    SUBMITTING and UNKNOWN say that our call has no answer yet. PROCESSING is an answer: the bank carries the payment out, which
-    for a debit takes days.
+    SUBMITTING and UNKNOWN mean that the call to the gateway has no answer yet. PROCESSING is an answer: the bank is carrying out
+    the payment, which takes days for a debit.
     """
 
-    SUBMITTING = "submitting"  # the gateway is being called, or the program was stopped while it was
+    SUBMITTING = "submitting"  # the gateway is being called, or the process was stopped during the call
     UNKNOWN = "unknown"  # the gateway did not answer
-    REQUIRES_ACTION = "requires_action"
+    REQUIRES_ACTION = "requires_action"  # the customer has to complete 3-D Secure authentication
     PROCESSING = "processing"
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
 
 
-# The decline code of a customer who did not confirm: the bank was never asked for money.
+# The decline code of an attempt whose 3-D Secure authentication was not completed. The bank was not asked for money.
 UNCONFIRMED = "authentication_not_handled"
