@@ -13,8 +13,10 @@ from flask import Flask
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
-from portal_site import locations
+from portal_site import clock, locations
+from portal_site.billing.billing_run import runner
 from portal_site.db import Base, db, migrations
+from tests import world
 from tests.conftest import make_app
 
 
@@ -83,4 +85,35 @@ def test_the_program_of_before_can_write_into_each_newer_schema(tmp_path: Path) 
             if revision >= ROLLING:
                 assert demanded == [], f"{revision} demands what the program of before does not give"
             before = after
+        db.engine.dispose()
+
+
+@pytest.mark.case("F13")
+def test_a_payment_under_way_in_a_stored_database_is_still_looked_up_after_the_upgrade(tmp_path: Path) -> None:
+    """Until revision 0007, `processing` meant that the gateway is being called; now it means a debit that takes days."""
+    app = make_app(f"sqlite:///{tmp_path / 'stored.db'}", tmp_path)
+    with app.app_context():
+        scene = world.scene(last="open")
+        flask_migrate.downgrade(directory=str(locations.MIGRATIONS), revision="0006")
+        with db.engine.begin() as connection:
+            invoice_id = connection.scalar(text("SELECT id FROM invoices WHERE status = 'open'"))
+            connection.execute(
+                text(
+                    "INSERT INTO payment_attempts (id, account_id, customer_id, invoice_id, payment_method_id, livemode, created,"
+                    " amount, currency, status, idempotency_key, automatic) VALUES ('payatt_old', :account, :customer, :invoice,"
+                    " :method, false, 1, 2400, 'eur', 'processing', 'charge_old', false)"
+                ),
+                {
+                    "account": scene.account_id,
+                    "customer": scene.customer.id,
+                    "invoice": invoice_id,
+                    "method": scene.method.id,
+                },
+            )
+        migrations.upgrade(app)
+        with db.engine.connect() as connection:
+            assert connection.scalar(text("SELECT status FROM payment_attempts")) == "submitting"
+        runner.run(app.extensions["gateways"], clock.now() + 3600, lambda _id: "http://127.0.0.1/back")
+        with db.engine.connect() as connection:
+            assert connection.scalar(text("SELECT status FROM payment_attempts")) == "succeeded"
         db.engine.dispose()
