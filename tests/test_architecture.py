@@ -1,4 +1,4 @@
-"""Architecture rules: allowed imports, the only commit, the only reader of htmx headers, and size limits."""
+"""The structure of the code: who may import whom, what happens in one place only, and how large things may be."""
 
 import ast
 import re
@@ -35,7 +35,7 @@ LONGEST_FUNCTION, LONGEST_FILE = 50, 400
 LONGEST = {".html": 100, ".css": 150, ".js": 60}
 
 
-def _room(path: Path) -> str:
+def _module(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
@@ -48,16 +48,16 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 def _breaches(path: Path) -> list[str]:
-    walls = [
+    rules = [
         names
-        for room, names in FORBIDDEN.items()
-        if f"{_room(path)}.".startswith(f"{room}.") and SANDBOX not in _room(path)
+        for package, names in FORBIDDEN.items()
+        if f"{_module(path)}.".startswith(f"{package}.") and SANDBOX not in _module(path)
     ]
-    return [name for name in _imports(path) for wall in walls for banned in wall if f"{name}.".startswith(f"{banned}.")]
+    return [name for name in _imports(path) for rule in rules for banned in rule if f"{name}.".startswith(f"{banned}.")]
 
 
-def test_each_room_imports_only_what_it_may() -> None:
-    breaches = {_room(path): found for path in SOURCES if (found := _breaches(path))}
+def test_each_package_imports_only_what_it_may() -> None:
+    breaches = {_module(path): found for path in SOURCES if (found := _breaches(path))}
     assert breaches == {}
 
 
@@ -80,18 +80,17 @@ def _billing_package(name: str) -> str | None:
 def test_the_packages_of_billing_import_in_one_direction() -> None:
     backwards = []
     for path in (PACKAGE / "billing").rglob("*.py"):
-        package = _billing_package(_room(path))
+        package = _billing_package(_module(path))
         for name in _imports(path):
             used = _billing_package(name)
             if package and used and BILLING_ORDER.index(used) > BILLING_ORDER.index(package):
-                # A model may store what a rule decides, so that models stand behind rules; nothing else stands out of line.
-                backwards.append(f"{_room(path)} imports {name}")
+                backwards.append(f"{_module(path)} imports {name}")
     assert backwards == []
 
 
 def test_web_uses_no_operation() -> None:
     found = [
-        f"{_room(path)} imports {name}"
+        f"{_module(path)} imports {name}"
         for path in (PACKAGE / "web").glob("*.py")
         for name in _imports(path)
         if name.startswith("portal_site.billing.")
@@ -105,7 +104,7 @@ def test_every_package_of_billing_has_its_place_in_the_order() -> None:
         PACKAGE / "billing",
         PACKAGE / "billing" / "rules",
     }
-    assert [folder.name for folder in folders if _billing_package(_room(folder / "any.py")) is None] == []
+    assert [folder.name for folder in folders if _billing_package(_module(folder / "any.py")) is None] == []
 
 
 def test_packages_stay_small() -> None:
@@ -134,12 +133,12 @@ def _uses(path: Path, pattern: str) -> bool:
 
 def test_functions_and_files_stay_small() -> None:
     large = [
-        f"{_room(path)}.{node.name}"
+        f"{_module(path)}.{node.name}"
         for path in SOURCES
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION
     ]
-    large += [_room(path) for path in SOURCES if len(path.read_text().splitlines()) > LONGEST_FILE]
+    large += [_module(path) for path in SOURCES if len(path.read_text().splitlines()) > LONGEST_FILE]
     folders = (locations.TEMPLATES, locations.STATIC)
     others = (path for folder in folders for path in folder.rglob("*.*") if "vendor" not in path.parts)
     large += [path.name for path in others if len(path.read_text().splitlines()) > LONGEST.get(path.suffix, 100)]
@@ -148,7 +147,7 @@ def test_functions_and_files_stay_small() -> None:
 
 def test_every_module_says_what_it_is_for() -> None:
     silent = [
-        _room(path)
+        _module(path)
         for path in SOURCES
         if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
     ]
