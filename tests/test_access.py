@@ -33,7 +33,7 @@ PUBLIC = {
 
 
 @dataclass(frozen=True)
-class Door:
+class Route:
     """A route as one knocks on it; `{…}` stands for an id of the customer's own."""
 
     method: str
@@ -44,85 +44,87 @@ class Door:
 
 
 DONE = (303,)
-DOORS = {
-    "portal.show_overview": Door("GET", "/"),
-    "portal.log_out": Door("POST", "/log-out", ok=DONE),
-    "portal.show_subscriptions": Door("GET", "/subscriptions"),
-    "portal.show_subscription_list": Door("GET", "/subscriptions/list"),
-    "portal.show_subscription": Door("GET", "/subscriptions/{subscription}"),
-    "portal.show_plan_change": Door("GET", "/subscriptions/{subscription}/plan-change", "subscription_update"),
-    "portal.show_plan_change_quote": Door("GET", "/subscriptions/{subscription}/plan-change/quote", "subscription_update"),
-    "portal.change_plan": Door("POST", "/subscriptions/{subscription}/plan-change", "subscription_update", ok=(409,)),
-    "portal.apply_promotion_code": Door(
+ROUTES = {
+    "portal.show_overview": Route("GET", "/"),
+    "portal.log_out": Route("POST", "/log-out", ok=DONE),
+    "portal.show_subscriptions": Route("GET", "/subscriptions"),
+    "portal.show_subscription_list": Route("GET", "/subscriptions/list"),
+    "portal.show_subscription": Route("GET", "/subscriptions/{subscription}"),
+    "portal.show_plan_change": Route("GET", "/subscriptions/{subscription}/plan-change", "subscription_update"),
+    "portal.show_plan_change_quote": Route("GET", "/subscriptions/{subscription}/plan-change/quote", "subscription_update"),
+    "portal.change_plan": Route("POST", "/subscriptions/{subscription}/plan-change", "subscription_update", ok=(409,)),
+    "portal.apply_promotion_code": Route(
         "POST", "/subscriptions/{subscription}/promotion-code", "subscription_update", (("promotion_code", "X"),), (422,)
     ),
-    "portal.pay_plan_change": Door("POST", "/subscriptions/{subscription}/plan-change/payment", "subscription_update", ok=DONE),
-    "portal.finish_plan_change": Door("GET", "/subscriptions/{subscription}/plan-change/return", "subscription_update", ok=DONE),
-    "portal.withdraw_plan_change": Door(
+    "portal.pay_plan_change": Route("POST", "/subscriptions/{subscription}/plan-change/payment", "subscription_update", ok=DONE),
+    "portal.finish_plan_change": Route("GET", "/subscriptions/{subscription}/plan-change/return", "subscription_update", ok=DONE),
+    "portal.withdraw_plan_change": Route(
         "POST", "/subscriptions/{subscription}/plan-change/withdrawal", "subscription_update", ok=DONE
     ),
-    "portal.undo_planned_change": Door(
+    "portal.undo_planned_change": Route(
         "POST", "/subscriptions/{subscription}/planned-change/removal", "subscription_update", ok=DONE
     ),
-    "portal.show_cancellation": Door("GET", "/subscriptions/{subscription}/cancellation", "subscription_cancel"),
-    "portal.tell_reason": Door("POST", "/subscriptions/{subscription}/cancellation/reason", "subscription_cancel", ok=DONE),
-    "portal.show_cancellation_end": Door("GET", "/subscriptions/{subscription}/cancellation/end", "subscription_cancel"),
-    "portal.cancel_subscription": Door("POST", "/subscriptions/{subscription}/cancellation", "subscription_cancel", ok=(409,)),
-    "portal.show_offer": Door("GET", "/subscriptions/{subscription}/cancellation/offer?attempt={attempt}", "subscription_cancel"),
-    "portal.accept_offer": Door(
+    "portal.show_cancellation": Route("GET", "/subscriptions/{subscription}/cancellation", "subscription_cancel"),
+    "portal.tell_reason": Route("POST", "/subscriptions/{subscription}/cancellation/reason", "subscription_cancel", ok=DONE),
+    "portal.show_cancellation_end": Route("GET", "/subscriptions/{subscription}/cancellation/end", "subscription_cancel"),
+    "portal.cancel_subscription": Route("POST", "/subscriptions/{subscription}/cancellation", "subscription_cancel", ok=(409,)),
+    "portal.show_offer": Route(
+        "GET", "/subscriptions/{subscription}/cancellation/offer?attempt={attempt}", "subscription_cancel"
+    ),
+    "portal.accept_offer": Route(
         "POST", "/subscriptions/{subscription}/cancellation/offer/acceptance", "subscription_cancel", ok=(409,)
     ),
-    "portal.decline_offer": Door(
+    "portal.decline_offer": Route(
         "POST", "/subscriptions/{subscription}/cancellation/offer/refusal", "subscription_cancel",
         (("attempt", "{attempt}"),), DONE,
     ),
-    "portal.keep_subscription": Door(
+    "portal.keep_subscription": Route(
         "POST", "/subscriptions/{subscription}/cancellation/removal", "subscription_cancel", ok=DONE
     ),
-    "portal.download_acknowledgement": Door(
+    "portal.download_acknowledgement": Route(
         "GET", "/subscriptions/{subscription}/cancellation/acknowledgement", "subscription_cancel", ok=(404,)
     ),
-    "portal.finish_final_payment": Door(
+    "portal.finish_final_payment": Route(
         "GET", "/subscriptions/{subscription}/cancellation/invoices/{invoice}/return", "subscription_cancel", ok=DONE
     ),
-    "portal.show_pause": Door("GET", "/subscriptions/{subscription}/pause", "subscription_pause"),
-    "portal.pause_subscription": Door("POST", "/subscriptions/{subscription}/pause", "subscription_pause", ok=(422,)),
-    "portal.show_resumption": Door("GET", "/subscriptions/{subscription}/resumption", "subscription_pause"),
-    "portal.resume_subscription": Door("POST", "/subscriptions/{subscription}/resumption", "subscription_pause", ok=(409,)),
-    "portal.show_restart": Door("GET", "/subscriptions/{subscription}/restart", "subscription_restart"),
-    "portal.restart_subscription": Door("POST", "/subscriptions/{subscription}/restart", "subscription_restart", ok=(409,)),
-    "portal.pay_first_invoice": Door("POST", "/subscriptions/{subscription}/first-payment", "subscription_restart", ok=DONE),
-    "portal.finish_first_payment": Door(
+    "portal.show_pause": Route("GET", "/subscriptions/{subscription}/pause", "subscription_pause"),
+    "portal.pause_subscription": Route("POST", "/subscriptions/{subscription}/pause", "subscription_pause", ok=(422,)),
+    "portal.show_resumption": Route("GET", "/subscriptions/{subscription}/resumption", "subscription_pause"),
+    "portal.resume_subscription": Route("POST", "/subscriptions/{subscription}/resumption", "subscription_pause", ok=(409,)),
+    "portal.show_restart": Route("GET", "/subscriptions/{subscription}/restart", "subscription_restart"),
+    "portal.restart_subscription": Route("POST", "/subscriptions/{subscription}/restart", "subscription_restart", ok=(409,)),
+    "portal.pay_first_invoice": Route("POST", "/subscriptions/{subscription}/first-payment", "subscription_restart", ok=DONE),
+    "portal.finish_first_payment": Route(
         "GET", "/subscriptions/{subscription}/first-payment/return", "subscription_restart", ok=DONE
     ),
-    "portal.show_payment_methods": Door("GET", "/payment-methods", "payment_method_update"),
-    "portal.show_payment_method_list": Door("GET", "/payment-methods/list", "payment_method_update"),
-    "portal.add_payment_method": Door("POST", "/payment-methods", "payment_method_update", ok=DONE),
-    "portal.finish_payment_method": Door("GET", "/payment-methods/setups/{setup}", "payment_method_update", ok=DONE),
-    "portal.make_default_payment_method": Door("POST", "/payment-methods/{method}/default", "payment_method_update", ok=DONE),
-    "portal.confirm_removal": Door("GET", "/payment-methods/{method}/removal", "payment_method_update"),
-    "portal.remove_payment_method": Door("POST", "/payment-methods/{method}/removal", "payment_method_update", ok=(422,)),
-    "portal.show_billing_information": Door("GET", "/billing-information", "customer_update"),
-    "portal.show_billing_summary": Door("GET", "/billing-information/summary", "customer_update"),
-    "portal.edit_billing_information": Door("GET", "/billing-information/edit", "customer_update"),
-    "portal.update_billing_information": Door(
+    "portal.show_payment_methods": Route("GET", "/payment-methods", "payment_method_update"),
+    "portal.show_payment_method_list": Route("GET", "/payment-methods/list", "payment_method_update"),
+    "portal.add_payment_method": Route("POST", "/payment-methods", "payment_method_update", ok=DONE),
+    "portal.finish_payment_method": Route("GET", "/payment-methods/setups/{setup}", "payment_method_update", ok=DONE),
+    "portal.make_default_payment_method": Route("POST", "/payment-methods/{method}/default", "payment_method_update", ok=DONE),
+    "portal.confirm_removal": Route("GET", "/payment-methods/{method}/removal", "payment_method_update"),
+    "portal.remove_payment_method": Route("POST", "/payment-methods/{method}/removal", "payment_method_update", ok=(422,)),
+    "portal.show_billing_information": Route("GET", "/billing-information", "customer_update"),
+    "portal.show_billing_summary": Route("GET", "/billing-information/summary", "customer_update"),
+    "portal.edit_billing_information": Route("GET", "/billing-information/edit", "customer_update"),
+    "portal.update_billing_information": Route(
         "POST", "/billing-information/edit", "customer_update", (("email", "new@acme.example"),), DONE
     ),
-    "portal.choose_country": Door("POST", "/billing-information/country", "customer_update"),
-    "portal.show_address_fields": Door("POST", "/billing-information/address/fields", "customer_update"),
-    "portal.new_tax_id": Door("GET", "/tax-ids/new", "customer_update"),
-    "portal.add_tax_id": Door("POST", "/tax-ids", "customer_update", (("type", "us_ein"), ("value", "12-3456789")), DONE),
-    "portal.confirm_tax_id_removal": Door("GET", "/tax-ids/{tax_id}/removal", "customer_update"),
-    "portal.remove_tax_id": Door("POST", "/tax-ids/{tax_id}/removal", "customer_update", ok=DONE),
-    "portal.show_invoices": Door("GET", "/invoices", "invoice_history"),
-    "portal.show_invoice_rows": Door("GET", "/invoices/rows", "invoice_history"),
-    "portal.show_invoice": Door("GET", "/invoices/{invoice}", "invoice_history"),
-    "portal.show_invoice_lines": Door("GET", "/invoices/{invoice}/lines", "invoice_history"),
-    "portal.confirm_payment": Door("GET", "/invoices/{invoice}/payment", "invoice_history"),
-    "portal.pay_invoice": Door(
+    "portal.choose_country": Route("POST", "/billing-information/country", "customer_update"),
+    "portal.show_address_fields": Route("POST", "/billing-information/address/fields", "customer_update"),
+    "portal.new_tax_id": Route("GET", "/tax-ids/new", "customer_update"),
+    "portal.add_tax_id": Route("POST", "/tax-ids", "customer_update", (("type", "us_ein"), ("value", "12-3456789")), DONE),
+    "portal.confirm_tax_id_removal": Route("GET", "/tax-ids/{tax_id}/removal", "customer_update"),
+    "portal.remove_tax_id": Route("POST", "/tax-ids/{tax_id}/removal", "customer_update", ok=DONE),
+    "portal.show_invoices": Route("GET", "/invoices", "invoice_history"),
+    "portal.show_invoice_rows": Route("GET", "/invoices/rows", "invoice_history"),
+    "portal.show_invoice": Route("GET", "/invoices/{invoice}", "invoice_history"),
+    "portal.show_invoice_lines": Route("GET", "/invoices/{invoice}/lines", "invoice_history"),
+    "portal.confirm_payment": Route("GET", "/invoices/{invoice}/payment", "invoice_history"),
+    "portal.pay_invoice": Route(
         "POST", "/invoices/{invoice}/payment", "invoice_history", (("amount", "2400"), ("payment_method", "{method}")), DONE
     ),
-    "portal.finish_payment": Door("GET", "/invoices/{invoice}/payment/return", "invoice_history", ok=DONE),
+    "portal.finish_payment": Route("GET", "/invoices/{invoice}/payment/return", "invoice_history", ok=DONE),
 }  # fmt: skip
 OFF = Features(
     customer_update=CustomerUpdate(enabled=False),
@@ -138,9 +140,9 @@ MISSING = {
     "setup": "seti_none",
     "attempt": "cxl_none",
 }
-each_door = pytest.mark.parametrize("endpoint", DOORS)
+each_door = pytest.mark.parametrize("endpoint", ROUTES)
 each_door_to_a_thing = pytest.mark.parametrize(
-    "endpoint", [name for name, door in DOORS.items() if "{" in door.address]
+    "endpoint", [name for name, route in ROUTES.items() if "{" in route.address]
 )
 
 
@@ -174,21 +176,21 @@ def _setup_of(reference: str) -> str:
         return str(connection.scalar(select(SetupIntent.id).where(SetupIntent.gateway_reference == reference)))
 
 
-def _knock(client: PortalClient, door: Door, things: dict[str, str], **headers: str) -> TestResponse:
-    address = door.address.format(**things)
-    if door.method == "GET":
+def _send(client: PortalClient, route: Route, things: dict[str, str], **headers: str) -> TestResponse:
+    address = route.address.format(**things)
+    if route.method == "GET":
         return client.get(address, headers=headers)
     if not client.token:
         client.get("/")
-    return client.send(address, {name: value.format(**things) for name, value in door.data}, headers=headers)
+    return client.send(address, {name: value.format(**things) for name, value in route.data}, headers=headers)
 
 
 @pytest.mark.case("B1")
 def test_every_route_has_a_row(app: Flask) -> None:
-    assert {rule.endpoint for rule in app.url_map.iter_rules()} == PUBLIC | set(DOORS)
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == PUBLIC | set(ROUTES)
     for rule in app.url_map.iter_rules():
-        if rule.endpoint in DOORS:
-            assert DOORS[rule.endpoint].method in (rule.methods or ())
+        if rule.endpoint in ROUTES:
+            assert ROUTES[rule.endpoint].method in (rule.methods or ())
 
 
 @pytest.mark.case("B1")
@@ -196,24 +198,24 @@ def test_every_route_has_a_row(app: Flask) -> None:
 def test_it_works_for_the_customer(app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
     things = own_things(app, scene)
-    response = _knock(enter(app, scene.customer), DOORS[endpoint], things)
-    assert response.status_code in DOORS[endpoint].ok
+    response = _send(enter(app, scene.customer), ROUTES[endpoint], things)
+    assert response.status_code in ROUTES[endpoint].ok
 
 
 @pytest.mark.case("B1")
 @each_door
 def test_a_stranger_is_shown_the_way_back(lite_app: Flask, endpoint: str) -> None:
     client: PortalClient = lite_app.test_client()  # type: ignore[assignment]
-    door = DOORS[endpoint]
+    route = ROUTES[endpoint]
     client.token = "none"
-    if door.method == "GET":
-        response = _knock(client, door, MISSING)
+    if route.method == "GET":
+        response = _send(client, route, MISSING)
         assert response.status_code == 403
         assert "Your session has ended" in response.text
-        fragment = _knock(client, door, MISSING, **{"HX-Request": "true"})
+        fragment = _send(client, route, MISSING, **{"HX-Request": "true"})
         assert (fragment.status_code, fragment.data) == (401, b"")
     else:
-        assert _knock(client, door, MISSING).status_code in (400, 403)
+        assert _send(client, route, MISSING).status_code in (400, 403)
 
 
 @pytest.mark.case("B1")
@@ -229,13 +231,13 @@ def test_a_strangers_thing_is_answered_as_one_that_does_not_exist(app: Flask, en
         next_door = made.customer("Next", "next@acme.example", "of the same merchant")
     for stranger in (elsewhere, next_door):
         client = enter(app, stranger)
-        theirs, none = (_knock(client, DOORS[endpoint], which) for which in (things, MISSING))
+        theirs, none = (_send(client, ROUTES[endpoint], which) for which in (things, MISSING))
         assert theirs.status_code == none.status_code == 404
         assert theirs.data == none.data
 
 
 @pytest.mark.case("A15")
-@pytest.mark.parametrize("endpoint", [name for name, door in DOORS.items() if door.feature])
+@pytest.mark.parametrize("endpoint", [name for name, route in ROUTES.items() if route.feature])
 def test_it_is_refused_when_switched_off(app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
     things = own_things(app, scene)
@@ -247,7 +249,7 @@ def test_it_is_refused_when_switched_off(app: Flask, endpoint: str) -> None:
         )
         assert configuration is not None
         configuration.features = OFF.as_document()
-    assert _knock(client, DOORS[endpoint], things).status_code == 404
+    assert _send(client, ROUTES[endpoint], things).status_code == 404
 
 
 @pytest.mark.case("A2")
@@ -257,22 +259,22 @@ def test_an_hour_without_a_click_ends_the_session(lite_app: Flask, endpoint: str
         client = enter(lite_app, world.scene().customer)
         client.get("/")
         traveller.shift(3600)
-        response = _knock(client, replace(DOORS[endpoint], data=()), MISSING)
+        response = _send(client, replace(ROUTES[endpoint], data=()), MISSING)
     assert response.status_code == 403
     assert "Acme" in response.text
     assert "Hedda" not in response.text
 
 
 @pytest.mark.case("D21")
-@pytest.mark.parametrize("endpoint", [name for name, door in DOORS.items() if "{" in door.address])
+@pytest.mark.parametrize("endpoint", [name for name, route in ROUTES.items() if "{" in route.address])
 def test_an_address_with_a_nul_leads_nowhere(app: Flask, endpoint: str) -> None:
     scene = world.scene()
     client = enter(app, scene.customer)
     client.get("/")
-    door = DOORS[endpoint]
+    route = ROUTES[endpoint]
     things = dict.fromkeys(MISSING, "a%00b")
-    data = tuple((name, value.replace("{", "").replace("}", "") + "\0") for name, value in door.data)
-    assert _knock(client, replace(door, data=data), things).status_code == 404
+    data = tuple((name, value.replace("{", "").replace("}", "") + "\0") for name, value in route.data)
+    assert _send(client, replace(route, data=data), things).status_code == 404
 
 
 def test_a_form_with_a_nul_finds_nothing(app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""The customer's door: pages that a customer reaches by a link. Every one of them refuses strangers here, once."""
+"""The customer's pages, on one blueprint. Its `before_request` admits only visitors with a running session."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -35,7 +35,7 @@ def require_visitor() -> Answer:
 
 @blueprint.context_processor
 def add_visitor() -> dict[str, Any]:
-    """Every page of this door knows whom it is for."""
+    """Give every template the visitor, the current instant and when to warn of the end of the session."""
     if not g.get("visitor"):
         return {}
     return {"visitor": g.visitor, "now": g.now, "warn_after": portal_sessions.IDLE_LIFE - WARNING}
@@ -70,7 +70,7 @@ def log_out() -> Response:
 
 
 def init(app: Flask) -> None:
-    """Mount the door: the few pages open to strangers, then those for customers."""
+    """Register the blueprints: the few pages that need no session, then those for customers."""
     from portal_site.portal import (  # noqa: F401 - each registers its routes on the blueprint
         billing_information,
         cancellations,

@@ -1,4 +1,4 @@
-"""The payment providers' door: they send events here. What lets one in is its signature; no page and no session is involved."""
+"""The endpoint for events of payment providers. A request is admitted by its signature, not by a session."""
 
 from flask import Blueprint, abort, current_app, request, url_for
 

@@ -1,4 +1,4 @@
-"""The doors' handles: following a link, a session that is over, choosing a language. Open to strangers."""
+"""The pages that need no session: following a link, a session that is over, choosing a language, being logged out."""
 
 from flask import Blueprint, abort, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response

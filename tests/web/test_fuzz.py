@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from tests import world
 from tests.client import PortalClient
 from tests.conftest import enter
-from tests.test_access import DOORS, own_things
+from tests.test_access import ROUTES, own_things
 
 EXPECTED = {200, 204, 303, 308, 400, 403, 404, 405, 409, 413, 422}
 TRICKS = [
@@ -125,7 +125,7 @@ def test_a_body_of_another_kind_is_no_fault_of_ours(lite_app: Flask, body: str) 
     client = enter(lite_app, scene.customer)
     client.get("/")
     kind, sent = BODIES[body]
-    for endpoint, door in DOORS.items():
+    for endpoint, door in ROUTES.items():
         if door.method == "POST" and endpoint != "portal.log_out":
             headers = {"X-CSRFToken": client.token}
             answer = client.post(door.address.format(**own), data=sent, content_type=kind, headers=headers)

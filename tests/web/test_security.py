@@ -21,7 +21,7 @@ from portal_site.web import i18n, security
 from tests import world
 from tests.client import PortalClient, parse
 from tests.conftest import SECRET, Visit, enter, make_app
-from tests.test_access import DOORS, PUBLIC
+from tests.test_access import PUBLIC, ROUTES
 from tests.world import reading
 
 EDIT = "/billing-information/edit"
@@ -141,7 +141,7 @@ def test_over_https_the_cookie_is_bound_to_the_host_and_the_browser_to_https(tmp
 
 # --- forged requests --------------------------------------------------------------------------------------------------------
 
-POSTS = [name for name, door in DOORS.items() if door.method == "POST"]
+POSTS = [name for name, door in ROUTES.items() if door.method == "POST"]
 
 
 @pytest.mark.case("C1")
@@ -150,7 +150,7 @@ POSTS = [name for name, door in DOORS.items() if door.method == "POST"]
 def test_without_the_pages_token_nothing_happens(lite_app: Flask, endpoint: str, htmx: bool) -> None:
     client = enter(lite_app, world.scene(last="open").customer)
     client.get("/")
-    address = "/language" if endpoint not in DOORS else DOORS[endpoint].address.format_map(_Any())
+    address = "/language" if endpoint not in ROUTES else ROUTES[endpoint].address.format_map(_Any())
     headers = {"HX-Request": "true"} if htmx else {}
     other = enter(lite_app, world.scene("Other").customer)
     other.get("/")
