@@ -57,7 +57,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     postal_addresses.init(app)
     assets.init(app)
     themes.init(app)
-    components.init(app)
 
     portal.init(app)
     sandbox.init(app)
@@ -66,4 +65,5 @@ def create_app(settings: Settings | None = None) -> Flask:
 
         demo.init(app)
     urls.init(app)
+    components.init(app)  # last: macros know only the globals that there are when they are made
     return app

@@ -83,7 +83,9 @@ def init(app: Flask) -> None:
         retention,
         sessions,
         subscriptions,
+        wording,
     )
 
+    wording.init(app)
     app.register_blueprint(sessions.blueprint)
     app.register_blueprint(blueprint)

@@ -50,6 +50,11 @@ class ResumptionPage:
     problem: str = ""
 
     @property
+    def due(self) -> int:
+        """What has to be paid at once."""
+        return self.quote.invoice.amount_due if self.quote else 0
+
+    @property
     def lines(self) -> list[LineView]:
         """The lines of the invoice that it would make."""
         return [LineView.of(line) for line in self.quote.invoice.lines] if self.quote else []

@@ -119,7 +119,7 @@ def _page(subscription_id: str, problem: str = "", status: int = 200) -> Page:
         page.problem = problem or translated(found.refusal)
     else:
         page.token = confirmation_tokens.issue(RESTART, subscription_id, quote_fingerprint(found.quote))
-    return render_template("portal/restarts/show.html", page=page), status
+    return render_template("portal/reactivations/show.html", page=page), status
 
 
 def _collect(subscription_id: str, invoice_id: str) -> Response:

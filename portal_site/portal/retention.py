@@ -74,7 +74,7 @@ def _offer_page(subscription_id: str, attempt_id: str, problem: str = "", status
     token = confirmation_tokens.issue(OFFER, subscription_id, proposal.fingerprint, attempt=attempt_id)
     page = render_template(
         "portal/retention/offer.html",
-        subscription=subscription, proposal=proposal, attempt_id=attempt_id, token=token, problem=problem,
+        subscription=subscription, proposal=proposal, attempt_id=attempt_id, token=token, refusal=problem,
     )  # fmt: skip
     return page, status
 

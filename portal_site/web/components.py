@@ -5,11 +5,14 @@ Not imported where they are used: Jinja makes an imported module anew for each i
 
 from flask import Flask
 
-MODULES = ("icons", "badge", "address", "payment_method", "line", "forms")
+from portal_site.web import forms
+
+MODULES = ("text", "icons", "badge", "address", "forms", "payment_method", "sums", "subscription_links")
 
 
 def init(app: Flask) -> None:
     """Put the macros among the globals. They use each other, so the order of MODULES matters."""
+    app.jinja_env.globals["field_attributes"] = forms.field_attributes
     with app.app_context():
         for name in MODULES:
             module = app.jinja_env.get_template(f"components/{name}.html").module

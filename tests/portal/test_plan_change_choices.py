@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from portal_site.billing.models import Price, SubscriptionItem
 from tests import world
-from tests.client import text
+from tests.client import parse, text
 from tests.conftest import enter
 from tests.portal.changing import HALF, address, fields, quote, untouched
 
@@ -53,7 +53,9 @@ def test_a_quantity_that_cannot_be_says_why(app: Flask, quantity: str, words: st
     assert 'name="quote"' not in page.text
     field = f"quantity-{shop.item_id}"
     assert f'<a href="#{field}">{words}' in page.text  # in the summary on top
-    assert f'id="{field}-error" data-error-of="{field}"><span' in page.text
+    place = next(e for e in parse(page.text).iter("p") if e.get("data-error-of") == field)
+    assert (place.get("id"), place.get("hidden")) == (f"{field}-error", None)
+    assert words in "".join(place.itertext())
     if quantity:
         assert f'value="{quantity}"' in page.text
     assert untouched(shop)
