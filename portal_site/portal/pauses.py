@@ -79,7 +79,7 @@ def pause_subscription(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     yes = confirmation_tokens.read(PAUSE, subscription_id, "span")
     if yes is None:
-        return _pause_page(subscription_id, "", _("Choose for how long."), 422)
+        return _pause_page(subscription_id, "", _("Choose how long to pause."), 422)
     span, attempt_id = PauseLength(yes.what["interval"], yes.what["count"]), yes.what["attempt"]
     features = g.visitor.features.subscription_pause
     try:
@@ -106,7 +106,7 @@ def resume_subscription(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     yes = confirmation_tokens.read(RESUMPTION, subscription_id)
     if yes is None:
-        return _resumption_page(subscription_id, _("This page is not valid any more. Please look again."), 409)
+        return _resumption_page(subscription_id, _("This page has expired. Please check it again."), 409)
     try:
         if yes.confirmation.fingerprint == "":
             pauses.resume_collection(g.visitor.customer_id, subscription_id, g.now)
@@ -116,7 +116,7 @@ def resume_subscription(subscription_id: str) -> Response | Page:
                 return collect_for_change(subscription_id, change.invoice_id or "")
     except StateChanged as changed:
         return _resumption_page(subscription_id, translated(changed), 409)
-    flash(_("Your subscription goes on."), "good")
+    flash(_("Your subscription has resumed."), "good")
     return _to_subscription(subscription_id)
 
 

@@ -53,7 +53,7 @@ class Required(InputRequired):
     def __call__(self, _form: Any, field: Field) -> None:
         if not (field.data or "").strip():
             field.errors = []
-            raise StopValidation(_("%(field)s is missing.", field=field.label.text))
+            raise StopValidation(_("%(field)s is required.", field=field.label.text))
 
 
 def choices(pairs: Iterable[tuple[str, str]], *, blank: bool) -> list[SelectChoice]:

@@ -75,7 +75,7 @@ def test_only_what_is_offered_can_be_chosen(app: Flask) -> None:
     foreign = {f"price-{other.item_id}": shop.prices["solo"].id, f"quantity-{other.item_id}": "5"}
     page = client.get(address(shop), query_string=foreign)
     assert page.status_code == 422
-    assert "Choose from what your subscription contains." in text(page.text)
+    assert "Choose an item of your subscription." in text(page.text)
     assert untouched(shop)
 
 
@@ -143,7 +143,7 @@ def test_what_usage_adds_to_the_next_invoice_is_said(app: Flask) -> None:
         session.add(SubscriptionItem(id="si_calls", price_id=price.id, created=world.START + 1, **known, **span))
     client = enter(app, shop.customer)
     page = client.get(address(shop), query_string=fields(shop, quantity=3))
-    assert "Your next invoice comes on May 1, 2026: €30.00 plus your usage." in text(page.text)
+    assert "Your next invoice, on May 1, 2026, will be €30.00 plus your usage." in text(page.text)
 
 
 @HALF
@@ -158,7 +158,7 @@ def test_the_credit_that_is_used_is_said(app: Flask) -> None:
     ("behavior", "words"),
     [
         ("end_trial", "Your free trial ends with this change."),
-        ("continue_trial", "Your free trial goes on until May 1, 2026."),
+        ("continue_trial", "Your free trial continues until May 1, 2026."),
     ],
 )
 def test_what_happens_to_a_trial_is_said(app: Flask, behavior: str, words: str) -> None:

@@ -57,7 +57,7 @@ def pause(
     `attempt_id` names the attempt to cancel in which the pause was offered.
     """
     if span not in pauses.pause_lengths(features):
-        raise BillingError(N_("Choose one of the times on this page."), "span_not_offered", "span")
+        raise BillingError(N_("Choose one of the lengths of time on this page."), "span_not_offered", "span")
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
@@ -106,9 +106,9 @@ def _resumption(snapshot: SubscriptionSnapshot, row: Any, at: int) -> Quote:
     if snapshot.status != SubscriptionStatus.PAUSED:
         raise StateChanged(N_("This subscription is not paused."), "not_paused")
     if row.pending_update is not None:
-        raise StateChanged(N_("It goes on as soon as its invoice is paid."), "resumption_pending")
+        raise StateChanged(N_("It will resume as soon as its invoice is paid."), "resumption_pending")
     if snapshot.due_at is not None and snapshot.due_at <= at:  # a new price, say, that has not been noted yet
-        raise StateChanged(N_("Your renewal is being prepared. Please try again in a few minutes."), "not_up_to_date")
+        raise StateChanged(N_("Your renewal is being processed. Please try again in a few minutes."), "not_up_to_date")
     return pauses.resumption(snapshot, at)
 
 

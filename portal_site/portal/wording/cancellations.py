@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def reason_intro(asked: bool) -> str:
     """What the first page is for."""
     if asked:
-        return _("Tell us why, so that we can do better. Nothing is cancelled yet.")
-    return _("You see what happens before anything is cancelled.")
+        return _("Tell us why, so that we can improve. Nothing has been cancelled yet.")
+    return _("You will see what happens before anything is cancelled.")
 
 
 def consequences(page: "EndingPage") -> list[str]:
@@ -25,18 +25,18 @@ def consequences(page: "EndingPage") -> list[str]:
     names = ", ".join(subscription.products)
     if not ending.immediate:
         until = date(ending.ends_at)
-        nothing = _("Nothing more is billed for it.")
+        nothing = _("You will not be billed for it again.")
         return [
             _(
-                "%(products)s goes on until %(date)s and then ends. You can change your mind until then.",
+                "%(products)s continues until %(date)s, then ends. You can change your mind until then.",
                 products=names,
                 date=until,
             ),
             subscriptions.before_the_end(page.following) or nothing,
         ]
-    sentences = [_("%(products)s ends at once, and nothing is renewed.", products=names)]
+    sentences = [_("%(products)s ends now and will not renew.", products=names)]
     if not page.lines and subscription.status.renews:
-        sentences.append(_("Time that you have paid for and do not use is not paid back."))
+        sentences.append(_("Time that you have paid for and not used will not be refunded."))
     return sentences
 
 
@@ -47,11 +47,11 @@ def losses_and_debts(page: "EndingPage") -> list[str]:
     sentences = []
     if ending.lost:
         lost = money(ending.lost, page.subscription.currency)
-        sentences.append(_("%(amount)s of credit, which waits for your next invoice, is lost.", amount=lost))
+        sentences.append(_("You will lose %(amount)s of credit that was meant for your next invoice.", amount=lost))
     elif ending.drops:
-        sentences.append(_("Changes that wait for a payment or for the next invoice are dropped."))
+        sentences.append(_("Changes that are awaiting payment or your next invoice will be discarded."))
     if page.owed:
-        sentences.append(_("What is open stays to be paid. You find it in your invoice history."))
+        sentences.append(_("Unpaid invoices remain due. You can find them in your invoice history."))
     return sentences
 
 

@@ -1,5 +1,7 @@
 """What stands around every page: title, headline, mode, links; and the pages for those who are not let in."""
 
+from markupsafe import Markup, escape
+
 from portal_site.portal.visitors import PortalOwner, Visitor
 from portal_site.web import filters
 from portal_site.web.i18n import gettext as _
@@ -13,9 +15,7 @@ def title(name: str, has_errors: object) -> str:
 def headline(visitor: Visitor) -> str:
     """The merchant's own, else what the portal is for."""
     business = visitor.business_name
-    return visitor.headline or _(
-        "Look after your plan, payment methods and invoices with %(business)s.", business=business
-    )
+    return visitor.headline or _("Manage your plan, payment methods and invoices with %(business)s.", business=business)
 
 
 def test_mode(visitor: Visitor, now: int) -> str:
@@ -34,6 +34,12 @@ def links(visitor: Visitor) -> list[tuple[str, str]]:
     return [(name, address) for name, address in found if address]
 
 
+def session_ended(come_back: Markup) -> Markup:
+    """What a page says that was left open too long; `come_back` is the link to a new one."""
+    sentence = _("Your session has ended. What you entered is still here: %(come_back)s, then continue in this one.")
+    return Markup(escape(sentence)) % {"come_back": come_back}  # noqa: S704 - escaped here
+
+
 def over_title(reason: str) -> str:
     """What is over: the link or the session."""
     return _("This link has expired") if reason == "link" else _("Your session has ended")
@@ -42,14 +48,14 @@ def over_title(reason: str) -> str:
 def over_explanation(reason: str) -> str:
     """Why it is over."""
     if reason == "link":
-        return _("For your safety, links to your billing page work for a few minutes only.")
-    return _("For your safety, you are logged out after an hour without a click. Nothing you saved is lost.")
+        return _("For your security, links to your billing page only work for a few minutes.")
+    return _("For your security, you are logged out after an hour of inactivity. Nothing you saved is lost.")
 
 
 def new_link(business: PortalOwner | None) -> str:
     """What to do about it."""
     if business is None:
-        return _("Go back to the site or the e-mail that you came from and open your billing page again.")
+        return _("Go back to the site or e-mail you came from and open your billing page again.")
     name = business.business_name
     return _("Open your billing page again from your account with %(business)s to get a new link.", business=name)
 

@@ -19,13 +19,13 @@ def due(invoice: InvoiceSummary, of_changes: Collection[str], now: int) -> str:
         return _change_waits_for(amount)
     values = {"number": invoice.number or "", "amount": amount}
     if invoice.due_date and invoice.due_date > now:
-        return _("Invoice %(number)s over %(amount)s is due on %(date)s.", date=date(invoice.due_date), **values)
-    return _("Invoice %(number)s of %(date)s over %(amount)s is not paid yet.", date=date(invoice.created), **values)
+        return _("Invoice %(number)s for %(amount)s is due on %(date)s.", date=date(invoice.due_date), **values)
+    return _("Invoice %(number)s of %(date)s for %(amount)s is unpaid.", date=date(invoice.created), **values)
 
 
 def _change_waits_for(amount: str) -> str:
     return _(
-        "The change of your plan takes effect as soon as %(amount)s is paid; until then your plan stays as it is.",
+        "Your plan change takes effect as soon as %(amount)s is paid. Until then, your plan stays as it is.",
         amount=amount,
     )
 
@@ -36,9 +36,7 @@ def pending_change(subscription: SubscriptionView) -> str:
     waits = (
         _change_waits_for(money(invoice.amount_remaining, invoice.currency))
         if invoice
-        else _(
-            "The change of your plan takes effect as soon as its invoice is paid; until then your plan stays as it is."
-        )
+        else _("Your plan change takes effect as soon as its invoice is paid. Until then, your plan stays as it is.")
     )
     assert subscription.pending_update is not None
     until = _("You can pay until %(moment)s.", moment=minute(subscription.pending_update["expires_at"]))
@@ -55,7 +53,7 @@ def pay(invoice: InvoiceSummary | None) -> str:
 def charged_now(invoice: InvoiceSummary) -> str:
     """What the button does."""
     amount = money(invoice.amount_remaining, invoice.currency)
-    return _("%(amount)s will be charged now, once.", amount=amount)
+    return _("You will be charged %(amount)s now, once only.", amount=amount)
 
 
 def continues_when_paid(on_hold: bool) -> str:
@@ -63,8 +61,8 @@ def continues_when_paid(on_hold: bool) -> str:
     if not on_hold:
         return ""
     return _(
-        "Your subscription is on hold. Once nothing is open any more it goes on: a new period begins and is billed then; "
-        "the time between is not."
+        "Your subscription is on hold. Once all invoices are paid, it resumes: a new period starts and is billed then. "
+        "The time in between is not billed."
     )
 
 
@@ -79,9 +77,9 @@ def dates(invoice: InvoiceView) -> list[tuple[str, int]]:
     """Its days, each with its label."""
     days_of = [
         (_("Date"), invoice.finalized_at or invoice.created),
-        (_("Due"), invoice.due_date),
-        (_("Paid"), invoice.paid_at),
-        (_("Voided"), invoice.voided_at),
+        (_("Due date"), invoice.due_date),
+        (_("Paid on"), invoice.paid_at),
+        (_("Voided on"), invoice.voided_at),
     ]
     return [(label, at) for label, at in days_of if at]
 
@@ -89,8 +87,8 @@ def dates(invoice: InvoiceView) -> list[tuple[str, int]]:
 def open_ones(count: int) -> str:
     """How many can be paid with the payment methods on the page."""
     return ngettext(
-        "An invoice is open. You can pay it with one of these.",
-        "%(num)s invoices are open. You can pay them with one of these.",
+        "You have an unpaid invoice. You can pay it with one of these.",
+        "You have %(num)s unpaid invoices. You can pay them with one of these.",
         count,
     )
 
@@ -99,13 +97,13 @@ def upcoming(invoice: NextInvoice) -> str:
     """When the next one comes, and what it will be."""
     values: dict[str, Any] = {"date": date(invoice.date), "amount": money(invoice.amount_due, invoice.currency)}
     if invoice.varies:
-        return _("Your next invoice comes on %(date)s: %(amount)s plus your usage.", **values)
-    return _("Your next invoice comes on %(date)s: %(amount)s.", **values)
+        return _("Your next invoice, on %(date)s, will be %(amount)s plus your usage.", **values)
+    return _("Your next invoice, on %(date)s, will be %(amount)s.", **values)
 
 
 def none_found(after: str | None = None) -> str:
     """An empty list: nothing yet, or nothing before what one came from."""
-    return _("No older invoices.") if after else _("No invoices yet. They will appear here.")
+    return _("There are no older invoices.") if after else _("No invoices yet. Your invoices will appear here.")
 
 
 def line_title(line: LineView) -> str:

@@ -17,7 +17,7 @@ def consequences(page: "PausePage") -> list[str]:
     names = ", ".join(page.subscription.products)
     sentences = [
         _(
-            "%(products)s stops now. Nothing is billed until it goes on, and you can resume it at any time.",
+            "%(products)s pauses now. You will not be billed until it resumes, and you can resume it at any time.",
             products=names,
         )
     ]
@@ -26,8 +26,7 @@ def consequences(page: "PausePage") -> list[str]:
         worth = money(credit, page.currency)
         sentences.append(
             _(
-                "The time that you have paid for and do not use is worth %(amount)s. "
-                "It is taken off your first invoice after the pause.",
+                "Your unused time is worth %(amount)s. It will be taken off your first invoice after the pause.",
                 amount=worth,
             )
         )
@@ -45,13 +44,13 @@ def end(pause: Pause) -> str:
     """When it goes on by itself, if it does."""
     if pause.resumes_at is None:
         return ""
-    return _("It goes on, and is billed again, on %(date)s.", date=date(pause.resumes_at))
+    return _("It resumes, and is billed again, on %(date)s.", date=date(pause.resumes_at))
 
 
 def resumption(quote: Quote | None) -> list[str]:
     """What comes after what is due today; without a quote nothing is."""
     if quote is None:
-        return [_("It goes on at once. Nothing is due today.")]
+        return [_("It resumes now. Nothing is due today.")]
     return [invoices.upcoming(quote.next_invoice)] if quote.next_invoice else []
 
 

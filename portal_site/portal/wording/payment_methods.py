@@ -34,7 +34,7 @@ def trial_ends(subscription: SubscriptionView, methods: Sequence[PaymentMethodVi
     ends = _(
         "Your free trial of %(product)s ends on %(date)s.", product=products, date=date(subscription.trial_end or 0)
     )
-    return ends if methods else " ".join((ends, _("Add a payment method to go on without a break.")))
+    return ends if methods else " ".join((ends, _("Add a payment method to continue without interruption.")))
 
 
 def why_kept(method: PaymentMethodView, refusal: str | None) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.billing.translation_marks import N_
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.portal.wording import invoices
 from portal_site.web.filters import date, every, money, number
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from portal_site.portal.plan_change_forms import ItemChoice
     from portal_site.portal.plan_changes import ChangePage
 
+BILLED = {
+    "day": N_("Billed daily"),
+    "week": N_("Billed weekly"),
+    "month": N_("Billed monthly"),
+    "year": N_("Billed yearly"),
+}
 UNLIMITED = 999_999  # a maximum that stands for none
 
 
@@ -48,9 +55,9 @@ def _effect(page: "ChangePage") -> str:
     if page.subscription.status == SubscriptionStatus.TRIALING and page.trial_ends:
         return _("Your free trial ends with this change.")
     if page.subscription.status == SubscriptionStatus.TRIALING:
-        return _("Your free trial goes on until %(date)s.", date=date(quote.trial_end or 0))
+        return _("Your free trial continues until %(date)s.", date=date(quote.trial_end or 0))
     if not page.lines:
-        return _("You have it at once; the new price counts from your next invoice on.")
+        return _("This takes effect now. The new price applies from your next invoice.")
     return ""
 
 
@@ -78,6 +85,8 @@ def confirm(quote: Quote) -> str:
 
 def billed(offer: PricedPlan) -> str:
     """How often the offers of a group are billed."""
+    if offer.interval_count == 1:
+        return _(BILLED[offer.interval])
     return _("Billed %(every)s", every=every(offer.interval, offer.interval_count))
 
 
@@ -116,14 +125,14 @@ def replaces(subscription: SubscriptionView) -> str:
     planned = subscription.planned
     if planned is None or not planned.by_customer:
         return ""
-    return _("A change is planned for %(date)s. What you choose now takes its place.", date=date(planned.date))
+    return _("A change is scheduled for %(date)s. What you choose now will replace it.", date=date(planned.date))
 
 
 def checking() -> str:
     """What is said while nobody knows yet whether a change is paid."""
     return _(
-        "We are checking the payment for your change with the bank. You are not charged twice; "
-        "until then your plan stays as it is."
+        "We are checking the payment for your change with the bank. You will not be charged twice. "
+        "Until then, your plan stays as it is."
     )
 
 
@@ -135,5 +144,5 @@ def link(can_change_price: bool) -> str:
 def reactivate(quote: Quote) -> str:
     """The button that begins an ended subscription again."""
     if not quote.invoice.amount_due:
-        return _("Start again")
-    return _("Start again and pay %(amount)s", amount=money(quote.invoice.amount_due, quote.invoice.currency))
+        return _("Resubscribe")
+    return _("Resubscribe and pay %(amount)s", amount=money(quote.invoice.amount_due, quote.invoice.currency))

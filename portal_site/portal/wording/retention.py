@@ -53,7 +53,7 @@ def cheaper_plan(proposal: OfferPreview) -> str:
     assert item is not None
     assert plan is not None
     return _(
-        "It costs %(amount)s %(every)s. You pay %(usual)s %(usual_every)s now.",
+        "It costs %(amount)s %(every)s. You currently pay %(usual)s %(usual_every)s.",
         amount=money(plan.amount(item.quantity), plan.terms.currency),
         every=every(plan.interval, plan.interval_count),
         usual=money(item.amount, item.offer.terms.currency),
@@ -66,7 +66,7 @@ def longer_trial(proposal: OfferPreview, subscription: SubscriptionView) -> str:
     assert proposal.trial_end is not None
     assert subscription.trial_end is not None
     return _(
-        "Your free trial lasts until %(date)s instead of %(usual)s, and your first payment comes then.",
+        "Your free trial will last until %(date)s instead of %(usual)s. Your first payment is due then.",
         date=date(proposal.trial_end),
         usual=date(subscription.trial_end),
     )

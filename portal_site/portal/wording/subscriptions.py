@@ -21,14 +21,14 @@ def section_title(subscriptions: Sequence[SubscriptionView]) -> str:
 def ending(subscription: SubscriptionView) -> str:
     """When a cancelled one ends."""
     assert subscription.cancel_at is not None
-    return _("Ends on %(date)s and is not renewed.", date=date(subscription.cancel_at))
+    return _("Ends on %(date)s and will not renew.", date=date(subscription.cancel_at))
 
 
 def before_the_end(following: NextInvoice | None) -> str:
     """What is still billed until then; nothing where nothing is."""
     if following is None:
         return ""
-    return _("Until then, the next invoice is due on %(date)s: %(amount)s.", **_when_and_how_much(following))
+    return _("Before then, your next invoice, on %(date)s, will be %(amount)s.", **_when_and_how_much(following))
 
 
 def outlook(subscription: SubscriptionView, now: int) -> list[str]:
@@ -43,21 +43,21 @@ def outlook(subscription: SubscriptionView, now: int) -> list[str]:
 def _standing(subscription: SubscriptionView) -> str:
     if subscription.status.ended:
         ended = subscription.ended_at
-        nothing = _("Ended. Nothing more is billed.")
-        return _("Ended on %(date)s. Nothing more is billed.", date=date(ended)) if ended else nothing
+        nothing = _("Ended. You will not be billed again.")
+        return _("Ended on %(date)s. You will not be billed again.", date=date(ended)) if ended else nothing
     if subscription.status == SubscriptionStatus.PAUSED:
         if subscription.resumes_at is None:
-            return _("Paused. Nothing is billed until it goes on.")
-        return _("Paused. Nothing is billed until it goes on, on %(date)s.", date=date(subscription.resumes_at))
+            return _("Paused. You will not be billed until it resumes.")
+        return _("Paused until %(date)s. You will not be billed until then.", date=date(subscription.resumes_at))
     if subscription.status == SubscriptionStatus.INCOMPLETE:
-        return _("It begins as soon as the first invoice is paid.")
+        return _("It starts as soon as the first invoice is paid.")
     if subscription.status == SubscriptionStatus.UNPAID:
-        return _("It is on hold because an invoice was not paid.")
+        return _("It is on hold because an invoice is unpaid.")
     return ""
 
 
 def _preparing(upcoming: NextInvoice) -> str:
-    return _("The renewal of %(date)s for %(amount)s is being prepared.", **_when_and_how_much(upcoming))
+    return _("Your renewal of %(date)s for %(amount)s is being processed.", **_when_and_how_much(upcoming))
 
 
 def _renewal(status: SubscriptionStatus, upcoming: NextInvoice) -> str:
@@ -66,7 +66,7 @@ def _renewal(status: SubscriptionStatus, upcoming: NextInvoice) -> str:
         free = _("Free until %(date)s.", date=values["date"])
         return f"{free} {_after_trial(upcoming, values['amount'])}"
     if upcoming.varies and upcoming.subtotal == 0:
-        return _("The next invoice comes on %(date)s; its amount depends on your usage.", date=values["date"])
+        return _("Your next invoice is on %(date)s. Its amount depends on your usage.", date=values["date"])
     if upcoming.varies:
         return _("Your plan renews on %(date)s for %(amount)s plus your usage.", **values)
     return _("Your plan renews on %(date)s for %(amount)s.", **values)
@@ -89,13 +89,13 @@ def balance_notes(subscription: SubscriptionView, now: int) -> list[str]:
         return []
     credit, carried = (money(abs(amount), upcoming.currency) for amount in (upcoming.credit_used, upcoming.carried))
     notes = [
-        (upcoming.credit_used > 0, _("%(credit)s of your credit is used for it.", credit=credit)),
-        (upcoming.credit_used < 0, _("%(credit)s of credit is kept for your next invoices.", credit=credit)),
+        (upcoming.credit_used > 0, _("%(credit)s of your credit has already been deducted.", credit=credit)),
+        (upcoming.credit_used < 0, _("%(credit)s of credit will be kept for your next invoices.", credit=credit)),
         (
             upcoming.carried > 0,
-            _("%(amount)s is too little to be charged and is added to a later invoice.", amount=carried),
+            _("%(amount)s is too small to charge and will be added to a later invoice.", amount=carried),
         ),
-        (upcoming.carried < 0, _("It includes %(amount)s that was left to pay from before.", amount=carried)),
+        (upcoming.carried < 0, _("This includes %(amount)s carried over from an earlier invoice.", amount=carried)),
     ]
     return [note for applies, note in notes if applies]
 
@@ -133,4 +133,4 @@ def quantity(quantity: int | None, unit_label: str | None = None, *, even_one: b
 
 def more_items(count: int) -> str:
     """How many are not listed."""
-    return _("and %(count)s more items", count=count) if count > 0 else ""
+    return ngettext("and %(num)s more item", "and %(num)s more items", count) if count > 0 else ""

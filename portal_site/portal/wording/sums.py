@@ -34,11 +34,11 @@ def invoice(view: InvoiceView) -> list[Row]:
         *((_tax(tax["tax_behavior"] == "inclusive"), tax["amount"], True) for tax in view.total_taxes),
     )
     rows.append(Row(_("Total"), view.total, view.currency, kind=TOTAL))
+    rows += _from_balance(view.currency, *_parts_of_balance(view))
     rows += _shown(
         view.currency,
-        (_("Customer balance"), -view.balance_used, view.balance_used),
         (_("Amount due"), view.amount_due, view.amount_due != view.total or view.amount_paid),
-        (_("Paid"), view.amount_paid, view.amount_paid),
+        (_("Amount paid"), view.amount_paid, view.amount_paid),
     )
     if view.status.payable:
         rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))
@@ -54,8 +54,8 @@ def next_invoice(upcoming: NextInvoice | None) -> list[Row]:
         (_("Subtotal"), upcoming.subtotal, True),
         (_("Discount"), -upcoming.discount, upcoming.discount),
         (_("Tax"), upcoming.tax, upcoming.tax),
-        (_("Customer balance"), -upcoming.balance_used, upcoming.balance_used),
     )
+    rows += _from_balance(upcoming.currency, upcoming.credit_used, upcoming.carried)
     due = _("Due on %(date)s", date=date(upcoming.date))
     return [*rows, Row(due, upcoming.amount_due, upcoming.currency, kind=TOTAL)]
 
@@ -74,19 +74,28 @@ def quote(page: Any, quote: Any) -> list[Row]:
         rows.append(Row(_tax(tax.rate.inclusive), tax.amount, bill.currency, note=rate))
     if not quote.invoiced:
         return [*rows, Row(_("Total"), bill.total, bill.currency, kind=TOTAL, test_id="waiting-total")]
-    used = _("Credit used") if bill.credit_used > 0 else _("Kept as credit for your next invoices")
-    carried = _("Added to your next invoice") if bill.carried > 0 else _("Left to pay from before")
-    rows += _shown(
-        bill.currency,
-        (_("Total"), bill.total, bill.total != bill.amount_due),
-        (used, -bill.credit_used, bill.credit_used),
-        (carried, -bill.carried, bill.carried),
-    )
+    rows += _shown(bill.currency, (_("Total"), bill.total, bill.total != bill.amount_due))
+    rows += _from_balance(bill.currency, bill.credit_used, bill.carried)
     return [*rows, Row(_("Due today"), bill.amount_due, bill.currency, kind=TOTAL, test_id="due-today")]
 
 
 def _tax(inclusive: bool) -> str:
     return _("Included tax") if inclusive else _("Tax")
+
+
+def _parts_of_balance(view: InvoiceView) -> tuple[int, int]:
+    """How much of what the balance paid is credit, and how much is carried to or from another invoice."""
+    start, end = view.starting_balance, view.ending_balance
+    if end is None or end - start != view.balance_used:
+        return view.balance_used, 0
+    return min(0, end) - min(0, start), max(0, end) - max(0, start)
+
+
+def _from_balance(currency: str, credit: int, carried: int) -> list[Row]:
+    """Credit that is used (> 0) or won, and what is carried to a later invoice (> 0) or from an earlier one."""
+    credit_label = _("Credit used") if credit > 0 else _("Kept as credit for your next invoices")
+    carried_label = _("Added to your next invoice") if carried > 0 else _("Carried over from an earlier invoice")
+    return _shown(currency, (credit_label, -credit, credit), (carried_label, -carried, carried))
 
 
 def _shown(currency: str, *rows: tuple[str, int, object]) -> list[Row]:

@@ -13,5 +13,5 @@ LOCALES = frozenset(
 def check(locale: str, param: str) -> str:
     """The locale itself. Raises BillingError for one that nobody knows."""
     if locale not in LOCALES:
-        raise BillingError(N_("No such locale: use auto, or one such as en, en-GB, fr or fr-CA."), "", param)
+        raise BillingError(N_("Unknown locale: use auto, or a locale such as en, en-GB, fr or fr-CA."), "", param)
     return locale

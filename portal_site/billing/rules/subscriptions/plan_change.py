@@ -15,7 +15,7 @@ from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapsho
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 
-UNCOLLECTED_INVOICE = N_("Part of the time that runs now is not paid yet. Please contact us about it.")
+UNCOLLECTED_INVOICE = N_("Part of the current period has not been paid. Please contact us.")
 QUOTE_LIFETIME = 30 * 60  # seconds for which a quote holds
 PENDING_UPDATE_LIFETIME = (
     23 * 60 * 60
@@ -76,9 +76,9 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
         (snapshot.status.ended, N_("This subscription has ended.")),
         (
             snapshot.managed_by_merchant_schedule,
-            N_("Changes of this plan are already arranged with us. Please contact us about it."),
+            N_("Changes to this plan have already been arranged with us. Please contact us."),
         ),
-        (_is_leaving(snapshot), N_("This subscription is about to end. Keep it before you change it.")),
+        (_is_leaving(snapshot), N_("This subscription is set to end. Undo the cancellation before you change it.")),
         (_is_paused(snapshot), N_("This subscription is paused. Resume it before you change it.")),
         (
             snapshot.collection_method == "send_invoice",
@@ -86,7 +86,7 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
         ),
         (
             snapshot.has_open_invoice or not snapshot.status.renews,
-            N_("An invoice of this subscription is not paid yet. Pay it before you change your plan."),
+            N_("An invoice for this subscription is unpaid. Pay it before you change your plan."),
         ),
         (snapshot.has_uncollected_invoice, UNCOLLECTED_INVOICE),
         (
@@ -95,7 +95,7 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
         ),
         (
             snapshot.is_behind(at),
-            N_("Your renewal is being prepared. Please try again in a few minutes."),
+            N_("Your renewal is being processed. Please try again in a few minutes."),
         ),
     )
     return next((BillingError(sentence, "subscription_not_changeable") for holds, sentence in reasons if holds), None)
@@ -113,12 +113,12 @@ def incompatibility(item: Item, offer: PricedPlan, currency: str) -> BillingErro
     """Why an item cannot be moved to an offer, or None."""
     if offer.terms.currency != currency:
         return BillingError(
-            N_("The plans on offer are in another currency than your subscription."), "currency_mismatch", "price"
+            N_("The available plans are in a different currency from your subscription."), "currency_mismatch", "price"
         )
     known = {item.offer.tax_behavior, offer.tax_behavior} - {"unspecified"}
     if len(known) > 1:
         return BillingError(
-            N_("Tax is calculated in another way for the plans on offer than for yours."),
+            N_("Tax is calculated differently for the available plans and for yours."),
             "tax_behavior_mismatch",
             "price",
         )
@@ -139,7 +139,7 @@ def quote(
     """
     changed = {id for item in snapshot.items if (id := item.id) in wishes and _differs(item, wishes[id])}
     if not changed and code is None:
-        raise BillingError(N_("This is what you have already. Choose something else."), "no_changes")
+        raise BillingError(N_("You already have this. Choose something else."), "no_changes")
     before = snapshot if code is None else replace(snapshot, discounts=(*snapshot.discounts, code))
     after = tuple(_moved(item, wishes[item.id]) if item.id in changed else item for item in before.items)
     if not changed:
