@@ -56,7 +56,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     postal_addresses.init(app)
     assets.init(app)
     themes.init(app)
-    components.init(app)
 
     portal.init(app)
     payment_providers.init(app, settings)
@@ -65,4 +64,5 @@ def create_app(settings: Settings | None = None) -> Flask:
 
         demo.init(app)
     urls.init(app)
+    components.init(app)  # last: macros know only the globals that there are when they are made
     return app

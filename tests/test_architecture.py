@@ -33,6 +33,7 @@ SANDBOX = "gateways.sandbox"  # a payment provider: it has pages and tables of i
 MOST_FILES = 12  # in a package
 LONGEST_FUNCTION, LONGEST_FILE = 50, 400
 LONGEST = {".html": 100, ".css": 150, ".js": 60}
+WIDEST_TEMPLATE, MOST_CONDITIONS = 120, 8  # columns; conditions in 100 lines of all templates together
 
 
 def _module(path: Path) -> str:
@@ -169,3 +170,22 @@ def test_a_page_includes_the_partial_that_its_fragment_is() -> None:
         included |= set(re.findall(r'include "([^"]+)"', path.read_text()))
     assert rendered
     assert rendered <= included
+
+
+def test_templates_do_not_decide_much() -> None:
+    """Sentences that depend on something are made in portal_site/portal/wording."""
+    texts = [path.read_text() for path in locations.TEMPLATES.rglob("*.*")]
+    lines = [line for text in texts for line in text.splitlines()]
+    assert [line for line in lines if len(line) > WIDEST_TEMPLATE] == []
+    assert sum(map(_conditions, texts)) * 100 <= MOST_CONDITIONS * len(lines)
+
+
+def test_conditions_of_a_template_are_counted() -> None:
+    text = "{% if a %}{{ b if c else d }}{% elif e %}{% set f = g if h %}{% endif %}{# if #} if {% for i in j if k %}"
+    assert _conditions(text) == 5
+
+
+def _conditions(template: str) -> int:
+    plain = re.sub(r"\{#.*?#\}", "", template, flags=re.DOTALL)
+    tags = re.findall(r"\{\{.*?\}\}|\{%.*?%\}", plain, re.DOTALL)
+    return sum(len(re.findall(r"\b(?:if|elif)\b", re.sub(r'"[^"]*"', "", tag))) for tag in tags)

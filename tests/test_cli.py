@@ -129,7 +129,7 @@ def test_what_does_not_exist_is_one_line(portal: Portal, tmp_path: Path) -> None
     for locale in ("zz", "", "fr_FR", "x" * 3000):
         refused = portal("link", "--customer", "cus_one", "--locale", locale)
         assert (refused.returncode, refused.stdout) == (1, "")
-        assert refused.stderr == "No such locale: use auto, or one such as en, en-GB, fr or fr-CA.\n"
+        assert refused.stderr == "Unknown locale: use auto, or a locale such as en, en-GB, fr or fr-CA.\n"
     assert portal("link", "--customer", "cus_one", "--locale", "de").returncode == 0
     assert "Try 'portal" in portal("nonsense").stderr or "No such command" in portal("nonsense").stderr
 

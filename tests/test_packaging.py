@@ -65,7 +65,7 @@ def test_the_wheel_works_outside_the_checkout(built: Path, tmp_path: Path) -> No
         f"assert portal_site.__file__.startswith({str(tmp_path)!r}), portal_site.__file__\n"
         "app = portal_site.create_app(); m.upgrade(app); client = app.test_client()\n"
         "page = client.get('/logged-out', headers={'Accept-Language': 'fr'})\n"
-        "assert page.status_code == 200 and 'Vous êtes déconnecté' in page.text, page.text\n"
+        "assert page.status_code == 200 and 'Session fermée' in page.text, page.text\n"
         "import re; css = re.search(r'/static/site-[^\"]+css', page.text)[0]; assert client.get(css).status_code == 200\n"
     )
     result = subprocess.run(

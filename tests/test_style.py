@@ -1,4 +1,4 @@
-"""The code is formatted, linted and typed."""
+"""The code is formatted, linted and typed, and so are the templates, but for the types."""
 
 import subprocess
 import sys
@@ -12,8 +12,14 @@ TOP = locations.TEMPLATES.parent
 
 @pytest.mark.parametrize(
     "command",
-    [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)],
-    ids=["lint", "format", "types"],
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("djlint", "--check", "templates"),
+        ("djlint", "--lint", "templates"),
+    ],
+    ids=["lint", "format", "types", "format of templates", "lint of templates"],
 )
 def test_nothing_to_complain_about(command: tuple[str, ...]) -> None:
     result = subprocess.run([sys.executable, "-m", *command], cwd=TOP, capture_output=True, text=True, check=False)

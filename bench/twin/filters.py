@@ -24,7 +24,7 @@ LABELS = {
     "trialing": ("Free trial", "note"),
     "active": ("Active", "good"),
     "past_due": ("Payment overdue", "bad"),
-    "canceled": ("Canceled", "quiet"),
+    "canceled": ("Cancelled", "quiet"),
     "open": ("Open", "warning"),
     "paid": ("Paid", "good"),
     "uncollectible": ("Uncollectible", "bad"),

@@ -84,8 +84,10 @@ def init(app: Flask) -> None:
         retention,
         sessions,
         subscriptions,
+        wording,
     )
 
+    wording.init(app)
     app.register_blueprint(sessions.blueprint)
     app.register_blueprint(gateway_events.blueprint)
     app.register_blueprint(blueprint)

@@ -67,8 +67,8 @@ class BillingForm(PortalForm):
 
 def _fault(field: Field, kind: str) -> str:
     if kind == "required":
-        return str(_("%(field)s is missing.", field=field.label.text))
-    return str(_("%(field)s does not fit the country.", field=field.label.text))
+        return str(_("%(field)s is required.", field=field.label.text))
+    return str(_("%(field)s is not valid for this country.", field=field.label.text))
 
 
 def _check_email(_form: Any, field: Field) -> None:

@@ -55,7 +55,7 @@ def update_billing_information() -> Response | tuple[str, int]:
     if not form.validate():
         return _form_page(form), 422
     billing_information.update_billing_information(g.visitor.customer_id, form.changes(), g.now)
-    flash(_("Your billing information was updated. It will be on your next invoice."), "good")
+    flash(_("Your billing information was updated. It will appear on your next invoice."), "good")
     return redirect(url_for("portal.show_billing_information"), 303)
 
 
@@ -125,7 +125,7 @@ def add_tax_id() -> Response | tuple[str, int]:
         except BillingError as refusal:
             form[refusal.param or "value"].errors = [translated(refusal)]
         else:
-            flash(_("The tax ID was added. It will be on your next invoice."), "good")
+            flash(_("The tax ID was added. It will appear on your next invoice."), "good")
             return redirect(url_for("portal.show_billing_information"), 303)
     return _tax_id_page(form), 422
 
@@ -161,7 +161,7 @@ def remove_tax_id(tax_id: str) -> Response:
     """Leave it off future invoices."""
     _require_tax_ids()
     billing_information.remove_tax_id(g.visitor.customer_id, tax_id, g.now)
-    flash(_("The tax ID was removed. Invoices that you have keep it."), "good")
+    flash(_("The tax ID was removed. Past invoices do not change."), "good")
     return redirect(url_for("portal.show_billing_information"), 303)
 
 

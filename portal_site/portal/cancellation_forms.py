@@ -16,9 +16,9 @@ from portal_site.web.forms import PortalForm, clean, no_card_number
 
 LABELS = {
     "too_expensive": _l("It is too expensive"),
-    "missing_features": _l("I need more than it offers"),
+    "missing_features": _l("It is missing features I need"),
     "switched_service": _l("I found something else"),
-    "unused": _l("I do not need it any more"),
+    "unused": _l("I no longer need it"),
     "customer_service": _l("The service was not what I expected"),
     "too_complex": _l("It is too hard to use"),
     "low_quality": _l("The quality was not what I expected"),

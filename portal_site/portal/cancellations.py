@@ -87,7 +87,7 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     yes = confirmation_tokens.read(ENDING, subscription_id)
     if yes is None:
-        return ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
+        return ending_page(subscription_id, "", _("This page has expired. Please check it again."), 409)
     attempt_id = yes.what["attempt"]
     ending = _situation(subscription_id).ending
     if ending is not None and (ending.immediate or ending.drops):
@@ -125,7 +125,7 @@ def keep_subscription(subscription_id: str) -> Response:
     _own(subscription_id)
     try:
         cancellations.keep(g.visitor.customer_id, subscription_id, g.now)
-        flash(_("Your subscription goes on as it was."), "good")
+        flash(_("Your subscription continues as before."), "good")
     except BillingError as refusal:
         flash(translated(refusal), "bad")
     return _to_subscription(subscription_id)

@@ -49,6 +49,11 @@ class ResumptionPage(QuotePage):
     problem: str = ""
 
     @property
+    def due(self) -> int:
+        """What has to be paid at once."""
+        return self.quote.invoice.amount_due if self.quote else 0
+
+    @property
     def quoted(self) -> Sequence[InvoiceLine]:
         """The lines of the invoice that it would make."""
         return self.quote.invoice.lines if self.quote else ()
@@ -68,7 +73,7 @@ def pause_subscription(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     yes = confirmation_tokens.read(PAUSE, subscription_id, "span")
     if yes is None:
-        return _pause_page(subscription_id, "", _("Choose for how long."), 422)
+        return _pause_page(subscription_id, "", _("Choose how long to pause."), 422)
     span, attempt_id = PauseLength(yes.what["interval"], yes.what["count"]), yes.what["attempt"]
     features = g.visitor.features.subscription_pause
     try:
@@ -96,7 +101,7 @@ def resume_subscription(subscription_id: str) -> Response | Page:
     yes = confirmation_tokens.read(RESUMPTION, subscription_id)
     kind = yes.what.get("kind") if yes else None
     if yes is None or kind not in (COLLECTION, SUBSCRIPTION):
-        return _resumption_page(subscription_id, _("This page is not valid any more. Please look again."), 409)
+        return _resumption_page(subscription_id, _("This page has expired. Please check it again."), 409)
     try:
         if kind == COLLECTION:
             pauses.resume_collection(g.visitor.customer_id, subscription_id, g.now)
@@ -106,7 +111,7 @@ def resume_subscription(subscription_id: str) -> Response | Page:
                 return payment_outcome.collect(payment_outcome.of_resumption(subscription_id, change.invoice_id or ""))
     except StateChanged as changed:
         return _resumption_page(subscription_id, translated(changed), 409)
-    flash(_("Your subscription goes on."), "good")
+    flash(_("Your subscription has resumed."), "good")
     return _to_subscription(subscription_id)
 
 

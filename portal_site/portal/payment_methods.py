@@ -72,7 +72,9 @@ def make_default_payment_method(method_id: str) -> Response:
     """Charge this one from now on."""
     try:
         method = payment_methods.make_default(g.visitor.customer_id, method_id, g.now)
-        flash(_("Payments will be taken from the one ending in %(last4)s from now on.", last4=method.last4), "good")
+        flash(
+            _("Future payments will be charged to the payment method ending in %(last4)s.", last4=method.last4), "good"
+        )
     except NotFound:
         abort(404)
     except BillingError as refusal:

@@ -60,7 +60,7 @@ def of_resumption(subscription_id: str, invoice_id: str) -> Payment:
         invoice_id,
         url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True),
         _subscription(subscription_id),
-        _("Thank you. It is paid, and your subscription goes on."),
+        _("Thank you. It is paid, and your subscription continues."),
         no_method=_("Add a payment method, then pay for it."),
     )
 

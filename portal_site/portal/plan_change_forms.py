@@ -129,8 +129,12 @@ class ChangeForm:
         for choice in self.items:
             if choice.offers:
                 chosen |= {choice.price_field: choice.price_id, choice.quantity_field: choice.quantity}
-        hidden = {"code": self.code, "attempt": self.attempt}
-        return chosen | {name: value for name, value in hidden.items() if value}
+        return chosen | self.hidden
+
+    @property
+    def hidden(self) -> dict[str, str]:
+        """What the form carries without showing it."""
+        return {name: value for name, value in (("code", self.code), ("attempt", self.attempt)) if value}
 
     def order(self) -> PlanChangeRequest | None:
         """What is asked for; None after noting at the fields what cannot be understood."""

@@ -181,7 +181,7 @@ def withdraw_plan_change(subscription_id: str) -> Response:
     try:
         payment_outcome.cancel_awaiting(subscription_id)
         plan_changes.withdraw(g.visitor.customer_id, subscription_id, g.now)
-        flash(_("The change was taken back. Your plan stays as it is, and nothing is charged."), "good")
+        flash(_("The change was undone. Your plan stays as it is, and nothing was charged."), "good")
     except BillingError as refusal:
         flash(translated(refusal), "bad")
     return _to_subscription(subscription_id)
@@ -194,7 +194,7 @@ def undo_planned_change(subscription_id: str) -> Response:
     _own(subscription_id)
     try:
         schedules.undo_planned_change(g.visitor.customer_id, subscription_id, g.now)
-        flash(_("The change was taken back. Your plan goes on as it is."), "good")
+        flash(_("The change was undone. Your plan continues as it is."), "good")
     except BillingError as refusal:
         flash(translated(refusal), "bad")
     return _to_subscription(subscription_id)
@@ -256,7 +256,7 @@ def _again(subscription_id: str, order: PlanChangeRequest, attempt_id: str, prob
 
 def _anew(subscription_id: str, given: Mapping[str, str], problem: str, status: int) -> Page:
     page = _page(subscription_id, given)
-    now = _("Below is what it costs now.")
+    now = _("The current amount is shown below.")
     page.problem = f"{problem} {now}" if page.quote else problem
     return render_template("portal/plan_changes/show.html", page=page), status
 
@@ -266,10 +266,10 @@ def _anew(subscription_id: str, given: Mapping[str, str], problem: str, status: 
 
 def _done(change: PlanChange) -> str:
     if change.outcome == ChangeOutcome.SCHEDULED:
-        return _("Your change is planned for the end of the period.")
+        return _("Your change is scheduled for the end of the current period.")
     if change.outcome == ChangeOutcome.EXPIRED:
-        return _("This change was taken back.")
-    return _("Your plan was changed.")
+        return _("This change was undone.")
+    return _("Your plan has been changed.")
 
 
 def _to_subscription(subscription_id: str) -> Response:

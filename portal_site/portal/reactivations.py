@@ -56,7 +56,7 @@ def restart_subscription(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     yes = confirmation_tokens.read(RESTART, subscription_id)
     if yes is None:
-        return _page(subscription_id, _("This page is not valid any more. Please look again."), 409)
+        return _page(subscription_id, _("This page has expired. Please check it again."), 409)
     try:
         change = reactivations.reactivate(g.visitor.customer_id, subscription_id, yes.confirmation, g.now)
     except StateChanged as changed:

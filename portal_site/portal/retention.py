@@ -29,7 +29,7 @@ def accept_offer(subscription_id: str) -> Response | Page:
     _own(subscription_id)
     yes = confirmation_tokens.read(OFFER, subscription_id)
     if yes is None:
-        return ending_page(subscription_id, "", _("This page is not valid any more. Please look again."), 409)
+        return ending_page(subscription_id, "", _("This page has expired. Please check it again."), 409)
     attempt_id = yes.what["attempt"]
     try:
         retention.accept(
@@ -37,7 +37,7 @@ def accept_offer(subscription_id: str) -> Response | Page:
         )
     except StateChanged as changed:
         return _offer_page(subscription_id, attempt_id, translated(changed), 409)
-    flash(_("Thank you for staying. Nothing is cancelled."), "good")
+    flash(_("Thank you for staying. Nothing was cancelled."), "good")
     return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)
 
 
@@ -74,7 +74,7 @@ def _offer_page(subscription_id: str, attempt_id: str, problem: str = "", status
     token = confirmation_tokens.issue(OFFER, subscription_id, proposal.fingerprint, attempt=attempt_id)
     page = render_template(
         "portal/retention/offer.html",
-        subscription=subscription, proposal=proposal, attempt_id=attempt_id, token=token, problem=problem,
+        subscription=subscription, proposal=proposal, attempt_id=attempt_id, token=token, refusal=problem,
     )  # fmt: skip
     return page, status
 

@@ -5,11 +5,14 @@ Templates do not import them: Jinja would create the imported module again for e
 
 from flask import Flask
 
-MODULES = ("icons", "badge", "address", "payment_method", "line", "forms")
+from portal_site.web import forms
+
+MODULES = ("text", "icons", "badge", "address", "forms", "payment_method", "sums", "subscription_links")
 
 
 def init(app: Flask) -> None:
     """Add the macros to the template globals. Macros use those of earlier modules, so the order of MODULES matters."""
+    app.jinja_env.globals["field_attributes"] = forms.field_attributes
     with app.app_context():
         for name in MODULES:
             module = app.jinja_env.get_template(f"components/{name}.html").module

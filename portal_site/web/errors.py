@@ -55,7 +55,7 @@ def page(status: int) -> Response:
 
 def _words(status: int) -> tuple[str, str]:
     if status == 404:
-        return _("This page does not exist"), _("It may have moved, or it may never have been yours to see.")
+        return _("This page does not exist"), _("It may have moved, or you may not have access to it.")
     if status == 403:
         return _("This page is out of date"), _(
             "It belongs to an earlier visit. Go back, reload the page and try again."
@@ -63,9 +63,11 @@ def _words(status: int) -> tuple[str, str]:
     if status == 405:
         return _("This page does not exist"), _("Go back and try again from there.")
     if status == 413:
-        return _("That was too much at once"), _("Go back and send less.")
+        return _("We could not process this request"), _("The request was too large.")
     if status == 503:
-        return _("We cannot answer right now"), _("Nothing has been changed. Please try again in a moment.")
+        return _("This service is temporarily unavailable"), _(
+            "Nothing has been changed. Please try again in a moment."
+        )
     if status >= 500:
-        return _("Something went wrong on our side"), _("We have taken note. Please try again in a moment.")
-    return _("This request cannot be answered"), _("Go back and try again from there.")
+        return _("Something went wrong on our side"), _("The problem has been logged. Please try again in a moment.")
+    return _("We could not process this request"), _("Go back and try again from there.")

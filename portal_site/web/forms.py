@@ -1,7 +1,7 @@
 """Shared parts of forms: text cleaning, validators, and translation of billing errors."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from flask import request
@@ -55,7 +55,7 @@ class Required(InputRequired):
     def __call__(self, _form: Any, field: Field) -> None:
         if not (field.data or "").strip():
             field.errors = []
-            raise StopValidation(_("%(field)s is missing.", field=field.label.text))
+            raise StopValidation(_("%(field)s is required.", field=field.label.text))
 
 
 def choices(pairs: Iterable[tuple[str, str]], *, blank: bool) -> list[SelectChoice]:
@@ -83,3 +83,14 @@ class PortalForm(FlaskForm):
     def wrong_fields(self) -> Iterator[Field] | list[Field]:
         """The form fields with errors, in the form's order."""
         return [field for field in self if field.errors]
+
+    def error_summary(self) -> dict[str, str]:
+        """What is wrong with them, by their ids."""
+        return {field.id: f"{field.label.text}: {field.errors[0]}" for field in self.wrong_fields()}
+
+
+def field_attributes(field: Field, hint: str, extra: Mapping[str, str], **given: str) -> dict[str, str]:
+    """The attributes of a field's element: those given, and what ties its hint and its error to it."""
+    described = [field.id + suffix for suffix, there in (("-hint", hint), ("-error", field.errors)) if there]
+    found = {"aria-describedby": " ".join(described), "aria-invalid": "true" if field.errors else "", **given}
+    return {**extra, **{name: value for name, value in found.items() if value}}

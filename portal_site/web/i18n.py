@@ -60,6 +60,17 @@ def translate_plural(one: str, many: str, num: int, **values: object) -> Markup:
     return Markup(current().ngettext(one, many, num)) % {"num": num, **values}  # noqa: S704
 
 
+def gettext(message: str, **values: object) -> str:
+    """A sentence of code in the page's language, as plain text: Flask-Babel's, but for finding the catalogue only once."""
+    text = current().gettext(message)
+    return text % values if values else text
+
+
+def ngettext(one: str, many: str, num: int, **values: object) -> str:
+    """The same for a sentence that depends on a number."""
+    return current().ngettext(one, many, num) % {"num": num, **values}
+
+
 def choose_locale() -> str:
     """The page's locale in Babel's notation.
 

@@ -228,7 +228,7 @@ def test_yen_and_dinar_are_whole_units_too(currency: str) -> None:
 
 
 def test_no_change_is_no_quote() -> None:
-    with pytest.raises(BillingError, match="have already"):
+    with pytest.raises(BillingError, match="already have this"):
         plan_change.quote(_team(2), _to(offer(1000), 2), NOW, HALF)
 
 
@@ -237,11 +237,11 @@ def test_no_change_is_no_quote() -> None:
     [
         ({"status": SubscriptionStatus.CANCELED}, "ended"),
         ({"managed_by_merchant_schedule": True}, "arranged"),
-        ({"cancel_at": END}, "about to end"),
+        ({"cancel_at": END}, "set to end"),
         ({"pause_collection": "void"}, "paused"),
         ({"status": SubscriptionStatus.PAUSED}, "paused"),
-        ({"status": SubscriptionStatus.PAST_DUE, "has_open_invoice": True}, "not paid"),
-        ({"status": SubscriptionStatus.UNPAID}, "not paid"),
+        ({"status": SubscriptionStatus.PAST_DUE, "has_open_invoice": True}, "unpaid"),
+        ({"status": SubscriptionStatus.UNPAID}, "unpaid"),
         ({"collection_method": "send_invoice"}, "by invoice"),
     ],
 )
@@ -254,8 +254,8 @@ def test_a_subscription_that_cannot_be_changed_says_why(members: dict[str, Any],
 def test_usage_and_a_renewal_that_is_due_say_why() -> None:
     metered = snapshot((offer("2", terms=replace(offer(2).terms, metered=True)), None), start=START)
     assert "use" in str(plan_change.why_not_changeable(metered, HALF))
-    assert "prepared" in str(plan_change.why_not_changeable(_team(), END))
-    assert "prepared" in str(plan_change.why_not_changeable(_team(due_at=HALF), HALF))  # a merchant's new price, say
+    assert "processed" in str(plan_change.why_not_changeable(_team(), END))
+    assert "processed" in str(plan_change.why_not_changeable(_team(due_at=HALF), HALF))  # a merchant's new price, say
     assert plan_change.why_not_changeable(_team(), HALF) is None
 
 

@@ -89,7 +89,7 @@ def test_what_does_not_fit_is_refused_with_its_parameter(
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("https://evil.example/account", "evil.example is not a host that is registered for return URLs."),
+        ("https://evil.example/account", "evil.example is not registered as a host for return URLs."),
         ("http://acme.example/account", "In live mode a return URL must begin with https://."),
         ("https://acme.example/account", None),
         ("https://shop.example/elsewhere", None),

@@ -33,16 +33,22 @@ def _said(code: CodeTerms, who: Redeemer = WHO) -> str:
         ({"expires_at": NOW + 1}, ""),
         ({"coupon_redeem_by": NOW}, "This code has expired."),
         ({"coupon_redeem_by": NOW + 1}, ""),
-        ({"max_redemptions": 5, "times_redeemed": 5}, "This code has been used up."),
+        ({"max_redemptions": 5, "times_redeemed": 5}, "This code is no longer available."),
         ({"max_redemptions": 5, "times_redeemed": 4}, ""),
-        ({"coupon_max_redemptions": 5, "coupon_times_redeemed": 5}, "This code has been used up."),
+        ({"coupon_max_redemptions": 5, "coupon_times_redeemed": 5}, "This code is no longer available."),
         ({"coupon_max_redemptions": 5, "coupon_times_redeemed": 4}, ""),
         ({"customer_id": "cus_me"}, ""),
-        ({"customer_id": "cus_other"}, "There is no such code. Check what you typed."),
+        ({"customer_id": "cus_other"}, "We could not find this code. Check what you entered."),
         ({"first_time_transaction": True}, ""),
         ({"minimum_amount": 2000, "minimum_amount_currency": "eur"}, ""),
-        ({"minimum_amount": 2001, "minimum_amount_currency": "eur"}, "This code is for larger orders."),
-        ({"minimum_amount": 1, "minimum_amount_currency": "usd"}, "This code is for larger orders."),
+        (
+            {"minimum_amount": 2001, "minimum_amount_currency": "eur"},
+            "Your order is below the minimum amount for this code.",
+        ),
+        (
+            {"minimum_amount": 1, "minimum_amount_currency": "usd"},
+            "Your order is below the minimum amount for this code.",
+        ),
         ({"coupon": replace(TEN, products=frozenset({"prod_team"}))}, ""),
         ({"coupon": replace(TEN, products=frozenset({"prod_solo"}))}, "This code does not apply to your plan."),
         ({"coupon": CouponTerms(None, 100, "usd")}, "This code does not apply to your plan."),
@@ -53,7 +59,7 @@ def test_each_limit_at_its_edge(changed: dict[str, Any], sentence: str) -> None:
 
 
 def test_what_the_customer_did_before() -> None:
-    assert _said(CODE, replace(WHO, has_redeemed=True)) == "You have used this code already."
+    assert _said(CODE, replace(WHO, has_redeemed=True)) == "You have already used this code."
     first = replace(CODE, first_time_transaction=True)
     assert _said(first, replace(WHO, has_bought_before=True)) == "This code is for a first purchase only."
     assert _said(CODE, replace(WHO, has_bought_before=True)) == ""

@@ -25,7 +25,7 @@ def test_another_plan_costs_what_was_said_and_its_invoice_says_the_same(
     lines = page.get_by_role("table", name="Today’s invoice").get_by_role("row")
     expect(lines.filter(has_text="Unused time: Team")).to_contain_text("-€5.00")
     expect(lines.filter(has_text="Remaining time: 4 × Solo")).to_contain_text("15 of 30 days × €16.00 = €8.00")
-    expect(page.get_by_text("Your next invoice comes on 1 May 2026: €16.00.")).to_be_visible()
+    expect(page.get_by_text("Your next invoice, on 1 May 2026, will be €16.00.")).to_be_visible()
     # Leaving the form field must not fetch the quote again, because that would replace the button during the click.
     page.get_by_role("button", name="Change plan and pay €3.00").click(delay=A_WHILE)
     expect(page.get_by_text("It is paid, and your plan was changed.")).to_be_visible()
@@ -107,14 +107,14 @@ def test_a_wrong_code_says_why_and_takes_the_focus(site: Site, open_page: OpenPa
     with page.expect_response(re.compile("/promotion-code")) as answer:
         page.get_by_role("button", name="Apply").click()
     assert answer.value.status == 422
-    summary = page.get_by_role("alert").filter(has_text="There is no such code.")
+    summary = page.get_by_role("alert").filter(has_text="We could not find this code.")
     if script:
         expect(summary).to_be_focused()
     summary.get_by_role("link").click()
     code = page.get_by_label("Promotion code")
     expect(code).to_be_focused()
     expect(code).to_have_value("WINTER")
-    expect(code).to_have_accessible_description(re.compile("There is no such code."))
+    expect(code).to_have_accessible_description(re.compile("We could not find this code."))
 
 
 def test_an_old_quote_comes_back_with_what_it_costs_now(site: Site, open_page: OpenPage, script: bool) -> None:
@@ -174,8 +174,8 @@ def test_what_hinders_a_change_is_said_where_it_was_wished(site: Site, open_page
     show_quote(tab, script)
     if script:
         cost = tab.get_by_role("region", name="What it costs")
-        expect(cost.get_by_text("An invoice of this subscription is not paid yet.")).to_be_visible()
+        expect(cost.get_by_text("An invoice for this subscription is unpaid.")).to_be_visible()
     else:
         expect(tab.get_by_role("button", name="Pay €10.00")).to_be_visible()
-        expect(tab.get_by_role("button", name="Take this change back")).to_be_visible()
+        expect(tab.get_by_role("button", name="Undo this change")).to_be_visible()
     expect(tab.get_by_role("button", name="Change plan")).to_have_count(0)

@@ -53,8 +53,8 @@ def test_it_works(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"email": ""}, "E-mail is missing."),
-        ({"email": "   "}, "E-mail is missing."),
+        ({"email": ""}, "E-mail is required."),
+        ({"email": "   "}, "E-mail is required."),
         ({"email": "nonsense"}, "Enter an e-mail address"),
         ({"email": "a@b@c.example"}, "Enter an e-mail address"),
         ({"email": "x" * 600 + "@acme.example"}, "Use at most 512 characters."),
@@ -63,13 +63,13 @@ def test_it_works(visit: Visit) -> None:
         ({"phone": "12"}, "Enter a phone number"),
         ({"phone": "+99999999999"}, "Enter a phone number"),
         ({"phone": "call me"}, "Enter a phone number"),
-        ({"address_postal_code": "ABC"}, "Postal code does not fit the country."),
-        ({"address_city": ""}, "City is missing."),
-        ({"address_line1": ""}, "Address is missing."),
-        ({"address_country": "XX"}, "Country does not fit"),
-        ({"address_country": ""}, "Country is missing."),
+        ({"address_postal_code": "ABC"}, "Postal code is not valid for this country."),
+        ({"address_city": ""}, "City is required."),
+        ({"address_line1": ""}, "Address is required."),
+        ({"address_country": "XX"}, "Country is not valid"),
+        ({"address_country": ""}, "Country is required."),
         ({"address_line1": "x" * 501}, "Use at most 500 characters."),
-        ({"shipping_name": "Reception", "shipping_country": "US", "shipping_line1": "1 Main St"}, "City is missing."),
+        ({"shipping_name": "Reception", "shipping_country": "US", "shipping_line1": "1 Main St"}, "City is required."),
         ({"shipping_phone": "nonsense"}, "Enter a phone number"),
     ],
 )
@@ -265,12 +265,12 @@ def test_a_tax_id_is_added_shown_and_removed(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "field", "said"),
     [
-        ("eu_vat", "", "value", "Number is missing."),
+        ("eu_vat", "", "value", "Number is required."),
         ("eu_vat", "12", "value", "It looks like DE123456789."),
         ("eu_vat", "x" * 51, "value", "Use at most 50 characters."),
         ("nonsense", "FR12345678901", "type", "Choose a type of tax ID from the list."),
         ("", "FR12345678901", "type", "Choose a type of tax ID from the list."),
-        ("eu_vat", "FR12345678901", "value", "You have added this tax ID already."),
+        ("eu_vat", "FR12345678901", "value", "You have already added this tax ID."),
     ],
 )
 def test_a_wrong_tax_id_is_refused_at_the_field(visit: Visit, kind: str, value: str, field: str, said: str) -> None:
@@ -294,4 +294,4 @@ def test_there_is_an_end_to_tax_ids(visit: Visit) -> None:
     client.get("/tax-ids/new")
     response = client.send("/tax-ids", {"type": "us_ein", "value": "987654321"})
     assert response.status_code == 422
-    assert "You can keep up to 5 tax IDs." in text(response.text)
+    assert "You can have up to 5 tax IDs." in text(response.text)

@@ -78,8 +78,8 @@ def test_it_works(app: Flask) -> None:
     assert "Why do you want to cancel?" in text(page.text)
     told = client.send(_address(shop, "/reason"), {"reason": "other", "comment": "We close down."})
     end = client.get(told.location)
-    assert "Team goes on until May 1, 2026 and then ends." in text(end.text)
-    assert "Nothing more is billed for it." in text(end.text)
+    assert "Team continues until May 1, 2026, then ends." in text(end.text)
+    assert "You will not be billed for it again." in text(end.text)
     done = client.get(_confirm(client, shop, end).location)
     assert "Your subscription is cancelled. It ends on May 1, 2026." in text(done.text)
     row = _row(shop)
@@ -108,10 +108,10 @@ def test_it_can_be_taken_back_until_the_end(app: Flask) -> None:
     before = dict(_row(shop)._mapping)
     _cancel(client, shop)
     kept = client.send(_address(shop, "/removal"))
-    assert "goes on as it was" in text(client.get(kept.location).text)
+    assert "continues as before" in text(client.get(kept.location).text)
     assert dict(_row(shop)._mapping) == before
     again = client.send(_address(shop, "/removal"))
-    assert "no cancellation to take back" in text(client.get(again.location).text)
+    assert "no cancellation left to undo" in text(client.get(again.location).text)
 
 
 @HALF
@@ -199,7 +199,7 @@ def test_at_once_with_credit(app: Flask) -> None:
     end = client.get(_address(shop, "/end"))
     shown = text(end.text)
     for words in (
-        "Team ends at once",
+        "Team ends now",
         "15 of 30 days × €10.00 = €5.00 credit",
         "Kept as credit for your next invoices €5.00",
     ):
@@ -220,7 +220,7 @@ def test_at_once_without_credit_says_so(app: Flask) -> None:
     _configure(shop, **AT_ONCE)
     client = enter(app, shop.customer)
     end = client.get(_address(shop, "/end"))
-    assert "Time that you have paid for and do not use is not paid back." in text(end.text)
+    assert "Time that you have paid for and not used will not be refunded." in text(end.text)
     _confirm(client, shop, end)
     assert _row(shop).status == "canceled"
     with reading() as reader:
@@ -255,8 +255,8 @@ def test_of_several_items_the_longest_period_counts(app: Flask) -> None:
         session.add(type(item)(**other, **known, **period))
     client = enter(app, shop.customer)
     end = client.get(_address(shop, "/end"))
-    assert "goes on until April 1, 2027" in text(end.text)
-    assert "Until then, the next invoice is due on May 1, 2026: €10.00." in text(end.text)
+    assert "continues until April 1, 2027" in text(end.text)
+    assert "Before then, your next invoice, on May 1, 2026, will be €10.00." in text(end.text)
     _confirm(client, shop, end)
     assert _row(shop).cancel_at == year_end
 
@@ -272,13 +272,13 @@ def test_a_second_click_finds_it_done_and_a_second_cancellation_is_refused(app: 
     assert [_confirm(client, shop, end).status_code for _ in range(2)] == [303, 303]
     assert len([kind for kind, _ in _events(shop) if kind == "customer.subscription.updated"]) == 1
     page = client.get(_address(shop))
-    assert "This subscription is cancelled already." in text(page.text)
+    assert "This subscription is already cancelled." in text(page.text)
     client.send(_address(shop, "/removal"))
     fresh = client.get(_address(shop, "/end"))
     _cancel(client, shop)
     late = _confirm(client, shop, fresh)
     assert late.status_code == 409
-    assert "cancelled already" in text(late.text)
+    assert "already cancelled" in text(late.text)
 
 
 @HALF
@@ -339,7 +339,7 @@ def test_statutory_words_and_a_lasting_copy(app: Flask) -> None:
     assert "We received your cancellation on April 16, 2026, 12:00:00" in text(page.text).replace("\u202f", " ")
     copy = client.get(_address(shop, "/acknowledgement"))
     assert copy.headers["Content-Disposition"] == 'attachment; filename="cancellation-2026-04-16.txt"'
-    for words in ("Acme", "Hedda Berg", "Team", "April 16, 2026, 12:00:00", "It ends: May 1, 2026"):
+    for words in ("Acme", "Hedda Berg", "Team", "April 16, 2026, 12:00:00", "Ends on: May 1, 2026"):
         assert words in copy.text.replace("\u202f", " ")
 
 

@@ -32,7 +32,7 @@ def test_it_works(visit: Visit) -> None:
     client = visit(world.scene(invoices=3).customer)
     page = text(client.get("/invoices").text)
     assert re.findall(r"(-000\d) Paid", page) == ["-0003", "-0002", "-0001"]
-    assert "No older invoices." not in page
+    assert "There are no older invoices." not in page
 
 
 @pytest.mark.both_databases
@@ -180,13 +180,13 @@ def test_drafts_are_the_merchants_own_business(visit: Visit) -> None:
 def test_an_open_one_is_paid(visit: Visit) -> None:
     client = visit(world.scene(last="open").customer)
     invoice = _open_invoice()
-    assert "€24.00 will be charged now, once." in text(client.get(f"/invoices/{invoice}/payment").text)
+    assert "You will be charged €24.00 now, once only." in text(client.get(f"/invoices/{invoice}/payment").text)
     response = _pay(client, invoice)
     assert response.location == f"/invoices/{invoice}"  # type: ignore[attr-defined]
     page = text(client.get(f"/invoices/{invoice}").text)
     assert "Thank you. The invoice is paid." in page
     assert "Pay €" not in page
-    assert "is not paid yet" not in text(client.get("/").text)
+    assert "is unpaid" not in text(client.get("/").text)
     assert client.get(f"/invoices/{invoice}/payment").location == f"/invoices/{invoice}"
 
 
@@ -200,14 +200,14 @@ def test_a_declined_card_says_so_and_leaves_it_open(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [("complete", "The invoice is paid."), ("fail", "could not confirm that it is you")]
+    ("answer", "said"), [("complete", "The invoice is paid."), ("fail", "could not verify your identity")]
 )
 def test_the_bank_asks(visit: Visit, answer: str, said: str) -> None:
     client = visit(world.scene(last="open", card=world.ASKS).customer)
     invoice = _open_invoice()
     challenge = _pay(client, invoice).location  # type: ignore[attr-defined]
     assert "/sandbox/charges/" in challenge
-    assert "Your bank wants to know" in text(client.get(f"/invoices/{invoice}").text)
+    assert "Your bank needs you" in text(client.get(f"/invoices/{invoice}").text)
     assert "2400 eur" in client.get(challenge).text
     back = client.send(challenge, {"answer": answer})
     after = client.get(back.location)

@@ -29,7 +29,7 @@ def test_it_works(visit: Visit) -> None:
 def test_an_open_invoice_stands_first_with_its_button(visit: Visit) -> None:
     html = visit(world.scene(last="open").customer).get("/").text
     page = text(html)
-    assert page.index("is not paid yet") < page.index("Payment overdue")
+    assert page.index("is unpaid") < page.index("Payment overdue")
     assert "Pay €24.00" in page
 
 
@@ -75,9 +75,9 @@ def test_statements_stay_few_however_much_there_is(visit: Visit, recorder: Recor
 @pytest.mark.parametrize(
     ("unit", "balance", "words"),
     [
-        (1000, -300, "€3.00 of your credit is used for it."),
-        (30, 0, "€0.30 is too little to be charged and is added to a later invoice."),
-        (1000, 30, "It includes €0.30 that was left to pay from before."),
+        (1000, -300, "€3.00 of your credit has already been deducted."),
+        (30, 0, "€0.30 is too small to charge and will be added to a later invoice."),
+        (1000, 30, "This includes €0.30 carried over from an earlier invoice."),
     ],
 )
 def test_the_next_invoice_says_what_the_balance_does(lite_app: Flask, unit: int, balance: int, words: str) -> None:

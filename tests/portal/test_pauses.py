@@ -65,7 +65,7 @@ def test_it_works(app: Flask) -> None:
         assert words in shown
     done = client.get(_pause(client, shop).location)
     assert "Your subscription is paused." in text(done.text)
-    assert "Nothing is billed until it goes on, on May 16, 2026." in text(done.text)
+    assert "Paused until May 16, 2026. You will not be billed until then." in text(done.text)
     row = _row(shop)
     assert (row.status, row.due_at) == ("paused", world.HALF + 30 * 86400)
     assert row.status_details["paused"]["subscription"] == {"type": "pause_requested"}
@@ -76,7 +76,7 @@ def test_it_works(app: Flask) -> None:
             "15 of 30 days × €10.00 = €5.00 credit",
             "Due today €5.00",
             "Resume and pay €5.00",
-            "May 26, 2026: €10.00",
+            "May 26, 2026, will be €10.00",
         ):
             assert words in quote
         gone_on = client.get(_resume(client, shop).location)
@@ -93,11 +93,11 @@ def test_it_works(app: Flask) -> None:
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({"status": "past_due"}, "not paid yet"),
-        ({"cancel_at": world.END}, "about to end"),
+        ({"status": "past_due"}, "unpaid"),
+        ({"cancel_at": world.END}, "set to end"),
         ({"status": "trialing", "trial_start": world.START, "trial_end": world.END}, "free trial"),
         ({"status": "canceled", "ended_at": world.HALF}, "has ended"),
-        ({"status": "paused"}, "paused already"),
+        ({"status": "paused"}, "already paused"),
     ],
 )
 def test_what_cannot_be_paused_says_why(app: Flask, members: dict[str, Any], words: str) -> None:
@@ -125,7 +125,7 @@ def test_only_a_span_that_was_offered_to_this_customer(app: Flask) -> None:
     for span in ("", "x", "1-month", theirs, mine[:-2] + ("AA" if mine[-2:] != "AA" else "BB")):
         answer = client.send(_address(shop, "pause"), {"span": span})
         assert answer.status_code == 422
-        assert "Choose for how long." in text(answer.text)
+        assert "Choose how long to pause." in text(answer.text)
     with world.transaction() as session:  # no longer offered
         features = Features(subscription_pause=SubscriptionPause(enabled=True, interval_options=SPANS[1:]))
         own = PortalConfiguration.account_id == shop.customer.account_id
@@ -197,5 +197,5 @@ def test_a_pause_of_collection_ends_without_a_payment(app: Flask) -> None:
     shop = _shop(pause_collection={"behavior": "void"})
     client = enter(app, shop.customer)
     assert "Nothing is due today." in text(client.get(_address(shop, "resumption")).text)
-    assert "goes on" in text(client.get(_resume(client, shop).location).text)
+    assert "has resumed" in text(client.get(_resume(client, shop).location).text)
     assert _row(shop).pause_collection is None

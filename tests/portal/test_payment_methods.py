@@ -169,7 +169,7 @@ def test_another_one_can_be_made_the_default(visit: Visit) -> None:
     response = client.send(f"/payment-methods/{scene.method.id}/default")
     assert response.location == "/payment-methods"
     page = text(client.get("/payment-methods").text)
-    assert "Payments will be taken from the one ending in 4242 from now on." in page
+    assert "Future payments will be charged to the payment method ending in 4242." in page
     assert page.index("4242") < page.index("Default") < page.index("4444")
     with reading() as connection:
         assert connection.scalar(select(Subscription.default_payment_method_id)) is None
@@ -179,7 +179,7 @@ def test_the_only_one_stays_while_a_subscription_needs_it(visit: Visit) -> None:
     scene = world.scene()
     client = visit(scene.customer)
     page = client.get(f"/payment-methods/{scene.method.id}/removal")
-    assert "Add another one before you remove it." in text(page.text)
+    assert "Add another one before you remove this one." in text(page.text)
     assert "button-danger" not in page.text
     assert client.send(f"/payment-methods/{scene.method.id}/removal").status_code == 422
     assert "4242" in text(client.get("/payment-methods").text)
@@ -194,7 +194,7 @@ def test_the_default_stays_until_another_is_chosen(visit: Visit) -> None:
         new = connection.scalar(select(PaymentMethod.id).where(PaymentMethod.last4 == "4444"))
     refused = client.send(f"/payment-methods/{new}/removal")
     assert refused.status_code == 422
-    assert "Make another one the default before you remove it." in text(refused.text)
+    assert "Make another one the default before you remove this one." in text(refused.text)
     assert client.send(f"/payment-methods/{scene.method.id}/removal").status_code == 303
     page = text(client.get("/payment-methods").text)
     assert "Payment method ending in 4242 was removed." in page
@@ -216,7 +216,7 @@ def test_without_a_subscription_the_last_one_may_go(visit: Visit) -> None:
 def test_adding_one_offers_to_pay_what_is_open(visit: Visit) -> None:
     client = visit(world.scene(last="open").customer)
     page = _come_back(client, _leave(client))
-    assert "An invoice is open. You can pay it with one of these." in page
+    assert "You have an unpaid invoice. You can pay it with one of these." in page
     assert "Pay €24.00" in page
 
 

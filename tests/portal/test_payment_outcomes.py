@@ -137,7 +137,7 @@ def test_going_on_after_a_pause_says_what_was_paid_for(app: Flask, time: Clock) 
     bank = _confirms(client, f"{place}/resumption", client.get(f"{place}/resumption")).location
     client.get(bank)
     landed = client.get(client.send(bank, {"answer": "complete"}).location)
-    assert "It is paid, and your subscription goes on." in text(client.get(landed.location).text)
+    assert "It is paid, and your subscription continues." in text(client.get(landed.location).text)
 
 
 @pytest.mark.case("B6")

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from portal_site.billing.models import Price, SubscriptionItem
 from tests import world
-from tests.client import text
+from tests.client import parse, text
 from tests.conftest import enter
 from tests.portal.changing import HALF, address, fields, quote, untouched
 
@@ -53,7 +53,9 @@ def test_a_quantity_that_cannot_be_says_why(app: Flask, quantity: str, words: st
     assert 'name="quote"' not in page.text
     field = f"quantity-{shop.item_id}"
     assert f'<a href="#{field}">{words}' in page.text  # in the summary on top
-    assert f'id="{field}-error" data-error-of="{field}"><span' in page.text
+    place = next(e for e in parse(page.text).iter("p") if e.get("data-error-of") == field)
+    assert (place.get("id"), place.get("hidden")) == (f"{field}-error", None)
+    assert words in "".join(place.itertext())
     if quantity:
         assert f'value="{quantity}"' in page.text
     assert untouched(shop)
@@ -74,7 +76,7 @@ def test_only_what_is_offered_can_be_chosen(app: Flask) -> None:
     foreign = {f"price-{other.item_id}": shop.prices["solo"].id, f"quantity-{other.item_id}": "5"}
     page = client.get(address(shop), query_string=foreign)
     assert page.status_code == 422
-    assert "Choose from what your subscription contains." in text(page.text)
+    assert "Choose an item of your subscription." in text(page.text)
     assert untouched(shop)
 
 
@@ -144,7 +146,7 @@ def test_what_usage_adds_to_the_next_invoice_is_said(app: Flask) -> None:
         session.add(SubscriptionItem(id="si_calls", price_id=price.id, created=world.START + 1, **known, **span))
     client = enter(app, shop.customer)
     page = client.get(address(shop), query_string=fields(shop, quantity=3))
-    assert "Your next invoice comes on May 1, 2026: €30.00 plus your usage." in text(page.text)
+    assert "Your next invoice, on May 1, 2026, will be €30.00 plus your usage." in text(page.text)
 
 
 @HALF
@@ -159,7 +161,7 @@ def test_the_credit_that_is_used_is_said(app: Flask) -> None:
     ("behavior", "words"),
     [
         ("end_trial", "Your free trial ends with this change."),
-        ("continue_trial", "Your free trial goes on until May 1, 2026."),
+        ("continue_trial", "Your free trial continues until May 1, 2026."),
     ],
 )
 def test_what_happens_to_a_trial_is_said(app: Flask, behavior: str, words: str) -> None:

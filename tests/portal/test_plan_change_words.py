@@ -35,8 +35,8 @@ def test_what_waits_for_the_next_invoice_adds_up_on_the_page(app: Flask) -> None
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({"currency": "usd"}, "The plans on offer are in another currency than your subscription."),
-        ({"tax_behavior": "inclusive"}, "Tax is calculated in another way for the plans on offer than for yours."),
+        ({"currency": "usd"}, "The available plans are in a different currency from your subscription."),
+        ({"tax_behavior": "inclusive"}, "Tax is calculated differently for the available plans and for yours."),
     ],
 )
 def test_plans_that_cannot_be_chosen_say_why(app: Flask, members: dict[str, str], words: str) -> None:
@@ -79,7 +79,7 @@ def test_a_payment_without_an_answer_is_being_checked_and_not_made_again(
     done = client.get(confirm(client, shop, page).location)
     shown = text(done.text)
     assert "We are checking the payment for your change with the bank." in shown
-    assert "Take this change back" not in shown
+    assert "Undo this change" not in shown
     assert "Pay €10.00" not in shown
     monkeypatch.undo()
     client.get(f"/subscriptions/{shop.subscription.id}/plan-change/return")
@@ -114,7 +114,7 @@ def test_two_parts_cannot_become_the_same_plan(app: Flask) -> None:
     }
     page = enter(app, shop.customer).get(address(shop), query_string=both)
     assert page.status_code == 422
-    assert "Another part of your subscription has this plan already." in text(page.text)
+    assert "Another item of your subscription already has this plan." in text(page.text)
 
 
 @pytest.mark.both_databases
@@ -125,4 +125,4 @@ def test_a_debt_that_ends_a_hold_says_that_a_new_period_begins(app: Flask) -> No
     with reading() as reader:
         invoice = reader.scalar(select(Invoice.id).where(Invoice.status == "open"))
     shown = text(enter(app, scene.customer).get(f"/invoices/{invoice}/payment").text)
-    assert "a new period begins and is billed then; the time between is not." in shown
+    assert "a new period starts and is billed then. The time in between is not billed." in shown

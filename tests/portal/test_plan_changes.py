@@ -29,7 +29,7 @@ def test_it_works(app: Flask) -> None:
         "Unused time: Team 15 of 30 days × €10.00 = €5.00 credit -€5.00",
         "Remaining time: 3 seats × Team 15 of 30 days × €30.00 = €15.00 €15.00",
         "Due today €10.00",
-        "Your next invoice comes on May 1, 2026: €30.00.",
+        "Your next invoice, on May 1, 2026, will be €30.00.",
         "Change plan and pay €10.00",
     ):
         assert words in shown
@@ -69,7 +69,7 @@ def test_the_quote_alone_says_why_nothing_can_be_changed(app: Flask) -> None:
     client = enter(app, shop.customer)
     confirm(client, shop, quote(client, shop, quantity=3))
     alone = client.get(address(shop, "/quote"), query_string=fields(shop, quantity=2))
-    assert "An invoice of this subscription is not paid yet." in text(alone.text)
+    assert "An invoice for this subscription is unpaid." in text(alone.text)
     assert 'name="quote"' not in alone.text
 
 
@@ -79,7 +79,7 @@ def test_an_invoice_that_is_open_stands_where_it_hinders(app: Flask) -> None:
     client = enter(app, shop.customer)
     for there in (f"/subscriptions/{shop.subscription.id}", f"/subscriptions/{shop.subscription.id}/plan-change"):
         shown = client.get(there).text
-        assert "An invoice of this subscription is not paid yet. Pay it before you change your plan." in text(shown)
+        assert "An invoice for this subscription is unpaid. Pay it before you change your plan." in text(shown)
         assert "Pay €24.00" in text(shown)
 
 
@@ -87,8 +87,8 @@ def test_an_invoice_that_is_open_stands_where_it_hinders(app: Flask) -> None:
 def test_plans_stand_side_by_side_with_the_current_one_marked(app: Flask) -> None:
     shop = world.shop()
     shown = text(enter(app, shop.customer).get(address(shop)).text)
-    assert "Billed per month Team Current €10.00 per month each Solo €4.00 per month each" in shown
-    assert "Billed per year Team €100.00 per year each" in shown
+    assert "Billed monthly Team Current €10.00 per month each Solo €4.00 per month each" in shown
+    assert "Billed yearly Team €100.00 per year each" in shown
     assert "Choose another plan or quantity to see what it costs." in shown
 
 
@@ -98,7 +98,7 @@ def test_a_downgrade_waits_and_can_be_taken_back(app: Flask) -> None:
     shop = world.shop(policy={"schedule_at_period_end": ("decreasing_item_amount",)})
     client = enter(app, shop.customer)
     page = quote(client, shop, "solo")
-    assert "Until May 1, 2026 everything stays as it is." in text(page.text)
+    assert "Nothing changes until May 1, 2026." in text(page.text)
     assert "before: €10.00 €4.00 per month" in text(page.text)
     assert "Nothing is due today." in text(page.text)
     done = confirm(client, shop, page)
@@ -107,7 +107,7 @@ def test_a_downgrade_waits_and_can_be_taken_back(app: Flask) -> None:
     assert untouched(shop)
     client.get(done.location)
     undone = client.send(f"/subscriptions/{shop.subscription.id}/planned-change/removal")
-    assert "Your plan goes on as it is." in text(client.get(undone.location).text)
+    assert "Your plan continues as it is." in text(client.get(undone.location).text)
     assert "From May 1" not in text(client.get(undone.location).text)
 
 
@@ -207,11 +207,11 @@ def test_without_money_the_old_plan_stays(app: Flask, card: str | None, words: s
     done = confirm(client, shop, page)
     shown = text(client.get(done.location).text)
     assert words in shown
-    assert "takes effect as soon as €10.00 is paid; until then your plan stays as it is." in shown
+    assert "takes effect as soon as €10.00 is paid. Until then, your plan stays as it is." in shown
     assert "You can pay until April 16, 2026, 11:00" in shown
     item, invoices, charges = state(shop)
     assert (item.quantity, invoices, charges) == (1, 2, 1)
-    assert "Take this change back" in text(client.get(address(shop)).text)
+    assert "Undo this change" in text(client.get(address(shop)).text)
 
 
 @pytest.mark.case("D3")
@@ -226,7 +226,7 @@ def test_a_code_takes_off_and_is_used_once(app: Flask) -> None:
     client.get(address(shop))
     applied = apply_code(client, shop, 3, " spring-20 ")
     page = client.get(applied.location)
-    assert "Your code Spring-20 is used." in text(page.text)
+    assert "Code Spring-20 applied." in text(page.text)
     assert "Discount -€3.00" in text(page.text)
     assert "Due today €7.00" in text(page.text)
     assert confirm(client, shop, page).status_code == 303
@@ -234,7 +234,7 @@ def test_a_code_takes_off_and_is_used_once(app: Flask) -> None:
     client.get(address(shop))
     again = apply_code(client, shop, 4, "SPRING-20")
     assert again.status_code == 422
-    assert "You have used this code already." in text(again.text)
+    assert "You have already used this code." in text(again.text)
 
 
 @HALF
@@ -249,11 +249,11 @@ def test_codes_cannot_be_guessed(app: Flask) -> None:
     client.get(address(shop))
     answers = [apply_code(client, shop, 2, code) for code in ["THEIRS", *"ABCDEFGHIJ"]]
     assert all(answer.status_code == 422 for answer in answers)
-    assert all("There is no such code." in text(answer.text) for answer in answers[:10])
+    assert all("We could not find this code." in text(answer.text) for answer in answers[:10])
     assert "Too many codes were tried." in text(answers[10].text)
     assert 'value="THEIRS"' in answers[0].text
-    assert "There is no such code." not in text(quote(client, shop, quantity=2, code="THEIRS").text)
-    assert " is used." not in text(quote(client, shop, quantity=2, code="THEIRS").text)
+    assert "We could not find this code." not in text(quote(client, shop, quantity=2, code="THEIRS").text)
+    assert " applied." not in text(quote(client, shop, quantity=2, code="THEIRS").text)
 
 
 @HALF
@@ -263,7 +263,7 @@ def test_a_planned_change_gives_way_to_a_new_one(app: Flask) -> None:
     client = enter(app, shop.customer)
     confirm(client, shop, quote(client, shop, "solo"))
     page = quote(client, shop, quantity=2)
-    assert "What you choose now takes its place." in text(page.text)
+    assert "What you choose now will replace it." in text(page.text)
     assert confirm(client, shop, page).status_code == 303
     assert "From May 1" not in text(client.get(f"/subscriptions/{shop.subscription.id}").text)
     with reading() as reader:
@@ -275,7 +275,7 @@ def test_a_planned_change_gives_way_to_a_new_one(app: Flask) -> None:
     [
         ({"collection_method": "send_invoice", "days_until_due": 14}, "You pay this subscription by invoice."),
         ({"pause_collection": {"behavior": "void"}}, "This subscription is paused."),
-        ({"cancel_at_period_end": True}, "This subscription is about to end."),
+        ({"cancel_at_period_end": True}, "This subscription is set to end."),
         ({"status": "canceled"}, "This subscription has ended."),
     ],
 )

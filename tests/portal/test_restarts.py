@@ -67,7 +67,13 @@ def test_it_works(app: Flask) -> None:
     old = client.get(f"/subscriptions/{shop.subscription.id}")
     assert f'href="{_address(shop)}"' in old.text
     page = text(client.get(_address(shop)).text)
-    for words in ("2 seats × Team", "Due today €20.00", "June 2, 2026: €20.00", "Start again and pay €20.00", "4242"):
+    for words in (
+        "2 seats × Team",
+        "Due today €20.00",
+        "on June 2, 2026, will be €20.00",
+        "Resubscribe and pay €20.00",
+        "4242",
+    ):
         assert words in page
     done = client.send(_address(shop), {"quote": _token(client, shop)})
     new = _new(shop)
@@ -83,7 +89,7 @@ def test_it_works(app: Flask) -> None:
         assert (first.billing_reason, first.status, first.amount_paid) == ("subscription_create", "paid", 2000)
         told = list(reader.scalars(select(Event.type).where(Event.account_id == shop.customer.account_id)))
         assert told.count("customer.subscription.created") == 1
-    assert "You have this plan already." in text(client.get(_address(shop)).text)
+    assert "You already have this plan." in text(client.get(_address(shop)).text)
     ledger.audit(shop.customer.account_id)
 
 
@@ -97,7 +103,7 @@ def test_a_double_click_begins_once(app: Flask) -> None:
     places = {client.send(_address(shop), {"quote": first}).location for _ in range(2)}
     assert len(places) == 1
     late = client.send(_address(shop), {"quote": second})
-    assert (late.status_code, "You have this plan already." in text(late.text)) == (409, True)
+    assert (late.status_code, "You already have this plan." in text(late.text)) == (409, True)
     with reading() as reader:
         assert reader.scalar(select(func.count()).select_from(Subscription)) == 2
 
@@ -110,7 +116,7 @@ def test_a_card_that_fails_begins_nothing_and_what_is_never_paid_is_over_after_a
     client.get("/")
     page = client.get(client.send(_address(shop), {"quote": _token(client, shop)}).location)
     assert "declined" in text(page.text)
-    assert "It begins as soon as the first invoice is paid." in text(page.text)
+    assert "It starts as soon as the first invoice is paid." in text(page.text)
     assert _new(shop).status == "incomplete"
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         gateways = app.extensions["gateways"]
@@ -152,12 +158,12 @@ def test_what_is_not_sold_any_more_or_still_owed_says_so(app: Flask) -> None:
     with world.transaction() as session:
         mine = Price.account_id == shop.customer.account_id
         session.execute(update(Price).where(mine).values(active=False))
-    assert "not offered any more" in text(client.get(_address(shop)).text)
+    assert "no longer available" in text(client.get(_address(shop)).text)
     with world.transaction() as session:
         session.execute(update(Price).where(mine).values(active=True))
         owed = {"status": "open", "amount_paid": 0, "amount_remaining": 2000}
         session.execute(update(Invoice).where(Invoice.customer_id == shop.customer.id).values(**owed))
-    assert "not paid yet" in text(client.get(_address(shop)).text)
+    assert "unpaid" in text(client.get(_address(shop)).text)
 
 
 @AFTER
@@ -176,7 +182,7 @@ def test_a_price_that_rose_is_shown_before_it_is_charged(app: Flask) -> None:
 def test_one_that_runs_cannot_be_begun(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
-    assert "still running" in text(client.get(_address(shop)).text)
+    assert "still active" in text(client.get(_address(shop)).text)
     assert client.send(_address(shop), {"quote": "x"}).status_code == 409
 
 

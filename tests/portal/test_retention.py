@@ -117,8 +117,8 @@ def test_a_coupon_is_shown_to_the_cent_and_taken_in_one_click(app: Flask) -> Non
     for words in (
         "20% off for 3 months",
         "Your next invoice, on May 1, 2026, will be €8.00 instead of €10.00.",
-        "Nothing is cancelled",
-        "No thanks, go on to cancel",
+        "Nothing will be cancelled",
+        "No thanks, continue to cancel",
     ):
         assert words in text(page.text)
     done = client.get(_accept(client, shop, page).location)
@@ -143,7 +143,7 @@ def test_declining_is_one_click_and_never_asked_again(app: Flask) -> None:
     client = enter(app, shop.customer)
     page = client.get(_leave(client, shop, reason="unused").location)
     end = client.get(_decline(client, shop, page).location)
-    assert "goes on until May 1, 2026 and then ends." in text(end.text)
+    assert "continues until May 1, 2026, then ends." in text(end.text)
     assert client.send(_address(shop), _quote(end)).status_code == 303
     assert _row(shop).cancellation_details["feedback"] == "unused"
     client.send(_address(shop, "/removal"))
@@ -221,7 +221,7 @@ def test_a_cheaper_plan_through_the_same_quote(app: Flask) -> None:
     _offering(shop, {"offer": {"type": "price", "price": shop.prices["solo"].id}})
     client = enter(app, shop.customer)
     page = client.get(_leave(client, shop, reason="too_expensive").location)
-    assert "It costs €4.00 per month. You pay €10.00 per month now." in text(page.text)
+    assert "It costs €4.00 per month. You currently pay €10.00 per month." in text(page.text)
     link = re.search(r'href="([^"]+/plan-change\?[^"]+)"', page.text)
     assert link
     quote = client.get(link[1].replace("&amp;", "&"))
@@ -239,7 +239,7 @@ def test_a_longer_trial(app: Flask) -> None:
     _offering(shop, {"offer": {"type": "trial", "days": 14}})
     client = enter(app, shop.customer)
     page = client.get(_leave(client, shop, reason="missing_features").location)
-    assert "Your free trial lasts until May 15, 2026 instead of May 1, 2026" in text(page.text)
+    assert "Your free trial will last until May 15, 2026 instead of May 1, 2026" in text(page.text)
     done = client.get(_accept(client, shop, page).location)
     assert "Free until May 15, 2026." in text(done.text)
     end = world.END + 14 * DAY

@@ -44,7 +44,7 @@ def test_only_the_offer_that_was_shown_can_be_taken(app: Flask) -> None:
     for forged in (_quote(foreign), {"quote": "x"}, {}, {"quote": _quote(page)["quote"] + "x", "coupon": dear}):
         answer = client.send(_address(shop, "/offer/acceptance"), forged)
         assert answer.status_code == 409
-        assert "not valid any more" in text(answer.text)
+        assert "has expired" in text(answer.text)
     swapped = client.send(_address(shop, "/offer/acceptance"), {**_quote(page), "coupon": dear, "percent_off": "100"})
     assert swapped.status_code == 303
     with reading() as reader:
@@ -76,7 +76,7 @@ def test_an_offer_that_is_over_is_a_sentence_and_changes_nothing(app: Flask) -> 
         session.execute(update(Coupon).where(Coupon.account_id == shop.customer.account_id).values(times_redeemed=1))
     gone = _accept(client, shop, page)
     assert gone.status_code == 409
-    assert "This offer has ended. You can go on with your cancellation." in text(gone.text)
+    assert "This offer has ended. You can continue with your cancellation." in text(gone.text)
     assert "What happens" in text(gone.text)
     with reading() as reader:
         assert reader.scalar(select(func.count()).select_from(Discount)) == 0

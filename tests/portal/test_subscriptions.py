@@ -32,25 +32,25 @@ def test_it_works(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("members", "badge", "sentence"),
     [
-        ({"status": "active", "cancel_at_period_end": True}, "Active", "and is not renewed."),
+        ({"status": "active", "cancel_at_period_end": True}, "Active", "and will not renew."),
         (
             {"status": "canceled", "ended_at": 1_790_000_000},
-            "Canceled",
-            "Ended on September 21, 2026. Nothing more is billed.",
+            "Cancelled",
+            "Ended on September 21, 2026. You will not be billed again.",
         ),
-        ({"status": "canceled"}, "Canceled", "Ended. Nothing more is billed."),
-        ({"pause_collection": {"behavior": "void"}}, "Paused", "Paused. Nothing is billed until it goes on."),
+        ({"status": "canceled"}, "Cancelled", "Ended. You will not be billed again."),
+        ({"pause_collection": {"behavior": "void"}}, "Paused", "Paused. You will not be billed until it resumes."),
         (
             {"pause_collection": {"behavior": "void", "resumes_at": 1_890_000_000}},
             "Paused",
-            "until it goes on, on November 22, 2029.",
+            "Paused until November 22, 2029.",
         ),
-        ({"status": "paused"}, "Paused", "Paused. Nothing is billed until it goes on."),
-        ({"status": "incomplete"}, "Waiting for the first payment", "It begins as soon as the first invoice is paid."),
-        ({"status": "incomplete_expired"}, "Not started", "Ended. Nothing more is billed."),
-        ({"status": "unpaid"}, "Unpaid", "It is on hold because an invoice was not paid."),
+        ({"status": "paused"}, "Paused", "Paused. You will not be billed until it resumes."),
+        ({"status": "incomplete"}, "Awaiting first payment", "It starts as soon as the first invoice is paid."),
+        ({"status": "incomplete_expired"}, "Not started", "Ended. You will not be billed again."),
+        ({"status": "unpaid"}, "Unpaid", "It is on hold because an invoice is unpaid."),
         ({"status": "past_due"}, "Payment overdue", "Your plan renews on"),
-        ({"collection_method": "send_invoice"}, "Active", "You get an invoice and pay it by its due date."),
+        ({"collection_method": "send_invoice"}, "Active", "You receive an invoice and pay it by its due date."),
     ],
 )
 def test_each_state_is_said_in_words(visit: Visit, members: dict[str, object], badge: str, sentence: str) -> None:
@@ -77,9 +77,9 @@ def test_discount_and_credit_are_counted_in(visit: Visit) -> None:
 
     page = _page(visit, build)
     assert "for €16.60." in page
-    assert "€5.00 of your credit is used for it." in page
+    assert "€5.00 of your credit has already been deducted." in page
     assert "Partner: 10% off" in page
-    assert "Subtotal €24.00 Discount -€2.40 Customer balance -€5.00" in page
+    assert "Subtotal €24.00 Discount -€2.40 Credit used -€5.00" in page
 
 
 def _planned(visit: Visit, days: int, proration: str = "none") -> str:
@@ -121,4 +121,4 @@ def test_usage_makes_the_amount_open(visit: Visit) -> None:
 
     page = _page(visit, build)
     assert "Price varies with usage" in page
-    assert "its amount depends on your usage." in page
+    assert "Its amount depends on your usage." in page

@@ -107,7 +107,7 @@ def test_a_declined_change_can_be_taken_back(app: Flask) -> None:
     _changes(client, shop)
     done = client.send(f"{_place(shop)}/plan-change/withdrawal")
     shown = text(client.get(done.location).text)
-    assert "Your plan stays as it is, and nothing is charged." in shown
+    assert "Your plan stays as it is, and nothing was charged." in shown
     with reading() as reader:
         row = reader.execute(select(Invoice.status, Invoice.amount_due).order_by(Invoice.created.desc()).limit(1)).one()
         assert tuple(row) == ("void", 800)
@@ -137,17 +137,17 @@ def test_authentication_is_asked_for_and_completes_the_change(app: Flask) -> Non
 def test_it_is_taken_back_unless_it_was_confirmed_meanwhile(app: Flask, confirmed: bool) -> None:
     client, _shop, place = _asked(app)
     shown = client.get(place).text
-    assert "Confirm at your bank" in text(shown)
+    assert "Confirm with your bank" in text(shown)
     assert f"{place}/plan-change/withdrawal" in shown
     if confirmed:
         with world.transaction() as session:
             session.execute(update(SandboxCharge).values(status="succeeded"))
     after = text(client.get(client.send(f"{place}/plan-change/withdrawal").location).text)
     if confirmed:
-        assert "There is no change to take back any more." in after
+        assert "There is no change left to undo." in after
         assert _states() == ("active", False, ["paid", "paid"], ["succeeded"])
     else:
-        assert "Your plan stays as it is, and nothing is charged." in after
+        assert "Your plan stays as it is, and nothing was charged." in after
         assert _states() == ("active", False, ["paid", "void"], ["declined"])
 
 

@@ -140,7 +140,7 @@ def test_ten_tries_an_hour_are_ten_however_many_come_at_once(app: Flask) -> None
     results = together(app, [lambda: promotion_codes.find(customer_id, "WRONG", AT)] * 24)
     messages = Counter(str(result.message) for result in results)
     assert sorted(messages.values()) == [10, 14]
-    assert messages["Too many codes were tried. Please wait an hour."] == 14
+    assert messages["Too many codes were tried. Please try again in an hour."] == 14
 
 
 @pytest.mark.case("D7")
@@ -174,7 +174,7 @@ def test_between_the_periods_end_and_the_renewal_nothing_can_be_changed(app: Fla
     confirm = _confirm(app, shop, at=world.END - 60)
     options = plan_changes.options(shop.customer.id, shop.subscription.id, shop.features, world.END)
     assert options.refusal
-    assert str(options.refusal.message).startswith("Your renewal is being prepared.")
+    assert str(options.refusal.message).startswith("Your renewal is being processed.")
     order = PlanChangeRequest({shop.item_id: (None, 3)})
     with pytest.raises(BillingError, match="renewal"):
         plan_changes.preview(options, shop.features, shop.customer.id, order, world.END)

@@ -79,7 +79,7 @@ def test_what_was_confirmed_meanwhile_counts(app: Flask) -> None:
     life = _asked(app, "2026-04-16")
     with transaction() as session:
         session.execute(update(SandboxCharge).values(status="succeeded"))
-    with pytest.raises(StateChanged, match="no change to take back"):
+    with pytest.raises(StateChanged, match="no change left to undo"):
         _withdraw(life)
     assert (life.subscription.pending_update, life.item.quantity) == (None, 100)
     _true(life)

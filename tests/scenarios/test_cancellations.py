@@ -31,7 +31,7 @@ def test_to_the_end_of_the_month(app: Flask) -> None:
     assert (life.subscription.status, life.subscription.ended_at) == ("canceled", world.END)
     assert life.bills() == []
     assert life.events.count("customer.subscription.deleted") == 1
-    with pytest.raises(BillingError, match="ended already"):
+    with pytest.raises(BillingError, match="already ended"):
         life.cancels()
 
 

@@ -301,9 +301,9 @@ def test_credit_for_what_a_phase_takes_away_is_settled_at_once_where_all_is(app:
 def test_time_that_may_be_paid_yet_is_not_changed(app: Flask, behavior: str) -> None:
     life = Life.begins(app, pause_collection={"behavior": behavior}).goes_to("2026-05-16")
     life.has(pause_collection=None)
-    with pytest.raises(BillingError, match="is not paid yet"):
+    with pytest.raises(BillingError, match="has not been paid"):
         life.changes(quantity=2)
-    with pytest.raises(BillingError, match="is not paid yet"):
+    with pytest.raises(BillingError, match="has not been paid"):
         life.pauses()
     life.goes_to("2026-06-02")
     life.changes(quantity=2)

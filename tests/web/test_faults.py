@@ -135,7 +135,7 @@ def test_when_all_connections_are_taken_a_page_says_so_and_goes_on_after(
             taken.enter_context(db.engine.connect())
         for answer in (client.get("/"), client.get(EDIT)):
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
-            assert "We cannot answer right now" in answer.text
+            assert "This service is temporarily unavailable" in answer.text
         taken.close()
         assert client.get("/").status_code == 200
 
@@ -154,7 +154,7 @@ def test_a_database_that_is_not_there_is_503(tmp_path: Path, sqlite_app: Flask) 
         response = client.get("/")
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "10"
-        assert "We cannot answer right now" in response.text
+        assert "This service is temporarily unavailable" in response.text
         db.session.remove()
 
 

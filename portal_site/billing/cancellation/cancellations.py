@@ -155,7 +155,7 @@ def _check(session: Session, customer: Customer, features: CancellationReason, r
     if reason.feedback is not None and reason.feedback not in features.options:
         raise unknown
     if len(reason.comment or "") > cancellation.LONGEST_COMMENT:
-        raise BillingError(N_("Please write at most 500 characters."), "comment_too_long", "comment")
+        raise BillingError(N_("Use at most 500 characters."), "comment_too_long", "comment")
     if reason.option_id is None:
         return
     active = FeedbackOption.account_id == customer.account_id, FeedbackOption.status == "active"
@@ -247,7 +247,9 @@ def _drop_change(session: Session, customer: Customer, subscription: Subscriptio
     Raises StateChanged while its payment is in progress.
     """
     if payment_state.unsettled_attempt(session, customer.id, payment_state.blocking_invoice(subscription)):
-        raise StateChanged(N_("A change is being paid for. Please look again in a moment."), "payment_under_way")
+        raise StateChanged(
+            N_("A payment for a change is in progress. Please try again in a moment."), "payment_under_way"
+        )
     if subscription.pending_update:
         pending_updates.discard(session, customer, subscription, at)
 
@@ -267,7 +269,7 @@ def keep(customer_id: str, subscription_id: str, at: int) -> None:
             subscription.status, subscription.cancel_at, subscription.cancel_at_period_end,
             subscription.cancellation_details,
         ):  # fmt: skip
-            raise StateChanged(N_("There is no cancellation to take back any more."), "not_canceled")
+            raise StateChanged(N_("There is no cancellation left to undo."), "not_canceled")
         _update(session, subscription, at, cancel_at=None, cancel_at_period_end=False, canceled_at=None,
                  cancellation_details={})  # fmt: skip
 

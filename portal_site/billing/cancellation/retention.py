@@ -23,7 +23,7 @@ from portal_site.billing.subscriptions.subscription_update import subscription_u
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
 
-OVER = N_("This offer has ended. You can go on with your cancellation.")
+OVER = N_("This offer has ended. You can continue with your cancellation.")
 
 
 def make_offer(
@@ -70,7 +70,7 @@ def find(customer_id: str, subscription_id: str, attempt_id: str, features: Feat
             select(CancellationAttempt.__table__).where(*owned, CancellationAttempt.id == attempt_id)
         ).first()
         if attempt is None:
-            raise NotFound(N_("There is no such thing here."), "resource_missing")
+            raise NotFound(N_("We could not find this."), "resource_missing")
         row, customer = snapshots.load_owned_rows(reader, customer_id, subscription_id)
         return _preview(reader, row, customer, features, CancellationAttempt(**attempt._mapping), at)
 
@@ -114,7 +114,7 @@ def decline(customer_id: str, subscription_id: str, attempt_id: str) -> None:
 def _own(session: Session, subscription: Subscription, attempt_id: str) -> CancellationAttempt:
     attempt = ownership.get_owned(session, CancellationAttempt, subscription.customer_id, attempt_id)
     if attempt.subscription_id != subscription.id:
-        raise NotFound(N_("There is no such thing here."), "resource_missing")
+        raise NotFound(N_("We could not find this."), "resource_missing")
     return attempt
 
 

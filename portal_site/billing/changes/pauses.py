@@ -62,7 +62,7 @@ def pause(
     that is not offered, and StateChanged if the terms have changed or the subscription cannot be paused any more.
     """
     if span not in pauses.pause_lengths(features):
-        raise BillingError(N_("Choose one of the times on this page."), "span_not_offered", "span")
+        raise BillingError(N_("Choose one of the lengths of time on this page."), "span_not_offered", "span")
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
@@ -107,9 +107,9 @@ def _quote_resumption(snapshot: SubscriptionSnapshot, row: Any, at: int) -> Quot
     if snapshot.status != SubscriptionStatus.PAUSED:
         raise StateChanged(N_("This subscription is not paused."), "not_paused")
     if row.pending_update is not None:
-        raise StateChanged(N_("It goes on as soon as its invoice is paid."), "resumption_pending")
+        raise StateChanged(N_("It will resume as soon as its invoice is paid."), "resumption_pending")
     if snapshot.due_at is not None and snapshot.due_at <= at:  # a due transition, such as a phase with a new price
-        raise StateChanged(N_("Your renewal is being prepared. Please try again in a few minutes."), "not_up_to_date")
+        raise StateChanged(N_("Your renewal is being processed. Please try again in a few minutes."), "not_up_to_date")
     return pauses.resumption(snapshot, at)
 
 

@@ -112,9 +112,11 @@ def withdraw(customer_id: str, subscription_id: str, at: int) -> None:
         customer = ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
         if not subscription.pending_update:
-            raise StateChanged(N_("There is no change to take back any more."), "no_pending_update")
+            raise StateChanged(N_("There is no change left to undo."), "no_pending_update")
         if payment_state.unsettled_attempt(session, customer_id, subscription.pending_update.get("invoice")):
-            raise StateChanged(N_("This change is being paid for. Please look again in a moment."), "payment_under_way")
+            raise StateChanged(
+                N_("The payment for this change is in progress. Please try again in a moment."), "payment_under_way"
+            )
         pending_updates.discard(session, customer, subscription, at)
 
 
@@ -138,7 +140,7 @@ def _quote(
         if item.id in request.items and not item.offer.terms.metered
     }
     if set(request.items) - {item.id for item in change_options.snapshot.items}:
-        raise BillingError(N_("Choose from what your subscription contains."), "resource_missing", "items")
+        raise BillingError(N_("Choose an item of your subscription."), "resource_missing", "items")
     _check_duplicate_products(change_options.snapshot.items, item_changes)
     policy = ProrationPolicy(
         features.proration_behavior,
@@ -160,7 +162,7 @@ def _check_duplicate_products(items: Sequence[Item], item_changes: Mapping[str, 
         is_duplicate = list(product_ids.values()).count(product_ids[item.id]) > 1
         if is_duplicate and product_ids[item.id] != item.offer.product_id:
             raise BillingError(
-                N_("Another part of your subscription has this plan already."), "duplicate_product", f"price-{item.id}"
+                N_("Another item of your subscription already has this plan."), "duplicate_product", f"price-{item.id}"
             )
 
 

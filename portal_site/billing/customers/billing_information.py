@@ -52,10 +52,10 @@ def add_tax_id(customer_id: str, kind: str, value: str, at: int) -> TaxId:
         customer = ownership.lock_customer(session, customer_id)
         owned = select(TaxId.value).where(TaxId.customer_id == customer_id)
         if session.scalar(owned.where(TaxId.type == kind, TaxId.value == normal)) is not None:
-            raise BillingError(N_("You have added this tax ID already."), "resource_already_exists", "value")
+            raise BillingError(N_("You have already added this tax ID."), "resource_already_exists", "value")
         if (session.scalar(select(func.count()).select_from(owned.subquery())) or 0) >= MOST_TAX_IDS:
             raise BillingError(
-                N_("You can keep up to %(most)s tax IDs. Remove one first."), "", "value", most=MOST_TAX_IDS
+                N_("You can have up to %(most)s tax IDs. Remove one first."), "", "value", most=MOST_TAX_IDS
             )
         row = TaxId(
             id=new_id("txi"),

@@ -163,7 +163,7 @@ def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> Pay
 def _own_attached(session: Session, customer_id: str, method_id: str) -> PaymentMethod:
     method = ownership.get_owned(session, PaymentMethod, customer_id, method_id, lock=True)
     if method.detached_at is not None:
-        raise BillingError(N_("This payment method was removed already."), "resource_missing")
+        raise BillingError(N_("This payment method has already been removed."), "resource_missing")
     return method
 
 

@@ -54,7 +54,7 @@ def get_owned(session: Session, kind: type[Row], customer_id: str, row_id: str, 
         query.with_for_update().execution_options(populate_existing=True) if lock else query
     )
     if row is None:
-        raise NotFound(N_("There is no such thing here."), "resource_missing")
+        raise NotFound(N_("We could not find this."), "resource_missing")
     return row
 
 
@@ -63,5 +63,5 @@ def lock_customer(session: Session, customer_id: str) -> Customer:
     query = select(Customer).where(Customer.id == customer_id, Customer.deleted_at.is_(None)).with_for_update()
     customer = session.scalar(query.execution_options(populate_existing=True))
     if customer is None:
-        raise NotFound(N_("There is no such thing here."), "resource_missing")
+        raise NotFound(N_("We could not find this."), "resource_missing")
     return customer

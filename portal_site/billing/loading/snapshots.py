@@ -254,7 +254,7 @@ def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> t
     columns = (Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.tax_exempt)
     customer = reader.execute(select(*columns).where(Customer.id == customer_id)).first()
     if row is None or customer is None:
-        raise NotFound(N_("There is no such thing here."), "resource_missing")
+        raise NotFound(N_("We could not find this."), "resource_missing")
     return row, customer
 
 

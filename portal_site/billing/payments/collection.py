@@ -164,11 +164,13 @@ def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: i
         ownership.lock_customer(session, customer_id)
         invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
         if not InvoiceStatus(invoice.status).payable:
-            raise StateChanged(N_("This invoice is not open for payment any more."), "invoice_not_open")
+            raise StateChanged(N_("This invoice can no longer be paid."), "invoice_not_open")
         if invoice.amount_remaining != amount:
-            raise StateChanged(N_("The amount of this invoice has changed. Please look at it again."), "amount_changed")
+            raise StateChanged(N_("The amount of this invoice has changed. Please check it again."), "amount_changed")
         if payment_state.unsettled_attempt(session, customer_id, invoice.id) is not None:
-            raise StateChanged(N_("This invoice is being paid already. Please look at it again."), "payment_under_way")
+            raise StateChanged(
+                N_("A payment for this invoice is already in progress. Please check it again."), "payment_under_way"
+            )
         method = ownership.get_owned(session, PaymentMethod, customer_id, method_id)
         if method.detached_at is not None:
             raise BillingError(N_("Choose one of your payment methods."), "resource_missing", "payment_method")

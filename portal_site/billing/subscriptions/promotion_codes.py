@@ -61,7 +61,9 @@ def find(customer_id: str, typed: str, at: int) -> str:
         recent = (PromotionCodeTry.customer_id == customer_id, PromotionCodeTry.created > at - TRIES_WITHIN)
         if (session.scalar(select(func.count()).where(*recent)) or 0) >= MOST_TRIES:
             raise BillingError(
-                N_("Too many codes were tried. Please wait an hour."), "promotion_code_invalid", "promotion_code"
+                N_("Too many codes were tried. Please try again in an hour."),
+                "promotion_code_invalid",
+                "promotion_code",
             )
         code_id = _find_id(session, customer, typed)
         if code_id is None:
@@ -145,7 +147,7 @@ def redeem(session: Session, account_id: str, code: CodeTerms) -> None:
     """Count one redemption of the code and its coupon. Raises BillingError when either is used up."""
     for kind, row_id in ((PromotionCode, code.id), (Coupon, code.coupon_id)):
         if not count_redemption(session, kind, account_id, row_id):
-            raise BillingError(N_("This code has been used up."), "promotion_code_invalid", "promotion_code")
+            raise BillingError(N_("This code is no longer available."), "promotion_code_invalid", "promotion_code")
 
 
 def count_redemption(session: Session, kind: type[PromotionCode | Coupon], account_id: str, row_id: str) -> bool:

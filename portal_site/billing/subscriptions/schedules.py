@@ -24,7 +24,7 @@ def undo_planned_change(customer_id: str, subscription_id: str, at: int) -> None
         ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
         if not release_portal_schedules(session, subscription, at):
-            raise StateChanged(N_("There is no change to take back any more."), "no_schedule")
+            raise StateChanged(N_("There is no change left to undo."), "no_schedule")
 
 
 def plan(session: Session, subscription: Subscription, quote: Quote, at: int) -> None:

@@ -12,7 +12,7 @@ from portal_site.billing.rules.amounts.items import Item
 from portal_site.billing.translation_marks import N_
 
 LONGEST = 500
-UNKNOWN = N_("There is no such code. Check what you typed.")
+UNKNOWN = N_("We could not find this code. Check what you entered.")
 
 
 def normalized(code: str) -> str:
@@ -73,14 +73,14 @@ def why_not_redeemable(code: CodeTerms, who: Redeemer, at: int) -> BillingError 
             not code.active or not code.coupon_valid or _over(code.expires_at, at) or _over(code.coupon_redeem_by, at),
             N_("This code has expired."),
         ),
-        (who.has_redeemed, N_("You have used this code already.")),
+        (who.has_redeemed, N_("You have already used this code.")),
         (
             _used_up(code.times_redeemed, code.max_redemptions)
             or _used_up(code.coupon_times_redeemed, code.coupon_max_redemptions),
-            N_("This code has been used up."),
+            N_("This code is no longer available."),
         ),
         (code.first_time_transaction and who.has_bought_before, N_("This code is for a first purchase only.")),
-        (_too_little(code, who), N_("This code is for larger orders.")),
+        (_too_little(code, who), N_("Your order is below the minimum amount for this code.")),
         (
             not any(code.coupon.covers(item.offer.product_id, who.currency) for item in who.items),
             N_("This code does not apply to your plan."),

@@ -16,12 +16,12 @@ def why_not_removable(*, is_default: bool, others: int, needed: bool) -> Billing
     """
     if others == 0 and needed:
         return BillingError(
-            N_("Your subscription is paid with this payment method. Add another one before you remove it."),
+            N_("Your subscription is paid with this payment method. Add another one before you remove this one."),
             "payment_method_required",
         )
     if is_default and others:
         return BillingError(
-            N_("This is your default payment method. Make another one the default before you remove it."),
+            N_("This is your default payment method. Make another one the default before you remove this one."),
             "payment_method_default",
         )
     return None

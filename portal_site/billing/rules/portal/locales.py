@@ -13,5 +13,5 @@ LOCALES = frozenset(
 def check(locale: str, param: str) -> str:
     """The locale unchanged. Raises BillingError for an unknown one."""
     if locale not in LOCALES:
-        raise BillingError(N_("No such locale: use auto, or one such as en, en-GB, fr or fr-CA."), "", param)
+        raise BillingError(N_("Unknown locale: use auto, or a locale such as en, en-GB, fr or fr-CA."), "", param)
     return locale

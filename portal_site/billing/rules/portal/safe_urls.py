@@ -58,7 +58,7 @@ class Returns:
         host = parts.hostname or ""
         if self.hosts and not (host.isascii() and host in self.hosts):
             raise BillingError(
-                N_("%(host)s is not a host that is registered for return URLs."), "url_invalid", param, host=host
+                N_("%(host)s is not registered as a host for return URLs."), "url_invalid", param, host=host
             )
         return address
 

@@ -47,9 +47,9 @@ class CancellationQuote:
 def why_not_cancelable(snapshot: SubscriptionSnapshot) -> BillingError | None:
     """Why the subscription cannot be cancelled, or None. It always can unless it has ended or is scheduled to end."""
     if snapshot.status.ended:
-        return BillingError(N_("This subscription has ended already."), "subscription_ended")
+        return BillingError(N_("This subscription has already ended."), "subscription_ended")
     if snapshot.cancel_at is not None:
-        return BillingError(N_("This subscription is cancelled already."), "subscription_canceled")
+        return BillingError(N_("This subscription is already cancelled."), "subscription_canceled")
     return None
 
 

@@ -62,16 +62,19 @@ def why_not_pausable(snapshot: SubscriptionSnapshot, waiting: bool, at: int) -> 
     status = snapshot.status
     reasons = (
         (status.ended, N_("This subscription has ended.")),
-        (is_paused(snapshot), N_("This subscription is paused already.")),
-        (snapshot.cancel_at is not None, N_("This subscription is about to end. Keep it before you pause it.")),
+        (is_paused(snapshot), N_("This subscription is already paused.")),
+        (
+            snapshot.cancel_at is not None,
+            N_("This subscription is set to end. Undo the cancellation before you pause it."),
+        ),
         (status == SubscriptionStatus.TRIALING, N_("A free trial cannot be paused.")),
-        (waiting, N_("A change of your plan waits for its payment. Pay it or take it back first.")),
+        (waiting, N_("A plan change is awaiting payment. Pay for it or undo it first.")),
         (
             snapshot.has_open_invoice or not status.renews,
-            N_("An invoice of this subscription is not paid yet. Pay it before you pause."),
+            N_("An invoice for this subscription is unpaid. Pay it before you pause."),
         ),
         (snapshot.has_uncollected_invoice, plan_change.UNCOLLECTED_INVOICE),
-        (snapshot.is_behind(at), N_("Your renewal is being prepared. Please try again in a few minutes.")),
+        (snapshot.is_behind(at), N_("Your renewal is being processed. Please try again in a few minutes.")),
     )
     return next((BillingError(message, "subscription_not_pausable") for applies, message in reasons if applies), None)
 

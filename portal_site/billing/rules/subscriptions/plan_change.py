@@ -18,7 +18,7 @@ from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, Subsc
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 
-UNCOLLECTED_INVOICE = N_("Part of the time that runs now is not paid yet. Please contact us about it.")
+UNCOLLECTED_INVOICE = N_("Part of the current period has not been paid. Please contact us.")
 QUOTE_LIFETIME = 30 * 60  # seconds for which a quote can be confirmed
 # Seconds until an unpaid pending update expires, as at Stripe (docs.stripe.com/billing/subscriptions/pending-updates).
 PENDING_UPDATE_LIFETIME = 23 * 60 * 60
@@ -78,9 +78,9 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
         (snapshot.status.ended, N_("This subscription has ended.")),
         (
             snapshot.managed_by_merchant_schedule,
-            N_("Changes of this plan are already arranged with us. Please contact us about it."),
+            N_("Changes to this plan have already been arranged with us. Please contact us."),
         ),
-        (_is_ending(snapshot), N_("This subscription is about to end. Keep it before you change it.")),
+        (_is_ending(snapshot), N_("This subscription is set to end. Undo the cancellation before you change it.")),
         (_is_paused(snapshot), N_("This subscription is paused. Resume it before you change it.")),
         (
             snapshot.collection_method == "send_invoice",
@@ -88,7 +88,7 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
         ),
         (
             snapshot.has_open_invoice or not snapshot.status.renews,
-            N_("An invoice of this subscription is not paid yet. Pay it before you change your plan."),
+            N_("An invoice for this subscription is unpaid. Pay it before you change your plan."),
         ),
         (snapshot.has_uncollected_invoice, UNCOLLECTED_INVOICE),
         (
@@ -97,7 +97,7 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
         ),
         (
             snapshot.is_behind(at),
-            N_("Your renewal is being prepared. Please try again in a few minutes."),
+            N_("Your renewal is being processed. Please try again in a few minutes."),
         ),
     )
     return next((BillingError(message, "subscription_not_changeable") for applies, message in reasons if applies), None)
@@ -115,12 +115,12 @@ def incompatibility(item: Item, offer: PricedPlan, currency: str) -> BillingErro
     """Why an item cannot change to a plan because of its currency or tax behavior, or None."""
     if offer.terms.currency != currency:
         return BillingError(
-            N_("The plans on offer are in another currency than your subscription."), "currency_mismatch", "price"
+            N_("The available plans are in a different currency from your subscription."), "currency_mismatch", "price"
         )
     tax_behaviors = {item.offer.tax_behavior, offer.tax_behavior} - {"unspecified"}
     if len(tax_behaviors) > 1:
         return BillingError(
-            N_("Tax is calculated in another way for the plans on offer than for yours."),
+            N_("Tax is calculated differently for the available plans and for yours."),
             "tax_behavior_mismatch",
             "price",
         )
@@ -145,7 +145,7 @@ def quote(
         if (item_id := item.id) in item_changes and _differs(item, item_changes[item_id])
     }
     if not changed and code is None:
-        raise BillingError(N_("This is what you have already. Choose something else."), "no_changes")
+        raise BillingError(N_("You already have this. Choose something else."), "no_changes")
     # The new change replaces one that the customer had planned for the end of the period.
     before = replace(snapshot, phases=tuple(phase for phase in snapshot.phases if not phase.by_customer))
     if code is not None:

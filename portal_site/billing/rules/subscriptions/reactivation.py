@@ -20,17 +20,17 @@ def why_not_reactivatable(
     """
     product_ids = {item.offer.product_id for item in snapshot.items}
     reasons = (
-        (not snapshot.status.ended, N_("This subscription is still running.")),
-        (bool(product_ids & living), N_("You have this plan already.")),
+        (not snapshot.status.ended, N_("This subscription is still active.")),
+        (bool(product_ids & living), N_("You already have this plan.")),
         (
             not snapshot.items or any(item.offer.price_id not in offered for item in snapshot.items),
-            N_("This plan is not offered any more. Please contact us."),
+            N_("This plan is no longer available. Please contact us."),
         ),
         (
             snapshot.collection_method == "send_invoice",
-            N_("You pay this subscription by invoice. Please contact us to begin it again."),
+            N_("You pay this subscription by invoice. Please contact us to resubscribe."),
         ),
-        (snapshot.has_open_invoice, N_("An invoice of this subscription is not paid yet. Pay it first.")),
+        (snapshot.has_open_invoice, N_("An invoice for this subscription is unpaid. Pay it first.")),
     )
     return next(
         (BillingError(message, "subscription_not_restartable") for applies, message in reasons if applies), None

@@ -38,10 +38,10 @@ class SubscriptionStatus(_Status):
     ACTIVE = "active", N_("Active"), Tone.GOOD
     PAST_DUE = "past_due", N_("Payment overdue"), Tone.BAD
     UNPAID = "unpaid", N_("Unpaid"), Tone.BAD
-    INCOMPLETE = "incomplete", N_("Waiting for the first payment"), Tone.WARNING
+    INCOMPLETE = "incomplete", N_("Awaiting first payment"), Tone.WARNING
     INCOMPLETE_EXPIRED = "incomplete_expired", N_("Not started"), Tone.QUIET
     PAUSED = "paused", N_("Paused"), Tone.WARNING
-    CANCELED = "canceled", N_("Canceled"), Tone.QUIET
+    CANCELED = "canceled", N_("Cancelled"), Tone.QUIET
 
     @property
     def ended(self) -> bool:

@@ -1,0 +1,44 @@
+"""Billing information: what is known of the customer, and whether its tax ids are verified."""
+
+from dataclasses import dataclass
+
+from portal_site.billing.rules.customers import tax_ids
+from portal_site.portal.reads.billing_information import TaxIdView
+from portal_site.portal.visitors import Visitor
+from portal_site.web import phones, postal_addresses
+from portal_site.web.i18n import gettext as _
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A label and what stands beside it, nothing where it is not given; an address stands on several lines."""
+
+    label: str
+    text: str = ""
+    lines: tuple[str, ...] = ()
+
+
+def facts(visitor: Visitor) -> list[Fact]:
+    """What is known, and what the customer may add to it."""
+    shipping = visitor.shipping or {}
+    recipient = (shipping["name"],) if shipping.get("name") else ()
+    known = {
+        "name": Fact(_("Name"), visitor.name or ""),
+        "email": Fact(_("E-mail"), visitor.email or ""),
+        "address": Fact(_("Billing address"), lines=postal_addresses.lines(visitor.address)),
+        "phone": Fact(_("Phone"), phones.pretty(visitor.phone or "")),
+        "shipping": Fact(_("Shipping address"), lines=(*recipient, *postal_addresses.lines(shipping.get("address")))),
+    }
+    allowed = visitor.features.customer_update.allowed_updates
+    return [fact for name, fact in known.items() if name in allowed or getattr(visitor, name)]
+
+
+def tax_id_kind(tax_id: TaxIdView) -> str:
+    """Its type, and how far its check has come, where somebody checks it."""
+    kind = tax_ids.TYPES[tax_id.type].name if tax_id.type in tax_ids.TYPES else tax_id.type
+    checked = {
+        "pending": _("being verified"),
+        "verified": _("verified"),
+        "unverified": _("could not be verified"),
+    }.get(tax_id.verification_status)
+    return f"{kind} · {checked}" if checked else kind

@@ -1,0 +1,62 @@
+"""Cancelling: what it brings about, in sentences, and what its buttons say."""
+
+from typing import TYPE_CHECKING
+
+from portal_site.portal.visitors import Visitor
+from portal_site.portal.wording import subscriptions
+from portal_site.web.filters import date, money
+from portal_site.web.i18n import gettext as _
+
+if TYPE_CHECKING:
+    from portal_site.portal.cancellations import EndingPage
+
+
+def reason_intro(asked: bool) -> str:
+    """What the first page is for."""
+    if asked:
+        return _("Tell us why, so that we can improve. Nothing has been cancelled yet.")
+    return _("You will see what happens before anything is cancelled.")
+
+
+def consequences(page: "EndingPage") -> list[str]:
+    """When it ends and what is billed until then. What is settled at once, if anything is, stands below in figures."""
+    ending, subscription = page.ending, page.subscription
+    assert ending is not None
+    names = ", ".join(subscription.products)
+    if not ending.immediate:
+        until = date(ending.ends_at)
+        nothing = _("You will not be billed for it again.")
+        return [
+            _(
+                "%(products)s continues until %(date)s, then ends. You can change your mind until then.",
+                products=names,
+                date=until,
+            ),
+            subscriptions.before_the_end(page.following) or nothing,
+        ]
+    sentences = [_("%(products)s ends now and will not renew.", products=names)]
+    if not page.lines and subscription.status.renews:
+        sentences.append(_("Time that you have paid for and not used will not be refunded."))
+    return sentences
+
+
+def losses_and_debts(page: "EndingPage") -> list[str]:
+    """What goes with it, and what does not."""
+    ending = page.ending
+    assert ending is not None
+    sentences = []
+    if ending.lost:
+        lost = money(ending.lost, page.subscription.currency)
+        sentences.append(_("You will lose %(amount)s of credit that was meant for your next invoice.", amount=lost))
+    elif ending.drops:
+        sentences.append(_("Changes that are awaiting payment or your next invoice will be discarded."))
+    if page.owed:
+        sentences.append(_("Unpaid invoices remain due. You can find them in your invoice history."))
+    return sentences
+
+
+def confirm(page: "EndingPage", visitor: Visitor) -> str:
+    """The button; its words may be the merchant's."""
+    assert page.ending is not None
+    own = visitor.features.subscription_cancel.confirm_label
+    return own or (_("Cancel now") if page.ending.immediate else _("Cancel subscription"))

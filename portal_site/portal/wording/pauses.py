@@ -1,0 +1,61 @@
+"""Pauses: how long, what happens meanwhile, and what going on costs."""
+
+from typing import TYPE_CHECKING
+
+from portal_site.billing.rules.subscriptions.pauses import Pause, PauseLength
+from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.portal.wording import invoices
+from portal_site.web.filters import date, money, stretch
+from portal_site.web.i18n import gettext as _
+
+if TYPE_CHECKING:
+    from portal_site.portal.pauses import PausePage
+
+
+def consequences(page: "PausePage") -> list[str]:
+    """What happens meanwhile, and what becomes of the time that is paid for and not used."""
+    names = ", ".join(page.subscription.products)
+    sentences = [
+        _(
+            "%(products)s pauses now. You will not be billed until it resumes, and you can resume it at any time.",
+            products=names,
+        )
+    ]
+    credit = page.offers[0][1].credit
+    if credit > 0:
+        worth = money(credit, page.currency)
+        sentences.append(
+            _(
+                "Your unused time is worth %(amount)s. It will be taken off your first invoice after the pause.",
+                amount=worth,
+            )
+        )
+    return sentences
+
+
+def length(span: PauseLength) -> str:
+    """One of the lengths to choose from."""
+    if span.interval is None:
+        return _("Until I resume it")
+    return _("For %(time)s", time=stretch(span.count, span.interval))
+
+
+def end(pause: Pause) -> str:
+    """When it goes on by itself, if it does."""
+    if pause.resumes_at is None:
+        return ""
+    return _("It resumes, and is billed again, on %(date)s.", date=date(pause.resumes_at))
+
+
+def resumption(quote: Quote | None) -> list[str]:
+    """What comes after what is due today; without a quote nothing is."""
+    if quote is None:
+        return [_("It resumes now. Nothing is due today.")]
+    return [invoices.upcoming(quote.next_invoice)] if quote.next_invoice else []
+
+
+def resume(quote: Quote | None) -> str:
+    """The button that goes on."""
+    if quote is None or not quote.invoice.amount_due:
+        return _("Resume subscription")
+    return _("Resume and pay %(amount)s", amount=money(quote.invoice.amount_due, quote.invoice.currency))

@@ -1,0 +1,84 @@
+"""Offers to customers who want to leave."""
+
+from decimal import Decimal
+
+from portal_site.billing.cancellation.offer_previews import OfferPreview
+from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.portal.visitors import Visitor
+from portal_site.web import filters, phones
+from portal_site.web.filters import date, every, money, percent, stretch
+from portal_site.web.i18n import gettext as _
+
+
+def off(percent_off: str | Decimal | None, amount_off: int | None, currency: str | None) -> str:
+    """How much a coupon takes off: a share or an amount."""
+    return percent(percent_off) if percent_off else money(amount_off or 0, currency or "")
+
+
+def coupon_off(proposal: OfferPreview) -> str:
+    """How much the offered coupon takes off."""
+    coupon = proposal.coupon
+    assert coupon is not None
+    return off(coupon["percent_off"], coupon["amount_off"], coupon["currency"])
+
+
+def coupon_title(proposal: OfferPreview) -> str:
+    """How much, and for how long."""
+    coupon, less = proposal.coupon, coupon_off(proposal)
+    assert coupon is not None
+    if coupon["duration"] == "once":
+        return _("%(off)s off your next invoice", off=less)
+    if coupon["duration"] == "repeating":
+        return _("%(off)s off for %(time)s", off=less, time=stretch(coupon["duration_in_months"] or 1, "month"))
+    return _("%(off)s off for as long as you stay", off=less)
+
+
+def coupon_effect(proposal: OfferPreview, subscription: SubscriptionView) -> str:
+    """What the next invoice will be with it; nothing where that stays the same or another change decides it."""
+    assert proposal.invoices is not None
+    usual, reduced = proposal.invoices
+    if reduced.amount_due == usual.amount_due or subscription.planned:
+        return ""
+    return _(
+        "Your next invoice, on %(date)s, will be %(amount)s instead of %(usual)s.",
+        date=date(reduced.date),
+        amount=money(reduced.amount_due, reduced.currency),
+        usual=money(usual.amount_due, usual.currency),
+    )
+
+
+def cheaper_plan(proposal: OfferPreview) -> str:
+    """What the offered plan costs, beside what is paid now."""
+    item, plan = proposal.item, proposal.plan
+    assert item is not None
+    assert plan is not None
+    return _(
+        "It costs %(amount)s %(every)s. You currently pay %(usual)s %(usual_every)s.",
+        amount=money(plan.amount(item.quantity), plan.terms.currency),
+        every=every(plan.interval, plan.interval_count),
+        usual=money(item.amount, item.offer.terms.currency),
+        usual_every=every(item.offer.interval, item.offer.interval_count),
+    )
+
+
+def longer_trial(proposal: OfferPreview, subscription: SubscriptionView) -> str:
+    """Until when the trial would last."""
+    assert proposal.trial_end is not None
+    assert subscription.trial_end is not None
+    return _(
+        "Your free trial will last until %(date)s instead of %(usual)s. Your first payment is due then.",
+        date=date(proposal.trial_end),
+        usual=date(subscription.trial_end),
+    )
+
+
+def contacts(proposal: OfferPreview, visitor: Visitor) -> list[tuple[str, str]]:
+    """Ways to somebody to talk to, as name and address."""
+    assert proposal.support is not None
+    site, mail, phone = (proposal.support[f"support_{name}"] for name in ("url", "email", "phone"))
+    found = [
+        (_("Contact %(business)s", business=visitor.business_name), filters.safe_link(site)),
+        (mail, f"mailto:{mail}" if mail else ""),
+        (phones.pretty(phone or ""), f"tel:{phone}" if phone else ""),
+    ]
+    return [(name, address) for name, address in found if address]

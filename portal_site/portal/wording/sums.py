@@ -1,0 +1,103 @@
+"""How invoices, quotes and forecasts add up: the rows below the lines, each with its label."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
+from portal_site.billing.rules.subscriptions.forecast import NextInvoice
+from portal_site.portal.reads.invoices import InvoiceView
+from portal_site.web.filters import date, percent
+from portal_site.web.i18n import gettext as _
+
+TOTAL = "total"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row; a `kind` sets it apart in the style sheet, `test_id` marks what published browser tests look for."""
+
+    label: str
+    amount: int
+    currency: str
+    note: str = ""
+    kind: str | None = None
+    test_id: str | None = None
+
+
+def invoice(view: InvoiceView) -> list[Row]:
+    """From the subtotal to what is left to pay."""
+    adds_up = bool(view.discount or view.total_taxes or view.subtotal != view.total)
+    rows = _shown(
+        view.currency,
+        (_("Subtotal"), view.subtotal, adds_up),
+        (_("Discount"), -view.discount, view.discount),
+        *((_tax(tax["tax_behavior"] == "inclusive"), tax["amount"], True) for tax in view.total_taxes),
+    )
+    rows.append(Row(_("Total"), view.total, view.currency, kind=TOTAL))
+    rows += _from_balance(view.currency, *_parts_of_balance(view))
+    rows += _shown(
+        view.currency,
+        (_("Amount due"), view.amount_due, view.amount_due != view.total or view.amount_paid),
+        (_("Amount paid"), view.amount_paid, view.amount_paid),
+    )
+    if view.status.payable:
+        rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))
+    return rows
+
+
+def next_invoice(upcoming: NextInvoice | None) -> list[Row]:
+    """The next invoice of a subscription; no rows where its amount is what its items cost."""
+    if upcoming is None or not (upcoming.discount or upcoming.balance_used or upcoming.tax):
+        return []
+    rows = _shown(
+        upcoming.currency,
+        (_("Subtotal"), upcoming.subtotal, True),
+        (_("Discount"), -upcoming.discount, upcoming.discount),
+        (_("Tax"), upcoming.tax, upcoming.tax),
+    )
+    rows += _from_balance(upcoming.currency, upcoming.credit_used, upcoming.carried)
+    due = _("Due on %(date)s", date=date(upcoming.date))
+    return [*rows, Row(due, upcoming.amount_due, upcoming.currency, kind=TOTAL)]
+
+
+def caption(quote: Any) -> str:
+    """What a quote's table is: today's invoice, or what the next one will hold besides."""
+    return _("Today’s invoice") if quote.invoiced else _("Added to your next invoice")
+
+
+def quote(page: Any, quote: Any) -> list[Row]:
+    """Of a page with a quote: from its discount down to what is due today, or to what is added to the next invoice."""
+    bill: InvoiceTotals = quote.invoice if quote.invoiced else page.deferred_invoice
+    rows = _shown(bill.currency, (_("Discount"), -bill.discount, bill.discount))
+    for tax in page.taxes:
+        rate = f"{tax.rate.display_name} {percent(tax.rate.percentage)}"
+        rows.append(Row(_tax(tax.rate.inclusive), tax.amount, bill.currency, note=rate))
+    if not quote.invoiced:
+        return [*rows, Row(_("Total"), bill.total, bill.currency, kind=TOTAL, test_id="waiting-total")]
+    rows += _shown(bill.currency, (_("Total"), bill.total, bill.total != bill.amount_due))
+    rows += _from_balance(bill.currency, bill.credit_used, bill.carried)
+    return [*rows, Row(_("Due today"), bill.amount_due, bill.currency, kind=TOTAL, test_id="due-today")]
+
+
+def _tax(inclusive: bool) -> str:
+    return _("Included tax") if inclusive else _("Tax")
+
+
+def _parts_of_balance(view: InvoiceView) -> tuple[int, int]:
+    """How much of what the balance paid is credit, and how much is carried to or from another invoice."""
+    start, end = view.starting_balance, view.ending_balance
+    if end is None or end - start != view.balance_used:
+        return view.balance_used, 0
+    return min(0, end) - min(0, start), max(0, end) - max(0, start)
+
+
+def _from_balance(currency: str, credit: int, carried: int) -> list[Row]:
+    """Credit that is used (> 0) or won, and what is carried to a later invoice (> 0) or from an earlier one."""
+    credit_label = _("Credit used") if credit > 0 else _("Kept as credit for your next invoices")
+    carried_label = _("Added to your next invoice") if carried > 0 else _("Carried over from an earlier invoice")
+    return _shown(currency, (credit_label, -credit, credit), (carried_label, -carried, carried))
+
+
+def _shown(currency: str, *rows: tuple[str, int, object]) -> list[Row]:
+    """Rows from label, amount and whether there is one."""
+    return [Row(label, amount, currency) for label, amount, there_is_one in rows if there_is_one]
