@@ -27,7 +27,7 @@ class Provider:
     """A provider whose network can fail before or after a charge. `charges` holds what was really charged."""
 
     name: str = "sandbox"  # in whose place it stands
-    writer: dict[str, Charge] = field(default_factory=dict)
+    charges: dict[str, Charge] = field(default_factory=dict)
     answer: Charge = field(default_factory=lambda: Charge("succeeded", "ch_1"))
     lose: str = ""  # before: the call never arrives; after: the answer never comes back
     calls: int = 0
@@ -38,20 +38,20 @@ class Provider:
         self.requests.append(request)
         if self.lose == "before":
             raise GatewayUnavailable("no line")
-        self.writer.setdefault(request.idempotency_key, self.answer)
+        self.charges.setdefault(request.idempotency_key, self.answer)
         if self.lose == "after":
             raise GatewayUnavailable("no answer")
-        return self.writer[request.idempotency_key]
+        return self.charges[request.idempotency_key]
 
     def find_charge(self, request: ChargeRequest, at: int) -> Charge | None:
         if self.lose:
             raise GatewayUnavailable("no line")
-        return self.writer.get(request.idempotency_key)
+        return self.charges.get(request.idempotency_key)
 
     def cancel_charge(self, request: ChargeRequest) -> Charge | None:
-        if self.writer[request.idempotency_key].status == "requires_action":
-            self.writer[request.idempotency_key] = Charge("declined", "ch_1", "authentication_not_handled")
-        return self.writer[request.idempotency_key]
+        if self.charges[request.idempotency_key].status == "requires_action":
+            self.charges[request.idempotency_key] = Charge("declined", "ch_1", "authentication_not_handled")
+        return self.charges[request.idempotency_key]
 
 
 def _open_invoice() -> tuple[world.Scene, Any]:
@@ -149,7 +149,7 @@ def test_authentication_is_waited_for_then_settled(app: Flask) -> None:
     gateway = Provider(answer=Charge("requires_action", "ch_1", None, "https://bank.example/3ds"))
     attempt = _pay(gateway, scene, invoice)
     assert (attempt.status, attempt.next_action_url) == ("requires_action", "https://bank.example/3ds")
-    gateway.writer[attempt.idempotency_key] = Charge("succeeded", "ch_1")
+    gateway.charges[attempt.idempotency_key] = Charge("succeeded", "ch_1")
     settled = collection.resolve_payment(Gateways(gateway), scene.customer.id, invoice.id, AT, BACK)
     assert settled is not None
     assert settled.status == "succeeded"

@@ -87,7 +87,7 @@ def test_a_final_invoice_that_is_declined_says_so(app: Flask, time: Clock) -> No
     again = text(client.get(done.location).text)  # and it stands there until it is settled
     assert ENDED not in again
     assert DECLINED in again
-    assert "is not paid yet" in again
+    assert "is unpaid" in again
 
 
 @pytest.mark.parametrize("invoice_history", [True, False])
@@ -152,7 +152,7 @@ def test_a_form_of_a_resumption_that_does_not_say_what_is_resumed_is_not_valid(a
     client.get("/")
     refused = client.send(f"/subscriptions/{shop.subscription.id}/resumption", {"quote": old})
     assert refused.status_code == 409
-    assert "This page is not valid any more." in text(refused.text)
+    assert "This page has expired." in text(refused.text)
 
 
 def test_without_a_payment_method_it_says_to_add_one(app: Flask, time: Clock) -> None:

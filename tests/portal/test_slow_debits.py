@@ -43,7 +43,7 @@ def test_every_page_says_that_the_bank_is_at_work(app: Flask) -> None:
     for place in places:
         page = text(client.get(place).text)
         assert PROCESSING in page
-        assert "It can take up to 14 days." in page
+        assert "This can take up to 14 days." in page
         assert "Pay €24.00" not in page
     for place in ("/subscriptions/list", f"/invoices/{invoice}/lines"):
         assert client.get(place, headers=FRAGMENT).status_code == 200
@@ -55,7 +55,7 @@ def test_every_page_says_that_the_bank_is_at_work(app: Flask) -> None:
         assert len(reader.execute(select(SandboxCharge.reference)).all()) == 1
 
 
-@pytest.mark.parametrize(("answer", "said"), [("complete", "Paid"), ("fail", "there is not enough money")])
+@pytest.mark.parametrize(("answer", "said"), [("complete", "Paid"), ("fail", "because of insufficient funds")])
 def test_the_bank_answers_on_its_page_and_the_customer_sees_what_came_of_it(app: Flask, answer: str, said: str) -> None:
     client, scene, invoice = _paying(app)
     bank = f"/sandbox/charges/{_charge()}/challenge"
@@ -68,7 +68,7 @@ def test_the_bank_answers_on_its_page_and_the_customer_sees_what_came_of_it(app:
     failed = answer == "fail"
     for place in ("/", f"/subscriptions/{scene.subscription.id}", f"/invoices/{invoice}"):
         shown = text(client.get(place).text)
-        assert ("there is not enough money" in shown) == failed
+        assert ("because of insufficient funds" in shown) == failed
         assert ("Use another payment method" in shown) == failed
         assert ("Pay €24.00" in shown) == failed
 
@@ -81,8 +81,8 @@ def test_a_change_says_that_it_waits_for_the_bank(app: Flask) -> None:
     client.send(f"{place}/plan-change", _three_seats(client, shop))
     page = text(client.get(place).text)
     assert "Your bank is processing the payment of €10.00 for your change." in page
-    assert "until then your plan stays as it is" in page
-    for gone in ("Pay €10.00", "Take this change back", "Change plan"):
+    assert "Until then, your plan stays as it is." in page
+    for gone in ("Pay €10.00", "Undo this change", "Change plan"):
         assert gone not in page
     with world.transaction() as session:
         answer = {"status": "declined", "decline_code": "insufficient_funds"}
@@ -91,7 +91,7 @@ def test_a_change_says_that_it_waits_for_the_bank(app: Flask) -> None:
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         runner.run(app.extensions["gateways"], world.HALF + 6 * 3600, lambda _id: BACK)
     page = text(client.get(place).text)
-    for said in ("there is not enough money", "Pay €10.00", "Take this change back", "You can pay until April 17"):
+    for said in ("because of insufficient funds", "Pay €10.00", "Undo this change", "You can pay until April 17"):
         assert said in page
 
 

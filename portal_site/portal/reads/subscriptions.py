@@ -147,6 +147,11 @@ class SubscriptionView:
         return next((invoice for invoice in self.open_invoices if invoice.id == invoice_id), None)
 
     @property
+    def first_invoice(self) -> InvoiceSummary | None:
+        """What has to be paid before the subscription begins."""
+        return self.open_invoices[0] if self.open_invoices else None
+
+    @property
     def waiting_payment(self) -> Mapping[str, Any] | None:
         """The attempt to pay for a change that is not settled yet."""
         return self.under_way.get((self.pending_update or {}).get("invoice") or "")
