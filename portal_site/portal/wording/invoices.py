@@ -32,6 +32,13 @@ def _after_failure(invoice: InvoiceSummary, sentence: str) -> str:
     return f"{sentence} {decline_messages.message(invoice.decline_code)}" if invoice.declined else sentence
 
 
+def notice(invoice: InvoiceView) -> str | None:
+    """The partial that says how its last payment went, if there is something to say."""
+    if invoice.processing:
+        return "portal/invoices/_processing.html"
+    return "portal/invoices/_declined.html" if invoice.declined else None
+
+
 def processing(invoice: InvoiceSummary) -> str:
     """That a bank debit is processing, and how long that can take."""
     return _(
