@@ -109,6 +109,18 @@ def test_a_double_click_begins_once(app: Flask) -> None:
 
 
 @AFTER
+def test_one_whose_first_invoice_the_merchant_voided_can_still_be_looked_at(lite_app: Flask) -> None:
+    shop = _ended(card=world.FAILS)
+    client = _begins_again(lite_app, shop)
+    new = _new(shop).id
+    with world.transaction() as session:
+        mine = Invoice.subscription_id == new, Invoice.customer_id == shop.customer.id
+        session.execute(update(Invoice).where(*mine).values(status="void", voided_at=LATER))
+    page = client.get(f"/subscriptions/{new}")
+    assert "It starts as soon as the first invoice is paid." in text(page.text)
+
+
+@AFTER
 @pytest.mark.both_databases
 def test_a_card_that_fails_begins_nothing_and_what_is_never_paid_is_over_after_a_day(app: Flask) -> None:
     shop = _ended(card=world.FAILS)
