@@ -156,7 +156,7 @@ def test_the_same_quote_in_two_tabs_is_one_change(site: Site, open_page: OpenPag
     with tab.expect_response(re.compile("/plan-change")) as answer:
         tab.get_by_role("button", name="Change plan and pay €10.00").click()
     assert answer.value.status == 409
-    expect(tab.get_by_role("alert").filter(has_text="This is what you have already.")).to_be_visible()
+    expect(tab.get_by_role("alert").filter(has_text="You already have this.")).to_be_visible()
     assert shopper.paid() == (2, 1)
 
 

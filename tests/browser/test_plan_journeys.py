@@ -203,7 +203,7 @@ def test_stay_for_a_discount(site: Site, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("heading", name="Before you go")).to_be_visible()
     expect(page.get_by_text("Your next invoice, on 1 May 2026, will be €8.00 instead of €10.00.")).to_be_visible()
-    page.get_by_role("button", name="Take 20% off and stay").click()
+    page.get_by_role("button", name="Get 20% off and stay").click()
     expect(page.get_by_text("Thank you for staying.")).to_be_visible()
     expect(page.get_by_text("Your plan renews on 1 May 2026 for €8.00.")).to_be_visible()
 

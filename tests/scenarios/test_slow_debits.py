@@ -148,7 +148,7 @@ def test_a_change_that_the_bank_is_paying_for_cannot_be_taken_back(app: Flask) -
     known = life.shop.customer.id, life.shop.subscription.id, life.now
     with life._context() as gateway:
         collection.cancel_awaiting_payments(gateway, *known, BACK)
-    with pytest.raises(StateChanged, match="being paid for"):
+    with pytest.raises(StateChanged, match="payment for this change is in progress"):
         plan_changes.withdraw(*known)
     assert life.pays() is not None  # a second try is the one under way
     assert life.payments == ["2026-04-16 processing"]
