@@ -10,9 +10,9 @@ import time_machine
 from flask import Flask
 from sqlalchemy import select
 
-from portal_site import cli, worker
+from portal_site import worker
 from portal_site.billing.models import Customer
-from portal_site.cli import demo_server
+from portal_site.cli import demo_server, serving
 from portal_site.db import db
 from tests.world import reading
 
@@ -26,7 +26,7 @@ class Demo:
         self.data = data
         self.names: set[str] = set()
         monkeypatch.setattr(worker, "run_in_thread", lambda _app: threading.Event())
-        monkeypatch.setattr(cli, "serve", self._look)
+        monkeypatch.setattr(serving, "serve", self._look)
 
     def _look(self, app: object, *_where: object) -> None:
         with app.app_context():  # type: ignore[attr-defined]
@@ -87,6 +87,6 @@ def test_its_worker_works_while_it_is_served(tmp_path: Path, monkeypatch: pytest
             seen.append(worker.last_seen() is not None)
             db.session.remove()
 
-    monkeypatch.setattr(cli, "serve", serve)
+    monkeypatch.setattr(serving, "serve", serve)
     demo_server.run(8998, tmp_path / "demo")
     assert seen == [True]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from flask import Flask
@@ -14,6 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from portal_site.billing.errors import BillingError
+from portal_site.cli import serving
+from portal_site.cli.serving import fail
 from portal_site.config import Settings, SettingsError
 
 
@@ -39,12 +41,6 @@ def _database_words(error: DBAPIError) -> str:
     if "no such table" in text or "UndefinedTable" in type(error.orig).__name__:
         return "The database is not set up yet: run `portal migrate`."
     return f"The database could not be used: {first}. Check PORTAL_DATABASE_URL."
-
-
-def fail(sentence: str) -> NoReturn:
-    """Print an error message to standard error and exit with code 1."""
-    click.echo(sentence, err=True)
-    sys.exit(1)
 
 
 def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,20 +73,7 @@ def run(app: Flask, host: str, port: int, threads: int) -> None:
     from portal_site.web import access_log
 
     access_log.configure()
-    serve(app, host, port, threads)
-
-
-def serve(app: Flask, host: str, port: int, threads: int = 8) -> None:
-    """Serve until stopped. If the address cannot be used, fail with one line instead of a traceback."""
-    from portal_site.web.server import make_server
-
-    try:
-        server = make_server(app, host, port, threads)
-    except OSError as error:
-        fail(f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --port.")
-    except ValueError:  # waitress raises it for a host name that cannot be resolved
-        fail(f"Cannot listen on {host}: it is no address of this machine. Choose another with --host.")
-    server.run()
+    serving.serve(app, host, port, threads)
 
 
 @main.command()

@@ -11,8 +11,8 @@ from typing import IO
 import click
 from flask import Flask
 
-from portal_site import cli, clock, create_app, demo, worker
-from portal_site.cli import progress
+from portal_site import clock, create_app, demo, worker
+from portal_site.cli import progress, serving
 from portal_site.config import Settings
 from portal_site.db import migrations
 from portal_site.demo.builder import DAY
@@ -30,7 +30,7 @@ def run(port: int, data: Path) -> None:
             _print_links()
         stop = worker.run_in_thread(app)
         try:
-            cli.serve(app, "127.0.0.1", port)
+            serving.serve(app, "127.0.0.1", port)
         finally:
             stop.set()
 
@@ -51,7 +51,7 @@ def _prepared(port: int, data: Path) -> Iterator[Flask]:
                     migrations.upgrade(app)
             fcntl.flock(lock, fcntl.LOCK_SH)
         except OSError as error:
-            cli.fail(f"Cannot use {data}: {error.strerror or error}. Choose another folder with --data.")
+            serving.fail(f"Cannot use {data}: {error.strerror or error}. Choose another folder with --data.")
         yield app
 
 
