@@ -4,7 +4,6 @@ import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from sqlalchemy import inspect, text
 from portal_site import locations
 from portal_site.db import db, migrations
 from tests.conftest import SECRET
+from tests.web.processes import free_port, wait_for
 
 BAD = '''
 """Fails half way."""
@@ -94,7 +94,7 @@ def test_a_migration_gives_up_rather_than_making_customers_wait(postgres_app: Fl
 @pytest.mark.case("F16")
 @pytest.mark.long
 def test_a_restart_under_load_fails_no_request(tmp_path: Path) -> None:
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "PORTAL_SECRET_KEY": SECRET,
@@ -117,7 +117,7 @@ def test_a_restart_under_load_fails_no_request(tmp_path: Path) -> None:
     ]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        wait_for(port)
         answers: list[int] = []
         threads = [threading.Thread(target=_load, args=(port, 2500, answers)) for _ in range(4)]
         for thread in threads:
@@ -133,23 +133,6 @@ def test_a_restart_under_load_fails_no_request(tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(20)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the server did not start")
 
 
 def _load(port: int, count: int, answers: list[Any]) -> None:

@@ -5,14 +5,12 @@ operation can be repeated.
 """
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from flask import Flask
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 
 from portal_site.billing.billing_run import runner, test_clocks
 from portal_site.billing.cancellation import cancellations
@@ -41,48 +39,12 @@ from portal_site.db import db
 from portal_site.db.transactions import transaction
 from tests import world
 from tests.proofs import forecasts, ledger
+from tests.proofs.kills import Killed, killing
 from tests.world import reading
 
 BACK = "http://127.0.0.1:8000/back"
 DAY = 24 * 60 * 60
 T = TypeVar("T")
-
-
-class Killed(BaseException):
-    """The simulated end of the process. It is a BaseException, so that no `except Exception` catches it."""
-
-
-def raise_killed() -> None:
-    """Simulate a killed process. Open transactions are rolled back, as the database does when a process dies."""
-    raise Killed
-
-
-BEFORE = ("before_cursor_execute", "commit")
-AROUND = (*BEFORE, "after_cursor_execute")
-
-
-@contextmanager
-def killing(
-    after: int | None, points: tuple[str, ...] = BEFORE, die: Callable[[], None] = raise_killed
-) -> Iterator[SimpleNamespace]:
-    """Call `die` at the point with this number, counted from 0; None: only count the points.
-
-    `points` are names of SQLAlchemy's engine events.
-    """
-    counter = SimpleNamespace(points=0)
-
-    def point(*_args: Any) -> None:
-        counter.points += 1
-        if counter.points - 1 == after:
-            die()
-
-    for name in points:
-        event.listen(db.engine, name, point)
-    try:
-        yield counter
-    finally:
-        for name in points:
-            event.remove(db.engine, name, point)
 
 
 @dataclass

@@ -25,7 +25,8 @@ from portal_site.billing.rules.subscriptions.dunning import DunningPolicy
 from portal_site.db import db
 from tests import world
 from tests.proofs import ledger
-from tests.proofs.play import AROUND, BACK, killing
+from tests.proofs.kills import AROUND, killing
+from tests.proofs.play import BACK
 from tests.world import reading
 
 Step = Callable[[], object]

@@ -14,7 +14,7 @@ from portal_site.db.transactions import transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
-from tests.proofs.play import Killed, killing
+from tests.proofs.kills import Killed, killing
 from tests.scenarios.life import Life
 from tests.world import reading
 

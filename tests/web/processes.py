@@ -95,7 +95,7 @@ class Place:
         }
         words = [word.format(port=port) for word in command]
         process = self.stack.enter_context(_running(words, given, self.folder / log))
-        _wait_for(port)
+        wait_for(port)
         return process
 
     def link(self) -> str:
@@ -140,7 +140,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
     for _ in range(200):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -24,7 +24,7 @@ from portal_site.billing.models import (
 from portal_site.billing.rules.subscriptions import reactivation
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
-from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, SubscriptionStatus
+from portal_site.billing.rules.subscriptions.statuses import ENDED, ChangeOutcome, SubscriptionStatus
 from portal_site.billing.subscriptions import applied_discounts, due_dates, subscription_items
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
@@ -38,7 +38,6 @@ COPIED_COLUMNS = (
     "on_behalf_of",
     "default_tax_rates",
 )
-ENDED = tuple(status.value for status in SubscriptionStatus if status.ended)
 
 
 @dataclass(frozen=True)

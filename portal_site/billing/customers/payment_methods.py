@@ -11,12 +11,10 @@ from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Customer, Event, PaymentMethod, ProviderCustomer, SetupIntent, Subscription
 from portal_site.billing.rules.customers.payment_methods import why_not_removable
-from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.billing.rules.subscriptions.statuses import ENDED
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
-
-ENDED = [status for status in SubscriptionStatus if status.ended]
 
 
 def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:

@@ -34,7 +34,7 @@ from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import pauses
 from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME
 from portal_site.billing.rules.subscriptions.snapshot import AwaitingPayment, PlannedPhase, SubscriptionSnapshot
-from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.billing.rules.subscriptions.statuses import ENDED, SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 from portal_site.db.page_query import as_namespaces
 
@@ -101,7 +101,6 @@ PHASE_COLUMNS = (
     SchedulePhaseItem.quantity,
     SchedulePhaseItem.price_id,
 )
-ENDED = tuple(status.value for status in SubscriptionStatus if status.ended)
 
 
 class CustomerTerms(Protocol):

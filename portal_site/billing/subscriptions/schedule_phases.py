@@ -24,7 +24,7 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.rules.subscriptions import plan_change
 from portal_site.billing.rules.subscriptions.plan_change import ItemChange, ProrationPolicy
-from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot, match_phase_items
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.subscriptions import applied_discounts, pending_updates, subscription_items
 from portal_site.billing.subscriptions.subscription_update import subscription_update
@@ -210,15 +210,8 @@ def _is_same(item: SubscriptionItem, new: SchedulePhaseItem) -> bool:
 def _matched(
     items: list[SubscriptionItem], phase_items: list[SchedulePhaseItem]
 ) -> list[tuple[SubscriptionItem | None, SchedulePhaseItem]]:
-    """Each item of the phase with the current item that it replaces: one with the same price, else the next unmatched one."""
-    unmatched = list(items)
-    pairs: list[tuple[SubscriptionItem | None, SchedulePhaseItem]] = []
-    for new in phase_items:
-        same = next((item for item in unmatched if item.price_id == new.price_id), None)
-        if same is not None:
-            unmatched.remove(same)
-        pairs.append((same, new))
-    return [(item or (unmatched.pop(0) if unmatched else None), new) for item, new in pairs]
+    replaced = match_phase_items([item.price_id for item in items], [new.price_id for new in phase_items])
+    return [(None if index is None else items[index], new) for index, new in zip(replaced, phase_items, strict=True)]
 
 
 def _new_item(subscription: Subscription, new: SchedulePhaseItem, moment: int) -> SubscriptionItem:

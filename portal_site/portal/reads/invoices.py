@@ -83,6 +83,7 @@ _OPEN = (
 # The newest and the open ones in one select: they are two indexes of one table, and one question less.
 RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
 OPEN = _OPEN
+OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
 UNDER_WAY = (
     select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)

@@ -25,7 +25,8 @@ _SUBSCRIPTION = PageQuery(
     lines=subscription_rows.LINES,
     uncollected=subscription_rows.UNCOLLECTED,
     methods=payment_methods.METHODS,
-    open=invoices.OPEN,
+    open=invoices.OPEN_OF_ONE,
+    awaited=invoices.OPEN,
     under_way=invoices.UNDER_WAY,
 )
 
@@ -77,7 +78,7 @@ def find_subscription(
 ) -> tuple[SubscriptionView, PaymentMethodView | None] | None:
     """A customer's own subscription and what it is charged to, or None."""
     rows = _SUBSCRIPTION.fetch(**visitor.scope, at=at, subscription_id=subscription_id)
-    subs = _shown(subscriptions.build(rows, rows["open"], visitor.payer, at), visitor)
+    subs = _shown(subscriptions.build(rows, rows["awaited"], visitor.payer, at), visitor)
     subscription = next((each for each in subs if each.id == subscription_id), None)
     if subscription is None:
         return None
@@ -85,7 +86,7 @@ def find_subscription(
     charged = subscription.payment_method_id or default
     methods = payment_methods.build(rows["methods"], default, subs, at)
     under_way = {row["invoice_id"]: row for row in rows["under_way"]}
-    unpaid = tuple(invoices.summary(row) for row in rows["open"] if row["subscription_id"] == subscription_id)
+    unpaid = tuple(map(invoices.summary, rows["open"]))
     arranged = subscription.planned is not None and not subscription.planned.by_customer
     snapshot = replace(
         subscription.snapshot, has_open_invoice=bool(unpaid), has_uncollected_invoice=bool(rows["uncollected"]),

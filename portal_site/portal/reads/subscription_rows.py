@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, case, literal, literal_column, null, or_, select, union_all
 
 from portal_site.billing.loading.plans import PLAN_COLUMNS
-from portal_site.billing.loading.snapshots import DISCOUNT_COLUMNS, ENDED, SUBSCRIPTION_COLUMNS
+from portal_site.billing.loading.snapshots import DISCOUNT_COLUMNS, SUBSCRIPTION_COLUMNS
 from portal_site.billing.models import (
     Coupon,
     Discount,
@@ -19,6 +19,7 @@ from portal_site.billing.models import (
     SubscriptionItem,
     SubscriptionSchedule,
 )
+from portal_site.billing.rules.subscriptions.statuses import ENDED
 from portal_site.db.page_query import literal_limit
 
 MOST = 500

@@ -62,7 +62,7 @@ def why_not_pausable(snapshot: SubscriptionSnapshot, waiting: bool, at: int) -> 
     status = snapshot.status
     reasons = (
         (status.ended, N_("This subscription has ended.")),
-        (is_paused(snapshot), N_("This subscription is already paused.")),
+        (snapshot.is_paused, N_("This subscription is already paused.")),
         (
             snapshot.cancel_at is not None,
             N_("This subscription is set to end. Undo the cancellation before you pause it."),
@@ -77,11 +77,6 @@ def why_not_pausable(snapshot: SubscriptionSnapshot, waiting: bool, at: int) -> 
         (snapshot.is_behind(at), N_("Your renewal is being processed. Please try again in a few minutes.")),
     )
     return next((BillingError(message, "subscription_not_pausable") for applies, message in reasons if applies), None)
-
-
-def is_paused(snapshot: SubscriptionSnapshot) -> bool:
-    """Whether it is paused, by Stripe's status `paused` or by the older `pause_collection`."""
-    return snapshot.collection_paused or snapshot.status == SubscriptionStatus.PAUSED
 
 
 def pause(snapshot: SubscriptionSnapshot, span: PauseLength, at: int) -> Pause:

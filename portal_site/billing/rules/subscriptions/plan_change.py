@@ -81,7 +81,7 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
             N_("Changes to this plan have already been arranged with us. Please contact us."),
         ),
         (_is_ending(snapshot), N_("This subscription is set to end. Undo the cancellation before you change it.")),
-        (_is_paused(snapshot), N_("This subscription is paused. Resume it before you change it.")),
+        (snapshot.is_paused, N_("This subscription is paused. Resume it before you change it.")),
         (
             snapshot.collection_method == "send_invoice",
             N_("You pay this subscription by invoice. Please contact us to change it."),
@@ -105,10 +105,6 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
 
 def _is_ending(snapshot: SubscriptionSnapshot) -> bool:
     return snapshot.cancel_at is not None
-
-
-def _is_paused(snapshot: SubscriptionSnapshot) -> bool:
-    return snapshot.collection_paused or snapshot.status == SubscriptionStatus.PAUSED
 
 
 def incompatibility(item: Item, offer: PricedPlan, currency: str) -> BillingError | None:

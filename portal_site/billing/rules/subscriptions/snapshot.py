@@ -13,6 +13,21 @@ from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
 
+def match_phase_items(current: Sequence[str], planned: Sequence[str]) -> list[int | None]:
+    """For each item of a phase, the index of the current item that it replaces, or None where it is added. Both by price id.
+
+    An item with the same price is kept; the others replace the unmatched items in their order.
+    """
+    unmatched = list(range(len(current)))
+    indexes: list[int | None] = []
+    for price_id in planned:
+        same = next((index for index in unmatched if current[index] == price_id), None)
+        if same is not None:
+            unmatched.remove(same)
+        indexes.append(same)
+    return [(unmatched.pop(0) if unmatched else None) if index is None else index for index in indexes]
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedPhase:
     """A phase of a schedule that has not begun. Its items are (plan, quantity), in the order in which they replace current items.
@@ -27,15 +42,14 @@ class PlannedPhase:
     cancels_at: int | None = None
 
     def matched(self, items: Sequence[Item]) -> list[tuple[Item | None, PricedPlan, int | None]]:
-        """Each item of the phase with the current item that it replaces: one with the same price, else the next unmatched one."""
-        unmatched = list(items)
-        pairs: list[tuple[Item | None, PricedPlan, int | None]] = []
-        for plan, quantity in self.items:
-            same = next((item for item in unmatched if item.offer.price_id == plan.price_id), None)
-            if same is not None:
-                unmatched.remove(same)
-            pairs.append((same, plan, quantity))
-        return [(item or (unmatched.pop(0) if unmatched else None), plan, quantity) for item, plan, quantity in pairs]
+        """Each item of the phase, as plan and quantity, after the current item that it replaces (`match_phase_items`)."""
+        replaced = match_phase_items(
+            [item.offer.price_id for item in items], [plan.price_id for plan, _quantity in self.items]
+        )
+        return [
+            (None if index is None else items[index], plan, quantity)
+            for index, (plan, quantity) in zip(replaced, self.items, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +109,11 @@ class SubscriptionSnapshot:
     def period_end(self) -> int:
         """When the first of the items' current periods ends."""
         return min(item.period_end for item in self.items)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the subscription is paused, or only the collection of its invoices."""
+        return self.collection_paused or self.status == SubscriptionStatus.PAUSED
 
     @property
     def collection_paused(self) -> bool:

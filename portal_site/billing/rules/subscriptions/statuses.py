@@ -87,6 +87,9 @@ def next_due(status: str, period_ends: Iterable[int], *others: int | None) -> in
     return min(moments, default=None) if not SubscriptionStatus(status).ended else None
 
 
+ENDED = tuple(status for status in SubscriptionStatus if status.ended)
+
+
 class InvoiceStatus(_Status):
     """Stripe's five statuses of an invoice."""
 
