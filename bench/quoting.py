@@ -13,12 +13,12 @@ from bench.report import Section
 from bench.stage import BARE, OURS, Stage
 from portal_site.billing.models import Customer, Price, Subscription, SubscriptionItem
 from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms
-from portal_site.billing.rules.amounts.items import Item, PricedPlan
+from portal_site.billing.rules.amounts.items import Item, ItemSpec, PricedPlan
 from portal_site.billing.rules.amounts.pricing import PriceTerms
 from portal_site.billing.rules.amounts.taxes import TaxRate
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.subscriptions import plan_change
-from portal_site.billing.rules.subscriptions.plan_change import ItemChange, ProrationPolicy
+from portal_site.billing.rules.subscriptions.item_changes import ProrationPolicy
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
@@ -54,10 +54,10 @@ def _snapshot(items: int, **members: object) -> SubscriptionSnapshot:
 
 
 def _rate(snapshot: SubscriptionSnapshot) -> float:
-    changes = {item.id: ItemChange(_offer(2000, n), 3) for n, item in enumerate(snapshot.items)}
+    target = [ItemSpec(_offer(2000, n), 3, item.id) for n, item in enumerate(snapshot.items)]
     policy, count, began = ProrationPolicy("always_invoice"), 0, time.perf_counter()
     while (duration := time.perf_counter() - began) < 1:
-        plan_change.quote(snapshot, changes, policy, MONTH // 2 + count % 1000)
+        plan_change.quote(snapshot, target, policy, MONTH // 2 + count % 1000)
         count += 1
     return count / duration
 

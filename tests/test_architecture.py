@@ -25,7 +25,8 @@ FORBIDDEN = {
 # The packages of billing, each importing only from those before it.
 BILLING_ORDER = (
     "errors", "translation_marks", "rules.amounts", "rules.customers", "rules.portal", "rules.invoicing",
-    "rules.subscriptions", "rules.retention", "gateways", "models", "loading", "invoicing", "subscriptions", "changes",
+    "rules.subscriptions", "rules.payments", "rules.retention",
+    "gateways", "models", "loading", "invoicing", "subscriptions", "changes",
     "cancellation", "customers", "portal_access", "payments", "billing_run", "importing",
 )  # fmt: skip
 WEB_MAY_USE = ("errors", "translation_marks", "models", "rules")  # of billing: no operation

@@ -1,5 +1,6 @@
 """The migrations yield the models' schema on both databases, and can be downgraded."""
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from portal_site.billing.billing_run import runner
 from portal_site.db import Base, db, migrations
 from tests import world
 from tests.conftest import make_app
+from tests.scenarios.life import Life
 
 
 def test_the_newest_schema_is_what_the_models_say(app: Flask) -> None:
@@ -117,3 +119,35 @@ def test_a_payment_under_way_in_a_stored_database_is_still_looked_up_after_the_u
         with db.engine.connect() as connection:
             assert connection.scalar(text("SELECT status FROM payment_attempts")) == "succeeded"
         db.engine.dispose()
+
+
+@pytest.mark.case("F13")
+@pytest.mark.both_databases
+def test_a_change_that_waits_in_a_stored_database_is_applied_after_the_upgrade(app: Flask) -> None:
+    """Until revision 0012, its document named no version, and could lack members that were added since."""
+    life = Life.begins(app, card=world.FAILS).goes_to("2026-04-16")
+    assert life.changes(quantity=3).outcome == "pending"
+    life.gets_a_card()
+    db.session.remove()
+    old = {"expires_at", "subscription_items", "billing_cycle_anchor", "trial_end", "discount", "spent", "invoice"}
+    try:
+        flask_migrate.downgrade(directory=str(locations.MIGRATIONS), revision="0010")
+        with db.engine.begin() as connection:
+            document = _pending_update(connection)
+            assert "version" not in document
+            stored = {name: value for name, value in document.items() if name in old}
+            for item in stored["subscription_items"]:
+                del item["created"]
+            statement = text("UPDATE subscriptions SET pending_update = :document")
+            connection.execute(statement, {"document": json.dumps(stored)})
+    finally:
+        migrations.upgrade(app)
+    with db.engine.connect() as connection:
+        assert _pending_update(connection)["version"] == 2
+    life.pays()
+    assert (life.item.quantity, life.subscription.pending_update) == (3, None)
+
+
+def _pending_update(connection: Connection) -> dict[str, Any]:
+    stored = connection.scalar(text("SELECT pending_update FROM subscriptions"))
+    return json.loads(stored) if isinstance(stored, str) else stored  # type: ignore[no-any-return]

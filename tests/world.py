@@ -146,11 +146,13 @@ def shop(
     policy: dict[str, Any] | None = None,
     customer: dict[str, Any] | None = None,
     also: str | None = None,
+    add_ons: bool = False,
     **members: Any,
 ) -> Shop:
     """Create a shop. `policy` are options of portal_features.SubscriptionUpdate, `members` those of the subscription.
 
-    `also` is the key in `prices` of an optional second item.
+    `also` is the key in `prices` of an optional second item. With `add_ons`, customers may add Storage (€3 a month or €30 a
+    year, up to 10) and Support (€5 a month, one).
     """
     with transaction() as session:
         made = Merchant.open(session, START + 1, name)
@@ -162,8 +164,10 @@ def shop(
         }
         offered = ({"product": team.id, "prices": [prices["team"].id, prices["year"].id]},
                    {"product": solo.id, "prices": [prices["solo"].id]})  # fmt: skip
+        extras = _add_ons(made, prices, currency) if add_ons else ()
         update = {
             "enabled": True,
+            "add_ons": extras,
             "default_allowed_updates": ("price", "quantity", "promotion_code"),
             "products": offered,
         }
@@ -174,6 +178,22 @@ def shop(
         bought["also"] = prices[also] if also else None
         buyer, method, subscription, item_id = _buy(made, "Hedda Berg", email, prices["team"], **bought, **members)
     return Shop(made, buyer, subscription, prices, item_id, features, method)
+
+
+def _add_ons(made: Merchant, prices: dict[str, Price], currency: str) -> tuple[dict[str, Any], ...]:
+    storage, support = made.product("Storage"), made.product("Support")
+    prices["storage"] = made.price(storage, 300, currency)
+    prices["storage year"] = made.price(storage, 3000, currency, "year")
+    prices["support"] = made.price(support, 500, currency)
+    several = {"enabled": True, "minimum": 1, "maximum": 10}
+    return (
+        {
+            "product": storage.id,
+            "prices": [prices["storage"].id, prices["storage year"].id],
+            "adjustable_quantity": several,
+        },
+        {"product": support.id, "prices": [prices["support"].id]},
+    )
 
 
 def second_subscription(

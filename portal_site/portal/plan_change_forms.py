@@ -6,18 +6,17 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from portal_site.billing.changes import plan_options
-from portal_site.billing.changes.plan_changes import PlanChangeRequest
-from portal_site.billing.changes.plan_options import PlanChangeOptions
 from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
-from portal_site.billing.rules.portal.portal_features import QuantityLimits, SubscriptionUpdate
+from portal_site.billing.rules.portal.portal_features import QuantityLimits
+from portal_site.billing.rules.subscriptions.portal_policy import AddOn, Choice, PlanChangeRequest, PortalPolicy
 from portal_site.web import signing
 from portal_site.web.filters import number
 from portal_site.web.forms import translated
 
 LONGEST_NUMBER = 18  # digits that are read: what has more is too much already
 CODE = "promotion-code"
+NONE = "none"  # the value of the field for an add-on's price that stands for going without it
 
 
 @dataclass
@@ -41,6 +40,11 @@ class ItemChoice:
     def range(self) -> QuantityLimits | None:
         """The quantities that the chosen offer comes in, None when it cannot be chosen."""
         return self.limits.get(self.offer.price_id)
+
+    @property
+    def product(self) -> str:
+        """The name of the item's product."""
+        return self.item.offer.product
 
     @property
     def adjustable(self) -> bool:
@@ -70,10 +74,95 @@ class ItemChoice:
 
 
 @dataclass
+class AddOnChoice:
+    """An add-on's part of the form. `price_id` is NONE or one of its prices; `quantity` is what was typed."""
+
+    add_on: AddOn
+    price_id: str
+    quantity: str
+    price_error: str = ""
+    quantity_error: str = ""
+
+    @classmethod
+    def bind(cls, add_on: AddOn, given: Mapping[str, str]) -> "AddOnChoice":
+        """The choice as it was sent; what was not sent is as the subscription has it."""
+        item = add_on.item
+        choice = cls(add_on, "", str((item.quantity or 0) if item else 0))
+        choice.price_id = given.get(choice.price_field) or choice.current_price_id
+        choice.quantity = given.get(choice.quantity_field, choice.quantity)
+        if choice.adjustable and choice.price_id == NONE:
+            choice.price_id = add_on.plans[0].price_id  # how many is said by the quantity alone
+        return choice
+
+    @property
+    def key(self) -> str:
+        """What its fields are named after: the product's id."""
+        return self.add_on.product_id
+
+    @property
+    def product(self) -> str:
+        """The product's name."""
+        return self.add_on.plans[0].product
+
+    @property
+    def current_price_id(self) -> str:
+        """Its price now, NONE where the subscription goes without it."""
+        return self.add_on.item.offer.price_id if self.add_on.item else NONE
+
+    @property
+    def adjustable(self) -> bool:
+        """Whether a customer may have more than one, so that there is a field for the quantity."""
+        return self.add_on.limits.maximum > 1
+
+    @property
+    def unit_label(self) -> str | None:
+        """What is counted."""
+        return self.add_on.plans[0].unit_label
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether there is a choice of prices, or of having it at all."""
+        return not self.adjustable or len(self.add_on.plans) > 1
+
+    @property
+    def group(self) -> str:
+        """The id of the add-on's part of the page."""
+        return f"item-{self.key}"
+
+    @property
+    def price_field(self) -> str:
+        """The name of the field for the price."""
+        return f"price-{self.key}"
+
+    @property
+    def quantity_field(self) -> str:
+        """The name of the field for the quantity."""
+        return f"quantity-{self.key}"
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The choice as an address carries it."""
+        price = {self.price_field: self.price_id} if self.has_prices else {}
+        return price | ({self.quantity_field: self.quantity} if self.adjustable else {})
+
+    def choice(self) -> Choice:
+        """What is asked for, after noting at the field what cannot be understood."""
+        item = self.add_on.item
+        if self.adjustable:
+            self.quantity_error = _quantity_error(self.quantity)
+            return self.price_id, _whole(self.quantity)
+        if self.price_id == NONE:
+            return None, 0
+        # An item of the same price stays as it is, even if it has more than one.
+        return self.price_id, None if item and item.offer.price_id == self.price_id else 1
+
+
+@dataclass
 class ChangeForm:
     """The whole form. `attempt` names the attempt to cancel in which a cheaper plan was offered."""
 
     items: list[ItemChoice]
+    add_ons: list[AddOnChoice]
     code: str
     code_id: str | None
     attempt: str = ""
@@ -82,39 +171,43 @@ class ChangeForm:
     code_typed: str = ""
 
     @classmethod
-    def bind(
-        cls, found: PlanChangeOptions, features: SubscriptionUpdate, given: Mapping[str, str], customer_id: str
-    ) -> "ChangeForm":
+    def bind(cls, policy: PortalPolicy, given: Mapping[str, str], customer_id: str) -> "ChangeForm":
         """The form as it was sent; what was not sent is as the subscription has it."""
         items = []
-        for item in found.snapshot.items:
-            offers = plan_options.plans_for_item(found, features, item)
-            limits = {offer.price_id: features.limits(offer.product_id) for offer in offers}
+        for item in policy.plan_items:
+            offers = policy.plans_for(item)
+            limits = {offer.price_id: policy.features.limits(offer.product_id) for offer in offers}
             price = given.get(f"price-{item.id}") or item.offer.price_id
             quantity = given.get(f"quantity-{item.id}", str(item.quantity or 0))
             items.append(ItemChoice(item, offers, limits, price, quantity))
+        add_ons = [AddOnChoice.bind(add_on, given) for add_on in policy.add_ons]
         code = given.get("code", "")
         known = signing.read(CODE, code) if code else None
         mine = known["code"] if known and known["customer"] == customer_id else None
-        return cls(items, code if mine else "", mine, given.get("attempt", ""), _foreign(items, given))
+        foreign = _foreign([*(choice.item.id for choice in items), *(choice.key for choice in add_ons)], given)
+        return cls(items, add_ons, code if mine else "", mine, given.get("attempt", ""), foreign)
+
+    @property
+    def choices(self) -> list[ItemChoice | AddOnChoice]:
+        """The parts of the form, of items and of add-ons."""
+        return [*self.items, *self.add_ons]
 
     @property
     def errors(self) -> dict[str, str]:
         """What has to be mended first, by the id of its place on the page."""
         found: dict[str, str] = {}
-        for choice in self.items:
+        for choice in self.choices:
             found |= {choice.group: choice.price_error, choice.quantity_field: choice.quantity_error}
         return {place: words for place, words in (found | {"promotion-code": self.code_error}).items() if words}
 
     @property
     def summary(self) -> dict[str, str]:
         """The same for a list of all of it, where several items each say which one is meant."""
-        if len(self.items) == 1:
+        if len(self.choices) == 1:
             return self.errors
-        places = {place: choice for choice in self.items for place in (choice.group, choice.quantity_field)}
+        products = {place: choice.product for choice in self.choices for place in (choice.group, choice.quantity_field)}
         return {
-            place: f"{places[place].item.offer.product}: {words}" if place in places else words
-            for place, words in self.errors.items()
+            place: f"{products[place]}: {words}" if place in products else words for place, words in self.errors.items()
         }
 
     @property
@@ -129,6 +222,8 @@ class ChangeForm:
         for choice in self.items:
             if choice.offers:
                 chosen |= {choice.price_field: choice.price_id, choice.quantity_field: choice.quantity}
+        for add_on in self.add_ons:
+            chosen |= add_on.fields
         return chosen | self.hidden
 
     @property
@@ -138,22 +233,23 @@ class ChangeForm:
 
     def order(self) -> PlanChangeRequest | None:
         """What is asked for; None after noting at the fields what cannot be understood."""
-        wanted: dict[str, tuple[str | None, int | None]] = {}
+        wanted: dict[str, Choice] = {}
         for choice in self.items:
-            quantity = _whole(choice.quantity)
-            if choice.offers and quantity is None:
-                whole = _("Enter a whole number, such as %(example)s.", example=number(12))
-                choice.quantity_error = whole if choice.quantity.strip() else _("Enter a quantity.")
-            wanted[choice.item.id] = (choice.price_id, quantity)
+            if choice.offers:
+                choice.quantity_error = _quantity_error(choice.quantity)
+            wanted[choice.item.id] = (choice.price_id, _whole(choice.quantity))
         wanted |= dict.fromkeys(self.foreign, (None, None))  # refused where orders are
-        return None if self.wrong else PlanChangeRequest(wanted, self.code_id)
+        add_ons = {add_on.key: add_on.choice() for add_on in self.add_ons}
+        return None if self.wrong else PlanChangeRequest(wanted, self.code_id, add_ons)
 
     def refuse(self, refusal: BillingError) -> str:
         """Note a refusal at its field; the sentence when it belongs to no field."""
-        name, _dash, item_id = (refusal.param or "").partition("-")
-        for choice in self.items:
-            if choice.item.id == item_id and name in ("price", "quantity"):
-                setattr(choice, f"{name}_error", translated(refusal))
+        for choice in self.choices:
+            if refusal.param == choice.price_field:
+                choice.price_error = translated(refusal)
+                return ""
+            if refusal.param == choice.quantity_field:
+                choice.quantity_error = translated(refusal)
                 return ""
         if refusal.param == "promotion_code":
             self.code_error, self.code, self.code_id = translated(refusal), "", None
@@ -161,10 +257,17 @@ class ChangeForm:
         return translated(refusal)
 
 
-def _foreign(items: Sequence[ItemChoice], given: Mapping[str, str]) -> tuple[str, ...]:
-    own = {choice.item.id for choice in items}
+def _foreign(own: Sequence[str], given: Mapping[str, str]) -> tuple[str, ...]:
     named = (name.partition("-")[2] for name in given if name.startswith(("price-", "quantity-")))
     return tuple(dict.fromkeys(name for name in named if name not in own))
+
+
+def _quantity_error(text: str) -> str:
+    """What is wrong with a quantity as it was typed, or an empty text."""
+    if _whole(text) is not None:
+        return ""
+    whole = _("Enter a whole number, such as %(example)s.", example=number(12))
+    return whole if text.strip() else _("Enter a quantity.")
 
 
 def _whole(text: str) -> int | None:
@@ -175,12 +278,17 @@ def _whole(text: str) -> int | None:
 
 def order_document(order: PlanChangeRequest) -> dict[str, Any]:
     """An order as a signed quote carries it."""
-    return {"items": {name: list(wish) for name, wish in order.items.items()}, "code": order.code_id}
+    items, add_ons = ({key: list(choice) for key, choice in part.items()} for part in (order.items, order.add_ons))
+    return {"items": items, "add_ons": add_ons, "code": order.code_id}
 
 
 def order_of(document: Mapping[str, Any]) -> PlanChangeRequest:
-    """The inverse."""
-    return PlanChangeRequest({name: (wish[0], wish[1]) for name, wish in document["items"].items()}, document["code"])
+    """The inverse. A quote signed by the release before has no add-ons."""
+    items, add_ons = (
+        {key: (price_id, quantity) for key, (price_id, quantity) in part.items()}
+        for part in (document["items"], document.get("add_ons", {}))
+    )
+    return PlanChangeRequest(items, document["code"], add_ons)
 
 
 def sign_code(code_id: str, customer_id: str) -> str:

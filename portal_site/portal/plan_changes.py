@@ -8,8 +8,7 @@ from flask import abort, flash, g, make_response, redirect, render_template, req
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from portal_site.billing.changes import plan_changes, plan_options
-from portal_site.billing.changes.plan_changes import PlanChangeRequest
+from portal_site.billing.changes import plan_changes
 from portal_site.billing.changes.plan_options import PlanChangeOptions
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.loading.confirmations import quote_fingerprint
@@ -17,11 +16,12 @@ from portal_site.billing.models import PlanChange
 from portal_site.billing.rules.invoicing import invoices as invoice_rules
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
 from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, SubscriptionStatus
 from portal_site.billing.subscriptions import promotion_codes, schedules
 from portal_site.portal import blueprint, confirmation_tokens, payment_outcome, portal_feature
 from portal_site.portal.payment_outcome import Payment
-from portal_site.portal.plan_change_forms import ChangeForm, order_document, order_of, sign_code
+from portal_site.portal.plan_change_forms import NONE, ChangeForm, order_document, order_of, sign_code
 from portal_site.portal.quote_pages import QuotePage
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.payment_methods import PaymentMethodView
@@ -170,7 +170,7 @@ def _waiting_payment(subscription_id: str) -> Payment | None:
         return None
     paused = subscription.status == SubscriptionStatus.PAUSED
     kind = payment_outcome.of_resumption if paused else payment_outcome.of_plan_change
-    return kind(subscription_id, subscription.pending_update.get("invoice") or "")
+    return kind(subscription_id, subscription.pending_update.invoice_id or "")
 
 
 @blueprint.post("/subscriptions/<subscription_id>/plan-change/withdrawal")
@@ -218,9 +218,9 @@ def _situation(subscription_id: str) -> PlanChangeOptions:
 def _page(subscription_id: str, given: Any) -> ChangePage:
     subscription, method = _own(subscription_id)
     found = _situation(subscription_id)
-    form = ChangeForm.bind(found, g.visitor.features.subscription_update, given, g.visitor.customer_id)
+    form = ChangeForm.bind(found.policy, given, g.visitor.customer_id)
     refusal = translated(found.refusal) if found.refusal else ""
-    mismatch = plan_options.incompatibility(found, g.visitor.features.subscription_update)
+    mismatch = found.policy.incompatibility()
     page = ChangePage(subscription, method, refusal, form, translated(mismatch) if mismatch else "")
     if not refusal and (order := form.order()):
         _fill(page, found, order)
@@ -231,9 +231,8 @@ def _fill(page: ChangePage, found: PlanChangeOptions, order: PlanChangeRequest |
     """Add the quote for an order, signed so that confirming it means exactly this."""
     if order is None:
         return
-    features = g.visitor.features.subscription_update
     try:
-        page.quote = plan_changes.preview(found, features, g.visitor.customer_id, order, g.now)
+        page.quote = plan_changes.preview(found, g.visitor.customer_id, order, g.now)
     except BillingError as refusal:
         if refusal.code != "no_changes":
             page.problem = page.form.refuse(refusal)
@@ -247,8 +246,9 @@ def _fill(page: ChangePage, found: PlanChangeOptions, order: PlanChangeRequest |
 def _again(subscription_id: str, order: PlanChangeRequest, attempt_id: str, problem: str, status: int) -> Page:
     """The page anew, with what was asked for and what it costs now."""
     given = {"attempt": attempt_id}
-    for item_id, (price, quantity) in order.items.items():
-        given |= {f"price-{item_id}": price or "", f"quantity-{item_id}": str(quantity)}
+    for choices, no_price in ((order.items, ""), (order.add_ons, NONE)):
+        for key, (price, quantity) in choices.items():
+            given |= {f"price-{key}": price or no_price, f"quantity-{key}": str(quantity)}
     if order.code_id:
         given["code"] = sign_code(order.code_id, g.visitor.customer_id)
     return _anew(subscription_id, given, problem, status)

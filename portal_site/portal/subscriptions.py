@@ -30,7 +30,7 @@ def show_subscription(subscription_id: str) -> str:
     subscription, method = found
     refusal = subscription.change_refusal(g.now)
     features = g.visitor.features.subscription_update
-    products = {item.offer.product_id for item in subscription.items}
+    products = {item.offer.product_id for item in subscription.items} - set(features.add_on_ids)
     return render_template(
         "portal/subscriptions/show.html",
         subscription=subscription,

@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.rules.amounts.items import PricedPlan
+from portal_site.billing.rules.amounts.discounts import DiscountTerms
+from portal_site.billing.rules.amounts.items import ItemSpec, PricedPlan
 from portal_site.billing.rules.amounts.proration import ProrationFactor
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import plan_change
-from portal_site.billing.rules.subscriptions.plan_change import ItemChange, ProrationPolicy, Quote
+from portal_site.billing.rules.subscriptions.item_changes import ProrationPolicy
+from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from tests.billing.terms import INCLUDED, VAT, after, at, off, offer, snapshot
@@ -23,8 +25,20 @@ LATER = ProrationPolicy(proration_behavior="create_prorations")
 START, HALF, END = at("2026-04-01"), at("2026-04-16"), at("2026-05-01")
 
 
-def _to(what: PricedPlan, quantity: int = 1, item: str = "si_0") -> dict[str, ItemChange]:
-    return {item: ItemChange(what, quantity)}
+def _to(what: PricedPlan, quantity: int = 1, item: str = "si_0") -> dict[str, ItemSpec]:
+    return {item: ItemSpec(what, quantity, item)}
+
+
+def _quote(
+    now: SubscriptionSnapshot,
+    wanted: dict[str, ItemSpec],
+    policy: ProrationPolicy,
+    when: int,
+    code: DiscountTerms | None = None,
+) -> Quote:
+    """The quote for changing some items, while the others stay as they are."""
+    target = [wanted.get(item.id, item.spec) for item in now.items]
+    return plan_change.quote(now, target, policy, when, code)
 
 
 def _amounts(quote: Quote) -> list[int]:
@@ -41,7 +55,7 @@ def _team(quantity: int = 1, unit: int = 1000, **members: Any) -> SubscriptionSn
 def test_month_to_year_four_seconds_after_the_start() -> None:
     """As recorded: −25.00 and +250.00, the period begins where it began and ends a year later."""
     start = 1_762_799_407
-    found = plan_change.quote(snapshot((offer(2500), 1), start=start), _to(offer(25000, "year")), NOW, start + 4)
+    found = _quote(snapshot((offer(2500), 1), start=start), _to(offer(25000, "year")), NOW, start + 4)
     assert _amounts(found) == [-2500, 25000]
     assert (found.invoice.total, found.invoice.amount_due) == (22500, 22500)
     assert (found.items[0].period_start, found.items[0].period_end) == (start, 1_794_335_407)
@@ -49,14 +63,14 @@ def test_month_to_year_four_seconds_after_the_start() -> None:
 
 
 def test_ten_to_twenty_at_half_time() -> None:
-    found = plan_change.quote(_team(), _to(offer(2000)), NOW, HALF)
+    found = _quote(_team(), _to(offer(2000)), NOW, HALF)
     assert _amounts(found) == [-500, 1000]
     assert found.next_invoice is not None
     assert (found.next_invoice.date, found.next_invoice.amount_due) == (END, 2000)
 
 
 def test_ten_per_cent_off_is_2250() -> None:
-    found = plan_change.quote(
+    found = _quote(
         snapshot((offer(1000), 1), start=START, status=SubscriptionStatus.TRIALING, creditable_lines=(), discounts=(off("10"),)),
         _to(offer(2500)), NOW, HALF,
     )  # fmt: skip
@@ -67,9 +81,9 @@ def test_ten_per_cent_off_is_2250() -> None:
 def test_up_without_proration_then_down_with_it(mode: str, total: int) -> None:
     """Ten to twenty on the 11th for nothing, back to ten on the 21st: classic credits what was never paid."""
     first = _team(billing_mode=mode)
-    up = plan_change.quote(first, _to(offer(2000)), ProrationPolicy(), at("2026-04-11"))
+    up = _quote(first, _to(offer(2000)), ProrationPolicy(), at("2026-04-11"))
     assert up.invoice.lines == up.deferred_lines == ()
-    down = plan_change.quote(after(first, up), _to(offer(1000)), NOW, at("2026-04-21"))
+    down = _quote(after(first, up), _to(offer(1000)), NOW, at("2026-04-21"))
     assert down.invoice.total == total
 
 
@@ -77,7 +91,7 @@ def test_up_without_proration_then_down_with_it(mode: str, total: int) -> None:
 
 
 def test_without_proration_the_new_price_counts_from_the_next_period() -> None:
-    found = plan_change.quote(_team(), _to(offer(2000), 3), ProrationPolicy(), HALF)
+    found = _quote(_team(), _to(offer(2000), 3), ProrationPolicy(), HALF)
     assert not found.invoiced
     assert found.invoice.amount_due == 0
     assert (found.items[0].quantity, found.items[0].period_end) == (3, END)
@@ -86,7 +100,7 @@ def test_without_proration_the_new_price_counts_from_the_next_period() -> None:
 
 
 def test_prorations_can_wait_for_the_next_invoice() -> None:
-    found = plan_change.quote(_team(), _to(offer(2000)), LATER, HALF)
+    found = _quote(_team(), _to(offer(2000)), LATER, HALF)
     assert [line.amount for line in found.deferred_lines] == [-500, 1000]
     assert found.invoice.amount_due == 0
     assert found.next_invoice is not None
@@ -94,34 +108,34 @@ def test_prorations_can_wait_for_the_next_invoice() -> None:
 
 
 def test_a_new_interval_is_billed_at_once_even_so() -> None:
-    found = plan_change.quote(_team(), _to(offer(12000, "year")), LATER, HALF)
+    found = _quote(_team(), _to(offer(12000, "year")), LATER, HALF)
     year = at("2027-04-01") - START
     assert _amounts(found) == [-500, ProrationFactor(at("2027-04-01") - HALF, year).of(12000)]
 
 
 def test_an_invoice_today_takes_what_was_waiting() -> None:
     first = _team()
-    waiting = after(first, plan_change.quote(first, _to(offer(2000)), LATER, HALF))
-    found = plan_change.quote(waiting, _to(offer(3000)), NOW, at("2026-04-21"))
+    waiting = after(first, _quote(first, _to(offer(2000)), LATER, HALF))
+    found = _quote(waiting, _to(offer(3000)), NOW, at("2026-04-21"))
     assert _amounts(found) == [-500, 1000, -667, 1000]
     assert found.invoice.amount_due == 833
 
 
 def test_the_billing_date_can_restart_today() -> None:
     policy = replace(NOW, billing_cycle_anchor="now")
-    found = plan_change.quote(_team(), _to(offer(2000)), policy, HALF)
+    found = _quote(_team(), _to(offer(2000)), policy, HALF)
     assert _amounts(found) == [-500, 2000]
     assert (found.anchor, found.items[0].period_start, found.items[0].period_end) == (HALF, HALF, at("2026-05-16"))
-    without = plan_change.quote(_team(), _to(offer(2000)), replace(policy, proration_behavior="none"), HALF)
+    without = _quote(_team(), _to(offer(2000)), replace(policy, proration_behavior="none"), HALF)
     assert _amounts(without) == [2000]
 
 
 def test_a_change_ends_a_trial_or_lets_it_go_on() -> None:
     trial = _team(status=SubscriptionStatus.TRIALING, trial_end=END, creditable_lines=())
-    ended = plan_change.quote(trial, _to(offer(2000)), ProrationPolicy(), HALF)
+    ended = _quote(trial, _to(offer(2000)), ProrationPolicy(), HALF)
     assert (_amounts(ended), ended.trial_end, ended.anchor) == ([2000], HALF, HALF)
     assert ended.items[0].period_end == at("2026-05-16")
-    going_on = plan_change.quote(trial, _to(offer(2000)), ProrationPolicy(trial_update_behavior="continue_trial"), HALF)
+    going_on = _quote(trial, _to(offer(2000)), ProrationPolicy(trial_update_behavior="continue_trial"), HALF)
     assert (going_on.invoiced, going_on.trial_end, going_on.items[0].period_end) == (False, END, END)
     assert going_on.next_invoice is not None
     assert (going_on.next_invoice.date, going_on.next_invoice.amount_due) == (END, 2000)
@@ -145,7 +159,7 @@ def test_a_downgrade_waits_for_the_end_of_the_period(
     condition: str, what: PricedPlan, quantity: int, deferred: bool
 ) -> None:
     policy = replace(NOW, schedule_at_period_end=(condition,))
-    found = plan_change.quote(_team(3), _to(what, quantity), policy, HALF)
+    found = _quote(_team(3), _to(what, quantity), policy, HALF)
     assert found.deferred == deferred
     if deferred:
         assert (found.effective_at, found.invoice.amount_due, found.deferred_lines) == (END, 0, ())
@@ -156,14 +170,14 @@ def test_a_downgrade_waits_for_the_end_of_the_period(
 def test_several_items_in_one_change() -> None:
     two = snapshot((offer(1000), 2), (offer(300, product="storage"), 10), start=START)
     wishes = _to(offer(2000), 2) | _to(offer(300, product="storage"), 4, "si_1")
-    found = plan_change.quote(two, wishes, NOW, HALF)
+    found = _quote(two, wishes, NOW, HALF)
     assert _amounts(found) == [-1000, -1500, 2000, 600]
     assert found.invoice.amount_due == 100
 
 
 def test_an_item_that_does_not_change_stays_out_of_it() -> None:
     two = snapshot((offer(1000), 2), (offer(300, product="storage"), 10), start=START)
-    found = plan_change.quote(two, _to(offer(1000), 3) | _to(offer(300, product="storage"), 10, "si_1"), NOW, HALF)
+    found = _quote(two, _to(offer(1000), 3) | _to(offer(300, product="storage"), 10, "si_1"), NOW, HALF)
     assert {line.item_id for line in found.invoice.lines} == {"si_0"}
 
 
@@ -171,46 +185,46 @@ def test_an_item_that_does_not_change_stays_out_of_it() -> None:
 
 
 def test_credit_is_of_what_was_charged_and_a_lasting_coupon_goes_on() -> None:
-    found = plan_change.quote(_team(discounts=(off("10"),)), _to(offer(2000)), NOW, HALF)
+    found = _quote(_team(discounts=(off("10"),)), _to(offer(2000)), NOW, HALF)
     assert [(line.amount, line.discount) for line in found.invoice.lines] == [(-450, 0), (1000, 100)]
     assert found.invoice.amount_due == 450
 
 
 def test_an_amount_off_is_shared_by_the_items_and_by_the_time() -> None:
     two = snapshot((offer(1000), 1), (offer(1000, product="storage"), 1), start=START, discounts=(off(amount=400),))
-    found = plan_change.quote(two, _to(offer(3000)), NOW, HALF)
+    found = _quote(two, _to(offer(3000)), NOW, HALF)
     # Of 4.00 off, 3/4 belong to what now costs three quarters, and half of the time is left.
     assert [(line.amount, line.discount) for line in found.invoice.lines] == [(-400, 0), (1500, 150)]
 
 
 def test_a_code_for_one_invoice_takes_off_in_full_and_is_spent() -> None:
     code = off(amount=300, id="di_code", duration="once")
-    found = plan_change.quote(_team(), _to(offer(2000)), NOW, HALF, code)
+    found = _quote(_team(), _to(offer(2000)), NOW, HALF, code)
     assert (found.invoice.discount, found.invoice.amount_due, found.consumed_discounts) == (300, 200, {"di_code"})
     assert found.next_invoice is not None
     assert found.next_invoice.discount == 0
-    waiting = plan_change.quote(_team(), _to(offer(2000)), LATER, HALF, code)
+    waiting = _quote(_team(), _to(offer(2000)), LATER, HALF, code)
     assert waiting.consumed_discounts == frozenset()
     assert waiting.next_invoice is not None
     assert waiting.next_invoice.discount == 300
 
 
 def test_a_code_alone_changes_nothing_today() -> None:
-    found = plan_change.quote(_team(), {}, NOW, HALF, off("25", id="di_code"))
+    found = _quote(_team(), {}, NOW, HALF, off("25", id="di_code"))
     assert (found.invoiced, found.next_invoice and found.next_invoice.amount_due) == (False, 750)
 
 
 @pytest.mark.case("D16")
 @pytest.mark.parametrize(("rate", "totals"), [(VAT, (-600, 1200)), (INCLUDED, (-500, 1000))])
 def test_tax_comes_back_with_the_credit(rate: Any, totals: tuple[int, int]) -> None:
-    found = plan_change.quote(_team(tax_rates=(rate,)), _to(offer(2000)), NOW, HALF)
+    found = _quote(_team(tax_rates=(rate,)), _to(offer(2000)), NOW, HALF)
     assert tuple(line.total for line in found.invoice.lines) == totals
     assert found.invoice.total == sum(line.total for line in found.invoice.lines)
 
 
 @pytest.mark.case("D10")
 def test_more_credit_than_charge_goes_to_the_balance() -> None:
-    found = plan_change.quote(_team(unit=9000), _to(offer(1000)), NOW, HALF)
+    found = _quote(_team(unit=9000), _to(offer(1000)), NOW, HALF)
     assert (found.invoice.total, found.invoice.amount_due, found.invoice.ending_balance) == (-4000, 0, -4000)
     assert found.next_invoice is not None
     assert (found.next_invoice.balance_used, found.next_invoice.amount_due) == (1000, 0)
@@ -220,7 +234,7 @@ def test_more_credit_than_charge_goes_to_the_balance() -> None:
 @pytest.mark.case("D15")
 def test_yen_and_dinar_are_whole_units_too(currency: str) -> None:
     first = snapshot((offer(1001, currency=currency), 1), start=START)
-    found = plan_change.quote(first, _to(offer(2001, currency=currency)), NOW, at("2026-04-11"))
+    found = _quote(first, _to(offer(2001, currency=currency)), NOW, at("2026-04-11"))
     assert _amounts(found) == [-667, 1334]
 
 
@@ -229,7 +243,7 @@ def test_yen_and_dinar_are_whole_units_too(currency: str) -> None:
 
 def test_no_change_is_no_quote() -> None:
     with pytest.raises(BillingError, match="already have this"):
-        plan_change.quote(_team(2), _to(offer(1000), 2), NOW, HALF)
+        _quote(_team(2), _to(offer(1000), 2), NOW, HALF)
 
 
 @pytest.mark.parametrize(
@@ -262,10 +276,10 @@ def test_usage_and_a_renewal_that_is_due_say_why() -> None:
 @pytest.mark.case("D8")
 def test_prices_in_another_currency_or_taxed_in_another_way_do_not_fit() -> None:
     item = _team().items[0]
-    assert plan_change.incompatibility(item, offer(2000, currency="usd"), "eur") is not None
+    assert plan_change.incompatibility([item], offer(2000, currency="usd"), "eur") is not None
     taxed = replace(item, offer=offer(1000, tax_behavior="inclusive"))
-    assert plan_change.incompatibility(taxed, offer(2000, tax_behavior="exclusive"), "eur") is not None
-    assert plan_change.incompatibility(taxed, offer(2000), "eur") is None
+    assert plan_change.incompatibility([taxed], offer(2000, tax_behavior="exclusive"), "eur") is not None
+    assert plan_change.incompatibility([taxed], offer(2000), "eur") is None
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
@@ -297,7 +311,7 @@ def test_no_path_of_changes_pays_less_than_its_time(path: list[tuple[int, int, i
         wish = _to(offer(unit), quantity)
         if (now.items[0].offer, now.items[0].quantity) == (wish["si_0"].offer, quantity):
             continue
-        found = plan_change.quote(now, wish, policy, when)
+        found = _quote(now, wish, policy, when)
         new = found.invoice.lines if at_once else found.deferred_lines
         paid += sum(line.total for line in new)
         lines += len(new)
@@ -319,7 +333,7 @@ def test_sums_hold_on_every_path(path: list[tuple[int, int, int]], running: Any,
         if (now.items[0].offer, now.items[0].quantity) == (wish["si_0"].offer, quantity):
             continue
         debits = {line.id: line for line in now.creditable_lines}
-        found = plan_change.quote(now, wish, NOW, START + offset)
+        found = _quote(now, wish, NOW, START + offset)
         bill = found.invoice
         assert bill.total == sum(line.total for line in bill.lines) == bill.subtotal - bill.discount + bill.tax
         assert bill.amount_due + bill.ending_balance == bill.total + bill.starting_balance

@@ -44,7 +44,7 @@ def shown(customer_id: str, at: int) -> Forecasts:
             )
             if subscription_id in found:
                 assert forecast.next_invoice(loaded) == found[subscription_id], "two loaders disagree"
-    awaited = {view.pending_update["invoice"] for view in views if view.pending_update}
+    awaited = {view.pending_update.invoice_id for view in views if view.pending_update}
     return Forecasts(found, awaited)
 
 

@@ -204,7 +204,9 @@ def _events_are_complete(invoices: Rows, attempts: Rows, events: Rows) -> None:
 def _changes_are_paid_for(changes: Rows, invoices: Rows, subscriptions: Rows) -> None:
     """The outcome of each change agrees with its invoice: applied = paid, pending = open, expired = void."""
     status = {invoice.id: invoice.status for invoice in invoices}
-    awaiting_payment = {(subscription.pending_update or {}).get("invoice") for subscription in subscriptions}
+    awaiting_payment = {
+        subscription.pending_update and subscription.pending_update.invoice_id for subscription in subscriptions
+    }
     for change in changes:
         if change.outcome == "applied" and change.invoice_id:
             assert status[change.invoice_id] == "paid"

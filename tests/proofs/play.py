@@ -15,7 +15,6 @@ from sqlalchemy import select, update
 from portal_site.billing.billing_run import runner, test_clocks
 from portal_site.billing.cancellation import cancellations
 from portal_site.billing.changes import pauses, plan_changes
-from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.errors import BillingError, GatewayUnavailable
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
@@ -34,6 +33,7 @@ from portal_site.billing.rules.portal.portal_features import SubscriptionCancel,
 from portal_site.billing.rules.subscriptions import pauses as pause_rules
 from portal_site.billing.rules.subscriptions.pauses import PauseLength
 from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.billing.subscriptions import due_dates, promotion_codes, schedules, subscription_items
 from portal_site.db import db
 from portal_site.db.transactions import transaction
@@ -93,6 +93,7 @@ class Play:
     gateways: Any = None
     code_id: str | None = None
     other_id: str | None = None  # a second item
+    add_ons: dict[str, tuple[str, ...]] = field(default_factory=dict)  # their price ids by product id
     first_balance: int = 0
     log: list[str] = field(default_factory=list)
     changes: int = 0
@@ -130,6 +131,7 @@ class Play:
             gateways=Gateways(gateway),
             code_id=code.id,
             other_id=other_id,
+            add_ons={offered["product"]: tuple(offered["prices"]) for offered in shop.features.add_ons},
             first_balance=balance,
         )
 
@@ -150,6 +152,14 @@ class Play:
         """The worker's minute."""
         runner.run(self.gateways, self.now, lambda _id: BACK, self.clock_id)
 
+    def change_add_ons(self, counts: tuple[int | None, ...], hesitates: int, dies: int | None) -> None:
+        """The customer sets how many there are of each add-on (None: as it is), at its first or second price by turns."""
+        chosen = {
+            product_id: (prices[self.changes % len(prices)] if count else None, count)
+            for (product_id, prices), count in zip(self.add_ons.items(), counts, strict=False)
+        }
+        self._change(PlanChangeRequest(add_ons=chosen), f"add-ons {counts}", hesitates, dies)
+
     def change(self, price: str, quantity: int, with_code: bool, hesitates: int, dies: int | None) -> None:
         """The customer gets a quote, waits for `hesitates` seconds, and confirms it twice.
 
@@ -160,6 +170,9 @@ class Play:
         if self.other_id and quantity != 2:
             changes[self.other_id] = (None, quantity)
         order = PlanChangeRequest(changes, self.code_id if with_code else None)
+        self._change(order, f"{quantity} {price}", hesitates, dies)
+
+    def _change(self, order: PlanChangeRequest, name: str, hesitates: int, dies: int | None) -> None:
         try:
             quote = self._quote(order)
         except BillingError as refusal:
@@ -174,11 +187,11 @@ class Play:
             assert again.id == first.id, "a second confirm made a second change"
         if isinstance(again, PlanChange):
             self._as_quoted(again, quote)
-            self.log.append(f"change to {quantity} {price}: {again.outcome}")
+            self.log.append(f"change to {name}: {again.outcome}")
 
     def _quote(self, order: PlanChangeRequest) -> Quote:
         options = plan_changes.options(*self.ids, self.features, self.now)
-        return plan_changes.preview(options, self.features, self.ids[0], order, self.now)
+        return plan_changes.preview(options, self.ids[0], order, self.now)
 
     def _confirm(self, order: PlanChangeRequest, confirmation: Confirmation) -> PlanChange:
         change = plan_changes.change_plan(*self.ids, self.features, order, confirmation, self.now)

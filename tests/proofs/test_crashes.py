@@ -16,12 +16,12 @@ from sqlalchemy import func, select
 
 from portal_site.billing.billing_run import runner
 from portal_site.billing.changes import plan_changes
-from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import Invoice, PaymentAttempt, PlanChange, Subscription, SubscriptionItem
 from portal_site.billing.payments import collection
-from portal_site.billing.rules.subscriptions.dunning import DunningPolicy
+from portal_site.billing.rules.payments.dunning import DunningPolicy
+from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.db import db
 from tests import world
 from tests.proofs import ledger
@@ -66,7 +66,7 @@ def _changing(app: Flask, shop: world.Shop) -> Step:
     customer_id, subscription_id, features = shop.customer.id, shop.subscription.id, shop.features
     order = PlanChangeRequest({shop.item_id: (None, 3)})
     options = plan_changes.options(customer_id, subscription_id, features, world.HALF)
-    quote = plan_changes.preview(options, features, customer_id, order, world.HALF)
+    quote = plan_changes.preview(options, customer_id, order, world.HALF)
     confirmation = Confirmation(world.HALF, quote_fingerprint(quote), secrets.token_hex(8))
     gateways = app.extensions["gateways"]
 

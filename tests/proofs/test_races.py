@@ -16,7 +16,6 @@ from portal_site.billing.billing_run import batches, runner
 from portal_site.billing.cancellation import cancellations, retention
 from portal_site.billing.cancellation.cancellations import Reason
 from portal_site.billing.changes import plan_changes
-from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways import ChargeRequest
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
@@ -36,6 +35,7 @@ from portal_site.billing.models import (
 from portal_site.billing.payments import collection
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.portal.portal_features import Retention, SubscriptionCancel
+from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.billing.subscriptions import promotion_codes
 from portal_site.db import db
 from portal_site.db.transactions import transaction
@@ -77,7 +77,7 @@ def _confirm(app: Flask, shop: world.Shop, quantity: int = 3, code_id: str | Non
     """Get a quote for a change of quantity, and return an action that confirms it."""
     args = shop.customer.id, shop.subscription.id, shop.features
     order = PlanChangeRequest({shop.item_id: (None, quantity)}, code_id)
-    quote = plan_changes.preview(plan_changes.options(*args, at), args[2], args[0], order, at)
+    quote = plan_changes.preview(plan_changes.options(*args, at), args[0], order, at)
     confirmation = Confirmation(at, quote_fingerprint(quote), secrets.token_hex(8))
 
     def confirm() -> PlanChange:
@@ -177,7 +177,7 @@ def test_between_the_periods_end_and_the_renewal_nothing_can_be_changed(app: Fla
     assert str(options.refusal.message).startswith("Your renewal is being processed.")
     order = PlanChangeRequest({shop.item_id: (None, 3)})
     with pytest.raises(BillingError, match="renewal"):
-        plan_changes.preview(options, shop.features, shop.customer.id, order, world.END)
+        plan_changes.preview(options, shop.customer.id, order, world.END)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         runner.run(app.extensions["gateways"], world.END, lambda _id: BACK)
         with pytest.raises(StateChanged):  # a quote for a period that is over is worth nothing

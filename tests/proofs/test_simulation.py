@@ -33,6 +33,7 @@ TAXES = (
 )
 CARDS = (world.VISA, world.VISA, world.FAILS, world.ASKS, world.SLOW)
 ENDS = ("at_period_end", "at_period_end", "at_period_end", "immediately")
+COUNTS = (0, 0, 1, 2, 10, None)
 PLANS = ("team", "year", "solo")
 ENDINGS = ("release", "release", "cancel")
 
@@ -49,6 +50,7 @@ def _options(dice: random.Random) -> dict[str, Any]:
     return {
         "quantity": dice.choice((1, 2, 7)),
         "also": dice.choice((None, None, "solo")),
+        "add_ons": dice.random() < 0.5,
         "card": dice.choice(CARDS),
         "currency": currency,
         "customer": balance if dice.random() < 0.3 else {},
@@ -109,6 +111,7 @@ def _move(game: Play, dice: random.Random) -> None:
         [
             ("change", (dice.choice(PLANS), quantity, dice.random() < 0.2, hesitates, dies)),
             *(("change", (dice.choice(PLANS), quantity, False, 0, dies)),) * 5,
+            *(("change_add_ons", ((dice.choice(COUNTS), dice.choice((0, 1, None))), hesitates, dies)),) * 3,
             ("pay", (dies, None)),
             ("pay", (dies, world.VISA)),
             ("come_back", ()),

@@ -18,7 +18,6 @@ from portal_site.billing.billing_run import runner, test_clocks
 from portal_site.billing.cancellation import cancellations, retention
 from portal_site.billing.cancellation.cancellations import Reason
 from portal_site.billing.changes import pauses, plan_changes
-from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import (
@@ -46,6 +45,7 @@ from portal_site.billing.rules.portal.portal_features import (
 from portal_site.billing.rules.subscriptions import pauses as pause_rules
 from portal_site.billing.rules.subscriptions.pauses import PauseLength
 from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.billing.subscriptions import due_dates, schedules, subscription_items
 from portal_site.db import db
 from portal_site.db.transactions import transaction
@@ -115,7 +115,7 @@ class Life:
     def quote_of(self, order: PlanChangeRequest) -> Quote:
         """The quote for a change of several items now."""
         options = plan_changes.options(self.shop.customer.id, self.shop.subscription.id, self.shop.features, self.now)
-        return plan_changes.preview(options, self.shop.features, self.shop.customer.id, order, self.now)
+        return plan_changes.preview(options, self.shop.customer.id, order, self.now)
 
     def changes(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
         """The customer changes the plan on the quoted terms. The amount due is charged."""
@@ -126,6 +126,13 @@ class Life:
     ) -> PlanChange:
         """The customer confirms a quote from before."""
         return self.orders(self._order(price, quantity, code), quote)
+
+    def add_on_order(self, **add_ons: int | None) -> PlanChangeRequest:
+        """An order of add-ons: quantities by key in the shop's prices, 0 to remove one, `_` in a key standing for a space."""
+        prices = {name: self.shop.prices[name.replace("_", " ")] for name in add_ons}
+        return PlanChangeRequest(
+            add_ons={prices[name].product_id: (prices[name].id if n else None, n) for name, n in add_ons.items()}
+        )
 
     def orders(self, order: PlanChangeRequest, quote: Quote | None = None) -> PlanChange:
         """The customer changes several items, on the terms of this quote, or else of a new one."""

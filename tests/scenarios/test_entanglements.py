@@ -1,5 +1,7 @@
 """Scenarios of shared state: two subscriptions with one code, coupon or balance, and a debt that is paid long after."""
 
+from dataclasses import asdict
+
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
@@ -68,7 +70,9 @@ def test_a_payment_is_never_lost_over_a_code_that_was_used_elsewhere(app: Flask)
     assert life.changes(quantity=3, code=code).outcome == "pending"
     with transaction() as session:  # as it may have been when nobody looked at what waits
         waiting = session.scalars(select(Subscription).where(Subscription.customer_id == life.shop.customer.id)).one()
-        known = {**(waiting.pending_update or {})["discount"], "id": new_id("di")}
+        assert waiting.pending_update
+        assert waiting.pending_update.discount
+        known = {**asdict(waiting.pending_update.discount), "id": new_id("di")}
         session.add(Discount(account_id=waiting.account_id, customer_id=waiting.customer_id, **known))
     life.gets_a_card()
     paid = life.pays()

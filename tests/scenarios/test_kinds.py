@@ -7,8 +7,8 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal_site.billing.changes import plan_changes
-from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.models import Account, Discount, Invoice, Price, Subscription
+from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.db.transactions import transaction
 from tests import world
 from tests.billing.terms import at
@@ -59,7 +59,7 @@ def test_two_items_are_changed_with_one_invoice(app: Flask) -> None:
     life.goes_to("2026-04-16")
     order = PlanChangeRequest({life.shop.item_id: (None, 2), extra: (None, 3)})
     known = life.shop.customer.id, life.shop.subscription.id, life.shop.features
-    quote = plan_changes.preview(plan_changes.options(*known, life.now), known[2], known[0], order, life.now)
+    quote = plan_changes.preview(plan_changes.options(*known, life.now), known[0], order, life.now)
     # Nothing was paid for the second one's first month, so there is nothing to give back of it.
     assert [(line.offer.product, line.total) for line in quote.invoice.lines] == [
         ("Team", -500),

@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.models import Price, SubscriptionItem
+from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from tests import world
 from tests.billing.terms import at
 from tests.scenarios.life import Life, day

@@ -7,8 +7,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.models import Customer, Invoice, Subscription, SubscriptionItem
+from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.billing.subscriptions import subscription_items
 from portal_site.db import db
 from portal_site.db.transactions import transaction

@@ -102,7 +102,7 @@ def test_a_debit_that_the_customer_began_stands_in_for_the_try_that_fell_due_mea
 def test_a_change_waits_longer_than_a_day_while_the_bank_is_at_work(app: Flask) -> None:
     life = _changing(app)
     life.goes_to("2026-04-19")
-    assert life.subscription.pending_update["expires_at"] == at("2026-04-30")
+    assert life.subscription.pending_update.expires_at == at("2026-04-30")
     assert (life.item.quantity, life.payments) == (1, ["2026-04-16 processing"])
     assert [bill[:15] for bill in life.bills()] == ["2026-04-16 open"]
     _true(life)
@@ -114,7 +114,7 @@ def test_a_change_waits_longer_than_a_day_while_the_bank_is_at_work(app: Flask) 
 
 def test_a_change_whose_debit_fails_can_be_paid_in_another_way_for_a_day(app: Flask) -> None:
     life = _changing(app, account=world.SLOW_FAILS).goes_to("2026-04-20")
-    assert life.subscription.pending_update["expires_at"] == at("2026-04-20 23:00:00")
+    assert life.subscription.pending_update.expires_at == at("2026-04-20 23:00:00")
     life.gets_a_card()
     life.pays()
     assert life.item.quantity == 9

@@ -5,7 +5,7 @@ from sqlalchemy import ColumnElement, case, func, select
 from portal_site.billing.errors import NotFound
 from portal_site.billing.loading import ownership, payment_state
 from portal_site.billing.models import Invoice, PaymentAttempt, Subscription
-from portal_site.billing.rules.subscriptions.payment_times import LONGEST_PROCESSING
+from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
 from portal_site.billing.subscriptions import due_dates, subscription_items
 from portal_site.db.transactions import reading, transaction

@@ -135,7 +135,7 @@ class RenewalBatch:
 
     def _next_due(self, row: Any, status: str, ends: Iterable[int]) -> int | None:
         resumes = pauses.resumes_at(row.status_details, row.pause_collection)
-        expires = (row.pending_update or {}).get("expires_at")
+        expires = row.pending_update.expires_at if row.pending_update else None
         return next_due(status, ends, row.cancel_at, expires, resumes, self.phases.get(row.id))
 
     def _add_updated_event(

@@ -19,7 +19,7 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.payments import collection
-from portal_site.billing.rules.subscriptions import payment_times
+from portal_site.billing.rules.payments import payment_times
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.db import db
 from portal_site.db.transactions import is_conflict, reading, retry_on_conflict

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from portal_site.billing.loading import ownership, payment_state, plans
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.rules.amounts import periods
+from portal_site.billing.rules.payments.payment_times import DAY, HOUR, LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions import pauses
-from portal_site.billing.rules.subscriptions.payment_times import DAY, HOUR, LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.billing.subscriptions import pending_updates, resumption, schedule_phases, subscription_items
 from portal_site.billing.subscriptions.subscription_update import subscription_update
@@ -46,12 +46,12 @@ def apply_due_transitions(session: Session, customer: Customer, subscription_id:
         return Outcome.TAKEN if is_done else Outcome.LATER
     pending_update = subscription.pending_update
     if pending_update:
-        attempt = payment_state.unsettled_attempt(session, customer.id, pending_update.get("invoice"))
+        attempt = payment_state.unsettled_attempt(session, customer.id, pending_update.invoice_id)
         if attempt:
             # The next invoice depends on whether the change is paid, so even a renewal waits for the outcome.
             subscription.due_at = at + _recheck_delay(attempt)
             return Outcome.LATER
-        if pending_update.get("expires_at", 0) <= at or _period_end(session, subscription) <= moment:
+        if pending_update.expires_at <= at or _period_end(session, subscription) <= moment:
             pending_updates.discard(session, customer, subscription, at, expired=True)
     resumes_at = pauses.resumes_at(subscription.status_details, subscription.pause_collection)
     if resumes_at is not None and resumes_at <= moment:

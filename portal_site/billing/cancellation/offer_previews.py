@@ -110,7 +110,7 @@ def _price(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
     if not features.enabled or options.refusal is not None:
         return None
     for item in options.snapshot.items:
-        for plan in plan_options.plans_for_item(options, features, item):
+        for plan in options.policy.plans_for(item):
             fits = _is_within(features.limits(plan.product_id), item.quantity or 1)
             if plan.price_id == offer.price and fits and offer_rules.is_cheaper(item, plan):
                 return OfferPreview(offer, item=item, plan=plan)

@@ -18,6 +18,7 @@ from portal_site.billing.rules.amounts.periods import months_after
 from portal_site.billing.rules.portal.portal_features import Features, RetentionOffer
 from portal_site.billing.rules.retention import experiment, offer_rules
 from portal_site.billing.rules.retention.offer_rules import CancellingCustomer
+from portal_site.billing.rules.subscriptions.pending_update import PendingDiscount
 from portal_site.billing.subscriptions import applied_discounts, promotion_codes
 from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.billing.translation_marks import N_
@@ -147,7 +148,7 @@ def _add_discount(session: Session, subscription: Subscription, proposal: OfferP
     owned = Discount.customer_id == subscription.customer_id, Discount.subscription_id == subscription.id
     before = list(session.scalars(select(Discount.id).where(*owned, Discount.end.is_(None) | (Discount.end > at))))
     end = discount_end(proposal.discount.duration, proposal.coupon["duration_in_months"], at)
-    discount = {"id": proposal.discount.id, "coupon_id": proposal.coupon["id"], "start": at, "end": end}
+    discount = PendingDiscount(proposal.discount.id, proposal.coupon["id"], at, end)
     with subscription_update(session, subscription, at) as update:
         update.note("discounts", before, [*before, proposal.discount.id])
         applied_discounts.add_discount(session, subscription, discount, at)

@@ -128,8 +128,9 @@ def resume(customer_id: str, subscription_id: str, confirmation: Confirmation, a
         snapshot = snapshots.load_for_quote(session, subscription, customer, confirmation.at)
         quote = _quote_resumption(snapshot, subscription, confirmation.at)
         confirmation.check(quote_fingerprint(quote))
+        update = pending_updates.pending_update(snapshot, quote, None, at)
         return pending_updates.apply_or_await_payment(
-            session, customer, subscription, quote, None, confirmation.key, at
+            session, customer, subscription, quote, update, confirmation.key, at
         )
 
 

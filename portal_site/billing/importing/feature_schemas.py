@@ -3,9 +3,9 @@
 A feature that is missing in the export is off. Members that this program does not support are counted and ignored.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from portal_site.billing.importing.field_types import (
     Code,
@@ -18,7 +18,7 @@ from portal_site.billing.importing.field_types import (
     Quantity,
     Text,
 )
-from portal_site.billing.rules.portal.portal_features import MOST, Features, Retention
+from portal_site.billing.rules.portal.portal_features import MOST, Features, Retention, SubscriptionUpdate
 
 Proration = Literal["none", "create_prorations", "always_invoice"]
 
@@ -94,12 +94,23 @@ class AtPeriodEndShape(Part):
 
 
 class UpdateShape(ToggleShape):
+    """`add_ons` does not exist in Stripe; a merchant adds it to the export by hand."""
+
     default_allowed_updates: list[Literal["price", "promotion_code", "quantity"]] = Field(default_factory=list)
     products: list[OfferedShape] = Field(default_factory=list)
+    add_ons: list[OfferedShape] = Field(default_factory=list)
     proration_behavior: Proration = "none"
     billing_cycle_anchor: Literal["now", "unchanged"] = "unchanged"
     schedule_at_period_end: AtPeriodEndShape = AtPeriodEndShape()
     trial_update_behavior: Literal["end_trial", "continue_trial"] = "end_trial"
+
+    @model_validator(mode="after")
+    def _check_add_ons(self) -> Self:
+        products, add_ons = (
+            [{"product": each.product} for each in offered] for offered in (self.products, self.add_ons)
+        )
+        SubscriptionUpdate(products=tuple(products), add_ons=tuple(add_ons))  # raises ValueError
+        return self
 
 
 class FeaturesShape(Part):
@@ -119,7 +130,8 @@ class FeaturesShape(Part):
         if duration["interval_options"]:
             document["subscription_pause"]["interval_options"] = duration["interval_options"]
         update = document["subscription_update"]
-        update["products"] = [_offered(product) for product in update["products"]]
+        for name in ("products", "add_ons"):
+            update[name] = [_offered(product) for product in update[name]]
         conditions = update["schedule_at_period_end"]["conditions"]
         update["schedule_at_period_end"] = [condition["type"] for condition in conditions]
         return Features.of(document).as_document()

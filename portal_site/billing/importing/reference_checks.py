@@ -56,7 +56,8 @@ REFERENCES: dict[type[Base], tuple[tuple[str, str, type[Base]], ...]] = {
 def _references(row: Base) -> Iterator[tuple[str, Any, str]]:
     """The references of a row as (name for messages, target model, target id)."""
     if isinstance(row, PortalConfiguration):
-        for offered in portal_features.read(row.features).subscription_update.products:
+        changes = portal_features.read(row.features).subscription_update
+        for offered in (*changes.products, *changes.add_ons):
             yield "product", Product, offered["product"]
             yield from (("price", Price, price_id) for price_id in offered["prices"])
     for column, word, target in REFERENCES.get(type(row), ()):

@@ -108,4 +108,4 @@ def blocking_invoice(subscription: Subscription) -> str | None:
     """The id of the invoice whose payment a pending update or the first period awaits."""
     if subscription.status == SubscriptionStatus.INCOMPLETE:
         return subscription.latest_invoice_id
-    return (subscription.pending_update or {}).get("invoice")
+    return subscription.pending_update.invoice_id if subscription.pending_update else None

@@ -32,6 +32,7 @@ from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.amounts.taxes import UNTAXED, TaxRate
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import pauses
+from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
 from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME
 from portal_site.billing.rules.subscriptions.snapshot import AwaitingPayment, PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import ENDED, SubscriptionStatus
@@ -238,9 +239,9 @@ def _load_reserved_discounts(reader: Reader, discounts: Mapping[str, Sequence[Di
     return reserved_discounts((row[0], row[1]) for row in rows)
 
 
-def reserved_discounts(changes: Iterable[tuple[str, Mapping[str, Any] | None]]) -> dict[str, str]:
+def reserved_discounts(changes: Iterable[tuple[str, PendingUpdate | None]]) -> dict[str, str]:
     """The subscription ids by reserved discount id, from pairs of (subscription id, `pending_update`)."""
-    return {discount: owner for owner, change in changes for discount in (change or {}).get("spent", ())}
+    return {discount: owner for owner, change in changes if change for discount in change.consumed_discounts}
 
 
 # --- one subscription with its siblings -----------------------------------------------------------------------------------
@@ -317,8 +318,7 @@ def awaited_invoice_id(row: Any) -> str | None:
     """The id of the invoice whose payment a pending update or the first period awaits."""
     if row.status == SubscriptionStatus.INCOMPLETE:
         return str(row.latest_invoice_id) if row.latest_invoice_id else None
-    invoice_id = (row.pending_update or {}).get("invoice")
-    return str(invoice_id) if invoice_id else None
+    return row.pending_update.invoice_id if row.pending_update else None
 
 
 def awaiting_of(row: Any, invoice: Any | None, lines: Sequence[InvoiceLine]) -> AwaitingPayment | None:
@@ -338,8 +338,8 @@ def awaiting_of(row: Any, invoice: Any | None, lines: Sequence[InvoiceLine]) -> 
         )
     if not row.pending_update:
         return None
-    reserved = frozenset(row.pending_update.get("spent", ()))
-    return AwaitingPayment(row.pending_update["expires_at"], returned_balance, tuple(lines), reserved, is_being_paid)
+    update: PendingUpdate = row.pending_update
+    return AwaitingPayment(update.expires_at, returned_balance, tuple(lines), update.consumed_discounts, is_being_paid)
 
 
 def _load_awaiting(reader: Reader, rows: Sequence[Any]) -> dict[str, AwaitingPayment | None]:

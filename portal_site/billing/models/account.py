@@ -25,7 +25,7 @@ class Account(Base):
     privacy_policy_url: Mapped[str | None]
     terms_of_service_url: Mapped[str | None]
     branding: Mapped[Document]
-    # The retries after a failed payment, parsed by rules.subscriptions.dunning.DunningPolicy.
+    # The retries after a failed payment, parsed by rules.payments.dunning.DunningPolicy.
     dunning: Mapped[Document]
     # The hosts that are allowed in return URLs, checked by rules.portal.safe_urls.Returns.
     return_hosts: Mapped[Documents]

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from sqlalchemy import JSON, ForeignKey, Text, false
+from sqlalchemy import JSON, Dialect, ForeignKey, Text, TypeDecorator, false
 from sqlalchemy.orm import Mapped, mapped_column
 
+from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
 from portal_site.db import Base
 
 Id = Annotated[str, mapped_column(primary_key=True)]
@@ -15,6 +16,21 @@ LongText = Annotated[str, mapped_column(Text)]
 Document = Annotated[dict[str, Any], mapped_column(JSON(none_as_null=True), default=dict)]
 OptionalDocument = Annotated[dict[str, Any] | None, mapped_column(JSON(none_as_null=True))]
 Documents = Annotated[list[Any], mapped_column(JSON(none_as_null=True), default=list)]
+
+
+class PendingUpdateColumn(TypeDecorator[PendingUpdate]):
+    """A JSON column whose value is a PendingUpdate."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: PendingUpdate | None, _dialect: Dialect) -> dict[str, Any] | None:
+        """The document that is stored."""
+        return value.as_document() if value is not None else None
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> PendingUpdate | None:
+        """The stored document as a PendingUpdate."""
+        return PendingUpdate.of(value) if value is not None else None
 
 
 class HasLivemode:

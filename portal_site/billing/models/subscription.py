@@ -15,8 +15,10 @@ from portal_site.billing.models.columns import (
     Id,
     LongText,
     OptionalDocument,
+    PendingUpdateColumn,
     values,
 )
+from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
 from portal_site.db import Base
 from portal_site.ids import new_id
 
@@ -48,8 +50,8 @@ class Subscription(HasLivemode, HasMetadata, Base):
     cancellation_details: Mapped[Document]
     pause_collection: Mapped[OptionalDocument]
     status_details: Mapped[OptionalDocument]
-    # A change that is applied once its invoice is paid, in the format of billing.subscriptions.pending_updates.
-    pending_update: Mapped[OptionalDocument]
+    # A change that is applied once its invoice is paid.
+    pending_update: Mapped[PendingUpdate | None] = mapped_column(PendingUpdateColumn)
     # Copies of the tax rates as {id, display_name, percentage, inclusive}. A tax rate's percentage never changes.
     default_tax_rates: Mapped[Documents]
     # When the billing run has to process the subscription next; null if never. `billing_failures` counts the consecutive
@@ -97,8 +99,11 @@ def subscription_object(row: Any) -> dict[str, Any]:
 
 def told_pending_update(row: Any) -> dict[str, Any] | None:
     """The `pending_update` reduced to Stripe's members; None if there is none."""
+    if row.pending_update is None:
+        return None
+    document = row.pending_update.as_document()
     names = ("expires_at", "subscription_items", "billing_cycle_anchor", "trial_end")
-    return {name: row.pending_update.get(name) for name in names} if row.pending_update else None
+    return {name: document[name] for name in names}
 
 
 class SubscriptionItem(HasMetadata, Base):

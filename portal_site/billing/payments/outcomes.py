@@ -17,8 +17,8 @@ from portal_site.billing.models import (
     PlanChange,
     Subscription,
 )
-from portal_site.billing.rules.subscriptions import dunning
-from portal_site.billing.rules.subscriptions.payment_times import LONGEST_PROCESSING
+from portal_site.billing.rules.payments import dunning
+from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME
 from portal_site.billing.rules.subscriptions.statuses import (
     AttemptStatus,
@@ -185,7 +185,7 @@ def _subscription_of(session: Session, invoice: Invoice) -> Subscription | None:
 
 
 def _is_for_a_change(subscription: Subscription, invoice: Invoice) -> bool:
-    return (subscription.pending_update or {}).get("invoice") == invoice.id
+    return subscription.pending_update is not None and subscription.pending_update.invoice_id == invoice.id
 
 
 def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None:
@@ -207,7 +207,7 @@ def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None
 
 def _complete_change(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:
     """The change that waited for this payment takes effect with it, in the same transaction."""
-    pending_updates.apply(session, subscription, subscription.pending_update or {}, at)
+    pending_updates.apply(session, subscription, at)
     mine = PlanChange.customer_id == invoice.customer_id, PlanChange.invoice_id == invoice.id
     session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.APPLIED))
     session.add(Event.of("customer.subscription.pending_update_applied", subscription, at))

@@ -53,7 +53,7 @@ def recompute_due_at(session: Session, subscription: Subscription, items: list[S
         subscription.status,
         [item.current_period_end for item in items],
         subscription.cancel_at,
-        (subscription.pending_update or {}).get("expires_at"),
+        subscription.pending_update.expires_at if subscription.pending_update else None,
         payment_state.first_payment_deadline(session, subscription) if incomplete else None,
         pauses.resumes_at(subscription.status_details, subscription.pause_collection),
         boundary[1] if boundary else None,

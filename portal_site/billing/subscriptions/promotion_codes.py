@@ -1,5 +1,6 @@
 """Promotion codes: lookup of entered codes with a limit on failed tries, and redemption within the allowed number."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import and_, func, or_, select, update
@@ -19,7 +20,7 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.rules.amounts import promotion_codes as rules
 from portal_site.billing.rules.amounts.discounts import CouponTerms
-from portal_site.billing.rules.amounts.items import Item
+from portal_site.billing.rules.amounts.items import ItemSpec
 from portal_site.billing.rules.amounts.promotion_codes import CodeTerms, Redeemer
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
@@ -118,7 +119,7 @@ def load(reader: Reader, account_id: str, code_id: str) -> CodeTerms:
     return CodeTerms(coupon=coupon, **members)
 
 
-def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, items: tuple[Item, ...]) -> Redeemer:
+def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, items: Iterable[ItemSpec]) -> Redeemer:
     """The customer who redeems the code, with the part of its history that the code's restrictions depend on."""
     paid = select(Invoice.id).where(Invoice.customer_id == customer_id, Invoice.amount_paid > 0).limit(1)
     trials = select(Subscription.id).where(
@@ -127,7 +128,7 @@ def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, i
     return Redeemer(
         customer_id=customer_id,
         currency=currency,
-        items=items,
+        items=tuple(items),
         has_bought_before=any(reader.execute(query).first() is not None for query in (paid, trials.limit(1))),
         has_redeemed=has_redeemed(reader, customer_id, code.id),
     )
@@ -140,7 +141,7 @@ def has_redeemed(reader: Reader, customer_id: str, code_id: str) -> bool:
         return True
     pending = Subscription.customer_id == customer_id, Subscription.pending_update.is_not(None)
     updates = reader.execute(select(Subscription.pending_update).where(*pending))
-    return any(((change or {}).get("discount") or {}).get("promotion_code_id") == code_id for (change,) in updates)
+    return any(change is not None and change.promotion_code_id == code_id for (change,) in updates)
 
 
 def redeem(session: Session, account_id: str, code: CodeTerms) -> None:

@@ -4,31 +4,27 @@ These are steps of a billing run, inside its transaction. A phase changes prices
 others: a period that begins by its renewal, and the rest of a running period by the quote that a customer would get.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
 from portal_site.billing.loading import plans, snapshots
 from portal_site.billing.models import (
     Customer,
-    Discount,
     Event,
     SchedulePhase,
     SchedulePhaseItem,
     Subscription,
-    SubscriptionItem,
     SubscriptionSchedule,
 )
-from portal_site.billing.rules.subscriptions import plan_change
-from portal_site.billing.rules.subscriptions.plan_change import ItemChange, ProrationPolicy
-from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot, match_phase_items
+from portal_site.billing.rules.subscriptions import phases, plan_change
+from portal_site.billing.rules.subscriptions.item_changes import ItemDifference
+from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.subscriptions import applied_discounts, pending_updates, subscription_items
 from portal_site.billing.subscriptions.subscription_update import subscription_update
-from portal_site.ids import new_id
 
 
 def phase_has_begun(session: Session, subscription: Subscription, since: int, moment: int) -> bool:
@@ -50,12 +46,12 @@ def _apply_schedule(step: "_PhaseTransition", schedule: SubscriptionSchedule) ->
     if step.subscription.status == SubscriptionStatus.PAUSED and schedule.origin == "portal":
         return False  # a change planned by the customer is postponed to the end of the pause
     of_schedule = SchedulePhase.schedule_id == schedule.id, SchedulePhase.account_id == schedule.account_id
-    phases = step.session.scalars(select(SchedulePhase).where(*of_schedule).order_by(SchedulePhase.start_date)).all()
-    begun = [phase for phase in phases if phase.start_date <= step.moment]
-    end = phases[-1].end_date if phases else None
+    rows = step.session.scalars(select(SchedulePhase).where(*of_schedule).order_by(SchedulePhase.start_date)).all()
+    begun = [phase for phase in rows if phase.start_date <= step.moment]
+    end = rows[-1].end_date if rows else None
     cancels = end is not None and schedule.end_behavior == "cancel"
-    over = len(begun) == len(phases) and (end is None or end <= step.moment)
-    if len(begun) == len(phases) and end is not None and cancels and not over:
+    over = len(begun) == len(rows) and (end is None or end <= step.moment)
+    if len(begun) == len(rows) and end is not None and cancels and not over:
         step.set_cancel_at(end)  # first, so that nothing is billed beyond it
     if begun and not (over and end is not None) and step.begin(begun[-1]):
         phase, before = begun[-1].as_phase(), begun[-2].as_phase() if len(begun) > 1 else None
@@ -103,32 +99,48 @@ class _PhaseTransition:
     at: int
 
     def begin(self, phase: SchedulePhase) -> bool:
-        """Give the subscription the phase's prices and quantities. Returns whether anything changed."""
+        """Give the subscription the phase's items. Returns whether anything changed."""
         session, subscription = self.session, self.subscription
-        of_phase = SchedulePhaseItem.phase_id == phase.id, SchedulePhaseItem.account_id == phase.account_id
-        phase_items = session.scalars(select(SchedulePhaseItem).where(*of_phase).order_by(SchedulePhaseItem.id)).all()
-        items = subscription_items.load_items(session, subscription)
-        pairs = _matched(items, list(phase_items))
-        removed = [item for item in items if not any(item is kept for kept, _ in pairs)]
-        if not removed and all(item and _is_same(item, new) for item, new in pairs):
+        planned = self._load_phase(phase)
+        if not self._difference(planned, self._snapshot()):
             return False
         if subscription.pending_update:  # it was confirmed for the items that are replaced now
             pending_updates.discard(session, self.customer, subscription, self.at, expired=True)
-        prorated = phase.proration_behavior != "none" and self._can_be_prorated()
-        inside = {item.id: new for item, new in pairs if item and prorated and self._is_inside_period(item, new)}
+        snapshot = self._snapshot()
+        terms = phases.terms(snapshot, phase.proration_behavior)
+        quote = self._billable(
+            plan_change.quote(terms[0], planned.target(snapshot.items), terms[1], self.moment), snapshot
+        )
         with subscription_update(session, subscription, self.at):
-            self._credit(removed if prorated else ())
-            for item, new in pairs:
-                if item is None:
-                    session.add(_new_item(subscription, new, self.moment))
-                elif item.id not in inside:
-                    item.price_id, item.quantity = new.price_id, new.quantity
-            self._remove(removed)
-            if inside:
-                self._change_inside_period(inside, phase.proration_behavior)
-            elif removed and prorated and phase.proration_behavior == "always_invoice":
-                self._bill_pending_lines()
+            # No customer confirms it, so it applies before it is paid.
+            invoice_id = pending_updates.bill_change(session, self.customer, subscription, quote, self.at)
+            applied_discounts.end_discounts(session, subscription, quote.consumed_discounts, self.moment)
+            update = replace(pending_updates.pending_update(snapshot, quote, None, self.at), invoice_id=invoice_id)
+            subscription_items.apply_items(session, subscription, update, self.moment)
+            subscription.billing_cycle_anchor = update.billing_cycle_anchor
         return True
+
+    def _load_phase(self, phase: SchedulePhase) -> PlannedPhase:
+        """The phase as the rules see it."""
+        of_phase = SchedulePhaseItem.phase_id == phase.id, SchedulePhaseItem.account_id == phase.account_id
+        rows = self.session.scalars(select(SchedulePhaseItem).where(*of_phase).order_by(SchedulePhaseItem.id)).all()
+        plan_of = plans.load_plans(self.session, phase.account_id, [row.price_id for row in rows])
+        return PlannedPhase(phase.start_date, tuple((plan_of[row.price_id], row.quantity) for row in rows))
+
+    def _difference(self, planned: PlannedPhase, snapshot: SubscriptionSnapshot) -> ItemDifference:
+        return ItemDifference.between(snapshot.items, planned.target(snapshot.items))
+
+    def _snapshot(self) -> SubscriptionSnapshot:
+        return snapshots.load_for_quote(self.session, self.subscription, self.customer, self.moment)
+
+    def _billable(self, quote: Quote, snapshot: SubscriptionSnapshot) -> Quote:
+        """The quote; with its credit as pending lines if the balance, in another currency, cannot take it."""
+        if quote.invoice.total >= 0 or not snapshot.balance_in_other_currency:
+            return quote
+        new_lines = tuple(line for line in quote.invoice.lines if line.id is None)
+        return replace(
+            quote, invoice=snapshot.invoice_for(()), deferred_lines=new_lines, consumed_discounts=frozenset()
+        )
 
     def set_cancel_at(self, moment: int) -> None:
         """Set `cancel_at` to the schedule's end unless it is earlier, so that pages show it and nothing is billed beyond it."""
@@ -136,88 +148,3 @@ class _PhaseTransition:
             return
         with subscription_update(self.session, self.subscription, self.at):
             self.subscription.cancel_at = moment
-
-    def _can_be_prorated(self) -> bool:
-        """Whether changes are prorated: not if the subscription is paused or has unpaid invoices, as its time is not paid for."""
-        subscription = self.subscription
-        if not SubscriptionStatus(subscription.status).renews or subscription.pause_collection:
-            return False
-        snapshot = self._snapshot()
-        return not (snapshot.has_open_invoice or snapshot.has_uncollected_invoice)
-
-    def _snapshot(self) -> SubscriptionSnapshot:
-        return snapshots.load_for_quote(self.session, self.subscription, self.customer, self.moment)
-
-    def _is_inside_period(self, item: SubscriptionItem, new: SchedulePhaseItem) -> bool:
-        """Whether the change takes effect inside the item's current period."""
-        return item.current_period_end > self.moment and not _is_same(item, new)
-
-    def _credit(self, removed: Sequence[SubscriptionItem]) -> None:
-        """Credit the paid, unused time of removed items as pending lines."""
-        if removed:
-            writer = InvoiceWriter(self.session)
-            lines = plan_change.proration_credits(self._snapshot(), {item.id for item in removed}, self.moment)
-            writer.add_pending(self.subscription, lines, self.at)
-            writer.write()
-
-    def _bill_pending_lines(self) -> None:
-        """Invoice the pending lines now, unless they are a credit that the balance, in another currency, cannot take."""
-        snapshot = self._snapshot()
-        bill = snapshot.invoice_for(snapshot.pending_lines)
-        if bill.lines and not (bill.total < 0 and snapshot.balance_in_other_currency):
-            writer = InvoiceWriter(self.session)
-            add_open_invoice(writer, self.customer, self.subscription, bill, self.at)
-            writer.write()
-
-    def _remove(self, removed: Sequence[SubscriptionItem]) -> None:
-        """Remove items, and end their discounts. The rows of the discounts stay, because invoices refer to them."""
-        item_ids = [item.id for item in removed]
-        on_items = Discount.customer_id == self.customer.id, Discount.subscription_item_id.in_(item_ids)
-        discounts = self.session.scalars(select(Discount).where(*on_items)).all() if item_ids else ()
-        applied_discounts.end_discounts(
-            self.session, self.subscription, [discount.id for discount in discounts], self.moment
-        )
-        for discount in discounts:
-            discount.subscription_item_id = None
-        self.session.flush()
-        for item in removed:
-            self.session.delete(item)
-        self.session.flush()
-
-    def _change_inside_period(self, inside: Mapping[str, SchedulePhaseItem], proration_behavior: str) -> None:
-        """Change items inside their period, with proration. No customer confirms it, so it applies before it is paid."""
-        session, subscription = self.session, self.subscription
-        offers = plans.load_plans(session, subscription.account_id, [new.price_id for new in inside.values()])
-        changes = {item_id: ItemChange(offers[new.price_id], new.quantity) for item_id, new in inside.items()}
-        policy = ProrationPolicy(proration_behavior, trial_update_behavior="continue_trial")
-        snapshot = self._snapshot()
-        quote = plan_change.quote(snapshot, changes, policy, self.moment)
-        if quote.invoice.total < 0 and snapshot.balance_in_other_currency:
-            # The balance cannot take the credit, so it stays pending.
-            new_lines = tuple(line for line in quote.invoice.lines if line.id is None)
-            quote = replace(quote, invoice=snapshot.invoice_for(()), deferred_lines=new_lines)
-        invoice_id = pending_updates.bill_change(session, self.customer, subscription, quote, self.at)
-        applied_discounts.end_discounts(session, subscription, sorted(quote.consumed_discounts), self.moment)
-        update = pending_updates.to_pending_update(quote, None, invoice_id, self.at)
-        items = subscription_items.load_items(session, subscription)
-        pending_updates.make_change(session, subscription, items, update, self.at)
-
-
-def _is_same(item: SubscriptionItem, new: SchedulePhaseItem) -> bool:
-    return (item.price_id, item.quantity) == (new.price_id, new.quantity)
-
-
-def _matched(
-    items: list[SubscriptionItem], phase_items: list[SchedulePhaseItem]
-) -> list[tuple[SubscriptionItem | None, SchedulePhaseItem]]:
-    replaced = match_phase_items([item.price_id for item in items], [new.price_id for new in phase_items])
-    return [(None if index is None else items[index], new) for index, new in zip(replaced, phase_items, strict=True)]
-
-
-def _new_item(subscription: Subscription, new: SchedulePhaseItem, moment: int) -> SubscriptionItem:
-    """An item that a phase adds. Its first period starts and is billed with the phase; in a trial it is free until the end."""
-    first_end = subscription.trial_end if subscription.status == SubscriptionStatus.TRIALING else moment
-    return SubscriptionItem(
-        id=new_id("si"), account_id=subscription.account_id, subscription_id=subscription.id, price_id=new.price_id,
-        quantity=new.quantity, created=moment, current_period_start=moment, current_period_end=first_end,
-    )  # fmt: skip

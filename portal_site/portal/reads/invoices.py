@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, literal, literal_column, null, or_, select, un
 
 from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
-from portal_site.billing.rules.subscriptions.payment_times import LONGEST_PROCESSING
+from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
 from portal_site.db.page_query import PageQuery, literal_limit
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, literal, literal_column, null, or_, select, union_all
+from sqlalchemy import JSON, and_, bindparam, case, literal, literal_column, null, or_, select, type_coerce, union_all
 
 from portal_site.billing.loading.plans import PLAN_COLUMNS
 from portal_site.billing.loading.snapshots import DISCOUNT_COLUMNS, SUBSCRIPTION_COLUMNS
@@ -24,6 +24,11 @@ from portal_site.db.page_query import literal_limit
 
 MOST = 500
 _OWN = Subscription.account_id == bindparam("account_id"), Subscription.customer_id == bindparam("customer_id")
+# PostgreSQL answers in JSON, where columns lose their types, so the document is read where it is used.
+_COLUMNS = tuple(
+    type_coerce(column, JSON).label(column.key) if column is Subscription.pending_update else column
+    for column in SUBSCRIPTION_COLUMNS
+)
 _ENDED_LAST = case(dict.fromkeys(ENDED, 1), value=Subscription.status, else_=0)
 
 
@@ -31,7 +36,7 @@ def _rows(*only: Any, first: Any = None) -> Any:
     """One row for each item, and one for each item of a phase still to come, with the subscription's columns on each."""
     order = (_ENDED_LAST, Subscription.created.desc(), Subscription.id)
     chosen = (
-        select(*SUBSCRIPTION_COLUMNS)
+        select(*_COLUMNS)
         .where(*_OWN, *only)
         .order_by(*(order if first is None else (first.desc(), *order)))
         .limit(literal_limit(MOST))

@@ -16,6 +16,7 @@ from portal_site.billing.rules.amounts.taxes import TaxRate
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import cancellation, forecast, plan_change
 from portal_site.billing.rules.subscriptions.forecast import CustomerState, NextInvoice
+from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
 from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.invoices import InvoiceSummary
@@ -97,7 +98,7 @@ class SubscriptionView:
     status: SubscriptionStatus
     created: int
     description: str | None
-    pending_update: Mapping[str, Any] | None
+    pending_update: PendingUpdate | None
     canceled_at: int | None
     can_be_kept: bool
     ended_at: int | None
@@ -143,7 +144,9 @@ class SubscriptionView:
     @property
     def waiting_invoice(self) -> InvoiceSummary | None:
         """What a change that waits for its payment costs."""
-        invoice_id = (self.pending_update or {}).get("invoice")
+        if self.pending_update is None:
+            return None
+        invoice_id = self.pending_update.invoice_id
         return next((invoice for invoice in self.open_invoices if invoice.id == invoice_id), None)
 
     @property
@@ -154,7 +157,7 @@ class SubscriptionView:
     @property
     def waiting_payment(self) -> Mapping[str, Any] | None:
         """The attempt to pay for a change that is not settled yet."""
-        return self.under_way.get((self.pending_update or {}).get("invoice") or "")
+        return self.under_way.get(self.pending_update.invoice_id or "") if self.pending_update else None
 
     @property
     def products(self) -> list[str]:
@@ -204,7 +207,7 @@ class _Parts:
     def of(
         cls, groups: Iterable[Rows], lines: Rows, open_invoices: Rows, discounts: Sequence[DiscountTerms]
     ) -> "_Parts":
-        changes = ((group[0]["id"], group[0]["pending_update"]) for group in groups)
+        changes = ((group[0]["id"], _pending_update(group[0])) for group in groups)
         return cls(
             discounts=discounts,
             reserved=snapshots.reserved_discounts(changes),
@@ -224,7 +227,7 @@ def _lines(rows: Rows) -> Mapping[str, Sequence[InvoiceLine]]:
 def _view(
     group: Rows, parts: _Parts, discounts: Sequence[DiscountView], customer: CustomerBalance, at: int
 ) -> SubscriptionView:
-    row = SimpleNamespace(**group[0])
+    row = SimpleNamespace(**{**group[0], "pending_update": _pending_update(group[0])})
     items = sorted(map(_item, (each for each in group if each["kind"] == "item")), key=lambda i: (i.created, i.id))
     phases = _phases([each for each in group if each["kind"] == "planned"])
     awaited = parts.awaited.get(snapshots.awaited_invoice_id(row) or "")
@@ -248,6 +251,10 @@ def _view(
         discounts=_in_force(discounts, row.id, at),
         planned=_planned(phases),
     )
+
+
+def _pending_update(row: Mapping[str, Any]) -> PendingUpdate | None:
+    return PendingUpdate.of(row["pending_update"]) if row["pending_update"] else None
 
 
 def _in_force(discounts: Sequence[DiscountView], subscription_id: str, at: int) -> tuple[DiscountView, ...]:

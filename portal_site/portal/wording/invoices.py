@@ -76,7 +76,7 @@ def pending_change(subscription: SubscriptionView) -> str:
         else _("Your plan change takes effect as soon as its invoice is paid. Until then, your plan stays as it is.")
     )
     assert subscription.pending_update is not None
-    until = _("You can pay until %(moment)s.", moment=minute(subscription.pending_update["expires_at"]))
+    until = _("You can pay until %(moment)s.", moment=minute(subscription.pending_update.expires_at))
     return f"{_after_failure(invoice, waits) if invoice else waits} {until}"
 
 

@@ -1,18 +1,19 @@
 """Changes of plan: what they cost, when they take effect, what the buttons say."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
+from portal_site.portal.plan_change_forms import NONE, AddOnChoice, ItemChoice
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.portal.wording import invoices
 from portal_site.web.filters import date, every, money, number
 from portal_site.web.i18n import gettext as _
 
 if TYPE_CHECKING:
-    from portal_site.portal.plan_change_forms import ItemChoice
     from portal_site.portal.plan_changes import ChangePage
 
 BILLED = {
@@ -96,23 +97,56 @@ def unit_price(offer: PricedPlan) -> str:
     return _("from %(amount)s", amount=amount) if offer.terms.billing_scheme == "tiered" else amount
 
 
-def unit_interval(offer: PricedPlan, choice: "ItemChoice") -> str:
+def unit_interval(offer: PricedPlan, choice: ItemChoice) -> str:
     """How often that is billed, and that it is for each of several."""
     often = every(offer.interval, offer.interval_count)
     return " ".join((often, _("each"))) if choice.adjustable or choice.item.quantity != 1 else often
 
 
-def item_title(choice: "ItemChoice", page: "ChangePage") -> str:
+@dataclass(frozen=True)
+class AddOnOption:
+    """A way to have an add-on, or to go without it: the value of its radio button, and its text."""
+
+    price_id: str
+    title: str
+    is_current: bool
+
+
+def add_on_options(choice: AddOnChoice) -> list[AddOnOption]:
+    """The prices of an add-on; going without it is one of them where there is no field for the quantity."""
+    titles = {} if choice.adjustable else {NONE: _("Not included")}
+    titles |= {plan.price_id: add_on_price(choice, plan) for plan in choice.add_on.plans}
+    return [AddOnOption(price_id, title, price_id == choice.current_price_id) for price_id, title in titles.items()]
+
+
+def add_on_price(choice: AddOnChoice, plan: PricedPlan) -> str:
+    """What an add-on costs, such as “€3.00 per month each”."""
+    parts = [unit_price(plan), every(plan.interval, plan.interval_count)]
+    return " ".join([*parts, _("each")] if choice.adjustable else parts)
+
+
+def add_on_range(choice: AddOnChoice) -> str:
+    """How many of an add-on one may have."""
+    limits = choice.add_on.limits
+    if limits.maximum >= UNLIMITED:
+        return _("Enter 0 to go without it.")
+    if limits.minimum > 1:
+        least, most = number(limits.minimum), number(limits.maximum)
+        return _("From %(least)s to %(most)s, or 0 to go without it.", least=least, most=most)
+    return _("Up to %(most)s. Enter 0 to go without it.", most=number(limits.maximum))
+
+
+def item_title(choice: ItemChoice, page: "ChangePage") -> str:
     """The name of an item's part of the form: the item's own, where there are several."""
     return choice.item.offer.product if len(page.form.items) > 1 else _("Plan")
 
 
-def quantity_label(choice: "ItemChoice") -> str:
+def quantity_label(choice: ItemChoice | AddOnChoice) -> str:
     """The label of the field for how many."""
     return _("Quantity (%(unit)s)", unit=choice.unit_label) if choice.unit_label else _("Quantity")
 
 
-def quantity_range(choice: "ItemChoice") -> str:
+def quantity_range(choice: ItemChoice) -> str:
     """How many one may choose, where that is limited."""
     limits = choice.range
     if limits is None or limits.maximum >= UNLIMITED:

@@ -26,9 +26,28 @@ class PricedPlan:
         """The average length of its billing interval in seconds."""
         return periods.average_length(self.interval, self.interval_count)
 
+    @property
+    def cycle(self) -> tuple[str, int]:
+        """Its billing interval: unit and count."""
+        return self.interval, self.interval_count
+
     def amount(self, quantity: int | None) -> int:
         """The price of one full period in minor units; 0 for a metered price, which is billed by usage."""
         return 0 if self.terms.metered else pricing.amount(self.terms, quantity or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSpec:
+    """An item as it is wanted: an existing one by its `id`, or a new one (`id` None). `quantity` is None if metered."""
+
+    offer: PricedPlan
+    quantity: int | None
+    id: str | None = None
+
+    @property
+    def amount(self) -> int:
+        """The price of a full period in minor units, before discounts and tax."""
+        return self.offer.amount(self.quantity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,15 @@ class Item:
     def amount(self) -> int:
         """The price of a full period in minor units, before discounts and tax."""
         return self.offer.amount(self.quantity)
+
+    @property
+    def spec(self) -> ItemSpec:
+        """The item as it is, as a part of the wanted items."""
+        return ItemSpec(self.offer, self.quantity, self.id)
+
+    def differs_from(self, spec: ItemSpec) -> bool:
+        """Whether another price or quantity is wanted."""
+        return (self.offer.price_id, self.quantity) != (spec.offer.price_id, spec.quantity)
 
     def own_anchor(self, anchor: int, start: int) -> int | None:
         """The item's own anchor for a period that starts at `start`; None if the subscription's `anchor` applies.

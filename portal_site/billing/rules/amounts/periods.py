@@ -67,6 +67,15 @@ def period_around(anchor: int, interval: str, count: int, origin: int, at: int) 
     return later(anchor, interval, origin, steps), later(anchor, interval, origin, steps + count)
 
 
+def period_at(anchor: int, interval: str, count: int, at: int) -> tuple[int, int]:
+    """Start and end of the period that contains `at`, counted from the anchor, which may lie in the future."""
+    origin, back = anchor, 0
+    while origin > at:
+        back += count
+        origin = later(anchor, interval, anchor, -back)
+    return period_around(anchor, interval, count, origin, at)
+
+
 def _months_between(anchor: int, at: int) -> int:
     origin, moment = gmtime(anchor), gmtime(at)
     return (moment.tm_year - origin.tm_year) * 12 + moment.tm_mon - origin.tm_mon

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.amounts.discounts import CouponTerms, discount_end
-from portal_site.billing.rules.amounts.items import Item
+from portal_site.billing.rules.amounts.items import ItemSpec
 from portal_site.billing.translation_marks import N_
 
 LONGEST = 500
@@ -54,7 +54,7 @@ class Redeemer:
 
     customer_id: str
     currency: str
-    items: tuple[Item, ...]
+    items: tuple[ItemSpec, ...]
     has_bought_before: bool  # has paid an invoice or had a free trial
     has_redeemed: bool  # has redeemed this code before
 

@@ -236,18 +236,53 @@ class SubscriptionRestart(_Option):
 
 @dataclass(frozen=True)
 class SubscriptionUpdate(_Option):
-    """Changing plan, quantity and promotion code. All off by default.
+    """Changing plan, quantity, add-ons and promotion code. All off by default.
 
-    `products` is a list of {product, prices, adjustable_quantity}.
+    `products` is a list of {product, prices, adjustable_quantity}. `add_ons`, which Stripe does not have, is a list of the same
+    shape: further products that a customer may add beside the plan, change and remove. Without `adjustable_quantity` a customer
+    may have one of an add-on.
     """
 
     enabled: bool = False
     default_allowed_updates: tuple[str, ...] = ()
     products: tuple[Mapping[str, Any], ...] = ()
+    add_ons: tuple[Mapping[str, Any], ...] = ()
     proration_behavior: str = "none"
     billing_cycle_anchor: str = "unchanged"
     schedule_at_period_end: tuple[str, ...] = ()
     trial_update_behavior: str = "end_trial"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a product that is a plan and an add-on, or listed twice as an add-on."""
+        product_ids = [product["product"] for product in self.add_ons]
+        if len(set(product_ids)) < len(product_ids) or {product["product"] for product in self.products} & set(
+            product_ids
+        ):
+            raise ValueError("an add-on is listed twice, or is one of the plans too")
+
+    @property
+    def add_on_ids(self) -> tuple[str, ...]:
+        """The product ids of the add-ons, in the merchant's order."""
+        return tuple(product["product"] for product in self.add_ons)
+
+    def add_on_price_ids(self, product_id: str) -> tuple[str, ...]:
+        """The ids of the offered prices of an add-on, in the merchant's order."""
+        return tuple(
+            price for product in self.add_ons if product["product"] == product_id for price in product["prices"]
+        )
+
+    def add_on_limits(self, product_id: str) -> "QuantityLimits":
+        """How many of an add-on a customer may have, apart from none."""
+        for product in self.add_ons:
+            adjustable = product.get("adjustable_quantity")
+            if product["product"] == product_id and adjustable is not None and adjustable["enabled"]:
+                return QuantityLimits(adjustable.get("minimum") or 1, adjustable.get("maximum") or MOST)
+        return QuantityLimits(1, 1)
+
+    @property
+    def all_price_ids(self) -> tuple[str, ...]:
+        """The ids of the offered prices of plans and add-ons."""
+        return (*self.price_ids, *(price for product in self.add_ons for price in product["prices"]))
 
     @property
     def price_ids(self) -> tuple[str, ...]:

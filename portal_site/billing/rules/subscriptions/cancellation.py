@@ -7,7 +7,7 @@ from typing import Any
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
-from portal_site.billing.rules.subscriptions import plan_change
+from portal_site.billing.rules.subscriptions import item_changes
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
@@ -73,7 +73,7 @@ def quote(
         return CancellationQuote(
             at, at, snapshot.invoice_for(()), drops=waiting or bool(snapshot.pending_lines), lost=max(0, worth)
         )
-    lines = (*snapshot.pending_lines, *plan_change.credits_on_end(snapshot, at))
+    lines = (*snapshot.pending_lines, *item_changes.credits_on_end(snapshot, at))
     return CancellationQuote(at, at, snapshot.invoice_for(lines), drops=waiting)
 
 

@@ -12,6 +12,7 @@ from typing import Self
 
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
+from portal_site.billing.rules.subscriptions import phases
 from portal_site.billing.rules.subscriptions.snapshot import AwaitingPayment, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
@@ -227,7 +228,7 @@ class _Walk:
         elif snapshot.resumes_at is not None and snapshot.resumes_at <= date:
             snapshot = snapshot.resumed(snapshot.resumes_at)
         elif (phase := snapshot.phase_due_at(date)) is not None:
-            in_phase = snapshot.in_next_phase()
+            in_phase = phases.begin_next_phase(snapshot)
             if in_phase is None:
                 invoiced_at = date if phase.proration_behavior == "always_invoice" else snapshot.period_end
                 self.certain_until = min(invoiced_at, self.certain_until or invoiced_at)

@@ -12,7 +12,7 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.amounts import periods
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.portal.portal_features import SubscriptionPause
-from portal_site.billing.rules.subscriptions import plan_change
+from portal_site.billing.rules.subscriptions import item_changes, plan_change
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
@@ -81,7 +81,7 @@ def why_not_pausable(snapshot: SubscriptionSnapshot, waiting: bool, at: int) -> 
 
 def pause(snapshot: SubscriptionSnapshot, span: PauseLength, at: int) -> Pause:
     """A pause of this length that begins at `at`."""
-    credit_lines = plan_change.credits_on_end(snapshot, at)
+    credit_lines = item_changes.credits_on_end(snapshot, at)
     return Pause(at, span.end(at), credit_lines)
 
 

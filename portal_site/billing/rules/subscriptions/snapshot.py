@@ -6,7 +6,7 @@ from typing import Self
 
 from portal_site.billing.rules.amounts import discounts, periods
 from portal_site.billing.rules.amounts.discounts import DiscountTerms
-from portal_site.billing.rules.amounts.items import Item, PricedPlan
+from portal_site.billing.rules.amounts.items import Item, ItemSpec, PricedPlan
 from portal_site.billing.rules.amounts.taxes import TaxRate
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
@@ -41,15 +41,20 @@ class PlannedPhase:
     proration_behavior: str = "none"
     cancels_at: int | None = None
 
-    def matched(self, items: Sequence[Item]) -> list[tuple[Item | None, PricedPlan, int | None]]:
-        """Each item of the phase, as plan and quantity, after the current item that it replaces (`match_phase_items`)."""
+    @classmethod
+    def of(cls, items: Iterable[Item], start: int) -> Self:
+        """The phase of a change that the customer plans for `start`."""
+        return cls(start, tuple((item.offer, item.quantity) for item in items), by_customer=True)
+
+    def target(self, items: Sequence[Item]) -> tuple[ItemSpec, ...]:
+        """The phase's items as the wanted items of a subscription that has `items` now (see `match_phase_items`)."""
         replaced = match_phase_items(
             [item.offer.price_id for item in items], [plan.price_id for plan, _quantity in self.items]
         )
-        return [
-            (None if index is None else items[index], plan, quantity)
+        return tuple(
+            ItemSpec(plan, quantity, None if index is None else items[index].id)
             for index, (plan, quantity) in zip(replaced, self.items, strict=True)
-        ]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,34 +230,6 @@ class SubscriptionSnapshot:
         """The next phase if it begins at or before `date`, else None."""
         phase = self.phases[0] if self.phases else None
         return phase if phase and phase.start <= date and not self._waits_for_resumption(phase) else None
-
-    def in_next_phase(self) -> Self | None:
-        """The same subscription after its next phase began; None if that causes a proration, whose amount is not known yet."""
-        phase = self.phases[0]
-        pairs = phase.matched(self.items)
-        kept = {item.id for item, _, _ in pairs if item is not None}
-        changed = {
-            item.id
-            for item, plan, quantity in pairs
-            if item is not None and (item.offer.price_id, item.quantity) != (plan.price_id, quantity)
-        } | {item.id for item in self.items if item.id not in kept}
-        prorated = phase.proration_behavior != "none" and self.status.renews and not self.collection_paused
-        is_inside_period = any(item.period_end > phase.start for item in self.items if item.id in changed)
-        removed_at_once = phase.proration_behavior == "always_invoice" and len(kept) < len(self.items)
-        if prorated and (is_inside_period or (removed_at_once and self.pending_lines)):
-            return None
-        first_end = self.trial_end if self.status == SubscriptionStatus.TRIALING and self.trial_end else phase.start
-        items = tuple(
-            replace(item, offer=plan, quantity=quantity)
-            if item is not None
-            else Item(
-                f"{self.id}:{phase.start}:{position}", plan, quantity, phase.start, first_end, created=phase.start
-            )
-            for position, (item, plan, quantity) in enumerate(pairs)
-        )
-        in_order = sorted(items, key=lambda item: item.created)
-        cancel_at = min((at for at in (self.cancel_at, phase.cancels_at) if at is not None), default=None)
-        return replace(self, items=tuple(in_order), phases=self.phases[1:], cancel_at=cancel_at)
 
     def after_renewal(self, lines: Sequence[InvoiceLine], *, taken: bool) -> Self:
         """The same subscription after a renewal with these lines. With `taken`, an invoice took the pending lines among them."""

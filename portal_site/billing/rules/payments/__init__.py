@@ -1,0 +1,1 @@
+"""Rules for payments: dunning, and how long a payment may take."""
