@@ -1,5 +1,7 @@
 """Demo merchant with a dark brand: software for teams, in dollars. It is a platform with a connected account."""
 
+from typing import Any
+
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Account, Coupon, Price, Product
@@ -53,9 +55,14 @@ def build(session: Session, at: int) -> None:
     starter = merchant.product("Starter", "seats")
     monthly, yearly = merchant.price(team, 1200, "usd"), merchant.price(team, 12000, "usd", "year")
     small = merchant.price(starter, 900, "usd")
+    support, backups = merchant.product("Priority support"), merchant.product("Backups", "sites")
+    add_ons = (
+        _offered(support, merchant.price(support, 4900, "usd"), merchant.price(support, 49000, "usd", "year")),
+        _offered(backups, merchant.price(backups, 300, "usd"), most=20),
+    )
     thanks = merchant.coupon("A thank-you", "repeating", percent_off="25", duration_in_months=3)
     merchant.configuration(
-        _features(team, starter, _offers(small, thanks), monthly, yearly, small),
+        _features(team, starter, _offers(small, thanks), add_ons, monthly, yearly, small),
         default_return_url="https://northlight.example/app",
     )
 
@@ -92,7 +99,15 @@ def _offers(small: Price, thanks: Coupon) -> Retention:
     )
 
 
-def _features(team: Product, starter: Product, offers: Retention, *prices: Price) -> Features:
+def _offered(product: Product, *prices: Price, most: int = 1) -> dict[str, Any]:
+    """A product as an add-on with these prices, of which a customer may have so many."""
+    quantity = {"enabled": most > 1, "minimum": 1, "maximum": most}
+    return {"product": product.id, "prices": [price.id for price in prices], "adjustable_quantity": quantity}
+
+
+def _features(
+    team: Product, starter: Product, offers: Retention, add_ons: tuple[dict[str, Any], ...], *prices: Price
+) -> Features:
     offered = tuple(
         {"product": product.id, "prices": [price.id for price in prices if price.product_id == product.id]}
         for product in (team, starter)
@@ -104,6 +119,7 @@ def _features(team: Product, starter: Product, offers: Retention, *prices: Price
         subscription_restart=SubscriptionRestart(enabled=True),
         subscription_update=SubscriptionUpdate(
             enabled=True, default_allowed_updates=("price", "quantity", "promotion_code"), products=offered,
+            add_ons=add_ons,
             proration_behavior="always_invoice",
             schedule_at_period_end=("decreasing_item_amount", "shortening_interval"),
         ),

@@ -121,11 +121,11 @@ def test_removals(site: Site, page: Page) -> None:
 
 def test_a_change_of_plan_in_each_state(site: Site, page: Page) -> None:
     down = {"schedule_at_period_end": ("decreasing_item_amount",)}
-    shopper = Shopper.of(site, policy=down)
+    shopper = Shopper.of(site, policy=down, add_ons=True)
     shopper.opens_plans(page)
     there = page.url
     _look_at(page, "plan-change")
-    quantity = page.get_by_label("Quantity")
+    quantity = page.get_by_label("Quantity").first
     quantity.fill("0")
     page.locator("#quote .error").wait_for()
     _look_at(page, "plan-change-wrong")

@@ -179,3 +179,46 @@ def test_what_hinders_a_change_is_said_where_it_was_wished(site: Site, open_page
         expect(tab.get_by_role("button", name="Pay €10.00")).to_be_visible()
         expect(tab.get_by_role("button", name="Undo this change")).to_be_visible()
     expect(tab.get_by_role("button", name="Change plan")).to_have_count(0)
+
+
+def test_add_ons_are_chosen_beside_the_plan_and_paid_with_one_confirmation(
+    site: Site, open_page: OpenPage, script: bool
+) -> None:
+    shopper = Shopper.of(site, add_ons=True)
+    page = open_page()
+    shopper.opens_plans(page)
+    storage, support = page.get_by_role("group", name="Storage"), page.get_by_role("group", name="Support")
+    storage.get_by_label("Quantity").fill("2")
+    if script:
+        due(page, "€3.00")
+    support.get_by_role("radio", name="€5.00").check()
+    if script:
+        due(page, "€5.50")
+    page.get_by_role("radio", name="Solo").check()
+    show_quote(page, script)
+    due(page, "€2.50")
+    lines = page.get_by_role("table", name="Today’s invoice").get_by_role("row")
+    expect(lines.filter(has_text="Remaining time: 2 × Storage")).to_contain_text("€3.00")
+    expect(lines.filter(has_text="Remaining time: Support")).to_contain_text("€2.50")
+    page.get_by_role("button", name="Change plan and pay €2.50").click(delay=A_WHILE)
+    expect(page.get_by_text("It is paid, and your plan was changed.")).to_be_visible()
+    page.get_by_role("link", name="Change plan").click()
+    expect(storage.get_by_label("Quantity")).to_have_value("2")
+    expect(support.get_by_role("radio", name="€5.00")).to_be_checked()
+    storage.get_by_label("Quantity").fill("0")
+    show_quote(page, script)
+    expect(page.get_by_role("row").filter(has_text="Unused time: 2 × Storage")).to_contain_text("-€3.00")
+    page.get_by_role("button", name="Change plan", exact=True).click(delay=A_WHILE)
+    expect(page.get_by_text("Your plan has been changed.")).to_be_visible()
+    expect(page.get_by_text("Storage")).to_have_count(0)
+
+
+def test_too_many_of_an_add_on_are_refused_at_its_field(site: Site, open_page: OpenPage, script: bool) -> None:
+    shopper = Shopper.of(site, add_ons=True)
+    page = open_page()
+    shopper.opens_plans(page)
+    field = page.get_by_role("group", name="Storage").get_by_label("Quantity")
+    field.fill("11")
+    show_quote(page, script)
+    expect(page.locator(f"[id='{field.get_attribute('id')}-error']")).to_contain_text("Choose a quantity from 1 to 10.")
+    expect(page.get_by_role("button", name="Change plan")).to_have_count(0)
