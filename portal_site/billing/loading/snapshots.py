@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Protocol, cast
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Select, and_, or_, select
 
 from portal_site.billing.errors import NotFound
 from portal_site.billing.loading import plans, stored_lines
@@ -201,16 +201,17 @@ def _load_items(reader: Reader, ids: Sequence[str]) -> dict[str, list[Item]]:
 
 
 def _load_discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dict[str, list[DiscountTerms]]:
-    query = (
-        select(*DISCOUNT_COLUMNS)
-        .join(Coupon, and_(Coupon.account_id == Discount.account_id, Coupon.id == Discount.coupon_id))
-        .where(Discount.customer_id.in_(customer_ids), Discount.end.is_(None) | (Discount.end > at))
-        .order_by(Discount.start, Discount.id)
-    )
+    in_force = Discount.end.is_(None) | (Discount.end > at)
+    query = _discounts().where(Discount.customer_id.in_(customer_ids), in_force)
     discounts: dict[str, list[DiscountTerms]] = defaultdict(list)
     for row in reader.execute(query):
         discounts[row.customer_id].append(discount_of(cast(Mapping[str, Any], row._mapping)))
     return discounts
+
+
+def _discounts() -> Select[Any]:
+    coupon = and_(Coupon.account_id == Discount.account_id, Coupon.id == Discount.coupon_id)
+    return select(*DISCOUNT_COLUMNS).join(Coupon, coupon).order_by(Discount.start, Discount.id)
 
 
 def discount_of(row: Mapping[str, Any]) -> DiscountTerms:
@@ -275,7 +276,18 @@ def load_for_quote(reader: Reader, row: Any, customer: Any, at: int) -> Subscrip
         )
         for subscription in rows
     ]
-    return stored_lines.with_creditable_lines(reader, replace(complete[0], siblings=tuple(complete[1:])), at)
+    snapshot = stored_lines.with_creditable_lines(reader, replace(complete[0], siblings=tuple(complete[1:])), at)
+    return replace(snapshot, past_discounts=_load_past_discounts(reader, snapshot, customer.id))
+
+
+def _load_past_discounts(reader: Reader, snapshot: SubscriptionSnapshot, customer_id: str) -> tuple[DiscountTerms, ...]:
+    """The discounts of the creditable lines that are used up or over."""
+    applied = {discount_id for line in snapshot.creditable_lines for discount_id, _ in line.discounts}
+    past = applied - {discount.id for discount in snapshot.discounts}
+    if not past:
+        return ()
+    query = _discounts().where(Discount.customer_id == customer_id, Discount.id.in_(sorted(past)))
+    return tuple(discount_of(cast(Mapping[str, Any], row._mapping)) for row in reader.execute(query))
 
 
 def _load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[PlannedPhase]]:

@@ -48,6 +48,12 @@ class InvoiceLine:
         """The sum of its discounts in minor units."""
         return sum(amount for _, amount in self.discounts)
 
+    def factor_after(self, at: int, end: int | None = None) -> ProrationFactor:
+        """The part of its period that is left at `at`, until the period's end or until `end`."""
+        period_seconds = max(1, self.period_end - self.period_start)
+        seconds = (self.period_end if end is None else end) - at
+        return ProrationFactor(min(period_seconds, max(0, seconds)), period_seconds)
+
     @property
     def total(self) -> int:
         """Its part of the invoice's total: amount − discounts + exclusive tax."""

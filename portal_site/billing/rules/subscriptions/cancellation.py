@@ -73,7 +73,8 @@ def quote(
         return CancellationQuote(
             at, at, snapshot.invoice_for(()), drops=waiting or bool(snapshot.pending_lines), lost=max(0, worth)
         )
-    lines = (*snapshot.pending_lines, *item_changes.credits_on_end(snapshot, at))
+    credits = (line for line in item_changes.credits_on_end(snapshot, at) if line.amount)
+    lines = (*snapshot.pending_lines, *credits)
     return CancellationQuote(at, at, snapshot.invoice_for(lines), drops=waiting)
 
 

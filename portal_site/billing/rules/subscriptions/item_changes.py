@@ -5,17 +5,17 @@ Whether a customer may ask for it is a question of its own (`portal_policy`).
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 from portal_site.billing.rules.amounts import periods
 from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, ItemSpec
-from portal_site.billing.rules.amounts.proration import ProrationFactor
 from portal_site.billing.rules.amounts.taxes import Tax
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
+from portal_site.billing.rules.subscriptions import unused_discounts
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
@@ -107,7 +107,7 @@ def change_items(
         # Without proration, items that change are not credited. Unchanged items are, or their time would be billed twice.
         without_credit = difference.replaced if policy.proration_behavior == "none" else frozenset()
         credited = {item.id for item in before.items} - without_credit
-        return restarted(before, after, at, proration_credits(before, credited, at))
+        return restarted(before, after, at, credited)
     if policy.proration_behavior == "none":
         return ItemChanges(before, after, at)
     return _prorated(before, difference, after, policy, at)
@@ -166,13 +166,20 @@ def _is_deferred(difference: ItemDifference, conditions: Iterable[str]) -> bool:
 
 
 def restarted(
-    before: SubscriptionSnapshot, after: Sequence[Item], at: int, credits: tuple[InvoiceLine, ...] = ()
+    before: SubscriptionSnapshot, after: Sequence[Item], at: int, credited: Collection[str] = ()
 ) -> ItemChanges:
-    """The effect of a change after which the periods of all items start at `at` and are billed in full."""
+    """The effect of a change after which the periods of all items start at `at` and are billed in full.
+
+    The items with the ids `credited` are credited for the unused time of their old periods.
+    """
     restarted_items = tuple(replace(item, period_start=at, period_end=at, anchor=None) for item in after)
     in_force = before.discounts_in_force(at)
     lines = invoices.renewal_lines(
         restarted_items, at, in_force, before.tax_rates, before.currency, until=before.cancel_at
+    )
+    lines = tuple(
+        invoices.with_tax(unused_discounts.moved_to(line, before, at)) if line.item_id in credited else line
+        for line in lines
     )
     ends = {line.item_id: line.period_end for line in lines}
     items = tuple(replace(item, period_end=ends[item.id]) for item in restarted_items)
@@ -181,6 +188,7 @@ def restarted(
         before, anchor=at, trial_end=trial_end, status=SubscriptionStatus.ACTIVE, resumes_at=None,
         phases=before.phases_from(min(ends.values(), default=at)),
     )  # fmt: skip
+    credits = proration_credits(before, credited, at)
     return ItemChanges(subscription, items, at, (*before.pending_lines, *credits, *lines))
 
 
@@ -218,6 +226,7 @@ def _with_fitted_period(old: Item, item: Item, before: SubscriptionSnapshot, at:
 def proration_credits(before: SubscriptionSnapshot, credited: Iterable[str], at: int) -> tuple[InvoiceLine, ...]:
     """Credit lines for the unused time of the items with these ids, from the amounts that were actually charged for it.
 
+    Time that a discount made free of charge has a credit of 0, so that its discount is not moved to new lines twice.
     Classic subscriptions are credited at their current price instead, whatever was charged, as at Stripe
     (docs.stripe.com/billing/subscriptions/billing-mode).
     """
@@ -231,7 +240,8 @@ def proration_credits(before: SubscriptionSnapshot, credited: Iterable[str], at:
         full_lines = _full_period_lines(before, before.items, before.discounts_in_force(at))
         both = zip(full_lines, before.items, strict=True)
         credits = [_credit(line, at, item.period_end) for line, item in both if item.id in item_ids]
-    return tuple(line for line in credits if line.amount)
+    free = {line.id for line in before.creditable_lines if line.amount == line.discount}
+    return tuple(line for line in credits if line.amount or line.credits in free)
 
 
 def credits_on_end(before: SubscriptionSnapshot, at: int) -> tuple[InvoiceLine, ...]:
@@ -256,8 +266,7 @@ def credits_on_end(before: SubscriptionSnapshot, at: int) -> tuple[InvoiceLine, 
 
 
 def _credit(debit: InvoiceLine, at: int, end: int) -> InvoiceLine:
-    period_seconds = max(1, debit.period_end - debit.period_start)
-    factor = ProrationFactor(min(period_seconds, max(0, end - at)), period_seconds)
+    factor = debit.factor_after(at, end)
     net = debit.amount - debit.discount
     return replace(
         debit,
@@ -278,13 +287,15 @@ def _proration_charges(
 ) -> tuple[InvoiceLine, ...]:
     """Charge lines for the rest of the period at the new price.
 
-    A lasting discount is prorated with its period. A single-use discount is applied in full, and only if the lines are invoiced
-    now.
+    A lasting discount is prorated with its period. What the period's invoice carried of a discount that is used up or over
+    moves to the rest of the period (`unused_discounts`). A single-use discount is applied in full, and only if the lines are
+    invoiced now.
     """
     in_force = before.discounts_in_force(at)
     full_lines = _full_period_lines(before, items, [discount for discount in in_force if not discount.single_use])
     both = zip(full_lines, items, strict=True)
     lines = [invoices.prorate_line(line, at, item.period_end) for line, item in both if item.id in charged]
+    lines = [unused_discounts.moved_to(line, before, at) for line in lines]
     single_use = [discount for discount in in_force if discount.single_use] if invoiced else []
     return invoices.with_discounts_and_tax(lines, single_use, before.currency)
 

@@ -80,7 +80,8 @@ class SubscriptionSnapshot:
     `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet. `due_at` is when a billing
     run next has to process the subscription. `pause_collection` is the `behavior` of a pause of collection. `phases` have not
     begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending updates of other
-    subscriptions will consume. `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or
+    subscriptions will consume. `past_discounts` are those of the creditable lines that are used up or over.
+    `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or
     uncollectible. `siblings` are the customer's other subscriptions that have not ended.
     """
 
@@ -98,6 +99,7 @@ class SubscriptionSnapshot:
     resumes_at: int | None = None
     discounts: tuple[DiscountTerms, ...] = ()
     reserved_discounts: frozenset[str] = frozenset()
+    past_discounts: tuple[DiscountTerms, ...] = ()
     tax_rates: tuple[TaxRate, ...] = ()
     balance: int = 0
     balance_currency: str | None = None
