@@ -86,7 +86,7 @@ def after(snapshot: SubscriptionSnapshot, quote: Quote) -> SubscriptionSnapshot:
         if line.amount > 0
     ]
     kept = [line for line in snapshot.creditable_lines if line.id not in credited]
-    discounts = (*snapshot.discounts, quote.code) if quote.code else snapshot.discounts
+    discounts = (*snapshot.discounts, quote.code.terms) if quote.code else snapshot.discounts
     return replace(
         snapshot,
         items=quote.items,

@@ -15,7 +15,7 @@ from portal_site.billing.rules.amounts.proration import ProrationFactor
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import plan_change
 from portal_site.billing.rules.subscriptions.item_changes import ProrationPolicy
-from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.rules.subscriptions.plan_change import NewDiscount, Quote
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from tests.billing.terms import INCLUDED, VAT, after, at, off, offer, snapshot
@@ -38,7 +38,7 @@ def _quote(
 ) -> Quote:
     """The quote for changing some items, while the others stay as they are."""
     target = [wanted.get(item.id, item.spec) for item in now.items]
-    return plan_change.quote(now, target, policy, when, code)
+    return plan_change.quote(now, target, policy, when, code and NewDiscount(code))
 
 
 def _amounts(quote: Quote) -> list[int]:

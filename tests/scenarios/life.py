@@ -310,9 +310,13 @@ class Life:
 
     def code(self, **coupon: Any) -> str:
         """Create a promotion code and return its id. `coupon` are the members of its coupon."""
+        return self.code_named("CODE", **coupon)
+
+    def code_named(self, name: str, **coupon: Any) -> str:
+        """Create another promotion code."""
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
-            return str(made.promotion_code("CODE", made.coupon("Code", **coupon)).id)
+            return str(made.promotion_code(name, made.coupon("Code", **coupon)).id)
 
     # --- state --------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.changes import plan_options
 from portal_site.billing.changes.plan_options import PlanChangeOptions
-from portal_site.billing.errors import StateChanged
+from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.loading import confirmations, ownership, payment_state, snapshots
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.loading.plans import Reader
@@ -21,9 +21,8 @@ from portal_site.billing.rules.amounts.promotion_codes import CodeTerms
 from portal_site.billing.rules.portal.portal_features import SubscriptionUpdate
 from portal_site.billing.rules.subscriptions import plan_change
 from portal_site.billing.rules.subscriptions.pending_update import PendingDiscount, PendingUpdate
-from portal_site.billing.rules.subscriptions.plan_change import Quote
-from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
-from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.plan_change import NewDiscount, Quote
+from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest, PortalPolicy
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome
 from portal_site.billing.subscriptions import (
     accepted_offers,
@@ -34,6 +33,8 @@ from portal_site.billing.subscriptions import (
 )
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
+
+NO_SAVING = N_("This code would not take anything off your next invoices. It stays unused.")
 
 
 def options(customer_id: str, subscription_id: str, features: SubscriptionUpdate, at: int) -> PlanChangeOptions:
@@ -79,7 +80,8 @@ def change_plan(
         confirmation.check(quote_fingerprint(quote))
         discount = _redeem(session, customer, code, quote, at) if code else None
         update = pending_updates.pending_update(change_options.snapshot, quote, discount, at)
-        update = replace(update, attempt_id=attempt_id, replaces_planned_change=change_options.planned)
+        replaces = change_options.planned and quote.changes_items
+        update = replace(update, attempt_id=attempt_id, replaces_planned_change=replaces)
         return _make_change(session, customer, subscription, quote, update, confirmation.key, at)
 
 
@@ -111,7 +113,7 @@ def _quote(
     if change_options.refusal is not None:
         raise change_options.refusal
     snapshot, target = change_options.snapshot, change_options.policy.target(request)
-    discount = _discount(reader, customer_id, snapshot, target, code, at) if code else None
+    discount = _new_discount(reader, customer_id, change_options.policy, target, code, at) if code else None
     return plan_change.quote(snapshot, target, change_options.policy.proration, at, discount)
 
 
@@ -122,22 +124,29 @@ def _code(reader: Reader, customer_id: str, request: PlanChangeRequest) -> CodeT
     return promotion_codes.load(reader, reader.execute(account).scalar_one(), request.code_id)
 
 
-def _discount(
+def _new_discount(
     reader: Reader,
     customer_id: str,
-    snapshot: SubscriptionSnapshot,
+    policy: PortalPolicy,
     target: Sequence[ItemSpec],
     code: CodeTerms,
     at: int,
-) -> DiscountTerms:
-    """The discount of a code on the changed subscription. Raises BillingError if the code cannot be redeemed."""
+) -> NewDiscount:
+    """The discount of a code. Raises BillingError if it cannot be redeemed, or takes nothing off the invoices to come."""
+    snapshot = policy.snapshot
     redeemer = promotion_codes.redeemer(reader, customer_id, code, snapshot.currency, target)
     refusal = code_rules.why_not_redeemable(code, redeemer, at)
     if refusal is not None:
         raise refusal
     # The id is fixed before the discount exists, because the quote's lines refer to it, and quote and charge must agree.
     id_suffix = hashlib.sha256(f"{code.id}:{snapshot.id}".encode()).hexdigest()[:24]
-    return DiscountTerms(f"di_{id_suffix}", code.coupon, code.duration, code.end(at), snapshot.id)
+    terms = DiscountTerms(f"di_{id_suffix}", code.coupon, code.duration, code.end(at), snapshot.id)
+    stacks = policy.features.stack_promotion_codes
+    discount = NewDiscount(terms, frozenset() if stacks else plan_change.replaced_discounts(snapshot, at))
+    effect = plan_change.code_effect(snapshot, target, policy.proration, at, discount)
+    if not effect.saves:
+        raise BillingError(NO_SAVING, "promotion_code_invalid", "promotion_code")
+    return replace(discount, costs=effect.costs)
 
 
 # --- the change -------------------------------------------------------------------------------------------------------
@@ -161,6 +170,7 @@ def _make_change(
     schedules.plan(session, subscription, quote, at)
     if update.discount:
         applied_discounts.add_discount(session, subscription, update.discount, at)
+    applied_discounts.end_discounts(session, subscription, update.ended_discounts, at)
     accepted_offers.accept_price_offer(
         session, subscription, update.attempt_id, [item.price_id for item in update.items], at
     )
@@ -172,4 +182,4 @@ def _redeem(session: Session, customer: Customer, code: CodeTerms, quote: Quote,
     """Count the redemption of the code, and return its discount. Raises BillingError if it is used up."""
     promotion_codes.redeem(session, customer.account_id, code)
     assert quote.code is not None
-    return PendingDiscount(quote.code.id, code.coupon_id, at, quote.code.end, code.code, code.id)
+    return PendingDiscount(quote.code.terms.id, code.coupon_id, at, quote.code.terms.end, code.code, code.id)

@@ -94,7 +94,7 @@ class AtPeriodEndShape(Part):
 
 
 class UpdateShape(ToggleShape):
-    """`add_ons` does not exist in Stripe; a merchant adds it to the export by hand."""
+    """`add_ons` and `stack_promotion_codes` do not exist in Stripe; a merchant adds them to the export by hand."""
 
     default_allowed_updates: list[Literal["price", "promotion_code", "quantity"]] = Field(default_factory=list)
     products: list[OfferedShape] = Field(default_factory=list)
@@ -103,6 +103,7 @@ class UpdateShape(ToggleShape):
     billing_cycle_anchor: Literal["now", "unchanged"] = "unchanged"
     schedule_at_period_end: AtPeriodEndShape = AtPeriodEndShape()
     trial_update_behavior: Literal["end_trial", "continue_trial"] = "end_trial"
+    stack_promotion_codes: bool = False
 
     @model_validator(mode="after")
     def _check_add_ons(self) -> Self:

@@ -242,7 +242,7 @@ def _load_reserved_discounts(reader: Reader, discounts: Mapping[str, Sequence[Di
 
 def reserved_discounts(changes: Iterable[tuple[str, PendingUpdate | None]]) -> dict[str, str]:
     """The subscription ids by reserved discount id, from pairs of (subscription id, `pending_update`)."""
-    return {discount: owner for owner, change in changes if change for discount in change.consumed_discounts}
+    return {discount: owner for owner, change in changes if change for discount in change.ended_discounts}
 
 
 # --- one subscription with its siblings -----------------------------------------------------------------------------------
@@ -351,7 +351,7 @@ def awaiting_of(row: Any, invoice: Any | None, lines: Sequence[InvoiceLine]) -> 
     if not row.pending_update:
         return None
     update: PendingUpdate = row.pending_update
-    return AwaitingPayment(update.expires_at, returned_balance, tuple(lines), update.consumed_discounts, is_being_paid)
+    return AwaitingPayment(update.expires_at, returned_balance, tuple(lines), update.ended_discounts, is_being_paid)
 
 
 def _load_awaiting(reader: Reader, rows: Sequence[Any]) -> dict[str, AwaitingPayment | None]:

@@ -45,7 +45,7 @@ def pending_update(
         billing_cycle_anchor=quote.anchor,
         trial_end=quote.trial_end,
         discount=discount,
-        consumed_discounts=quote.consumed_discounts,
+        ended_discounts=quote.consumed_discounts | (quote.code.replaces if quote.code else frozenset()),
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def make_change(session: Session, subscription: Subscription, update: PendingUpd
     # A customer can redeem a code once. If it was redeemed meanwhile, the paid change still applies, without the discount.
     if update.discount and not (code and promotion_codes.has_redeemed(session, customer_id, code)):
         add_discount(session, subscription, update.discount, at)
-    end_discounts(session, subscription, update.consumed_discounts, at)
+    end_discounts(session, subscription, update.ended_discounts, at)
     accepted_offers.accept_price_offer(
         session, subscription, update.attempt_id, [item.price_id for item in update.items], at
     )

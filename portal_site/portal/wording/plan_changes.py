@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
-from portal_site.billing.rules.subscriptions.plan_change import Quote
+from portal_site.billing.rules.subscriptions.plan_change import NewDiscount, Quote
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 from portal_site.portal.plan_change_forms import NONE, AddOnChoice, ItemChoice
@@ -160,6 +160,14 @@ def replaces(subscription: SubscriptionView) -> str:
     if planned is None or not planned.by_customer:
         return ""
     return _("A change is scheduled for %(date)s. What you choose now will replace it.", date=date(planned.date))
+
+
+def code_instead(code: NewDiscount) -> str:
+    """What a code does to other discounts."""
+    sentences = [_("This code is used instead of your current discount.")] if code.replaces else []
+    if code.costs:
+        sentences.append(_("Some of your next invoices will be higher with this code than without it."))
+    return " ".join(sentences)
 
 
 def checking() -> str:

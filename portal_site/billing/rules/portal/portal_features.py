@@ -240,7 +240,8 @@ class SubscriptionUpdate(_Option):
 
     `products` is a list of {product, prices, adjustable_quantity}. `add_ons`, which Stripe does not have, is a list of the same
     shape: further products that a customer may add beside the plan, change and remove. Without `adjustable_quantity` a customer
-    may have one of an add-on.
+    may have one of an add-on. With `stack_promotion_codes` a code is added to the subscription's discounts; otherwise it
+    replaces them, as at Stripe.
     """
 
     enabled: bool = False
@@ -251,6 +252,7 @@ class SubscriptionUpdate(_Option):
     billing_cycle_anchor: str = "unchanged"
     schedule_at_period_end: tuple[str, ...] = ()
     trial_update_behavior: str = "end_trial"
+    stack_promotion_codes: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for a product that is a plan and an add-on, or listed twice as an add-on."""

@@ -38,6 +38,11 @@ class NextInvoice:
     amount_due: int
     varies: bool
 
+    @property
+    def total(self) -> int:
+        """The total before the customer's balance is applied."""
+        return self.subtotal - self.discount + self.tax
+
     @classmethod
     def of(cls, invoice: InvoiceTotals, date: int, varies: bool) -> Self:
         """The invoice with these totals."""
@@ -173,6 +178,25 @@ def forecast(
         elif step.is_last:
             missing.discard(step.subscription_id)
     return next_invoices
+
+
+def invoices_until(
+    snapshot: SubscriptionSnapshot, state: CustomerState, until: int
+) -> tuple[dict[int, NextInvoice], bool]:
+    """The invoices of this subscription before `until`, by date, given its siblings, if nothing is changed or paid.
+
+    The second value is false if later ones depend on a proration that is only known when a phase begins.
+    """
+    invoices_by_date: dict[int, NextInvoice] = {}
+    walk = _Walk({each.id: each for each in (snapshot, *snapshot.siblings)}, state)
+    walk.start()
+    for _ in range(MOST_STEPS):
+        if not walk.queue or walk.queue[0][0] >= until or walk.is_uncertain:
+            break
+        step = walk.step()
+        if step.invoice is not None and step.subscription_id == snapshot.id:
+            invoices_by_date[step.invoice.date] = step.invoice
+    return invoices_by_date, not walk.is_uncertain
 
 
 @dataclass(frozen=True, slots=True)

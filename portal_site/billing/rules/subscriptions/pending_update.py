@@ -37,9 +37,10 @@ class PendingUpdate:
     """A change, and all that is needed to apply or discard it.
 
     `expires_at` is when it is discarded unless `invoice_id` is paid. `items` are the items that stay or are added, and
-    `removed_items` the ids of those that go. `consumed_discounts` are the ids of the single-use discounts that its invoice
-    used. `attempt_id` is the cancellation attempt in which a cheaper plan was offered, if any. With `replaces_planned_change`
-    a change that the customer had planned for the end of the period is undone when this one is applied.
+    `removed_items` the ids of those that go. `ended_discounts` are the ids of the discounts that end with it: single-use ones
+    that its invoice used, and those that its promotion code replaces. `attempt_id` is the cancellation attempt in which a
+    cheaper plan was offered, if any. With `replaces_planned_change` a change that the customer had planned for the end of the
+    period is undone when this one is applied.
     """
 
     expires_at: int
@@ -49,7 +50,7 @@ class PendingUpdate:
     trial_end: int | None
     invoice_id: str | None = None
     discount: PendingDiscount | None = None
-    consumed_discounts: frozenset[str] = frozenset()
+    ended_discounts: frozenset[str] = frozenset()
     attempt_id: str = ""
     replaces_planned_change: bool = False
 
@@ -83,7 +84,7 @@ class PendingUpdate:
             "trial_end": self.trial_end,
             "invoice": self.invoice_id,
             "discount": asdict(self.discount) if self.discount else None,
-            "spent": sorted(self.consumed_discounts),
+            "spent": sorted(self.ended_discounts),
             "attempt": self.attempt_id,
             "replaces_plan": self.replaces_planned_change,
         }
@@ -110,7 +111,7 @@ class PendingUpdate:
             trial_end=document["trial_end"],
             invoice_id=document["invoice"],
             discount=PendingDiscount(**discount) if discount else None,
-            consumed_discounts=frozenset(document["spent"]),
+            ended_discounts=frozenset(document["spent"]),
             attempt_id=document.get("attempt", ""),
             replaces_planned_change=document.get("replaces_plan", False),
         )  # fmt: skip

@@ -11,7 +11,7 @@ from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, ItemSpec, PricedPlan
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
-from portal_site.billing.rules.subscriptions.forecast import CustomerState, NextInvoice, forecast
+from portal_site.billing.rules.subscriptions.forecast import CustomerState, NextInvoice, forecast, invoices_until
 from portal_site.billing.rules.subscriptions.item_changes import (
     ItemChanges,
     ItemDifference,
@@ -26,6 +26,16 @@ UNCOLLECTED_INVOICE = N_("Part of the current period has not been paid. Please c
 QUOTE_LIFETIME = 30 * 60  # seconds for which a quote can be confirmed
 # Seconds until an unpaid pending update expires, as at Stripe (docs.stripe.com/billing/subscriptions/pending-updates).
 PENDING_UPDATE_LIFETIME = 23 * 60 * 60
+LONGEST_COMPARISON = 2 * 366 * 24 * 60 * 60  # seconds for which a code's effect on the invoices is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class NewDiscount:
+    """The discount of a promotion code, and the ids of the discounts that it replaces. `costs` is as in CodeEffect."""
+
+    terms: DiscountTerms
+    replaces: frozenset[str] = frozenset()
+    costs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,7 @@ class Quote:
 
     `items`, `anchor` and `trial_end` are those from `effective_at` on. `invoice` is written today; it has no lines if nothing
     is invoiced today, and `deferred_lines` go on the next invoice then. `code` is the discount that a promotion code adds.
+    `changes_items` is false for a code alone, which leaves a planned change as it is.
     """
 
     at: int
@@ -44,8 +55,9 @@ class Quote:
     invoice: InvoiceTotals
     deferred_lines: tuple[InvoiceLine, ...]
     consumed_discounts: frozenset[str]
-    code: DiscountTerms | None
+    code: NewDiscount | None
     next_invoice: NextInvoice | None
+    changes_items: bool = True
 
     @property
     def deferred(self) -> bool:
@@ -114,7 +126,7 @@ def quote(
     target: Iterable[ItemSpec],
     policy: ProrationPolicy,
     at: int,
-    code: DiscountTerms | None = None,
+    code: NewDiscount | None = None,
 ) -> Quote:
     """The quote for a subscription with the wanted items, and with the discount of a promotion code.
 
@@ -124,11 +136,8 @@ def quote(
     difference = ItemDifference.between(snapshot.items, target)
     if not difference and code is None:
         raise BillingError(N_("You already have this. Choose something else."), "no_changes")
-    # The new change replaces one that the customer had planned for the end of the period.
-    before = replace(snapshot, phases=tuple(phase for phase in snapshot.phases if not phase.by_customer))
-    if code is not None:
-        before = replace(before, discounts=(*before.discounts, code))
-    return _quote(change_items(before, difference, policy, at), at, code)
+    quoted = _quote(_changes(snapshot, difference, policy, at, code), at, code)
+    return quoted if difference else replace(quoted, changes_items=False)
 
 
 def restart_periods(snapshot: SubscriptionSnapshot, at: int) -> Quote:
@@ -136,21 +145,27 @@ def restart_periods(snapshot: SubscriptionSnapshot, at: int) -> Quote:
     return _quote(restarted(snapshot, snapshot.items, at), at, None)
 
 
-def _quote(changes: ItemChanges, at: int, code: DiscountTerms | None) -> Quote:
+def _changes(
+    snapshot: SubscriptionSnapshot,
+    difference: ItemDifference,
+    policy: ProrationPolicy,
+    at: int,
+    code: NewDiscount | None,
+) -> ItemChanges:
+    before = snapshot
+    if difference:  # the new change replaces one that the customer had planned for the end of the period
+        before = replace(before, phases=tuple(phase for phase in before.phases if not phase.by_customer))
+    if code is not None:
+        kept = (discount for discount in before.discounts if discount.id not in code.replaces)
+        before = replace(before, discounts=(*kept, code.terms))
+    return change_items(before, difference, policy, at)
+
+
+def _quote(changes: ItemChanges, at: int, code: NewDiscount | None) -> Quote:
     """The quote for these changes, with a forecast of the next invoice after them."""
     subscription = changes.subscription
     invoice = subscription.invoice_for(changes.lines)
-    consumed = invoices.consumed_discounts(changes.lines, subscription.discounts)
-    state = replace(CustomerState.of(subscription), consumed=consumed).add(invoice.balance_used, subscription.currency)
-    deferred = changes.effective_at > at
-    planned = PlannedPhase.of(changes.items, changes.effective_at)
-    after_change = replace(
-        subscription,
-        items=subscription.items if deferred else changes.items,
-        phases=(planned,) if deferred else subscription.phases,
-        pending_lines=() if changes.lines else (*subscription.pending_lines, *changes.deferred_lines),
-        awaiting_payment=None,
-    )
+    after_change, state = _after(changes, invoice, at)
     return Quote(
         at=at,
         effective_at=changes.effective_at,
@@ -159,7 +174,71 @@ def _quote(changes: ItemChanges, at: int, code: DiscountTerms | None) -> Quote:
         trial_end=subscription.trial_end,
         invoice=invoice,
         deferred_lines=changes.deferred_lines,
-        consumed_discounts=consumed,
+        consumed_discounts=state.consumed,
         code=code,
         next_invoice=forecast((after_change, *after_change.siblings), state, of=(after_change.id,))[after_change.id],
     )
+
+
+def _after(changes: ItemChanges, invoice: InvoiceTotals, at: int) -> tuple[SubscriptionSnapshot, CustomerState]:
+    """The subscription and the customer's state once the change is made and its invoice written."""
+    subscription = changes.subscription
+    consumed = invoices.consumed_discounts(changes.lines, subscription.discounts)
+    state = replace(CustomerState.of(subscription), consumed=consumed).add(invoice.balance_used, subscription.currency)
+    deferred = changes.effective_at > at
+    after_change = replace(
+        subscription,
+        items=subscription.items if deferred else changes.items,
+        phases=(PlannedPhase.of(changes.items, changes.effective_at),) if deferred else subscription.phases,
+        pending_lines=() if changes.lines else (*subscription.pending_lines, *changes.deferred_lines),
+        awaiting_payment=None,
+    )
+    return after_change, state
+
+
+# --- what a promotion code brings -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CodeEffect:
+    """Whether a code makes any invoice to come cheaper, and whether it makes one dearer, because it replaces a discount."""
+
+    saves: bool
+    costs: bool
+
+
+def replaced_discounts(snapshot: SubscriptionSnapshot, at: int) -> frozenset[str]:
+    """The ids of the subscription's discounts that a code replaces if codes do not stack. Those of single items stay."""
+    in_force = snapshot.discounts_in_force(at)
+    return frozenset(terms.id for terms in in_force if terms.subscription_id == snapshot.id and terms.item_id is None)
+
+
+def code_effect(
+    snapshot: SubscriptionSnapshot, target: Iterable[ItemSpec], policy: ProrationPolicy, at: int, code: NewDiscount
+) -> CodeEffect:
+    """The effect of a code on the invoices while its discount lasts, in two years at most, for a change to these items.
+
+    If they are not known, because usage or a later proration decides them, the code is taken to save something.
+    """
+    difference = ItemDifference.between(snapshot.items, target)
+    longest = max(item.period_end for item in snapshot.items) + 1
+    until = code.terms.end or max(at + LONGEST_COMPARISON, longest)
+    (without, known), (with_code, _) = (
+        _totals(_changes(snapshot, difference, policy, at, each), at, until) for each in (None, code)
+    )
+    dates = without.keys() | with_code.keys()
+    saves = any(with_code.get(date, 0) < without.get(date, 0) for date in dates)
+    costs = any(with_code.get(date, 0) > without.get(date, 0) for date in dates)
+    by_usage = any(
+        item.offer.terms.metered and code.terms.coupon.covers(item.offer.product_id, snapshot.currency)
+        for item in snapshot.items
+    )
+    return CodeEffect(saves or by_usage or not known, costs)
+
+
+def _totals(changes: ItemChanges, at: int, until: int) -> tuple[dict[int, int], bool]:
+    """The totals of the invoices from the change on, by date, and whether all of them are known."""
+    invoice = changes.subscription.invoice_for(changes.lines)
+    after_change, state = _after(changes, invoice, at)
+    later, known = invoices_until(after_change, state, until)
+    return {at: invoice.total, **{date: each.total for date, each in later.items()}}, known
