@@ -25,8 +25,8 @@ FORBIDDEN = {
 # The packages of billing, each importing only from those before it.
 BILLING_ORDER = (
     "errors", "translation_marks", "rules.amounts", "rules.customers", "rules.portal", "rules.invoicing",
-    "rules.subscriptions", "rules.retention", "gateways", "models", "loading", "invoicing", "subscriptions", "changes",
-    "cancellation", "customers", "portal_access", "payments", "billing_run", "importing",
+    "rules.subscriptions", "rules.retention", "gateways", "models", "resources", "events", "loading", "invoicing", "subscriptions",
+    "changes", "cancellation", "customers", "portal_access", "payments", "billing_run", "importing",
 )  # fmt: skip
 WEB_MAY_USE = ("errors", "translation_marks", "models", "rules")  # of billing: no operation
 SANDBOX = "gateways.sandbox"  # a payment provider: it has pages and tables of its own
@@ -116,11 +116,19 @@ def test_packages_stay_small() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "only"),
-    [(r"\.commit\(", {"db/transactions.py"}), (r"HX-", {"web/htmx.py"}), (r"time\.time\(", {"clock.py"})],
-    ids=["commits", "htmx headers", "reads the clock"],
+    [
+        (r"\.commit\(", {"db/transactions.py"}),
+        (r"HX-", {"web/htmx.py"}),
+        (r"time\.time\(", {"clock.py"}),
+        (r"'object': '", {f"billing/resources/{path.name}" for path in (PACKAGE / "billing/resources").iterdir()}),
+        (r"(insert\(session, |add\()Event\b", {"billing/events/emission.py"}),
+    ],
+    ids=["commits", "htmx headers", "reads the clock", "shapes API objects", "stores events"],
 )
 def test_one_place_only(pattern: str, only: set[str]) -> None:
-    assert {str(path.relative_to(PACKAGE)) for path in SOURCES if _uses(path, pattern)} <= only
+    found = {str(path.relative_to(PACKAGE)) for path in SOURCES if _uses(path, pattern)}
+    assert found
+    assert found <= only
 
 
 def _uses(path: Path, pattern: str) -> bool:
