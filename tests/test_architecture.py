@@ -25,8 +25,8 @@ FORBIDDEN = {
 # The packages of billing, each importing only from those before it.
 BILLING_ORDER = (
     "errors", "translation_marks", "rules.amounts", "rules.customers", "rules.portal", "rules.invoicing",
-    "rules.subscriptions", "rules.retention", "gateways", "models", "resources", "events", "loading", "invoicing", "subscriptions",
-    "changes", "cancellation", "customers", "portal_access", "payments", "billing_run", "importing",
+    "rules.subscriptions", "rules.retention", "gateways", "models", "resources", "events", "loading", "invoicing",
+    "subscriptions", "changes", "cancellation", "customers", "portal_access", "payments", "billing_run", "importing",
 )  # fmt: skip
 WEB_MAY_USE = ("errors", "translation_marks", "models", "rules")  # of billing: no operation
 SANDBOX = "gateways.sandbox"  # a payment provider: it has pages and tables of its own

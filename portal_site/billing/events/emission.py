@@ -1,16 +1,23 @@
-"""The emission of events: collected with a transaction, and written as its last statement."""
+"""The emission of events: collected with a transaction, numbered and written as its last statements."""
 
 from typing import Any, Protocol
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from portal_site.billing import resources
+from portal_site.billing.events.actors import current_actor
 from portal_site.billing.models import Event
 from portal_site.db import bulk
 from portal_site.db.json_columns import JsonObject
 from portal_site.db.page_query import Row
 from portal_site.db.transactions import before_commit
 from portal_site.ids import ordered_id
+
+_TAKE = text(
+    "INSERT INTO event_counter (id, last) VALUES (1, :count)"
+    " ON CONFLICT (id) DO UPDATE SET last = event_counter.last + excluded.last RETURNING last"
+).execution_options(unscoped="the counter is nobody's")
 
 
 class Owned(Protocol):
@@ -36,10 +43,12 @@ def emit(
     row of the same account and mode. `members` are added to it: those that are stored in other tables, such as a
     subscription's items. `previous` are the old values of the changed members.
 
-    Raises RuntimeError outside a transaction and inside a savepoint, whose events could not be taken back alone.
+    Raises RuntimeError outside a transaction, inside a savepoint, whose events could not be taken back alone, and where nobody
+    is `acting_as` anything.
     """
     if session.in_nested_transaction():
         raise RuntimeError(f"{kind} is emitted inside a savepoint")
+    actor = current_actor()
     data: JsonObject = {"object": {**(resources.to_object(row) if document is None else document), **members}}
     if previous:
         data["previous_attributes"] = previous
@@ -51,9 +60,21 @@ def emit(
             "created": at,
             "type": kind,
             "data": data,
+            "actor_type": actor.type,
+            "actor_id": actor.id,
         }
     )
 
 
 def _write(session: Session, rows: list[Row]) -> None:
-    bulk.insert(session, Event, rows)
+    numbers = take_numbers(session, len(rows))
+    bulk.insert(session, Event, [{**row, "sequence": number} for row, number in zip(rows, numbers, strict=True)])
+
+
+def take_numbers(session: Session, count: int) -> range:
+    """The next `count` numbers. The counter stays locked until this transaction ends, so that numbers follow commits.
+
+    Other transactions wait for it meanwhile: take numbers as late as possible.
+    """
+    last: int = session.execute(_TAKE, {"count": count}).scalar_one()
+    return range(last - count + 1, last + 1)

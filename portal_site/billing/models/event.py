@@ -1,14 +1,18 @@
-"""Events. They are written in the same transaction as the change that they describe."""
+"""Events, which are written in the same transaction as the change that they describe, and the counter that numbers them."""
 
-from sqlalchemy import Index
-from sqlalchemy.orm import Mapped
+from sqlalchemy import Index, text
+from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import AccountId, Document, HasLivemode, Id
 from portal_site.db import Base
 
 
 class Event(HasLivemode, Base):
-    """One change. `type` is Stripe's event type; `data` is {object, previous_attributes}."""
+    """One change. `type` is Stripe's event type; `data` is {object, previous_attributes}.
+
+    `sequence` follows the order of the commits, without gaps. It is null in rows of a program of before it, until they are
+    numbered (`billing.events.reading`). `actor_type` is an `events.actors.ActorType`; null where it is not known.
+    """
 
     __tablename__ = "events"
 
@@ -17,5 +21,33 @@ class Event(HasLivemode, Base):
     created: Mapped[int]
     type: Mapped[str]
     data: Mapped[Document]
+    sequence: Mapped[int | None]
+    actor_type: Mapped[str | None]
+    actor_id: Mapped[str | None]
 
-    __table_args__ = (Index("ix_events_account_id_created_id", "account_id", "created", "id"),)
+    __table_args__ = (
+        Index(
+            "uq_events_sequence",
+            "sequence",
+            unique=True,
+            sqlite_where=text("sequence IS NOT NULL"),
+            postgresql_where=text("sequence IS NOT NULL"),
+        ),
+        Index("ix_events_account_id_sequence", "account_id", "sequence"),
+        Index(
+            "ix_events_unnumbered",
+            "created",
+            "id",
+            sqlite_where=text("sequence IS NULL"),
+            postgresql_where=text("sequence IS NULL"),
+        ),
+    )
+
+
+class EventCounter(Base):
+    """The last number of an event. There is one row, with the id 1; the first event makes it. It belongs to no merchant."""
+
+    __tablename__ = "event_counter"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last: Mapped[int]
