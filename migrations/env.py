@@ -13,10 +13,10 @@ def run_migrations() -> None:
     """Each migration in a transaction, so that one that fails leaves nothing behind."""
     with ExitStack() as stack:
         connection = stack.enter_context(database.engine.connect())
+        # It does not go back to the pool with what is set here: what the program does later may wait for its locks.
+        stack.callback(connection.invalidate)
         if connection.dialect.name == "postgresql":
             # Rather give up and be run again than make every customer wait behind a lock on a busy table.
-            # The connection does not go back to the pool: what the program does later may wait for its locks.
-            stack.callback(connection.invalidate)
             connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
             connection.commit()
         context.configure(
