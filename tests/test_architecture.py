@@ -16,6 +16,7 @@ FORBIDDEN = {
                       "portal_site.portal", "portal_site.billing.models"),
     "billing": ("flask", "portal_site.clock", "portal_site.web", "portal_site.portal", "portal_site.branding",
                 "portal_site.cli", "portal_site.demo"),
+    "billing.resources": ("sqlalchemy", "portal_site.ids", "portal_site.db.transactions", "portal_site.db.bulk"),
     "branding": ("flask", "sqlalchemy", "portal_site.billing", "portal_site.web", "portal_site.portal", "portal_site.db"),
     "db": ("portal_site.billing", "portal_site.web", "portal_site.portal"),
     "web": ("portal_site.portal", "portal_site.clock"),

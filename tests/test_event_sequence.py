@@ -15,9 +15,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
 
 from portal_site import locations
+from portal_site.billing.events import emission
 from portal_site.billing.events import reading as events
 from portal_site.billing.events.emission import emit
 from portal_site.billing.events.reading import StoredEvent, events_after
@@ -126,6 +127,27 @@ def test_the_counter_is_the_last_thing_that_a_transaction_waits_for(writers: Fla
     thread.join(20)
     assert seen == ["worked", "committed"]
     assert one.id
+
+
+def test_who_falls_silent_between_its_numbers_and_its_commit_stops_nobody_for_long(
+    writers: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a machine that is cut off: its connection stays open, and with it the lock, until the server ends it."""
+    one, two = _customers("One", "Two")
+    monkeypatch.setattr(emission, "SILENCE", "300ms")
+
+    def write() -> None:
+        with transaction() as session:
+            _emit(session, one, "goes on")
+
+    with pytest.raises(DBAPIError, match="idle-in-transaction timeout"), transaction() as session:
+        _emit(session, two, "falls silent")
+        emission.take_numbers(session, 1)
+        assert together(writers, [write], patience=30) == [None]
+    with transaction() as session:
+        _emit(session, one, "after")
+    found = events_after(0)
+    assert (_names(found), [event.sequence for event in found]) == (["goes on", "after"], [1, 2])
 
 
 def test_a_reader_beside_many_writers_misses_none_and_sees_no_number_before_a_smaller_one(app: Flask) -> None:
