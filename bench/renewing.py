@@ -21,6 +21,7 @@ from bench.report import Section, judged
 from bench.servers import CHECKOUT
 from portal_site import worker
 from portal_site.billing.billing_run import batches, runner
+from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.models import Event, Invoice, InvoiceLineItem
 from portal_site.cli import progress
 from portal_site.db import db
@@ -56,6 +57,7 @@ def measure_ratio(kind: Kind, subscriptions: int, rounds: int) -> list[Section]:
     return [Section(f"Billing run on {kind.name}", columns, [[*row, *judged(statistics.median(ratios), AIM)]])]
 
 
+@acting_as(ActorType.WORKER)
 def _renew(at: int) -> tuple[int, float]:
     most, invoiced = runner.BATCH[db.engine.dialect.name], 0
     began = time.perf_counter()
@@ -91,7 +93,7 @@ def _written(at: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
             row |= {"id": new_id("il"), "invoice_id": next(copies)["id"]}
         events = [_values(row) for row in reader.execute(select(Event.__table__).where(Event.created == at))]
         for row in events:
-            row |= {"id": new_id("evt"), "created": at - 1}
+            row |= {"id": new_id("evt"), "created": at - 1, "sequence": None}
     yield Invoice, invoices
     yield InvoiceLineItem, lines
     yield Event, events

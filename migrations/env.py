@@ -1,5 +1,7 @@
 """Runs migrations on the app's database; batch mode, since SQLite cannot alter a column in place."""
 
+from contextlib import ExitStack
+
 from alembic import context
 from flask import current_app
 
@@ -9,11 +11,12 @@ LOCK_TIMEOUT = "500ms"
 
 def run_migrations() -> None:
     """Each migration in a transaction, so that one that fails leaves nothing behind."""
-    with database.engine.connect() as connection:
+    with ExitStack() as stack:
+        connection = stack.enter_context(database.engine.connect())
+        # It does not go back to the pool with what is set here: what the program does later may wait for its locks.
+        stack.callback(connection.invalidate)
         if connection.dialect.name == "postgresql":
             # Rather give up and be run again than make every customer wait behind a lock on a busy table.
-            # On a connection that does not go back to the pool: what the program does later may wait for its locks.
-            connection.detach()
             connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
             connection.commit()
         context.configure(

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +18,8 @@ from sqlalchemy import create_engine, event, exists, select, text
 from sqlalchemy.engine import make_url
 
 from portal_site import clock, create_app
+from portal_site.billing.events import actors
+from portal_site.billing.events.actors import Actor, ActorType
 from portal_site.billing.models import Customer
 from portal_site.billing.portal_access import portal_sessions
 from portal_site.config import Settings
@@ -49,6 +52,9 @@ class Templates(BytecodeCache):
         self.compiled[bucket.key] = bucket.bytecode_to_string()
 
 
+# Tests call operations without an entry that says who acts, in threads of their own too. What an entry says comes before this.
+TESTER = Actor(ActorType.OPERATOR, "test")
+actors._actor = ContextVar("actor", default=TESTER)
 Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": Templates()}
 
 

@@ -16,6 +16,7 @@ FORBIDDEN = {
                       "portal_site.portal", "portal_site.billing.models"),
     "billing": ("flask", "portal_site.clock", "portal_site.web", "portal_site.portal", "portal_site.branding",
                 "portal_site.cli", "portal_site.demo"),
+    "billing.resources": ("sqlalchemy", "portal_site.ids", "portal_site.db.transactions", "portal_site.db.bulk"),
     "branding": ("flask", "sqlalchemy", "portal_site.billing", "portal_site.web", "portal_site.portal", "portal_site.db"),
     "db": ("portal_site.billing", "portal_site.web", "portal_site.portal"),
     "web": ("portal_site.portal", "portal_site.clock"),
@@ -25,9 +26,9 @@ FORBIDDEN = {
 # The packages of billing, each importing only from those before it.
 BILLING_ORDER = (
     "errors", "translation_marks", "rules.amounts", "rules.customers", "rules.portal", "rules.invoicing",
-    "rules.subscriptions", "rules.payments", "rules.retention",
-    "gateways", "models", "loading", "invoicing", "subscriptions", "changes",
-    "cancellation", "customers", "portal_access", "payments", "billing_run", "importing",
+    "rules.subscriptions", "rules.payments", "rules.retention", "gateways", "models", "resources", "events", "loading",
+    "invoicing", "subscriptions", "changes", "cancellation", "customers", "portal_access", "payments", "billing_run",
+    "importing",
 )  # fmt: skip
 WEB_MAY_USE = ("errors", "translation_marks", "models", "rules")  # of billing: no operation
 SANDBOX = "gateways.sandbox"  # a payment provider: it has pages and tables of its own
@@ -117,11 +118,19 @@ def test_packages_stay_small() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "only"),
-    [(r"\.commit\(", {"db/transactions.py"}), (r"HX-", {"web/htmx.py"}), (r"time\.time\(", {"clock.py"})],
-    ids=["commits", "htmx headers", "reads the clock"],
+    [
+        (r"\.commit\(", {"db/transactions.py"}),
+        (r"HX-", {"web/htmx.py"}),
+        (r"time\.time\(", {"clock.py"}),
+        (r"'object': '", {f"billing/resources/{path.name}" for path in (PACKAGE / "billing/resources").iterdir()}),
+        (r"(insert\(session, |add\()Event\b", {"billing/events/emission.py"}),
+    ],
+    ids=["commits", "htmx headers", "reads the clock", "shapes API objects", "stores events"],
 )
 def test_one_place_only(pattern: str, only: set[str]) -> None:
-    assert {str(path.relative_to(PACKAGE)) for path in SOURCES if _uses(path, pattern)} <= only
+    found = {str(path.relative_to(PACKAGE)) for path in SOURCES if _uses(path, pattern)}
+    assert found
+    assert found <= only
 
 
 def _uses(path: Path, pattern: str) -> bool:

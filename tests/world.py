@@ -5,17 +5,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from portal_site import clock
+from portal_site.billing.events import emission
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, with_next_number
 from portal_site.billing.loading import snapshots
 from portal_site.billing.models import (
     Account,
     Customer,
     Discount,
-    Event,
     PaymentMethod,
     PortalConfiguration,
     Price,
@@ -37,7 +37,7 @@ from portal_site.billing.rules.portal.portal_features import (
 )
 from portal_site.billing.subscriptions import due_dates, subscription_items
 from portal_site.db import transactions
-from portal_site.db.transactions import transaction
+from portal_site.db.transactions import before_commit, transaction
 from portal_site.demo.builder import Merchant
 from portal_site.ids import new_id
 
@@ -283,7 +283,7 @@ def _bill_first(made: Merchant, buyer: Customer, subscription: Subscription, tax
         cycle_at=START, status="paid", amount_paid=bill.amount_due, amount_remaining=0, paid_at=START,
     )  # fmt: skip
     writer.write()
-    session.execute(delete(Event).where(Event.account_id == buyer.account_id))
+    before_commit(session, emission._write).clear()
     subscription.latest_invoice_id = row["id"]
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from portal_site.billing.errors import BillingError
+from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli import serving
 from portal_site.cli.serving import fail
 from portal_site.config import Settings, SettingsError
@@ -52,7 +53,7 @@ def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
 
         settings = Settings.from_environment()
         app = create_app(settings)
-        with app.app_context(), app.test_request_context(base_url=settings.base_url):
+        with app.app_context(), app.test_request_context(base_url=settings.base_url), acting_as(ActorType.OPERATOR):
             return command(app, *args, **kwargs)
 
     return wrapper
@@ -91,6 +92,7 @@ def migrate(app: Flask) -> None:
 @click.option("--account", "account_id", help="The account the objects belong to; needed when there are several.")
 @click.option("--renew", is_flag=True, help="Bill the subscriptions here from the end of their current period on.")
 @with_app
+@acting_as(ActorType.IMPORT)
 def import_objects(_app: Flask, file: Path, account_id: str | None, renew: bool) -> None:
     """Import a JSON file of Stripe API objects, grouped by type."""
     from portal_site import clock

@@ -48,7 +48,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that reads and then writes fails at once with “database is locked” if another transaction wrote
     # in between, regardless of the busy timeout. A writer therefore takes its lock at BEGIN.
-    if connection.get_execution_options().get("readonly", False):
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":  # a migration that commits each statement
+        return
+    if options.get("readonly", False):
         execute_by_driver(connection, "BEGIN", ())
     else:
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -115,6 +115,11 @@ def execute_by_driver(connection: Connection, sql: str, bound: Any) -> Iterable[
     return rows
 
 
+def as_namespace(row: Row) -> Any:
+    """A row that is still to be written, as a plain object."""
+    return SimpleNamespace(**row)
+
+
 def as_namespaces(result: Result[*tuple[Any, ...]]) -> list[Any]:
     """All rows as plain objects. They suit rows that are read very often: attribute access on SQLAlchemy's rows is slow."""
     names = tuple(result.keys())

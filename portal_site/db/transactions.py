@@ -12,6 +12,10 @@ from sqlalchemy.orm import Session
 
 from portal_site.db import db
 
+Rows = list[dict[str, Any]]
+Step = Callable[[Session, Rows], None]
+_LAST_STEPS = "last_steps"  # in the info of a session that is inside a transaction
+
 
 @contextmanager
 def transaction() -> Iterator[Session]:
@@ -20,19 +24,35 @@ def transaction() -> Iterator[Session]:
     Raises RuntimeError inside another transaction.
     """
     session: Session = db.session()
-    if session.info.get("inside"):
+    if _LAST_STEPS in session.info:
         raise RuntimeError("a transaction inside a transaction: operations do not call each other")
     # An earlier read may have left a transaction open. It must not become part of this one.
     session.rollback()
-    session.info["inside"] = True
+    last_steps: dict[Step, Rows] = {}
+    session.info[_LAST_STEPS] = last_steps
     try:
         yield session
+        session.flush()
+        for step, rows in last_steps.items():
+            if rows:
+                step(session, rows)
         session.commit()
     except BaseException:
         session.rollback()
         raise
     finally:
-        session.info["inside"] = False
+        del session.info[_LAST_STEPS]
+
+
+def before_commit(session: Session, step: Step) -> Rows:
+    """The rows that `step` gets as the last thing of this transaction, after all else was sent. Callers append to them.
+
+    They are forgotten when the transaction is rolled back. Raises RuntimeError outside a transaction.
+    """
+    if _LAST_STEPS not in session.info:
+        raise RuntimeError("there is no transaction at whose end this could be written")
+    rows: Rows = session.info[_LAST_STEPS].setdefault(step, [])
+    return rows
 
 
 TRIES = 3

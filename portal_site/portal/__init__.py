@@ -1,6 +1,7 @@
 """The customer's pages, on one blueprint. Its `before_request` admits only visitors with a running session."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -8,6 +9,7 @@ from flask import Blueprint, Flask, abort, g, redirect, request, session, url_fo
 from werkzeug.wrappers import Response
 
 from portal_site import clock
+from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.portal_access import portal_sessions
 from portal_site.portal import visitors
 from portal_site.web import htmx, security, urls
@@ -27,10 +29,19 @@ def require_visitor() -> Answer:
     g.visitor = visitors.find_visitor(real)
     if g.visitor is not None:
         g.now = g.visitor.time(real)
+        g.acting = ExitStack()
+        g.acting.enter_context(acting_as(ActorType.CUSTOMER, g.visitor.customer_id))
         return None
     if htmx.is_fragment_request():
         return htmx.refuse()
     return over_page(session.get(visitors.COOKIE_MEMBER), "session", urls.page(request.full_path.rstrip("?"), "portal"))
+
+
+@blueprint.teardown_request
+def stop_acting(_error: BaseException | None) -> None:
+    """The thread that served this customer serves others next."""
+    if acting := g.pop("acting", None):
+        acting.close()
 
 
 @blueprint.context_processor

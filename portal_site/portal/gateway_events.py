@@ -4,6 +4,7 @@ from flask import Blueprint, abort, current_app, request, url_for
 
 from portal_site import clock
 from portal_site.billing.errors import EventRefused, NotFound
+from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.payments.gateway_events import handle_gateway_event
 from portal_site.db.transactions import retry_on_conflict
 from portal_site.web import security
@@ -22,7 +23,8 @@ def receive_event(name: str) -> tuple[str, int]:
     body, headers = request.get_data(cache=False), dict(request.headers)
     gateways = current_app.extensions["gateways"]
     try:
-        retry_on_conflict(handle_gateway_event, gateways, name, headers, body, clock.now(), _return_url)
+        with acting_as(ActorType.PROVIDER, name):
+            retry_on_conflict(handle_gateway_event, gateways, name, headers, body, clock.now(), _return_url)
     except NotFound:
         abort(404)
     except EventRefused as refusal:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from portal_site.billing.events.emission import emit
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter
 from portal_site.billing.loading import snapshots
 from portal_site.billing.models import (
@@ -19,7 +20,7 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
     TaxId,
 )
-from portal_site.billing.models.subscription import item_object, object_list, subscription_object
+from portal_site.billing.resources import subscriptions as resources
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
 from portal_site.billing.rules.subscriptions import pauses
 from portal_site.billing.rules.subscriptions.forecast import CustomerState, Renewal, renew
@@ -144,11 +145,12 @@ class RenewalBatch:
         """Add Stripe's event for the new status, periods and latest invoice."""
         latest = self.changed[Subscription][-1]["latest_invoice_id"]
         current = {"status": status, "latest_invoice": latest, "items": _items(snapshot, ends)}
-        document = subscription_object(row)
+        document = resources.subscription(row)
         before = {name: document[name] for name in ("status", "latest_invoice") if document[name] != current[name]}
         previous = {**before, "items": _items(snapshot, {})}
         document.update(current)
-        self.writer.event("customer.subscription.updated", row, self.at, document, previous)
+        kind = "customer.subscription.updated"
+        emit(self.session, kind, row, self.at, document=document, previous=previous)
 
     def _end_single_use_discounts(self) -> None:
         """End the consumed single-use discounts at the date of their invoice."""
@@ -156,7 +158,8 @@ class RenewalBatch:
         for discount in self.session.scalars(select(Discount).where(*consumed)).all():
             discount.end = self.consumed_discounts[discount.id]
             owner = self.customers[discount.customer_id]
-            self.writer.event("customer.discount.deleted", owner, self.at, discount.as_object())
+            document = resources.discount(discount)
+            emit(self.session, "customer.discount.deleted", owner, self.at, document=document)
         self.session.flush()
 
     def write(self) -> None:
@@ -192,12 +195,16 @@ def _items(snapshot: SubscriptionSnapshot, ends: Mapping[str, int]) -> dict[str,
 
     `ends` are period ends by item id.
     """
-    objects = []
+    rows = []
     for item in snapshot.items:
         end = ends.get(item.id, item.period_end)
-        period = item.period_end if end > item.period_end else item.period_start, end
-        objects.append(item_object(snapshot.id, item.id, item.created, item.offer.price_id, item.quantity, *period))
-    return object_list(objects)
+        start = item.period_end if end > item.period_end else item.period_start
+        row = SimpleNamespace(
+            id=item.id, created=item.created, subscription_id=snapshot.id, price_id=item.offer.price_id,
+            quantity=item.quantity, current_period_start=start, current_period_end=end,
+        )  # fmt: skip
+        rows.append(row)
+    return resources.subscription_items(rows)
 
 
 def _payer(row: Any) -> SimpleNamespace:

@@ -16,6 +16,7 @@ from portal_site.billing.billing_run import batches, parking
 from portal_site.billing.billing_run.batches import BatchResult
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED
 from portal_site.billing.errors import BillingError
+from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.payments import collection
@@ -66,6 +67,7 @@ class RunReport:
         return bool(self.batch.seen or self.settled or self.collected)
 
 
+@acting_as(ActorType.WORKER)
 def run(
     gateways: Gateways,
     at: int,

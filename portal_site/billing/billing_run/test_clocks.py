@@ -6,9 +6,10 @@ from sqlalchemy.orm import Session
 from portal_site.billing.billing_run import runner
 from portal_site.billing.billing_run.runner import Address
 from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.events.emission import emit
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import Event, TestClock
+from portal_site.billing.models import TestClock
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
@@ -23,7 +24,7 @@ def create(frozen_time: int, at: int, account_id: str | None = None, name: str |
         clock = TestClock(id=new_id("clock"), account_id=account.id, created=at, name=name, frozen_time=frozen_time)
         session.add(clock)
         session.flush()
-        session.add(Event.of("test_helpers.test_clock.created", clock, at))
+        emit(session, "test_helpers.test_clock.created", clock, at)
     return clock
 
 
@@ -56,7 +57,7 @@ def advance(gateways: Gateways, clock_id: str, to: int, return_url: Address) -> 
         if to < clock.frozen_time or to > clock.frozen_time + FURTHEST:
             raise BillingError("A test clock moves forward, by at most ten years at once.", "", "frozen_time")
         clock.status, clock.target_frozen_time = "advancing", to
-        session.add(Event.of("test_helpers.test_clock.advancing", clock, clock.frozen_time))
+        emit(session, "test_helpers.test_clock.advancing", clock, clock.frozen_time)
     for _ in range(MOST_STEPS):
         with transaction() as session:
             clock = _lock_clock(session, clock_id)
@@ -68,5 +69,5 @@ def advance(gateways: Gateways, clock_id: str, to: int, return_url: Address) -> 
     with transaction() as session:
         clock = _lock_clock(session, clock_id)
         clock.status, clock.target_frozen_time = "ready", None
-        session.add(Event.of("test_helpers.test_clock.ready", clock, clock.frozen_time))
+        emit(session, "test_helpers.test_clock.ready", clock, clock.frozen_time)
     return clock

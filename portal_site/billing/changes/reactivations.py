@@ -6,14 +6,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from portal_site.billing import resources
 from portal_site.billing.errors import BillingError, StateChanged
+from portal_site.billing.events.emission import emit
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
 from portal_site.billing.loading import confirmations, ownership, snapshots
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Customer,
-    Event,
     Invoice,
     PaymentMethod,
     PlanChange,
@@ -139,7 +140,7 @@ def _create_subscription(
     due_dates.recompute_due_at(session, new, items, at)
     session.add(change)
     session.flush()
-    session.add(Event.of("customer.subscription.created", new, at, items=subscription_items.items_object(items)))
+    emit(session, "customer.subscription.created", new, at, items=resources.subscriptions.subscription_items(items))
     return change
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import func, select
 
 from portal_site.billing.errors import BillingError
+from portal_site.billing.events.emission import emit
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import Customer, Event, TaxId
+from portal_site.billing.models import Customer, TaxId
 from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
@@ -32,7 +33,7 @@ def update_billing_information(customer_id: str, changes: Mapping[str, Any], at:
         for name in previous:
             setattr(customer, name, changes[name])
         if previous:
-            session.add(Event.of("customer.updated", customer, at, previous))
+            emit(session, "customer.updated", customer, at, previous=previous)
     return customer
 
 
@@ -69,7 +70,7 @@ def add_tax_id(customer_id: str, kind: str, value: str, at: int) -> TaxId:
             verification_status=tax_ids.initial_verification(kind, normal, customer.livemode),
         )
         session.add(row)
-        session.add(Event.of("customer.tax_id.created", row, at))
+        emit(session, "customer.tax_id.created", row, at)
     return row
 
 
@@ -77,5 +78,5 @@ def remove_tax_id(customer_id: str, tax_id: str, at: int) -> None:
     """Delete a tax id. Existing invoices keep it. Raises NotFound."""
     with transaction() as session:
         row = ownership.get_owned(session, TaxId, customer_id, tax_id, lock=True)
-        session.add(Event.of("customer.tax_id.deleted", row, at))
+        emit(session, "customer.tax_id.deleted", row, at)
         session.delete(row)

@@ -6,10 +6,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
+from portal_site.billing.events.emission import emit
 from portal_site.billing.gateways import CustomerDetails, Gateway, PaymentDetails
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import Customer, Event, PaymentMethod, ProviderCustomer, SetupIntent, Subscription
+from portal_site.billing.models import Customer, PaymentMethod, ProviderCustomer, SetupIntent, Subscription
 from portal_site.billing.rules.customers.payment_methods import why_not_removable
 from portal_site.billing.rules.subscriptions.statuses import ENDED
 from portal_site.billing.translation_marks import N_
@@ -83,7 +84,7 @@ def finish_adding(gateways: Gateways, customer_id: str, setup_id: str, at: int) 
         session.add(method)
         session.flush()
         intent.payment_method_id, intent.status = method.id, "succeeded"
-        session.add(Event.of("payment_method.attached", method, at))
+        emit(session, "payment_method.attached", method, at)
         _choose(session, customer, method, at)
     return method
 
@@ -122,7 +123,7 @@ def _choose(session: Session, customer: Customer, method: PaymentMethod, at: int
     if previous != method.id:
         customer.default_payment_method_id = method.id
         before = {"invoice_settings": {"default_payment_method": previous}}
-        session.add(Event.of("customer.updated", customer, at, before))
+        emit(session, "customer.updated", customer, at, previous=before)
     # Otherwise a subscription with a payment method of its own would still be charged to it, unnoticed by the customer.
     session.execute(
         update(Subscription)
@@ -151,7 +152,7 @@ def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> Pay
             .where(Subscription.customer_id == customer_id, Subscription.default_payment_method_id == method.id)
             .values(default_payment_method_id=None)
         )
-        session.add(Event.of("payment_method.detached", method, at))
+        emit(session, "payment_method.detached", method, at)
     gateway = gateways.for_method(method)
     if gateway is not None and method.gateway_reference:
         gateway.forget(method.gateway_reference)

@@ -7,10 +7,11 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.events.emission import emit
 from portal_site.billing.invoicing import voiding
 from portal_site.billing.invoicing.invoice_writer import due_date, invoice_parties, move_balance, with_next_number
 from portal_site.billing.loading import ownership, snapshots
-from portal_site.billing.models import Coupon, Customer, Discount, Event, Invoice, Subscription, TestClock
+from portal_site.billing.models import Coupon, Customer, Discount, Invoice, Subscription, TestClock
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
 from portal_site.db.transactions import reading, transaction
 
@@ -73,11 +74,12 @@ def finalize(invoice_id: str, at: int) -> Invoice:
         kind = "invoice_too_small" if due == 0 and ending_balance > 0 else "applied_to_invoice"
         move_balance(session, customer, invoice, ending_balance - snapshot.usable_balance, kind, at)
         session.flush()
-        session.add(Event.of("invoice.finalized", invoice, at))
+        emit(session, "invoice.finalized", invoice, at)
         if not due:
             invoice.status, invoice.paid_at = InvoiceStatus.PAID, at
             session.flush()
-            session.add_all([Event.of("invoice.paid", invoice, at), Event.of("invoice.payment_succeeded", invoice, at)])
+            emit(session, "invoice.paid", invoice, at)
+            emit(session, "invoice.payment_succeeded", invoice, at)
     return invoice
 
 
@@ -92,7 +94,7 @@ def discard(invoice_id: str, at: int) -> None:
         for subscription in session.scalars(select(Subscription).where(*has_latest)).all():
             subscription.latest_invoice_id = None
         session.flush()
-        session.add(Event.of("invoice.deleted", invoice, at))
+        emit(session, "invoice.deleted", invoice, at)
         session.delete(invoice)
 
 

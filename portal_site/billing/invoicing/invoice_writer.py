@@ -1,7 +1,7 @@
-"""Writes invoices, their lines, balance transactions and events, in bulk: for one change as for a whole renewal batch."""
+"""Writes invoices, their lines and balance transactions in bulk: for one change as for a whole renewal batch."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,24 +9,25 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
+from portal_site.billing.events.emission import emit
 from portal_site.billing.models import (
     Account,
     Customer,
     CustomerBalanceTransaction,
-    Event,
     Invoice,
     InvoiceLineItem,
     Subscription,
     TaxId,
 )
-from portal_site.billing.models.invoice import invoice_object
-from portal_site.billing.rules.amounts.taxes import Tax
+from portal_site.billing.resources import invoices as resources
 from portal_site.billing.rules.invoicing.descriptions import describe
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals, summed_taxes
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
 from portal_site.billing.translation_marks import N_
 from portal_site.db import Base, bulk
-from portal_site.ids import new_id, ordered_id
+from portal_site.db.json_columns import JsonObject
+from portal_site.db.page_query import as_namespace
+from portal_site.ids import new_id
 
 Row = dict[str, Any]
 # The columns in which a draft differs from a finalized invoice.
@@ -35,37 +36,23 @@ DRAFT: Row = {
     "next_payment_attempt": None, "finalized_at": None, "paid_at": None, "marked_uncollectible_at": None,
 }  # fmt: skip
 # The order of the inserts: a table comes after those that it refers to.
-ORDER: tuple[type[Base], ...] = (Invoice, InvoiceLineItem, CustomerBalanceTransaction, Event)
+ORDER: tuple[type[Base], ...] = (Invoice, InvoiceLineItem, CustomerBalanceTransaction)
 
 
 class InvoiceWriter:
-    """Collects the rows of one transaction; `write` sends them with one statement per table."""
+    """Collects the rows of one transaction and emits their events; `write` sends them with one statement per table."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.rows: dict[type[Base], list[Row]] = defaultdict(list)
         self.taken: list[Row] = []  # updates of pending lines that an invoice takes
 
-    def event(self, kind: str, owner: Any, at: int, document: Mapping[str, Any], previous: Row | None = None) -> None:
-        """Add an event of type `kind` about `document`. `owner` is any row of the account; `previous` are changed members."""
-        data: Row = {"object": document}
-        if previous:
-            data["previous_attributes"] = previous
-        row = {
-            "id": ordered_id("evt"),
-            "account_id": owner.account_id,
-            "livemode": owner.livemode,
-            "created": at,
-            "type": kind,
-        }
-        self.rows[Event].append({**row, "data": data})
-
     def add_pending(self, subscription: Any, lines: Iterable[InvoiceLine], at: int) -> None:
         """Add pending lines, which go on the subscription's next invoice."""
         for position, line in enumerate(lines):
             row = line_row(line, subscription, None, position) | {"pending_since": at}
             self.rows[InvoiceLineItem].append(row)
-            self.event("invoiceitem.created", subscription, at, _invoice_item(row))
+            self._emit("invoiceitem.created", subscription, resources.invoice_item(as_namespace(row)), at)
 
     def invoice(self, customer: Any, subscription: Any, bill: InvoiceTotals, at: int, **members: Any) -> Row:
         """Add a finalized invoice and its balance transaction, and return its row. It is paid if nothing is due.
@@ -74,7 +61,7 @@ class InvoiceWriter:
         invoice. The caller updates the customer's balance.
         """
         row = self._add(invoice_row(customer, subscription, bill, at) | members, subscription, bill)
-        self.event("invoice.created", customer, at, invoice_object(row | DRAFT))
+        self._emit("invoice.created", customer, _document(row | DRAFT), at)
         if bill.balance_used:
             self.rows[CustomerBalanceTransaction].append(balance_row(customer, bill, row["id"], at))
         self._add_finalized_events(customer, row, at)
@@ -83,7 +70,7 @@ class InvoiceWriter:
     def draft(self, customer: Any, subscription: Any, bill: InvoiceTotals, at: int, **members: Any) -> Row:
         """Add a draft and return its row. It has no number and does not change the balance; customers do not see it."""
         row = self._add(invoice_row(customer, subscription, bill, at) | DRAFT | members, subscription, bill)
-        self.event("invoice.created", customer, at, invoice_object(row))
+        self._emit("invoice.created", customer, _document(row), at)
         return row
 
     def _add(self, row: Row, subscription: Any, bill: InvoiceTotals) -> Row:
@@ -97,14 +84,17 @@ class InvoiceWriter:
         return row
 
     def _add_finalized_events(self, customer: Any, row: Row, at: int) -> None:
-        document = invoice_object(row)
+        document = _document(row)
         opened = {"status": InvoiceStatus.OPEN, "paid_at": None, "marked_uncollectible_at": None}
-        self.event("invoice.finalized", customer, at, invoice_object(row | opened))
+        self._emit("invoice.finalized", customer, _document(row | opened), at)
         if row["status"] == InvoiceStatus.PAID:
-            self.event("invoice.paid", customer, at, document)
-            self.event("invoice.payment_succeeded", customer, at, document)
+            self._emit("invoice.paid", customer, document, at)
+            self._emit("invoice.payment_succeeded", customer, document, at)
         if row["status"] == InvoiceStatus.UNCOLLECTIBLE:
-            self.event("invoice.marked_uncollectible", customer, at, document)
+            self._emit("invoice.marked_uncollectible", customer, document, at)
+
+    def _emit(self, kind: str, owner: Any, document: JsonObject, at: int) -> None:
+        emit(self.session, kind, owner, at, document=document)
 
     def write(self) -> None:
         """Write the collected rows and clear them."""
@@ -115,6 +105,10 @@ class InvoiceWriter:
             bulk.update(self.session, InvoiceLineItem, self.taken)
         self.rows.clear()
         self.taken.clear()
+
+
+def _document(row: Row) -> JsonObject:
+    return resources.invoice(as_namespace(row))
 
 
 def invoice_row(customer: Any, subscription: Any, bill: InvoiceTotals, at: int) -> Row:
@@ -190,24 +184,11 @@ def _summed_discounts(lines: Sequence[InvoiceLine]) -> list[Row]:
     for line in lines:
         for discount_id, amount in line.discounts:
             sums[discount_id] += amount
-    return [{"amount": amount, "discount": discount_id} for discount_id, amount in sums.items()]
+    return [resources.discount_amount(discount_id, amount) for discount_id, amount in sums.items()]
 
 
 def _summed_taxes(lines: Sequence[InvoiceLine]) -> list[Row]:
-    return [tax_document(tax) for tax in summed_taxes(lines)]
-
-
-def tax_document(tax: Tax) -> Row:
-    """A tax as lines and invoices store it: Stripe's shape, with the rate's name and percentage added."""
-    return {
-        "amount": tax.amount,
-        "tax_behavior": "inclusive" if tax.rate.inclusive else "exclusive",
-        "taxable_amount": tax.taxable,
-        "tax_rate_details": {"tax_rate": tax.rate.id},
-        "type": "tax_rate_details",
-        "display_name": tax.rate.display_name,
-        "percentage": str(tax.rate.percentage),
-    }
+    return [resources.tax_amount(tax) for tax in summed_taxes(lines)]
 
 
 def line_row(line: InvoiceLine, subscription: Any, invoice_id: str | None, position: int) -> Row:
@@ -240,20 +221,8 @@ def line_row(line: InvoiceLine, subscription: Any, invoice_id: str | None, posit
         "share_amount": line.full_amount if line.proration else None,
         "credited_line_id": line.credits,
         "pending_since": None,
-        "discount_amounts": [{"amount": amount, "discount": discount_id} for discount_id, amount in line.discounts],
-        "taxes": [tax_document(tax) for tax in line.taxes],
-    }
-
-
-def _invoice_item(row: Row) -> Row:
-    """A pending line as an event carries it: Stripe's invoice item."""
-    names = ("id", "amount", "currency", "description", "quantity", "proration", "discountable")
-    return {
-        "object": "invoiceitem",
-        **{name: row[name] for name in names},
-        "customer": row["customer_id"],
-        "subscription": row["subscription_id"],
-        "period": {"start": row["period_start"], "end": row["period_end"]},
+        "discount_amounts": [resources.discount_amount(discount_id, amount) for discount_id, amount in line.discounts],
+        "taxes": [resources.tax_amount(tax) for tax in line.taxes],
     }
 
 
@@ -289,7 +258,7 @@ def add_open_invoice(
     add_to_balance(customer, bill.balance_used, bill.currency)
     moved = {name: value for name, value in before.items() if value != getattr(customer, name)}
     if moved:
-        writer.event("customer.updated", customer, at, customer.as_object(), moved)
+        emit(writer.session, "customer.updated", customer, at, previous=moved)
     subscription.latest_invoice_id = row["id"]
     return str(row["id"])
 
@@ -318,7 +287,8 @@ def move_balance(session: Session, customer: Customer, invoice: Invoice, amount:
             created=at, type=kind, amount=amount, currency=invoice.currency, ending_balance=customer.balance,
             invoice_id=invoice.id,
         )  # fmt: skip
-        session.add_all([row, Event.of("customer.updated", customer, at, moved)])
+        session.add(row)
+        emit(session, "customer.updated", customer, at, previous=moved)
 
 
 def with_next_number(session: Session, customer: Customer) -> SimpleNamespace:

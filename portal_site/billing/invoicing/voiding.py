@@ -3,9 +3,10 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from portal_site.billing.events.emission import emit
 from portal_site.billing.invoicing import payment_events
 from portal_site.billing.invoicing.invoice_writer import move_balance
-from portal_site.billing.models import Customer, Event, Invoice, InvoiceLineItem
+from portal_site.billing.models import Customer, Invoice, InvoiceLineItem
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
 
 
@@ -15,7 +16,7 @@ def void_invoice(session: Session, customer: Customer, invoice: Invoice, at: int
     used = (invoice.ending_balance or 0) - invoice.starting_balance
     move_balance(session, customer, invoice, -used, "unapplied_from_invoice", at)
     release_pending_lines(session, invoice)
-    session.add(Event.of("invoice.voided", invoice, at))
+    emit(session, "invoice.voided", invoice, at)
     payment_events.emit_canceled(session, invoice, at)
 
 

@@ -4,7 +4,7 @@ from portal_site.billing.models.account import Account, BrandAsset
 from portal_site.billing.models.cancellation import CancellationAttempt, FeedbackOption
 from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
-from portal_site.billing.models.event import Event
+from portal_site.billing.models.event import Event, EventCounter
 from portal_site.billing.models.invoice import Invoice, InvoiceLineItem
 from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, SetupIntent
 from portal_site.billing.models.portal import PortalConfiguration, PortalSession, PortalVisit
@@ -28,6 +28,7 @@ __all__ = [
     "CustomerBalanceTransaction",
     "Discount",
     "Event",
+    "EventCounter",
     "FeedbackOption",
     "Invoice",
     "InvoiceLineItem",

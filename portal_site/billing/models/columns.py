@@ -6,7 +6,6 @@ from sqlalchemy import JSON, Dialect, ForeignKey, Text, TypeDecorator, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
-from portal_site.db import Base
 
 Id = Annotated[str, mapped_column(primary_key=True)]
 AccountId = Annotated[str, mapped_column(ForeignKey("accounts.id"))]
@@ -45,6 +44,6 @@ class HasMetadata:
     metadata_: Mapped[Document] = mapped_column("metadata")
 
 
-def values(row: Base, *names: str) -> dict[str, Any]:
+def values(row: object, *names: str) -> dict[str, Any]:
     """Some columns of a row by name, for an event's object or previous attributes."""
     return {name: getattr(row, name) for name in names}

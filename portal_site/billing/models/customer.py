@@ -1,7 +1,5 @@
 """A merchant's customer, with tax ids and the transactions of its credit balance."""
 
-from typing import Any
-
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -14,7 +12,6 @@ from portal_site.billing.models.columns import (
     Id,
     LongText,
     OptionalDocument,
-    values,
 )
 from portal_site.db import Base
 
@@ -61,16 +58,6 @@ class Customer(HasLivemode, HasMetadata, Base):
         ),
     )
 
-    def as_object(self) -> dict[str, Any]:
-        """The customer in Stripe's format, for events."""
-        names = ("id", "created", "livemode", "name", "email", "phone", "address", "shipping", "balance", "currency")
-        return {
-            "object": "customer",
-            **values(self, *names, "delinquent", "description", "invoice_prefix", "preferred_locales", "tax_exempt"),
-            "invoice_settings": {"default_payment_method": self.default_payment_method_id},
-            "metadata": self.metadata_,
-        }
-
 
 class TaxId(HasLivemode, Base):
     """A customer's tax identification number, printed on its invoices."""
@@ -89,16 +76,6 @@ class TaxId(HasLivemode, Base):
     verified_address: Mapped[LongText | None]
 
     __table_args__ = (Index("uq_tax_ids_customer_id_type_value", "customer_id", "type", "value", unique=True),)
-
-    def as_object(self) -> dict[str, Any]:
-        """The tax id in Stripe's format, for events."""
-        verification = {
-            "status": self.verification_status,
-            "verified_name": self.verified_name,
-            "verified_address": self.verified_address,
-        }
-        named = values(self, "id", "created", "livemode", "type", "value", "country")
-        return {"object": "tax_id", **named, "customer": self.customer_id, "verification": verification}
 
 
 class CustomerBalanceTransaction(HasLivemode, Base):

@@ -1,26 +1,18 @@
-"""Events. They are written in the same transaction as the change that they describe, and sent after it."""
+"""Events, which are written in the same transaction as the change that they describe, and the counter that numbers them."""
 
-from typing import Any, Protocol
-
-from sqlalchemy import Index
-from sqlalchemy.orm import Mapped
+from sqlalchemy import Index, text
+from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import AccountId, Document, HasLivemode, Id
 from portal_site.db import Base
-from portal_site.ids import ordered_id
-
-
-class Eventful(Protocol):
-    """A row that can be the object of an event."""
-
-    account_id: Any
-    livemode: Any
-
-    def as_object(self) -> dict[str, Any]: ...
 
 
 class Event(HasLivemode, Base):
-    """One change. `type` is Stripe's event type; `data` is {object, previous_attributes}."""
+    """One change. `type` is Stripe's event type; `data` is {object, previous_attributes}.
+
+    `sequence` follows the order of the commits, without gaps. It is null in rows of a program of before it, until they are
+    numbered (`billing.events.reading`). `actor_type` is an `events.actors.ActorType`; null where it is not known.
+    """
 
     __tablename__ = "events"
 
@@ -29,18 +21,33 @@ class Event(HasLivemode, Base):
     created: Mapped[int]
     type: Mapped[str]
     data: Mapped[Document]
+    sequence: Mapped[int | None]
+    actor_type: Mapped[str | None]
+    actor_id: Mapped[str | None]
 
-    __table_args__ = (Index("ix_events_account_id_created_id", "account_id", "created", "id"),)
+    __table_args__ = (
+        Index(
+            "uq_events_sequence",
+            "sequence",
+            unique=True,
+            sqlite_where=text("sequence IS NOT NULL"),
+            postgresql_where=text("sequence IS NOT NULL"),
+        ),
+        Index("ix_events_account_id_sequence", "account_id", "sequence"),
+        Index(
+            "ix_events_unnumbered",
+            "created",
+            "id",
+            sqlite_where=text("sequence IS NULL"),
+            postgresql_where=text("sequence IS NULL"),
+        ),
+    )
 
-    @classmethod
-    def of(cls, kind: str, row: Eventful, at: int, previous: dict[str, Any] | None = None, **members: Any) -> "Event":
-        """An event of type `kind` for a row that has just changed. `previous` holds the old values of the changed members.
 
-        `members` are members of the object that are stored in other tables, such as a subscription's items.
-        """
-        data: dict[str, Any] = {"object": {**row.as_object(), **members}}
-        if previous:
-            data["previous_attributes"] = previous
-        return cls(
-            id=ordered_id("evt"), account_id=row.account_id, livemode=row.livemode, created=at, type=kind, data=data
-        )
+class EventCounter(Base):
+    """The last number of an event. There is one row, with the id 1; the first event makes it. It belongs to no merchant."""
+
+    __tablename__ = "event_counter"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last: Mapped[int]

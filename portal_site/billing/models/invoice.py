@@ -1,8 +1,5 @@
 """Invoices and their line items. An invoice keeps the names and addresses of its own date."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -100,31 +97,6 @@ class Invoice(HasLivemode, HasMetadata, Base):
         # Also serves look-ups of a subscription's invoices, since `subscription_id` is its first column.
         Index("uq_invoices_subscription_id_cycle_at", "subscription_id", "cycle_at", unique=True),
     )
-
-    def as_object(self) -> dict[str, object]:
-        """The invoice in Stripe's format, for events."""
-        return invoice_object({name: getattr(self, name) for name in ("customer_id", "subscription_id", *_OBJECT)})
-
-
-_TRANSITIONS = ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
-_PLAIN = (
-    "id", "created", "livemode", "number", "status", "currency", "subtotal", "total", "billing_reason", "amount_due",
-    "amount_paid", "amount_remaining", "attempt_count", "collection_method", "due_date", "next_payment_attempt",
-    "period_start", "period_end", "starting_balance", "ending_balance",
-)  # fmt: skip
-_OBJECT = (*_PLAIN, *_TRANSITIONS)
-
-
-def invoice_object(row: Mapping[str, Any]) -> dict[str, object]:
-    """An invoice in Stripe's format, from its columns by name."""
-    subscription = row["subscription_id"]
-    return {
-        "object": "invoice",
-        **{name: row[name] for name in _PLAIN},
-        "customer": row["customer_id"],
-        "parent": {"subscription_details": {"subscription": subscription}} if subscription else None,
-        "status_transitions": {name: row[name] for name in _TRANSITIONS},
-    }
 
 
 class InvoiceLineItem(Base):

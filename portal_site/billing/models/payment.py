@@ -1,11 +1,9 @@
 """Payment methods, setup intents and payment attempts. Card and bank account numbers are never stored."""
 
-from typing import Any
-
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, CustomerId, HasLivemode, Id, LongText, values
+from portal_site.billing.models.columns import AccountId, CustomerId, HasLivemode, Id, LongText
 from portal_site.db import Base
 
 
@@ -29,15 +27,6 @@ class PaymentMethod(HasLivemode, Base):
     gateway: Mapped[str] = mapped_column(default="sandbox")
     gateway_reference: Mapped[str | None]
     detached_at: Mapped[int | None]
-
-    def as_object(self) -> dict[str, Any]:
-        """The payment method in Stripe's format, for events, reduced to what identifies it to people."""
-        shown = ("last4", "funding", "country") if self.type == "card" else ("last4", "country")
-        details = values(self, *shown)
-        if self.type == "card":
-            details |= values(self, "brand", "exp_month", "exp_year")
-        named = values(self, "id", "created", "livemode", "type")
-        return {"object": "payment_method", **named, "customer": self.customer_id, self.type: details}
 
 
 class ProviderCustomer(HasLivemode, Base):

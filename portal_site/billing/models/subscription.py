@@ -1,7 +1,5 @@
 """Subscriptions with their items, discounts, plan changes and schedules."""
 
-from typing import Any
-
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -75,36 +73,6 @@ class Subscription(HasLivemode, HasMetadata, Base):
         ),
     )
 
-    def as_object(self) -> dict[str, Any]:
-        """The subscription in Stripe's format, for events, without its items, which are stored in another table."""
-        return subscription_object(self)
-
-
-_TERMS = ("currency", "collection_method", "billing_cycle_anchor", "trial_start", "trial_end", "description")
-_ENDING = ("cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "cancellation_details")
-
-
-def subscription_object(row: Any) -> dict[str, Any]:
-    """A subscription in Stripe's format, from an entity or from a row of a billing run."""
-    return {
-        "object": "subscription",
-        **{name: getattr(row, name) for name in ("id", "created", "livemode", "status", *_TERMS, *_ENDING)},
-        "customer": row.customer_id,
-        "default_payment_method": row.default_payment_method_id,
-        "latest_invoice": row.latest_invoice_id,
-        "pause_collection": row.pause_collection,
-        "pending_update": told_pending_update(row),
-    }
-
-
-def told_pending_update(row: Any) -> dict[str, Any] | None:
-    """The `pending_update` reduced to Stripe's members; None if there is none."""
-    if row.pending_update is None:
-        return None
-    document = row.pending_update.as_document()
-    names = ("expires_at", "subscription_items", "billing_cycle_anchor", "trial_end")
-    return {name: document[name] for name in names}
-
 
 class SubscriptionItem(HasMetadata, Base):
     """One price of a subscription with its quantity (null if metered) and its current period."""
@@ -125,32 +93,6 @@ class SubscriptionItem(HasMetadata, Base):
     billing_cycle_anchor: Mapped[int | None]
 
     subscription: Mapped[Subscription] = relationship(lazy="raise", back_populates="items")
-
-    def as_object(self) -> dict[str, Any]:
-        """The item in Stripe's format, for an event's subscription."""
-        period = self.current_period_start, self.current_period_end
-        return item_object(self.subscription_id, self.id, self.created, self.price_id, self.quantity, *period)
-
-
-def item_object(
-    subscription_id: str, item_id: str, created: int, price_id: str, quantity: int | None, start: int, end: int
-) -> dict[str, Any]:
-    """A subscription item in Stripe's format, from the columns of an entity or of a billing run's row."""
-    return {
-        "object": "subscription_item",
-        "id": item_id,
-        "created": created,
-        "subscription": subscription_id,
-        "price": price_id,
-        "quantity": quantity,
-        "current_period_start": start,
-        "current_period_end": end,
-    }
-
-
-def object_list(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Objects in Stripe's list format, for a member of another object."""
-    return {"object": "list", "data": items}
 
 
 class Discount(Base):
@@ -174,18 +116,6 @@ class Discount(Base):
         # A customer can redeem a code only once, even with concurrent requests.
         Index("uq_discounts_customer_id_promotion_code_id", "customer_id", "promotion_code_id", unique=True),
     )
-
-    def as_object(self) -> dict[str, Any]:
-        """The discount in Stripe's format, for events."""
-        return {
-            "object": "discount",
-            **values(self, "id", "start", "end"),
-            "customer": self.customer_id,
-            "subscription": self.subscription_id,
-            "subscription_item": self.subscription_item_id,
-            "promotion_code": self.promotion_code_id,
-            "source": {"type": "coupon", "coupon": self.coupon_id},
-        }
 
 
 class PlanChange(HasLivemode, Base):
@@ -228,16 +158,6 @@ class SubscriptionSchedule(HasLivemode, HasMetadata, Base):
 
     __table_args__ = (Index("ix_subscription_schedules_customer_id_status", "customer_id", "status"),)
 
-    def as_object(self) -> dict[str, Any]:
-        """The schedule in Stripe's format, for events."""
-        moments = ("released_at", "canceled_at", "completed_at")
-        return {
-            "object": "subscription_schedule",
-            **values(self, "id", "created", "livemode", "status", "end_behavior", *moments),
-            "customer": self.customer_id,
-            "subscription": self.subscription_id,
-        }
-
 
 class SchedulePhase(Base):
     """One phase of a schedule, from `start_date` to `end_date` (null: open-ended)."""
@@ -250,10 +170,6 @@ class SchedulePhase(Base):
     start_date: Mapped[int]
     end_date: Mapped[int | None]
     proration_behavior: Mapped[str] = mapped_column(default="none")
-
-    def as_phase(self) -> dict[str, Any]:
-        """The phase in the format of a schedule's `current_phase`."""
-        return values(self, "start_date", "end_date")
 
 
 class SchedulePhaseItem(Base):

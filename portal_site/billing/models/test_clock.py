@@ -1,10 +1,8 @@
 """Test clocks, and the worker processes that run billing in real time."""
 
-from typing import Any
-
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, HasLivemode, Id, values
+from portal_site.billing.models.columns import AccountId, HasLivemode, Id
 from portal_site.db import Base
 
 
@@ -21,12 +19,6 @@ class TestClock(HasLivemode, Base):
     frozen_time: Mapped[int]
     status: Mapped[str] = mapped_column(default="ready")
     target_frozen_time: Mapped[int | None]
-
-    def as_object(self) -> dict[str, Any]:
-        """The test clock in Stripe's format, for events."""
-        details = {"advancing": {"target_frozen_time": self.target_frozen_time}} if self.target_frozen_time else {}
-        named = values(self, "id", "created", "livemode", "name", "frozen_time", "status")
-        return {"object": "test_helpers.test_clock", **named, "status_details": details}
 
 
 class Worker(Base):

@@ -6,12 +6,12 @@ An immediate answer, one that the worker asked for and one that an event announc
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from portal_site.billing.events.emission import emit
 from portal_site.billing.gateways import Charge
 from portal_site.billing.invoicing import payment_events
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import (
     Account,
-    Event,
     Invoice,
     PaymentAttempt,
     PlanChange,
@@ -72,7 +72,7 @@ def _note_question(session: Session, invoice: Invoice, row: PaymentAttempt, char
     row.next_action_url = charge.next_action_url
     if not asked_before:
         payment_events.emit_requires_action(session, invoice, row, at)
-        session.add(Event.of("invoice.payment_action_required", invoice, at))
+        emit(session, "invoice.payment_action_required", invoice, at)
         note_failed_try(session, invoice, at, row.automatic)
 
 
@@ -138,7 +138,7 @@ def note_failed_try(session: Session, invoice: Invoice, at: int, automatic: bool
     counts = automatic or invoice.attempt_count == 0
     invoice.attempt_count += counts
     session.flush()
-    session.add(Event.of("invoice.payment_failed", invoice, at))
+    emit(session, "invoice.payment_failed", invoice, at)
     subscription = _subscription_of(session, invoice)
     if not counts or subscription is None:
         return
@@ -155,7 +155,7 @@ def note_failed_try(session: Session, invoice: Invoice, at: int, automatic: bool
     if invoice.next_payment_attempt is None and policy.write_off:
         invoice.status, invoice.marked_uncollectible_at = InvoiceStatus.UNCOLLECTIBLE, at
         session.flush()
-        session.add(Event.of("invoice.marked_uncollectible", invoice, at))
+        emit(session, "invoice.marked_uncollectible", invoice, at)
     if SubscriptionStatus(subscription.status).renews:
         _change_status(session, subscription, status, at)
 
@@ -194,7 +194,8 @@ def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None
     invoice.attempt_count = max(1, invoice.attempt_count)
     invoice.status, invoice.paid_at, invoice.next_payment_attempt = InvoiceStatus.PAID, at, None
     session.flush()
-    session.add_all([Event.of("invoice.paid", invoice, at), Event.of("invoice.payment_succeeded", invoice, at)])
+    emit(session, "invoice.paid", invoice, at)
+    emit(session, "invoice.payment_succeeded", invoice, at)
     payment_events.emit_paid(session, invoice, amount, at)
     subscription = _subscription_of(session, invoice)
     if subscription is None:
@@ -210,7 +211,7 @@ def _complete_change(session: Session, subscription: Subscription, invoice: Invo
     pending_updates.apply(session, subscription, at)
     mine = PlanChange.customer_id == invoice.customer_id, PlanChange.invoice_id == invoice.id
     session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.APPLIED))
-    session.add(Event.of("customer.subscription.pending_update_applied", subscription, at))
+    emit(session, "customer.subscription.pending_update_applied", subscription, at)
 
 
 def _restore_subscription(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal_site.billing.invoicing.invoice_writer import InvoiceWriter
+from portal_site.billing.events.emission import emit
 from portal_site.billing.models import Discount, Subscription
+from portal_site.billing.resources.subscriptions import discount as discount_object
 from portal_site.billing.rules.subscriptions.pending_update import PendingDiscount
 
 
@@ -21,9 +22,7 @@ def add_discount(session: Session, subscription: Subscription, discount: Pending
     )
     session.add(row)
     session.flush()
-    writer = InvoiceWriter(session)
-    writer.event("customer.discount.created", subscription, at, row.as_object())
-    writer.write()
+    emit(session, "customer.discount.created", subscription, at, document=discount_object(row))
 
 
 def end_discounts(session: Session, subscription: Subscription, discount_ids: Collection[str], at: int) -> None:
@@ -32,9 +31,7 @@ def end_discounts(session: Session, subscription: Subscription, discount_ids: Co
         return
     running = Discount.end.is_(None) | (Discount.end > at)
     in_force = Discount.customer_id == subscription.customer_id, Discount.id.in_(sorted(discount_ids)), running
-    writer = InvoiceWriter(session)
     for discount in session.scalars(select(Discount).where(*in_force)).all():
         discount.end = at
-        writer.event("customer.discount.deleted", subscription, at, discount.as_object())
+        emit(session, "customer.discount.deleted", subscription, at, document=discount_object(discount))
     session.flush()
-    writer.write()

@@ -6,15 +6,16 @@ from sqlalchemy import select
 from sqlalchemy import update as update_rows
 from sqlalchemy.orm import Session
 
+from portal_site.billing.events.emission import emit
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
 from portal_site.billing.invoicing.voiding import void_invoice
 from portal_site.billing.models import (
     Customer,
-    Event,
     Invoice,
     PlanChange,
     Subscription,
 )
+from portal_site.billing.resources.subscriptions import subscription_items as items_object
 from portal_site.billing.rules.subscriptions.pending_update import PendingDiscount, PendingItem, PendingUpdate
 from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME, Quote
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
@@ -23,7 +24,6 @@ from portal_site.billing.subscriptions import accepted_offers, promotion_codes, 
 from portal_site.billing.subscriptions.applied_discounts import add_discount, end_discounts
 from portal_site.billing.subscriptions.resumption import resume
 from portal_site.billing.subscriptions.schedules import release_portal_schedules
-from portal_site.billing.subscriptions.subscription_items import items_object
 from portal_site.billing.subscriptions.subscription_update import subscription_update
 
 
@@ -104,7 +104,7 @@ def make_change(session: Session, subscription: Subscription, update: PendingUpd
     if subscription.status == SubscriptionStatus.PAUSED:
         resume(session, subscription, min(item.current_period_end for item in items))
         session.flush()
-        session.add(Event.of("customer.subscription.resumed", subscription, at, items=items_object(items)))
+        emit(session, "customer.subscription.resumed", subscription, at, items=items_object(items))
     subscription.pending_update = None
     if update.replaces_planned_change:
         release_portal_schedules(session, subscription, at)
@@ -149,4 +149,4 @@ def discard(
         session.execute(update_rows(PlanChange).where(*owned).values(outcome=ChangeOutcome.EXPIRED))
     if expired:
         items = items_object(update.items)
-        session.add(Event.of("customer.subscription.pending_update_expired", subscription, at, items=items))
+        emit(session, "customer.subscription.pending_update_expired", subscription, at, items=items)

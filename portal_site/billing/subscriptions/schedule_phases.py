@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from portal_site.billing.events.emission import emit
 from portal_site.billing.loading import plans, snapshots
 from portal_site.billing.models import (
     Customer,
-    Event,
     SchedulePhase,
     SchedulePhaseItem,
     Subscription,
     SubscriptionSchedule,
 )
+from portal_site.billing.resources.subscriptions import current_phase
 from portal_site.billing.rules.subscriptions import phases, plan_change
 from portal_site.billing.rules.subscriptions.item_changes import ItemDifference
 from portal_site.billing.rules.subscriptions.plan_change import Quote
@@ -54,9 +55,9 @@ def _apply_schedule(step: "_PhaseTransition", schedule: SubscriptionSchedule) ->
     if len(begun) == len(rows) and end is not None and cancels and not over:
         step.set_cancel_at(end)  # first, so that nothing is billed beyond it
     if begun and not (over and end is not None) and step.begin(begun[-1]):
-        phase, before = begun[-1].as_phase(), begun[-2].as_phase() if len(begun) > 1 else None
+        phase, before = current_phase(begun[-1]), current_phase(begun[-2]) if len(begun) > 1 else None
         previous = {"current_phase": before}
-        step.session.add(Event.of("subscription_schedule.updated", schedule, step.at, previous, current_phase=phase))
+        emit(step.session, "subscription_schedule.updated", schedule, step.at, previous=previous, current_phase=phase)
     if over:
         _finish(step.session, schedule, cancels, step.at)
     return over and cancels
@@ -67,7 +68,7 @@ def cancel_schedules(session: Session, subscription: Subscription, at: int) -> N
     for schedule in session.scalars(select(SubscriptionSchedule).where(*_active_schedules(subscription))).all():
         schedule.status, schedule.canceled_at = "canceled", at
         session.flush()
-        session.add(Event.of("subscription_schedule.canceled", schedule, at))
+        emit(session, "subscription_schedule.canceled", schedule, at)
 
 
 def _active_schedules(subscription: Subscription) -> tuple[ColumnElement[bool], ...]:
@@ -85,7 +86,7 @@ def _finish(session: Session, schedule: SubscriptionSchedule, cancels: bool, at:
     else:
         schedule.status, schedule.released_at = "released", at
     session.flush()
-    session.add(Event.of(f"subscription_schedule.{schedule.status}", schedule, at))
+    emit(session, f"subscription_schedule.{schedule.status}", schedule, at)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import StateChanged
+from portal_site.billing.events.emission import emit
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import Event, SchedulePhase, SchedulePhaseItem, Subscription, SubscriptionSchedule
+from portal_site.billing.models import SchedulePhase, SchedulePhaseItem, Subscription, SubscriptionSchedule
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.billing.translation_marks import N_
@@ -41,7 +42,7 @@ def plan(session: Session, subscription: Subscription, quote: Quote, at: int) ->
         new_items = [(item.offer.price_id, item.quantity) for item in quote.items]
         _add_phase(session, schedule, at, quote.effective_at, current_items)
         _add_phase(session, schedule, quote.effective_at, None, new_items)
-        session.add(Event.of("subscription_schedule.created", schedule, at))
+        emit(session, "subscription_schedule.created", schedule, at)
 
 
 def _add_phase(
@@ -77,5 +78,5 @@ def release_portal_schedules(session: Session, subscription: Subscription, at: i
         for schedule in schedules:
             schedule.status, schedule.released_at = "released", at
             session.flush()
-            session.add(Event.of("subscription_schedule.released", schedule, at))
+            emit(session, "subscription_schedule.released", schedule, at)
     return True

@@ -1,4 +1,4 @@
-"""Loading and changing a subscription's items, and their form in events."""
+"""Loading and changing a subscription's items."""
 
 from collections.abc import Collection
 
@@ -6,10 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Discount, Subscription, SubscriptionItem
-from portal_site.billing.models.subscription import object_list
 from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
 from portal_site.billing.subscriptions import applied_discounts
-from portal_site.db.json_columns import JsonObject
 
 
 def load_items(session: Session, subscription: Subscription) -> list[SubscriptionItem]:
@@ -60,8 +58,3 @@ def _remove(session: Session, subscription: Subscription, removed: Collection[Su
     for item in removed:
         session.delete(item)
     session.flush()
-
-
-def items_object(items: list[SubscriptionItem]) -> JsonObject:
-    """The list object of the items in a subscription event."""
-    return object_list([item.as_object() for item in items])

@@ -7,9 +7,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from portal_site.billing.models import Event, Subscription, SubscriptionItem
+from portal_site.billing.events.emission import emit
+from portal_site.billing.models import Subscription, SubscriptionItem
+from portal_site.billing.resources import subscriptions as resources
 from portal_site.billing.subscriptions.due_dates import recompute_due_at
-from portal_site.billing.subscriptions.subscription_items import items_object, load_items
+from portal_site.billing.subscriptions.subscription_items import load_items
 from portal_site.db.json_columns import JsonObject
 
 UPDATED = "customer.subscription.updated"
@@ -38,14 +40,17 @@ def subscription_update(
     `customer.subscription.updated` is not emitted. The block may emit events of its own, and may contain another such block.
     """
     update = SubscriptionUpdate(load_items(session, subscription))
-    before = {**subscription.as_object(), "items": items_object(update.items)}
+    before = _document(subscription, update.items)
     yield update
     session.flush()
     items = load_items(session, subscription)
     recompute_due_at(session, subscription, items, at)
     session.flush()
-    after = {**subscription.as_object(), "items": items_object(items), **update.after}
+    after = {**_document(subscription, items), **update.after}
     previous = {name: value for name, value in {**before, **update.before}.items() if after[name] != value}
     if previous or event != UPDATED:
-        members = {"items": after["items"], **update.after}
-        session.add(Event.of(event, subscription, at, previous or None, **members))
+        emit(session, event, subscription, at, document=after, previous=previous)
+
+
+def _document(subscription: Subscription, items: list[SubscriptionItem]) -> JsonObject:
+    return {**resources.subscription(subscription), "items": resources.subscription_items(items)}

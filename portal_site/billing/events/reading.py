@@ -1,0 +1,84 @@
+"""Reading events in the order of their commits, for whatever follows them: mail, webhooks, exports."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.engine import Connection
+
+from portal_site.billing.events.emission import take_numbers
+from portal_site.billing.models import Event
+from portal_site.db import bulk
+from portal_site.db.json_columns import JsonObject
+from portal_site.db.page_query import literal_limit
+from portal_site.db.transactions import reading, transaction
+
+UNSCOPED = {"unscoped": "who follows the events follows those of all merchants"}
+NUMBERED_AT_ONCE = 500  # all writers of events wait for a transaction that numbers
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it is stored. `actor_type` is an `ActorType`; None in events of a program that did not know who acted."""
+
+    sequence: int
+    id: str
+    account_id: str
+    livemode: bool
+    created: int
+    type: str
+    data: JsonObject
+    actor_type: str | None
+    actor_id: str | None
+
+
+def events_after(cursor: int, *, limit: int = 100, account_id: str | None = None) -> Sequence[StoredEvent]:
+    """The events whose sequence is greater than `cursor`, in its order, at most `limit`; of one account, or of all.
+
+    Who goes on from the sequence of the last one misses none: an event that is committed later has a greater one. Inside a
+    transaction it must not be called.
+    """
+    query = after(cursor, limit, account_id)
+    with reading() as reader:
+        waiting = _are_unnumbered(reader)
+        rows = reader.execute(query).all()
+    if waiting:
+        number_events()
+        with reading() as reader:
+            rows = reader.execute(query).all()
+    return [StoredEvent(*row) for row in rows]
+
+
+def after(cursor: int, limit: int, account_id: str | None) -> Select[*tuple[Any, ...]]:
+    """The select of `events_after`."""
+    query = select(*(getattr(Event, field.name) for field in fields(StoredEvent))).where(Event.sequence > cursor)
+    query = query.order_by(Event.sequence).limit(literal_limit(limit))
+    return query.execution_options(**UNSCOPED) if account_id is None else query.where(Event.account_id == account_id)
+
+
+def unnumbered(limit: int) -> Select[*tuple[str]]:
+    """The ids of events without a number, oldest first."""
+    query = select(Event.id).where(Event.sequence.is_(None)).order_by(Event.created, Event.id)
+    return query.limit(literal_limit(limit)).execution_options(**UNSCOPED)
+
+
+def _are_unnumbered(reader: Connection) -> bool:
+    return reader.scalar(unnumbered(1)) is not None
+
+
+def number_events() -> None:
+    """Number the events that have none, as if they were committed now.
+
+    They come from processes of the program of before `sequence`, which may go on while a new version is started.
+    """
+    found = True
+    while found:
+        with transaction() as session:
+            take_numbers(session, 0)  # locks the counter, so that nobody else numbers the same events
+            ids = session.scalars(unnumbered(NUMBERED_AT_ONCE)).all()
+            numbers = take_numbers(session, len(ids))
+            if ids:
+                rows = [{"id": name, "sequence": number} for name, number in zip(ids, numbers, strict=True)]
+                bulk.update(session, Event, rows)
+            found = bool(ids)

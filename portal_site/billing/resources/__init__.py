@@ -1,0 +1,37 @@
+"""The JSON shapes of API objects, Stripe's. Events and exports consist of them.
+
+A function takes an entity, or any row that has the columns of that entity: renewals are decided on rows. It is pure: members
+that are stored in other tables, such as a subscription's items, are added by the caller.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from portal_site.billing.models import (
+    Customer,
+    Invoice,
+    PaymentMethod,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionSchedule,
+    TaxId,
+    TestClock,
+)
+from portal_site.billing.resources import customers, invoices, payments, subscriptions, test_clocks
+from portal_site.db.json_columns import JsonObject
+
+_SHAPES: dict[type, Callable[[Any], JsonObject]] = {
+    Customer: customers.customer,
+    Invoice: invoices.invoice,
+    PaymentMethod: payments.payment_method,
+    Subscription: subscriptions.subscription,
+    SubscriptionItem: subscriptions.subscription_item,
+    SubscriptionSchedule: subscriptions.subscription_schedule,
+    TaxId: customers.tax_id,
+    TestClock: test_clocks.test_clock,
+}
+
+
+def to_object(entity: object) -> JsonObject:
+    """The API object of an entity that is one by itself. Raises KeyError for an entity of another kind."""
+    return _SHAPES[type(entity)](entity)
