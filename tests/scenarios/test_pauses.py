@@ -4,13 +4,20 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from portal_site.billing.cancellation import cancellations
+from portal_site.billing.changes import pauses
 from portal_site.billing.errors import BillingError
+from portal_site.billing.models import Discount
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
+from portal_site.db import db
+from portal_site.db.transactions import transaction
 from tests import world
+from tests.billing.terms import at
 from tests.proofs import ledger
-from tests.scenarios.life import Life
+from tests.scenarios.life import Life, day
+from tests.world import reading
 
 UNUSED, TEAM = "Unused time on", "seats × Team (at €10.00 / month)"
 
@@ -138,3 +145,85 @@ def _cost(life: Life, began: int, until: int, quantity: int) -> float:
         cost += 1000 * quantity * (min(end, until) - start) / (end - start)
         start = end
     return cost
+
+
+# --- coupons that run for months --------------------------------------------------------------------------------------
+
+THREE_MONTHS = {"percent_off": "50", "duration": "repeating", "duration_in_months": 3}
+
+
+def _discount_ends(life: Life) -> list[str | None]:
+    db.session.remove()
+    with reading() as reader:
+        ends = reader.scalars(select(Discount.end).where(Discount.customer_id == life.shop.customer.id)).all()
+    return [None if end is None else day(end) for end in ends]
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_coupon_of_some_months_does_not_run_out_in_a_pause(app: Flask, by_hand: bool) -> None:
+    life = Life.begins(app)
+    life.gets_a_discount(end=at("2026-07-01"), **THREE_MONTHS)
+    life.goes_at(at("2026-05-01 12:00:00"))
+    life.pauses(*(() if by_hand else ("month", 2)))
+    assert _discount_ends(life) == [None]
+    life.goes_at(at("2026-07-01 12:00:00"))
+    if by_hand:
+        life.resumes()
+    assert _discount_ends(life) == ["2026-08-31"]
+    assert life.bills()[-1].endswith("discount -5.00 = 0.08, due 0.00")
+    life.goes_to("2026-09-02")
+    assert [bill.rpartition(" = ")[2] for bill in life.bills()[-2:]] == ["5.00, due 5.08", "10.00"]
+    ledger.audit(life.shop.customer.account_id)
+
+
+def test_what_is_said_before_and_after_resuming_has_the_coupon(app: Flask) -> None:
+    life = Life.begins(app)
+    life.gets_a_discount(end=at("2026-05-20"), **THREE_MONTHS)
+    life.goes_to("2026-05-02")
+    life.pauses()
+    life.goes_to("2027-05-02")
+    quote = pauses.resumption(life.shop.customer.id, life.shop.subscription.id, life.now)
+    assert (quote.invoice.discount, quote.next_invoice and quote.next_invoice.discount) == (500, 0)
+    life.resumes()
+    assert _discount_ends(life) == ["2027-05-20"]
+
+
+def test_a_pause_that_waits_for_its_payment_counts_until_the_new_period(app: Flask) -> None:
+    life = Life.begins(app)
+    life.gets_a_discount(end=at("2026-07-01"), **THREE_MONTHS)
+    life.goes_to("2026-04-30")
+    life.pauses()
+    life.gets_a_card(world.FAILS)
+    life.goes_to("2026-05-30")
+    life.resumes()
+    assert _discount_ends(life) == [None]
+    life.gets_a_card()
+    life.goes_at(life.now + 3600)
+    life.pays()
+    assert _discount_ends(life) == ["2026-07-31"]
+
+
+def test_a_subscription_that_ends_in_its_pause_gives_the_customers_coupon_its_end_back(app: Flask) -> None:
+    life = Life.begins(app)
+    life.gets_a_discount(end=at("2026-07-01"), **THREE_MONTHS)
+    with transaction() as session:
+        (discount,) = session.scalars(select(Discount).where(Discount.customer_id == life.shop.customer.id)).all()
+        discount.subscription_id = None
+    life.goes_to("2026-05-02")
+    life.pauses()
+    life.goes_to("2026-05-12")
+    life.cancels(mode="immediately")
+    assert _discount_ends(life) == ["2026-07-11"]
+
+
+def test_a_coupon_that_another_subscription_uses_runs_on(app: Flask) -> None:
+    life = Life.begins(app)
+    life.gets_a_discount(end=at("2026-07-01"), **THREE_MONTHS)
+    world.second_subscription(life.shop)
+    with transaction() as session:
+        (discount,) = session.scalars(select(Discount).where(Discount.customer_id == life.shop.customer.id)).all()
+        discount.subscription_id = None
+    life.goes_to("2026-05-02")
+    life.pauses()
+    assert _discount_ends(life) == ["2026-07-01"]

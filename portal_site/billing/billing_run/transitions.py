@@ -114,7 +114,7 @@ def _end_pause(session: Session, subscription: Subscription, moment: int, at: in
         offers = plans.load_plans(session, subscription.account_id, [item.price_id for item in update.items])
         lengths = [(offer.interval, offer.interval_count) for offer in offers.values()]
         first_end = min(periods.boundary(moment, interval, count) for interval, count in lengths)
-        resumption.resume(session, subscription, first_end)
+        resumption.resume(session, subscription, moment, first_end, at)
 
 
 def _period_end(session: Session, subscription: Subscription) -> int:

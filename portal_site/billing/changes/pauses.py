@@ -16,7 +16,7 @@ from portal_site.billing.rules.subscriptions.pauses import Pause, PauseLength
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, SubscriptionStatus
-from portal_site.billing.subscriptions import accepted_offers, pending_updates
+from portal_site.billing.subscriptions import accepted_offers, applied_discounts, pending_updates
 from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
@@ -93,7 +93,9 @@ def _begin_pause(session: Session, subscription: Subscription, quoted: Pause, at
     with subscription_update(session, subscription, at, "customer.subscription.paused"):
         subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.PAUSED)
         details = {"type": "subscription", "transitioned_at": at, "subscription": {"type": "pause_requested"}}
-        subscription.status_details = {"paused": {**details, "resumes_at": quoted.resumes_at}}
+        ends = applied_discounts.suspend_discounts(session, subscription, at)
+        paused = {**details, "resumes_at": quoted.resumes_at, "discount_ends": ends}
+        subscription.status_details = {"paused": paused}
 
 
 def resumption(customer_id: str, subscription_id: str, at: int) -> Quote:

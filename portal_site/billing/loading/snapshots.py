@@ -135,7 +135,7 @@ def build(row: Any, customer: CustomerTerms, parts: Parts) -> SubscriptionSnapsh
     taxed = customer.tax_exempt not in UNTAXED
     items = tuple(parts.items if taxed else (replace(item, tax_rates=()) for item in parts.items))
     end = min((item.period_end for item in items), default=None) if row.cancel_at_period_end else None
-    pause_collection = row.pause_collection
+    pause_collection, paused = row.pause_collection, (row.status_details or {}).get("paused") or {}
     reserved = frozenset(discount for discount, owner in parts.reserved.items() if owner != row.id)
     return SubscriptionSnapshot(
         id=row.id,
@@ -150,6 +150,8 @@ def build(row: Any, customer: CustomerTerms, parts: Parts) -> SubscriptionSnapsh
         cancel_at=row.cancel_at or end,
         pause_collection=None if pause_collection is None else pause_collection.get("behavior") or "void",
         resumes_at=pauses.resumes_at(row.status_details, pause_collection),
+        paused_at=paused.get("transitioned_at"),
+        suspended_ends=tuple((paused.get("discount_ends") or {}).items()),
         discounts=tuple(parts.discounts),
         reserved_discounts=reserved,
         tax_rates=tuple(map(TaxRate.of, row.default_tax_rates)) if taxed else (),

@@ -1,4 +1,4 @@
-"""Adding a discount to a subscription, and ending discounts that are used up or whose item is gone."""
+"""Adding a discount to a subscription, ending it, and keeping it over a pause."""
 
 from collections.abc import Collection
 from dataclasses import asdict
@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 from portal_site.billing.events.emission import emit
 from portal_site.billing.models import Discount, Subscription
 from portal_site.billing.resources.subscriptions import discount as discount_object
+from portal_site.billing.rules.subscriptions import pauses
 from portal_site.billing.rules.subscriptions.pending_update import PendingDiscount
+from portal_site.billing.rules.subscriptions.statuses import ENDED
 
 
 def add_discount(session: Session, subscription: Subscription, discount: PendingDiscount, at: int) -> None:
@@ -35,3 +37,43 @@ def end_discounts(session: Session, subscription: Subscription, discount_ids: Co
         discount.end = at
         emit(session, "customer.discount.deleted", subscription, at, document=discount_object(discount))
     session.flush()
+
+
+def suspend_discounts(session: Session, subscription: Subscription, at: int) -> dict[str, int]:
+    """Let the discounts that run for some months not run out in a pause from `at` on: they have no end until it is over.
+
+    Those are the subscription's, those of its items, and the customer's if no other subscription uses them. Returns their ends
+    by id, for `resume_discounts`.
+    """
+    others = select(Subscription.id).where(
+        Subscription.customer_id == subscription.customer_id,
+        Subscription.id != subscription.id,
+        Subscription.status.not_in(ENDED),
+    )
+    owner = Discount.subscription_id == subscription.id
+    if session.scalar(others.limit(1)) is None:
+        owner |= Discount.subscription_id.is_(None)
+    running = select(Discount).where(Discount.customer_id == subscription.customer_id, owner, Discount.end > at)
+    ends = {}
+    for discount in session.scalars(running).all():
+        if discount.end is not None:
+            ends[discount.id] = discount.end
+            _set_end(session, subscription, discount, None, at)
+    return ends
+
+
+def resume_discounts(session: Session, subscription: Subscription, moment: int, at: int) -> None:
+    """Give the discounts that a pause suspended their ends back, later by the pause until `moment`."""
+    ends = pauses.suspended_ends(subscription.status_details, moment)
+    if not ends:
+        return
+    owned = Discount.customer_id == subscription.customer_id, Discount.id.in_(sorted(ends)), Discount.end.is_(None)
+    for discount in session.scalars(select(Discount).where(*owned)).all():
+        _set_end(session, subscription, discount, ends[discount.id], at)
+
+
+def _set_end(session: Session, subscription: Subscription, discount: Discount, end: int | None, at: int) -> None:
+    previous = {"end": discount.end}
+    discount.end = end
+    session.flush()
+    emit(session, "customer.discount.updated", subscription, at, previous=previous, document=discount_object(discount))

@@ -102,7 +102,7 @@ def make_change(session: Session, subscription: Subscription, update: PendingUpd
     if subscription.status == SubscriptionStatus.TRIALING and (subscription.trial_end or 0) <= at:
         subscription.status = SubscriptionStatus.ACTIVE
     if subscription.status == SubscriptionStatus.PAUSED:
-        resume(session, subscription, min(item.current_period_end for item in items))
+        resume(session, subscription, update.billing_cycle_anchor, min(item.current_period_end for item in items), at)
         session.flush()
         emit(session, "customer.subscription.resumed", subscription, at, items=items_object(items))
     subscription.pending_update = None

@@ -5,10 +5,12 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.models import SchedulePhase, Subscription, SubscriptionSchedule
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.billing.subscriptions import applied_discounts
 
 
-def resume(session: Session, subscription: Subscription, period_end: int) -> None:
-    """End a pause. A change that the customer planned moves to the end of the new period, `period_end`."""
+def resume(session: Session, subscription: Subscription, moment: int, period_end: int, at: int) -> None:
+    """End a pause at `moment`. A change that the customer planned moves to the end of the new period, `period_end`."""
+    applied_discounts.resume_discounts(session, subscription, moment, at)
     subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.ACTIVE)
     subscription.status_details = None
     planned = (

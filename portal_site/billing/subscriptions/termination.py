@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from portal_site.billing.invoicing import voiding
 from portal_site.billing.models import Customer, Invoice, PlanChange, Subscription, SubscriptionItem
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, InvoiceStatus, SubscriptionStatus
-from portal_site.billing.subscriptions import schedule_phases
+from portal_site.billing.subscriptions import applied_discounts, schedule_phases
 from portal_site.billing.subscriptions.subscription_update import subscription_update
 
 
@@ -33,6 +33,7 @@ def reset_periods(items: Sequence[SubscriptionItem], moment: int) -> None:
 
 def end(session: Session, subscription: Subscription, moment: int, at: int) -> None:
     """End the subscription at `moment`: it is canceled, with its schedules, and does not renew."""
+    applied_discounts.resume_discounts(session, subscription, moment, at)
     with subscription_update(session, subscription, at, "customer.subscription.deleted"):
         subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.CANCELED)
         subscription.ended_at = moment

@@ -30,6 +30,8 @@ def consequences(page: "PausePage") -> list[str]:
                 amount=worth,
             )
         )
+    if any(discount.end for discount in page.subscription.discounts):
+        sentences.append(_("Your discount does not run out meanwhile: it ends later by the time of the pause."))
     return sentences
 
 

@@ -87,7 +87,14 @@ def pause(snapshot: SubscriptionSnapshot, span: PauseLength, at: int) -> Pause:
 
 def resumption(snapshot: SubscriptionSnapshot, at: int) -> Quote:
     """The quote for resuming at `at`: new periods from then on, less the pending credit."""
-    return plan_change.restart_periods(snapshot, at)
+    return plan_change.restart_periods(snapshot.with_resumed_discounts(at), at)
+
+
+def suspended_ends(status_details: Mapping[str, Any] | None, at: int) -> dict[str, int]:
+    """The ends, by id, that the discounts have which a pause suspended, if it is over at `at`: later by its length."""
+    paused = (status_details or {}).get("paused") or {}
+    length = at - paused.get("transitioned_at", at)
+    return {discount_id: end + length for discount_id, end in (paused.get("discount_ends") or {}).items()}
 
 
 def resumes_at(status_details: Mapping[str, Any] | None, pause_collection: Mapping[str, Any] | None) -> int | None:

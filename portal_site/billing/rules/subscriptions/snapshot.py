@@ -78,7 +78,8 @@ class SubscriptionSnapshot:
 
     `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `pending_lines` go on the next invoice.
     `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet. `due_at` is when a billing
-    run next has to process the subscription. `pause_collection` is the `behavior` of a pause of collection. `phases` have not
+    run next has to process the subscription. `suspended_ends` are the ends, by id, of the discounts that a pause since
+    `paused_at` suspended. `pause_collection` is the `behavior` of a pause of collection. `phases` have not
     begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending updates of other
     subscriptions will consume. `past_discounts` are those of the creditable lines that are used up or over.
     `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or
@@ -97,6 +98,8 @@ class SubscriptionSnapshot:
     due_at: int | None = None
     pause_collection: str | None = None
     resumes_at: int | None = None
+    paused_at: int | None = None
+    suspended_ends: tuple[tuple[str, int], ...] = ()
     discounts: tuple[DiscountTerms, ...] = ()
     reserved_discounts: frozenset[str] = frozenset()
     past_discounts: tuple[DiscountTerms, ...] = ()
@@ -211,15 +214,25 @@ class SubscriptionSnapshot:
         lines = (*self.pending_lines, *self.awaiting_payment.returned_lines)
         return replace(self, status=status, pending_lines=lines, awaiting_payment=None)
 
+    def with_resumed_discounts(self, date: int) -> Self:
+        """The same subscription with the discounts that its pause suspended as they are if it is over at `date`."""
+        if not self.suspended_ends:
+            return self
+        length = date - (self.paused_at or date)
+        ends = {discount_id: end + length for discount_id, end in self.suspended_ends}
+        resumed = (replace(terms, end=ends.get(terms.id, terms.end)) for terms in self.discounts)
+        return replace(self, discounts=tuple(resumed), suspended_ends=())
+
     def resumed(self, date: int) -> Self:
         """The same subscription after a pause ends automatically at `date`. After status `paused`, new periods start then."""
         if self.status != SubscriptionStatus.PAUSED:
             return replace(self, pause_collection=None, resumes_at=None)
+        resumed = self.with_resumed_discounts(date)
         items = tuple(replace(item, period_start=date, period_end=date, anchor=None) for item in self.items)
         lengths = [(item.offer.interval, item.offer.interval_count) for item in items]
         first_end = min(periods.boundary(date, interval, count) for interval, count in lengths)
         return replace(
-            self, status=SubscriptionStatus.ACTIVE, anchor=date, items=items, resumes_at=None,
+            resumed, status=SubscriptionStatus.ACTIVE, anchor=date, items=items, resumes_at=None,
             phases=self.phases_from(first_end),
         )  # fmt: skip
 
