@@ -8,6 +8,8 @@ from sqlalchemy import func, select
 
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import (
+    CreditNote,
+    CreditNoteLineItem,
     Customer,
     CustomerBalanceTransaction,
     Event,
@@ -39,6 +41,7 @@ def audit(account_id: str, first_balance: int = 0) -> None:
         customers, transactions, events = rows(Customer), rows(CustomerBalanceTransaction), rows(Event)
         subscriptions, items = rows(Subscription), rows(SubscriptionItem)
         changes, codes = rows(PlanChange), rows(PromotionCode)
+        notes, note_lines = rows(CreditNote), rows(CreditNoteLineItem)
     drafts = [invoice for invoice in invoices if invoice.status == "draft"]
     for draft in drafts:  # a draft has no number and does not affect the balance
         assert (draft.number, draft.ending_balance, draft.amount_paid, draft.next_payment_attempt) == (
@@ -54,6 +57,7 @@ def audit(account_id: str, first_balance: int = 0) -> None:
     _charges_are_invoiced(invoices, attempts, charges)
     _nothing_is_billed_twice(invoices, lines)
     _credits_are_covered(lines, invoices)
+    _credit_notes_add_up(notes, note_lines, invoices, lines)
     _events_are_complete(invoices, attempts, events)
     _changes_are_paid_for(changes, invoices, subscriptions)
     for item in items:
@@ -74,7 +78,8 @@ def _invoices_add_up(invoices: Rows, lines: Rows) -> None:
         name = f"{invoice.number} {invoice.status}"
         assert invoice.total == sum(line.total for line in lines_of[invoice.id]), name
         assert invoice.amount_due == invoice.total - (invoice.ending_balance - invoice.starting_balance), name
-        assert invoice.amount_due == invoice.amount_paid + invoice.amount_remaining, name
+        reduced = invoice.pre_payment_credit_notes_amount
+        assert invoice.amount_due == invoice.amount_paid + invoice.amount_remaining + reduced, name
         assert min(invoice.amount_due, invoice.amount_paid, invoice.amount_remaining) >= 0, name
         assert (invoice.status == "paid") <= (invoice.amount_remaining == 0), name
 
@@ -88,7 +93,10 @@ def _balances_add_up(customers: Rows, invoices: Rows, transactions: Rows, first_
         valid = [invoice for invoice in own_invoices if invoice.status != "void"]
         billed = sum(invoice.total for invoice in valid)
         settled = sum(invoice.amount_paid + invoice.amount_remaining for invoice in valid)
-        assert billed == settled + customer.balance - first_balance
+        reduced = sum(
+            invoice.pre_payment_credit_notes_amount + invoice.post_payment_credit_notes_amount for invoice in valid
+        )
+        assert billed - reduced == settled + customer.balance - first_balance
         assert sorted(int(invoice.number[-4:]) for invoice in own_invoices) == list(range(1, len(own_invoices) + 1))
         assert customer.next_invoice_sequence == len(own_invoices) + 1
 
@@ -152,7 +160,10 @@ def no_time_is_billed_twice(account_id: str) -> None:
             .where(InvoiceLineItem.account_id == account_id, func.coalesce(Invoice.status, "") != "void")
         )
         lines = list(reader.execute(query))
+        reduced = select(CreditNoteLineItem.__table__).where(CreditNoteLineItem.account_id == account_id)
+        reductions = list(reader.execute(reduced))
     credited_from = {line.credited_line_id: line.period_start for line in lines if line.credited_line_id}
+    credited_from |= {line.invoice_line_item_id: line.period_start for line in reductions}
     billed = defaultdict(list)
     for line in lines:
         end = min(line.period_end, credited_from.get(line.id, line.period_end))
@@ -170,6 +181,23 @@ def _credits_are_covered(lines: Rows, invoices: Rows) -> None:
         if line.credited_line_id:
             assert line.total <= 0
             assert -line.total <= by_id[line.credited_line_id].total, line.description
+
+
+def _credit_notes_add_up(notes: Rows, note_lines: Rows, invoices: Rows, lines: Rows) -> None:
+    """A credit note is its lines; an invoice is reduced by its notes, and no line by more than it is, nor credited besides."""
+    by_id = {line.id: line for line in lines}
+    credited = {line.credited_line_id for line in lines}
+    for note in notes:
+        own = [line for line in note_lines if line.credit_note_id == note.id]
+        assert note.amount == sum(line.total for line in own) == note.pre_payment_amount + note.post_payment_amount
+        assert min(note.amount, note.pre_payment_amount, note.post_payment_amount) >= 0
+    for line in note_lines:
+        assert 0 <= line.total <= by_id[line.invoice_line_item_id].total
+        assert line.invoice_line_item_id not in credited
+    for invoice in invoices:
+        own = [note for note in notes if note.invoice_id == invoice.id]
+        assert invoice.pre_payment_credit_notes_amount == sum(note.pre_payment_amount for note in own)
+        assert invoice.post_payment_credit_notes_amount == sum(note.post_payment_amount for note in own)
 
 
 def _events_are_complete(invoices: Rows, attempts: Rows, events: Rows) -> None:

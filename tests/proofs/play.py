@@ -104,7 +104,7 @@ class Play:
     @classmethod
     def begin(cls, app: Flask, dice: random.Random, dunning: dict[str, Any] | None = None, **options: Any) -> "Play":
         """A customer of a new shop, with one promotion code that may be redeemed twice."""
-        second = options.pop("second", None)
+        second, discount = options.pop("second", None), options.pop("discount", None)
         shop = world.shop(**options)
         clock = test_clocks.create(world.START, world.START, shop.customer.account_id)
         test_clocks.attach(clock.id, shop.customer.id)
@@ -113,6 +113,8 @@ class Play:
             made.account.dunning = dunning or {}
             coupon = made.coupon("Quarter", percent_off="25", duration="once")
             code = made.promotion_code("QUARTER", coupon, max_redemptions=2)
+            if discount:
+                made.discount(shop.subscription, made.coupon("Own", **discount), world.START + 80 * DAY)
         if second:
             world.second_subscription(shop, **second)
         gateway = FlakyGateway(app.extensions["gateways"].default, dice)

@@ -31,6 +31,13 @@ TAXES = (
     ({"id": "txr_a", "display_name": "VAT", "percentage": "20", "inclusive": False},),
     ({"id": "txr_b", "display_name": "MwSt", "percentage": "19", "inclusive": True},),
 )
+DISCOUNTS: tuple[dict[str, Any] | None, ...] = (
+    None,
+    None,
+    {"percent_off": "100", "duration": "once"},
+    {"percent_off": "50", "duration": "repeating", "duration_in_months": 3},
+    {"amount_off": 300, "currency": "eur", "duration": "once"},
+)
 CARDS = (world.VISA, world.VISA, world.FAILS, world.ASKS, world.SLOW)
 ENDS = ("at_period_end", "at_period_end", "at_period_end", "immediately")
 COUNTS = (0, 0, 1, 2, 10, None)
@@ -55,6 +62,7 @@ def _options(dice: random.Random) -> dict[str, Any]:
         "currency": currency,
         "customer": balance if dice.random() < 0.3 else {},
         "second": second if dice.random() < 0.4 else None,
+        "discount": dice.choice(DISCOUNTS),
         "tax": dice.choice(TAXES),
         "policy": {
             "proration_behavior": dice.choice(("none", "create_prorations", "always_invoice", "always_invoice")),
@@ -64,7 +72,11 @@ def _options(dice: random.Random) -> dict[str, Any]:
             ),
             "trial_update_behavior": dice.choice(("end_trial", "continue_trial")),
         },
-        "dunning": {"retry_days": [1, 2], "then": dice.choice(("cancel", "unpaid", "unpaid", "past_due"))},
+        "dunning": {
+            "retry_days": [1, 2],
+            "then": dice.choice(("cancel", "unpaid", "unpaid", "past_due")),
+            "amount_owed": dice.choice(("used_time", "used_time", "full")),
+        },
         **trial,
         **ends,
     }

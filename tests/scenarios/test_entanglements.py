@@ -283,7 +283,7 @@ def test_what_nobody_expects_any_more_is_written_off_and_can_still_be_paid(app: 
     with transaction() as session:
         account = session.get(Account, life.shop.customer.account_id)
         assert account
-        account.dunning = {"retry_days": [1], "then": then, "write_off": True}
+        account.dunning = {"retry_days": [1], "then": then, "write_off": True, "amount_owed": "full"}
     life.goes_to("2026-05-10")
     assert life.subscription.status == status
     assert [bill[:24] for bill in life.bills()] == ["2026-05-01 uncollectible"]

@@ -14,7 +14,7 @@ from portal_site.billing.rules.subscriptions import pauses
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.billing.subscriptions import pending_updates, resumption, schedule_phases, subscription_items
 from portal_site.billing.subscriptions.subscription_update import subscription_update
-from portal_site.billing.subscriptions.termination import end, expire, reset_periods
+from portal_site.billing.subscriptions.termination import end, expire, reduce_owed, reset_periods
 
 LONGEST_WAIT = DAY  # seconds that a phase waits for the payment of earlier invoices, unless a debit is processing
 RECHECK = 60  # seconds until a subscription whose payment is in progress is checked again
@@ -65,6 +65,7 @@ def apply_due_transitions(session: Session, customer: Customer, subscription_id:
     if schedule_phases.apply_due_phases(session, customer, subscription, moment, at) or _ends(
         session, subscription, moment
     ):
+        reduce_owed(session, customer, subscription, moment, at)
         end(session, subscription, moment, at)
     session.flush()
     return Outcome.TAKEN

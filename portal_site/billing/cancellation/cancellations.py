@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.cancellation import retention
 from portal_site.billing.errors import BillingError, StateChanged
+from portal_site.billing.invoicing import credit_notes
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
 from portal_site.billing.loading import ownership, payment_state, snapshots
 from portal_site.billing.loading.confirmations import CHANGED, Confirmation, hash_terms
@@ -97,6 +98,7 @@ def cancellation_fingerprint(ending: CancellationQuote) -> str:
         ending.lost,
         ending.invoice.amount_due,
         ending.invoice.ending_balance,
+        [(reduction.invoice_id, reduction.owed_less, reduction.to_balance) for reduction in ending.reductions],
         lines,
     ]
     return hash_terms(terms)
@@ -231,6 +233,7 @@ def _end(
         writer = InvoiceWriter(session)
         invoice_id = add_open_invoice(writer, customer, subscription, ending.invoice, at)
         writer.write()
+    credit_notes.reduce_invoices(session, customer, ending.reductions, at)
     _drop_pending(session, subscription)
     subscription.cancellation_details = attempt.details
     if subscription.status == SubscriptionStatus.INCOMPLETE:

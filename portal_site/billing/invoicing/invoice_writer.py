@@ -133,6 +133,8 @@ def invoice_row(customer: Any, subscription: Any, bill: InvoiceTotals, at: int) 
         **amounts(bill),
         "amount_paid": 0,
         "amount_remaining": bill.amount_due,
+        "pre_payment_credit_notes_amount": 0,
+        "post_payment_credit_notes_amount": 0,
         "attempt_count": 0,
         "next_payment_attempt": None,
         "cycle_at": None,

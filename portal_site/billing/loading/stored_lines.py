@@ -9,12 +9,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
 from portal_site.billing.loading.plans import Reader, load_plans
-from portal_site.billing.models import Invoice, InvoiceLineItem
+from portal_site.billing.models import CreditNoteLineItem, Invoice, InvoiceLineItem
 from portal_site.billing.rules.amounts.items import PricedPlan
 from portal_site.billing.rules.amounts.proration import ProrationFactor
 from portal_site.billing.rules.amounts.taxes import Tax, TaxRate
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
+from portal_site.billing.rules.invoicing.reductions import OwedInvoice
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+
+OWED = ("open", "uncollectible")
 
 
 def of_subscriptions(query: Any, column: Any, ids: Sequence[str]) -> Any:
@@ -83,36 +86,50 @@ def _tax(document: Mapping[str, Any]) -> Tax:
 
 
 def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: int) -> SubscriptionSnapshot:
-    """The snapshot with its creditable lines, and whether it has open or uncollected invoices.
+    """The snapshot with its creditable and owed lines, and whether it has open or uncollected invoices.
 
-    Creditable are charges for time after `at` that are on a paid invoice, or still pending, and have not been credited yet.
+    Those are charges for time after `at` that have not been credited yet: creditable if they are on a paid invoice or still
+    pending, and owed if they are on one that is open or uncollectible.
     """
     credit = aliased(InvoiceLineItem)
-    creditable = (
-        select(InvoiceLineItem.__table__)
+    charges = (
+        select(InvoiceLineItem.__table__, Invoice.status.label("invoice_status"))
         .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
         .outerjoin(credit, credit.credited_line_id == InvoiceLineItem.id)
+        .outerjoin(CreditNoteLineItem, CreditNoteLineItem.invoice_line_item_id == InvoiceLineItem.id)
         .where(
             InvoiceLineItem.period_end > at,
             InvoiceLineItem.amount > 0,
-            InvoiceLineItem.invoice_id.is_(None) | (Invoice.status == "paid"),
+            InvoiceLineItem.invoice_id.is_(None) | Invoice.status.in_(("paid", *OWED)),
             credit.id.is_(None),
+            CreditNoteLineItem.id.is_(None),
         )
         .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id)
     )
-    rows = reader.execute(of_subscriptions(creditable, InvoiceLineItem.subscription_id, [snapshot.id])).all()
+    rows = reader.execute(of_subscriptions(charges, InvoiceLineItem.subscription_id, [snapshot.id])).all()
     # Drafts and uncollectible invoices only count while their period has not ended: until then they may still be paid.
     has_future_line = select(InvoiceLineItem.id).where(
         InvoiceLineItem.invoice_id == Invoice.id, InvoiceLineItem.period_end > at, InvoiceLineItem.amount > 0
     )
     uncollected = Invoice.status.in_(("draft", "uncollectible")) & has_future_line.correlate(Invoice).exists()
-    unpaid = select(Invoice.status).where((Invoice.status == "open") | uncollected)
-    statuses = {
-        status for (status,) in reader.execute(of_subscriptions(unpaid, Invoice.subscription_id, [snapshot.id]))
-    }
+    columns = (Invoice.id, Invoice.number, Invoice.status, Invoice.amount_remaining)
+    unpaid = select(*columns).where((Invoice.status == "open") | uncollected)
+    invoices = reader.execute(of_subscriptions(unpaid, Invoice.subscription_id, [snapshot.id])).all()
+    statuses = {invoice.status for invoice in invoices}
     return replace(
         snapshot,
-        creditable_lines=tuple(build(reader, rows)[snapshot.id]),
+        creditable_lines=tuple(build(reader, [row for row in rows if row.invoice_status not in OWED])[snapshot.id]),
+        owed=_owed(reader, invoices, rows),
         has_open_invoice="open" in statuses,
         has_uncollected_invoice=bool(statuses - {"open"}),
     )
+
+
+def _owed(reader: Reader, invoices: Sequence[Any], rows: Sequence[Any]) -> tuple[OwedInvoice, ...]:
+    owed = []
+    for invoice in sorted(invoices, key=lambda each: each.id):
+        lines = build(reader, [row for row in rows if row.invoice_id == invoice.id and row.invoice_status in OWED])
+        if lines:
+            (of_subscription,) = lines.values()
+            owed.append(OwedInvoice(invoice.id, invoice.number or "", invoice.amount_remaining, tuple(of_subscription)))
+    return tuple(owed)

@@ -3,6 +3,7 @@
 from portal_site.billing.models.account import Account, BrandAsset
 from portal_site.billing.models.cancellation import CancellationAttempt, FeedbackOption
 from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
+from portal_site.billing.models.credit_note import CreditNote, CreditNoteLineItem
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
 from portal_site.billing.models.event import Event, EventCounter
 from portal_site.billing.models.invoice import Invoice, InvoiceLineItem
@@ -24,6 +25,8 @@ __all__ = [
     "BrandAsset",
     "CancellationAttempt",
     "Coupon",
+    "CreditNote",
+    "CreditNoteLineItem",
     "Customer",
     "CustomerBalanceTransaction",
     "Discount",

@@ -21,7 +21,9 @@ class Invoice(HasLivemode, HasMetadata, Base):
     """An invoice. Amounts are in the minor unit of `currency`; `status` is a `rules.subscriptions.statuses.InvoiceStatus`.
 
     total = subtotal − discounts + exclusive taxes. amount_due = max(0, total + starting_balance − ending_balance), so it takes
-    account of the customer balance that the invoice applied. amount_remaining = amount_due − amount_paid.
+    account of the customer balance that the invoice applied. Credit notes reduce what is owed:
+    amount_remaining = amount_due − amount_paid − pre_payment_credit_notes_amount. What they took off of paid amounts is
+    `post_payment_credit_notes_amount`, and went to the customer's balance.
     """
 
     __tablename__ = "invoices"
@@ -48,6 +50,8 @@ class Invoice(HasLivemode, HasMetadata, Base):
     amount_due: Mapped[int]
     amount_paid: Mapped[int] = mapped_column(default=0)
     amount_remaining: Mapped[int]
+    pre_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
+    post_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
     starting_balance: Mapped[int] = mapped_column(default=0)
     ending_balance: Mapped[int | None]
     total_discount_amounts: Mapped[Documents]

@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.events.emission import emit
 from portal_site.billing.gateways import Charge
-from portal_site.billing.invoicing import payment_events
+from portal_site.billing.invoicing import credit_notes, payment_events
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import (
     Account,
+    Customer,
     Invoice,
     PaymentAttempt,
     PlanChange,
@@ -166,9 +167,15 @@ def _change_status(session: Session, subscription: Subscription, status: Subscri
         return
     if status == SubscriptionStatus.CANCELED:
         subscription.cancellation_details = {**(subscription.cancellation_details or {}), "reason": "payment_failed"}
+        _reduce_owed(session, subscription, at)
         termination.end(session, subscription, at, at)
         return
     with subscription_update(session, subscription, at) as update:
+        if status == SubscriptionStatus.UNPAID:
+            reduced = _reduce_owed(session, subscription, at)
+            for item in update.items:
+                if item.id in reduced:  # what is owed is for the time until now; who comes back begins a new period
+                    item.current_period_end = at
         over = [item for item in update.items if item.current_period_end <= at]
         if subscription.status == SubscriptionStatus.UNPAID and over:
             # Nothing was delivered since, so a new period begins now and the time between is not billed.
@@ -176,6 +183,16 @@ def _change_status(session: Session, subscription: Subscription, status: Subscri
             if len(over) == len(update.items):
                 subscription.billing_cycle_anchor = at
         subscription.status = SubscriptionStatus(subscription.status).become(status)
+
+
+def _reduce_owed(session: Session, subscription: Subscription, at: int) -> frozenset[str]:
+    customer = _lock_customer(session, subscription.customer_id)
+    return termination.reduce_owed(session, customer, subscription, at, at)
+
+
+def _lock_customer(session: Session, customer_id: str) -> Customer:
+    """The customer, locked, even if it is deleted: what it owed may still be paid."""
+    return session.scalars(select(Customer).where(Customer.id == customer_id).with_for_update()).one()
 
 
 def _subscription_of(session: Session, invoice: Invoice) -> Subscription | None:
@@ -191,6 +208,9 @@ def _is_for_a_change(subscription: Subscription, invoice: Invoice) -> bool:
 def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None:
     invoice.amount_paid += amount
     invoice.amount_remaining -= amount
+    if invoice.amount_remaining < 0:
+        customer = _lock_customer(session, invoice.customer_id)
+        credit_notes.return_overpayment(session, customer, invoice, at)
     invoice.attempt_count = max(1, invoice.attempt_count)
     invoice.status, invoice.paid_at, invoice.next_payment_attempt = InvoiceStatus.PAID, at, None
     session.flush()

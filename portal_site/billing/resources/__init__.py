@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from portal_site.billing.models import (
+    CreditNote,
     Customer,
     Invoice,
     PaymentMethod,
@@ -21,6 +22,7 @@ from portal_site.billing.resources import customers, invoices, payments, subscri
 from portal_site.db.json_columns import JsonObject
 
 _SHAPES: dict[type, Callable[[Any], JsonObject]] = {
+    CreditNote: invoices.credit_note,
     Customer: customers.customer,
     Invoice: invoices.invoice,
     PaymentMethod: payments.payment_method,

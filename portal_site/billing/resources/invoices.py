@@ -1,13 +1,14 @@
 """Invoices, their amounts of discount and tax, and invoice items, which are pending lines."""
 
-from portal_site.billing.models import Invoice, InvoiceLineItem
+from portal_site.billing.models import CreditNote, Invoice, InvoiceLineItem
 from portal_site.billing.models.columns import values
 from portal_site.billing.rules.amounts.taxes import Tax
 from portal_site.db.json_columns import JsonObject
 
 _PLAIN = (
     "id", "created", "livemode", "number", "status", "currency", "subtotal", "total", "billing_reason", "amount_due",
-    "amount_paid", "amount_remaining", "attempt_count", "collection_method", "due_date", "next_payment_attempt",
+    "amount_paid", "amount_remaining", "pre_payment_credit_notes_amount", "post_payment_credit_notes_amount",
+    "attempt_count", "collection_method", "due_date", "next_payment_attempt",
     "period_start", "period_end", "starting_balance", "ending_balance",
 )  # fmt: skip
 _TRANSITIONS = ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
@@ -34,6 +35,23 @@ def invoice_item(row: InvoiceLineItem) -> JsonObject:
         "subscription": row.subscription_id,
         "period": {"start": row.period_start, "end": row.period_end},
     }
+
+
+def credit_note(row: CreditNote) -> JsonObject:
+    """A `credit_note` without its lines; amounts are in minor units."""
+    names = ("id", "created", "livemode", "number", "currency", "amount", "pre_payment_amount", "post_payment_amount")
+    return {
+        "object": "credit_note",
+        **values(row, *names, "reason"),
+        "customer": row.customer_id,
+        "invoice": row.invoice_id,
+        "status": "issued",
+        "type": "mixed" if row.pre_payment_amount and row.post_payment_amount else _type(row),
+    }
+
+
+def _type(row: CreditNote) -> str:
+    return "post_payment" if row.post_payment_amount else "pre_payment"
 
 
 def tax_amount(tax: Tax) -> JsonObject:

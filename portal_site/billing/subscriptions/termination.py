@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from portal_site.billing.invoicing import voiding
-from portal_site.billing.models import Customer, Invoice, PlanChange, Subscription, SubscriptionItem
+from portal_site.billing.invoicing import credit_notes, voiding
+from portal_site.billing.loading import snapshots
+from portal_site.billing.models import Account, Customer, Invoice, PlanChange, Subscription, SubscriptionItem
+from portal_site.billing.rules.payments.dunning import DunningPolicy
+from portal_site.billing.rules.subscriptions import cancellation
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, InvoiceStatus, SubscriptionStatus
 from portal_site.billing.subscriptions import applied_discounts, schedule_phases
 from portal_site.billing.subscriptions.subscription_update import subscription_update
@@ -29,6 +32,21 @@ def reset_periods(items: Sequence[SubscriptionItem], moment: int) -> None:
     for item in items:
         item.current_period_start = item.current_period_end = moment
         item.billing_cycle_anchor = None
+
+
+def reduce_owed(
+    session: Session, customer: Customer, subscription: Subscription, moment: int, at: int
+) -> frozenset[str]:
+    """Reduce the unpaid invoices to the time until `moment`, unless the account's dunning policy says `full`.
+
+    What is owed is for time that was there. Returns the ids of the items whose current period is reduced.
+    """
+    document = session.scalar(select(Account.dunning).where(Account.id == subscription.account_id))
+    if DunningPolicy.of(document or {}).amount_owed == "full":
+        return frozenset()
+    reductions = cancellation.to_used_time(snapshots.load_for_quote(session, subscription, customer, moment), moment)
+    credit_notes.reduce_invoices(session, customer, reductions, at)
+    return frozenset(line.item_id for reduction in reductions for line in reduction.lines)
 
 
 def end(session: Session, subscription: Subscription, moment: int, at: int) -> None:

@@ -107,6 +107,8 @@ INVOICE = PageQuery(
         Invoice.subtotal,
         Invoice.total_excluding_tax,
         Invoice.amount_paid,
+        Invoice.pre_payment_credit_notes_amount,
+        Invoice.post_payment_credit_notes_amount,
         Invoice.total_discount_amounts,
         Invoice.total_taxes,
         Invoice.period_start,
@@ -246,6 +248,8 @@ class InvoiceView(InvoiceSummary):
     subtotal: int
     total_excluding_tax: int | None
     amount_paid: int
+    pre_payment_credit_notes_amount: int
+    post_payment_credit_notes_amount: int
     starting_balance: int
     ending_balance: int | None
     total_discount_amounts: Sequence[Mapping[str, Any]]
@@ -269,6 +273,16 @@ class InvoiceView(InvoiceSummary):
     def discount(self) -> int:
         """What coupons took off, ≥ 0."""
         return sum(part["amount"] for part in self.total_discount_amounts)
+
+    @property
+    def reduced(self) -> int:
+        """What credit notes took off, in minor units ≥ 0."""
+        return self.pre_payment_credit_notes_amount + self.post_payment_credit_notes_amount
+
+    @property
+    def returned(self) -> int:
+        """The part of that which was paid already and went to the customer's balance."""
+        return self.post_payment_credit_notes_amount
 
     @property
     def balance_used(self) -> int:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from portal_site.billing.rules.invoicing.reductions import Reduction
 from portal_site.portal.visitors import Visitor
 from portal_site.portal.wording import subscriptions
 from portal_site.web.filters import date, money
@@ -35,7 +36,7 @@ def consequences(page: "EndingPage") -> list[str]:
             subscriptions.before_the_end(page.following) or nothing,
         ]
     sentences = [_("%(products)s ends now and will not renew.", products=names)]
-    if not page.lines and subscription.status.renews:
+    if not page.lines and not ending.reductions and subscription.status.renews:
         sentences.append(_("Time that you have paid for and not used will not be refunded."))
     return sentences
 
@@ -44,7 +45,7 @@ def losses_and_debts(page: "EndingPage") -> list[str]:
     """What goes with it, and what does not."""
     ending = page.ending
     assert ending is not None
-    sentences = []
+    sentences = [_reduced(reduction, page.subscription.currency) for reduction in ending.reductions]
     if ending.lost:
         lost = money(ending.lost, page.subscription.currency)
         sentences.append(_("You will lose %(amount)s of credit that was meant for your next invoice.", amount=lost))
@@ -53,6 +54,12 @@ def losses_and_debts(page: "EndingPage") -> list[str]:
     if page.owed:
         sentences.append(_("Unpaid invoices remain due. You can find them in your invoice history."))
     return sentences
+
+
+def _reduced(reduction: Reduction, currency: str) -> str:
+    """What becomes of an unpaid invoice."""
+    off = money(reduction.amount, currency)
+    return _("Invoice %(number)s is reduced by %(amount)s for unused time.", number=reduction.number, amount=off)
 
 
 def confirm(page: "EndingPage", visitor: Visitor) -> str:

@@ -39,6 +39,8 @@ def invoice(view: InvoiceView) -> list[Row]:
         view.currency,
         (_("Amount due"), view.amount_due, view.amount_due != view.total or view.amount_paid),
         (_("Amount paid"), view.amount_paid, view.amount_paid),
+        (_("Credit note for unused time"), -view.reduced, view.reduced),
+        (_("Returned to your credit"), view.returned, view.returned),
     )
     if view.status.payable:
         rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))

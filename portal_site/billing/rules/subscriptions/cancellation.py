@@ -1,12 +1,13 @@
 """Rules for cancelling a subscription: when it ends, what is invoiced, credited or discarded, and who may undo it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
+from portal_site.billing.rules.invoicing.reductions import Reduction
 from portal_site.billing.rules.subscriptions import item_changes
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
@@ -24,7 +25,7 @@ class CancellationQuote:
 
     `invoice` is written at once, for pending lines and credit for unused time; it has no lines if there is nothing to settle.
     `drops` is true if pending lines or a pending update are discarded. `lost` is the credit among the discarded lines, such as
-    the credit of a pause, in minor units.
+    the credit of a pause, in minor units. `reductions` are those of unpaid invoices, by what a paid one would be credited.
     """
 
     at: int
@@ -32,6 +33,7 @@ class CancellationQuote:
     invoice: InvoiceTotals
     drops: bool
     lost: int = 0
+    reductions: tuple[Reduction, ...] = ()
 
     @property
     def immediate(self) -> bool:
@@ -75,7 +77,18 @@ def quote(
         )
     credits = (line for line in item_changes.credits_on_end(snapshot, at) if line.amount)
     lines = (*snapshot.pending_lines, *credits)
-    return CancellationQuote(at, at, snapshot.invoice_for(lines), drops=waiting)
+    return CancellationQuote(at, at, snapshot.invoice_for(lines), drops=waiting, reductions=to_used_time(snapshot, at))
+
+
+def to_used_time(snapshot: SubscriptionSnapshot, at: int) -> tuple[Reduction, ...]:
+    """The reductions of the unpaid invoices to the time until `at`, exactly by what would be credited of paid ones."""
+    reductions = []
+    for invoice in snapshot.owed:
+        credits = item_changes.credits_on_end(replace(snapshot, creditable_lines=invoice.lines), at)
+        line_of = {line.item_id: line.id for line in invoice.lines}
+        named = (replace(line, credits=line.credits or line_of[line.item_id]) for line in credits)
+        reductions.append(Reduction.of(invoice, named))
+    return tuple(reduction for reduction in reductions if reduction is not None)
 
 
 def can_be_kept(status: str, cancel_at: int | None, at_period_end: bool, details: Mapping[str, Any] | None) -> bool:

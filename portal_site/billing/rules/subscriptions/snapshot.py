@@ -10,6 +10,7 @@ from portal_site.billing.rules.amounts.items import Item, ItemSpec, PricedPlan
 from portal_site.billing.rules.amounts.taxes import TaxRate
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
+from portal_site.billing.rules.invoicing.reductions import OwedInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
 
@@ -77,13 +78,13 @@ class SubscriptionSnapshot:
     """Everything about a subscription and its customer that decides an amount, or whether a change is possible.
 
     `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `pending_lines` go on the next invoice.
-    `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet. `due_at` is when a billing
-    run next has to process the subscription. `suspended_ends` are the ends, by id, of the discounts that a pause since
-    `paused_at` suspended. `pause_collection` is the `behavior` of a pause of collection. `phases` have not
-    begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending updates of other
-    subscriptions will consume. `past_discounts` are those of the creditable lines that are used up or over.
-    `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or
-    uncollectible. `siblings` are the customer's other subscriptions that have not ended.
+    `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet; `owed` are unpaid invoices
+    with such charges. `due_at` is when a billing run next has to process the subscription. `pause_collection` is the `behavior`
+    of a pause of collection. `suspended_ends` are the ends, by id, of the discounts that a pause since `paused_at` suspended.
+    `phases` have not begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending
+    updates of other subscriptions will consume. `past_discounts` are those of the creditable lines that are used up or over.
+    `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or uncollectible. `siblings`
+    are the customer's other subscriptions that have not ended.
     """
 
     id: str
@@ -108,6 +109,7 @@ class SubscriptionSnapshot:
     balance_currency: str | None = None
     pending_lines: tuple[InvoiceLine, ...] = ()
     creditable_lines: tuple[InvoiceLine, ...] = ()
+    owed: tuple[OwedInvoice, ...] = ()
     phases: tuple[PlannedPhase, ...] = ()
     awaiting_payment: AwaitingPayment | None = None
     managed_by_merchant_schedule: bool = False
