@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import aliased
 
 from portal_site.billing.loading.plans import Reader, load_plans
@@ -17,15 +17,49 @@ from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 
 
-def of_subscriptions(query: Any, column: Any, ids: Sequence[str]) -> Any:
+def of_subscriptions(query: Any, column: Any, ids: Any) -> Any:
     """The query, limited to subscriptions that the caller has already loaded by their owner."""
     return query.where(column.in_(ids)).execution_options(unscoped="of subscriptions that were found by their owner")
 
 
+# What every quote reads is put together once: SQLAlchemy would take longer to build these statements than to execute them.
+IDS, AT = bindparam("ids", expanding=True), bindparam("at")
+_ORDER = InvoiceLineItem.position, InvoiceLineItem.id
+PENDING = of_subscriptions(
+    select(InvoiceLineItem.__table__).where(InvoiceLineItem.invoice_id.is_(None)).order_by(*_ORDER),
+    InvoiceLineItem.subscription_id,
+    IDS,
+)
+_CREDIT = aliased(InvoiceLineItem)
+CREDITABLE = of_subscriptions(
+    select(InvoiceLineItem.__table__)
+    .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
+    .outerjoin(_CREDIT, _CREDIT.credited_line_id == InvoiceLineItem.id)
+    .where(
+        InvoiceLineItem.period_end > AT,
+        InvoiceLineItem.amount > 0,
+        InvoiceLineItem.invoice_id.is_(None) | (Invoice.status == "paid"),
+        _CREDIT.id.is_(None),
+    )
+    .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id),
+    InvoiceLineItem.subscription_id,
+    IDS,
+)
+# Drafts and uncollectible invoices only count while their period has not ended: until then they may still be paid.
+_UNCOLLECTED = Invoice.status.in_(("draft", "uncollectible")) & (
+    select(InvoiceLineItem.id)
+    .where(InvoiceLineItem.invoice_id == Invoice.id, InvoiceLineItem.period_end > AT, InvoiceLineItem.amount > 0)
+    .correlate(Invoice)
+    .exists()
+)
+UNPAID = of_subscriptions(
+    select(Invoice.status).where((Invoice.status == "open") | _UNCOLLECTED), Invoice.subscription_id, IDS
+)
+
+
 def load_pending_lines(reader: Reader, ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
     """The pending lines of these subscriptions, by subscription id."""
-    query = of_subscriptions(select(InvoiceLineItem.__table__), InvoiceLineItem.subscription_id, ids)
-    return _load(reader, query.where(InvoiceLineItem.invoice_id.is_(None)))
+    return build(reader, reader.execute(PENDING, {"ids": ids}).all())
 
 
 def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
@@ -34,12 +68,9 @@ def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str,
         select(InvoiceLineItem.__table__)
         .where(InvoiceLineItem.invoice_id.in_(invoice_ids), InvoiceLineItem.pending_since.is_not(None))
         .execution_options(unscoped="of invoices that were found by their owner")
+        .order_by(*_ORDER)
     )
-    return _load(reader, query)
-
-
-def _load(reader: Reader, query: Any) -> dict[str, list[InvoiceLine]]:
-    return build(reader, reader.execute(query.order_by(InvoiceLineItem.position, InvoiceLineItem.id)).all())
+    return build(reader, reader.execute(query).all())
 
 
 def build(reader: Reader, rows: Sequence[Any]) -> dict[str, list[InvoiceLine]]:
@@ -87,29 +118,9 @@ def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: in
 
     Creditable are charges for time after `at` that are on a paid invoice, or still pending, and have not been credited yet.
     """
-    credit = aliased(InvoiceLineItem)
-    creditable = (
-        select(InvoiceLineItem.__table__)
-        .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
-        .outerjoin(credit, credit.credited_line_id == InvoiceLineItem.id)
-        .where(
-            InvoiceLineItem.period_end > at,
-            InvoiceLineItem.amount > 0,
-            InvoiceLineItem.invoice_id.is_(None) | (Invoice.status == "paid"),
-            credit.id.is_(None),
-        )
-        .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id)
-    )
-    rows = reader.execute(of_subscriptions(creditable, InvoiceLineItem.subscription_id, [snapshot.id])).all()
-    # Drafts and uncollectible invoices only count while their period has not ended: until then they may still be paid.
-    has_future_line = select(InvoiceLineItem.id).where(
-        InvoiceLineItem.invoice_id == Invoice.id, InvoiceLineItem.period_end > at, InvoiceLineItem.amount > 0
-    )
-    uncollected = Invoice.status.in_(("draft", "uncollectible")) & has_future_line.correlate(Invoice).exists()
-    unpaid = select(Invoice.status).where((Invoice.status == "open") | uncollected)
-    statuses = {
-        status for (status,) in reader.execute(of_subscriptions(unpaid, Invoice.subscription_id, [snapshot.id]))
-    }
+    given = {"ids": [snapshot.id], "at": at}
+    rows = reader.execute(CREDITABLE, given).all()
+    statuses = {status for (status,) in reader.execute(UNPAID, given)}
     return replace(
         snapshot,
         creditable_lines=tuple(build(reader, rows)[snapshot.id]),
