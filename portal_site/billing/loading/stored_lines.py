@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import BindParameter, bindparam, select
 from sqlalchemy.orm import aliased
 
 from portal_site.billing.loading.plans import Reader, load_plans
@@ -23,7 +23,8 @@ def of_subscriptions(query: Any, column: Any, ids: Any) -> Any:
 
 
 # What every quote reads is put together once: SQLAlchemy would take longer to build these statements than to execute them.
-IDS, AT = bindparam("ids", expanding=True), bindparam("at")
+IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+AT: BindParameter[Any] = bindparam("at")
 _ORDER = InvoiceLineItem.position, InvoiceLineItem.id
 PENDING = of_subscriptions(
     select(InvoiceLineItem.__table__).where(InvoiceLineItem.invoice_id.is_(None)).order_by(*_ORDER),
