@@ -221,16 +221,16 @@ def test_a_stranger_is_shown_the_way_back(lite_app: Flask, endpoint: str) -> Non
 @pytest.mark.case("B1")
 @pytest.mark.case("B2")
 @each_door_to_a_thing
-def test_a_strangers_thing_is_answered_as_one_that_does_not_exist(app: Flask, endpoint: str) -> None:
+def test_a_strangers_thing_is_answered_as_one_that_does_not_exist(lite_app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
-    things = own_things(app, scene)
+    things = own_things(lite_app, scene)
     with world.merchant("Other") as other:
         elsewhere = other.customer("Else", "else@other.example", "of another merchant")
     with world.transaction() as session:
         made = world.Merchant(session, clock.now(), session.get(world.Account, scene.account_id))
         next_door = made.customer("Next", "next@acme.example", "of the same merchant")
     for stranger in (elsewhere, next_door):
-        client = enter(app, stranger)
+        client = enter(lite_app, stranger)
         theirs, none = (_send(client, ROUTES[endpoint], which) for which in (things, MISSING))
         assert theirs.status_code == none.status_code == 404
         assert theirs.data == none.data
@@ -238,10 +238,10 @@ def test_a_strangers_thing_is_answered_as_one_that_does_not_exist(app: Flask, en
 
 @pytest.mark.case("A15")
 @pytest.mark.parametrize("endpoint", [name for name, route in ROUTES.items() if route.feature])
-def test_it_is_refused_when_switched_off(app: Flask, endpoint: str) -> None:
+def test_it_is_refused_when_switched_off(lite_app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
-    things = own_things(app, scene)
-    client = enter(app, scene.customer)
+    things = own_things(lite_app, scene)
+    client = enter(lite_app, scene.customer)
     client.get("/")
     with world.transaction() as session:
         configuration = session.scalar(

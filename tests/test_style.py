@@ -10,6 +10,7 @@ from portal_site import locations
 TOP = locations.TEMPLATES.parent
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command",
     [

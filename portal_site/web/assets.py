@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from mimetypes import guess_type
 from pathlib import Path
 
@@ -32,17 +33,19 @@ class Asset:
     name: str
     content_type: str
     plain: bytes
-    encodings: dict[str, bytes]
 
     @classmethod
     def of(cls, name: str, data: bytes) -> "Asset":
         content_type = guess_type(name)[0] or "application/octet-stream"
         stem, _, ending = name.rpartition(".")
-        hashed = f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}.{ending}"
-        if content_type not in COMPRESSIBLE:
-            return cls(hashed, content_type, data, {})
-        smaller = {"br": brotli.compress(data, quality=11), "gzip": gzip.compress(data, 9, mtime=0)}
-        return cls(hashed, content_type, data, smaller)
+        return cls(f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}.{ending}", content_type, data)
+
+    @cached_property
+    def encodings(self) -> dict[str, bytes]:
+        """The compressed data by encoding; made for the first request, since commands and workers start without one."""
+        if self.content_type not in COMPRESSIBLE:
+            return {}
+        return {"br": brotli.compress(self.plain, quality=11), "gzip": gzip.compress(self.plain, 9, mtime=0)}
 
 
 def init(app: Flask) -> None:
@@ -88,4 +91,4 @@ def send(asset: Asset) -> Response:
 
 
 def _typed(asset: Asset) -> str:
-    return f"{asset.content_type}; charset=utf-8" if asset.encodings else asset.content_type
+    return f"{asset.content_type}; charset=utf-8" if asset.content_type in COMPRESSIBLE else asset.content_type

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portal_site import locations
 from portal_site.branding import theme
 from portal_site.branding.theme import Branding
 
@@ -47,3 +48,13 @@ def test_nothing_else_gets_in(member: str, value: str) -> None:
     assert re.fullmatch(r"#[0-9a-f]{6}", branding.button)
     assert branding.font in theme.FONTS
     assert branding.shape in theme.SHAPES
+
+
+def test_a_dark_page_differs_from_a_light_one_in_colours_only() -> None:
+    """So the browser tests hold dark pages to the rules on colours, and to all others in the light."""
+    sheets = [path.read_text() for path in (locations.STATIC / "css").rglob("*.css")]
+    sheets.append(theme.stylesheet(Branding(background="#12131f", button="#7c5cff")))
+    dark = [rest for sheet in sheets for rest in re.split(r"@media[^{]*prefers-color-scheme[^{]*", sheet)[1:]]
+    assert len(dark) == 2
+    colours = r"\{\s*:root\s*\{(\s*--[\w-]+:\s*#[0-9a-f]{3,8};?)+\s*\}\s*\}"
+    assert all(re.match(colours, rest) for rest in dark)

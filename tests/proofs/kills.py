@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
 
 from sqlalchemy import event
 
@@ -21,27 +20,39 @@ def raise_killed() -> None:
 
 BEFORE = ("before_cursor_execute", "commit")
 AROUND = (*BEFORE, "after_cursor_execute")
+READS = ("SELECT", "BEGIN")
 
 
 @contextmanager
 def killing(
-    after: int | None, points: tuple[str, ...] = BEFORE, die: Callable[[], None] = raise_killed
+    after: int | None,
+    points: tuple[str, ...] = BEFORE,
+    die: Callable[[], None] = raise_killed,
+    *,
+    only_writes: bool = False,
 ) -> Iterator[SimpleNamespace]:
     """Call `die` at the point with this number, counted from 0; None: only count the points.
 
-    `points` are names of SQLAlchemy's engine events.
+    `points` are names of SQLAlchemy's engine events. With `only_writes`, those points are left out that are like the next one:
+    after a statement, and before one that only reads. Who dies there leaves the same database. `events` counts them too.
     """
-    counter = SimpleNamespace(points=0)
+    counter = SimpleNamespace(points=0, events=0)
 
-    def point(*_args: Any) -> None:
-        counter.points += 1
-        if counter.points - 1 == after:
-            die()
+    def point(_connection: object, _cursor: object = None, statement: str = "", *_more: object) -> None:
+        counter.events += 1
+        if not (only_writes and statement.lstrip().startswith(READS)):
+            counter.points += 1
+            if counter.points - 1 == after:
+                die()
 
-    for name in points:
-        event.listen(db.engine, name, point)
+    def afterwards(*_args: object) -> None:
+        counter.events += 1
+
+    listeners = [(name, afterwards if only_writes and name.startswith("after") else point) for name in points]
+    for name, listener in listeners:
+        event.listen(db.engine, name, listener)
     try:
         yield counter
     finally:
-        for name in points:
-            event.remove(db.engine, name, point)
+        for name, listener in listeners:
+            event.remove(db.engine, name, listener)

@@ -15,10 +15,11 @@ from flask import Flask
 from portal_site import ids
 from portal_site.billing.rules.subscriptions import statuses
 from tests import world
-from tests.conftest import empty_all
+from tests.conftest import SEEDS, empty_all
 from tests.proofs.play import DAY, Play
 
 MOVES = 14
+LONGEST = 200  # a run of the usual length goes on up to here if a transition of statuses is still missing
 ALLOWED = {(str(before), str(after)) for before, follow in statuses.MOVES.items() for after in follow}
 # Transitions that the simulation cannot reach: those of a first payment, of dunning without retries, and of pauses that the
 # portal refuses.
@@ -161,7 +162,10 @@ def test_no_luck_however_bad_brings_the_books_out_of_true(
     if app.config["SQLALCHEMY_DATABASE_URI"].startswith("postgresql"):
         most = max(1, most // 5)  # fewer on the second database, where only the locking differs
     moves: Counter[tuple[str, str]] = Counter()
-    for seed in [only] if only is not None else itertools.islice(itertools.count(), most):
+    wanted = ALLOWED - ELSEWHERE if only is None and most >= SEEDS else set()
+    for seed in itertools.count() if only is None else [only]:
+        if only is None and seed >= most and (set(moves) >= wanted or seed >= LONGEST):
+            break
         try:
             with app.test_request_context(base_url="http://127.0.0.1:8000"):
                 game = play(app, seed, monkeypatch)
@@ -174,5 +178,4 @@ def test_no_luck_however_bad_brings_the_books_out_of_true(
         if only is not None:
             print("\n".join(game.log))
     assert set(moves) <= ALLOWED
-    if only is None and most >= 200:
-        assert set(moves) >= ALLOWED - ELSEWHERE
+    assert set(moves) >= wanted

@@ -18,7 +18,7 @@ from portal_site.billing.portal_access import portal_sessions
 from portal_site.db import db
 from tests import world
 from tests.client import parse
-from tests.conftest import SECRET, make_app
+from tests.conftest import SECRET, empty_all, make_app
 from tests.world import reading
 
 EDIT = "/billing-information/edit"
@@ -72,7 +72,12 @@ class Place:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder, self.stack = folder, stack
         self.app = make_app(f"sqlite:///{folder / 'portal.db'}", folder)
+        self.fill()
+
+    def fill(self) -> None:
+        """Replace all data by one customer's."""
         with self.app.app_context():
+            empty_all()
             self.customer_id = world.scene().customer.id
             db.session.remove()
 

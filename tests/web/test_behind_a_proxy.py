@@ -76,6 +76,22 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield Place(tmp_path, stack)
 
 
+@pytest.fixture(scope="module", params=SERVERS)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, int]]:
+    """A portal that trusts one proxy, and its port, by each server; one for all tests here, since its start takes long."""
+    with ExitStack() as stack:
+        place = Place(tmp_path_factory.mktemp("trusting"), stack)
+        _, port = place.serve(request.param, **BEHIND_TLS)
+        yield place, port
+
+
+@pytest.fixture
+def trusting(running: tuple[Place, int]) -> tuple[Place, int]:
+    """The portal that trusts one proxy, with new data."""
+    running[0].fill()
+    return running
+
+
 def _check_forms_and_addresses(place: Place, browser: Browser) -> None:
     """A customer follows a link, saves a form, and is sent to the payment provider and back, all of it under HTTPS."""
     followed = browser.ask("GET", f"/p/session/{place.link()}")
@@ -92,9 +108,8 @@ def _check_forms_and_addresses(place: Place, browser: Browser) -> None:
 
 
 @pytest.mark.case("C17")
-@pytest.mark.parametrize("server", SERVERS)
-def test_a_form_is_taken_behind_a_trusted_proxy(place: Place, server: str) -> None:
-    _, port = place.serve(server, **BEHIND_TLS)
+def test_a_form_is_taken_behind_a_trusted_proxy(trusting: tuple[Place, int]) -> None:
+    place, port = trusting
     _check_forms_and_addresses(place, Browser(port, FORWARDED))
 
 
@@ -116,10 +131,9 @@ def test_a_clients_own_forwarding_headers_mean_nothing_where_no_proxy_is_trusted
 
 
 @pytest.mark.case("C17")
-@pytest.mark.parametrize("server", SERVERS)
-def test_only_as_many_proxies_are_believed_as_are_trusted(place: Place, server: str) -> None:
+def test_only_as_many_proxies_are_believed_as_are_trusted(trusting: tuple[Place, int]) -> None:
     """Each proxy adds to the end of a header; what stands before the trusted one's word is the client's."""
-    _, port = place.serve(server, **BEHIND_TLS)
+    place, port = trusting
     claimed = {**FORWARDED, "X-Forwarded-Host": f"evil.example, {HOST}", "X-Forwarded-Proto": "http, https"}
     browser = Browser(port, claimed)
     assert browser.ask("GET", f"/p/session/{place.link()}").getheader("Strict-Transport-Security")
@@ -128,10 +142,9 @@ def test_only_as_many_proxies_are_believed_as_are_trusted(place: Place, server: 
 
 
 @pytest.mark.case("C17")
-@pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.skipif(not shutil.which("caddy"), reason="Caddy is not installed here")
-def test_caddy_by_the_readmes_own_lines(place: Place, server: str) -> None:
-    _, inside = place.serve(server, **BEHIND_TLS)
+def test_caddy_by_the_readmes_own_lines(trusting: tuple[Place, int]) -> None:
+    place, inside = trusting
     outside = free_port()
     site = re.search(r"^    billing\.example\.com \{.*?^    \}", README, re.MULTILINE | re.DOTALL)
     assert site is not None

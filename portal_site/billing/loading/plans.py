@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
@@ -46,16 +46,20 @@ def priced_plan(row: Mapping[str, Any]) -> PricedPlan:
     )
 
 
+_PLANS = (
+    select(*PLAN_COLUMNS)
+    .join(Product, Product.id == Price.product_id)
+    .where(Price.id.in_(bindparam("ids", expanding=True)))
+)
+_PLANS_REFERRED_TO = _PLANS.execution_options(unscoped="prices that a subscription of ours refers to")
+
+
 def load_plans(reader: Reader, account_id: str | None, price_ids: Iterable[str], *only: Any) -> dict[str, PricedPlan]:
     """The plans with these prices, by price id.
 
     With `account_id` None the account is not checked: the ids must come from rows that the caller may read. `only` are further
-    conditions.
+    conditions on an account's prices.
     """
-    requested = sorted(set(price_ids))
-    query = select(*PLAN_COLUMNS).join(Product, Product.id == Price.product_id).where(Price.id.in_(requested), *only)
-    if account_id is not None:
-        query = query.where(Price.account_id == account_id)
-    else:
-        query = query.execution_options(unscoped="prices that a subscription of ours refers to")
-    return {row.price_id: priced_plan(cast(Mapping[str, Any], row._mapping)) for row in reader.execute(query)}
+    query = _PLANS_REFERRED_TO if account_id is None else _PLANS.where(Price.account_id == account_id, *only)
+    rows = reader.execute(query, {"ids": sorted(set(price_ids))})
+    return {row.price_id: priced_plan(cast(Mapping[str, Any], row._mapping)) for row in rows}

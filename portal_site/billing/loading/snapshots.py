@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Protocol, cast
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from portal_site.billing.errors import NotFound
 from portal_site.billing.loading import plans, stored_lines
@@ -192,9 +192,13 @@ def item_of(row: Any, plan: PricedPlan) -> Item:
     return Item(row.id, plan, row.quantity, *period, rates, row.created, row.billing_cycle_anchor)
 
 
+_ITEMS = stored_lines.of_subscriptions(
+    select(*ITEM_COLUMNS), SubscriptionItem.subscription_id, stored_lines.IDS
+).order_by(SubscriptionItem.created, SubscriptionItem.id)
+
+
 def _load_items(reader: Reader, ids: Sequence[str]) -> dict[str, list[Item]]:
-    query = stored_lines.of_subscriptions(select(*ITEM_COLUMNS), SubscriptionItem.subscription_id, ids)
-    rows = as_namespaces(reader.execute(query.order_by(SubscriptionItem.created, SubscriptionItem.id)))
+    rows = as_namespaces(reader.execute(_ITEMS, {"ids": ids}))
     plan_of = plans.load_plans(reader, None, (row.price_id for row in rows))
     items: dict[str, list[Item]] = defaultdict(list)
     for row in rows:
@@ -202,18 +206,21 @@ def _load_items(reader: Reader, ids: Sequence[str]) -> dict[str, list[Item]]:
     return items
 
 
+_ANY_DISCOUNTS = (
+    select(*DISCOUNT_COLUMNS)
+    .join(Coupon, and_(Coupon.account_id == Discount.account_id, Coupon.id == Discount.coupon_id))
+    .order_by(Discount.start, Discount.id)
+)
+_DISCOUNTS = _ANY_DISCOUNTS.where(
+    Discount.customer_id.in_(stored_lines.IDS), Discount.end.is_(None) | (Discount.end > stored_lines.AT)
+)
+
+
 def _load_discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dict[str, list[DiscountTerms]]:
-    in_force = Discount.end.is_(None) | (Discount.end > at)
-    query = _discounts().where(Discount.customer_id.in_(customer_ids), in_force)
     discounts: dict[str, list[DiscountTerms]] = defaultdict(list)
-    for row in reader.execute(query):
+    for row in reader.execute(_DISCOUNTS, {"ids": customer_ids, "at": at}):
         discounts[row.customer_id].append(discount_of(cast(Mapping[str, Any], row._mapping)))
     return discounts
-
-
-def _discounts() -> Select[Any]:
-    coupon = and_(Coupon.account_id == Discount.account_id, Coupon.id == Discount.coupon_id)
-    return select(*DISCOUNT_COLUMNS).join(Coupon, coupon).order_by(Discount.start, Discount.id)
 
 
 def discount_of(row: Mapping[str, Any]) -> DiscountTerms:
@@ -288,25 +295,27 @@ def _load_past_discounts(reader: Reader, snapshot: SubscriptionSnapshot, custome
     past = applied - {discount.id for discount in snapshot.discounts}
     if not past:
         return ()
-    query = _discounts().where(Discount.customer_id == customer_id, Discount.id.in_(sorted(past)))
+    query = _ANY_DISCOUNTS.where(Discount.customer_id == customer_id, Discount.id.in_(sorted(past)))
     return tuple(discount_of(cast(Mapping[str, Any], row._mapping)) for row in reader.execute(query))
 
 
-def _load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[PlannedPhase]]:
-    query = (
-        select(*PHASE_COLUMNS)
-        .join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
-        .join(SchedulePhaseItem, SchedulePhaseItem.phase_id == SchedulePhase.id)
-        .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
-        .where(
-            SubscriptionSchedule.customer_id == customer_id,
-            SubscriptionSchedule.status == "active",
-            # A phase that is overdue because the worker was not running still decides what will be billed.
-            or_(SchedulePhase.start_date > at, SchedulePhase.start_date >= Subscription.due_at),
-        )
-        .order_by(SchedulePhase.start_date, SchedulePhase.id, SchedulePhaseItem.id)
+_PHASES = (
+    select(*PHASE_COLUMNS)
+    .join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
+    .join(SchedulePhaseItem, SchedulePhaseItem.phase_id == SchedulePhase.id)
+    .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
+    .where(
+        SubscriptionSchedule.customer_id == bindparam("customer_id"),
+        SubscriptionSchedule.status == "active",
+        # A phase that is overdue because the worker was not running still decides what will be billed.
+        or_(SchedulePhase.start_date > stored_lines.AT, SchedulePhase.start_date >= Subscription.due_at),
     )
-    rows = reader.execute(query).all()
+    .order_by(SchedulePhase.start_date, SchedulePhase.id, SchedulePhaseItem.id)
+)
+
+
+def _load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[PlannedPhase]]:
+    rows = reader.execute(_PHASES, {"customer_id": customer_id, "at": at}).all()
     plan_of = plans.load_plans(reader, None, (row.price_id for row in rows)) if rows else {}
     return phases_of((row, plan_of[row.price_id]) for row in rows)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import BindParameter, bindparam, select
 from sqlalchemy.orm import aliased
 
 from portal_site.billing.loading.plans import Reader, load_plans
@@ -20,15 +20,56 @@ from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapsho
 OWED = ("open", "uncollectible")
 
 
-def of_subscriptions(query: Any, column: Any, ids: Sequence[str]) -> Any:
+def of_subscriptions(query: Any, column: Any, ids: Any) -> Any:
     """The query, limited to subscriptions that the caller has already loaded by their owner."""
     return query.where(column.in_(ids)).execution_options(unscoped="of subscriptions that were found by their owner")
 
 
+# What every quote reads is put together once: SQLAlchemy would take longer to build these statements than to execute them.
+IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+AT: BindParameter[Any] = bindparam("at")
+_ORDER = InvoiceLineItem.position, InvoiceLineItem.id
+PENDING = of_subscriptions(
+    select(InvoiceLineItem.__table__).where(InvoiceLineItem.invoice_id.is_(None)).order_by(*_ORDER),
+    InvoiceLineItem.subscription_id,
+    IDS,
+)
+_CREDIT = aliased(InvoiceLineItem)
+CHARGES = of_subscriptions(
+    select(InvoiceLineItem.__table__, Invoice.status.label("invoice_status"))
+    .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
+    .outerjoin(_CREDIT, _CREDIT.credited_line_id == InvoiceLineItem.id)
+    .outerjoin(CreditNoteLineItem, CreditNoteLineItem.invoice_line_item_id == InvoiceLineItem.id)
+    .where(
+        InvoiceLineItem.period_end > AT,
+        InvoiceLineItem.amount > 0,
+        InvoiceLineItem.invoice_id.is_(None) | Invoice.status.in_(("paid", *OWED)),
+        _CREDIT.id.is_(None),
+        CreditNoteLineItem.id.is_(None),
+    )
+    .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id),
+    InvoiceLineItem.subscription_id,
+    IDS,
+)
+# Drafts and uncollectible invoices only count while their period has not ended: until then they may still be paid.
+_UNCOLLECTED = Invoice.status.in_(("draft", "uncollectible")) & (
+    select(InvoiceLineItem.id)
+    .where(InvoiceLineItem.invoice_id == Invoice.id, InvoiceLineItem.period_end > AT, InvoiceLineItem.amount > 0)
+    .correlate(Invoice)
+    .exists()
+)
+UNPAID = of_subscriptions(
+    select(Invoice.id, Invoice.number, Invoice.status, Invoice.amount_remaining).where(
+        (Invoice.status == "open") | _UNCOLLECTED
+    ),
+    Invoice.subscription_id,
+    IDS,
+)
+
+
 def load_pending_lines(reader: Reader, ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
     """The pending lines of these subscriptions, by subscription id."""
-    query = of_subscriptions(select(InvoiceLineItem.__table__), InvoiceLineItem.subscription_id, ids)
-    return _load(reader, query.where(InvoiceLineItem.invoice_id.is_(None)))
+    return build(reader, reader.execute(PENDING, {"ids": ids}).all())
 
 
 def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
@@ -37,12 +78,9 @@ def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str,
         select(InvoiceLineItem.__table__)
         .where(InvoiceLineItem.invoice_id.in_(invoice_ids), InvoiceLineItem.pending_since.is_not(None))
         .execution_options(unscoped="of invoices that were found by their owner")
+        .order_by(*_ORDER)
     )
-    return _load(reader, query)
-
-
-def _load(reader: Reader, query: Any) -> dict[str, list[InvoiceLine]]:
-    return build(reader, reader.execute(query.order_by(InvoiceLineItem.position, InvoiceLineItem.id)).all())
+    return build(reader, reader.execute(query).all())
 
 
 def build(reader: Reader, rows: Sequence[Any]) -> dict[str, list[InvoiceLine]]:
@@ -91,30 +129,9 @@ def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: in
     Those are charges for time after `at` that have not been credited yet: creditable if they are on a paid invoice or still
     pending, and owed if they are on one that is open or uncollectible.
     """
-    credit = aliased(InvoiceLineItem)
-    charges = (
-        select(InvoiceLineItem.__table__, Invoice.status.label("invoice_status"))
-        .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
-        .outerjoin(credit, credit.credited_line_id == InvoiceLineItem.id)
-        .outerjoin(CreditNoteLineItem, CreditNoteLineItem.invoice_line_item_id == InvoiceLineItem.id)
-        .where(
-            InvoiceLineItem.period_end > at,
-            InvoiceLineItem.amount > 0,
-            InvoiceLineItem.invoice_id.is_(None) | Invoice.status.in_(("paid", *OWED)),
-            credit.id.is_(None),
-            CreditNoteLineItem.id.is_(None),
-        )
-        .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id)
-    )
-    rows = reader.execute(of_subscriptions(charges, InvoiceLineItem.subscription_id, [snapshot.id])).all()
-    # Drafts and uncollectible invoices only count while their period has not ended: until then they may still be paid.
-    has_future_line = select(InvoiceLineItem.id).where(
-        InvoiceLineItem.invoice_id == Invoice.id, InvoiceLineItem.period_end > at, InvoiceLineItem.amount > 0
-    )
-    uncollected = Invoice.status.in_(("draft", "uncollectible")) & has_future_line.correlate(Invoice).exists()
-    columns = (Invoice.id, Invoice.number, Invoice.status, Invoice.amount_remaining)
-    unpaid = select(*columns).where((Invoice.status == "open") | uncollected)
-    invoices = reader.execute(of_subscriptions(unpaid, Invoice.subscription_id, [snapshot.id])).all()
+    given = {"ids": [snapshot.id], "at": at}
+    rows = reader.execute(CHARGES, given).all()
+    invoices = reader.execute(UNPAID, given).all()
     statuses = {invoice.status for invoice in invoices}
     return replace(
         snapshot,
