@@ -17,13 +17,15 @@ from urllib.parse import urlsplit
 from flask import Flask, url_for
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from portal_site import clock
 from portal_site.billing.billing_run import runner
+from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.billing_run.runner import RunReport
 from portal_site.billing.models import Worker
 from portal_site.config import SettingsError
+from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
 
 # All in seconds.
@@ -40,8 +42,16 @@ def trust_clock(at: int) -> None:
         session.execute(update(Worker).where(Worker.seen_at > at).values(seen_at=at))
 
 
-class ClockWentBack(Exception):
-    """This machine's clock is behind another worker's heartbeat. Billing by either clock could bill twice or too early."""
+class WrongClock(Exception):
+    """This machine's clock differs from another one. Billing by either could bill twice, or too early."""
+
+
+class ClockWentBack(WrongClock):
+    """This machine's clock is behind another worker's heartbeat."""
+
+
+class ClockRanAhead(WrongClock):
+    """This machine's clock is ahead of the database server's, or of another worker's that is alive."""
 
 
 def name() -> str:
@@ -64,6 +74,24 @@ def heartbeat(at: int) -> None:
             row.seen_at = max(row.seen_at, at)
 
 
+def note_fault(error: Exception | None) -> None:
+    """Store what stopped the last run, for `portal check`; None: the run went through, and so can those of this machine."""
+    fault = None if error is None else described(error)
+    here = Worker.id == name() if fault else Worker.id.startswith(f"{socket.gethostname()}:", autoescape=True)
+    with reading() as reader:
+        noted = reader.scalars(select(Worker.fault).where(here)).all()
+    if any(before != fault for before in noted):
+        with transaction() as session:
+            session.execute(update(Worker).where(here).values(fault=fault))
+
+
+def faults(at: int) -> list[str]:
+    """What stopped the last runs of the workers that are alive."""
+    query = select(Worker.fault).where(Worker.fault.is_not(None), Worker.seen_at >= at - SILENCE).distinct()
+    with reading() as reader:
+        return [fault for fault in reader.scalars(query.order_by(Worker.fault)) if fault]
+
+
 def last_seen() -> int | None:
     """The time of the latest heartbeat of any worker, or None."""
     with reading() as reader:
@@ -83,7 +111,13 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
                 last_beat = now
                 retry_on_conflict(heartbeat, at + now - began)
 
-        report = runner.run(app.extensions["gateways"], at, return_address, beat=beat)
+        try:
+            report = runner.run(app.extensions["gateways"], at, return_address, beat=beat)
+        except Exception as error:
+            with suppress(SQLAlchemyError):  # a database that takes no writes: `portal check` finds that by itself
+                note_fault(error)
+            raise
+        note_fault(None)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",
@@ -119,10 +153,21 @@ def register(queue: Huey, app: Flask) -> Callable[[], object]:
 
     @queue.periodic_task(crontab(), expires=55, name="tick")
     def minute() -> None:
-        tick(app)
+        _tick_safely(app)
 
     task: Callable[[], object] = minute
     return task
+
+
+def _tick_safely(app: Flask) -> None:
+    """Do what is due; the next run tries again what this one could not do. What is no defect is one line in the log."""
+    try:
+        tick(app)
+    except Exception as error:
+        if isinstance(error, WrongClock | RunStopped) or is_of_surroundings(error):
+            log.error("the run stopped and will be tried again: %s", described(error))
+        else:
+            log.exception("the run stopped and will be tried again")
 
 
 def collect_garbage_less_often() -> None:
@@ -144,10 +189,7 @@ def run_in_thread(app: Flask, every: int = 20) -> threading.Event:
 
     def loop() -> None:
         while not stop.is_set():
-            try:
-                tick(app)
-            except Exception:
-                log.exception("the worker stumbled; it tries again")
+            _tick_safely(app)
             stop.wait(every)
 
     threading.Thread(target=loop, name="worker", daemon=True).start()

@@ -169,11 +169,23 @@ def _check_worker() -> None:
     if seen is None or clock.now() - seen > worker.SILENCE:
         fail("worker: none has been seen for three minutes. Run `portal worker`.")
     click.echo(f"worker: alive, seen {clock.now() - seen} s ago")
+    stopped = worker.faults(clock.now())
+    for fault in stopped:
+        click.echo(f"billing: the last run stopped: {fault}", err=True)
+    if stopped:
+        fail(
+            "billing: no subscription is the reason. Mend what the lines above say; the worker tries again each minute."
+        )
     parked = parking.parked()
     for subscription_id, reason in parked:
         click.echo(f"billing: {subscription_id} is parked: {reason}", err=True)
     if parked:
-        fail("billing: mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each.")
+        count = parking.count_parked()
+        more = f"{count} are parked, the first {len(parked)} are named. " if count > len(parked) else ""
+        fail(
+            f"billing: {more}Mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each, or "
+            "`portal unpark --all --cause` with the words of one error for all that have it."
+        )
     click.echo("billing: nothing is parked")
     silent = parking.count_unresolved(clock.now())
     if silent:
@@ -202,15 +214,22 @@ def worker(app: Flask, threads: int, clock_is_right: bool) -> None:
 
 
 @main.command()
-@click.argument("subscription")
+@click.argument("subscription", required=False)
+@click.option("--all", "everyone", is_flag=True, help="All that are parked.")
+@click.option("--cause", help="With --all: only those whose error, as `portal check` shows it, contains these words.")
 @with_app
-def unpark(_app: Flask, subscription: str) -> None:
-    """Resume billing of a parked subscription, after the cause has been fixed."""
+def unpark(_app: Flask, subscription: str | None, everyone: bool, cause: str | None) -> None:
+    """Resume billing of parked subscriptions, after the cause has been fixed."""
     from portal_site import clock as clocks
     from portal_site.billing.billing_run import parking
 
-    parking.unpark(subscription, clocks.now())
-    click.echo("It is billed again with the worker's next run.")
+    if (subscription is None) != everyone or (cause is not None and not everyone):
+        fail("Name one SUBSCRIPTION, or write --all, and --cause with it for those with one error.")
+    if subscription is not None:
+        parking.unpark(subscription, clocks.now())
+        click.echo("It is billed again with the worker's next run.")
+    else:
+        click.echo(f"{parking.unpark_all(clocks.now(), cause)} are billed again with the worker's next run.")
 
 
 @main.command()

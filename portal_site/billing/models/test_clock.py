@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, HasLivemode, Id, values
+from portal_site.billing.models.columns import AccountId, HasLivemode, Id, LongText, values
 from portal_site.db import Base
 
 
@@ -37,3 +37,4 @@ class Worker(Base):
     id: Mapped[Id]
     started_at: Mapped[int]
     seen_at: Mapped[int]
+    fault: Mapped[LongText | None]  # what stopped its last run; null if that went through

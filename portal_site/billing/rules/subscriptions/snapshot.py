@@ -72,9 +72,9 @@ class SubscriptionSnapshot:
     """Everything about a subscription and its customer that decides an amount, or whether a change is possible.
 
     `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `pending_lines` go on the next invoice.
-    `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet. `due_at` is when a billing
-    run next has to process the subscription. `pause_collection` is the `behavior` of a pause of collection. `phases` have not
-    begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending updates of other
+    `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet. `due_at` is the instant of the
+    next step of a billing run. `pause_collection` is the `behavior` of a pause of collection. `phases` have not begun yet, the
+    next one first. `reserved_discounts` are the ids of single-use discounts that pending updates of other
     subscriptions will consume. `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or
     uncollectible. `siblings` are the customer's other subscriptions that have not ended.
     """
