@@ -74,9 +74,8 @@ def heartbeat(at: int) -> None:
             row.seen_at = max(row.seen_at, at)
 
 
-def note_fault(error: Exception | None) -> None:
+def note_fault(fault: str | None) -> None:
     """Store what stopped the last run, for `portal check`; None: the run went through, and so can those of this machine."""
-    fault = None if error is None else described(error)
     here = Worker.id == name() if fault else Worker.id.startswith(f"{socket.gethostname()}:", autoescape=True)
     with reading() as reader:
         noted = reader.scalars(select(Worker.fault).where(here)).all()
@@ -115,9 +114,9 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
             report = runner.run(app.extensions["gateways"], at, return_address, beat=beat)
         except Exception as error:
             with suppress(SQLAlchemyError):  # a database that takes no writes: `portal check` finds that by itself
-                note_fault(error)
+                note_fault(described(error))
             raise
-        note_fault(None)
+        note_fault(report.fault)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",

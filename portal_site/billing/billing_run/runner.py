@@ -54,12 +54,16 @@ log = logging.getLogger("portal.billing")
 
 @dataclass
 class RunReport:
-    """Counts of a run: its batches, payments asked about, invoices tried, and failures of either."""
+    """Counts of a run: its batches, payments asked about, invoices tried, and failures of either.
+
+    `fault` is in one line what kept the run from collecting at all, such as a provider that does not answer.
+    """
 
     batch: BatchResult = field(default_factory=BatchResult)
     settled: int = 0
     collected: int = 0
     failed: int = 0
+    fault: str | None = None
 
     @property
     def did_something(self) -> bool:
@@ -79,7 +83,8 @@ def run(
     `return_url` maps an invoice id to the URL to which the customer returns after 3-D Secure authentication. Raises RunStopped,
     after all that could be done, when nothing of a kind went well; and at once what `db.faults.is_of_surroundings` says.
     """
-    run = _Run(gateways, at, return_url, clock_id, beat)
+    asked, silent = gateways.for_one_run()
+    run = _Run(asked, at, return_url, clock_id, beat)
     run.pay(collection.cancel_awaiting_payment, _superseded_payments(at, clock_id))
     most = BATCH[db.engine.dialect.name]
     while (batch := retry_on_conflict(batches.renew_due, at, most, clock_id, run.renewals)).claimed:
@@ -95,6 +100,7 @@ def run(
     parking.count_failed_collections(run.payments, at)
     run.renewals.stop("nothing that is due can be billed")
     run.payments.stop("no invoice can be collected")
+    run.report.fault = silent()
     return run.report
 
 
