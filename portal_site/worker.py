@@ -5,21 +5,27 @@ work (see billing.billing_run).
 """
 
 import gc
+import json
 import logging
 import os
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, url_for
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
+from huey.registry import Message
+from huey.serializer import Serializer
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from portal_site import clock
+from portal_site import clock, locations
 from portal_site.billing.billing_run import runner
 from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.billing_run.runner import RunReport
@@ -33,6 +39,7 @@ SILENCE = 3 * 60  # a worker without a heartbeat for this long counts as gone
 BEAT = 20  # the shortest time between two heartbeats
 SKEW = 10 * 60  # the largest accepted difference between the clocks of two machines
 FORGET = 24 * 60 * 60  # a worker without a heartbeat for this long is deleted
+MOMENTS = ("eta", "expires_resolved")  # members of a message
 log = logging.getLogger("portal.worker")
 
 
@@ -132,10 +139,27 @@ def return_address(invoice_id: str) -> str:
     return url_for("portal.finish_payment", invoice_id=invoice_id, _external=True)
 
 
+class JsonSerializer(Serializer):
+    """Messages as JSON. By default they are pickles, with which whoever can write into the queue runs code in the worker."""
+
+    def _serialize(self, data: Any) -> bytes:
+        members = data._asdict() if isinstance(data, Message) else data
+        return json.dumps(members, default=datetime.isoformat).encode()
+
+    def _deserialize(self, data: bytes) -> Any:
+        members = json.loads(data)
+        if not isinstance(members, dict):
+            return members
+        moments = {
+            name: datetime.fromisoformat(members[name]) for name in MOMENTS if isinstance(members.get(name), str)
+        }
+        return Message(**{**members, **moments})
+
+
 def make_queue(url: str) -> Huey:
     """The queue at a URL: sqlite:///path, redis://… or postgresql://…. Raises SettingsError if redis is not installed."""
     scheme = urlsplit(url).scheme.partition("+")[0]
-    options = {"name": "portal", "results": False, "utc": True}
+    options = {"name": "portal", "results": False, "utc": True, "serializer": JsonSerializer()}
     if scheme in ("redis", "rediss"):
         if find_spec("redis") is None:
             raise SettingsError("PORTAL_QUEUE_URL names Redis: run `pip install portal-site[redis]` for it.")
@@ -143,7 +167,7 @@ def make_queue(url: str) -> Huey:
     if scheme in ("postgres", "postgresql"):
         return PostgresHuey(dsn=url.replace("+psycopg", "", 1), **options)
     path = url.partition("sqlite:///")[2]
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    locations.make_private_file(Path(path))
     return SqliteHuey(filename=path, **options)
 
 

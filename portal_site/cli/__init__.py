@@ -36,11 +36,16 @@ class PlainGroup(click.Group):
 
 
 def _database_words(error: DBAPIError) -> str:
-    text = str(error.orig)
-    first = text.splitlines()[0] if text else type(error).__name__
-    if "no such table" in text or "UndefinedTable" in type(error.orig).__name__:
+    from portal_site.db.faults import described
+
+    kind, text = type(error.orig).__name__, str(error.orig)
+    if "no such table" in text or kind == "UndefinedTable":
         return "The database is not set up yet: run `portal migrate`."
-    return f"The database could not be used: {first}. Check PORTAL_DATABASE_URL."
+    if "no such column" in text or "has no column" in text or kind == "UndefinedColumn":
+        return "The database's schema is older than the program: run `portal migrate`."
+    if kind == "LockNotAvailable" or "database is locked" in text:
+        return "A table was in use by somebody else, and nothing was changed: run it again."
+    return f"The database could not be used: {described(error)}. Check PORTAL_DATABASE_URL."
 
 
 def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,9 +75,11 @@ def main() -> None:
 @with_app
 def run(app: Flask, host: str, port: int, threads: int) -> None:
     """Serve the portal with waitress, in one process."""
+    from portal_site.db import migrations
     from portal_site.web import access_log
 
     access_log.configure()
+    migrations.warn_if_behind(app)
     serving.serve(app, host, port, threads)
 
 
@@ -91,7 +98,7 @@ def migrate(app: Flask) -> None:
 @click.option("--account", "account_id", help="The account the objects belong to; needed when there are several.")
 @click.option("--renew", is_flag=True, help="Bill the subscriptions here from the end of their current period on.")
 @with_app
-def import_objects(_app: Flask, file: Path, account_id: str | None, renew: bool) -> None:
+def import_objects(app: Flask, file: Path, account_id: str | None, renew: bool) -> None:
     """Import a JSON file of Stripe API objects, grouped by type."""
     from portal_site import clock
     from portal_site.billing.importing import importer
@@ -102,7 +109,9 @@ def import_objects(_app: Flask, file: Path, account_id: str | None, renew: bool)
     except OSError as error:
         fail(f"Cannot read {file}: {error.strerror}.")
     with progress.steps("Importing") as advance:
-        report = importer.import_objects(text, clock.now(), account_id, advance, renew=renew)
+        report = importer.import_objects(
+            text, clock.now(), account_id, advance, renew=renew, live=app.config["SETTINGS"].takes_live_mode
+        )
     click.echo(report.sentence(), err=True)
 
 
@@ -147,10 +156,12 @@ def link(
 @with_app
 def check(app: Flask) -> None:
     """Check settings, database, schema, worker and payments. The exit code is 1 if anything needs attention."""
-    from portal_site.db import migrations
+    from portal_site.db import db, engine, migrations
     from portal_site.db.transactions import reading
 
     click.echo("settings: ok")
+    if engine.has_no_file(db.engine.url):
+        fail(f"database: there is no file {db.engine.url.database}. Run `portal migrate`.")
     with reading() as connection:
         connection.execute(select(1))
     click.echo("database: reachable")
@@ -205,11 +216,13 @@ def worker(app: Flask, threads: int, clock_is_right: bool) -> None:
     """Run billing once a minute: renewals, collection, retries. Any number of workers may run."""
     from portal_site import clock as clocks
     from portal_site import worker as work
+    from portal_site.db import migrations
 
     if clock_is_right:
         work.trust_clock(clocks.now())
     settings: Settings = app.config["SETTINGS"]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    migrations.warn_if_behind(app)
     work.serve(app, settings.queue_url, threads)
 
 

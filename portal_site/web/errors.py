@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Timeout
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
 
 from portal_site.billing.errors import NotFound
+from portal_site.db.faults import described, is_of_surroundings
 
 log = logging.getLogger("portal_site")
 RETRY_SECONDS = "10"
@@ -19,7 +20,7 @@ def init(app: Flask) -> None:
     app.register_error_handler(HTTPException, show_http_error)
     app.register_error_handler(NotFound, lambda _error: page(404))
     app.register_error_handler(CSRFError, lambda _error: page(403))
-    for kind in (OperationalError, InterfaceError, TimeoutError):
+    for kind in (DBAPIError, TimeoutError):
         app.register_error_handler(kind, show_database_error)
 
 
@@ -39,7 +40,9 @@ def show_http_error(error: HTTPException) -> Response:
 
 def show_database_error(error: DBAPIError | TimeoutError) -> Response:
     """The page for a database that is unavailable, busy or full. Nothing was written, so the request can be retried."""
-    log.error("the database did not answer: %s", type(error).__name__)
+    if not (is_of_surroundings(error) or isinstance(error, OperationalError | InterfaceError)):
+        return show_http_error(InternalServerError(original_exception=error))
+    log.error("the database cannot be used: %s", described(error))
     response = page(503)
     response.headers["Retry-After"] = RETRY_SECONDS
     return response

@@ -82,7 +82,9 @@ class Place:
         """One more process of one of SERVERS, with `also` as further options and these settings, and its port."""
         port = free_port()
         process = self.start([*SERVERS[server], *also], port, f"stderr-{port}", **environment)
-        if server == "gunicorn":  # it listens before its workers have loaded the program, which takes long on a busy machine
+        if (
+            server == "gunicorn"
+        ):  # it listens before its workers have loaded the program, which takes long on a busy machine
             with socket.create_connection(("127.0.0.1", port), timeout=90) as early:
                 early.sendall(b"nonsense\r\n\r\n")
                 early.recv(1)

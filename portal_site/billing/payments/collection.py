@@ -52,6 +52,7 @@ class _Terms:
             currency=attempt.currency,
             idempotency_key=attempt.idempotency_key,
             created=attempt.created,
+            livemode=attempt.livemode,
             return_url=return_url,
             off_session=off_session,
             description=self.invoice.number or self.invoice.id,
@@ -86,7 +87,7 @@ def pay_invoice(
     if gateway is None:
         return outcomes.record(attempt, Charge("declined", attempt.id, NOT_HERE), at)
     request = terms.request(attempt, return_url, off_session)
-    return outcomes.record(attempt, _answer(lambda: gateway.charge(request)), at)
+    return outcomes.record(attempt, _answer(lambda: gateway.charge(request), attempt.id), at)
 
 
 def resolve_payment(
@@ -214,17 +215,20 @@ def _resolve(
             return gateway.cancel_charge(replace(request, reference=charge.reference))
         return charge
 
-    return outcomes.record(attempt, _answer(ask), at, given_up=give_up)
+    return outcomes.record(attempt, _answer(ask, attempt.id), at, given_up=give_up)
 
 
-def _answer(ask: Callable[[], Charge | None]) -> Charge | None:
+def _answer(ask: Callable[[], Charge | None], reference: str) -> Charge | None:
     """What a provider answers. None if it does not, or if its library raises anything instead: the outcome is unknown."""
     try:
         return ask()
     except GatewayUnavailable:
         return None
-    except (BillingError, SQLAlchemyError):  # the sandbox keeps its charges in the portal's database
+    except SQLAlchemyError:  # the sandbox keeps its charges in the portal's database
         raise
+    except BillingError as error:  # it takes no such payment at all, such as the sandbox in live mode
+        log.error("a payment provider refuses: %s", error)
+        return Charge("declined", reference, NOT_HERE)
     except Exception:
         log.exception("a payment provider failed")
         return None
