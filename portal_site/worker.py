@@ -10,9 +10,11 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,17 @@ from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
 from huey.registry import Message
 from huey.serializer import Serializer
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from portal_site import clock, locations
-from portal_site.billing.billing_run import runner
+from portal_site.billing.billing_run import clean_up, runner
 from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.billing_run.runner import RunReport
 from portal_site.billing.models import Worker
 from portal_site.config import SettingsError
+from portal_site.db import db
 from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
 
@@ -66,12 +71,16 @@ def name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def heartbeat(at: int) -> None:
-    """Record that this worker is running. Raises ClockWentBack."""
+def heartbeat(at: int, *, trusted: bool = False) -> None:
+    """Record that this worker is running. Raises ClockWentBack and, unless its clock is `trusted`, ClockRanAhead."""
     with transaction() as session:
-        newest = session.scalar(select(func.max(Worker.seen_at))) or 0
+        others = {row.id: row.seen_at for row in session.scalars(select(Worker))}
+        newest = max(others.values(), default=0)
         if at < newest - SKEW:
             raise ClockWentBack(f"this clock is {newest - at} s behind another worker's")
+        others.pop(name(), None)
+        if not trusted:
+            _refuse_to_run_ahead(session, others, at)
         row = session.get(Worker, name())
         if row is None:
             session.execute(delete(Worker).where(Worker.seen_at < at - FORGET))
@@ -79,6 +88,52 @@ def heartbeat(at: int) -> None:
                 session.add(Worker(id=name(), started_at=at, seen_at=at))
         else:
             row.seen_at = max(row.seen_at, at)
+
+
+def _refuse_to_run_ahead(session: Session, others: Mapping[str, int], at: int) -> None:
+    """Raise ClockRanAhead. `others` are the last heartbeats of the other workers, of which those that are gone do not count."""
+    ahead = seconds_ahead(session)
+    if ahead is not None:
+        if ahead > SKEW:
+            raise ClockRanAhead(f"this clock is {ahead} s ahead of the database server's")
+        return
+    for other, seen_at in others.items():
+        if at > seen_at + SKEW and _may_be_alive(other, seen_at):
+            raise ClockRanAhead(f"this clock is {at - seen_at} s ahead of that of {other}, which may be running")
+
+
+def seconds_ahead(session: Session | Connection) -> int | None:
+    """By how much this machine's clock is ahead of the database server's; None for SQLite, which has none."""
+    if db.engine.dialect.name != "postgresql":
+        return None
+    return clock.now() - int(session.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
+
+
+# What was last heard of workers that are behind: the heartbeat, and since when nothing came after it, by a clock that counts.
+_heard: dict[str, tuple[int, float]] = {}
+
+
+def _may_be_alive(other: str, seen_at: int) -> bool:
+    """Whether a worker whose last heartbeat is old by this clock is running: then one of the two clocks is wrong.
+
+    A process of this machine can be looked for. One that lives gives another sign within three minutes, by whatever clock.
+    """
+    host, _, pid = other.rpartition(":")
+    if not pid.isdigit() or (host == socket.gethostname() and not _runs(int(pid))):
+        return False
+    if _heard.get(other, (None, 0))[0] != seen_at:
+        _heard[other] = seen_at, time.monotonic()
+    return time.monotonic() - _heard[other][1] < SILENCE
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def note_fault(fault: str | None) -> None:
@@ -89,6 +144,15 @@ def note_fault(fault: str | None) -> None:
     if any(before != fault for before in noted):
         with transaction() as session:
             session.execute(update(Worker).where(here).values(fault=fault))
+
+
+def _note_wrong_clock(fault: str) -> None:
+    """Store it for `portal check`, with the time of the others, since this worker's own is not to be trusted."""
+    with transaction() as session:
+        newest = session.scalar(select(func.max(Worker.seen_at))) or 0
+        row = session.get(Worker, name()) or Worker(id=name(), started_at=newest)
+        row.seen_at, row.fault = newest, fault
+        session.add(row)
 
 
 def faults(at: int) -> list[str]:
@@ -108,14 +172,19 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
     """Do all billing work that is due at `at` (default: now), with heartbeats in between."""
     at = clock.now() if at is None else at
     with app.app_context(), app.test_request_context(base_url=app.config["SETTINGS"].base_url):
-        retry_on_conflict(heartbeat, at)
+        beating = partial(heartbeat, trusted=bool(app.extensions.get("clock_is_right")))
+        try:
+            retry_on_conflict(beating, at)
+        except WrongClock as error:
+            _note_wrong_clock(str(error))
+            raise
         began = last_beat = clock.now()
 
         def beat(_report: RunReport) -> None:
             nonlocal last_beat
             if (now := clock.now()) >= last_beat + BEAT:
                 last_beat = now
-                retry_on_conflict(heartbeat, at + now - began)
+                retry_on_conflict(beating, at + now - began)
 
         try:
             report = runner.run(app.extensions["gateways"], at, return_address, beat=beat)
@@ -124,6 +193,7 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
                 note_fault(described(error))
             raise
         note_fault(report.fault)
+        clean_up.remove_old_rows(at)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",
@@ -198,10 +268,16 @@ def collect_garbage_less_often() -> None:
     gc.set_threshold(10_000)  # with ten times as many, memory grows by 80 MB before the first full collection
 
 
+def give_way() -> None:
+    """Let pages have the processor first, where it is not enough for both: a billing run has the whole minute."""
+    os.nice(10)
+
+
 def serve(app: Flask, queue_url: str, threads: int) -> None:
     """Run the worker until it is stopped."""
     queue = make_queue(queue_url)
     collect_garbage_less_often()
+    give_way()
     register(queue, app)()  # also run immediately, so that work does not wait for the next full minute after a restart
     queue.create_consumer(workers=threads, periodic=True, check_worker_health=True).run()
 

@@ -175,10 +175,18 @@ def check(app: Flask) -> None:
 def _check_worker() -> None:
     from portal_site import clock, worker
     from portal_site.billing.billing_run import parking
+    from portal_site.db.transactions import reading
 
     seen = worker.last_seen()
     if seen is None or clock.now() - seen > worker.SILENCE:
         fail("worker: none has been seen for three minutes. Run `portal worker`.")
+    with reading() as reader:
+        ahead = worker.seconds_ahead(reader)
+    click.echo(
+        "clock: there is no other to compare this machine's with: see to it that it is right"
+        if ahead is None
+        else f"clock: {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the database server's"
+    )
     click.echo(f"worker: alive, seen {clock.now() - seen} s ago")
     stopped = worker.faults(clock.now())
     for fault in stopped:
@@ -209,7 +217,7 @@ def _check_worker() -> None:
 @main.command()
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 32), help="Runs at the same time.")
 @click.option(
-    "--clock-is-right", is_flag=True, help="Start though a worker was seen at a later time: its clock was wrong."
+    "--clock-is-right", is_flag=True, help="Start though this clock differs from another one: that was wrong."
 )
 @with_app
 def worker(app: Flask, threads: int, clock_is_right: bool) -> None:
@@ -220,6 +228,7 @@ def worker(app: Flask, threads: int, clock_is_right: bool) -> None:
 
     if clock_is_right:
         work.trust_clock(clocks.now())
+        app.extensions["clock_is_right"] = True
     settings: Settings = app.config["SETTINGS"]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     migrations.warn_if_behind(app)
