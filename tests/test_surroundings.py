@@ -3,8 +3,10 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import event, func, select, text, update
@@ -15,8 +17,9 @@ from portal_site.billing.billing_run import parking, renewal_batch, runner
 from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, PaymentAttempt, Subscription, SubscriptionItem
-from portal_site.db import db
+from portal_site.db import db, migrations
 from tests import world
+from tests.conftest import enter, make_app
 from tests.world import reading
 
 LATER = world.END + 60
@@ -245,3 +248,53 @@ def test_one_alone_of_which_nothing_is_known_is_told_and_not_counted(
     world.shop("Other")
     worker.tick(app, LATER)
     assert _blamed() == {(1, "ValueError: a price without a currency"), (0, None)}
+
+
+@pytest.mark.case("F21")
+def test_a_page_on_an_older_schema_is_503_and_the_log_says_why(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = enter(app, world.scene().customer)
+    monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
+    renamed = "ALTER TABLE subscriptions RENAME COLUMN overdue_since TO not_yet"
+    with _statements(renamed, end="ALTER TABLE subscriptions RENAME COLUMN not_yet TO overdue_since"):
+        for address in ("/", "/subscriptions"):
+            answer = client.get(address)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+    assert "overdue_since" in caplog.text
+    assert client.get("/").status_code == 200
+
+
+@pytest.mark.case("F21")
+def test_a_schema_that_is_behind_is_told_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    app = make_app(f"sqlite:///{tmp_path / 'portal.db'}", tmp_path)
+    migrations.warn_if_behind(app)
+    assert caplog.text == ""
+    with app.app_context():
+        _execute("UPDATE alembic_version SET version_num = '9999'")  # an upgrade has begun, and this program goes on
+        migrations.warn_if_behind(app)
+        assert caplog.text == ""
+        _execute("UPDATE alembic_version SET version_num = '0003'")
+        migrations.warn_if_behind(app)
+        db.engine.dispose()
+    assert "the schema is at 0003" in caplog.text
+    assert "run `portal migrate`" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (psycopg.errors.LockNotAvailable("canceling statement due to lock timeout"), "A table was in use"),
+        (sqlite3.OperationalError("database is locked"), "A table was in use"),
+        (psycopg.errors.UndefinedColumn('column "x" does not exist\nLINE 1: SELECT x'), "older than the program"),
+        (sqlite3.OperationalError("no such column: x"), "older than the program"),
+        (sqlite3.OperationalError("no such table: x"), "not set up yet"),
+        (sqlite3.OperationalError("database or disk is full"), "OperationalError: database or disk is full. Check"),
+        (psycopg.errors.DiskFull("could not extend file\nHINT: Check free disk space."), "DiskFull: could not extend file. "),
+    ],
+)  # fmt: skip
+def test_an_operator_is_told_what_is_wrong_in_one_line(error: Exception, said: str) -> None:
+    words = cli._database_words(OperationalError("SELECT secret", {"secret": "value"}, error))
+    assert said in words
+    assert len(words.splitlines()) == 1
+    assert "secret" not in words
