@@ -170,20 +170,24 @@ def _check(app: Flask, subscriptions: int) -> None:
 
 
 def measure_beside(kind: Kind, folder: Path, subscriptions: int, seconds: float) -> list[Section]:
-    """The response times of the overview at a fixed request rate, without and during a billing run."""
+    """The response times of the overview at a fixed request rate, without and during a billing run, beside a busy process.
+
+    Each visitor comes back after ten minutes, so that the page also has an activity to note.
+    """
     url = kind.create("beside")
     app = data.open_app(url)
     data.fill(app, 200)
     at = due.fill(app, subscriptions)[-1]
     kind.settle(url)
-    with stage.portal(url, folder) as server:
+    with stage.portal(url, folder) as server, _busy_process():
         tickets = visits.enter_portal(server.port, visits.invite(app, 40, but="cus_due_"))
-        visits.hold(app)
         questions = [Question.of(server.port, ticket) for ticket in tickets]
         _steadily(questions, QUIET)
+        visits.let_rest(app)
         idle = _steadily(questions, seconds)
         with _workers(url, at, 1) as processes:
             time.sleep(QUIET)
+            visits.let_rest(app)
             busy = _steadily(questions, seconds)
             if processes[0].poll() is not None:
                 raise RuntimeError("the run ended before the measurement did: give it more subscriptions")
@@ -194,6 +198,17 @@ def measure_beside(kind: Kind, folder: Path, subscriptions: int, seconds: float)
         verdict = judged(busy_ms / idle_ms, aim, at_most=True) if aim else [f"{busy_ms / idle_ms:.2f}", "", ""]
         rows.append([f"overview, {name}", f"{idle_ms:.1f} ms", f"{busy_ms:.1f} ms", *verdict])
     return [Section(f"Portal beside a billing run on {kind.name}", columns, rows)]
+
+
+@contextmanager
+def _busy_process() -> Iterator[None]:
+    """Something else that the machine has to do meanwhile: a process that computes for as long as the block takes."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: sum(range(10_000))"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 def _steadily(questions: Sequence[Question], seconds: float) -> list[float]:
@@ -222,4 +237,5 @@ def _steadily(questions: Sequence[Question], seconds: float) -> list[float]:
 if __name__ == "__main__":
     with data.open_app(sys.argv[1]).app_context():
         worker.collect_garbage_less_often()
+        worker.give_way()
         _renew(int(sys.argv[2]))

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 SECRET_KEY_LENGTH = 32
 QUEUES = ("sqlite", "redis", "rediss", "postgres", "postgresql", "postgresql+psycopg")
 GATEWAYS = ("sandbox",)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DRIVERS = {
     "sqlite": "sqlite",
     "postgres": "postgresql+psycopg",
@@ -42,6 +43,11 @@ class Settings:
     def secure(self) -> bool:
         """Whether customers reach this portal over HTTPS."""
         return self.base_url.startswith("https://")
+
+    @property
+    def takes_live_mode(self) -> bool:
+        """Whether there is a payment provider that moves money."""
+        return any(name != "sandbox" for name in self.gateways)
 
     @property
     def queue_url(self) -> str:
@@ -75,6 +81,10 @@ class Settings:
             gateways=reader.choices("PORTAL_GATEWAY", GATEWAYS),
             demo=reader.choice("PORTAL_DEMO", ("0", "1")) == "1",
         )
+        if settings.demo and (settings.trusted_proxies or settings.hosts[0] not in LOOPBACK):
+            reader.faults.append(
+                "PORTAL_DEMO lets everybody into every portal: it cannot be on behind a proxy or on a domain."
+            )
         if reader.faults:
             raise SettingsError("\n".join(reader.faults))
         return settings

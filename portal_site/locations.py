@@ -1,5 +1,6 @@
-"""The directories of templates, static files and migrations: in the installed package, or at the top of a checkout."""
+"""Where files are: the program's own, in the installed package or at the top of a checkout, and private ones with data."""
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
@@ -15,3 +16,17 @@ TEMPLATES = folder("templates")
 STATIC = folder("static")
 MIGRATIONS = folder("migrations")
 TRANSLATIONS = _PACKAGE / "translations"
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder that only this user can look into, unless it exists. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file that only this user can read, and its folder, unless they exist. Raises OSError.
+
+    SQLite gives the files that it puts beside a database the same rights.
+    """
+    make_private_folder(path.parent)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

@@ -5,25 +5,38 @@ work (see billing.billing_run).
 """
 
 import gc
+import json
 import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, url_for
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
+from huey.registry import Message
+from huey.serializer import Serializer
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
-from portal_site import clock
-from portal_site.billing.billing_run import runner
+from portal_site import clock, locations
+from portal_site.billing.billing_run import clean_up, runner
+from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.billing_run.runner import RunReport
 from portal_site.billing.models import Worker
 from portal_site.config import SettingsError
+from portal_site.db import db
+from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
 
 # All in seconds.
@@ -31,6 +44,7 @@ SILENCE = 3 * 60  # a worker without a heartbeat for this long counts as gone
 BEAT = 20  # the shortest time between two heartbeats
 SKEW = 10 * 60  # the largest accepted difference between the clocks of two machines
 FORGET = 24 * 60 * 60  # a worker without a heartbeat for this long is deleted
+MOMENTS = ("eta", "expires_resolved")  # members of a message
 log = logging.getLogger("portal.worker")
 
 
@@ -40,8 +54,16 @@ def trust_clock(at: int) -> None:
         session.execute(update(Worker).where(Worker.seen_at > at).values(seen_at=at))
 
 
-class ClockWentBack(Exception):
-    """This machine's clock is behind another worker's heartbeat. Billing by either clock could bill twice or too early."""
+class WrongClock(Exception):
+    """This machine's clock differs from another one. Billing by either could bill twice, or too early."""
+
+
+class ClockWentBack(WrongClock):
+    """This machine's clock is behind another worker's heartbeat."""
+
+
+class ClockRanAhead(WrongClock):
+    """This machine's clock is ahead of the database server's, or of another worker's that is alive."""
 
 
 def name() -> str:
@@ -49,12 +71,16 @@ def name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def heartbeat(at: int) -> None:
-    """Record that this worker is running. Raises ClockWentBack."""
+def heartbeat(at: int, *, trusted: bool = False) -> None:
+    """Record that this worker is running. Raises ClockWentBack and, unless its clock is `trusted`, ClockRanAhead."""
     with transaction() as session:
-        newest = session.scalar(select(func.max(Worker.seen_at))) or 0
+        others = {row.id: row.seen_at for row in session.scalars(select(Worker))}
+        newest = max(others.values(), default=0)
         if at < newest - SKEW:
             raise ClockWentBack(f"this clock is {newest - at} s behind another worker's")
+        others.pop(name(), None)
+        if not trusted:
+            _refuse_to_run_ahead(session, others, at)
         row = session.get(Worker, name())
         if row is None:
             session.execute(delete(Worker).where(Worker.seen_at < at - FORGET))
@@ -62,6 +88,78 @@ def heartbeat(at: int) -> None:
                 session.add(Worker(id=name(), started_at=at, seen_at=at))
         else:
             row.seen_at = max(row.seen_at, at)
+
+
+def _refuse_to_run_ahead(session: Session, others: Mapping[str, int], at: int) -> None:
+    """Raise ClockRanAhead. `others` are the last heartbeats of the other workers, of which those that are gone do not count."""
+    ahead = seconds_ahead(session)
+    if ahead is not None:
+        if ahead > SKEW:
+            raise ClockRanAhead(f"this clock is {ahead} s ahead of the database server's")
+        return
+    for other, seen_at in others.items():
+        if at > seen_at + SKEW and _may_be_alive(other, seen_at):
+            raise ClockRanAhead(f"this clock is {at - seen_at} s ahead of that of {other}, which may be running")
+
+
+def seconds_ahead(session: Session | Connection) -> int | None:
+    """By how much this machine's clock is ahead of the database server's; None for SQLite, which has none."""
+    if db.engine.dialect.name != "postgresql":
+        return None
+    return clock.now() - int(session.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
+
+
+# What was last heard of workers that are behind: the heartbeat, and since when nothing came after it, by a clock that counts.
+_heard: dict[str, tuple[int, float]] = {}
+
+
+def _may_be_alive(other: str, seen_at: int) -> bool:
+    """Whether a worker whose last heartbeat is old by this clock is running: then one of the two clocks is wrong.
+
+    A process of this machine can be looked for. One that lives gives another sign within three minutes, by whatever clock.
+    """
+    host, _, pid = other.rpartition(":")
+    if not pid.isdigit() or (host == socket.gethostname() and not _runs(int(pid))):
+        return False
+    if _heard.get(other, (None, 0))[0] != seen_at:
+        _heard[other] = seen_at, time.monotonic()
+    return time.monotonic() - _heard[other][1] < SILENCE
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+def note_fault(fault: str | None) -> None:
+    """Store what stopped the last run, for `portal check`; None: the run went through, and so can those of this machine."""
+    here = Worker.id == name() if fault else Worker.id.startswith(f"{socket.gethostname()}:", autoescape=True)
+    with reading() as reader:
+        noted = reader.scalars(select(Worker.fault).where(here)).all()
+    if any(before != fault for before in noted):
+        with transaction() as session:
+            session.execute(update(Worker).where(here).values(fault=fault))
+
+
+def _note_wrong_clock(fault: str) -> None:
+    """Store it for `portal check`, with the time of the others, since this worker's own is not to be trusted."""
+    with transaction() as session:
+        newest = session.scalar(select(func.max(Worker.seen_at))) or 0
+        row = session.get(Worker, name()) or Worker(id=name(), started_at=newest)
+        row.seen_at, row.fault = newest, fault
+        session.add(row)
+
+
+def faults(at: int) -> list[str]:
+    """What stopped the last runs of the workers that are alive."""
+    query = select(Worker.fault).where(Worker.fault.is_not(None), Worker.seen_at >= at - SILENCE).distinct()
+    with reading() as reader:
+        return [fault for fault in reader.scalars(query.order_by(Worker.fault)) if fault]
 
 
 def last_seen() -> int | None:
@@ -74,16 +172,28 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
     """Do all billing work that is due at `at` (default: now), with heartbeats in between."""
     at = clock.now() if at is None else at
     with app.app_context(), app.test_request_context(base_url=app.config["SETTINGS"].base_url):
-        retry_on_conflict(heartbeat, at)
+        beating = partial(heartbeat, trusted=bool(app.extensions.get("clock_is_right")))
+        try:
+            retry_on_conflict(beating, at)
+        except WrongClock as error:
+            _note_wrong_clock(str(error))
+            raise
         began = last_beat = clock.now()
 
         def beat(_report: RunReport) -> None:
             nonlocal last_beat
             if (now := clock.now()) >= last_beat + BEAT:
                 last_beat = now
-                retry_on_conflict(heartbeat, at + now - began)
+                retry_on_conflict(beating, at + now - began)
 
-        report = runner.run(app.extensions["gateways"], at, return_address, beat=beat)
+        try:
+            report = runner.run(app.extensions["gateways"], at, return_address, beat=beat)
+        except Exception as error:
+            with suppress(SQLAlchemyError):  # a database that takes no writes: `portal check` finds that by itself
+                note_fault(described(error))
+            raise
+        note_fault(report.fault)
+        clean_up.remove_old_rows(at)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",
@@ -99,10 +209,27 @@ def return_address(invoice_id: str) -> str:
     return url_for("portal.finish_payment", invoice_id=invoice_id, _external=True)
 
 
+class JsonSerializer(Serializer):
+    """Messages as JSON. By default they are pickles, with which whoever can write into the queue runs code in the worker."""
+
+    def _serialize(self, data: Any) -> bytes:
+        members = data._asdict() if isinstance(data, Message) else data
+        return json.dumps(members, default=datetime.isoformat).encode()
+
+    def _deserialize(self, data: bytes) -> Any:
+        members = json.loads(data)
+        if not isinstance(members, dict):
+            return members
+        moments = {
+            name: datetime.fromisoformat(members[name]) for name in MOMENTS if isinstance(members.get(name), str)
+        }
+        return Message(**{**members, **moments})
+
+
 def make_queue(url: str) -> Huey:
     """The queue at a URL: sqlite:///path, redis://… or postgresql://…. Raises SettingsError if redis is not installed."""
     scheme = urlsplit(url).scheme.partition("+")[0]
-    options = {"name": "portal", "results": False, "utc": True}
+    options = {"name": "portal", "results": False, "utc": True, "serializer": JsonSerializer()}
     if scheme in ("redis", "rediss"):
         if find_spec("redis") is None:
             raise SettingsError("PORTAL_QUEUE_URL names Redis: run `pip install portal-site[redis]` for it.")
@@ -110,7 +237,7 @@ def make_queue(url: str) -> Huey:
     if scheme in ("postgres", "postgresql"):
         return PostgresHuey(dsn=url.replace("+psycopg", "", 1), **options)
     path = url.partition("sqlite:///")[2]
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    locations.make_private_file(Path(path))
     return SqliteHuey(filename=path, **options)
 
 
@@ -119,10 +246,21 @@ def register(queue: Huey, app: Flask) -> Callable[[], object]:
 
     @queue.periodic_task(crontab(), expires=55, name="tick")
     def minute() -> None:
-        tick(app)
+        _tick_safely(app)
 
     task: Callable[[], object] = minute
     return task
+
+
+def _tick_safely(app: Flask) -> None:
+    """Do what is due; the next run tries again what this one could not do. What is no defect is one line in the log."""
+    try:
+        tick(app)
+    except Exception as error:
+        if isinstance(error, WrongClock | RunStopped) or is_of_surroundings(error):
+            log.error("the run stopped and will be tried again: %s", described(error))
+        else:
+            log.exception("the run stopped and will be tried again")
 
 
 def collect_garbage_less_often() -> None:
@@ -130,10 +268,16 @@ def collect_garbage_less_often() -> None:
     gc.set_threshold(10_000)  # with ten times as many, memory grows by 80 MB before the first full collection
 
 
+def give_way() -> None:
+    """Let pages have the processor first, where it is not enough for both: a billing run has the whole minute."""
+    os.nice(10)
+
+
 def serve(app: Flask, queue_url: str, threads: int) -> None:
     """Run the worker until it is stopped."""
     queue = make_queue(queue_url)
     collect_garbage_less_often()
+    give_way()
     register(queue, app)()  # also run immediately, so that work does not wait for the next full minute after a restart
     queue.create_consumer(workers=threads, periodic=True, check_worker_health=True).run()
 
@@ -144,10 +288,7 @@ def run_in_thread(app: Flask, every: int = 20) -> threading.Event:
 
     def loop() -> None:
         while not stop.is_set():
-            try:
-                tick(app)
-            except Exception:
-                log.exception("the worker stumbled; it tries again")
+            _tick_safely(app)
             stop.wait(every)
 
     threading.Thread(target=loop, name="worker", daemon=True).start()

@@ -181,3 +181,13 @@ def test_a_process_of_its_own_is_silent_when_piped(portal: Portal, tmp_path: Pat
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (result.returncode, result.stdout) == (0, "")
     assert result.stderr == "Imported 1 customers.\n"
+
+
+@pytest.mark.parametrize("words", [(), ("sub_one", "--all"), ("--cause", "full"), ("sub_one", "--cause", "full")])
+def test_what_to_unpark_is_said_in_one_way(portal: Portal, words: tuple[str, ...]) -> None:
+    portal("migrate")
+    refused = portal("unpark", *words)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("Name one SUBSCRIPTION, or write --all")
+    assert portal("unpark", "--all").stdout == "0 are billed again with the worker's next run.\n"
+    assert portal("unpark", "--all", "--cause", "100 % full").stdout.startswith("0 are billed")

@@ -66,3 +66,18 @@ def test_all_faults_are_named_at_once() -> None:
 def test_no_secret_has_a_default() -> None:
     with pytest.raises(SettingsError):
         Settings.from_environment({"PORTAL_BASE_URL": "https://billing.acme.example"})
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        {"PORTAL_TRUSTED_PROXIES": "1", "PORTAL_BASE_URL": "http://127.0.0.1:8000"},
+        {"PORTAL_BASE_URL": "https://billing.acme.example"},
+        {"PORTAL_BASE_URL": "http://192.0.2.7:8000"},
+    ],
+)
+def test_the_demo_is_on_loopback_only(around: dict[str, str]) -> None:
+    demo = {"PORTAL_DEMO": "1", "PORTAL_BASE_URL": "http://localhost:8000"}
+    assert Settings.from_environment({**GOOD, **demo}).demo
+    with pytest.raises(SettingsError, match="cannot be on behind a proxy"):
+        Settings.from_environment({**GOOD, **demo, **around})

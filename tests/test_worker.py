@@ -1,7 +1,9 @@
 """The worker: heartbeats, work that is due, parking of failing subscriptions, and recovery after being killed."""
 
+import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,15 +21,24 @@ from flask import Flask
 from sqlalchemy import Engine, create_engine, func, make_url, select, text, update
 
 from portal_site import cli, clock, worker
-from portal_site.billing.billing_run import parking, renewal_batch
+from portal_site.billing.billing_run import clean_up, parking, renewal_batch
 from portal_site.billing.errors import GatewayUnavailable
-from portal_site.billing.models import Invoice, Subscription, SubscriptionItem
+from portal_site.billing.models import (
+    Invoice,
+    PortalConfiguration,
+    PortalSession,
+    PortalVisit,
+    PromotionCodeTry,
+    SetupIntent,
+    Subscription,
+    SubscriptionItem,
+)
 from portal_site.billing.models import Worker as WorkerRow
 from portal_site.billing.rules.amounts.periods import boundary
 from portal_site.config import SettingsError
 from portal_site.db import db
 from tests import world
-from tests.conftest import SECRET, make_app
+from tests.conftest import SECRET, empty_all, make_app
 from tests.world import reading
 
 LATER = world.END + 60
@@ -350,3 +362,158 @@ def test_an_invoice_that_is_sent_is_due_when_it_says(app: Flask) -> None:
     with reading() as reader:
         due = select(Invoice.due_date).where(Invoice.cycle_at == world.END)
         assert reader.scalar(due) == world.END + 14 * 24 * 60 * 60
+
+
+DAY = 24 * 60 * 60
+
+
+def _another(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(worker, "name", lambda: name)
+
+
+@pytest.fixture
+def running() -> Iterator[str]:
+    """The name of a worker on this machine that runs."""
+    with subprocess.Popen(["sleep", "600"]) as other:
+        yield f"{socket.gethostname()}:{other.pid}"
+        other.kill()
+
+
+@pytest.mark.case("F25")
+def test_a_clock_that_is_ahead_of_a_worker_that_runs_bills_nothing(
+    lite_app: Flask, monkeypatch: pytest.MonkeyPatch, running: str
+) -> None:
+    world.shop()
+    at = world.END - 3600
+    for minute in range(3):
+        with monkeypatch.context() as right:
+            _another(right, running)
+            worker.tick(lite_app, at + minute * 60)
+        with pytest.raises(worker.ClockRanAhead, match=f"{41 * DAY} s ahead of that of {running}"):
+            worker.tick(lite_app, at + minute * 60 + 41 * DAY)
+    assert _invoices() == 1
+    assert worker.faults(at + 120) == [f"this clock is {41 * DAY} s ahead of that of {running}, which may be running"]
+    worker.tick(lite_app, at + 120 + worker.SKEW)  # no more than ten minutes apart
+    with monkeypatch.context() as right:
+        _another(right, running)
+        worker.tick(lite_app, at + 120 + worker.SKEW + 60)
+    assert worker.faults(at + 120 + worker.SKEW) == []
+
+
+@pytest.mark.case("F25")
+@pytest.mark.parametrize("away", [11 * 60, 3 * 7 * DAY, 400 * DAY])
+def test_a_worker_that_was_away_is_right(lite_app: Flask, monkeypatch: pytest.MonkeyPatch, away: int) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for name in (f"{socket.gethostname()}:{gone.pid}", worker.name()):
+        with monkeypatch.context() as before:
+            _another(before, name)
+            worker.tick(lite_app, world.END - 3600)
+    world.shop()
+    worker.tick(lite_app, world.END - 3600 + away)
+
+
+@pytest.mark.case("F25")
+def test_a_worker_elsewhere_counts_until_nothing_more_is_heard_of_it(
+    lite_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All machines slept for weeks: each waits three minutes for a sign of the others, then goes on."""
+    counted = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: counted)
+    with monkeypatch.context() as elsewhere:
+        _another(elsewhere, "elsewhere:17")
+        worker.tick(lite_app, world.START)
+    for _ in range(4):
+        with pytest.raises(worker.ClockRanAhead):
+            worker.tick(lite_app, world.START + 9 * DAY)
+        counted += 59
+    worker.tick(lite_app, world.START + 9 * DAY)
+    worker.heartbeat(world.START + 20 * DAY, trusted=True)
+
+
+@pytest.mark.case("F25")
+def test_a_clock_is_compared_with_the_database_servers(postgres_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with postgres_app.app_context():
+        empty_all()
+        right = time.time()
+        monkeypatch.setattr(clock, "now", lambda: int(right + 41 * DAY))
+        world.shop()
+        with pytest.raises(worker.ClockRanAhead, match="ahead of the database server's"):
+            worker.tick(postgres_app)
+        assert _invoices() == 1
+        said: list[str] = []
+        monkeypatch.setattr("click.echo", lambda words, **_: said.append(words))
+        monkeypatch.setattr(clock, "now", lambda: int(right))
+        worker.tick(postgres_app)
+        cli._check_worker()
+        assert any(re.fullmatch(r"clock: \d+ s (behind|ahead of) the database server's", line) for line in said)
+        monkeypatch.setitem(postgres_app.extensions, "clock_is_right", True)
+        monkeypatch.setattr(clock, "now", lambda: int(right + 41 * DAY))
+        worker.tick(postgres_app)
+
+
+def test_where_there_is_no_other_clock_a_check_says_so(lite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("click.echo", lambda words, **_: said.append(words))
+    worker.heartbeat(clock.now())
+    cli._check_worker()
+    assert said[0] == "clock: there is no other to compare this machine's with: see to it that it is right"
+
+
+def test_the_queue_carries_no_pickles(lite_app: Flask, tmp_path: Path) -> None:
+    queue = worker.make_queue(f"sqlite:///{tmp_path}/queue.db")
+    ran: list[object] = []
+    task = queue.task()(lambda *given, **named: ran.append((given, named)))
+    task(1, "two", three=[3])
+    task.schedule((4,), delay=3600)
+    worker.register(queue, lite_app)()
+    stored = [bytes(data) for data in (*queue.storage.enqueued_items(), *queue.storage.scheduled_items())]
+    assert len(stored) == 3
+    assert all(json.loads(data)["id"] for data in stored)
+    taken = [queue.dequeue() for _ in stored]
+    one, minute, later = sorted(taken, key=lambda found: (found.eta is not None, found.expires is not None))
+    assert (list(one.args), one.kwargs) == ([1, "two"], {"three": [3]})
+    queue.execute(one)
+    assert ran == [((1, "two"), {"three": [3]})]
+    assert isinstance(later.eta, datetime)
+    assert isinstance(minute.expires_resolved, datetime)
+    assert queue.serializer.deserialize(queue.serializer.serialize([None, True])) == [None, True]
+
+
+def test_rows_that_are_over_are_removed_after_ninety_days(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = world.scene()
+    now = clock.now()
+    owner = {"account_id": scene.account_id, "customer_id": scene.customer.id}
+    with world.transaction() as session:
+        for number, days in enumerate((91, 92, 93, 89, 0)):
+            made = now - days * DAY
+            kept = session.scalars(
+                select(PortalConfiguration.id).where(PortalConfiguration.account_id == scene.account_id)
+            ).first()
+            session.add(
+                PortalSession(
+                    id=f"bps_{number}",
+                    created=made,
+                    token_hash=f"link{number}",
+                    expires_at=made,
+                    configuration_id=kept,
+                    **owner,
+                )
+            )
+            session.flush()
+            visit = {
+                "session_id": f"bps_{number}",
+                "token_hash": f"visit{number}",
+                "opened_at": made,
+                "last_seen_at": made,
+            }
+            session.add_all([
+                PortalVisit(id=f"visit_{number}", account_id=scene.account_id, **visit),
+                PromotionCodeTry(id=f"try_{number}", created=made, **owner),
+                SetupIntent(id=f"seti_{number}", created=made, gateway_reference="x", **owner),
+            ])  # fmt: skip
+    monkeypatch.setattr(clean_up, "BATCH", 2)
+    worker.tick(app, now)
+    with reading() as reader:
+        for kind in (PortalVisit, PortalSession, PromotionCodeTry, SetupIntent):
+            assert {name[-1] for name in reader.scalars(select(kind.id))} == {"3", "4"}

@@ -22,6 +22,10 @@ class NotFound(BillingError):
     """The object does not exist or belongs to another customer; the error does not tell which."""
 
 
+class Unreadable(Exception):
+    """A stored row makes no sense, such as a status that does not exist. It is shown as one that cannot be shown."""
+
+
 class StateChanged(BillingError):
     """The terms that the customer confirmed no longer apply. The page shows the new state and asks again."""
 

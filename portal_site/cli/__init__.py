@@ -37,11 +37,16 @@ class PlainGroup(click.Group):
 
 
 def _database_words(error: DBAPIError) -> str:
-    text = str(error.orig)
-    first = text.splitlines()[0] if text else type(error).__name__
-    if "no such table" in text or "UndefinedTable" in type(error.orig).__name__:
+    from portal_site.db.faults import described
+
+    kind, text = type(error.orig).__name__, str(error.orig)
+    if "no such table" in text or kind == "UndefinedTable":
         return "The database is not set up yet: run `portal migrate`."
-    return f"The database could not be used: {first}. Check PORTAL_DATABASE_URL."
+    if "no such column" in text or "has no column" in text or kind == "UndefinedColumn":
+        return "The database's schema is older than the program: run `portal migrate`."
+    if kind == "LockNotAvailable" or "database is locked" in text:
+        return "A table was in use by somebody else, and nothing was changed: run it again."
+    return f"The database could not be used: {described(error)}. Check PORTAL_DATABASE_URL."
 
 
 def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,9 +76,11 @@ def main() -> None:
 @with_app
 def run(app: Flask, host: str, port: int, threads: int) -> None:
     """Serve the portal with waitress, in one process."""
+    from portal_site.db import migrations
     from portal_site.web import access_log
 
     access_log.configure()
+    migrations.warn_if_behind(app)
     serving.serve(app, host, port, threads)
 
 
@@ -93,7 +100,7 @@ def migrate(app: Flask) -> None:
 @click.option("--renew", is_flag=True, help="Bill the subscriptions here from the end of their current period on.")
 @with_app
 @acting_as(ActorType.IMPORT)
-def import_objects(_app: Flask, file: Path, account_id: str | None, renew: bool) -> None:
+def import_objects(app: Flask, file: Path, account_id: str | None, renew: bool) -> None:
     """Import a JSON file of Stripe API objects, grouped by type."""
     from portal_site import clock
     from portal_site.billing.importing import importer
@@ -104,7 +111,9 @@ def import_objects(_app: Flask, file: Path, account_id: str | None, renew: bool)
     except OSError as error:
         fail(f"Cannot read {file}: {error.strerror}.")
     with progress.steps("Importing") as advance:
-        report = importer.import_objects(text, clock.now(), account_id, advance, renew=renew)
+        report = importer.import_objects(
+            text, clock.now(), account_id, advance, renew=renew, live=app.config["SETTINGS"].takes_live_mode
+        )
     click.echo(report.sentence(), err=True)
 
 
@@ -149,10 +158,12 @@ def link(
 @with_app
 def check(app: Flask) -> None:
     """Check settings, database, schema, worker and payments. The exit code is 1 if anything needs attention."""
-    from portal_site.db import migrations
+    from portal_site.db import db, engine, migrations
     from portal_site.db.transactions import reading
 
     click.echo("settings: ok")
+    if engine.has_no_file(db.engine.url):
+        fail(f"database: there is no file {db.engine.url.database}. Run `portal migrate`.")
     with reading() as connection:
         connection.execute(select(1))
     click.echo("database: reachable")
@@ -166,16 +177,36 @@ def check(app: Flask) -> None:
 def _check_worker() -> None:
     from portal_site import clock, worker
     from portal_site.billing.billing_run import parking
+    from portal_site.db.transactions import reading
 
     seen = worker.last_seen()
     if seen is None or clock.now() - seen > worker.SILENCE:
         fail("worker: none has been seen for three minutes. Run `portal worker`.")
+    with reading() as reader:
+        ahead = worker.seconds_ahead(reader)
+    click.echo(
+        "clock: there is no other to compare this machine's with: see to it that it is right"
+        if ahead is None
+        else f"clock: {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the database server's"
+    )
     click.echo(f"worker: alive, seen {clock.now() - seen} s ago")
+    stopped = worker.faults(clock.now())
+    for fault in stopped:
+        click.echo(f"billing: the last run stopped: {fault}", err=True)
+    if stopped:
+        fail(
+            "billing: no subscription is the reason. Mend what the lines above say; the worker tries again each minute."
+        )
     parked = parking.parked()
     for subscription_id, reason in parked:
         click.echo(f"billing: {subscription_id} is parked: {reason}", err=True)
     if parked:
-        fail("billing: mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each.")
+        count = parking.count_parked()
+        more = f"{count} are parked, the first {len(parked)} are named. " if count > len(parked) else ""
+        fail(
+            f"billing: {more}Mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each, or "
+            "`portal unpark --all --cause` with the words of one error for all that have it."
+        )
     click.echo("billing: nothing is parked")
     silent = parking.count_unresolved(clock.now())
     if silent:
@@ -188,31 +219,41 @@ def _check_worker() -> None:
 @main.command()
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 32), help="Runs at the same time.")
 @click.option(
-    "--clock-is-right", is_flag=True, help="Start though a worker was seen at a later time: its clock was wrong."
+    "--clock-is-right", is_flag=True, help="Start though this clock differs from another one: that was wrong."
 )
 @with_app
 def worker(app: Flask, threads: int, clock_is_right: bool) -> None:
     """Run billing once a minute: renewals, collection, retries. Any number of workers may run."""
     from portal_site import clock as clocks
     from portal_site import worker as work
+    from portal_site.db import migrations
 
     if clock_is_right:
         work.trust_clock(clocks.now())
+        app.extensions["clock_is_right"] = True
     settings: Settings = app.config["SETTINGS"]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    migrations.warn_if_behind(app)
     work.serve(app, settings.queue_url, threads)
 
 
 @main.command()
-@click.argument("subscription")
+@click.argument("subscription", required=False)
+@click.option("--all", "everyone", is_flag=True, help="All that are parked.")
+@click.option("--cause", help="With --all: only those whose error, as `portal check` shows it, contains these words.")
 @with_app
-def unpark(_app: Flask, subscription: str) -> None:
-    """Resume billing of a parked subscription, after the cause has been fixed."""
+def unpark(_app: Flask, subscription: str | None, everyone: bool, cause: str | None) -> None:
+    """Resume billing of parked subscriptions, after the cause has been fixed."""
     from portal_site import clock as clocks
     from portal_site.billing.billing_run import parking
 
-    parking.unpark(subscription, clocks.now())
-    click.echo("It is billed again with the worker's next run.")
+    if (subscription is None) != everyone or (cause is not None and not everyone):
+        fail("Name one SUBSCRIPTION, or write --all, and --cause with it for those with one error.")
+    if subscription is not None:
+        parking.unpark(subscription, clocks.now())
+        click.echo("It is billed again with the worker's next run.")
+    else:
+        click.echo(f"{parking.unpark_all(clocks.now(), cause)} are billed again with the worker's next run.")
 
 
 @main.command()

@@ -11,7 +11,7 @@ from typing import IO
 import click
 from flask import Flask
 
-from portal_site import clock, create_app, demo, worker
+from portal_site import clock, create_app, demo, locations, worker
 from portal_site.cli import progress, serving
 from portal_site.config import Settings
 from portal_site.db import migrations
@@ -40,7 +40,7 @@ def _prepared(port: int, data: Path) -> Iterator[Flask]:
     """The app on the data in the folder, which stays locked: other demos may use the data at the same time, not replace it."""
     with ExitStack() as stack:
         try:
-            data.mkdir(parents=True, exist_ok=True)
+            locations.make_private_folder(data)
             lock = stack.enter_context((data / "lock").open("a"))
             is_new = _is_alone(lock) and _delete_stale(data)
             app = create_app(_settings(port, data))

@@ -1,7 +1,7 @@
 """The selects of one page, compiled once and fetched together."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +22,16 @@ Row = dict[str, Any]
 def literal_limit(rows: int) -> ColumnElement[int]:
     """A LIMIT as a literal in the SQL. With a bound parameter PostgreSQL would plan for a tenth of the table."""
     return literal_column(str(int(rows)), Integer)
+
+
+class NotJson:
+    """In place of a stored document that is no JSON. Whatever looks into it raises ValueError."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("a stored document is no JSON")
+
+    def __getattr__(self, name: str) -> Any:
+        raise ValueError("a stored document is no JSON")
 
 
 class PageQuery:
@@ -98,8 +108,15 @@ class _Prepared:
         rows = [dict(zip(self.names, row, strict=True)) for row in execute_by_driver(connection, self.sql, bound)]
         for name, process in self.processors:
             for row in rows:
-                row[name] = process(row[name])
+                row[name] = _document(process, row[name])
         return rows
+
+
+def _document(process: Callable[[Any], Any], stored: Any) -> Any:
+    try:
+        return process(stored)
+    except ValueError:
+        return NotJson()
 
 
 def execute_by_driver(connection: Connection, sql: str, bound: Any) -> Iterable[Any]:

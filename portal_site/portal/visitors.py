@@ -10,7 +10,6 @@ from sqlalchemy import bindparam, func, select, union_all
 from sqlalchemy.orm import aliased
 
 from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit, TestClock
-from portal_site.billing.portal_access import portal_sessions
 from portal_site.billing.portal_access.portal_sessions import IDLE_LIFE, SEEN_STEP, WHOLE_LIFE, hash_token
 from portal_site.billing.rules.portal import portal_features
 from portal_site.billing.rules.portal.portal_features import Features
@@ -18,6 +17,7 @@ from portal_site.billing.rules.portal.safe_urls import Returns
 from portal_site.branding import theme
 from portal_site.branding.theme import Branding
 from portal_site.db.page_query import PageQuery
+from portal_site.portal import activity
 from portal_site.portal.reads.subscriptions import CustomerBalance
 
 COOKIE_MEMBER = "visit"
@@ -198,7 +198,7 @@ def find_visitor(at: int) -> Visitor | None:
         return None
     visitor = Visitor(**{**row, "preferred_locales": tuple(row["preferred_locales"] or ())})
     if at - visitor.last_seen_at >= SEEN_STEP:
-        portal_sessions.note_activity(visitor.account_id, visitor.visit_id, at)
+        activity.note(visitor.account_id, visitor.visit_id, at)
     return visitor
 
 

@@ -8,7 +8,8 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
 
-from portal_site.billing.errors import NotFound
+from portal_site.billing.errors import NotFound, Unreadable
+from portal_site.db.faults import described, is_of_surroundings
 
 log = logging.getLogger("portal_site")
 RETRY_SECONDS = "10"
@@ -18,8 +19,9 @@ def init(app: Flask) -> None:
     """Register an error page for every error. The pages show no internal details."""
     app.register_error_handler(HTTPException, show_http_error)
     app.register_error_handler(NotFound, lambda _error: page(404))
+    app.register_error_handler(Unreadable, show_unreadable)
     app.register_error_handler(CSRFError, lambda _error: page(403))
-    for kind in (OperationalError, InterfaceError, TimeoutError):
+    for kind in (DBAPIError, TimeoutError):
         app.register_error_handler(kind, show_database_error)
 
 
@@ -37,9 +39,17 @@ def show_http_error(error: HTTPException) -> Response:
     return response
 
 
+def show_unreadable(error: Unreadable) -> Response:
+    """The page for a row that makes no sense. The others are shown as ever."""
+    log.error("%s makes no sense", error)
+    return page(409)
+
+
 def show_database_error(error: DBAPIError | TimeoutError) -> Response:
     """The page for a database that is unavailable, busy or full. Nothing was written, so the request can be retried."""
-    log.error("the database did not answer: %s", type(error).__name__)
+    if not (is_of_surroundings(error) or isinstance(error, OperationalError | InterfaceError)):
+        return show_http_error(InternalServerError(original_exception=error))
+    log.error("the database cannot be used: %s", described(error))
     response = page(503)
     response.headers["Retry-After"] = RETRY_SECONDS
     return response
@@ -62,6 +72,10 @@ def _words(status: int) -> tuple[str, str]:
         )
     if status == 405:
         return _("This page does not exist"), _("Go back and try again from there.")
+    if status == 409:
+        return _("This cannot be shown at the moment"), _(
+            "What is stored about it makes no sense. The problem has been logged; everything else works as usual."
+        )
     if status == 413:
         return _("We could not process this request"), _("The request was too large.")
     if status == 503:

@@ -89,6 +89,12 @@ def add_headers(response: Response) -> Response:
     return response
 
 
+def refusal_headers(settings: Settings) -> list[tuple[str, str]]:
+    """The headers of what a server refuses before the program sees it."""
+    transport = {"Strict-Transport-Security": f"max-age={YEAR}; includeSubDomains"} if settings.secure else {}
+    return list({**HEADERS, **transport, "Cache-Control": "no-store"}.items())
+
+
 def start_over(*, keep_forms: bool = False) -> None:
     """Clear the session cookie. With `keep_forms` the CSRF secret is kept, so that open forms stay valid."""
     secret = session.get("csrf_token") if keep_forms else None

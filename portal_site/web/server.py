@@ -1,23 +1,56 @@
-"""The server of `portal run`: waitress, with limits against slow, large and ambiguous requests."""
+"""The server of `portal run`: waitress, with bounds for slow, large and ambiguous requests, and for the wait of the others.
+
+`gunicorn_worker` has the same bounds for gunicorn.
+"""
 
 import resource
+import time
 from typing import Any
 
 import waitress
 from flask import Flask
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.task import ErrorTask
+from waitress.utilities import Error
+
+from portal_site.web import security
 
 PATIENCE = 15  # seconds for receiving a complete request, and after which an idle connection is closed
 LOOK = 5  # seconds between two checks of that limit
 CONNECTIONS = 2000  # more than one attacker opens by hand; each costs a file and two microseconds per turn of the loop
 SPARE_FILES = 500  # for the database, for bodies that are too large for memory, for the program itself
-LARGEST_HEADER = 32 * 1024
-LARGEST_BODY = 1024 * 1024  # above the app's own limit, so that a slightly too large body gets the app's error page
+MOST_WAIT = 5  # seconds that a complete request waits for a thread; then it is refused, which costs next to nothing
+BOUNDS = {
+    "max_request_header_size": 32 * 1024,
+    "max_request_body_size": 1024
+    * 1024,  # above the app's own, so that a slightly too large body gets the app's error page
+}
+
+
+class Overloaded(Error):
+    """More requests came than can be answered in time."""
+
+    code = 503
+    reason = "Service Unavailable"
+
+    def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Status, headers and body, as waitress asks for them."""
+        status, headers, body = super().to_response(ident)
+        return status, [*headers, ("Retry-After", "10")], body
 
 
 class Parser(HTTPRequestParser):
     """A parser that refuses requests which a proxy in front could split differently (request smuggling)."""
+
+    completed_at = 0.0
+
+    def received(self, data: bytes) -> int:
+        """Take in data, and note when the request is complete. Returns how many bytes belong to it."""
+        used: int = super().received(data)
+        if self.completed:
+            self.completed_at = time.monotonic()
+        return used
 
     def parse_header(self, header_plus: bytes) -> None:
         """Refuse Transfer-Encoding together with Content-Length, or before HTTP/1.1 (RFC 9112, section 6.1)."""
@@ -26,11 +59,28 @@ class Parser(HTTPRequestParser):
             raise ParsingError("Transfer-Encoding where Content-Length counts")
 
 
+class Refusal(ErrorTask):
+    """What the server refuses by itself, with the headers that the program's own answers have."""
+
+    def execute(self) -> None:
+        """Answer."""
+        self.response_headers.extend(self.channel.server.refusal_headers)
+        super().execute()
+
+
 class Channel(HTTPChannel):
-    """A connection on which only complete requests count as activity."""
+    """A connection on which only complete requests count as activity, and none is answered that waited for too long."""
 
     parser_class = Parser
+    error_task_class = Refusal
     last_activity: float
+
+    def service(self) -> None:
+        """Answer the next request."""
+        request = self.requests[0]
+        if request.error is None and time.monotonic() - request.completed_at > MOST_WAIT:
+            request.error = Overloaded("Please try again in a moment.")
+        super().service()
 
     def handle_read(self) -> None:
         """Do not extend the time limit for more bytes of the same request.
@@ -57,8 +107,7 @@ def make_server(app: Flask, host: str, port: int, threads: int) -> Any:
         connection_limit=_connections(),
         channel_timeout=PATIENCE,
         cleanup_interval=LOOK,
-        max_request_header_size=LARGEST_HEADER,
-        max_request_body_size=LARGEST_BODY,
+        **BOUNDS,
         # By default waitress removes X-Forwarded-* headers. If there are trusted proxies, create_app reads the headers that
         # they have set. If there are none, the headers come from the client and are removed.
         clear_untrusted_proxy_headers=not app.config["SETTINGS"].trusted_proxies,
@@ -66,6 +115,7 @@ def make_server(app: Flask, host: str, port: int, threads: int) -> Any:
     )
     for listener in listeners.values():
         listener.channel_class = Channel
+        listener.refusal_headers = security.refusal_headers(app.config["SETTINGS"])
     return server
 
 

@@ -81,10 +81,18 @@ class Place:
             self.customer_id = world.scene().customer.id
             db.session.remove()
 
-    def serve(self, server: str = "portal run", **environment: str) -> tuple[subprocess.Popen[bytes], int]:
-        """One more process of one of SERVERS, with these settings besides the usual ones, and its port."""
+    def serve(
+        self, server: str = "portal run", also: Sequence[str] = (), **environment: str
+    ) -> tuple[subprocess.Popen[bytes], int]:
+        """One more process of one of SERVERS, with `also` as further options and these settings, and its port."""
         port = free_port()
-        process = self.start(SERVERS[server], port, f"stderr-{port}", **environment)
+        process = self.start([*SERVERS[server], *also], port, f"stderr-{port}", **environment)
+        if (
+            server == "gunicorn"
+        ):  # it listens before its workers have loaded the program, which takes long on a busy machine
+            with socket.create_connection(("127.0.0.1", port), timeout=90) as early:
+                early.sendall(b"nonsense\r\n\r\n")
+                early.recv(1)
         return process, port
 
     def start(self, command: Sequence[str], port: int, log: str, **environment: str) -> subprocess.Popen[bytes]:

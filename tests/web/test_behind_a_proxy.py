@@ -1,8 +1,6 @@
 """The servers that the README names, behind a proxy that terminates TLS, and Caddy with the README's configuration."""
 
 import http.client
-import re
-import shutil
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -17,9 +15,9 @@ from sqlalchemy import select
 from portal_site.billing.gateways.sandbox.models import SandboxSetup
 from portal_site.billing.models import Customer
 from tests.client import parse
-from tests.web.processes import EDIT, README, SERVERS, Place, free_port
+from tests.web.processes import EDIT, SERVERS, Place
+from tests.web.proxies import HOST, PROXIES, start_proxy
 
-HOST = "billing.example.com"
 BEHIND_TLS = {"PORTAL_BASE_URL": f"https://{HOST}", "PORTAL_TRUSTED_PROXIES": "1"}
 FORWARDED = {
     "Host": "127.0.0.1",
@@ -141,17 +139,15 @@ def test_only_as_many_proxies_are_believed_as_are_trusted(trusting: tuple[Place,
     assert browser.ask("GET", "/").status == 400
 
 
-@pytest.mark.case("C17")
-@pytest.mark.skipif(not shutil.which("caddy"), reason="Caddy is not installed here")
-def test_caddy_by_the_readmes_own_lines(trusting: tuple[Place, int]) -> None:
+@pytest.mark.case("C17", "F20")
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_proxy_by_the_readmes_own_lines(trusting: tuple[Place, int], proxy: str) -> None:
     place, inside = trusting
-    outside = free_port()
-    site = re.search(r"^    billing\.example\.com \{.*?^    \}", README, re.MULTILINE | re.DOTALL)
-    assert site is not None
-    # On a port of the test's, with a certificate that Caddy signs itself, and with nothing asked of anybody else.
-    options = f"admin off\nlocal_certs\nskip_install_trust\nauto_https disable_redirects\nhttps_port {outside}"
-    named = site[0].replace("127.0.0.1:8000", f"127.0.0.1:{inside}").replace("{", "{\nbind 127.0.0.1", 1)
-    (place.folder / "Caddyfile").write_text(f"{{\n{options}\n}}\n{named}\n")
-    command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(place.folder / "Caddyfile")]
-    place.start(command, outside, "caddy-log", XDG_DATA_HOME=str(place.folder), XDG_CONFIG_HOME=str(place.folder))
-    _check_forms_and_addresses(place, Browser(outside, {"Host": HOST}, encrypted=True))
+    outside = start_proxy(place, proxy, inside)
+    browser = Browser(outside, {"Host": HOST}, encrypted=True)
+    _check_forms_and_addresses(place, browser)
+    browser.headers = {"Host": HOST, "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
+    followed = browser.ask("GET", "/")
+    assert followed.status == 200
+    assert followed.getheader("Strict-Transport-Security")
+    assert "evil.example" not in followed.body  # type: ignore[attr-defined]

@@ -36,8 +36,13 @@ def served(sqlite_app: Flask) -> Iterator[Address]:
         yield address
 
 
-def _answers(address: Address, raw: bytes) -> list[bytes]:
+def answers(address: Address, raw: bytes) -> list[bytes]:
     """The status of each answer to these bytes; none when the connection was cut."""
+    return re.findall(rb"HTTP/1\.[01] (\d{3}) ", raw_answer(address, raw))
+
+
+def raw_answer(address: Address, raw: bytes) -> bytes:
+    """All that comes back after these bytes."""
     connection = socket.create_connection(address, timeout=10)
     answer = b""
     # A server that has read enough may close before all of it came, which resets the connection.
@@ -48,54 +53,54 @@ def _answers(address: Address, raw: bytes) -> list[bytes]:
         with suppress(ConnectionError):
             while part := connection.recv(65536):
                 answer += part
-    return re.findall(rb"HTTP/1\.[01] (\d{3}) ", answer)
+    return answer
+
+
+REFUSED = [
+    (b"nonsense\r\n\r\n", b"400"),
+    (b"\0" * 100 + b"\r\n\r\n", b"400"),
+    (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", b"400"),
+    (b"GET / HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n", b"400"),
+    (POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+    (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n", b"400"),
+    (POST.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+    (POST + b"Content-Length: 4\r\nContent-Length: 60\r\n\r\nabcd", b"400"),
+    (POST + b"Content-Length: +4\r\n\r\nabcd", b"400"),
+    (POST + b"Transfer-Encoding: x\r\n\r\n", b"501"),
+    (POST + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n", b"400"),
+    (POST + b"Content-Length: 99999999999\r\n\r\n", b"413"),
+]
+TOO_LARGE = {
+    "long address": (PLAIN.replace(b"/logged-out", b"/" + b"a" * 40_000), b"431"),
+    "long header": (PLAIN.replace(b"Connection", b"X: " + b"a" * 40_000 + b"\r\nConnection"), b"431"),
+    "many headers": (PLAIN.replace(b"Connection", b"X: a\r\n" * 8_000 + b"Connection"), b"431"),
+    "large body": (POST + b"Content-Length: 1048576\r\n\r\n", b"413"),
+    "large body in pieces": (
+        POST + b"Transfer-Encoding: chunked\r\n\r\n" + (b"10000\r\n" + b"a" * 65_536 + b"\r\n") * 20,
+        b"413",
+    ),
+}
 
 
 @pytest.mark.case("C17")
-@pytest.mark.parametrize(
-    ("raw", "status"),
-    [
-        (b"nonsense\r\n\r\n", b"400"),
-        (b"\0" * 100 + b"\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n", b"400"),
-        (POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
-        (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n", b"400"),
-        (POST.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
-        (POST + b"Content-Length: 4\r\nContent-Length: 60\r\n\r\nabcd", b"400"),
-        (POST + b"Content-Length: +4\r\n\r\nabcd", b"400"),
-        (POST + b"Transfer-Encoding: x\r\n\r\n", b"501"),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n", b"400"),
-        (POST + b"Content-Length: 99999999999\r\n\r\n", b"413"),
-    ],
-)
+@pytest.mark.parametrize(("raw", "status"), REFUSED)
 def test_what_is_no_request_is_answered_once_and_nothing_behind_it(served: Address, raw: bytes, status: bytes) -> None:
-    assert _answers(served, raw + SMUGGLED) == [status]
-    assert _answers(served, PLAIN) == [b"200"]
+    assert answers(served, raw + SMUGGLED) == [status]
+    assert answers(served, PLAIN) == [b"200"]
 
 
 @pytest.mark.case("C17")
-@pytest.mark.parametrize(
-    ("raw", "status"),
-    [
-        (PLAIN.replace(b"/logged-out", b"/" + b"a" * 40_000), b"431"),
-        (PLAIN.replace(b"Connection", b"X: " + b"a" * 40_000 + b"\r\nConnection"), b"431"),
-        (PLAIN.replace(b"Connection", b"X: a\r\n" * 8_000 + b"Connection"), b"431"),
-        (POST + b"Content-Length: 1048576\r\n\r\n", b"413"),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\n" + (b"10000\r\n" + b"a" * 65_536 + b"\r\n") * 20, b"413"),
-    ],
-    ids=["long address", "long header", "many headers", "large body", "large body in pieces"],
-)
+@pytest.mark.parametrize(("raw", "status"), TOO_LARGE.values(), ids=TOO_LARGE.keys())
 def test_what_is_too_large_is_refused(served: Address, raw: bytes, status: bytes) -> None:
     # Whoever still sends when the server closes may not get to read why; but nothing else is answered.
-    assert _answers(served, raw) in ([status], [])
-    assert _answers(served, PLAIN) == [b"200"]
+    assert answers(served, raw) in ([status], [])
+    assert answers(served, PLAIN) == [b"200"]
 
 
 @pytest.mark.case("C17")
 def test_too_much_in_a_form_is_told_so_by_the_program(served: Address) -> None:
     sent = POST + b"Content-Length: 600000\r\nConnection: close\r\n\r\n" + b"a" * 600_000
-    assert _answers(served, sent) in ([b"413"], [b"405"])
+    assert answers(served, sent) in ([b"413"], [b"405"])
 
 
 HALVES = [
@@ -112,9 +117,9 @@ def test_a_thousand_who_send_half_a_request_keep_nobody_waiting(served: Address)
         for number in range(1100):  # more than the default limit, and more files than select() knows
             slow = stack.enter_context(socket.create_connection(served, timeout=10))
             slow.sendall(HALVES[number % len(HALVES)])
-        assert _answers(served, PLAIN) == [b"200"]  # by then all that came before has been taken in
+        assert answers(served, PLAIN) == [b"200"]  # by then all that came before has been taken in
         began = time.monotonic()
-        assert _answers(served, PLAIN) == [b"200"]
+        assert answers(served, PLAIN) == [b"200"]
         assert time.monotonic() - began < 2
 
 
@@ -147,4 +152,4 @@ def _is_closed(connection: socket.socket, *, trickle: bool) -> bool:
 
 @pytest.mark.case("C17")
 def test_requests_one_after_the_other_share_a_connection(served: Address) -> None:
-    assert _answers(served, SMUGGLED + POST + b"Content-Length: 4\r\n\r\nabcd" + PLAIN) == [b"200", b"405", b"200"]
+    assert answers(served, SMUGGLED + POST + b"Content-Length: 4\r\n\r\nabcd" + PLAIN) == [b"200", b"405", b"200"]

@@ -4,21 +4,22 @@ It can run in several processes and be killed at any time: due dates are in the 
 are processed, and no period of a subscription can be billed twice.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from portal_site.billing.billing_run import parking, transitions
+from portal_site.billing.billing_run.failures import Tally
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED, RenewalBatch
 from portal_site.billing.billing_run.transitions import Outcome
 from portal_site.billing.loading import ownership, snapshots
 from portal_site.billing.models import Customer, Subscription, SubscriptionSchedule
+from portal_site.db.faults import is_of_surroundings
 from portal_site.db.page_query import as_namespaces
-from portal_site.db.transactions import is_conflict, transaction
+from portal_site.db.transactions import transaction
 
 _CUSTOMER = (
     Customer.id,
@@ -48,6 +49,7 @@ _SCHEDULE = (
     .scalar_subquery()
     .label("schedule_id")
 )
+_SUBSCRIPTION = (*snapshots.SUBSCRIPTION_COLUMNS, Subscription.billing_error, _SCHEDULE)
 
 
 @dataclass
@@ -68,71 +70,86 @@ class BatchResult:
         return BatchResult(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
 
-def renew_due(at: int, most: int, clock_id: str | None = None) -> BatchResult:
+def renew_due(at: int, most: int, clock_id: str | None = None, tally: Tally | None = None) -> BatchResult:
     """Process up to `most` subscriptions that are due at `at`; `claimed` is 0 if none is due.
 
-    With `clock_id`, those of the customers on that test clock, else those of customers without a test clock. A subscription
-    that fails to be billed is parked after the third failure, without affecting others.
+    With `clock_id`, those of the customers on that test clock, else those of customers without a test clock. `tally` is the
+    run's: what failed in it before is left out. A subscription that fails to be billed is put off, and parked after the third
+    failure, without affecting others. If no invoice could be written in the whole run, nothing is counted yet. Raises what
+    no row is the reason of: a database that cannot be reached, or that takes no writes.
     """
+    tally = Tally() if tally is None else tally
     claimed: list[str] = []
     try:
         with transaction() as session:
-            customers = _claim(session, at, most, clock_id)
+            customers = _claim(session, at, most, clock_id, tally)
             claimed = list(customers)
-            result = _renew(session, customers, at)
+            result = _renew(session, customers, at, skip=tally.failures)
     except Exception as error:
-        is_transient = isinstance(error, DBAPIError) and (error.connection_invalidated or is_conflict(error))
-        if is_transient or not claimed:
+        if not claimed or is_of_surroundings(error):
             raise
-        result = _renew_in_halves(claimed, at)
+        result = _renew_in_halves(claimed, at, tally)
+    tally.went_well += result.invoiced
+    result.parked += parking.count_failed_renewals(tally, at) if tally.went_well else 0
     # Not `seen`: another worker may have processed all these customers just before they were locked here, while further
     # subscriptions are due.
     result.claimed = len(claimed)
     return result
 
 
-def _renew_in_halves(customer_ids: Sequence[str], at: int) -> BatchResult:
-    """Process the halves of a failed batch on their own, down to the customer that causes the failure."""
+def _renew_in_halves(customer_ids: Sequence[str], at: int, tally: Tally) -> BatchResult:
+    """Process the halves of a failed batch on their own, down to the subscription that causes the failure."""
     if len(customer_ids) == 1:
-        return _renew_customer(customer_ids[0], at)
+        return _renew_one_by_one(customer_ids[0], at, tally)
     middle = len(customer_ids) // 2
     result = BatchResult()
     for half in (customer_ids[:middle], customer_ids[middle:]):
         try:
             with transaction() as session:
-                result += _renew(session, _locked(session, half), at)
-        except Exception:
-            result += _renew_in_halves(half, at)
+                result += _renew(session, _locked(session, half), at, skip=tally.failures)
+        except Exception as error:
+            if is_of_surroundings(error):
+                raise
+            result += _renew_in_halves(half, at, tally)
     return result
 
 
-def _renew_customer(customer_id: str, at: int) -> BatchResult:
-    try:
-        with transaction() as session:
-            return _renew(session, _locked(session, [customer_id]), at)
-    except Exception as error:
-        if isinstance(error, DBAPIError) and is_conflict(error):
-            raise
-        return _note_failure(customer_id, at, error)
-
-
-def _note_failure(customer_id: str, at: int, error: Exception) -> BatchResult:
-    parked = 0
+def _renew_one_by_one(customer_id: str, at: int, tally: Tally) -> BatchResult:
+    """Process each due subscription of a customer on its own: the sisters of one that fails go on."""
+    due = select(Subscription.id).where(Subscription.customer_id == customer_id, Subscription.due_at <= at)
     with transaction() as session:
-        is_due = Subscription.customer_id == customer_id, Subscription.due_at <= at
-        for subscription in session.scalars(select(Subscription).where(*is_due)):
-            parked += parking.note_failure(subscription, at, error)
-    return BatchResult(seen=1, parked=parked)
+        ids = session.scalars(due.order_by(Subscription.step_at, Subscription.id)).all()
+    result = BatchResult()
+    for subscription_id in ids:
+        if subscription_id in tally.failures:
+            continue
+        others = [*tally.failures, *(other for other in ids if other != subscription_id)]
+        try:
+            with transaction() as session:
+                result += _renew(session, _locked(session, [customer_id]), at, skip=others)
+        except Exception as error:
+            if is_of_surroundings(error):
+                raise
+            tally.failures[subscription_id] = customer_id, error
+            result.seen += 1
+    return result
 
 
-def _claim(session: Session, at: int, most: int, clock_id: str | None) -> dict[str, Any]:
-    """Lock and return the customers of the subscriptions that are due first, by id. Skips customers locked by other workers."""
+def _claim(session: Session, at: int, most: int, clock_id: str | None, tally: Tally) -> dict[str, Any]:
+    """Lock and return the customers of the subscriptions that are due first, by id. Skips customers locked by other workers.
+
+    After a batch of which nothing could be billed, it is a random sample of the others: a single cause fails all of them too,
+    while a merchant's broken price, say, does not. After two such batches it is nobody.
+    """
+    if len(tally.failures) > most and not tally.went_well:
+        return {}
     on_clock = Customer.test_clock_id.is_(None) if clock_id is None else Customer.test_clock_id == clock_id
+    order = (func.random(),) if tally.failures else (Subscription.due_at, Subscription.id)
     query = (
         select(*_CUSTOMER)
         .join(Subscription, Subscription.customer_id == Customer.id)
-        .where(Subscription.due_at <= at, on_clock)
-        .order_by(Subscription.due_at, Subscription.id)
+        .where(Subscription.due_at <= at, Subscription.id.not_in(list(tally.failures)), on_clock)
+        .order_by(*order)
         .limit(most)
         .with_for_update(of=Customer, skip_locked=True)
     )
@@ -145,25 +162,25 @@ def _locked(session: Session, customer_ids: Sequence[str]) -> dict[str, Any]:
     return {row.id: row for row in as_namespaces(session.execute(query))}
 
 
-def _due(session: Session, customer_ids: Iterable[str], at: int) -> list[Any]:
-    """The subscriptions of each customer with its earliest due date; those due later come in the next batch.
+def _due(session: Session, customer_ids: Iterable[str], at: int, skip: Container[str]) -> list[Any]:
+    """The due subscriptions of each customer that are not in `skip`, with the earliest date; later ones come in the next batch.
 
     So a customer's invoices are written in the order of their dates, even after the worker was not running: earlier ones use the
     balance and single-use coupons first, as in the portal's forecast.
     """
     query = (
-        select(*snapshots.SUBSCRIPTION_COLUMNS, _SCHEDULE)
+        select(*_SUBSCRIPTION)
         .where(Subscription.customer_id.in_(list(customer_ids)), Subscription.due_at <= at)
-        .order_by(Subscription.due_at, Subscription.id)
+        .order_by(Subscription.step_at, Subscription.id)
     )
     first: dict[str, int] = {}
-    rows = as_namespaces(session.execute(query))
-    return [row for row in rows if row.due_at == first.setdefault(row.customer_id, row.due_at)]
+    rows = [row for row in as_namespaces(session.execute(query)) if row.id not in skip]
+    return [row for row in rows if row.step_at == first.setdefault(row.customer_id, row.step_at)]
 
 
-def _renew(session: Session, customers: Mapping[str, Any], at: int) -> BatchResult:
+def _renew(session: Session, customers: Mapping[str, Any], at: int, skip: Container[str]) -> BatchResult:
     """Apply the due transitions of these locked customers' subscriptions, then renew those that do not have to wait."""
-    rows = _due(session, customers, at)
+    rows = _due(session, customers, at, skip)
     with_transitions = [row for row in rows if transitions.may_have_transition(row)]
     unpaid = 0
     if with_transitions:
@@ -182,7 +199,7 @@ def _apply_transitions(session: Session, rows: Iterable[Any], at: int) -> tuple[
     later, unpaid = set(), 0
     for row in rows:
         customer = ownership.lock_customer(session, row.customer_id)
-        due, before = row.due_at, None
+        due, before = row.step_at, None
         # After the worker was not running, several transitions may be due; each sets the due date of the next.
         while due is not None and due != before and due <= at:
             outcome = transitions.apply_due_transitions(session, customer, row.id, at)
@@ -190,15 +207,11 @@ def _apply_transitions(session: Session, rows: Iterable[Any], at: int) -> tuple[
             if outcome != Outcome.TAKEN:
                 later.add(row.id)
                 break
-            due, before = ownership.get_owned(session, Subscription, customer.id, row.id).due_at, due
+            due, before = ownership.get_owned(session, Subscription, customer.id, row.id).step_at, due
     session.flush()
     return later, unpaid
 
 
 def _reload(session: Session, ids: Sequence[str]) -> list[Any]:
-    query = (
-        select(*snapshots.SUBSCRIPTION_COLUMNS, _SCHEDULE)
-        .where(Subscription.id.in_(ids))
-        .order_by(Subscription.due_at, Subscription.id)
-    )
+    query = select(*_SUBSCRIPTION).where(Subscription.id.in_(ids)).order_by(Subscription.step_at, Subscription.id)
     return as_namespaces(session.execute(query, execution_options=UNSCOPED))

@@ -31,6 +31,7 @@ from portal_site.db import bulk
 from portal_site.ids import new_id
 
 MOST_BEHIND = 15  # in periods; a subscription further behind is parked instead of billed for all of them
+TOO_FAR_BEHIND = f"more than {MOST_BEHIND} periods behind"
 UNSCOPED = {"unscoped": "a billing run is about all merchants"}
 
 
@@ -50,7 +51,7 @@ class RenewalBatch:
         if rows:
             _add_account_names_and_tax_ids(session, self.customers)
             # Load as of the earliest date that is billed: discounts that ended since then were in force on it.
-            since = min(min(row.due_at or at, at) for row in rows)
+            since = min(min(row.step_at or at, at) for row in rows)
             self.snapshots = snapshots.load(session, rows, self.customers, since)
             self.states = {name: CustomerState(payer.balance, payer.currency) for name, payer in self.customers.items()}
             self.phases = _next_phases(session, [row.id for row in rows if row.schedule_id], at)
@@ -60,10 +61,11 @@ class RenewalBatch:
         for row in self.rows:
             snapshot = self.snapshots[row.id]
             # A transition that was just applied may have set the due date to later than now.
-            moment = self.at if row.due_at is None else min(row.due_at, self.at)
+            moment = self.at if row.step_at is None else min(row.step_at, self.at)
             ended = SubscriptionStatus(row.status).ended
             date = min((item.period_end for item in snapshot.items), default=moment)
-            if snapshot.status.renews and _too_far_behind(snapshot, date, self.at):
+            too_far = snapshot.status.renews and _too_far_behind(snapshot, date, self.at)
+            if too_far and row.billing_error != TOO_FAR_BEHIND:
                 self._park(row)
             elif (date <= moment and snapshot.status.renews) or (ended and snapshot.pending_lines):
                 self._renew(row, snapshot, row.ended_at if ended else date)
@@ -118,7 +120,7 @@ class RenewalBatch:
 
     def _park(self, row: Any) -> None:
         self.parked += 1
-        self._set(row, due_at=None, billing_error=f"more than {MOST_BEHIND} periods behind")
+        self._set(row, due_at=None, overdue_since=row.step_at, billing_error=TOO_FAR_BEHIND)
 
     def _set(self, row: Any, **values: Any) -> None:
         """Set columns in the subscription's update. Raises ValueError if the due date does not advance."""
@@ -128,10 +130,13 @@ class RenewalBatch:
         else:
             updates.append({"id": row.id, "latest_invoice_id": row.latest_invoice_id, **values})
         due = updates[-1]["due_at"]
-        if due is not None and row.due_at is not None and due <= min(row.due_at, self.at):
-            raise ValueError(f"{row.id} does not move on from {row.due_at}")  # otherwise the run would not terminate
+        if due is not None and row.step_at is not None and due <= min(row.step_at, self.at):
+            raise ValueError(f"{row.id} does not move on from {row.step_at}")  # otherwise the run would not terminate
+        updates[-1].setdefault("overdue_since", None)
         updates[-1].setdefault("status", row.status)
-        updates[-1].setdefault("billing_error", None)
+        # What an operator unparked though it was too far behind is billed until it has caught up.
+        accepted = row.billing_error == TOO_FAR_BEHIND and due is not None and due <= self.at
+        updates[-1].setdefault("billing_error", TOO_FAR_BEHIND if accepted else None)
         updates[-1]["billing_failures"] = 0
 
     def _next_due(self, row: Any, status: str, ends: Iterable[int]) -> int | None:
@@ -234,10 +239,10 @@ def _next_phases(session: Session, ids: Sequence[str], at: int) -> dict[str, int
     """The next start or end of a phase after the subscription's current due date, by subscription id."""
     if not ids:
         return {}
-    query = due_dates.next_phase_boundary(func.coalesce(Subscription.due_at, at)).where(
+    query = due_dates.next_phase_boundary(func.coalesce(Subscription.step_at, at)).where(
         SubscriptionSchedule.subscription_id.in_(ids)
     )
-    boundaries = session.execute(query.group_by(Subscription.due_at), execution_options=UNSCOPED)
+    boundaries = session.execute(query.group_by(Subscription.step_at), execution_options=UNSCOPED)
     return {name: moment for name, moment in boundaries if name and moment}
 
 

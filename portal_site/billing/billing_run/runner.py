@@ -4,16 +4,16 @@ Workers call `run` repeatedly, and test clocks call it for their customers.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy import ColumnElement, and_, case, func, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from portal_site.billing.billing_run import batches, parking
 from portal_site.billing.billing_run.batches import BatchResult
+from portal_site.billing.billing_run.failures import Tally
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED
 from portal_site.billing.errors import BillingError
 from portal_site.billing.events.actors import ActorType, acting_as
@@ -23,12 +23,13 @@ from portal_site.billing.payments import collection
 from portal_site.billing.rules.payments import payment_times
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.db import db
-from portal_site.db.transactions import is_conflict, reading, retry_on_conflict
+from portal_site.db.faults import is_of_surroundings
+from portal_site.db.transactions import reading, retry_on_conflict
 
 BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write lock for about a tenth of a second
 COLLECTED_AT_ONCE = 200
 Address = Callable[[str], str]
-Payment = Callable[[Gateways, str, str, int, str], object]
+Payment = Callable[[Gateways, str, str, int, str], PaymentAttempt | None]
 _NOT_PARKED = ~parking.is_parked() | Subscription.id.is_(None)
 # The gateway is asked for the outcome of an unsettled payment attempt; the invoice is not charged again.
 _NOT_BEING_PAID = ~(
@@ -54,12 +55,16 @@ log = logging.getLogger("portal.billing")
 
 @dataclass
 class RunReport:
-    """Counts of a run: its batches, payments asked about, invoices tried, and failures of either."""
+    """Counts of a run: its batches, payments asked about, invoices tried, and failures of either.
+
+    `fault` is in one line what kept the run from collecting at all, such as a provider that does not answer.
+    """
 
     batch: BatchResult = field(default_factory=BatchResult)
     settled: int = 0
     collected: int = 0
     failed: int = 0
+    fault: str | None = None
 
     @property
     def did_something(self) -> bool:
@@ -77,54 +82,67 @@ def run(
 ) -> RunReport:
     """Process everything that is due at `at`. `beat`, a heartbeat for long runs, is called after each batch and collection.
 
-    `return_url` maps an invoice id to the URL to which the customer returns after 3-D Secure authentication.
+    `return_url` maps an invoice id to the URL to which the customer returns after 3-D Secure authentication. Raises RunStopped,
+    after all that could be done, when nothing of a kind went well; and at once what `db.faults.is_of_surroundings` says.
     """
-    report = RunReport()
-    for customer_id, invoice_id in _superseded_payments(at, clock_id):
-        _safely(
-            report, collection.cancel_awaiting_payment, gateways, customer_id, invoice_id, at, return_url(invoice_id)
-        )
+    asked, silent = gateways.for_one_run()
+    run = _Run(asked, at, return_url, clock_id, beat)
+    run.pay(collection.cancel_awaiting_payment, _superseded_payments(at, clock_id))
     most = BATCH[db.engine.dialect.name]
-    while (batch := retry_on_conflict(batches.renew_due, at, most, clock_id)).claimed:
-        report.batch += batch
-        beat(report)
+    while (batch := retry_on_conflict(batches.renew_due, at, most, clock_id, run.renewals)).claimed:
+        run.report.batch += batch
+        beat(run.report)
         if batch.late:  # after downtime, the next bill may depend on whether these invoices are paid
-            _collect(report, gateways, at, return_url, clock_id, beat)
-    for customer_id, invoice_id in _unresolved_payments(at, clock_id):
-        report.settled += 1
-        _safely(report, _resolve_payment, gateways, customer_id, invoice_id, at, return_url(invoice_id))
-    _collect(report, gateways, at, return_url, clock_id, beat)
-    return report
+            run.collect()
+    run.report.batch.parked += parking.count_repeated_renewals(run.renewals, at)
+    for unresolved in _unresolved_payments(at, clock_id):
+        run.report.settled += 1
+        run.pay(_resolve_payment, [unresolved])
+    run.collect()
+    parking.count_failed_collections(run.payments, at)
+    run.renewals.stop("nothing that is due can be billed")
+    run.payments.stop("no invoice can be collected")
+    run.report.fault = silent()
+    return run.report
 
 
-def _collect(
-    report: RunReport,
-    gateways: Gateways,
-    at: int,
-    return_url: Address,
-    clock_id: str | None,
-    beat: Callable[[RunReport], None],
-) -> None:
-    for customer_id, invoice_id in _to_collect(at, clock_id):
-        report.collected += 1
-        _safely(report, _collect_payment, gateways, customer_id, invoice_id, at, return_url(invoice_id))
-        beat(report)
+@dataclass
+class _Run:
+    """One run: what it works with, and what came of it so far."""
 
+    gateways: Gateways
+    at: int
+    return_url: Address
+    clock_id: str | None
+    beat: Callable[[RunReport], None]
+    report: RunReport = field(default_factory=RunReport)
+    renewals: Tally = field(default_factory=Tally)
+    payments: Tally = field(default_factory=Tally)
 
-def _safely(
-    report: RunReport, action: Payment, gateways: Gateways, customer_id: str, invoice_id: str, at: int, url: str
-) -> None:
-    """Run `action` for one invoice, so that its failure does not affect others. Lost connections and conflicts are raised."""
-    try:
-        retry_on_conflict(action, gateways, customer_id, invoice_id, at, url)
-    except BillingError:  # it was settled elsewhere in between
-        report.failed += 1
-    except Exception as error:
-        if isinstance(error, DBAPIError) and (error.connection_invalidated or is_conflict(error)):
-            raise
-        log.exception("invoice %s could not be collected", invoice_id)
-        report.failed += 1
-        parking.postpone_collection(customer_id, invoice_id, at, error)
+    def collect(self) -> None:
+        """Collect each due invoice."""
+        for customer_id, invoice_id in _to_collect(self.at, self.clock_id):
+            if invoice_id not in self.payments.failures:
+                self.report.collected += 1
+                self.pay(_collect_payment, [(customer_id, invoice_id)])
+                self.beat(self.report)
+
+    def pay(self, action: Payment, invoices: Iterable[tuple[str, str]]) -> None:
+        """Run `action` for invoices (customer id, invoice id). The failure of one does not affect the others."""
+        for customer_id, invoice_id in invoices:
+            try:
+                url = self.return_url(invoice_id)
+                attempt = retry_on_conflict(action, self.gateways, customer_id, invoice_id, self.at, url)
+                self.payments.went_well += 1
+                self.report.failed += attempt is not None and attempt.status == AttemptStatus.UNKNOWN
+            except BillingError:  # it was settled elsewhere in between
+                self.report.failed += 1
+            except Exception as error:
+                if is_of_surroundings(error):
+                    raise
+                log.exception("invoice %s could not be collected", invoice_id)
+                self.report.failed += 1
+                self.payments.failures[invoice_id] = customer_id, error
 
 
 def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,13 @@ from portal_site.billing.rules.amounts import periods
 from portal_site.billing.rules.payments.payment_times import DAY, HOUR, LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions import pauses
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
-from portal_site.billing.subscriptions import pending_updates, resumption, schedule_phases, subscription_items
+from portal_site.billing.subscriptions import (
+    due_dates,
+    pending_updates,
+    resumption,
+    schedule_phases,
+    subscription_items,
+)
 from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.billing.subscriptions.termination import end, expire, reduce_owed, reset_periods
 
@@ -40,7 +46,7 @@ class Outcome(StrEnum):
 def apply_due_transitions(session: Session, customer: Customer, subscription_id: str, at: int) -> Outcome:
     """Apply the transitions of a subscription that are due at `at`. If they have to wait, it is not renewed either."""
     subscription = ownership.get_owned(session, Subscription, customer.id, subscription_id, lock=True)
-    moment = subscription.due_at or at
+    moment = subscription.step_at or at
     if subscription.status == SubscriptionStatus.INCOMPLETE:
         is_done = _expire_if_overdue(session, customer, subscription, moment, at)
         return Outcome.TAKEN if is_done else Outcome.LATER
@@ -49,7 +55,7 @@ def apply_due_transitions(session: Session, customer: Customer, subscription_id:
         attempt = payment_state.unsettled_attempt(session, customer.id, pending_update.invoice_id)
         if attempt:
             # The next invoice depends on whether the change is paid, so even a renewal waits for the outcome.
-            subscription.due_at = at + _recheck_delay(attempt)
+            due_dates.put_off(subscription, at + _recheck_delay(attempt))
             return Outcome.LATER
         if pending_update.expires_at <= at or _period_end(session, subscription) <= moment:
             pending_updates.discard(session, customer, subscription, at, expired=True)
@@ -77,13 +83,14 @@ def _recheck_delay(attempt: PaymentAttempt) -> int:
 
 def _waits_for_payment(session: Session, subscription: Subscription, moment: int, at: int) -> Outcome | None:
     """How a due phase has to wait for a payment, or None. Its credit depends on whether current invoices are paid."""
-    if not schedule_phases.phase_has_begun(session, subscription, moment - LONGEST_PROCESSING, moment):
+    look = subscription.due_at or at  # it moves on while the phase waits, and is the phase's own instant at first
+    if not schedule_phases.phase_has_begun(session, subscription, look - LONGEST_PROCESSING, moment):
         return None
     debit = payment_state.has_processing_payment(session, subscription)
-    if not debit and not schedule_phases.phase_has_begun(session, subscription, moment - LONGEST_WAIT, moment):
+    if not debit and not schedule_phases.phase_has_begun(session, subscription, look - LONGEST_WAIT, moment):
         return None
     if payment_state.has_unknown_payment(session, subscription):
-        subscription.due_at = at + (RECHECK_DEBIT if debit else RECHECK)
+        due_dates.put_off(subscription, at + (RECHECK_DEBIT if debit else RECHECK))
         return Outcome.LATER
     return Outcome.AFTER_PAYMENT if payment_state.is_about_to_be_collected(session, subscription, at) else None
 
@@ -97,7 +104,7 @@ def _expire_if_overdue(session: Session, customer: Customer, subscription: Subsc
     attempts = [payment_state.unsettled_attempt(session, customer.id, invoice.id) for invoice in unpaid]
     in_progress = [attempt for attempt in attempts if attempt is not None]
     if in_progress:
-        subscription.due_at = at + min(map(_recheck_delay, in_progress))
+        due_dates.put_off(subscription, at + min(map(_recheck_delay, in_progress)))
         return False
     expire(session, customer, subscription, moment, at)
     return True

@@ -65,8 +65,9 @@ class Refund:
 class ChargeRequest:
     """A charge that we want. Asking for it again says the same in everything but `return_url`, `off_session` and `reference`.
 
-    `created` is the instant of the first call, by the customer's clock. `reference` is the provider's name for the charge, once
-    that is known. `off_session` says that the customer is not there to be asked anything: the charge is automatic.
+    `livemode` says whether money moves. `created` is the instant of the first call, by the customer's clock. `reference` is the
+    provider's name for the charge, once that is known. `off_session` says that the customer is not there to be asked anything:
+    the charge is automatic.
     """
 
     payment_method: str
@@ -75,6 +76,7 @@ class ChargeRequest:
     idempotency_key: str
     created: int
     return_url: str
+    livemode: bool = False
     customer: str | None = None  # the provider's; None for a method that came from an import
     off_session: bool = False
     description: str = ""

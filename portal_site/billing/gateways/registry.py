@@ -1,8 +1,15 @@
 """The payment providers that this program works with: the one for new payment methods, and each for those made with it."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal_site.billing.errors import BillingError, GatewayUnavailable
 from portal_site.billing.gateways import Gateway
+from portal_site.db.faults import described
+
+MOST_SILENT = 5  # calls in a row without an answer, after which a billing run asks a provider no more
 
 
 class MadeWithGateway(Protocol):
@@ -26,3 +33,47 @@ class Gateways:
     def for_method(self, method: MadeWithGateway) -> Gateway | None:
         """The provider that holds a payment method; None when the program does not work with it any more."""
         return self.named(method.gateway)
+
+    def for_one_run(self) -> tuple["Gateways", Callable[[], str | None]]:
+        """The same providers for one billing run, and a function that says which of them gave no answer in it, if any.
+
+        One that fails five times in a row is not called any more: thousands of time-outs would hold up the others.
+        """
+        guarded = [_Impatient(gateway) for gateway in self._by_name.values()]
+        default, *others = (cast("Gateway", gateway) for gateway in guarded)
+        return Gateways(default, *others), lambda: next(filter(None, (gateway.fault() for gateway in guarded)), None)
+
+
+class _Impatient:
+    """A provider during one run. Whatever its library raises means that there is no answer."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.name = gateway.name
+        self._gateway = gateway
+        self._silent, self._answered, self._error = 0, False, ""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            if self._silent >= MOST_SILENT:
+                raise GatewayUnavailable(self._error)
+            try:
+                answer = getattr(self._gateway, name)(*given)
+            except SQLAlchemyError:  # the sandbox keeps its charges in the portal's database
+                raise
+            except Exception as error:
+                is_refusal = isinstance(error, BillingError) and not isinstance(error, GatewayUnavailable)
+                self._answered = self._answered or is_refusal
+                self._silent = 0 if is_refusal else self._silent + 1
+                self._error = described(error)
+                raise
+            self._silent, self._answered = 0, True
+            return answer
+
+        return call
+
+    def fault(self) -> str | None:
+        """What it raised, if it has not answered once."""
+        if self._answered or not self._error:
+            return None
+        is_passing = self._error.startswith(GatewayUnavailable.__name__) and self._silent < MOST_SILENT
+        return None if is_passing else f"{self.name} does not answer: {self._error}"

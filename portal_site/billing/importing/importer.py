@@ -42,12 +42,14 @@ def import_objects(
     advance: Advance = lambda done, total: None,
     *,
     renew: bool = False,
+    live: bool = True,
 ) -> ImportReport:
     """Import a JSON file {type: [objects]} into an account, in one transaction. Raises ImportRefused.
 
     Existing objects are not changed. Without `account_id` the account in the file is used, else the only existing account; if
     there is none, one is created. With `renew`, the file's subscriptions are billed here from the end of their current period
-    on. Without it they are only shown, since the other system may still bill them. `advance` is called with the number of
+    on, which is refused in live mode unless a provider takes `live` payments. Without it they are only shown, since the other
+    system may still bill them. `advance` is called with the number of
     stored rows and their total.
     """
     report = ImportReport()
@@ -64,6 +66,7 @@ def import_objects(
         _keep_one_default_configuration(session, new_rows, account.id)
         _store(session, new_rows, report, advance)
         if renew:
+            _refuse_live(objects["subscription"], live)
             _renew(session, [shape.id for shape in objects["subscription"]], account.id, at, report)
         _ensure_default_configuration(session, account.id, {getattr(row, "livemode", False) for row in new_rows}, at)
     return report
@@ -223,6 +226,13 @@ def _insert(session: Session, rows: list[Base]) -> None:
         half = len(rows) // 2
         _insert(session, rows[:half])
         _insert(session, rows[half:])
+
+
+def _refuse_live(subscriptions: list[Any], live: bool) -> None:
+    """Raise ImportRefused for a subscription of live mode, where only the sandbox could be asked for its payments."""
+    found = next((shape.id for shape in subscriptions if shape.livemode), None)
+    if found is not None and not live:
+        raise ImportRefused(f"{found} is in live mode, and the sandbox moves no money: import without --renew.")
 
 
 def _renew(session: Session, ids: list[str], account_id: str, at: int, report: ImportReport) -> None:

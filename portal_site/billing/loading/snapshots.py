@@ -66,7 +66,7 @@ SUBSCRIPTION_COLUMNS = (
     Subscription.default_tax_rates,
     Subscription.default_payment_method_id,
     Subscription.latest_invoice_id,
-    Subscription.due_at,
+    Subscription.step_at.label("step_at"),
 )
 ITEM_COLUMNS = (
     SubscriptionItem.id,
@@ -146,7 +146,7 @@ def build(row: Any, customer: CustomerTerms, parts: Parts) -> SubscriptionSnapsh
         collection_method=row.collection_method,
         billing_mode=row.billing_mode,
         trial_end=row.trial_end,
-        due_at=row.due_at,
+        due_at=row.step_at,
         cancel_at=row.cancel_at or end,
         pause_collection=None if pause_collection is None else pause_collection.get("behavior") or "void",
         resumes_at=pauses.resumes_at(row.status_details, pause_collection),
@@ -308,7 +308,7 @@ _PHASES = (
         SubscriptionSchedule.customer_id == bindparam("customer_id"),
         SubscriptionSchedule.status == "active",
         # A phase that is overdue because the worker was not running still decides what will be billed.
-        or_(SchedulePhase.start_date > stored_lines.AT, SchedulePhase.start_date >= Subscription.due_at),
+        or_(SchedulePhase.start_date > stored_lines.AT, SchedulePhase.start_date >= Subscription.step_at),
     )
     .order_by(SchedulePhase.start_date, SchedulePhase.id, SchedulePhaseItem.id)
 )

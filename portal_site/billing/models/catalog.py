@@ -110,6 +110,6 @@ class PromotionCodeTry(Base):
     id: Mapped[Id]
     account_id: Mapped[AccountId]
     customer_id: Mapped[CustomerId]
-    created: Mapped[int]
+    created: Mapped[int] = mapped_column(index=True)
 
     __table_args__ = (Index("ix_promotion_code_tries_customer_id_created", "customer_id", "created"),)

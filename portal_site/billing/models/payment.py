@@ -52,7 +52,7 @@ class SetupIntent(HasLivemode, Base):
     id: Mapped[Id]
     account_id: Mapped[AccountId]
     customer_id: Mapped[CustomerId]
-    created: Mapped[int]
+    created: Mapped[int] = mapped_column(index=True)
     status: Mapped[str] = mapped_column(default="requires_payment_method")
     gateway: Mapped[str | None]  # of those that were begun before there were several: the default one
     gateway_reference: Mapped[str]

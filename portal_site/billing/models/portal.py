@@ -63,7 +63,7 @@ class PortalSession(HasLivemode, Base):
     on_behalf_of: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
     created: Mapped[int]
     token_hash: Mapped[str] = mapped_column(unique=True)
-    expires_at: Mapped[int]
+    expires_at: Mapped[int] = mapped_column(index=True)
     ended_at: Mapped[int | None]
     return_url: Mapped[LongText | None]
     locale: Mapped[str | None]
@@ -78,6 +78,6 @@ class PortalVisit(Base):
     account_id: Mapped[AccountId]
     session_id: Mapped[str] = mapped_column(ForeignKey("portal_sessions.id"), index=True)
     token_hash: Mapped[str] = mapped_column(unique=True)
-    opened_at: Mapped[int]
+    opened_at: Mapped[int] = mapped_column(index=True)
     last_seen_at: Mapped[int]
     ended_at: Mapped[int | None]

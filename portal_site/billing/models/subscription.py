@@ -1,6 +1,7 @@
 """Subscriptions with their items, discounts, plan changes and schedules."""
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, text
+from sqlalchemy import ColumnElement, ForeignKey, ForeignKeyConstraint, Index, func, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal_site.billing.models.columns import (
@@ -52,9 +53,11 @@ class Subscription(HasLivemode, HasMetadata, Base):
     pending_update: Mapped[PendingUpdate | None] = mapped_column(PendingUpdateColumn)
     # Copies of the tax rates as {id, display_name, percentage, inclusive}. A tax rate's percentage never changes.
     default_tax_rates: Mapped[Documents]
-    # When the billing run has to process the subscription next; null if never. `billing_failures` counts the consecutive
-    # failures to process it, and `billing_error` is the last error.
+    # When the billing run looks at the subscription next; null if never. `billing_failures` counts the consecutive failures to
+    # process it, and `billing_error` is the last error.
     due_at: Mapped[int | None]
+    # The instant of the step that is due, while that is put off or parked; null while `due_at` is that instant.
+    overdue_since: Mapped[int | None]
     billing_failures: Mapped[int] = mapped_column(default=0)
     billing_error: Mapped[LongText | None]
     # No foreign keys: the references would be circular.
@@ -72,6 +75,16 @@ class Subscription(HasLivemode, HasMetadata, Base):
             postgresql_where=text("due_at IS NOT NULL"),
         ),
     )
+
+    @hybrid_property
+    def step_at(self) -> int | None:
+        """The instant of the next step, which dates what the step does, however late a billing run comes to take it."""
+        return self.due_at if self.overdue_since is None else self.overdue_since
+
+    @step_at.inplace.expression
+    @classmethod
+    def _step_at(cls) -> ColumnElement[int | None]:
+        return func.coalesce(cls.overdue_since, cls.due_at)
 
 
 class SubscriptionItem(HasMetadata, Base):

@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, HasLivemode, Id
+from portal_site.billing.models.columns import AccountId, HasLivemode, Id, LongText
 from portal_site.db import Base
 
 
@@ -29,3 +29,4 @@ class Worker(Base):
     id: Mapped[Id]
     started_at: Mapped[int]
     seen_at: Mapped[int]
+    fault: Mapped[LongText | None]  # what stopped its last run; null if that went through

@@ -3,9 +3,12 @@
 So a crash or a lost answer leaves an attempt under way, which is settled by asking the gateway; nothing is charged twice.
 """
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable, StateChanged
@@ -20,6 +23,7 @@ from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
+log = logging.getLogger("portal.billing")
 NOT_HERE = "payment_method_unactivated"  # the decline code of a method whose provider the program does not work with
 
 
@@ -48,6 +52,7 @@ class _Terms:
             currency=attempt.currency,
             idempotency_key=attempt.idempotency_key,
             created=attempt.created,
+            livemode=attempt.livemode,
             return_url=return_url,
             off_session=off_session,
             description=self.invoice.number or self.invoice.id,
@@ -81,11 +86,8 @@ def pay_invoice(
     gateway = gateways.for_method(terms.method)
     if gateway is None:
         return outcomes.record(attempt, Charge("declined", attempt.id, NOT_HERE), at)
-    try:
-        charge = gateway.charge(terms.request(attempt, return_url, off_session))
-    except GatewayUnavailable:
-        return outcomes.record(attempt, None, at)
-    return outcomes.record(attempt, charge, at)
+    request = terms.request(attempt, return_url, off_session)
+    return outcomes.record(attempt, _answer(lambda: gateway.charge(request), attempt.id), at)
 
 
 def resolve_payment(
@@ -205,13 +207,28 @@ def _resolve(
     if gateway is None:  # nobody is there to be asked; `portal check` tells the operator
         return outcomes.record(attempt, None, at, given_up=give_up)
     request = terms.request(attempt, return_url, off_session)
-    try:
-        charge = gateway.find_charge(request, at)
-        if charge is None:
-            # The gateway never heard of it. Asking again under the same key is safe even if the first call is only late.
-            charge = gateway.charge(request)
+
+    def ask() -> Charge | None:
+        # None: the gateway never heard of it. Asking again under the same key is safe even if the first call is only late.
+        charge = gateway.find_charge(request, at) or gateway.charge(request)
         if give_up and charge.status == AttemptStatus.REQUIRES_ACTION:
-            charge = gateway.cancel_charge(replace(request, reference=charge.reference))
+            return gateway.cancel_charge(replace(request, reference=charge.reference))
+        return charge
+
+    return outcomes.record(attempt, _answer(ask, attempt.id), at, given_up=give_up)
+
+
+def _answer(ask: Callable[[], Charge | None], reference: str) -> Charge | None:
+    """What a provider answers. None if it does not, or if its library raises anything instead: the outcome is unknown."""
+    try:
+        return ask()
     except GatewayUnavailable:
-        charge = None
-    return outcomes.record(attempt, charge, at, given_up=give_up)
+        return None
+    except SQLAlchemyError:  # the sandbox keeps its charges in the portal's database
+        raise
+    except BillingError as error:  # it takes no such payment at all, such as the sandbox in live mode
+        log.error("a payment provider refuses: %s", error)
+        return Charge("declined", reference, NOT_HERE)
+    except Exception:
+        log.exception("a payment provider failed")
+        return None

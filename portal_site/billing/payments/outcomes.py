@@ -118,7 +118,7 @@ def _let_pay_otherwise(session: Session, invoice: Invoice, at: int) -> None:
     if _is_for_a_change(subscription, invoice):
         leaving = subscription.cancel_at is not None or subscription.cancel_at_period_end
         pending_updates.extend(session, subscription, at if leaving else at + PENDING_UPDATE_LIFETIME, at)
-        subscription.due_at = at  # steps that waited for the answer are taken by the next run
+        subscription.due_at = min(subscription.due_at, at)  # steps that waited for the answer are taken by the next run
     elif subscription.status == SubscriptionStatus.INCOMPLETE:
         items = subscription_items.load_items(session, subscription)
         due_dates.recompute_due_at(session, subscription, items, at)
@@ -127,7 +127,7 @@ def _let_pay_otherwise(session: Session, invoice: Invoice, at: int) -> None:
 def _forget_failures(session: Session, invoice: Invoice) -> None:
     """The provider answered: tries that failed for another reason count no more."""
     subscription = _subscription_of(session, invoice)
-    if subscription is not None and subscription.due_at is not None:
+    if subscription is not None and subscription.due_at is not None and subscription.billing_failures:
         subscription.billing_failures, subscription.billing_error = 0, None
 
 

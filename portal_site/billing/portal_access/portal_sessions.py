@@ -13,7 +13,7 @@ from portal_site.billing.models import Account, PortalConfiguration, PortalSessi
 from portal_site.billing.rules.portal import locales
 from portal_site.billing.rules.portal.safe_urls import Returns
 from portal_site.billing.translation_marks import N_
-from portal_site.db.transactions import transaction
+from portal_site.db.transactions import passing_write, transaction
 from portal_site.ids import new_id
 
 # All in seconds.
@@ -134,11 +134,16 @@ def follow_link(token: str, at: int) -> str:
     return cookie
 
 
-def note_activity(account_id: str, visit_id: str, at: int) -> None:
-    """Record a visit's last activity, which keeps it from timing out."""
-    with transaction() as session:
-        owned = PortalVisit.account_id == account_id, PortalVisit.id == visit_id
-        session.execute(update(PortalVisit).where(*owned).values(last_seen_at=at))
+def note_activity(account_id: str, visit_id: str, at: int, *, wait: bool = True) -> None:
+    """Record a visit's last activity, which keeps it from timing out. Without `wait`, raises OperationalError if it had to."""
+    owned = PortalVisit.account_id == account_id, PortalVisit.id == visit_id
+    seen = update(PortalVisit).where(*owned).values(last_seen_at=at)
+    if wait:
+        with transaction() as session:
+            session.execute(seen)
+    else:
+        with passing_write() as connection:
+            connection.execute(seen)
 
 
 def end_session(account_id: str, session_id: str, at: int) -> None:

@@ -1,4 +1,4 @@
-"""Due dates: when a billing run next has to process a subscription (`due_at`)."""
+"""Due dates: when a billing run looks at a subscription next (`due_at`), and the instant of what is due (`step_at`)."""
 
 from sqlalchemy import ColumnElement, Select, case, func, select
 from sqlalchemy.orm import Session
@@ -40,15 +40,16 @@ def next_phase_boundary(after: ColumnElement[int] | int) -> Select[str | None, i
 
 
 def recompute_due_at(session: Session, subscription: Subscription, items: list[SubscriptionItem], at: int) -> None:
-    """Set the subscription's `due_at` to the time of its next renewal or transition."""
+    """Set the subscription's `due_at` to the time of its next renewal or transition. What was put off is put off no more."""
     # An overdue step has not been processed yet, and neither have phases that started since, so look from there on.
-    processed_until = at if subscription.due_at is None else min(at, subscription.due_at - 1)
+    processed_until = at if subscription.step_at is None else min(at, subscription.step_at - 1)
     of_subscription = (
         SubscriptionSchedule.customer_id == subscription.customer_id,
         SubscriptionSchedule.subscription_id == subscription.id,
     )
     boundary = session.execute(next_phase_boundary(processed_until).where(*of_subscription)).first()
     incomplete = subscription.status == SubscriptionStatus.INCOMPLETE
+    subscription.overdue_since = None
     subscription.due_at = next_due(
         subscription.status,
         [item.current_period_end for item in items],
@@ -58,3 +59,9 @@ def recompute_due_at(session: Session, subscription: Subscription, items: list[S
         pauses.resumes_at(subscription.status_details, subscription.pause_collection),
         boundary[1] if boundary else None,
     )
+
+
+def put_off(subscription: Subscription, until: int | None) -> None:
+    """Let the next billing run after `until` look at the subscription (None: none does), and keep the instant of what is due."""
+    subscription.overdue_since = subscription.step_at
+    subscription.due_at = until

@@ -1,17 +1,20 @@
 """Invoices as a customer sees them: the history by keyset pages, one invoice with its lines, and what is open."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
 
+from portal_site.billing.errors import Unreadable
 from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
-from portal_site.db.page_query import PageQuery, literal_limit
+from portal_site.db.page_query import NotJson, PageQuery, literal_limit
 
+log = logging.getLogger("portal_site")
 SHORT = 6
 LONG = 24
 MOST_OPEN = 20
@@ -201,6 +204,7 @@ class InvoicePage:
 
     invoices: tuple[InvoiceSummary, ...]
     next_cursor: str | None
+    unreadable: tuple[str, ...] = ()  # numbers of those that make no sense
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +305,15 @@ def summary(row: Mapping[str, Any]) -> InvoiceSummary:
 
 def page(rows: Sequence[Mapping[str, Any]], size: int) -> InvoicePage:
     """The first `size` rows, and a cursor if there was one more."""
-    shown = tuple(summary(row) for row in rows[:size])
-    return InvoicePage(shown, shown[-1].cursor if len(rows) > size else None)
+    shown, unreadable = [], []
+    for row in rows[:size]:
+        try:
+            shown.append(summary(row))
+        except ValueError:
+            log.exception("invoice %s makes no sense", row["id"])
+            unreadable.append(row["number"] or row["id"])
+    last = rows[size - 1] if len(rows) > size else None
+    return InvoicePage(tuple(shown), f"{last['created']}-{last['id']}" if last else None, tuple(unreadable))
 
 
 def split(rows: Sequence[Mapping[str, Any]]) -> tuple[InvoicePage, list[InvoiceSummary]]:
@@ -327,6 +338,8 @@ def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:
     if not rows["invoice"]:
         return None
     row = rows["invoice"][0]
+    if row["status"] not in tuple(InvoiceStatus) or any(isinstance(value, NotJson) for value in row.values()):
+        raise Unreadable(invoice_id)
     attempt = rows["attempt"][0] if rows["attempt"] else {}
     return InvoiceView(
         **{**row, "status": InvoiceStatus(row["status"])},

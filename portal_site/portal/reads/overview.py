@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from portal_site.billing.errors import Unreadable
 from portal_site.db.page_query import PageQuery
 from portal_site.portal.reads import billing_information, invoices, payment_methods, subscription_rows, subscriptions
 from portal_site.portal.reads.billing_information import TaxIdView
@@ -36,6 +37,7 @@ class Overview:
     """The whole page."""
 
     subscriptions: list[SubscriptionView]
+    unreadable: tuple[str, ...]  # ids of subscriptions that make no sense
     methods: list[PaymentMethodView]
     recent: InvoicePage
     open: list[InvoiceSummary]
@@ -48,11 +50,13 @@ def find(visitor: Visitor, at: int) -> Overview:
     """What this customer has."""
     rows = _OVERVIEW.fetch(**visitor.scope, at=at)
     open_rows = [row for row in rows["invoices"] if row["list"] == "open"]
-    subs = _shown(subscriptions.build(rows, open_rows, visitor.payer, at), visitor)
+    readable, unreadable = subscriptions.build(rows, open_rows, visitor.payer, at)
+    subs = _shown(readable, visitor)
     methods = payment_methods.build(rows["methods"], visitor.default_payment_method_id, subs, at)
     recent, still_open = invoices.split(rows["invoices"])
     return Overview(
         subscriptions=subs,
+        unreadable=unreadable,
         methods=methods,
         recent=recent,
         open=still_open,
@@ -76,9 +80,12 @@ def _ends_soon(subscription: SubscriptionView, at: int) -> bool:
 def find_subscription(
     visitor: Visitor, subscription_id: str, at: int
 ) -> tuple[SubscriptionView, PaymentMethodView | None] | None:
-    """A customer's own subscription and what it is charged to, or None."""
+    """A customer's own subscription and what it is charged to, or None. Raises Unreadable for one that makes no sense."""
     rows = _SUBSCRIPTION.fetch(**visitor.scope, at=at, subscription_id=subscription_id)
-    subs = _shown(subscriptions.build(rows, rows["awaited"], visitor.payer, at), visitor)
+    readable, unreadable = subscriptions.build(rows, rows["awaited"], visitor.payer, at)
+    if subscription_id in unreadable:
+        raise Unreadable(subscription_id)
+    subs = _shown(readable, visitor)
     subscription = next((each for each in subs if each.id == subscription_id), None)
     if subscription is None:
         return None

@@ -80,7 +80,7 @@ def _planned_items(chosen: Any) -> Any:
         SubscriptionSchedule.status == "active",
     )
     # A phase that is due and has not begun, since the worker was away, still decides what will be billed.
-    not_begun = or_(SchedulePhase.start_date > bindparam("at"), SchedulePhase.start_date >= chosen.c.due_at)
+    not_begun = or_(SchedulePhase.start_date > bindparam("at"), SchedulePhase.start_date >= chosen.c.step_at)
     phase_to_come = and_(SchedulePhase.schedule_id == SubscriptionSchedule.id, not_begun)
     return (
         select(

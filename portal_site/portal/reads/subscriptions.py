@@ -1,10 +1,11 @@
 """Subscriptions as a customer sees them: what, how much, until when, and what is planned."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.loading import plans, snapshots, stored_lines
@@ -19,9 +20,12 @@ from portal_site.billing.rules.subscriptions.forecast import CustomerState, Next
 from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
 from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.db.page_query import NotJson
 from portal_site.portal.reads.invoices import InvoiceSummary
 
 Rows = Sequence[Mapping[str, Any]]
+T = TypeVar("T")
+log = logging.getLogger("portal_site")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +182,11 @@ class CustomerBalance:
     tax_exempt: str = "none"
 
 
-def build(rows: Mapping[str, Rows], open_invoices: Rows, customer: CustomerBalance, at: int) -> list[SubscriptionView]:
-    """The customer's subscriptions: running ones first, then newest first, each with its forecast.
+def build(
+    rows: Mapping[str, Rows], open_invoices: Rows, customer: CustomerBalance, at: int
+) -> tuple[list[SubscriptionView], tuple[str, ...]]:
+    """The customer's subscriptions, running ones first, then newest first, each with its forecast; and the ids of those that
+    make no sense.
 
     `rows` are those of subscription_rows, by name: subscriptions, discounts and lines.
     """
@@ -187,10 +194,31 @@ def build(rows: Mapping[str, Rows], open_invoices: Rows, customer: CustomerBalan
     for row in rows["subscriptions"]:
         groups.setdefault(row["id"], []).append(row)
     discounts = [_discount(row) for row in rows["discounts"]]
-    parts = _Parts.of(groups.values(), rows["lines"], open_invoices, [view.terms for view in discounts])
-    views = [_view(group, parts, discounts, customer, at) for group in groups.values()]
+    whole = [group for group in groups.values() if not _has_broken_documents(group)]
+    parts = _Parts.of(whole, rows["lines"], open_invoices, [view.terms for view in discounts])
+    views = [view for group in whole if (view := _unless_broken(_view, group, parts, discounts, customer, at))]
     views.sort(key=lambda view: (view.status.ended, -view.created, view.id))
-    return _with_next_invoices(views, CustomerState(customer.balance, customer.currency))
+    state = CustomerState(customer.balance, customer.currency)
+    try:
+        views = _with_next_invoices(views, state)
+    except Exception:  # one of them stands in the way of all: it is found by itself
+        views = _with_next_invoices(
+            [view for view in views if _unless_broken(_with_next_invoices, [view], state)], state
+        )
+    return views, tuple(sorted(groups.keys() - {view.id for view in views}))
+
+
+def _has_broken_documents(group: Rows) -> bool:
+    return any(isinstance(value, NotJson) for row in group for value in row.values())
+
+
+def _unless_broken(make: Callable[..., T], *given: Any) -> T | None:
+    """What is made of a subscription; None if its row makes no sense, such as a status or an interval that does not exist."""
+    try:
+        return make(*given)
+    except Exception:
+        log.exception("a subscription makes no sense")
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +257,8 @@ def _view(
 ) -> SubscriptionView:
     row = SimpleNamespace(**{**group[0], "pending_update": _pending_update(group[0])})
     items = sorted(map(_item, (each for each in group if each["kind"] == "item")), key=lambda i: (i.created, i.id))
+    if any(item.offer.length <= 0 for item in items):  # raises KeyError for an interval that does not exist
+        raise ValueError(f"{row.id} has a period without a length")
     phases = _phases([each for each in group if each["kind"] == "planned"])
     awaited = parts.awaited.get(snapshots.awaited_invoice_id(row) or "")
     awaiting = snapshots.awaiting_of(row, awaited, parts.returned.get(row.id, ()))

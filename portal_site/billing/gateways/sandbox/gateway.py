@@ -28,7 +28,7 @@ SLOW_DEBITS = {"process": None, "process_then_fail": "insufficient_funds"}  # ho
 
 
 class SandboxGateway:
-    """Holds test payment methods and decides their charges.
+    """Holds test payment methods and decides their charges. Every call about something of live mode raises BillingError.
 
     `url_for` makes the addresses of its hosted pages; the first of `secrets` signs its events, the others are older.
     """
@@ -41,12 +41,12 @@ class SandboxGateway:
 
     def create_customer(self, customer: CustomerDetails, idempotency_key: str) -> str:
         """As the protocol says. It keeps nothing of customers: its name for one is made of ours."""
+        _refuse_live(customer.livemode)
         return f"sbxcus_{customer.id}"
 
     def begin_setup(self, customer: str, livemode: bool, return_url: str) -> SetupSession:
-        """As the protocol says. Raises BillingError in live mode: no real payment may end up here."""
-        if livemode:
-            raise BillingError(N_("Payment methods cannot be added here right now."), "livemode_mismatch")
+        """As the protocol says."""
+        _refuse_live(livemode)
         row = SandboxSetup(reference=new_id("sbxs"), customer=customer, return_url=return_url)
         with transaction() as session:
             session.add(row)
@@ -64,6 +64,7 @@ class SandboxGateway:
 
     def charge(self, request: ChargeRequest) -> Charge:
         """As the protocol says."""
+        _refuse_live(request.livemode)
         try:
             row = _charged(request)
         except IntegrityError:  # another call with this key was quicker by a moment: the charge is that one's
@@ -72,6 +73,7 @@ class SandboxGateway:
 
     def find_charge(self, request: ChargeRequest, at: int) -> Charge | None:
         """As the protocol says: by the key. A debit whose days are over is settled by it."""
+        _refuse_live(request.livemode)
         with transaction() as session:
             row = session.get(SandboxCharge, request.idempotency_key, with_for_update=True)
             if row is not None and row.status == "processing" and row.settles_at is not None and row.settles_at <= at:
@@ -80,6 +82,7 @@ class SandboxGateway:
 
     def cancel_charge(self, request: ChargeRequest) -> Charge | None:
         """As the protocol says."""
+        _refuse_live(request.livemode)
         with transaction() as session:
             row = session.get(SandboxCharge, request.idempotency_key, with_for_update=True)
             if row is not None and row.status == "requires_action":
@@ -130,6 +133,12 @@ class SandboxGateway:
         asked = row.status == "requires_action"
         url = self._url_for("sandbox.show_challenge", reference=row.reference) if asked else None
         return Charge(row.status, row.reference, row.decline_code if row.status == "declined" else None, url)
+
+
+def _refuse_live(livemode: bool) -> None:
+    """Raise BillingError in live mode: no real payment may end up here, nor count as paid because of this."""
+    if livemode:
+        raise BillingError(N_("Payment methods cannot be added here right now."), "livemode_mismatch")
 
 
 def _charged(request: ChargeRequest) -> SandboxCharge:

@@ -79,7 +79,7 @@ class SubscriptionSnapshot:
 
     `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `pending_lines` go on the next invoice.
     `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet; `owed` are unpaid invoices
-    with such charges. `due_at` is when a billing run next has to process the subscription. `pause_collection` is the `behavior`
+    with such charges. `due_at` is the instant of the next step of a billing run. `pause_collection` is the `behavior`
     of a pause of collection. `suspended_ends` are the ends, by id, of the discounts that a pause since `paused_at` suspended.
     `phases` have not begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending
     updates of other subscriptions will consume. `past_discounts` are those of the creditable lines that are used up or over.
