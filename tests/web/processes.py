@@ -49,7 +49,7 @@ class Browser:
 
     def ask(self, method: str, path: str, data: dict[str, str] | None = None) -> tuple[int, str]:
         """The status and the text of the answer; the cookie and the form's token are kept."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Cookie": self.cookie, "Content-Type": "application/x-www-form-urlencoded", "Connection": "close"}
         connection.request(method, path, urlencode(data or {}) if method == "POST" else None, headers)
         response = connection.getresponse()
@@ -154,7 +154,8 @@ def free_port() -> int:
 
 
 def wait_for(port: int) -> None:
-    for _ in range(200):
+    """Wait until it is listened on; on a busy machine a start can take a minute."""
+    for _ in range(1_200):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:

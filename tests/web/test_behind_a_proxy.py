@@ -52,8 +52,8 @@ class Browser:
         return response
 
     def _connection(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(HOST if self.encrypted else "127.0.0.1", self.port, timeout=20)
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection = http.client.HTTPConnection(HOST if self.encrypted else "127.0.0.1", self.port, timeout=60)
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         if self.encrypted:
             trusting = ssl.create_default_context()
             trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
