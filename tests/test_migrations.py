@@ -22,9 +22,15 @@ from tests.conftest import make_app
 from tests.scenarios.life import Life
 
 
+def _is_ours(item: Any, name: str, kind: str, *_: Any) -> bool:
+    """Whether it is of a table of ours: the worker's queue may have tables of its own in the same database."""
+    return not (name if kind == "table" else item.table.name).startswith("huey_")
+
+
 def test_the_newest_schema_is_what_the_models_say(app: Flask) -> None:
     with db.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        options = {"compare_type": True, "include_object": _is_ours}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Base.metadata) == []
 
 
