@@ -84,11 +84,32 @@ _OPEN = (
 RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
 OPEN = _OPEN
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
+# What the merchant has written off can still be paid, and a subscription may be on hold because of it.
+WRITTEN_OFF_OF_ONE = (
+    select(*_SUMMARY, *_ATTEMPTS)
+    .where(
+        *_OWN,
+        Invoice.status == literal_column("'uncollectible'"),
+        Invoice.amount_remaining > 0,
+        Invoice.subscription_id == bindparam("subscription_id"),
+    )
+    .order_by(*_NEWEST_FIRST)
+    .limit(literal_limit(MOST_OPEN))
+)
 UNDER_WAY = (
     select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
     .where(*_OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
     .limit(literal_limit(MOST_OPEN))
+)
+_OWED = PageQuery(
+    owed=select(Invoice.id)
+    .where(
+        *_OWN,
+        or_(Invoice.status == literal_column("'open'"), Invoice.status == literal_column("'uncollectible'")),
+        Invoice.amount_remaining > 0,
+    )
+    .limit(literal_limit(1))
 )
 HISTORY = PageQuery(
     invoices=_page(LONG),
@@ -167,6 +188,11 @@ class InvoiceSummary:
     decline_code: str | None = field(default=None, kw_only=True)
 
     @property
+    def owed(self) -> bool:
+        """Whether something of it is left to pay, and can be paid."""
+        return self.status.payable and self.amount_remaining > 0
+
+    @property
     def in_doubt(self) -> bool:
         """Whether nobody knows yet what became of a payment: the provider was asked, and did not answer."""
         return self.attempt_status in (AttemptStatus.SUBMITTING, AttemptStatus.UNKNOWN)
@@ -185,7 +211,7 @@ class InvoiceSummary:
     def declined(self) -> bool:
         """Whether the last try to pay failed, none is under way, and the invoice can still be paid."""
         over = self.decline_code is not None and self.attempt_status in (None, AttemptStatus.DECLINED)
-        return over and self.status.payable and self.amount_remaining > 0
+        return over and self.owed
 
     @property
     def cursor(self) -> str:
@@ -305,6 +331,11 @@ def history(scope: Mapping[str, Any], after: str | None) -> InvoicePage | None:
     if not (created.isascii() and created.isdigit() and len(created) < 13 and invoice_id):
         return None
     return page(HISTORY_AFTER.fetch(**scope, after_created=int(created), after_id=invoice_id)["invoices"], LONG)
+
+
+def is_anything_owed(scope: Mapping[str, Any]) -> bool:
+    """Whether a customer has an invoice to pay."""
+    return bool(_OWED.fetch(**scope)["owed"])
 
 
 def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:

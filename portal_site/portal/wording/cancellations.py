@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.portal.visitors import Visitor
 from portal_site.portal.wording import subscriptions
 from portal_site.web.filters import date, money
@@ -40,7 +41,7 @@ def consequences(page: "EndingPage") -> list[str]:
     return sentences
 
 
-def losses_and_debts(page: "EndingPage") -> list[str]:
+def losses_and_debts(page: "EndingPage", features: Features) -> list[str]:
     """What goes with it, and what does not."""
     ending = page.ending
     assert ending is not None
@@ -50,9 +51,16 @@ def losses_and_debts(page: "EndingPage") -> list[str]:
         sentences.append(_("You will lose %(amount)s of credit that was meant for your next invoice.", amount=lost))
     elif ending.drops:
         sentences.append(_("Changes that are awaiting payment or your next invoice will be discarded."))
-    if page.owed:
+    if page.owed and features.invoice_history.enabled:
         sentences.append(_("Unpaid invoices remain due. You can find them in your invoice history."))
+    elif page.owed:
+        sentences.append(_("Unpaid invoices remain due. You can find them on the overview."))
     return sentences
+
+
+def invoices_stay(features: Features) -> str:
+    """That the history stays, where there is one."""
+    return _("You will still find your invoices here.") if features.invoice_history.enabled else ""
 
 
 def confirm(page: "EndingPage", visitor: Visitor) -> str:
