@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
 
-from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
+from portal_site.billing.models import Account, Invoice, InvoiceLineItem, PaymentAttempt
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
@@ -137,12 +137,15 @@ INVOICE = PageQuery(
         Invoice.voided_at,
         Invoice.footer,
         Invoice.account_name,
+        Invoice.account_tax_ids,
         Invoice.customer_name,
         Invoice.customer_email,
         Invoice.customer_phone,
         Invoice.customer_address,
         Invoice.customer_tax_ids,
+        Invoice.customer_tax_exempt,
     ).where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id")),
+    seller=select(Account.tax_ids).where(Account.id == bindparam("account_id")),
     lines=select(
         InvoiceLineItem.description,
         InvoiceLineItem.amount,
@@ -267,7 +270,7 @@ class LineView:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceView(InvoiceSummary):
-    """A whole invoice, with the names and addresses of its day."""
+    """A whole invoice, with the names and addresses of its day; the account's tax ids are today's where it has kept none."""
 
     subtotal: int
     total_excluding_tax: int | None
@@ -283,11 +286,13 @@ class InvoiceView(InvoiceSummary):
     voided_at: int | None
     footer: str | None
     account_name: str | None
+    account_tax_ids: Sequence[Mapping[str, Any]]
     customer_name: str | None
     customer_email: str | None
     customer_phone: str | None
     customer_address: Mapping[str, Any] | None
     customer_tax_ids: Sequence[Mapping[str, Any]]
+    customer_tax_exempt: str | None
     lines: tuple[LineView, ...]
     attempt_url: str | None
 
@@ -344,9 +349,10 @@ def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:
     if not rows["invoice"]:
         return None
     row = rows["invoice"][0]
+    seller = row["account_tax_ids"] if row["account_tax_ids"] is not None else rows["seller"][0]["tax_ids"]
     attempt = rows["attempt"][0] if rows["attempt"] else {}
     return InvoiceView(
-        **{**row, "status": InvoiceStatus(row["status"])},
+        **{**row, "status": InvoiceStatus(row["status"]), "account_tax_ids": seller},
         lines=tuple(LineView(**line) for line in rows["lines"]),
         attempt_status=attempt.get("status"),
         attempt_url=attempt.get("next_action_url"),

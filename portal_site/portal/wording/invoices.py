@@ -4,11 +4,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from portal_site.billing.rules.amounts.items import Item
+from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.portal.visitors import Visitor
 from portal_site.web import decline_messages, postal_addresses
 from portal_site.web.filters import date, days, days_left, minute, money, number
 from portal_site.web.i18n import gettext as _
@@ -164,11 +166,32 @@ def waits_visibly(subscription: SubscriptionView, features: Features) -> bool:
     return shown and subscription.pending_update is not None
 
 
+def seller(invoice: InvoiceView, visitor: Visitor) -> list[str]:
+    """Whom it is from, line by line."""
+    return [
+        invoice.account_name or visitor.business_name,
+        *(str(tax_id["value"]) for tax_id in invoice.account_tax_ids),
+    ]
+
+
+def without_tax(invoice: InvoiceView) -> str:
+    """Why it has no tax, as the law asks invoices to say; nothing where it has some, or where nobody knows why not."""
+    if invoice.customer_tax_exempt == "exempt" and not invoice.total_taxes:
+        return _("Tax exempt: no tax is charged to the recipient.")
+    if invoice.customer_tax_exempt != "reverse" or invoice.total_taxes:
+        return ""
+    country = (invoice.customer_address or {}).get("country") or ""
+    european = any(tax_id["type"] == "eu_vat" for tax_id in invoice.customer_tax_ids)
+    if country and not european and not tax_ids.has_european_vat(country.upper()):
+        return _("Reverse charge: the recipient accounts for the tax.")
+    return _("Reverse charge: the recipient accounts for the VAT (Directive 2006/112/EC, article 226 (11a)).")
+
+
 def recipient(invoice: InvoiceView) -> list[str]:
     """Whom it is for, line by line."""
     address = postal_addresses.lines(invoice.customer_address)
-    tax_ids = [str(tax_id["value"]) for tax_id in invoice.customer_tax_ids]
-    return [line for line in (invoice.customer_name, *address, invoice.customer_email, *tax_ids) if line]
+    own = [str(tax_id["value"]) for tax_id in invoice.customer_tax_ids]
+    return [line for line in (invoice.customer_name, *address, invoice.customer_email, *own) if line]
 
 
 def dates(invoice: InvoiceView) -> list[tuple[str, int]]:

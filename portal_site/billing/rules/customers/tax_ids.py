@@ -106,10 +106,15 @@ def country_of(kind: str, value: str) -> str | None:
     return GREECE.get(value[:2], value[:2])
 
 
+def has_european_vat(country: str) -> bool:
+    """Whether VAT numbers of the European Union are given there."""
+    return country in EU_FORMS.keys() - GREECE.keys() or country in GREECE.values()
+
+
 def types_for(country: str) -> list[TaxIdType]:
     """All types, starting with those of this country (ISO code of two letters, or empty)."""
     own = {code for code, kind in TYPES.items() if kind.country == country}
-    if country in EU_FORMS or country in GREECE.values():
+    if has_european_vat(country):
         own |= {"eu_vat", "eu_oss_vat"}
     return sorted(TYPES.values(), key=lambda kind: (kind.code not in own, kind.code != "eu_vat", kind.code))
 
