@@ -281,6 +281,7 @@ FOREIGN: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("values", FOREIGN, ids=str)
 def test_correcting_one_thing_leaves_the_others_as_they_were(visit: Visit, values: dict[str, Any]) -> None:
     customer = world.scene().customer
@@ -293,6 +294,7 @@ def test_correcting_one_thing_leaves_the_others_as_they_were(visit: Visit, value
         assert getattr(after, member) == getattr(before, member)
 
 
+@pytest.mark.both_databases
 def test_saving_without_a_change_writes_nothing(visit: Visit) -> None:
     customer = world.scene().customer
     _put(customer, email="x@corp.local", phone="555-1234", address={"country": "DE"}, shipping={"phone": "1"})

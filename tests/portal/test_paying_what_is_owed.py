@@ -72,6 +72,7 @@ def _pays(client: PortalClient, place: str) -> Any:
     return client.send(there, client.form(there))
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("place", ["/", "/subscriptions/{}"])
 def test_where_something_is_overdue_it_is_paid(app: Flask, place: str) -> None:
     scene = world.scene(last="open", features=OFF)
@@ -100,6 +101,7 @@ def test_what_is_owed_can_be_read_before_it_is_paid(app: Flask) -> None:
     assert "invoice history" not in text(client.get("/").text).lower()
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("card", [world.FAILS, None])
 def test_with_a_new_card_too(app: Flask, card: str | None) -> None:
     scene = world.scene(last="open", card=card or world.VISA, features=OFF)
@@ -139,6 +141,7 @@ def test_all_that_is_owed_is_shown_where_no_history_has_the_rest(app: Flask) -> 
     assert len(_buttons(client, "/")) == len(_buttons(client, f"/subscriptions/{scene.subscription.id}")) > 3
 
 
+@pytest.mark.both_databases
 def test_what_was_written_off_can_be_paid_where_the_subscription_is_on_hold(app: Flask) -> None:
     scene = world.scene(last="open", features=OFF)
     _put(scene.customer, Invoice, Invoice.status == "open", status="uncollectible")
@@ -156,6 +159,18 @@ def test_a_first_invoice_can_be_paid(app: Flask) -> None:
     assert "It starts as soon as the first invoice is paid." in text(client.get("/").text)
     assert _pays(client, f"/subscriptions/{scene.subscription.id}").location == "/"
     assert _status(invoice) == "paid"
+
+
+def test_a_first_invoice_can_be_paid_with_a_new_card(app: Flask) -> None:
+    features = Features(
+        subscription_restart=SubscriptionRestart(enabled=True), payment_method_update=PaymentMethodUpdate(enabled=False)
+    )
+    scene = world.scene(last="open", features=features)
+    _put(scene.customer, Subscription, status="incomplete")
+    _put(scene.customer, PaymentMethod, detached_at=1)
+    client, invoice = enter(app, scene.customer), _open()
+    assert _buttons(client, f"/subscriptions/{scene.subscription.id}") == [f"/invoices/{invoice}/payment"]
+    assert client.form(f"/invoices/{invoice}/payment", "/payment-methods")["to"] == f"/invoices/{invoice}/payment"
 
 
 @HALF

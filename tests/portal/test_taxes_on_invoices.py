@@ -51,6 +51,7 @@ def _renewal(app: Flask, life: Life, date: str) -> str:
     return _page(app, life.shop.customer, _newest())
 
 
+@pytest.mark.both_databases
 def test_each_rate_has_its_name_and_percentage(app: Flask) -> None:
     life = Life.begins(app, tax=[VAT, CITY])
     page = _renewal(app, life, "2026-05-01")
@@ -59,6 +60,7 @@ def test_each_rate_has_its_name_and_percentage(app: Flask) -> None:
     assert "Reverse charge" not in page
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("how", ["renewal", "change", "draft"])
 def test_a_reverse_charge_is_that_of_the_invoices_day(app: Flask, how: str) -> None:
     life = Life.begins(
@@ -107,6 +109,7 @@ def test_an_exemption_is_said_too(app: Flask) -> None:
     assert "Tax exempt: no tax is charged to the recipient." in _renewal(app, life, "2026-05-01")
 
 
+@pytest.mark.both_databases
 def test_an_invoice_of_before_has_the_numbers_of_today(app: Flask) -> None:
     life = Life.begins(app)
     life.goes_to("2026-05-01")
