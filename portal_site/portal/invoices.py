@@ -5,6 +5,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
 from portal_site.portal import blueprint, payment_outcome, portal_feature, wording
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
@@ -85,11 +86,13 @@ def _payment_page(invoice: InvoiceView, refusal: str | None = None) -> str:
     others = [
         other for other in found.open if other.subscription_id == invoice.subscription_id and other.id != invoice.id
     ]
+    section_pays = g.visitor.features.payment_method_update.enabled and invoice.status == InvoiceStatus.OPEN
     return render_template(
         "portal/invoices/payment.html",
         invoice=invoice,
         methods=found.methods,
         brings_about=wording.invoices.brings_about(next(own, None), len(others), g.now),
+        return_here="" if section_pays else url_for("portal.confirm_payment", invoice_id=invoice.id),
         refusal=refusal,
     )
 
