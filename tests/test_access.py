@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from portal_site import clock
 from portal_site.billing.customers import billing_information
-from portal_site.billing.models import CancellationAttempt, Invoice, SetupIntent
+from portal_site.billing.models import CancellationAttempt, Invoice, PaymentAttempt, SetupIntent
 from portal_site.billing.rules.portal.portal_features import (
     CustomerUpdate,
     Features,
@@ -99,8 +99,8 @@ ROUTES = {
     ),
     "portal.show_payment_methods": Route("GET", "/payment-methods", "payment_method_update"),
     "portal.show_payment_method_list": Route("GET", "/payment-methods/list", "payment_method_update"),
-    "portal.add_payment_method": Route("POST", "/payment-methods", "payment_method_update", ok=DONE),
-    "portal.finish_payment_method": Route("GET", "/payment-methods/setups/{setup}", "payment_method_update", ok=DONE),
+    "portal.add_payment_method": Route("POST", "/payment-methods", ok=DONE),  # switched off for who owes nothing: below
+    "portal.finish_payment_method": Route("GET", "/payment-methods/setups/{setup}", ok=DONE),
     "portal.make_default_payment_method": Route("POST", "/payment-methods/{method}/default", "payment_method_update", ok=DONE),
     "portal.confirm_removal": Route("GET", "/payment-methods/{method}/removal", "payment_method_update"),
     "portal.remove_payment_method": Route("POST", "/payment-methods/{method}/removal", "payment_method_update", ok=(422,)),
@@ -118,13 +118,14 @@ ROUTES = {
     "portal.remove_tax_id": Route("POST", "/tax-ids/{tax_id}/removal", "customer_update", ok=DONE),
     "portal.show_invoices": Route("GET", "/invoices", "invoice_history"),
     "portal.show_invoice_rows": Route("GET", "/invoices/rows", "invoice_history"),
-    "portal.show_invoice": Route("GET", "/invoices/{invoice}", "invoice_history"),
-    "portal.show_invoice_lines": Route("GET", "/invoices/{invoice}/lines", "invoice_history"),
-    "portal.confirm_payment": Route("GET", "/invoices/{invoice}/payment", "invoice_history"),
+    # What is owed can be paid whatever is switched off; any other invoice is hidden then: below.
+    "portal.show_invoice": Route("GET", "/invoices/{invoice}"),
+    "portal.show_invoice_lines": Route("GET", "/invoices/{invoice}/lines"),
+    "portal.confirm_payment": Route("GET", "/invoices/{invoice}/payment"),
     "portal.pay_invoice": Route(
-        "POST", "/invoices/{invoice}/payment", "invoice_history", (("amount", "2400"), ("payment_method", "{method}")), DONE
+        "POST", "/invoices/{invoice}/payment", data=(("amount", "2400"), ("payment_method", "{method}")), ok=DONE
     ),
-    "portal.finish_payment": Route("GET", "/invoices/{invoice}/payment/return", "invoice_history", ok=DONE),
+    "portal.finish_payment": Route("GET", "/invoices/{invoice}/payment/return", ok=DONE),
 }  # fmt: skip
 OFF = Features(
     customer_update=CustomerUpdate(enabled=False),
@@ -250,6 +251,28 @@ def test_it_is_refused_when_switched_off(lite_app: Flask, endpoint: str) -> None
         assert configuration is not None
         configuration.features = OFF.as_document()
     assert _send(client, ROUTES[endpoint], things).status_code == 404
+
+
+@pytest.mark.case("A15")
+@pytest.mark.parametrize("status", ["paid", "void"])
+def test_without_the_history_what_is_not_owed_is_hidden_and_moves_no_money(app: Flask, status: str) -> None:
+    scene = world.scene(last="open", features=OFF)
+    with world.transaction() as session:
+        mine = Invoice.customer_id == scene.customer.id
+        session.execute(Invoice.__table__.update().where(mine).values(status=status, amount_remaining=0))
+    with reading() as connection:
+        ids = list(connection.scalars(select(Invoice.id)))
+    client = enter(app, scene.customer)
+    client.get("/")
+    for invoice in ids[:3]:
+        for place in ("", "/lines", "/payment"):
+            assert client.get(f"/invoices/{invoice}{place}").status_code == 404
+        paid = client.send(f"/invoices/{invoice}/payment", {"amount": "2400", "payment_method": scene.method.id})
+        assert (paid.status_code, paid.location) == (303, "/")
+        assert client.get(f"/invoices/{invoice}/payment/return").location == "/"
+    assert client.send("/payment-methods").status_code == 404
+    with reading() as connection:
+        assert connection.scalars(select(PaymentAttempt.id)).all() == []
 
 
 @pytest.mark.case("A2")

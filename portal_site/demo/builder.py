@@ -295,9 +295,9 @@ class Merchant:
 
 
 def _invoice_customer(customer: Customer, account: Account, number: int) -> SimpleNamespace:
-    names = ("id", "account_id", "name", "email", "phone", "address", "shipping", "invoice_prefix")
-    columns = {name: getattr(customer, name) for name in names}
-    return SimpleNamespace(**columns, livemode=False, number=number, account_name=account.business_name, tax_ids=[])
+    names = ("id", "account_id", "name", "email", "phone", "address", "shipping", "tax_exempt", "invoice_prefix")
+    columns = {name: getattr(customer, name) for name in names} | {"livemode": False, "number": number, "tax_ids": []}
+    return SimpleNamespace(**columns, account_name=account.business_name, account_tax_ids=account.tax_ids)
 
 
 def offer(product: Product, price: Price) -> PricedPlan:

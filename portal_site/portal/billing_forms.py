@@ -1,6 +1,7 @@
 """The form for billing information: just the fields that the configuration allows and the chosen country has."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
@@ -9,41 +10,58 @@ from flask_babel import lazy_gettext as _l
 from wtforms import Field, SelectField
 from wtforms.validators import ValidationError
 
-from portal_site.web import phones, postal_addresses
-from portal_site.web.forms import PortalForm, choices, text_field
+from portal_site.web import phones, postal_addresses, postal_codes
+from portal_site.web.forms import PortalForm, checked_field, choices, clean, text_field
+from portal_site.web.typed import plain
 
 LONGEST_NAME, LONGEST_EMAIL, LONGEST_PHONE, LONGEST_LINE = 256, 512, 40, 500
 HOME = "US"
+PARTS = ("address", "shipping")
 
 
 class BillingForm(PortalForm):
-    """Built by `billing_form`; its fields depend on what is allowed and on the countries."""
+    """Built by `billing_form`; its fields depend on what is allowed and on the countries.
+
+    What comes back as it was shown is neither checked nor written, so that what another system stored blocks nothing and loses
+    nothing. A field that does not come back at all, because another country was shown, counts as unchanged too.
+    """
 
     parts: tuple[str, ...] = ()
+    stored: Mapping[str, Any] = MappingProxyType({})
 
     def validate(self, extra_validators: Any = None) -> bool:
-        """Check each field, then each address as a whole."""
+        """Check each field that changed, then each address as a whole."""
+        for field in self:
+            if not _is_changed(field):
+                field.validators = ()
         valid = super().validate(extra_validators)
         return all([valid, *(self._check_address(part) for part in self.parts)])
 
     def _check_address(self, part: str) -> bool:
-        typed = self.address(part)
-        if not any(value for name, value in typed.items() if name != "country"):
-            return True  # no address at all is allowed; half of one is not
-        normal, faults = postal_addresses.check(typed)
+        typed, changed = self.address(part), self._changed(part)
+        if not any(typed[name] for name in typed if name != "country"):
+            return True  # no address at all is allowed, and so is a country alone, as card forms ask for it
+        normal, faults = postal_addresses.check(typed, changed)
         for name, kind in faults.items():
             field = self[f"{part}_{name}"]
             if not field.errors:
-                field.errors = [_fault(field, kind)]
+                field.errors = [_fault(field.label.text, kind, typed)]
         if not faults:
             for name, value in normal.items():
                 self[f"{part}_{name}"].data = value
         return not faults
 
     def address(self, part: str) -> dict[str, str]:
-        """What was typed of one address, by field; empty for fields that its country lacks."""
+        """What was typed of one address, by field; without those that its country lacks."""
         prefix = f"{part}_"
         return {name: self[prefix + name].data or "" for name in postal_addresses.FIELDS if prefix + name in self}
+
+    def _changed(self, part: str) -> set[str]:
+        """The fields of one address that changed: all of them with another country, or where there was no address before."""
+        shown = self.address(part)
+        changed = {name for name in shown if _is_changed(self[f"{part}_{name}"])}
+        before = any(self[f"{part}_{name}"].object_data for name in shown if name != "country")
+        return set(shown) if changed and ("country" in changed or not before) else changed
 
     def address_fields(self, part: str) -> list[Field]:
         """The fields of one address in its country's order, without the country itself."""
@@ -51,68 +69,112 @@ class BillingForm(PortalForm):
         return [field for field in self if field.short_name in names]
 
     def changes(self) -> dict[str, Any]:
-        """The values to store, only of what this form may change; an emptied field becomes None."""
-        values: dict[str, Any] = {name: self[name].data or None for name in ("name", "email", "phone") if name in self}
-        for part in self.parts:
-            typed = self.address(part)
-            given = any(value for name, value in typed.items() if name != "country")
-            whole = {name: typed.get(name) or None for name in postal_addresses.FIELDS} if given else None
-            if part == "address":
-                values["address"] = whole
-            else:
-                name, phone = self["shipping_name"].data or None, self["shipping_phone"].data or None
-                values["shipping"] = {"name": name, "phone": phone, "address": whole} if whole or name else None
+        """The values to store, only what changed of what this form may change; an emptied field becomes None."""
+        names = [name for name in ("name", "email", "phone") if name in self and _is_changed(self[name])]
+        values: dict[str, Any] = {name: self[name].data or None for name in names}
+        shipping = self.stored.get("shipping") or {}
+        if "address" in self.parts and self._changed("address"):
+            values["address"] = self._whole_address("address", self.stored.get("address"))
+        if "shipping" in self.parts:
+            fields = {name: self[f"shipping_{name}"] for name in ("name", "phone")}
+            parts = {name: field.data or None for name, field in fields.items() if _is_changed(field)}
+            if self._changed("shipping"):
+                parts["address"] = self._whole_address("shipping", shipping.get("address"))
+            if parts:
+                whole = {"name": None, "phone": None, "address": None, **shipping, **parts}
+                values["shipping"] = whole if any(whole.values()) else None
         return values
 
+    def _whole_address(self, part: str, stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """The stored address with what changed in it; None if that leaves nothing but the country that it had."""
+        typed, changed = self.address(part), self._changed(part)
+        moved = _is_changed(self[f"{part}_country"])
+        if not any(typed[name] for name in typed if name != "country" or moved):
+            return None
+        nothing = dict.fromkeys(postal_addresses.FIELDS)
+        kept = {**nothing, **(stored or {})}
+        if moved:
+            kept |= nothing  # what the other country has no field for belongs to the old one
+        return kept | {name: typed[name] or None for name in changed}
 
-def _fault(field: Field, kind: str) -> str:
+
+def _is_changed(field: Field) -> bool:
+    return bool(clean(field.object_data) != (field.data or ""))
+
+
+def _fault(label: str, kind: str, address: Mapping[str, str]) -> str:
     if kind == "required":
-        return str(_("%(field)s is required.", field=field.label.text))
-    return str(_("%(field)s is not valid for this country.", field=field.label.text))
+        return str(_("%(field)s is required.", field=label))
+    country, state = address["country"], address.get("state", "")
+    if kind == "other_code":
+        example = postal_codes.example(country, state)
+        return str(
+            _("%(field)s is not valid for this country. It looks like %(example)s.", field=label, example=example)
+        )
+    if kind == "other_state":
+        name, example = postal_addresses.state_name(country, state), postal_codes.example(country, state)
+        sentence = _("%(field)s does not fit the state (%(state)s). There it looks like %(example)s.",
+                     field=label, state=name, example=example)  # fmt: skip
+        return str(sentence)
+    return str(_("%(field)s is not valid for this country.", field=label))
+
+
+def _usable_email(typed: str) -> str | None:
+    """The address in its usual form, also of one with full-width signs or with blanks in it. None if no mail gets there."""
+    for text in (typed, "".join(plain(typed).split())):
+        try:
+            # test_environment: merchants try the portal with addresses at example.test, and no mail is sent from here.
+            return validate_email(text, check_deliverability=False, test_environment=True).normalized
+        except EmailNotValidError:
+            continue
+    return None
 
 
 def _check_email(_form: Any, field: Field) -> None:
-    try:
-        # test_environment: merchants try the portal with addresses at example.test, and no mail is sent from here.
-        found = validate_email(field.data, check_deliverability=False, test_environment=True)
-    except EmailNotValidError:
-        raise ValidationError(_("Enter an e-mail address such as name@example.com.")) from None
-    field.data = found.normalized
+    usual = _usable_email(field.data)
+    if usual is None:
+        raise ValidationError(_("Enter an e-mail address such as name@example.com."))
+    field.data = usual
 
 
 class _PhoneCheck:
-    """A number without its country's code is read as one of the country that is chosen beside it."""
+    """A number without its country's code is read as one of the country beside it, else of one of the customer's."""
 
-    def __init__(self, country_field: str) -> None:
+    def __init__(self, country_field: str, others: Collection[str]) -> None:
         self.country_field = country_field
+        self.others = others
 
     def __call__(self, form: Any, field: Field) -> None:
-        country = form[self.country_field].data if self.country_field in form else None
-        number = phones.parse(field.data, country or None)
+        beside = [form[self.country_field].data] if self.country_field in form else []
+        number = phones.parse(field.data, [country for country in (*beside, *self.others) if country])
         if number is None:
             raise ValidationError(_("Enter a phone number with its country code, such as +33 6 12 34 56 78."))
         field.data = number
 
 
-def _address_fields(part: str, country: str) -> dict[str, Field]:
+def _address_fields(part: str, country: str, shown: Mapping[str, str]) -> dict[str, Field]:
     shape = postal_addresses.address_format(country) or postal_addresses.address_format(HOME)
     assert shape is not None
+    countries = _with_shown(postal_addresses.countries(), shown[f"{part}_country"])
     fields: dict[str, Field] = {
         f"{part}_country": SelectField(
-            _l("Country"),
-            choices=choices(postal_addresses.countries(), blank=True),
-            validate_choice=False,
-            filters=[lambda v: v or ""],
+            _l("Country"), choices=choices(countries, blank=True), validate_choice=False, filters=[lambda v: v or ""]
         )
     }
     for name in shape.fields:
         label = postal_addresses.label(shape, name)
         if name == "state" and shape.states:
-            field = SelectField(label, choices=choices(shape.states, blank=True), validate_choice=False)
+            states = _with_shown(shape.states, shown[f"{part}_state"])
+            field = SelectField(label, choices=choices(states, blank=True), validate_choice=False)
         else:
             field = text_field(label, LONGEST_LINE)
         fields[f"{part}_{name}"] = field
     return fields
+
+
+def _with_shown(pairs: Sequence[tuple[str, str]], value: str) -> Sequence[tuple[str, str]]:
+    """The choices of a list, and what is stored if the list lacks it: it could not come back otherwise."""
+    return pairs if not value or value in dict(pairs) else (*pairs, (value, value))
 
 
 def billing_form(
@@ -120,39 +182,50 @@ def billing_form(
 ) -> BillingForm:
     """The form for what is allowed of name, email, phone, address and shipping.
 
-    `countries` is the country chosen for `address` and for `shipping`. Unbound, it shows what is stored of `customer`.
+    `countries` is the country chosen for `address` and for `shipping`; a part without one has the stored country's fields.
+    `customer` is what is stored. Unbound, the form shows it; bound, it tells by it what changed.
     """
-    members: dict[str, Any] = {"parts": tuple(part for part in ("address", "shipping") if part in allowed)}
+    shown = _shown(customer, countries)
+    own = [shown[f"{part}_country"] for part in PARTS]
+    members: dict[str, Any] = {"parts": tuple(part for part in PARTS if part in allowed), "stored": customer}
     if "name" in allowed:
         members["name"] = text_field(_l("Name"), LONGEST_NAME)
     if "email" in allowed:
-        members["email"] = text_field(_l("E-mail"), LONGEST_EMAIL, True, _check_email)
+        # Whoever has an address that no mail gets to may also have none.
+        required = bool(customer["email"]) and _usable_email(customer["email"]) is not None
+        members["email"] = checked_field(_l("E-mail"), LONGEST_EMAIL, required, _check_email)
     if "phone" in allowed:
-        members["phone"] = text_field(_l("Phone"), LONGEST_PHONE, False, _PhoneCheck("address_country"))
+        check = _PhoneCheck("address_country", own)
+        members["phone"] = checked_field(_l("Phone"), LONGEST_PHONE, False, check)
     if "address" in allowed:
-        members |= _address_fields("address", countries.get("address", ""))
+        members |= _address_fields("address", countries.get("address", shown["address_country"]), shown)
     if "shipping" in allowed:
         members["shipping_name"] = text_field(_l("Recipient"), LONGEST_NAME)
-        members |= _address_fields("shipping", countries.get("shipping", ""))
-        members["shipping_phone"] = text_field(
-            _l("Recipient’s phone"), LONGEST_PHONE, False, _PhoneCheck("shipping_country")
-        )
+        members |= _address_fields("shipping", countries.get("shipping", shown["shipping_country"]), shown)
+        check = _PhoneCheck("shipping_country", own)
+        members["shipping_phone"] = checked_field(_l("Recipient’s phone"), LONGEST_PHONE, False, check)
     kind = type("BillingForm", (BillingForm,), members)
-    return kind() if bound else kind(formdata=None, data=_stored(customer, countries))
+    return kind(data=shown) if bound else kind(formdata=None, data=shown)
 
 
-def _stored(customer: Mapping[str, Any], countries: Mapping[str, str]) -> dict[str, Any]:
+def _shown(customer: Mapping[str, Any], countries: Mapping[str, str]) -> dict[str, str]:
+    """What is stored, by field, as the fields show it."""
     shipping = customer.get("shipping") or {}
     data = {"name": customer["name"], "email": customer["email"], "phone": phones.pretty(customer["phone"] or "")}
     data |= {"shipping_name": shipping.get("name"), "shipping_phone": phones.pretty(shipping.get("phone") or "")}
     for part, address in (("address", customer.get("address")), ("shipping", shipping.get("address"))):
-        data |= {f"{part}_{name}": (address or {}).get(name) for name in postal_addresses.FIELDS}
-        data[f"{part}_country"] = countries.get(part, "")
-    return data
+        stored = {name: clean((address or {}).get(name)) for name in postal_addresses.FIELDS}
+        if postal_addresses.address_format(stored["country"]):
+            stored["country"] = stored["country"].upper()
+            stored["state"] = postal_addresses.state_code(stored["country"], stored["state"]) or stored["state"]
+        if countries.get(part, stored["country"]) != stored["country"]:
+            stored |= {"state": "", "postal_code": ""}  # these two mean nothing elsewhere
+        data |= {f"{part}_{name}": value for name, value in stored.items()}
+    return {name: clean(value) for name, value in data.items()}
 
 
 class TaxIdForm(PortalForm):
     """A tax id's type and number; the number is checked by the operation, which knows the types."""
 
     type = SelectField(_l("Type"), validate_choice=False)
-    value = text_field(_l("Number"), 50, True)
+    value = checked_field(_l("Number"), 50, True)

@@ -1,8 +1,5 @@
 """Billing information: the section, its form, and tax ids."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from flask import abort, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
@@ -11,13 +8,11 @@ from portal_site.billing.customers import billing_information
 from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.customers import tax_ids
 from portal_site.portal import blueprint, portal_feature
-from portal_site.portal.billing_forms import BillingForm, TaxIdForm, billing_form
+from portal_site.portal.billing_forms import PARTS, BillingForm, TaxIdForm, billing_form
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.billing_information import TaxIdView
 from portal_site.web import filters
 from portal_site.web.forms import choices, translated
-
-PARTS = ("address", "shipping")
 
 
 @blueprint.app_template_global()
@@ -81,15 +76,9 @@ def _form(*, bound: bool) -> BillingForm:
     if not set(allowed) - {"tax_id"}:
         abort(404)
     customer = {name: getattr(g.visitor, name) for name in ("name", "email", "phone", "address", "shipping")}
-    stored = {"address": customer["address"], "shipping": (customer["shipping"] or {}).get("address")}
-    chosen = {part: _country(part, stored[part], bound) for part in PARTS}
+    names = {part: f"{part}_country" for part in PARTS}
+    chosen = {part: request.form[name] for part, name in names.items() if bound and name in request.form}
     return billing_form(allowed, customer, chosen, bound=bound)
-
-
-def _country(part: str, stored: Mapping[str, Any] | None, bound: bool) -> str:
-    if bound:
-        return request.form.get(f"{part}_country", "")
-    return (stored or {}).get("country") or ""
 
 
 def _form_page(form: BillingForm) -> str:

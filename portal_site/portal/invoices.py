@@ -5,7 +5,8 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
-from portal_site.portal import blueprint, payment_outcome, portal_feature
+from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
+from portal_site.portal import blueprint, payment_outcome, portal_feature, wording
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
 from portal_site.web.forms import translated
@@ -33,31 +34,27 @@ def _history() -> InvoicePage:
 
 
 @blueprint.get("/invoices/<invoice_id>")
-@portal_feature("invoice_history")
 def show_invoice(invoice_id: str) -> str:
     """One invoice, fit for printing."""
-    return render_template("portal/invoices/show.html", invoice=_own_invoice(invoice_id))
+    return render_template("portal/invoices/show.html", invoice=_shown_invoice(invoice_id))
 
 
 @blueprint.get("/invoices/<invoice_id>/lines")
-@portal_feature("invoice_history")
 def show_invoice_lines(invoice_id: str) -> str:
     """The lines alone, to look at in the history."""
-    return render_template("portal/invoices/_lines.html", invoice=_own_invoice(invoice_id))
+    return render_template("portal/invoices/_lines.html", invoice=_shown_invoice(invoice_id))
 
 
 @blueprint.get("/invoices/<invoice_id>/payment")
-@portal_feature("invoice_history")
 def confirm_payment(invoice_id: str) -> str | Response:
     """What will be charged to which payment method, before it is."""
-    invoice = _own_invoice(invoice_id)
-    if not invoice.status.payable or invoice.amount_remaining <= 0 or invoice.processing:
+    invoice = _shown_invoice(invoice_id)
+    if not invoice.owed or invoice.processing:
         return redirect(url_for("portal.show_invoice", invoice_id=invoice_id), 303)
     return _payment_page(invoice)
 
 
 @blueprint.post("/invoices/<invoice_id>/payment")
-@portal_feature("invoice_history")
 def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
     """Pay exactly the amount that was shown, or nothing."""
     invoice = _own_invoice(invoice_id)
@@ -66,7 +63,10 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
     try:
         return payment_outcome.pay(payment_outcome.of_invoice(invoice_id), method_id, amount)
     except StateChanged as change:
-        return _payment_page(_own_invoice(invoice_id), translated(change)), 409
+        changed = _own_invoice(invoice_id)
+        if _is_hidden(changed):  # another click has paid it
+            return redirect(url_for("portal.show_overview"), 303)
+        return _payment_page(changed, translated(change)), 409
     except NotFound:
         return _payment_page(invoice, _("Choose one of your payment methods.")), 422
     except BillingError as refusal:
@@ -74,20 +74,38 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
 
 
 @blueprint.get("/invoices/<invoice_id>/payment/return")
-@portal_feature("invoice_history")
 def finish_payment(invoice_id: str) -> Response:
-    """Back from the bank's page, or looking again at a payment whose outcome was not known."""
+    """Back from the bank's page, or looking again at a payment whose outcome was not known. It shows nothing of the invoice."""
     _own_invoice(invoice_id)
     return payment_outcome.finish(payment_outcome.of_invoice(invoice_id))
 
 
 def _payment_page(invoice: InvoiceView, refusal: str | None = None) -> str:
     found = overview.find(g.visitor, g.now)
-    on_hold = any(one.id == invoice.subscription_id and one.status == "unpaid" for one in found.subscriptions)
+    own = (one for one in found.subscriptions if one.id == invoice.subscription_id)
+    others = [
+        other for other in found.open if other.subscription_id == invoice.subscription_id and other.id != invoice.id
+    ]
+    section_pays = g.visitor.features.payment_method_update.enabled and invoice.status == InvoiceStatus.OPEN
     return render_template(
-        "portal/invoices/payment.html", invoice=invoice, methods=found.methods, on_hold=on_hold, refusal=refusal
+        "portal/invoices/payment.html",
+        invoice=invoice,
+        methods=found.methods,
+        brings_about=wording.invoices.brings_about(next(own, None), len(others), g.now),
+        return_here="" if section_pays else url_for("portal.confirm_payment", invoice_id=invoice.id),
+        refusal=refusal,
     )
 
 
 def _own_invoice(invoice_id: str) -> InvoiceView:
     return invoices.find(g.visitor.scope, invoice_id) or abort(404)
+
+
+def _shown_invoice(invoice_id: str) -> InvoiceView:
+    invoice = _own_invoice(invoice_id)
+    return abort(404) if _is_hidden(invoice) else invoice
+
+
+def _is_hidden(invoice: InvoiceView) -> bool:
+    """Without the history an invoice has a page for as long as it has to be paid."""
+    return not (g.visitor.features.invoice_history.enabled or invoice.owed)

@@ -7,7 +7,8 @@ from werkzeug.wrappers import Response
 from portal_site.billing.customers import payment_methods
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.portal import blueprint, portal_feature
-from portal_site.portal.reads import overview
+from portal_site.portal.reads import invoices, overview
+from portal_site.portal.reads.invoices import InvoiceSummary
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.web import urls
 from portal_site.web.forms import translated
@@ -28,9 +29,13 @@ def show_payment_method_list() -> str:
 
 
 @blueprint.post("/payment-methods")
-@portal_feature("payment_method_update")
 def add_payment_method() -> Response:
-    """Go to the gateway's page; card data is typed there and never comes here. `to` is the page that needs it."""
+    """Go to the gateway's page; card data is typed there and never comes here. `to` is the page that needs it.
+
+    Where payment methods are switched off, whoever owes something can still pay it with a new one.
+    """
+    if not (_are_shown() or invoices.is_anything_owed(g.visitor.scope)):
+        abort(404)
     to = urls.page(request.form.get("to", ""), "portal")
 
     def return_url(setup_id: str) -> str:
@@ -42,16 +47,31 @@ def add_payment_method() -> Response:
         )
     except BillingError as refusal:
         flash(translated(refusal), "bad")
-        return redirect(url_for("portal.show_payment_methods"), 303)
+        return redirect(to or _section(), 303)
     return redirect(address, 303)
 
 
+def _are_shown() -> bool:
+    return bool(g.visitor.features.payment_method_update.enabled)
+
+
+@blueprint.app_template_global()
+def other_methods_url(invoice: InvoiceSummary | None) -> str:
+    """Where to find or add another payment method for this invoice: its payment page where the section is switched off."""
+    if invoice is None or _are_shown():
+        return _section()
+    return url_for("portal.confirm_payment", invoice_id=invoice.id)
+
+
+def _section() -> str:
+    return url_for("portal.show_payment_methods" if _are_shown() else "portal.show_overview")
+
+
 @blueprint.get("/payment-methods/setups/<setup_id>")
-@portal_feature("payment_method_update")
 def finish_payment_method(setup_id: str) -> Response:
     """Back from the gateway. A GET that writes: the gateway can only redirect, and coming twice adds nothing twice."""
     gateways = current_app.extensions["gateways"]
-    there = urls.page(request.args.get("to", ""), "portal") or url_for("portal.show_payment_methods")
+    there = urls.page(request.args.get("to", ""), "portal") or _section()
     try:
         method = payment_methods.finish_adding(gateways, g.visitor.customer_id, setup_id, g.now)
     except NotFound:

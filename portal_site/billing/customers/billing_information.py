@@ -44,13 +44,9 @@ def add_tax_id(customer_id: str, kind: str, value: str, at: int) -> TaxId:
     """
     if kind not in tax_ids.TYPES:
         raise BillingError(N_("Choose a type of tax ID from the list."), "tax_id_invalid", "type")
-    try:
-        normal = tax_ids.check(kind, value)
-    except tax_ids.TaxIdInvalid as invalid:
-        message = N_("This is not a valid number of this type. It looks like %(example)s.")
-        raise BillingError(message, "tax_id_invalid", "value", example=invalid.example) from None
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
+        normal = _checked_tax_id(kind, value, customer)
         owned = select(TaxId.value).where(TaxId.customer_id == customer_id)
         if session.scalar(owned.where(TaxId.type == kind, TaxId.value == normal)) is not None:
             raise BillingError(N_("You have already added this tax ID."), "resource_already_exists", "value")
@@ -72,6 +68,14 @@ def add_tax_id(customer_id: str, kind: str, value: str, at: int) -> TaxId:
         session.add(row)
         emit(session, "customer.tax_id.created", row, at)
     return row
+
+
+def _checked_tax_id(kind: str, value: str, customer: Customer) -> str:
+    try:
+        return tax_ids.check(kind, value, (customer.address or {}).get("country") or "")
+    except tax_ids.TaxIdInvalid as invalid:
+        message = N_("This is not a valid number of this type. It looks like %(example)s.")
+        raise BillingError(message, "tax_id_invalid", "value", example=invalid.example) from None
 
 
 def remove_tax_id(customer_id: str, tax_id: str, at: int) -> None:

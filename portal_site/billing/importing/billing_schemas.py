@@ -258,12 +258,14 @@ class InvoiceShape(HasLivemode):
     next_payment_attempt: Instant | None = None
     status_transitions: TransitionsShape = TransitionsShape()
     account_name: Text | None = None
+    account_tax_ids: list[Reference] = Field(default_factory=list)
     customer_name: Text | None = None
     customer_email: Text | None = None
     customer_phone: Text | None = None
     customer_address: AddressShape | None = None
     customer_shipping: ShippingShape | None = None
     customer_tax_ids: list[PrintedTaxIdShape] = Field(default_factory=list)
+    customer_tax_exempt: Literal["none", "exempt", "reverse"] | None = None
     on_behalf_of: Reference | None = None
     parent: InvoiceParentShape = InvoiceParentShape()
     subscription: Reference | None = None

@@ -35,11 +35,18 @@ class BusinessProfileShape(Part):
     support_url: Link | None = None
 
 
+class AccountTaxIdShape(Part):
+    type: Code
+    value: Code
+
+
 class AccountShape(Shape):
     created: Instant = 0
     country: Text | None = None
     default_currency: Currency | None = None
     business_profile: BusinessProfileShape = BusinessProfileShape()
+    # Not a member of Stripe's, which has tax ids without a customer instead; both are taken.
+    tax_ids: list[AccountTaxIdShape] = Field(default_factory=list)
 
 
 class ProductShape(HasLivemode):
@@ -238,12 +245,22 @@ class VerificationShape(Part):
     verified_address: Text | None = None
 
 
+class TaxIdOwnerShape(Part):
+    type: Text = "self"
+
+
 class TaxIdShape(HasLivemode):
     customer: Reference | None = None
+    owner: TaxIdOwnerShape = TaxIdOwnerShape()
     type: Code
     value: Code
     country: Text | None = None
     verification: VerificationShape = VerificationShape()
+
+    @property
+    def is_the_accounts(self) -> bool:
+        """Whether it is one of the merchant's own."""
+        return self.customer is None and self.owner.type in ("self", "account")
 
 
 class MethodShape(Part):

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import ImportRefused
-from portal_site.billing.importing import reference_checks
+from portal_site.billing.importing import printed_names, reference_checks
 from portal_site.billing.importing.billing_schemas import InvoiceShape
 from portal_site.billing.importing.catalog_schemas import AccountShape, BusinessProfileShape
 from portal_site.billing.importing.export_files import ImportReport, first_line, parse
@@ -62,6 +62,7 @@ def import_objects(
         new_rows = _new_rows(session, groups, account.id, report)
         reference_checks.check(session, new_rows, account.id)
         _copy_codes_to_discounts(session, new_rows, account.id)
+        printed_names.complete(account, objects, new_rows)
         _set_missing_quantities(session, new_rows, account.id)
         _keep_one_default_configuration(session, new_rows, account.id)
         _store(session, new_rows, report, advance)

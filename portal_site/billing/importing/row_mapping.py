@@ -125,7 +125,7 @@ def _discount(shape: shapes.DiscountShape, account: str, customer: str, subscrip
 
 def tax_ids(shape: shapes.TaxIdShape, account: str) -> Iterator[Base]:
     if shape.customer is None:
-        return  # a tax id of the account itself
+        return  # the importer adds those of the account itself to it
     yield TaxId(
         account_id=account,
         customer_id=shape.customer,
@@ -210,7 +210,7 @@ def invoices(shape: bills.InvoiceShape, account: str) -> Iterator[Base]:
     names = ("number", "status", "currency", "billing_reason", "collection_method", "description", "footer")
     amounts = ("subtotal", "total", "total_excluding_tax", "amount_due", "amount_paid", "amount_remaining")
     times = ("period_start", "period_end", "due_date", "next_payment_attempt", "attempt_count", "on_behalf_of")
-    snapshot = ("account_name", "customer_name", "customer_email", "customer_phone")
+    snapshot = ("account_name", "customer_name", "customer_email", "customer_phone", "customer_tax_exempt")
     transitions = ("finalized_at", "paid_at", "voided_at", "marked_uncollectible_at")
     yield Invoice(
         account_id=account,

@@ -131,6 +131,7 @@ def invoice_row(customer: Any, subscription: Any, bill: InvoiceTotals, at: int) 
         "period_end": at,
         "due_date": due_date(subscription, at),
         **amounts(bill),
+        "customer_tax_exempt": customer.tax_exempt,  # like the amounts, which it decided: a draft keeps both
         "amount_paid": 0,
         "amount_remaining": bill.amount_due,
         "pre_payment_credit_notes_amount": 0,
@@ -157,6 +158,7 @@ def invoice_parties(customer: Any) -> Row:
     """The invoice columns about the account and the customer, as of now."""
     return {
         "account_name": customer.account_name,
+        "account_tax_ids": customer.account_tax_ids,
         "customer_name": customer.name,
         "customer_email": customer.email,
         "customer_phone": customer.phone,
@@ -302,12 +304,24 @@ def with_next_number(session: Session, customer: Customer) -> SimpleNamespace:
         customer.invoice_prefix = new_id("x").upper()[2:10]
     number = customer.next_invoice_sequence
     customer.next_invoice_sequence += 1
-    names = ("id", "account_id", "livemode", "name", "email", "phone", "address", "shipping", "invoice_prefix")
+    names = (
+        "id",
+        "account_id",
+        "livemode",
+        "name",
+        "email",
+        "phone",
+        "address",
+        "shipping",
+        "tax_exempt",
+        "invoice_prefix",
+    )
     is_owned = TaxId.customer_id == customer.id
     tax_ids = [
         {"type": kind, "value": value}
         for kind, value in session.execute(select(TaxId.type, TaxId.value).where(is_owned))
     ]
-    account_name = session.scalar(select(Account.business_name).where(Account.id == customer.account_id))
-    members = {name: getattr(customer, name) for name in names}
-    return SimpleNamespace(**members, number=number, account_name=account_name, tax_ids=tax_ids)
+    seller = select(Account.business_name, Account.tax_ids).where(Account.id == customer.account_id)
+    account_name, own_tax_ids = session.execute(seller).one()
+    members = {name: getattr(customer, name) for name in names} | {"number": number, "tax_ids": tax_ids}
+    return SimpleNamespace(**members, account_name=account_name, account_tax_ids=own_tax_ids)

@@ -29,6 +29,8 @@ class Account(Base):
     dunning: Mapped[Document]
     # The hosts that are allowed in return URLs, checked by rules.portal.safe_urls.Returns.
     return_hosts: Mapped[Documents]
+    # The merchant's own tax ids as {type, value}; invoices print them.
+    tax_ids: Mapped[Documents] = mapped_column(server_default="[]")
     logo_id: Mapped[str | None] = mapped_column()
     icon_id: Mapped[str | None] = mapped_column()
 

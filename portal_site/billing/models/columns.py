@@ -14,6 +14,7 @@ LongText = Annotated[str, mapped_column(Text)]
 # none_as_null: None is stored as SQL NULL, so that a missing value has one representation and not JSON null as a second.
 Document = Annotated[dict[str, Any], mapped_column(JSON(none_as_null=True), default=dict)]
 OptionalDocument = Annotated[dict[str, Any] | None, mapped_column(JSON(none_as_null=True))]
+OptionalDocuments = Annotated[list[Any] | None, mapped_column(JSON(none_as_null=True))]
 Documents = Annotated[list[Any], mapped_column(JSON(none_as_null=True), default=list)]
 
 

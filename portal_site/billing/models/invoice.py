@@ -12,6 +12,7 @@ from portal_site.billing.models.columns import (
     Id,
     LongText,
     OptionalDocument,
+    OptionalDocuments,
 )
 from portal_site.db import Base
 from portal_site.ids import new_id
@@ -65,12 +66,14 @@ class Invoice(HasLivemode, HasMetadata, Base):
     voided_at: Mapped[int | None]
     marked_uncollectible_at: Mapped[int | None]
     account_name: Mapped[LongText | None]
+    account_tax_ids: Mapped[OptionalDocuments]  # as {type, value}; null where they are not known
     customer_name: Mapped[LongText | None]
     customer_email: Mapped[str | None]
     customer_phone: Mapped[str | None]
     customer_address: Mapped[OptionalDocument]
     customer_shipping: Mapped[OptionalDocument]
     customer_tax_ids: Mapped[Documents]
+    customer_tax_exempt: Mapped[str | None]  # none, exempt or reverse; null where it is not known
 
     __table_args__ = (
         # For keyset pagination of the invoice history: newest first, ties broken by id. Customers never see drafts.

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
 
 from portal_site.billing.errors import Unreadable
-from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
+from portal_site.billing.models import Account, Invoice, InvoiceLineItem, PaymentAttempt
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
@@ -87,11 +87,32 @@ _OPEN = (
 RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
 OPEN = _OPEN
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
+# What the merchant has written off can still be paid, and a subscription may be on hold because of it.
+WRITTEN_OFF_OF_ONE = (
+    select(*_SUMMARY, *_ATTEMPTS)
+    .where(
+        *_OWN,
+        Invoice.status == literal_column("'uncollectible'"),
+        Invoice.amount_remaining > 0,
+        Invoice.subscription_id == bindparam("subscription_id"),
+    )
+    .order_by(*_NEWEST_FIRST)
+    .limit(literal_limit(MOST_OPEN))
+)
 UNDER_WAY = (
     select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
     .where(*_OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
     .limit(literal_limit(MOST_OPEN))
+)
+_OWED = PageQuery(
+    owed=select(Invoice.id)
+    .where(
+        *_OWN,
+        or_(Invoice.status == literal_column("'open'"), Invoice.status == literal_column("'uncollectible'")),
+        Invoice.amount_remaining > 0,
+    )
+    .limit(literal_limit(1))
 )
 HISTORY = PageQuery(
     invoices=_page(LONG),
@@ -121,12 +142,15 @@ INVOICE = PageQuery(
         Invoice.voided_at,
         Invoice.footer,
         Invoice.account_name,
+        Invoice.account_tax_ids,
         Invoice.customer_name,
         Invoice.customer_email,
         Invoice.customer_phone,
         Invoice.customer_address,
         Invoice.customer_tax_ids,
+        Invoice.customer_tax_exempt,
     ).where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id")),
+    seller=select(Account.tax_ids).where(Account.id == bindparam("account_id")),
     lines=select(
         InvoiceLineItem.description,
         InvoiceLineItem.amount,
@@ -172,6 +196,11 @@ class InvoiceSummary:
     decline_code: str | None = field(default=None, kw_only=True)
 
     @property
+    def owed(self) -> bool:
+        """Whether something of it is left to pay, and can be paid."""
+        return self.status.payable and self.amount_remaining > 0
+
+    @property
     def in_doubt(self) -> bool:
         """Whether nobody knows yet what became of a payment: the provider was asked, and did not answer."""
         return self.attempt_status in (AttemptStatus.SUBMITTING, AttemptStatus.UNKNOWN)
@@ -190,7 +219,7 @@ class InvoiceSummary:
     def declined(self) -> bool:
         """Whether the last try to pay failed, none is under way, and the invoice can still be paid."""
         over = self.decline_code is not None and self.attempt_status in (None, AttemptStatus.DECLINED)
-        return over and self.status.payable and self.amount_remaining > 0
+        return over and self.owed
 
     @property
     def cursor(self) -> str:
@@ -247,7 +276,7 @@ class LineView:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceView(InvoiceSummary):
-    """A whole invoice, with the names and addresses of its day."""
+    """A whole invoice, with the names and addresses of its day; the account's tax ids are today's where it has kept none."""
 
     subtotal: int
     total_excluding_tax: int | None
@@ -265,11 +294,13 @@ class InvoiceView(InvoiceSummary):
     voided_at: int | None
     footer: str | None
     account_name: str | None
+    account_tax_ids: Sequence[Mapping[str, Any]]
     customer_name: str | None
     customer_email: str | None
     customer_phone: str | None
     customer_address: Mapping[str, Any] | None
     customer_tax_ids: Sequence[Mapping[str, Any]]
+    customer_tax_exempt: str | None
     lines: tuple[LineView, ...]
     attempt_url: str | None
 
@@ -332,6 +363,11 @@ def history(scope: Mapping[str, Any], after: str | None) -> InvoicePage | None:
     return page(HISTORY_AFTER.fetch(**scope, after_created=int(created), after_id=invoice_id)["invoices"], LONG)
 
 
+def is_anything_owed(scope: Mapping[str, Any]) -> bool:
+    """Whether a customer has an invoice to pay."""
+    return bool(_OWED.fetch(**scope)["owed"])
+
+
 def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:
     """A customer's own invoice, or None."""
     rows = INVOICE.fetch(**scope, invoice_id=invoice_id)
@@ -340,9 +376,10 @@ def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:
     row = rows["invoice"][0]
     if row["status"] not in tuple(InvoiceStatus) or any(isinstance(value, NotJson) for value in row.values()):
         raise Unreadable(invoice_id)
+    seller = row["account_tax_ids"] if row["account_tax_ids"] is not None else rows["seller"][0]["tax_ids"]
     attempt = rows["attempt"][0] if rows["attempt"] else {}
     return InvoiceView(
-        **{**row, "status": InvoiceStatus(row["status"])},
+        **{**row, "status": InvoiceStatus(row["status"]), "account_tax_ids": seller},
         lines=tuple(LineView(**line) for line in rows["lines"]),
         attempt_status=attempt.get("status"),
         attempt_url=attempt.get("next_action_url"),

@@ -27,6 +27,7 @@ _SUBSCRIPTION = PageQuery(
     uncollected=subscription_rows.UNCOLLECTED,
     methods=payment_methods.METHODS,
     open=invoices.OPEN_OF_ONE,
+    written_off=invoices.WRITTEN_OFF_OF_ONE,
     awaited=invoices.OPEN,
     under_way=invoices.UNDER_WAY,
 )
@@ -99,5 +100,6 @@ def find_subscription(
         subscription.snapshot, has_open_invoice=bool(unpaid), has_uncollected_invoice=bool(rows["uncollected"]),
         managed_by_merchant_schedule=arranged,
     )  # fmt: skip
-    shown = replace(subscription, snapshot=snapshot, open_invoices=unpaid, under_way=under_way)
+    written_off = tuple(map(invoices.summary, rows["written_off"]))
+    shown = replace(subscription, snapshot=snapshot, open_invoices=unpaid, written_off=written_off, under_way=under_way)
     return shown, next((method for method in methods if method.id == charged), None)

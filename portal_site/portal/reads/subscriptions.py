@@ -94,8 +94,8 @@ class SubscriptionView:
     """All that the portal shows of a subscription.
 
     `snapshot` is what the rules see of it, and `next_invoice` their forecast: None when nothing more will be billed, while it is
-    paused, and when the proration of a planned change decides what it will be. `open_invoices`, and of those that are being paid
-    the attempts `under_way`, are there on the page of one subscription.
+    paused, and when the proration of a planned change decides what it will be. `open_invoices`, those `written_off`, and the
+    attempts `under_way` to pay an open one, are there on the page of one subscription.
     """
 
     snapshot: SubscriptionSnapshot
@@ -113,6 +113,7 @@ class SubscriptionView:
     planned: PlannedChange | None
     next_invoice: NextInvoice | None = None
     open_invoices: tuple[InvoiceSummary, ...] = ()
+    written_off: tuple[InvoiceSummary, ...] = ()
     under_way: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property

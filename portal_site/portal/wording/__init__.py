@@ -17,6 +17,7 @@ from portal_site.portal.wording import (  # noqa: F401 - templates reach them th
     pauses,
     payment_methods,
     plan_changes,
+    prices,
     retention,
     subscriptions,
     sums,

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from portal_site.billing.rules.invoicing.reductions import Reduction
+from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.portal.visitors import Visitor
 from portal_site.portal.wording import subscriptions
 from portal_site.web.filters import date, money
@@ -41,7 +42,7 @@ def consequences(page: "EndingPage") -> list[str]:
     return sentences
 
 
-def losses_and_debts(page: "EndingPage") -> list[str]:
+def losses_and_debts(page: "EndingPage", features: Features) -> list[str]:
     """What goes with it, and what does not."""
     ending = page.ending
     assert ending is not None
@@ -51,8 +52,10 @@ def losses_and_debts(page: "EndingPage") -> list[str]:
         sentences.append(_("You will lose %(amount)s of credit that was meant for your next invoice.", amount=lost))
     elif ending.drops:
         sentences.append(_("Changes that are awaiting payment or your next invoice will be discarded."))
-    if page.owed:
+    if page.owed and features.invoice_history.enabled:
         sentences.append(_("Unpaid invoices remain due. You can find them in your invoice history."))
+    elif page.owed:
+        sentences.append(_("Unpaid invoices remain due. You can find them on the overview."))
     return sentences
 
 
@@ -60,6 +63,11 @@ def _reduced(reduction: Reduction, currency: str) -> str:
     """What becomes of an unpaid invoice."""
     off = money(reduction.amount, currency)
     return _("Invoice %(number)s is reduced by %(amount)s for unused time.", number=reduction.number, amount=off)
+
+
+def invoices_stay(features: Features) -> str:
+    """That the history stays, where there is one."""
+    return _("You will still find your invoices here.") if features.invoice_history.enabled else ""
 
 
 def confirm(page: "EndingPage", visitor: Visitor) -> str:

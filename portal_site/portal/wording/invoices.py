@@ -1,15 +1,22 @@
 """Invoices: what is to be paid, and what each line is for."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from portal_site.billing.rules.amounts.items import Item
+from portal_site.billing.rules.customers import tax_ids
+from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
+from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.portal.visitors import Visitor
 from portal_site.web import decline_messages, postal_addresses
 from portal_site.web.filters import date, days, days_left, minute, money, number
 from portal_site.web.i18n import gettext as _
 from portal_site.web.i18n import ngettext
+
+MOST_DUE = 3
 
 
 def due(invoice: InvoiceSummary, of_changes: Collection[str], now: int) -> str:
@@ -93,21 +100,98 @@ def charged_now(invoice: InvoiceSummary) -> str:
     return _("You will be charged %(amount)s now, once only.", amount=amount)
 
 
-def continues_when_paid(on_hold: bool) -> str:
-    """What paying does for a subscription on hold."""
-    if not on_hold:
-        return ""
+def brings_about(subscription: SubscriptionView | None, others: int, now: int) -> list[str]:
+    """What paying does for a subscription on hold, of which `others` more invoices are open."""
+    if subscription is None or subscription.status != SubscriptionStatus.UNPAID:
+        return []
+    on_hold = _("Your subscription is on hold.")
+    if others:
+        more = ngettext(
+            "It resumes once its other unpaid invoice is paid too.",
+            "It resumes once its %(num)s other unpaid invoices are paid too.",
+            others,
+        )
+        return [on_hold, more]
+    items = subscription.snapshot.items
+    ends = {item.period_end for item in items}
+    if len(ends) > 1:
+        return [on_hold, _("With this payment it resumes."), *(_resumes(item, now) for item in items)]
+    return [on_hold, *(_resumes_whole(end, now) for end in ends)]
+
+
+def _resumes_whole(period_end: int, now: int) -> str:
+    """The rule is in payments.outcomes: a period that is over is not delivered later, one that runs goes on."""
+    if period_end > now:
+        return _(
+            "With this payment it resumes at once. The current period stays as it is, and nothing more is billed before "
+            "%(date)s.",
+            date=date(period_end),
+        )
     return _(
-        "Your subscription is on hold. Once all invoices are paid, it resumes: a new period starts and is billed then. "
-        "The time in between is not billed."
+        "Its period ended on %(date)s. With this payment it resumes: a new period starts and is billed then. "
+        "The time in between is not billed.",
+        date=date(period_end),
     )
+
+
+def _resumes(item: Item, now: int) -> str:
+    values = {"product": item.offer.product, "date": date(item.period_end)}
+    if item.period_end > now:
+        return _("%(product)s: the current period stays as it is, until %(date)s.", **values)
+    return _(
+        "%(product)s: its period ended on %(date)s; a new one starts and is billed then. The time in between is not billed.",
+        **values,
+    )
+
+
+def due_first(open_invoices: Sequence[InvoiceSummary], features: Features) -> Sequence[InvoiceSummary]:
+    """Those that a page offers to pay: the first few if the history has the others, else all."""
+    return open_invoices[:MOST_DUE] if features.invoice_history.enabled else open_invoices
+
+
+def due_of(subscription: SubscriptionView, features: Features) -> Sequence[InvoiceSummary]:
+    """What the page of a subscription offers to pay, apart from what another part of it offers with a button of its own."""
+    if subscription.status == SubscriptionStatus.INCOMPLETE and features.subscription_restart.enabled:
+        return ()
+    elsewhere = subscription.waiting_invoice if waits_visibly(subscription, features) else None
+    found = [invoice for invoice in subscription.open_invoices if invoice != elsewhere]
+    if subscription.status == SubscriptionStatus.UNPAID:
+        found += subscription.written_off
+    return due_first(found, features)
+
+
+def waits_visibly(subscription: SubscriptionView, features: Features) -> bool:
+    """Whether the page shows the change that waits, which it cannot where all changes are switched off."""
+    shown = features.subscription_update.enabled or features.subscription_pause.enabled
+    return shown and subscription.pending_update is not None
+
+
+def seller(invoice: InvoiceView, visitor: Visitor) -> list[str]:
+    """Whom it is from, line by line."""
+    return [
+        invoice.account_name or visitor.business_name,
+        *(str(tax_id["value"]) for tax_id in invoice.account_tax_ids),
+    ]
+
+
+def without_tax(invoice: InvoiceView) -> str:
+    """Why it has no tax, as the law asks invoices to say; nothing where it has some, or where nobody knows why not."""
+    if invoice.customer_tax_exempt == "exempt" and not invoice.total_taxes:
+        return _("Tax exempt: no tax is charged to the recipient.")
+    if invoice.customer_tax_exempt != "reverse" or invoice.total_taxes:
+        return ""
+    country = (invoice.customer_address or {}).get("country") or ""
+    european = any(tax_id["type"] == "eu_vat" for tax_id in invoice.customer_tax_ids)
+    if country and not european and not tax_ids.has_european_vat(country.upper()):
+        return _("Reverse charge: the recipient accounts for the tax.")
+    return _("Reverse charge: the recipient accounts for the VAT (Directive 2006/112/EC, article 226 (11a)).")
 
 
 def recipient(invoice: InvoiceView) -> list[str]:
     """Whom it is for, line by line."""
     address = postal_addresses.lines(invoice.customer_address)
-    tax_ids = [str(tax_id["value"]) for tax_id in invoice.customer_tax_ids]
-    return [line for line in (invoice.customer_name, *address, invoice.customer_email, *tax_ids) if line]
+    own = [str(tax_id["value"]) for tax_id in invoice.customer_tax_ids]
+    return [line for line in (invoice.customer_name, *address, invoice.customer_email, *own) if line]
 
 
 def dates(invoice: InvoiceView) -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 from portal_site.portal.plan_change_forms import NONE, AddOnChoice, ItemChoice
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.portal.wording import invoices
+from portal_site.portal.wording import invoices, prices
 from portal_site.web.filters import date, every, money, number
 from portal_site.web.i18n import gettext as _
 
@@ -91,16 +91,9 @@ def billed(offer: PricedPlan) -> str:
     return _("Billed %(every)s", every=every(offer.interval, offer.interval_count))
 
 
-def unit_price(offer: PricedPlan) -> str:
-    """What one of it costs; the most that one may cost, where more of them cost less each."""
-    amount = money(offer.amount(1), offer.terms.currency)
-    return _("from %(amount)s", amount=amount) if offer.terms.billing_scheme == "tiered" else amount
-
-
-def unit_interval(offer: PricedPlan, choice: ItemChoice) -> str:
-    """How often that is billed, and that it is for each of several."""
-    often = every(offer.interval, offer.interval_count)
-    return " ".join((often, _("each"))) if choice.adjustable or choice.item.quantity != 1 else often
+def offer_price(offer: PricedPlan, choice: ItemChoice) -> tuple[str, str]:
+    """What an offer for an item costs, and what for."""
+    return prices.of_offer(offer, several=choice.adjustable or choice.item.quantity != 1)
 
 
 @dataclass(frozen=True)
@@ -121,8 +114,7 @@ def add_on_options(choice: AddOnChoice) -> list[AddOnOption]:
 
 def add_on_price(choice: AddOnChoice, plan: PricedPlan) -> str:
     """What an add-on costs, such as “€3.00 per month each”."""
-    parts = [unit_price(plan), every(plan.interval, plan.interval_count)]
-    return " ".join([*parts, _("each")] if choice.adjustable else parts)
+    return " ".join(filter(None, prices.of_offer(plan, several=choice.adjustable)))
 
 
 def add_on_range(choice: AddOnChoice) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.subscriptions import DiscountView, ItemView, PlannedChange, SubscriptionView
@@ -54,6 +55,13 @@ def _standing(subscription: SubscriptionView) -> str:
     if subscription.status == SubscriptionStatus.UNPAID:
         return _("It is on hold because an invoice is unpaid.")
     return ""
+
+
+def where_to_pay(features: Features) -> tuple[str, str]:
+    """The page that has the invoices of one on hold, by its endpoint, and the words of the link to it."""
+    if features.invoice_history.enabled:
+        return "portal.show_invoices", _("See your invoices")
+    return "portal.show_overview", _("See what is due")
 
 
 def _preparing(upcoming: NextInvoice) -> str:

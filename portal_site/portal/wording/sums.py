@@ -1,5 +1,6 @@
 """How invoices, quotes and forecasts add up: the rows below the lines, each with its label."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +32,11 @@ def invoice(view: InvoiceView) -> list[Row]:
         view.currency,
         (_("Subtotal"), view.subtotal, adds_up),
         (_("Discount"), -view.discount, view.discount),
-        *((_tax(tax["tax_behavior"] == "inclusive"), tax["amount"], True) for tax in view.total_taxes),
     )
+    rows += [
+        Row(_tax(tax["tax_behavior"] == "inclusive"), tax["amount"], view.currency, note=_rate(tax))
+        for tax in view.total_taxes
+    ]
     rows.append(Row(_("Total"), view.total, view.currency, kind=TOTAL))
     rows += _from_balance(view.currency, *_parts_of_balance(view))
     rows += _shown(
@@ -79,6 +83,12 @@ def quote(page: Any, quote: Any) -> list[Row]:
     rows += _shown(bill.currency, (_("Total"), bill.total, bill.total != bill.amount_due))
     rows += _from_balance(bill.currency, bill.credit_used, bill.carried)
     return [*rows, Row(_("Due today"), bill.amount_due, bill.currency, kind=TOTAL, test_id="due-today")]
+
+
+def _rate(tax: Mapping[str, Any]) -> str:
+    """The name and the percentage of a stored tax; nothing of one that came from elsewhere without them."""
+    percentage = tax.get("percentage")
+    return " ".join(filter(None, (tax.get("display_name"), percent(percentage) if percentage else "")))
 
 
 def _tax(inclusive: bool) -> str:

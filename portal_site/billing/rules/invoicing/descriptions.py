@@ -22,7 +22,8 @@ def describe(line: InvoiceLine) -> str:
 
 def _rate(line: InvoiceLine) -> str:
     terms = line.offer.terms
-    if terms.billing_scheme != "per_unit" or terms.metered or terms.unit_amount != int(terms.unit_amount):
+    of_one = terms.billing_scheme == "per_unit" and terms.divide_by == 1 and terms.unit_amount == int(terms.unit_amount)
+    if terms.metered or not of_one:
         return ""
     amount = money.major(int(terms.unit_amount), terms.currency)
     sign = SIGNS.get(terms.currency)

@@ -1,0 +1,34 @@
+"""What offers cost, before a quantity is chosen: the price of each where all units cost the same, else how it comes about."""
+
+from portal_site.billing.rules.amounts.items import PricedPlan
+from portal_site.billing.rules.amounts.pricing import PriceTerms
+from portal_site.web.filters import every, money, number, unit_money
+from portal_site.web.i18n import gettext as _
+
+
+def of_offer(offer: PricedPlan, several: bool) -> tuple[str, str]:
+    """An amount and what it pays for, such as “€3.00” and “per month each”; of a single one, if there cannot be `several`."""
+    terms, often = offer.terms, every(offer.interval, offer.interval_count)
+    if terms.metered:
+        return _("Price varies with usage"), ""
+    if not several:
+        return money(offer.amount(1), terms.currency), often
+    if terms.billing_scheme == "tiered":
+        least = min(map(offer.amount, _cheapest_quantities(terms)))
+        often = _("%(often)s, depending on the quantity", often=often)
+        return _("from %(amount)s", amount=money(least, terms.currency)), often
+    amount = unit_money(terms.unit_amount, terms.currency)
+    if terms.divide_by == 1:
+        return amount, " ".join((often, _("each")))
+    units = " ".join(filter(None, (number(terms.divide_by), offer.unit_label)))
+    if terms.round_up:
+        return amount, _("%(often)s for each %(units)s", often=often, units=units)
+    return amount, _("%(often)s for each full %(units)s", often=often, units=units)
+
+
+def _cheapest_quantities(terms: PriceTerms) -> list[int]:
+    """Where the whole can be cheapest: with one, and with the first of each tier, which may cost less than the last before it."""
+    starts = [1, *(tier.up_to + 1 for tier in terms.tiers if tier.up_to is not None)]
+    if terms.round_up:
+        return [(start - 1) * terms.divide_by + 1 for start in starts]
+    return [1, *(start * terms.divide_by for start in starts)]
