@@ -56,7 +56,7 @@ def _statuses(app: Flask) -> dict[str, int]:
 def test_what_is_taken_over_can_be_shown(lite_app: Flask, changes: Sequence[tuple[Place, Any]]) -> None:
     empty_all()
     try:
-        importer.import_objects(json.dumps(changed(changes)).encode(), NOW, None)
+        importer.import_objects(json.dumps(changed(changes)).encode(), NOW, options=importer.Options(strict=True))
     except ImportRefused as refused:
         assert len(str(refused).splitlines()) == 1
         assert str(refused).replace("_", " ").startswith(NAMES), str(refused)

@@ -224,7 +224,7 @@ def _discount(
         raise refusal
     # The id is fixed before the discount exists, because the quote's lines refer to it, and quote and charge must agree.
     id_suffix = hashlib.sha256(f"{code.id}:{snapshot.id}".encode()).hexdigest()[:24]
-    return DiscountTerms(f"di_{id_suffix}", code.coupon, code.duration, code.end(at), snapshot.id)
+    return DiscountTerms(f"di_{id_suffix}", code.coupon, code.duration, end=code.end(at), subscription_id=snapshot.id)
 
 
 # --- the change -------------------------------------------------------------------------------------------------------

@@ -83,6 +83,7 @@ DISCOUNT_COLUMNS = (
     Discount.customer_id,
     Discount.subscription_id,
     Discount.subscription_item_id,
+    Discount.start,
     Discount.end,
     Coupon.duration,
     Coupon.percent_off,
@@ -208,16 +209,20 @@ def _load_discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dic
     )
     discounts: dict[str, list[DiscountTerms]] = defaultdict(list)
     for row in reader.execute(query):
-        discounts[row.customer_id].append(discount_of(cast(Mapping[str, Any], row._mapping)))
+        discounts[row.customer_id].append(discount_of(cast(Mapping[str, Any], row._mapping), at))
     return discounts
 
 
-def discount_of(row: Mapping[str, Any]) -> DiscountTerms:
-    """The DiscountTerms of a row with the columns of DISCOUNT_COLUMNS."""
+def discount_of(row: Mapping[str, Any], at: int) -> DiscountTerms:
+    """The DiscountTerms of a row with the columns of DISCOUNT_COLUMNS.
+
+    One that has started by `at` applies to what is billed late as well, for dates before its start.
+    """
     return DiscountTerms(
         id=row["id"],
         coupon=CouponTerms.of(row),
         duration=row["duration"],
+        start=row["start"] if row["start"] > at else 0,
         end=row["end"],
         subscription_id=row["subscription_id"],
         item_id=row["subscription_item_id"],

@@ -5,6 +5,7 @@ from portal_site.billing.models.cancellation import CancellationAttempt, Feedbac
 from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
 from portal_site.billing.models.event import Event
+from portal_site.billing.models.imported import ImportedObject
 from portal_site.billing.models.invoice import Invoice, InvoiceLineItem
 from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, SetupIntent
 from portal_site.billing.models.portal import PortalConfiguration, PortalSession, PortalVisit
@@ -29,6 +30,7 @@ __all__ = [
     "Discount",
     "Event",
     "FeedbackOption",
+    "ImportedObject",
     "Invoice",
     "InvoiceLineItem",
     "PaymentAttempt",

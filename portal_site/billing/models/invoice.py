@@ -24,7 +24,8 @@ class Invoice(HasLivemode, HasMetadata, Base):
     """An invoice. Amounts are in the minor unit of `currency`; `status` is a `rules.subscriptions.statuses.InvoiceStatus`.
 
     total = subtotal − discounts + exclusive taxes. amount_due = max(0, total + starting_balance − ending_balance), so it takes
-    account of the customer balance that the invoice applied. amount_remaining = amount_due − amount_paid.
+    account of the customer balance that the invoice applied; an imported one is less what credit notes took off before it was
+    paid. amount_remaining = amount_due − amount_paid.
     """
 
     __tablename__ = "invoices"
@@ -55,6 +56,8 @@ class Invoice(HasLivemode, HasMetadata, Base):
     ending_balance: Mapped[int | None]
     total_discount_amounts: Mapped[Documents]
     total_taxes: Mapped[Documents]
+    pre_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
+    post_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt_count: Mapped[int] = mapped_column(default=0)
     next_payment_attempt: Mapped[int | None]
     # The renewal date of a renewal invoice, else null. Unique per subscription, so that no period is billed twice.

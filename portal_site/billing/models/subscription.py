@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, text
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal_site.billing.models.columns import (
@@ -52,6 +52,8 @@ class Subscription(HasLivemode, HasMetadata, Base):
     pending_update: Mapped[OptionalDocument]
     # Copies of the tax rates as {id, display_name, percentage, inclusive}. A tax rate's percentage never changes.
     default_tax_rates: Mapped[Documents]
+    # Whether the system that it came from computes its tax. This one does not, and says so beside each amount.
+    automatic_tax: Mapped[bool] = mapped_column(default=False, server_default=false())
     # When the billing run has to process the subscription next; null if never. `billing_failures` counts the consecutive
     # failures to process it, and `billing_error` is the last error.
     due_at: Mapped[int | None]

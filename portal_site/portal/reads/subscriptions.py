@@ -183,7 +183,7 @@ def build(rows: Mapping[str, Rows], open_invoices: Rows, customer: CustomerBalan
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows["subscriptions"]:
         groups.setdefault(row["id"], []).append(row)
-    discounts = [_discount(row) for row in rows["discounts"]]
+    discounts = [_discount(row, at) for row in rows["discounts"]]
     parts = _Parts.of(groups.values(), rows["lines"], open_invoices, [view.terms for view in discounts])
     views = [_view(group, parts, discounts, customer, at) for group in groups.values()]
     views.sort(key=lambda view: (view.status.ended, -view.created, view.id))
@@ -301,7 +301,7 @@ def _planned(phases: Sequence[PlannedPhase]) -> PlannedChange | None:
     return PlannedChange(phase.start, items, phase.by_customer)
 
 
-def _discount(row: Mapping[str, Any]) -> DiscountView:
+def _discount(row: Mapping[str, Any], at: int) -> DiscountView:
     return DiscountView(
         label=row["promotion_code"] or row["name"] or row["coupon_id"],
         percent_off=row["percent_off"],
@@ -309,7 +309,7 @@ def _discount(row: Mapping[str, Any]) -> DiscountView:
         currency=row["coupon_currency"],
         duration=row["duration"],
         end=row["end"],
-        terms=snapshots.discount_of(row),
+        terms=snapshots.discount_of(row, at),
     )
 
 

@@ -52,7 +52,7 @@ def _data_of(value: Any) -> Any:
 UnitAmountDecimal = Annotated[Precise, AfterValidator(_fits)]
 Link = Annotated[str, AfterValidator(_safe)]
 Reference = Annotated[Code, BeforeValidator(id_of)]
-Metadata = dict[str, str]
+Metadata = Annotated[dict[str, str], BeforeValidator(lambda value: {} if value == [] else value)]
 DATA = BeforeValidator(_data_of)  # a nested list may be given as a Stripe list object
 
 
@@ -65,21 +65,25 @@ class Part(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _drop_nulls(cls, value: Any) -> Any:
-        """Treat a null member like a missing one, so that its default applies."""
-        return {name: inner for name, inner in value.items() if inner is not None} if isinstance(value, dict) else value
+        """Treat a null member like a missing one, so that its default applies, and an empty list like an empty object.
+
+        PHP writes an empty object as `[]`.
+        """
+        if isinstance(value, dict):
+            return {name: inner for name, inner in value.items() if inner is not None}
+        return {} if value == [] else value
 
     @model_serializer
     def _declared_members(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in type(self).model_fields}
 
-    def count_unknown(self) -> int:
-        """The number of members that are not declared, including those of nested parts."""
-        unknown = (self.model_extra or {}).keys() - {"object"}
-        return len(unknown) + sum(part.count_unknown() for part in self._parts())
-
-    def _parts(self) -> Iterator["Part"]:
+    def parts(self) -> Iterator["Part"]:
+        """This part and all parts below it."""
+        yield self
         for value in vars(self).values():
-            yield from (part for part in (value if isinstance(value, list) else (value,)) if isinstance(part, Part))
+            for part in value if isinstance(value, list) else (value,):
+                if isinstance(part, Part):
+                    yield from part.parts()
 
 
 class Shape(Part):

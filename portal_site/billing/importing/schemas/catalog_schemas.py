@@ -1,12 +1,12 @@
 """Schemas of exported catalogue and customer objects. Subscriptions and invoices are in `billing_schemas`."""
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from portal_site.billing.importing.field_types import (
+from portal_site.billing.importing.schemas.field_types import (
     MOST_AN_AMOUNT,
     Amount,
     Code,
@@ -78,6 +78,15 @@ class TransformShape(Part):
     round: Literal["up", "down"] = "up"
 
 
+class CurrencyOptionShape(Part):
+    """What a price costs in another currency than its own."""
+
+    unit_amount: UnitAmount | None = None
+    unit_amount_decimal: UnitAmountDecimal | None = None
+    tax_behavior: Literal["exclusive", "inclusive", "unspecified"] = "unspecified"
+    tiers: Annotated[list[TierShape], Field(max_length=1000)] = Field(default_factory=list)
+
+
 class PriceShape(HasLivemode):
     id: Code
     product: Reference
@@ -94,6 +103,7 @@ class PriceShape(HasLivemode):
     tiers_mode: Literal["graduated", "volume"] | None = None
     tiers: Annotated[list[TierShape], Field(max_length=1000)] = Field(default_factory=list)
     transform_quantity: TransformShape | None = None
+    currency_options: dict[str, CurrencyOptionShape] = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -146,6 +156,7 @@ class SourceShape(Part):
 
 
 class DiscountShape(Shape):
+    id: Code
     start: Instant = 0
     end: Instant | None = None
     coupon: Reference | None = None
@@ -162,6 +173,17 @@ class DiscountShape(Shape):
         if self.coupon_id is None:
             raise PydanticCustomError("coupon", "A discount needs its coupon")
         return self
+
+
+def _expanded(value: Any) -> Any:
+    """Refuse a discount that is an id: it does not say what the discount takes off."""
+    if isinstance(value, str):
+        words = "{discount} is an id alone: export with expand[]=data.discounts, or data.items.data.discounts for items"
+        raise PydanticCustomError("discount", words, {"discount": value[:80]})
+    return value
+
+
+Discounts = list[Annotated[DiscountShape, BeforeValidator(_expanded)]]
 
 
 class RestrictionsShape(Part):
@@ -214,6 +236,7 @@ class InvoiceSettingsShape(Part):
 
 
 class CustomerShape(HasLivemode):
+    id: Code
     name: Text | None = None
     email: Text | None = None
     phone: Text | None = None
@@ -254,6 +277,21 @@ class MethodShape(Part):
     funding: Text | None = None
     country: Text | None = None
     fingerprint: Text | None = None
+    # What people recognize it by where it has no digits. The members are named differently for each type.
+    email: Text | None = None
+    payer_email: Text | None = None
+    cashtag: Text | None = None
+    vpa: Text | None = None
+    pay_id: Text | None = None
+    display_name: Text | None = None
+    bank: Text | None = None
+
+    @property
+    def label(self) -> str | None:
+        """An e-mail address, a cashtag or another name that its owner knows it by; None if it has none."""
+        bank = self.bank and (self.bank.upper() if len(self.bank) < 4 else self.bank.replace("_", " ").title())
+        names = (self.email, self.payer_email, self.cashtag, self.vpa, self.pay_id, self.display_name, bank)
+        return next(filter(None, names), None)
 
     @model_validator(mode="after")
     def _expires_in_a_month(self) -> Self:
@@ -268,6 +306,16 @@ class PaymentMethodShape(HasLivemode):
     card: MethodShape | None = None
     sepa_debit: MethodShape | None = None
     us_bank_account: MethodShape | None = None
+    details: MethodShape = MethodShape()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _details_of_its_type(cls, value: Any) -> Any:
+        """Put what the member named after its type says into `details`, for the types that are not declared."""
+        kind = value.get("type") if isinstance(value, dict) else None
+        if isinstance(kind, str) and isinstance(value.get(kind), dict) and kind not in cls.model_fields:
+            return {**value, "details": value[kind]}
+        return value
 
 
 class TaxRateShape(Part):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from portal_site.billing.importing.field_types import (
+from portal_site.billing.importing.schemas.field_types import (
     Code,
     Count,
     HasLivemode,
