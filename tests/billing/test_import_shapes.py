@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from portal_site.billing.errors import ImportRefused
 from portal_site.billing.importing import importer
@@ -27,6 +27,7 @@ from portal_site.billing.models import (
 from portal_site.billing.rules.amounts.pricing import MOST_A_UNIT
 from portal_site.billing.rules.portal import portal_features
 from portal_site.db import Base
+from portal_site.db.transactions import transaction
 from tests.billing.exports import (
     CONFIGURATION,
     COUPON,
@@ -269,12 +270,16 @@ def test_a_schedule_is_taken_over_and_shown(app: Flask) -> None:
     assert list(map(tuple, items)) == [("price_one", 7), ("price_tiers", 3)]
 
 
-def test_an_object_that_is_here_keeps_its_parts(app: Flask) -> None:
+def test_an_object_that_changed_here_keeps_its_parts(app: Flask) -> None:
     _take(EXPORT)
+    with transaction() as session:
+        changed_here = update(SchedulePhase).values(proration_behavior="none")
+        session.execute(changed_here, execution_options={"unscoped": "the test's only schedule"})
     before = _rows()
     more = [*SCHEDULE["phases"], {**SCHEDULE["phases"][1], "start_date": NOW + 99}]
     report = _take(changed([(("subscription_schedule", 0, "phases"), more)]))
-    assert (report.added, _rows()) == ({}, before)
+    assert (report.added, report.updated, _rows()) == ({}, {}, before)
+    assert [finding.id for finding in report.findings() if finding.result == "conflict"] == [SCHEDULE["id"]]
 
 
 def test_codes_and_discounts_are_taken_over(app: Flask) -> None:

@@ -194,26 +194,37 @@ class _Import:
                 self.known.add(row)
             self.known.load(session, [*references.wanted(built), *currencies.wanted(built)])
             objects = self.resolver.resolve(built)
+            invoiced = pending_items.invoiced(objects)
             objects = pending_items.add(objects, self.known, self.account_id, self.report)
             schedules.apply(session, objects, self.account_id, self.known.get, self.report)
             objects = twins.separate(session, objects, self.account_id, self.report)
             discounts.complete(session, objects, self.known)
             self._write(session, objects)
+            if not self.store.options.dry_run:
+                pending_items.settle(session, invoiced, self.account_id, self.report)
 
     def _write(self, session: Any, objects: list[ImportedObject]) -> None:
         options = self.store.options
         billable = self._billable(objects)
         merged = merging.split(session, objects, self.account_id, self.report)
         new = merged.new
+        self._leave_collection(new, {one.id for one in billable} if options.renew else set())
         self.configurations.keep_one(session, [row for one in new for row in one.rows])
         if not options.dry_run:
             new = writer.store(session, new, self.report)
             merging.remember(session, new, self.account_id)
-            merging.apply(session, merged.changed, self.account_id)
+            merging.apply(session, merged, self.account_id)
             if options.renew:
                 renewals.renew(session, billable, self.account_id, self.at, self.report)
         writer.count(new, self.report)
         self.modes |= {row.livemode for one in new for row in one.rows[:1] if "livemode" in row.values}
+
+    @staticmethod
+    def _leave_collection(objects: Sequence[ImportedObject], renewed: set[str]) -> None:
+        """Let the other system collect the open invoices of what it goes on billing."""
+        for one in objects:
+            if one.kind == "invoice" and one.rows[0].subscription_id not in renewed:
+                one.rows[0].values["next_payment_attempt"] = None
 
     def _billable(self, objects: Sequence[ImportedObject]) -> list[ImportedObject]:
         """The subscriptions that can be billed here; with `renew`, the others are reported."""

@@ -30,6 +30,7 @@ from portal_site.billing.models import (
 from portal_site.billing.rules.amounts import promotion_codes as code_rules
 from portal_site.db import Base
 
+PHASE_DISCOUNT = "di_phase_"  # begins the ids of discounts that a schedule's coming phases bring
 COMMON = ("id", "created", "livemode")
 
 
@@ -240,7 +241,7 @@ def _phase_discounts(shape: bills.ScheduleShape, number: int, account: str) -> I
         if discount.coupon is not None:
             yield _row(
                 Discount,
-                id=f"di_{shape.id}_{number:02}_{position:02}",
+                id=f"{PHASE_DISCOUNT}{shape.id}_{number:02}_{position:02}",
                 account_id=account,
                 customer_id=shape.customer,
                 subscription_id=shape.subscription,

@@ -63,6 +63,7 @@ SUBSCRIPTION_COLUMNS = (
     Subscription.status_details,
     Subscription.pending_update,
     Subscription.default_tax_rates,
+    Subscription.automatic_tax,
     Subscription.default_payment_method_id,
     Subscription.latest_invoice_id,
     Subscription.due_at,

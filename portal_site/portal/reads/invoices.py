@@ -107,6 +107,8 @@ INVOICE = PageQuery(
         Invoice.subtotal,
         Invoice.total_excluding_tax,
         Invoice.amount_paid,
+        Invoice.pre_payment_credit_notes_amount,
+        Invoice.post_payment_credit_notes_amount,
         Invoice.total_discount_amounts,
         Invoice.total_taxes,
         Invoice.period_start,
@@ -246,6 +248,8 @@ class InvoiceView(InvoiceSummary):
     subtotal: int
     total_excluding_tax: int | None
     amount_paid: int
+    pre_payment_credit_notes_amount: int
+    post_payment_credit_notes_amount: int
     starting_balance: int
     ending_balance: int | None
     total_discount_amounts: Sequence[Mapping[str, Any]]
@@ -273,7 +277,9 @@ class InvoiceView(InvoiceSummary):
     @property
     def balance_used(self) -> int:
         """What the customer balance paid (> 0) or added (< 0)."""
-        return self.total - self.amount_due if self.total > 0 or self.amount_due else 0
+        if self.total <= 0 and not self.amount_due:
+            return 0
+        return self.total - self.pre_payment_credit_notes_amount - self.amount_due
 
 
 _SUMMARY_NAMES = {field.name for field in fields(InvoiceSummary)}

@@ -106,6 +106,7 @@ class SubscriptionView:
     items: tuple[ItemView, ...]
     discounts: tuple[DiscountView, ...]
     planned: PlannedChange | None
+    automatic_tax: bool = False
     next_invoice: NextInvoice | None = None
     open_invoices: tuple[InvoiceSummary, ...] = ()
     under_way: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -244,6 +245,7 @@ def _view(
         ended_at=row.ended_at,
         payment_method_id=row.default_payment_method_id,
         on_behalf_of=row.on_behalf_of,
+        automatic_tax=row.automatic_tax,
         items=tuple(sorted(map(_item_view, items), key=lambda item: item.product)),
         discounts=_in_force(discounts, row.id, at),
         planned=_planned(phases),

@@ -34,11 +34,14 @@ def invoice(view: InvoiceView) -> list[Row]:
         *((_tax(tax["tax_behavior"] == "inclusive"), tax["amount"], True) for tax in view.total_taxes),
     )
     rows.append(Row(_("Total"), view.total, view.currency, kind=TOTAL))
+    credited, refunded = view.pre_payment_credit_notes_amount, view.post_payment_credit_notes_amount
+    rows += _shown(view.currency, (_("Credit note"), -credited, credited))
     rows += _from_balance(view.currency, *_parts_of_balance(view))
     rows += _shown(
         view.currency,
         (_("Amount due"), view.amount_due, view.amount_due != view.total or view.amount_paid),
         (_("Amount paid"), view.amount_paid, view.amount_paid),
+        (_("Credited or refunded"), refunded, refunded),
     )
     if view.status.payable:
         rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))

@@ -287,7 +287,7 @@ _IN_PARTS = _names(
     "aggregate_usage annual_revenue estimated_worker_count mcc minority_owned_business_designation monthly_estimated_revenue "
     "product_description support_address url payment_method_configuration feedback_option updated_at flexible quote_details "
     "subscription_proration_date fingerprint persistent_token payer_id buyer_id bic institution_number transit_number "
-    "sort_code bsb_number"
+    "sort_code bsb_number liability disabled_reason"
 )  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
 from portal_site.billing.importing.known import Known
 from portal_site.billing.importing.objects import ImportedObject, Row
 from portal_site.billing.importing.report import ImportReport, Result
@@ -12,7 +15,7 @@ from portal_site.billing.rules.amounts.taxes import TaxRate, on_top, taxes
 from portal_site.billing.rules.subscriptions.statuses import ENDED
 
 NO_SUBSCRIPTION = "pending invoice items without a subscription that could bill them"
-DISCOUNTED = "pending invoice items that a discount may apply to"
+TWICE = "invoiced there and here"
 
 
 def add(objects: Sequence[ImportedObject], known: Known, account_id: str, report: ImportReport) -> list[ImportedObject]:
@@ -41,6 +44,26 @@ def add(objects: Sequence[ImportedObject], known: Known, account_id: str, report
             if one.shape.discountable and (list(owner.parts(Discount)) or one.shape.discounts):
                 owner.unbillable.append(f"a discount may apply to its pending invoice item {one.id}")
     return result
+
+
+def invoiced(objects: Sequence[ImportedObject]) -> list[ImportedObject]:
+    """The items that are on an invoice there."""
+    return [one for one in objects if isinstance(one.shape, InvoiceItemShape) and one.shape.invoice is not None]
+
+
+def settle(session: Session, items: Sequence[ImportedObject], account_id: str, report: ImportReport) -> None:
+    """Delete the pending lines of items that have been invoiced there since; report those that were invoiced here as well."""
+    ids = [one.id for one in items]
+    if not ids:
+        return
+    mine = InvoiceLineItem.account_id == account_id, InvoiceLineItem.id.in_(ids)
+    waiting = delete(InvoiceLineItem).where(*mine, InvoiceLineItem.invoice_id.is_(None))
+    session.execute(waiting, execution_options={"synchronize_session": False})
+    billed = set(session.scalars(select(InvoiceLineItem.id).where(*mine)))
+    for one in items:
+        if one.id in billed:
+            sentence = f"invoice item {one.id} was invoiced there and here."
+            report.find(Result.CONFLICT, one.kind, one.id, TWICE, sentence, one.customer)
 
 
 def _owner(item: InvoiceItemShape, subscriptions: Sequence[ImportedObject]) -> ImportedObject | None:
