@@ -16,7 +16,11 @@ class Row:
 
     def __init__(self, model: type[Base], values: dict[str, Any]) -> None:
         self.model = model
-        self.values = {**_defaults(model), **values}
+        constants, made = _defaults(model)
+        self.values = {**constants, **values}
+        for name, kind in made:
+            if name not in values:
+                self.values[name] = kind()
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -32,23 +36,12 @@ class Row:
 
 
 @cache
-def _constants(model: type[Base]) -> dict[str, Any]:
+def _defaults(model: type[Base]) -> tuple[dict[str, Any], tuple[tuple[str, type[Any]], ...]]:
+    """What each column has where nothing is said, and which have a document that is made anew for each row."""
     columns: Any = model.__table__.columns
-    return {
-        column.key: column.default.arg if column.default is not None and column.default.is_scalar else None
-        for column in columns
-    }
-
-
-@cache
-def _made(model: type[Base]) -> dict[str, Any]:
-    columns: Any = model.__table__.columns
-    return {c.key: c.default.arg for c in columns if c.default is not None and c.default.is_callable}
-
-
-def _defaults(model: type[Base]) -> dict[str, Any]:
-    """What each column has where nothing is said; documents are made anew."""
-    return {**_constants(model), **{name: make(None) for name, make in _made(model).items()}}
+    constants = {c.key: c.default.arg if c.default is not None and c.default.is_scalar else None for c in columns}
+    made = ((c.key, type(c.default.arg(None))) for c in columns if c.default is not None and c.default.is_callable)
+    return constants, tuple(made)
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ from portal_site.billing.importing.reading.index import Entry, Index
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.row_mapping import KINDS
 from portal_site.billing.importing.schemas.billing_schemas import SubscriptionShape
+from portal_site.billing.importing.schemas.field_types import Shape
 
 INVALID = "it is not as the API has it"
 DELETED = "deleted there"
@@ -40,13 +41,16 @@ class Builder:
             document = self._document(entry)
             if document is None:
                 continue
+            inside = embedded.find(document, entry.customer)
             one = self._object(entry.kind, entry.name, document, entry.customer)
             built += [one] if one else []
-            built += self._embedded(document, entry.customer)
+            built += self._embedded(inside, entry.customer)
         return built
 
-    def _embedded(self, document: dict[str, Any], customer: str | None) -> Iterator[ImportedObject]:
-        for kind, name, inside in embedded.find(document, customer):
+    def _embedded(
+        self, found: Iterable[tuple[str, str, dict[str, Any]]], customer: str | None
+    ) -> Iterator[ImportedObject]:
+        for kind, name, inside in found:
             if (kind, name) in self._seen:
                 continue
             self._seen.add((kind, name))
@@ -87,7 +91,7 @@ class Builder:
         own = document.get("id")
         shown = own if isinstance(own, str) else name.removeprefix(f"{kind} ")
         try:
-            shape = schema.model_validate(document)
+            shape = _validated(schema, document)
         except ValidationError as error:
             first = error.errors()[0]
             path = ".".join(map(str, first["loc"]))
@@ -122,3 +126,22 @@ class Builder:
         )
         self._report.find(Result.CUT_SHORT, entry.kind, entry.id, CUT_SHORT, sentence, entry.customer)
         return True
+
+
+def _validated(schema: type[Shape], document: dict[str, Any]) -> Shape:
+    """The document as its schema. Where it has an empty list for an object, it was written by PHP, which makes no difference."""
+    try:
+        return schema.model_validate(document)
+    except ValidationError as error:
+        empty = [found["loc"] for found in error.errors() if found["input"] == []]
+        if not empty:
+            raise
+        for path in empty:
+            _set_empty(document, path)
+        return schema.model_validate(document)
+
+
+def _set_empty(document: Any, path: tuple[int | str, ...]) -> None:
+    for name in path[:-1]:
+        document = document["data"][name] if isinstance(document, dict) and name not in document else document[name]
+    document[path[-1]] = {}

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from portal_site.billing.errors import ImportRefused
 
 CHUNK = 1 << 20
-SMALL = 8 << 20  # a document that is not longer is looked at as a whole to tell what it is
+SMALL = 4 << 20  # a document that is not longer is looked at as a whole to tell what it is
 LARGEST = 64 << 20  # of an object
 NO_OBJECTS = 'The file must hold an object with a list of objects for each type, as {"customer": […]}.'
 _SPACE = " \t\n\r"

@@ -7,7 +7,8 @@ members that Stripe documents; one that is on no list is counted as unknown.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, get_args
 
 from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.reading.adapters import data, inner
@@ -324,6 +325,31 @@ def report(one: ImportedObject, into: ImportReport) -> None:
         into.find(Result.NOT_READ, one.kind, one.id, f"{name}: {left.reason}", sentence, one.customer)
         if left.unbillable:
             one.unbillable.append(left.reason)
-    for part in one.shape.parts():
-        if part.model_extra:
-            into.unknown_members += len(part.model_extra.keys() - _ALL.get(type(part), _IN_PARTS))
+    into.unknown_members += _unknown(type(one.shape), one.document)
+
+
+@cache
+def _tree(schema: type[Part]) -> tuple[frozenset[str], tuple[tuple[str, type[Part]], ...]]:
+    """The names that are known of a schema, and the schemas of its parts by the names of their members."""
+    parts = ((name, part) for name, one in schema.model_fields.items() if (part := _part(one.annotation)))
+    return _ALL.get(schema) or _IN_PARTS | schema.model_fields.keys(), tuple(parts)
+
+
+def _part(annotation: Any) -> type[Part] | None:
+    """The schema within a member's type, such as `list[LineShape]` or `PauseShape | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return annotation
+    return next(filter(None, map(_part, get_args(annotation))), None)
+
+
+def _unknown(schema: type[Part], document: Any) -> int:
+    """How many members of a document, and of its parts, are on no list."""
+    known, parts = _tree(schema)
+    count = len(document.keys() - known)
+    for name, part in parts:
+        value = document.get(name)
+        if value:
+            for one in data(value) if isinstance(value, list) or "data" in value else (value,):
+                if isinstance(one, dict):
+                    count += _unknown(part, one)
+    return count

@@ -82,7 +82,7 @@ class SubscriptionShape(HasLivemode):
     days_until_due: Days | None = None
     start_date: Instant
     billing_cycle_anchor: Instant
-    billing_mode: BillingModeShape = BillingModeShape()
+    billing_mode: BillingModeShape = Field(default_factory=BillingModeShape)
     current_period_start: Instant | None = None
     current_period_end: Instant | None = None
     trial_start: Instant | None = None
@@ -101,7 +101,7 @@ class SubscriptionShape(HasLivemode):
     on_behalf_of: Reference | None = None
     items: Annotated[list[ItemShape], DATA, Field(min_length=1, max_length=MOST_ITEMS)]
     discounts: Discounts = Field(default_factory=list)
-    automatic_tax: AutomaticTaxShape = AutomaticTaxShape()
+    automatic_tax: AutomaticTaxShape = Field(default_factory=AutomaticTaxShape)
     default_tax_rates: TaxRates = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
 
@@ -140,7 +140,7 @@ class ScheduleShape(HasLivemode):
     released_at: Instant | None = None
     canceled_at: Instant | None = None
     completed_at: Instant | None = None
-    current_phase: CurrentPhaseShape = CurrentPhaseShape()
+    current_phase: CurrentPhaseShape = Field(default_factory=CurrentPhaseShape)
     phases: list[PhaseShape]
     metadata: Metadata = Field(default_factory=dict)
 
@@ -172,7 +172,7 @@ class PriceDetailsShape(Part):
 
 
 class PricingShape(Part):
-    price_details: PriceDetailsShape = PriceDetailsShape()
+    price_details: PriceDetailsShape = Field(default_factory=PriceDetailsShape)
     unit_amount_decimal: Precise | None = None
 
 
@@ -181,14 +181,14 @@ class CreditedItemsShape(Part):
 
 
 class ProrationDetailsShape(Part):
-    credited_items: CreditedItemsShape = CreditedItemsShape()
+    credited_items: CreditedItemsShape = Field(default_factory=CreditedItemsShape)
 
 
 class OriginShape(Part):
     subscription: Reference | None = None
     subscription_item: Reference | None = None
     proration: bool = False
-    proration_details: ProrationDetailsShape = ProrationDetailsShape()
+    proration_details: ProrationDetailsShape = Field(default_factory=ProrationDetailsShape)
 
     @property
     def credited_line_id(self) -> str | None:
@@ -212,8 +212,8 @@ class LineShape(Shape):
     taxes: list[TaxShape] = Field(default_factory=list)
     period: PeriodShape
     quantity: Annotated[int, Field(ge=0, lt=2**53)] | None = None
-    pricing: PricingShape = PricingShape()
-    parent: LineParentShape = LineParentShape()
+    pricing: PricingShape = Field(default_factory=PricingShape)
+    parent: LineParentShape = Field(default_factory=LineParentShape)
     proration: bool = False
 
     @property
@@ -252,7 +252,7 @@ class SubscriptionDetailsShape(Part):
 
 
 class InvoiceParentShape(Part):
-    subscription_details: SubscriptionDetailsShape = SubscriptionDetailsShape()
+    subscription_details: SubscriptionDetailsShape = Field(default_factory=SubscriptionDetailsShape)
 
 
 class InvoiceShape(HasLivemode):
@@ -281,7 +281,7 @@ class InvoiceShape(HasLivemode):
     post_payment_credit_notes_amount: Amount = 0
     attempt_count: Times = 0
     next_payment_attempt: Instant | None = None
-    status_transitions: TransitionsShape = TransitionsShape()
+    status_transitions: TransitionsShape = Field(default_factory=TransitionsShape)
     account_name: Text | None = None
     customer_name: Text | None = None
     customer_email: Text | None = None
@@ -290,7 +290,7 @@ class InvoiceShape(HasLivemode):
     customer_shipping: ShippingShape | None = None
     customer_tax_ids: list[PrintedTaxIdShape] = Field(default_factory=list)
     on_behalf_of: Reference | None = None
-    parent: InvoiceParentShape = InvoiceParentShape()
+    parent: InvoiceParentShape = Field(default_factory=InvoiceParentShape)
     subscription: Reference | None = None
     lines: Annotated[list[LineShape], DATA]
     metadata: Metadata = Field(default_factory=dict)
@@ -310,7 +310,7 @@ class InvoiceShape(HasLivemode):
 
 
 class InvoiceItemParentShape(Part):
-    subscription_details: OriginShape = OriginShape()
+    subscription_details: OriginShape = Field(default_factory=OriginShape)
 
 
 class InvoiceItemShape(HasLivemode):
@@ -328,8 +328,8 @@ class InvoiceItemShape(HasLivemode):
     period: PeriodShape
     proration: bool = False
     quantity: Annotated[int, Field(ge=0, lt=2**53)] | None = None
-    pricing: PricingShape = PricingShape()
-    parent: InvoiceItemParentShape = InvoiceItemParentShape()
+    pricing: PricingShape = Field(default_factory=PricingShape)
+    parent: InvoiceItemParentShape = Field(default_factory=InvoiceItemParentShape)
     tax_rates: TaxRates = Field(default_factory=list)
 
 

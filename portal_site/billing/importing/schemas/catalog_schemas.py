@@ -39,7 +39,7 @@ class AccountShape(Shape):
     created: Instant = 0
     country: Text | None = None
     default_currency: Currency | None = None
-    business_profile: BusinessProfileShape = BusinessProfileShape()
+    business_profile: BusinessProfileShape = Field(default_factory=BusinessProfileShape)
 
 
 class ProductShape(HasLivemode):
@@ -141,7 +141,7 @@ class CouponShape(HasLivemode):
     max_redemptions: Times | None = None
     times_redeemed: Times = 0
     valid: bool = True
-    applies_to: AppliesToShape = AppliesToShape()
+    applies_to: AppliesToShape = Field(default_factory=AppliesToShape)
     metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -201,7 +201,7 @@ class PromotionCodeShape(HasLivemode):
     expires_at: Instant | None = None
     max_redemptions: Times | None = None
     times_redeemed: Times = 0
-    restrictions: RestrictionsShape = RestrictionsShape()
+    restrictions: RestrictionsShape = Field(default_factory=RestrictionsShape)
     metadata: Metadata = Field(default_factory=dict)
 
     @property
@@ -249,7 +249,7 @@ class CustomerShape(HasLivemode):
     discount: DiscountShape | None = None
     invoice_prefix: Text | None = None
     next_invoice_sequence: Annotated[int, Field(ge=1, lt=2**53)] = 1
-    invoice_settings: InvoiceSettingsShape = InvoiceSettingsShape()
+    invoice_settings: InvoiceSettingsShape = Field(default_factory=InvoiceSettingsShape)
     preferred_locales: list[Text] = Field(default_factory=list)
     tax_exempt: Literal["none", "exempt", "reverse"] = "none"
     metadata: Metadata = Field(default_factory=dict)
@@ -266,7 +266,7 @@ class TaxIdShape(HasLivemode):
     type: Code
     value: Code
     country: Text | None = None
-    verification: VerificationShape = VerificationShape()
+    verification: VerificationShape = Field(default_factory=VerificationShape)
 
 
 class MethodShape(Part):
@@ -306,7 +306,7 @@ class PaymentMethodShape(HasLivemode):
     card: MethodShape | None = None
     sepa_debit: MethodShape | None = None
     us_bank_account: MethodShape | None = None
-    details: MethodShape = MethodShape()
+    details: MethodShape = Field(default_factory=MethodShape)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,9 +1,8 @@
 """Types of the members of exported objects: limited numbers, texts, links and references, and the base classes of schemas."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from portal_site.billing.rules.amounts.pricing import MOST_A_UNIT
@@ -57,33 +56,10 @@ DATA = BeforeValidator(_data_of)  # a nested list may be given as a Stripe list 
 
 
 class Part(BaseModel):
-    """A part of an object. `model_dump` returns the declared members only; unknown members are counted and ignored."""
+    """A part of an object. A null member has to be taken away before (`embedded.find`), so that its default applies."""
 
     # Strict: a number instead of a text, or a text instead of a number, means that the file is not a valid export.
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, value: Any) -> Any:
-        """Treat a null member like a missing one, so that its default applies, and an empty list like an empty object.
-
-        PHP writes an empty object as `[]`.
-        """
-        if isinstance(value, dict):
-            return {name: inner for name, inner in value.items() if inner is not None}
-        return {} if value == [] else value
-
-    @model_serializer
-    def _declared_members(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in type(self).model_fields}
-
-    def parts(self) -> Iterator["Part"]:
-        """This part and all parts below it."""
-        yield self
-        for value in vars(self).values():
-            for part in value if isinstance(value, list) else (value,):
-                if isinstance(part, Part):
-                    yield from part.parts()
+    model_config = ConfigDict(extra="ignore", strict=True)
 
 
 class Shape(Part):
