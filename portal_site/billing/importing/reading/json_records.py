@@ -149,7 +149,7 @@ def _document(text: _Text) -> Iterator[Found | Page]:
     except _TooLong:
         yield from _container(text, first)
         return
-    if isinstance(document, dict) and isinstance(document.get("object"), str) and not _is_list(document):
+    if isinstance(document, dict) and _is_object(document):
         yield Found(None, document, place, size)
     elif document or isinstance(document, str | int):
         text.repeat()
@@ -158,8 +158,10 @@ def _document(text: _Text) -> Iterator[Found | Page]:
         raise ImportRefused(NO_OBJECTS)
 
 
-def _is_list(document: Any) -> bool:
-    return isinstance(document, dict) and isinstance(document.get("data"), list)
+def _is_object(document: dict[str, Any]) -> bool:
+    """Whether a document is one object of the API, and not lists of them."""
+    named = isinstance(document.get("object"), str) or isinstance(document.get("id"), str)
+    return named and not isinstance(document.get("data"), list)
 
 
 def _container(text: _Text, first: str) -> Iterator[Found | Page]:

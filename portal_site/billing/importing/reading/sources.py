@@ -24,7 +24,7 @@ READ_AS = {
     **{kind: kind for kind in (*OF_THE_ACCOUNT, *OF_CUSTOMERS, *PARTS)},
     "plan": "price", "card": "payment_method", "bank_account": "payment_method", "source": "payment_method",
     "invoice_item": "invoiceitem", "configuration": "billing_portal.configuration",
-    "portal_configuration": "billing_portal.configuration", "schedule": "subscription_schedule",
+    "portal_configuration": "billing_portal.configuration", "invoice_line_item": "line_item", "schedule": "subscription_schedule",
 }  # fmt: skip
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv")
 
@@ -69,7 +69,7 @@ def read(source: Path | bytes, index: Index) -> Overview:
     for name, file in _files(source):
         found_file = True
         if name.endswith(".csv"):
-            file = csv_tables.as_json_lines(file, name)  # noqa: PLW2901
+            file = csv_tables.as_json_lines(file, name, _kind_of(name))  # noqa: PLW2901
         number = index.add_file(file)
         index.add(_entries(json_records.read(file), _kind_of(name), number, overview, pages))
     if not found_file:
