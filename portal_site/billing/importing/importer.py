@@ -212,6 +212,7 @@ class _Import:
         self.configurations.keep_one(session, [row for one in new for row in one.rows])
         if not options.dry_run:
             new = writer.store(session, new, self.report)
+            twins.raise_stored_sequences(session, new)
             merging.remember(session, new, self.account_id)
             merging.apply(session, merged, self.account_id)
             if options.renew:

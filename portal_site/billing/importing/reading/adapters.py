@@ -153,6 +153,8 @@ def sources_in_place_of_cards(customer: Document) -> None:
         customer.setdefault("default_card", card["id"])
     _move(customer, "cards", "sources")
     _move(customer, "default_card", "default_source")
+    for source in data(customer.get("sources")):
+        source.setdefault("customer", customer.get("id"))
 
 
 def balance_of_the_account(customer: Document) -> None:

@@ -193,7 +193,7 @@ LISTS: dict[str, Lists] = {
             "pause_schedules": Left("its schedule pauses it", unbillable=True),
         },
         harmless=_COMMON | _names(
-            "billing_mode current_phase released_subscription renewal_interval revision billing billing_thresholds "
+            "billing_mode released_subscription renewal_interval revision billing billing_thresholds "
             "collection_method default_payment_method default_source invoice_settings"
         ),
     ),
@@ -271,7 +271,7 @@ LISTS: dict[str, Lists] = {
     "credit_note": Lists(
         KINDS["credit_note"][0],
         harmless=_COMMON | _names(
-            "amount amount_shipping created currency customer_balance_transaction discount_amount discount_amounts effective_at "
+            "amount amount_shipping currency customer_balance_transaction discount_amount discount_amounts effective_at "
             "lines memo number out_of_band_amount pdf pretax_credit_amounts reason refund refunds shipping_cost subtotal "
             "subtotal_excluding_tax tax_amounts total total_excluding_tax total_taxes type voided_at"
         ),

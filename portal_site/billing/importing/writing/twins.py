@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from portal_site.billing.importing.known import BATCH
 from portal_site.billing.importing.objects import ImportedObject, Row
 from portal_site.billing.importing.report import ImportReport, Result
-from portal_site.billing.models import Invoice, InvoiceLineItem, TaxId
+from portal_site.billing.models import Customer, Invoice, InvoiceLineItem, TaxId
 
 SAME_NUMBER = "their number is another invoice's"
 SAME_TAX_ID = "their number is there already"
@@ -97,6 +98,20 @@ def _raise_sequences(objects: Sequence[ImportedObject]) -> None:
         if one.kind == "customer" and one.id in highest:
             row = one.rows[0]
             row.values["next_invoice_sequence"] = max(row.next_invoice_sequence, highest[one.id] + 1)
+
+
+def raise_stored_sequences(session: Session, objects: Sequence[ImportedObject]) -> None:
+    """The same for customers that were stored before, of the invoices that are new."""
+    numbers = [one.rows[0] for one in objects if one.kind == "invoice" and one.rows[0].number]
+    new = {one.id for one in objects if one.kind == "customer"}
+    ids = sorted({row.customer_id for row in numbers} - new)
+    for some in _chunked(ids):
+        for customer in session.scalars(select(Customer).where(Customer.id.in_(some))):
+            prefixes = {customer.id: customer.invoice_prefix}
+            own = (_sequence(row, prefixes) for row in numbers if row.customer_id == customer.id)
+            highest = max((number for number in own if number is not None), default=0)
+            customer.next_invoice_sequence = max(customer.next_invoice_sequence, highest + 1)
+    session.flush()
 
 
 def _sequence(invoice: Row, prefixes: dict[str, str | None]) -> int | None:
