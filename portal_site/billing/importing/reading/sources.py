@@ -6,6 +6,7 @@ may be packed with gzip.
 
 import gzip
 import io
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -26,6 +27,7 @@ READ_AS = {
     "invoice_item": "invoiceitem", "configuration": "billing_portal.configuration",
     "portal_configuration": "billing_portal.configuration", "invoice_line_item": "line_item", "schedule": "subscription_schedule",
 }  # fmt: skip
+_LINES = re.compile(r"/v1/invoices/([^/?]+)/lines")
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv")
 
 
@@ -121,23 +123,29 @@ def _entries(
     records: Iterator[Found | Page], of_file: str | None, file: int, overview: Overview, pages: _Pages
 ) -> Iterator[tuple[Entry, str | None]]:
     positions: Counter[str] = Counter()
+    of_their_list: list[Entry] = []  # parts that do not name what they are a part of; the address of their list does
     for record in records:
         named = singular(record.group) if record.group else of_file
         if isinstance(record, Page):
             pages.add(record, named)
+            whole = _LINES.search(record.url or "")
+            yield from ((entry, whole[1]) for entry in of_their_list if whole)
+            of_their_list.clear()
             continue
         document = record.document
         if not isinstance(document, dict):
             document = {}
         told = document.get("object")
         kind = told if isinstance(told, str) and told in READ_AS else named
-        if record.group and record.group in READ_AS:
-            kind = record.group
         if kind is None or kind not in READ_AS:
             overview.other_types[kind or (told if isinstance(told, str) else "objects without a type")] += 1
             continue
         positions[kind] += 1
-        yield _entry(kind, record, document, file, positions[kind], overview)
+        entry, parent = _entry(kind, record, document, file, positions[kind], overview)
+        if entry.kind in PARTS and parent is None:
+            of_their_list.append(entry)
+        else:
+            yield entry, parent
 
 
 def _entry(
