@@ -6,7 +6,7 @@ from typing import Any
 
 from portal_site.billing.importing.known import Known
 from portal_site.billing.importing.objects import ImportedObject, Row
-from portal_site.billing.importing.reading import adapters
+from portal_site.billing.importing.reading.documents import data, id_of, inner
 from portal_site.billing.importing.schemas.catalog_schemas import PriceShape
 from portal_site.billing.models import InvoiceLineItem, Price, SchedulePhaseItem, Subscription
 from portal_site.billing.models import SubscriptionItem as Item
@@ -57,10 +57,8 @@ class Currencies:
                 row.values["price_id"] = name
 
     def _variant(self, one: ImportedObject, price_id: str, currency: str) -> ImportedObject | None:
-        inside = (item.get("price") for item in adapters.data(one.document.get("items")))
-        options = next(
-            (adapters.inner(p).get("currency_options") for p in inside if adapters.id_of(p) == price_id), None
-        )
+        inside = (item.get("price") for item in data(one.document.get("items")))
+        options = next((inner(p).get("currency_options") for p in inside if id_of(p) == price_id), None)
         found = self._price_of(price_id)
         if found is None:
             return None

@@ -57,6 +57,11 @@ def name(method: Named) -> str:
     return _(TYPES[method.type]) if method.type in TYPES else method.type.replace("_", " ").title()
 
 
+def icon(method: Named) -> str:
+    """The picture beside it."""
+    return "card" if method.type == "card" else "bank"
+
+
 def which(method: Named) -> str:
     """Its name with what tells it from others of the same name."""
     return " ".join(filter(None, (name(method), method.last4 or method.label)))

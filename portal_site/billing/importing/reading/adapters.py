@@ -5,9 +5,9 @@ and does nothing where the newer member is there. A member of the wrong type is 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
-Document = dict[str, Any]
+from portal_site.billing.importing.reading.documents import Document, data, id_of, inner
+
 Adapter = Callable[[Document], None]
 
 
@@ -16,22 +16,6 @@ def newest(kind: str, document: Document) -> Document:
     for adapt in ADAPTERS.get(kind, ()):
         adapt(document)
     return document
-
-
-def inner(value: Any) -> Document:
-    """The value if it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def data(value: Any) -> list[Document]:
-    """The objects of a list, or of the `data` of a list object."""
-    listed = value.get("data") if isinstance(value, dict) else value
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-
-
-def id_of(value: Any) -> Any:
-    """The id in a reference, which may be expanded."""
-    return value.get("id") if isinstance(value, dict) else value
 
 
 def _move(document: Document, old: str, new: str) -> None:

@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.reading import adapters, embedded, members
+from portal_site.billing.importing.reading.documents import data
 from portal_site.billing.importing.reading.index import Entry, Index
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.row_mapping import KINDS
@@ -110,7 +111,7 @@ class Builder:
         listed = document.get(name)
         if not isinstance(listed, dict) or not listed.get("has_more") or entry.id is None:
             return False
-        parts = {str(one.get("id")): one for one in adapters.data(listed)}
+        parts = {str(one.get("id")): one for one in data(listed)}
         before = len(parts)
         for more in self._index.parts(entry.id):
             one = from_json(self._index.text(more))

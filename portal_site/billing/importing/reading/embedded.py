@@ -6,6 +6,7 @@ The lists of the API leave out what is archived, deleted or only used inline, so
 from typing import Any
 
 from portal_site.billing.importing.reading import adapters
+from portal_site.billing.importing.reading.documents import id_of
 from portal_site.billing.importing.reading.index import OF_CUSTOMERS, OF_THE_ACCOUNT
 from portal_site.billing.importing.reading.sources import READ_AS
 
@@ -42,7 +43,7 @@ def _look_at(value: dict[str, Any], customer: str | None, found: list[tuple[str,
     if kind in KINDS and type(value.get("id")) is str and not value.get("deleted"):
         adapters.newest(str(read_as), value)
         name = value["id"]
-        owner = adapters.id_of(value.get("customer")) if kind != "customer" else name
+        owner = id_of(value.get("customer")) if kind != "customer" else name
         if kind in OF_THE_ACCOUNT or owner == customer:
             found.append((str(kind), name, value))
     _look_into(value, customer, found)

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, get_args
 
 from portal_site.billing.importing.objects import ImportedObject
-from portal_site.billing.importing.reading.adapters import data, inner
+from portal_site.billing.importing.reading.documents import data, inner
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.row_mapping import KINDS
 from portal_site.billing.importing.schemas import billing_schemas, catalog_schemas

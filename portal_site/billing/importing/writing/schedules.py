@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from portal_site.billing.importing.objects import ImportedObject
-from portal_site.billing.importing.reading.adapters import id_of
+from portal_site.billing.importing.reading.documents import id_of
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.schemas.billing_schemas import PhaseShape, ScheduleShape
 from portal_site.billing.models import Coupon, Discount, SubscriptionSchedule
