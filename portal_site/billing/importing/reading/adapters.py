@@ -24,9 +24,6 @@ def _move(document: Document, old: str, new: str) -> None:
     document.pop(old, None)
 
 
-# --- prices ----------------------------------------------------------------------------------------------------------------
-
-
 def plan_with_a_name(plan: Document) -> None:
     """Before 2018-02-05 a plan had a name and no product."""
     if plan.get("product") is None and plan.get("id") is not None:
@@ -56,9 +53,6 @@ def price_in_place_of_a_plan(owner: Document) -> None:
     plan = owner.pop("plan", None)
     if owner.get("price") is None and plan is not None:
         owner["price"] = newest("plan", plan) if isinstance(plan, dict) else plan
-
-
-# --- discounts and taxes ---------------------------------------------------------------------------------------------------
 
 
 def discount_with_a_source(discount: Document) -> None:
@@ -123,9 +117,6 @@ def taxes_in_place_of_amounts(owner: Document) -> None:
         amounts = owner.pop(old, None)
         if owner.get(new) is None and isinstance(amounts, list):
             owner[new] = [_tax(amount) for amount in data(amounts)]
-
-
-# --- customers -------------------------------------------------------------------------------------------------------------
 
 
 def sources_in_place_of_cards(customer: Document) -> None:
@@ -204,9 +195,6 @@ def owner_of_a_tax_id(tax_id: Document) -> None:
         tax_id["customer"] = inner(tax_id.get("owner")).get("customer")
 
 
-# --- subscriptions and schedules -------------------------------------------------------------------------------------------
-
-
 def start_of_a_subscription(subscription: Document) -> None:
     """Before 2019 `start` was when the present terms began, and `created`, `start_date` and the anchor were not told."""
     start = subscription.pop("start", None)
@@ -266,9 +254,6 @@ def items_of_phases(schedule: Document) -> None:
             phase["discounts"] = [{"coupon": coupon}]
         for item in data(phase.get("items")):
             newest("phase_item", item)
-
-
-# --- invoices --------------------------------------------------------------------------------------------------------------
 
 
 def created_in_place_of_a_date(invoice: Document) -> None:
