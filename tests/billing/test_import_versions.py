@@ -13,6 +13,7 @@ from portal_site.billing.importing.importer import Options
 from portal_site.billing.importing.reading import adapters
 from portal_site.billing.importing.report import ImportReport
 from portal_site.billing.models import (
+    Account,
     Customer,
     Discount,
     Invoice,
@@ -569,6 +570,20 @@ def test_taxes_discounts_and_wallets_of_2022(lite_app: Flask) -> None:
     assert all(
         words in shown for words in ("Subtotal SEK9.00", "Discount -SEK4.50", "Included tax SEK0.90", "Total SEK4.50")
     )
+
+
+def test_a_price_counts_more_than_the_plan_that_stands_for_it(lite_app: Flask) -> None:
+    plan = {**PLAN, "id": "price_1", "product": "prod_1", "amount": 1}
+    both = {"price": [{**_PRICE, "active": True}], "plan": [plan], "product": V2022["product"]}
+    report = _take(both, strict=True)
+    assert report.added["prices"] == 1
+    assert _one(Price.unit_amount, Price.active) == (900, True)
+
+
+def test_an_account_of_before_2019_has_its_names(lite_app: Flask) -> None:
+    told = {"business_name": "Gamla AB", "support_email": "hej@example.se", "support_phone": None, "support_url": None}
+    _take({"account": [{"id": "acct_1", "object": "account", "country": "SE", **told}]})
+    assert _one(Account.business_name, Account.support_email) == ("Gamla AB", "hej@example.se")
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ class ImportReport:
     dry_run: bool = False
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    _unknown: set[tuple[str, str]] = field(default_factory=set)
     _refusals: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -87,6 +88,15 @@ class ImportReport:
         if result in REFUSED_WHEN_STRICT and len(self._refusals) < MOST_NAMED:
             self._refusals.append(sentence)
         self._rows.writerow(Finding(result.value, kind, str(name), customer or "", cause, sentence))
+
+    def note_unknown(self, kind: str, member: str, name: str, customer: str | None) -> None:
+        """Count a member that is on no list, and name it the first time."""
+        self.unknown_members += 1
+        if (kind, member) not in self._unknown:
+            self._unknown.add((kind, member))
+            shown = " ".join(member[:80].split())
+            sentence = f"{kind} {name} is the first that has {shown}, which this version does not know."
+            self.find(Result.NOTE, kind, name, "members that this version does not know", sentence, customer)
 
     def findings(self) -> Iterator[Finding]:
         """All findings, in the order in which they were made."""

@@ -19,9 +19,9 @@ def newest(kind: str, document: Document) -> Document:
 
 
 def _move(document: Document, old: str, new: str) -> None:
-    if document.get(new) is None and document.get(old) is not None:
-        document[new] = document[old]
-    document.pop(old, None)
+    value = document.pop(old, None)
+    if value is not None and document.get(new) is None:
+        document[new] = value
 
 
 def plan_with_a_name(plan: Document) -> None:
@@ -30,8 +30,6 @@ def plan_with_a_name(plan: Document) -> None:
         name = plan.get("name") or plan.get("nickname") or plan["id"]
         plan["product"] = {"id": f"prod_{plan['id']}", "object": "product", "name": name, "active": False,
                            "created": plan.get("created") or 0, "livemode": bool(plan.get("livemode"))}  # fmt: skip
-    for name in ("name", "statement_descriptor", "statement_description"):
-        plan.pop(name, None)
 
 
 def plan_as_price(plan: Document) -> None:
@@ -119,6 +117,14 @@ def taxes_in_place_of_amounts(owner: Document) -> None:
             owner[new] = [_tax(amount) for amount in data(amounts)]
 
 
+def profile_of_an_account(account: Document) -> None:
+    """Before 2019-02-19 the name of the business and its support stood on the account itself."""
+    names = {"business_name": "name", **{name: name for name in ("support_email", "support_phone", "support_url")}}
+    told = {new: account.pop(old) for old, new in names.items() if account.get(old) is not None}
+    if told and account.get("business_profile") is None:
+        account["business_profile"] = told
+
+
 def sources_in_place_of_cards(customer: Document) -> None:
     """Before 2015-02-18 a customer had cards, and before 2013-07-05 an active card."""
     card = customer.pop("active_card", None)
@@ -175,8 +181,7 @@ def card_as_payment_method(card: Document) -> None:
             {name: card.get(name) for name in ("last4", "bank_name", "country", "fingerprint")},
         )
     else:
-        names = ("last4", "exp_month", "exp_year", "funding", "country", "fingerprint")
-        details = {name: card.get(name) for name in names}
+        details = {n: card.get(n) for n in ("last4", "exp_month", "exp_year", "funding", "country", "fingerprint")}
         # Before 2014-06-13 the brand was called `type`. Sources say "American Express", payment methods `amex`.
         brand = str(card.get("brand") or kind or "").lower()
         details["brand"], kind = BRANDS.get(brand, brand.replace(" ", "_")), "card"
@@ -186,7 +191,7 @@ def card_as_payment_method(card: Document) -> None:
     card |= {"object": "payment_method", "type": kind, str(kind): details}
 
 
-BRANDS = {"american express": "amex", "diners club": "diners"}
+BRANDS: dict[str, str | None] = {"american express": "amex", "diners club": "diners", "unknown": None}
 
 
 def owner_of_a_tax_id(tax_id: Document) -> None:
@@ -289,8 +294,7 @@ def lines_by_type(invoice: Document) -> None:
     if isinstance(lines, dict) and "data" not in lines and lines:
         names = ("subscriptions", "prorations", "invoiceitems")
         if lines.keys() <= {*names, "object", "url"}:
-            parts = [line for name in names for line in data(lines.get(name))]
-            invoice["lines"] = {"object": "list", "data": parts}
+            invoice["lines"] = {"data": [line for name in names for line in data(lines.get(name))]}
 
 
 def lines_of_an_invoice(invoice: Document) -> None:
@@ -304,6 +308,9 @@ def lines_of_an_invoice(invoice: Document) -> None:
             line["id"] = (
                 line.get("unique_id") or line.get("unique_line_item_id") or f"il_{invoice.get('id')}_{position}"
             )
+        if line.get("period") is None:  # before 2013 an invoice item had a day
+            day = line.get("date") or invoice.get("created")
+            line["period"] = {"start": day, "end": day}
         newest("line_item", line)
 
 
@@ -371,6 +378,7 @@ def _each(name: str, kind: str) -> Adapter:
 
 
 ADAPTERS: dict[str, Iterable[Adapter]] = {
+    "account": (profile_of_an_account,),
     "plan": (plan_with_a_name, plan_as_price),
     "discount": (discount_with_a_source, discount_with_an_id),
     "promotion_code": (promotion_of_a_code,),

@@ -20,6 +20,8 @@ _TABLE = (
     "CREATE TABLE objects (number INTEGER PRIMARY KEY, kind TEXT, id TEXT, customer TEXT, parent TEXT, file INT, place INT, "
     "size INT, read_as TEXT, position INT)"
 )
+# Of two objects with the same id the later one counts, but a price counts more than the plan that stands for it.
+_COUNTS_MORE = "(later.read_as = later.kind, later.number) > (o.read_as = o.kind, o.number)"
 _COLUMNS = "kind, id, customer, file, place, size, read_as, position"
 
 
@@ -90,9 +92,9 @@ class Index:
         return int(self._database.execute("SELECT count(*) FROM objects").fetchone()[0])
 
     def repeated(self) -> Iterator[tuple[str, str, int]]:
-        """Kind, id and number of times of objects that are there more than once."""
+        """Kind, id and number of times of objects that are there more than once under the same type."""
         yield from self._database.execute(
-            "SELECT kind, id, count(*) FROM objects WHERE id IS NOT NULL GROUP BY kind, id HAVING count(*) > 1"
+            "SELECT kind, id, count(*) FROM objects WHERE id IS NOT NULL GROUP BY kind, id, read_as HAVING count(*) > 1"
         )
 
     def of_kind(self, kind: str) -> Iterator[Entry]:
@@ -112,14 +114,16 @@ class Index:
     def _entries(self, condition: str, values: Sequence[str]) -> Iterator[Entry]:
         query = (
             f"SELECT {_COLUMNS} FROM objects o WHERE {condition} AND NOT EXISTS (SELECT 1 FROM objects later "  # noqa: S608
-            "WHERE later.kind = o.kind AND later.id = o.id AND later.number > o.number) ORDER BY number"
+            f"WHERE later.kind = o.kind AND later.id = o.id AND {_COUNTS_MORE}) ORDER BY number"
         )
         for row in self._database.execute(query, values):
             yield Entry(*row)
 
     def find(self, kind: str, name: str) -> Entry | None:
         """The last object with this id, whoever it belongs to."""
-        query = f"SELECT {_COLUMNS} FROM objects WHERE kind = ? AND id = ? ORDER BY number DESC LIMIT 1"  # noqa: S608
+        query = (
+            f"SELECT {_COLUMNS} FROM objects WHERE kind = ? AND id = ? ORDER BY read_as <> kind, number DESC LIMIT 1"  # noqa: S608
+        )
         row = self._database.execute(query, (kind, name)).fetchone()
         return Entry(*row) if row else None
 

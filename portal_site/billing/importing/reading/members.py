@@ -64,6 +64,10 @@ def _other_currency(value: Any, document: dict[str, Any]) -> bool:
     return any(amount and currency != document.get("currency") for currency, amount in inner(value).items())
 
 
+def _used_credits(value: Any, _document: dict[str, Any]) -> bool:
+    return any(amount.get("type") == "credit_balance_transaction" for amount in data(value))
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """A member that is not read. `says` tells whether a value of it means anything; `unbillable` that its subscription must
@@ -96,7 +100,7 @@ def _names(text: str) -> frozenset[str]:
 _FEES = Left("a part of each payment goes to another account", unbillable=True)
 _THRESHOLDS = Left("it is billed early when usage reaches a threshold", unbillable=True)
 _TAX = Left("its tax is computed there", _enabled, unbillable=True)
-_PRETAX = Left("credits of other systems were used before tax")
+_PRETAX = Left("credits of another system were used before tax", _used_credits)
 _PRINTED = Left("what it adds to the text of invoices is to be set here", _prints)
 _COMMON = _names("object customer_account metadata livemode test_clock deleted application")
 
@@ -288,7 +292,7 @@ _IN_PARTS = _names(
     "aggregate_usage annual_revenue estimated_worker_count mcc minority_owned_business_designation monthly_estimated_revenue "
     "product_description support_address url payment_method_configuration feedback_option updated_at flexible quote_details "
     "subscription_proration_date fingerprint persistent_token payer_id buyer_id bic institution_number transit_number "
-    "sort_code bsb_number liability disabled_reason"
+    "sort_code bsb_number invoice_item liability disabled_reason"
 )  # fmt: skip
 
 
@@ -325,7 +329,8 @@ def report(one: ImportedObject, into: ImportReport) -> None:
         into.find(Result.NOT_READ, one.kind, one.id, f"{name}: {left.reason}", sentence, one.customer)
         if left.unbillable:
             one.unbillable.append(left.reason)
-    into.unknown_members += _unknown(type(one.shape), one.document)
+    for name in _unknown(type(one.shape), one.document):
+        into.note_unknown(one.kind, name, one.id, one.customer)
 
 
 @cache
@@ -342,14 +347,14 @@ def _part(annotation: Any) -> type[Part] | None:
     return next(filter(None, map(_part, get_args(annotation))), None)
 
 
-def _unknown(schema: type[Part], document: Any) -> int:
-    """How many members of a document, and of its parts, are on no list."""
+def _unknown(schema: type[Part], document: Any) -> list[str]:
+    """The members of a document, and of its parts, that are on no list."""
     known, parts = _tree(schema)
-    count = len(document.keys() - known)
+    names = list(document.keys() - known)
     for name, part in parts:
         value = document.get(name)
         if value:
             for one in data(value) if isinstance(value, list) or "data" in value else (value,):
                 if isinstance(one, dict):
-                    count += _unknown(part, one)
-    return count
+                    names += _unknown(part, one)
+    return names

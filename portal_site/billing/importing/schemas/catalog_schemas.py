@@ -116,7 +116,8 @@ class PriceShape(HasLivemode):
         limits = [end for end in ends if end is not None]
         ordered = ends[len(limits) :] == [None] and limits == sorted(set(limits)) == ends[:-1]
         if self.billing_scheme == "tiered" and not (self.tiers_mode and ordered):
-            raise PydanticCustomError("tiers", "A tiered price needs its mode and its tiers, the last without end")
+            words = "A tiered price needs its mode and its tiers, the last without end: export with expand[]=data.tiers"
+            raise PydanticCustomError("tiers", words)
         if self.type == "recurring" and self.recurring is None:
             raise PydanticCustomError("recurring", "A recurring price needs its interval")
         amounts = (self.unit_amount, self.unit_amount_decimal)
