@@ -159,7 +159,7 @@ def test_a_customer_may_have_any_id(lite_app: Flask) -> None:
 @pytest.mark.parametrize(
     ("name", "billed"),
     [("18-", ("LIND-0002", 3000)), ("22-discount", ("LIND-0002", 4800)), ("22-phases", ("LIND-0002", 6000)),
-     ("23-", None), ("24-", None), ("09-automatic", None), ("39-", None), ("02-latest-invoice", None),
+     ("23-", None), ("24-", None), ("09-automatic", None), ("39-", None), ("02-latest-invoice", None), ("12-lines", None),
      ("21-", ("LIND-0002", 4250))],
 )  # fmt: skip
 def test_only_what_is_billed_right_is_taken_over(

@@ -195,3 +195,23 @@ def test_an_import_that_was_cut_goes_on(lite_app: Flask, monkeypatch: pytest.Mon
     report = _take(document)
     assert report.added == {"customers": 6 - len(there), "invoices": 6 - len(there)}
     assert report.present == 2 * len(there)
+
+
+def test_a_very_large_customer_is_taken_in_parts(lite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importer, "LARGEST", 12)
+    monkeypatch.setattr(importer, "BATCH", 5)
+    bills = [{**INVOICE, "id": f"in_{n}", "number": f"ONE-{n:04}", "lines": []} for n in range(60)]
+    document = {**EXPORT, "invoice": [*bills, INVOICE | {"number": "ONE-0099"}]}
+    report = _take(document, dry_run=True, renew=True)
+    assert (report.added["invoices"], report.renewed, list(report.findings())) == (61, 1, [])
+    report = _take(document, renew=True)
+    assert (report.added["invoices"], report.renewed, list(report.findings())) == (61, 1, [])
+    assert _row(Subscription.latest_invoice_id) == ("in_one",)
+    assert _row(Customer.next_invoice_sequence) == (100,)
+
+
+def test_lists_inside_of_a_customer_that_go_on_are_named(lite_app: Flask) -> None:
+    sources = {"object": "list", "data": [], "has_more": True}
+    report = _take({"customer": [{**CUSTOMER, "discount": None, "invoice_settings": {}, "sources": sources}]})
+    assert [finding.result for finding in report.findings()] == ["cut short"]
+    assert report.added == {"customers": 1}

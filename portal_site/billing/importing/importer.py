@@ -37,6 +37,9 @@ from portal_site.db.transactions import reading, transaction
 
 Advance = Callable[[int, int], None]
 BATCH = 500  # objects in a transaction, or one customer's if it has more
+LARGEST = (
+    5000  # objects of a customer in a transaction; the rest of its history follows, so that memory and locks stay small
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,9 @@ class _Import:
         self.builder = Builder(self.index, self.report, self.account_id)
         self.resolver = references.Resolver(self.known, Currencies(self.known, self._price), self.report)
         self.configurations = DefaultConfigurations(self.account_id, self.at)
-        for entries in self._batches():
+        for entries, goes_on in self._batches():
+            if not goes_on:
+                self.known.begin()
             self._take(entries)
             self.done += len(entries)
             self.advance(self.done, total)
@@ -163,18 +168,26 @@ class _Import:
                 writer.insert(session, rows)
         self.connected = rows
 
-    def _batches(self) -> Iterator[list[Entry]]:
-        """The entries in batches: the account's objects by kind, then those of whole customers."""
+    def _batches(self) -> Iterator[tuple[list[Entry], bool]]:
+        """The entries in batches: the account's objects by kind, then those of whole customers.
+
+        Each comes with whether it goes on with the customer of the one before, which was too large for one batch.
+        """
         for kind in OF_THE_ACCOUNT:
             if kind not in ("account", "billing_portal.configuration"):
                 yield from _chunks(self.index.of_kind(kind))
         batch: list[Entry] = []
         for customer in self.index.customers():
             batch += self.index.of_customer(customer)
-            if len(batch) >= BATCH:
-                yield batch
+            if len(batch) > LARGEST:
+                batch.sort(key=lambda entry: entry.kind == "invoice")
+                yield batch[:LARGEST], False
+                yield from ((some, True) for some, _ in _chunks(iter(batch[LARGEST:])))
                 batch = []
-        yield batch
+            elif len(batch) >= BATCH:
+                yield batch, False
+                batch = []
+        yield batch, False
         yield from _chunks(self.index.of_kind("billing_portal.configuration"))
         # What names no customer although it has to: each is refused by its schema, or belongs to nobody.
         for kind in references.ORDER:
@@ -188,12 +201,11 @@ class _Import:
     def _take(self, entries: Sequence[Entry]) -> None:
         """Build, resolve and store a batch."""
         built = self.builder.build(entries)
-        self.known.begin()
         with self.store.batch() as session:
             for row in self.connected:
                 self.known.add(row)
             self.known.load(session, [*references.wanted(built), *currencies.wanted(built)])
-            objects = self.resolver.resolve(built)
+            objects = self.resolver.resolve(built, self._comes_later(entries))
             invoiced = pending_items.invoiced(objects)
             objects = pending_items.add(objects, self.known, self.account_id, self.report)
             schedules.apply(session, objects, self.account_id, self.known.get, self.report)
@@ -203,6 +215,11 @@ class _Import:
             if not self.store.options.dry_run:
                 pending_items.settle(session, invoiced, self.account_id, self.report)
 
+    def _comes_later(self, entries: Sequence[Entry]) -> Callable[[str], bool]:
+        """Tells whether an invoice is in a later batch: its customer was too large for one."""
+        here = {entry.id for entry in entries if entry.kind == "invoice"}
+        return lambda name: len(entries) == LARGEST and name not in here and bool(self.index.holds("invoice", [name]))
+
     def _write(self, session: Any, objects: list[ImportedObject]) -> None:
         options = self.store.options
         billable = self._billable(objects)
@@ -210,6 +227,8 @@ class _Import:
         new = merged.new
         self._leave_collection(new, {one.id for one in billable} if options.renew else set())
         self.configurations.keep_one(session, [row for one in new for row in one.rows])
+        if options.dry_run and options.renew:
+            renewals.foresee(billable, self.at, self.report)
         if not options.dry_run:
             new = writer.store(session, new, self.report)
             twins.raise_stored_sequences(session, new)
@@ -239,12 +258,12 @@ class _Import:
         return billable
 
 
-def _chunks(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+def _chunks(entries: Iterator[Entry]) -> Iterator[tuple[list[Entry], bool]]:
     batch: list[Entry] = []
     for entry in entries:
         batch.append(entry)
         if len(batch) >= BATCH:
-            yield batch
+            yield batch, False
             batch = []
     if batch:
-        yield batch
+        yield batch, False

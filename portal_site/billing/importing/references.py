@@ -1,6 +1,6 @@
 """Resolves what the objects of a batch refer to, and leaves out by object what cannot be taken without it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +99,11 @@ class Resolver:
     def __init__(self, known: Known, currencies: Currencies, report: ImportReport) -> None:
         self._known, self._currencies, self._report = known, currencies, report
 
-    def resolve(self, objects: Sequence[ImportedObject]) -> list[ImportedObject]:
-        """The objects that can be taken, in the order of their references; what they refer to is among them, or stored."""
+    def resolve(self, objects: Sequence[ImportedObject], comes_later: Callable[[str], bool]) -> list[ImportedObject]:
+        """The objects that can be taken, in the order of their references; what they refer to is among them, or stored.
+
+        `comes_later` tells whether an invoice is in a later batch.
+        """
         taken: list[ImportedObject] = []
         incomplete: set[str] = set()  # customers with a discount that is not known
         for one in sorted(objects, key=lambda one: ORDER.index(one.kind)):
@@ -120,7 +123,7 @@ class Resolver:
                     self._known.add(row)
         for one in taken:
             for row in one.rows:
-                self._clear_optional(one, row)
+                self._clear_optional(one, row, comes_later)
         return taken
 
     def _drop_unknown_discount(self, customer: ImportedObject) -> bool:
@@ -166,11 +169,13 @@ class Resolver:
             return  # whatever holds it says what is missing
         self._report.find(Result.LEFT_OUT, one.kind, one.id, cause, sentence, one.customer)
 
-    def _clear_optional(self, one: ImportedObject, row: Row) -> None:
+    def _clear_optional(self, one: ImportedObject, row: Row, comes_later: Callable[[str], bool]) -> None:
         for reference, name in _of(row):
             if self._is_required(reference, row):
                 continue
             problem = self._problem(row, reference, name)
+            if problem is not None and reference.target is Invoice and comes_later(name):
+                continue
             if problem is not None:
                 row.values[reference.column] = None
                 if row.model is Subscription and reference.target is Invoice:

@@ -8,7 +8,7 @@ from pydantic_core import from_json
 
 from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.reading import adapters, embedded, members
-from portal_site.billing.importing.reading.documents import data
+from portal_site.billing.importing.reading.documents import data, inner
 from portal_site.billing.importing.reading.index import Entry, Index
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.row_mapping import KINDS
@@ -79,6 +79,8 @@ class Builder:
             self._report.find(Result.NOTE, entry.kind, entry.id or "", DELETED, sentence, entry.customer)
             return None
         adapters.newest(entry.read_as, document)
+        if entry.kind == "customer":
+            self._note_cut_short(entry, document)
         if entry.kind in LISTS and self._is_cut_short(entry, document):
             return None
         return document
@@ -104,6 +106,18 @@ class Builder:
         if isinstance(shape, SubscriptionShape) and shape.pending_update:
             self._report.waiting += 1
         return one
+
+    def _note_cut_short(self, entry: Entry, document: dict[str, Any]) -> None:
+        """Report the lists of a customer's that go on; the customer can be taken without the rest."""
+        for name in ("sources", "subscriptions", "tax_ids"):
+            if inner(document.get(name)).get("has_more") and entry.id is not None:
+                path = (
+                    f"/v1/subscriptions -d customer={entry.id}"
+                    if name == "subscriptions"
+                    else f"/v1/customers/{entry.id}/{name}"
+                )
+                sentence = f"{entry.name}: its {name} go on: `stripe get {path} --limit 100` gets them."
+                self._report.find(Result.CUT_SHORT, entry.kind, entry.id, CUT_SHORT, sentence, entry.customer)
 
     def _is_cut_short(self, entry: Entry, document: dict[str, Any]) -> bool:
         """Complete a list that goes on from the list of its own, if there is one; else report how to get it."""

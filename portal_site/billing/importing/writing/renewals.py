@@ -9,7 +9,7 @@ from portal_site.billing.importing.known import Known
 from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.models import Price, Subscription, SubscriptionItem
-from portal_site.billing.rules.subscriptions.statuses import ENDED
+from portal_site.billing.rules.subscriptions.statuses import ENDED, SubscriptionStatus
 from portal_site.billing.subscriptions import due_dates, subscription_items
 
 NOT_RENEWED = "{reason}: left to the other system"
@@ -41,6 +41,15 @@ def renew(session: Session, billable: Sequence[ImportedObject], account_id: str,
             report.stale += 1
         report.renewed += subscription.due_at is not None
     session.flush()
+
+
+def foresee(billable: Sequence[ImportedObject], at: int, report: ImportReport) -> None:
+    """Count what `renew` would make due, for a report of what has not been stored."""
+    for one in billable:
+        ends = [row.current_period_end for row in one.parts(SubscriptionItem)]
+        if SubscriptionStatus(one.rows[0].status).renews and ends:
+            report.renewed += min(ends) > at
+            report.stale += min(ends) <= at
 
 
 def leave(one: ImportedObject, reasons: Sequence[str], report: ImportReport) -> None:
