@@ -123,6 +123,11 @@ def test_a_dearer_plan_costs_the_difference(lite_app: Flask) -> None:
     assert quote.invoice.amount_due == 1000
 
 
+def test_a_period_without_its_invoice_is_named(lite_app: Flask) -> None:
+    assert [finding.id for finding in _take("32-").findings() if "no credit" in finding.sentence] == ["sub_a"]
+    assert list(_take("04-").findings()) == []
+
+
 def test_what_cannot_be_taken_is_named(lite_app: Flask) -> None:
     report = _take("38-")
     named = {

@@ -225,6 +225,7 @@ class _Import:
         billable = self._billable(objects)
         merged = merging.split(session, objects, self.account_id, self.report)
         new = merged.new
+        renewals.note_uncreditable(new, self.at, self.report)
         self._leave_collection(new, {one.id for one in billable} if options.renew else set())
         self.configurations.keep_one(session, [row for one in new for row in one.rows])
         if options.dry_run and options.renew:

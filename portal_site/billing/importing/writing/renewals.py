@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 from portal_site.billing.importing.known import Known
 from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.report import ImportReport, Result
-from portal_site.billing.models import Price, Subscription, SubscriptionItem
+from portal_site.billing.models import InvoiceLineItem, Price, Subscription, SubscriptionItem
 from portal_site.billing.rules.subscriptions.statuses import ENDED, SubscriptionStatus
 from portal_site.billing.subscriptions import due_dates, subscription_items
 
 NOT_RENEWED = "{reason}: left to the other system"
 LIVE = "it is of live mode, and no payment provider here can charge it"
+NO_CREDIT = "no invoice of their present period is here: a change of plan gives no credit for it"
 USAGE = "it bills usage, which is not known here"
 
 CanCharge = Callable[[ImportedObject], bool]
@@ -41,6 +42,19 @@ def renew(session: Session, billable: Sequence[ImportedObject], account_id: str,
             report.stale += 1
         report.renewed += subscription.due_at is not None
     session.flush()
+
+
+def note_uncreditable(new: Sequence[ImportedObject], at: int, report: ImportReport) -> None:
+    """Report the new subscriptions whose present period is on no invoice of this import: what was paid for it is not known."""
+    lines = (row for one in new if one.kind == "invoice" for row in one.parts(InvoiceLineItem))
+    covered = {row.subscription_id for row in lines if row.period_end > at}
+    here = {None, *(one.id for one in new if one.kind == "invoice")}  # a very large customer's come in several batches
+    for one in new:
+        running = one.kind == "subscription" and one.rows[0].status == SubscriptionStatus.ACTIVE
+        ends = [item.current_period_end for item in one.parts(SubscriptionItem)]
+        if running and one.id not in covered and one.rows[0].latest_invoice_id in here and max(ends) > at:
+            sentence = f"{one.name}: no invoice of its present period is here, so that a change of plan gives no credit for it."
+            report.find(Result.NOTE, one.kind, one.id, NO_CREDIT, sentence, one.customer)
 
 
 def foresee(billable: Sequence[ImportedObject], at: int, report: ImportReport) -> None:
