@@ -586,6 +586,17 @@ def test_an_account_of_before_2019_has_its_names(lite_app: Flask) -> None:
     assert _one(Account.business_name, Account.support_email) == ("Gamla AB", "hej@example.se")
 
 
+def test_a_list_of_2013_told_how_many_there_are(lite_app: Flask) -> None:
+    lines = {
+        "object": "list",
+        "count": 3,
+        "url": "/v1/invoices/in_1/lines",
+        "data": V2015["invoice"][0]["lines"]["data"],
+    }
+    report = _take({**V2015, "invoice": [{**V2015["invoice"][0], "lines": lines}]})
+    assert [finding.id for finding in report.findings() if finding.result == "cut short"] == ["in_1"]
+
+
 @pytest.mark.parametrize(
     ("paid", "closed", "forgiven", "attempted", "status"),
     [(True, True, False, True, "paid"), (False, True, True, True, "uncollectible"), (False, True, False, True, "uncollectible"),

@@ -123,7 +123,7 @@ class Builder:
         """Complete a list that goes on from the list of its own, if there is one; else report how to get it."""
         name, path, part = LISTS[entry.kind]
         listed = document.get(name)
-        if not isinstance(listed, dict) or not listed.get("has_more") or entry.id is None:
+        if not isinstance(listed, dict) or not _goes_on(listed) or entry.id is None:
             return False
         parts = {str(one.get("id")): one for one in data(listed)}
         before = len(parts)
@@ -131,7 +131,7 @@ class Builder:
             one = from_json(self._index.text(more))
             parts[str(one.get("id"))] = adapters.newest(part, one)
         listed["data"] = list(parts.values())
-        total = listed.get("total_count")
+        total = listed.get("total_count", listed.get("count"))
         if len(parts) > before and (not isinstance(total, int) or len(parts) >= total):
             return False
         command = f"stripe get {path.format(id=entry.id)} --limit 100"
@@ -141,6 +141,12 @@ class Builder:
         )
         self._report.find(Result.CUT_SHORT, entry.kind, entry.id, CUT_SHORT, sentence, entry.customer)
         return True
+
+
+def _goes_on(listed: dict[str, Any]) -> bool:
+    """Whether a list is only the first page of what it lists. Before 2014-03-28 a list told the number of all instead."""
+    count = listed.get("count")
+    return bool(listed.get("has_more")) or (isinstance(count, int) and count > len(data(listed)))
 
 
 def _validated(schema: type[Shape], document: dict[str, Any]) -> Shape:
