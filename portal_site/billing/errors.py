@@ -41,8 +41,8 @@ class EventRefused(BillingError):
 class ImportRefused(BillingError):
     """A file cannot be imported, and nothing of it was.
 
-    The sentence names the faulty object. It is always a single line of at most 500 characters, whatever the object's name is.
+    The sentence names the faulty object. It is always a single line of at most 2,500 characters, whatever the object's name is.
     """
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(" ".join(sentence.encode(errors="replace").decode().split())[:500])
+        super().__init__(" ".join(sentence.encode(errors="replace").decode().split())[:2500])

@@ -95,26 +95,39 @@ def migrate(app: Flask) -> None:
 
 
 @main.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
 @click.option("--account", "account_id", help="The account the objects belong to; needed when there are several.")
 @click.option("--renew", is_flag=True, help="Bill the subscriptions here from the end of their current period on.")
+@click.option("--strict", is_flag=True, help="Import everything, or nothing if anything cannot be taken.")
+@click.option("--dry-run", is_flag=True, help="Show what an import would do, without writing.")
+@click.option(
+    "--report", "report_file", type=click.Path(path_type=Path), help="Where to write what was left out, as CSV."
+)
 @with_app
 @acting_as(ActorType.IMPORT)
-def import_objects(app: Flask, file: Path, account_id: str | None, renew: bool) -> None:
-    """Import a JSON file of Stripe API objects, grouped by type."""
+def import_objects(
+    app: Flask, source: Path, account_id: str | None, renew: bool, strict: bool, dry_run: bool, report_file: Path | None
+) -> None:
+    """Import Stripe API objects: JSON by type, JSON lines, answers of the stripe command, CSV, or a folder of such files."""
     from portal_site import clock
     from portal_site.billing.importing import importer
     from portal_site.cli import progress
 
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        fail(f"Cannot read {file}: {error.strerror}.")
+    settings: Settings = app.config["SETTINGS"]
+    options = importer.Options(
+        strict=strict,
+        dry_run=dry_run,
+        renew=renew,
+        live_provider=any(name != "sandbox" for name in settings.gateways),
+    )
     with progress.steps("Importing") as advance:
-        report = importer.import_objects(
-            text, clock.now(), account_id, advance, renew=renew, live=app.config["SETTINGS"].takes_live_mode
-        )
+        report = importer.import_objects(source, clock.now(), account_id, advance, options)
     click.echo(report.sentence(), err=True)
+    for line in report.summary():
+        click.echo(line, err=True)
+    path = report_file or settings.data_dir / "import-report.csv"
+    if report.write(path):
+        click.echo(f"Object by object: {path}", err=True)
 
 
 @main.command()

@@ -10,6 +10,7 @@ from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoiceSummary
 from portal_site.portal.reads.payment_methods import PaymentMethodView
+from portal_site.portal.wording import payment_methods as wording
 from portal_site.web import urls
 from portal_site.web.forms import translated
 
@@ -82,7 +83,7 @@ def finish_payment_method(setup_id: str) -> Response:
     if method is None:
         flash(_("No payment method was added."), "note")
     else:
-        flash(_("Payment method ending in %(last4)s was added and is now your default.", last4=method.last4), "good")
+        flash(wording.added(method), "good")
     return redirect(there, 303)
 
 
@@ -92,9 +93,7 @@ def make_default_payment_method(method_id: str) -> Response:
     """Charge this one from now on."""
     try:
         method = payment_methods.make_default(g.visitor.customer_id, method_id, g.now)
-        flash(
-            _("Future payments will be charged to the payment method ending in %(last4)s.", last4=method.last4), "good"
-        )
+        flash(wording.made_default(method), "good")
     except NotFound:
         abort(404)
     except BillingError as refusal:
@@ -119,7 +118,7 @@ def remove_payment_method(method_id: str) -> Response | tuple[str, int]:
     except BillingError as refusal:
         page = render_template("portal/payment_methods/removal.html", method=method, refusal=translated(refusal))
         return page, 422
-    flash(_("Payment method ending in %(last4)s was removed.", last4=method.last4), "good")
+    flash(wording.removed(method), "good")
     return redirect(url_for("portal.show_payment_methods"), 303)
 
 

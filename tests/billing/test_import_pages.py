@@ -8,13 +8,17 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from portal_site import clock
 from portal_site.billing.errors import ImportRefused
 from portal_site.billing.importing import importer
+from portal_site.billing.importing.report import Result
+from portal_site.billing.models import Customer
 from portal_site.billing.portal_access import portal_sessions
 from tests.billing.exports import EXPORT, GONE, NOW, Place, changed
 from tests.conftest import empty_all
+from tests.world import reading
 
 KINDS = ("invoice", "subscription", "price", "payment_method", "tax_id", "customer", "subscription_schedule",
          "promotion_code", "coupon", "billing_portal.configuration", "account")  # fmt: skip
@@ -56,7 +60,7 @@ def _statuses(app: Flask) -> dict[str, int]:
 def test_what_is_taken_over_can_be_shown(lite_app: Flask, changes: Sequence[tuple[Place, Any]]) -> None:
     empty_all()
     try:
-        importer.import_objects(json.dumps(changed(changes)).encode(), NOW, None)
+        importer.import_objects(json.dumps(changed(changes)).encode(), NOW, options=importer.Options(strict=True))
     except ImportRefused as refused:
         assert len(str(refused).splitlines()) == 1
         assert str(refused).replace("_", " ").startswith(NAMES), str(refused)
@@ -65,3 +69,26 @@ def test_what_is_taken_over_can_be_shown(lite_app: Flask, changes: Sequence[tupl
     # A configuration may have switched pages off.
     right = (200, 404) if any(path[0] == "billing_portal.configuration" for path, _ in changes) else (200,)
     assert [path for path, status in shown if status not in right] == []
+
+
+@settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=4))
+def test_what_is_left_out_breaks_no_page_and_comes_the_same_again(
+    lite_app: Flask, changes: Sequence[tuple[Place, Any]]
+) -> None:
+    empty_all()
+    text = json.dumps(changed(changes)).encode()
+    try:
+        first = importer.import_objects(text, NOW)
+    except ImportRefused as refused:  # of the file as a whole
+        assert str(refused).startswith(("The file", "customer", "account"))
+        return
+    assert all(len(finding.sentence.splitlines()) == 1 for finding in first.findings())
+    second = importer.import_objects(text, NOW)
+    assert (second.added, second.updated) == ({}, {})
+    assert second.count(Result.CONFLICT) == 0
+    with reading() as connection:
+        if connection.scalar(select(Customer.id).where(Customer.id == "cus_one")) is None:
+            return
+    _, *shown = _statuses(lite_app).items()
+    assert [path for path, status in shown if status not in (200, 404)] == []

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from portal_site.billing.errors import ImportRefused
 from portal_site.billing.importing import importer
-from portal_site.billing.importing.export_files import ImportReport
+from portal_site.billing.importing.importer import Options
+from portal_site.billing.importing.reading import building
+from portal_site.billing.importing.report import ImportReport
 from portal_site.billing.models import (
     Coupon,
     Customer,
@@ -25,6 +27,7 @@ from portal_site.billing.models import (
 from portal_site.billing.rules.amounts.pricing import MOST_A_UNIT
 from portal_site.billing.rules.portal import portal_features
 from portal_site.db import Base
+from portal_site.db.transactions import transaction
 from tests.billing.exports import (
     CONFIGURATION,
     COUPON,
@@ -45,7 +48,7 @@ from tests.world import reading
 
 def _take(document: Any) -> ImportReport:
     text = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return importer.import_objects(text, NOW, None)
+    return importer.import_objects(text, NOW, options=Options(strict=True))
 
 
 def _rows() -> int:
@@ -201,16 +204,16 @@ def test_what_the_database_refuses_is_named_among_many(lite_app: Flask, monkeypa
     """Whatever the shapes forget: the row is found, whichever it is."""
     monkeypatch.setattr(importer, "BATCH", 7)
     others = [{**CUSTOMER, "id": f"cus_{n}", "discount": None, "invoice_settings": {}} for n in range(20)]
-    rows = importer.KINDS["customer"]
+    rows = building.KINDS["customer"]
     broken = (rows[0], lambda shape, account: [_spoiled(row) for row in rows[1](shape, account)])
-    monkeypatch.setitem(importer.KINDS, "customer", broken)
+    monkeypatch.setitem(building.KINDS, "customer", broken)
     with pytest.raises(ImportRefused, match="customer cus_13 cannot be stored: "):
         _take({"customer": others})
     assert _rows() == 0
 
 
 def _spoiled(row: Any) -> Any:
-    row.balance = 2**70 if row.id == "cus_13" else row.balance
+    row.values["balance"] = 2**70 if row.id == "cus_13" else row.balance
     return row
 
 
@@ -267,12 +270,16 @@ def test_a_schedule_is_taken_over_and_shown(app: Flask) -> None:
     assert list(map(tuple, items)) == [("price_one", 7), ("price_tiers", 3)]
 
 
-def test_an_object_that_is_here_keeps_its_parts(app: Flask) -> None:
+def test_an_object_that_changed_here_keeps_its_parts(app: Flask) -> None:
     _take(EXPORT)
+    with transaction() as session:
+        changed_here = update(SchedulePhase).values(proration_behavior="none")
+        session.execute(changed_here, execution_options={"unscoped": "the test's only schedule"})
     before = _rows()
     more = [*SCHEDULE["phases"], {**SCHEDULE["phases"][1], "start_date": NOW + 99}]
     report = _take(changed([(("subscription_schedule", 0, "phases"), more)]))
-    assert (report.added, _rows()) == ({}, before)
+    assert (report.added, report.updated, _rows()) == ({}, {}, before)
+    assert [finding.id for finding in report.findings() if finding.result == "conflict"] == [SCHEDULE["id"]]
 
 
 def test_codes_and_discounts_are_taken_over(app: Flask) -> None:
@@ -297,7 +304,7 @@ def test_a_percentage_keeps_its_decimals(lite_app: Flask) -> None:
 
 
 def test_a_discount_of_a_code_that_is_not_in_the_file_keeps_its_coupon(lite_app: Flask) -> None:
-    _take({**EXPORT, "promotion_code": []})
+    _take(changed([(("promotion_code",), []), (("subscription", 0, "discounts", 0, "promotion_code"), "promo_one")]))
     with reading() as connection:
         assert set(connection.execute(select(Discount.promotion_code, Discount.promotion_code_id))) == {(None, None)}
 

@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from portal_site.billing.errors import ImportRefused
 from portal_site.billing.importing import importer
-from portal_site.billing.importing.importer import ImportRefused, ImportReport
+from portal_site.billing.importing.importer import Options
+from portal_site.billing.importing.report import ImportReport
 from portal_site.billing.models import (
     Account,
     Customer,
@@ -37,7 +39,8 @@ PRICE = {
 
 def _take(document: Any, **options: Any) -> ImportReport:
     text = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return importer.import_objects(text, NOW, options.pop("account_id", None), **options)
+    account_id = options.pop("account_id", None)
+    return importer.import_objects(text, NOW, account_id, options=Options(strict=True, **options))
 
 
 def _rows() -> int:
@@ -189,7 +192,7 @@ def test_the_account_has_to_be_named_where_there_are_several(app: Flask) -> None
 def test_no_member_however_wrong_is_more_than_a_sentence(lite_app: Flask, member: str, value: Any) -> None:
     document = {"customer": [{**CUSTOMER, member: value}], "price": [{**PRICE, member: value}], "product": [PRODUCT]}
     try:
-        importer.parse(json.dumps(document).encode(), ImportReport())
+        _take(document, dry_run=True)
     except ImportRefused as refused:
         assert len(str(refused).splitlines()) == 1
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from portal_site.billing.importing.billing_schemas import MOST_ITEMS
-from portal_site.billing.importing.field_types import MOST_AN_AMOUNT
+from portal_site.billing.importing.schemas.billing_schemas import MOST_ITEMS
+from portal_site.billing.importing.schemas.field_types import MOST_AN_AMOUNT
 from portal_site.billing.rules.amounts import discounts, money, pricing
 from portal_site.billing.rules.amounts.discounts import Discountable, DiscountTerms
 from portal_site.billing.rules.amounts.items import Item

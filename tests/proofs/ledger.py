@@ -77,9 +77,9 @@ def _invoices_add_up(invoices: Rows, lines: Rows) -> None:
     for invoice in invoices:
         name = f"{invoice.number} {invoice.status}"
         assert invoice.total == sum(line.total for line in lines_of[invoice.id]), name
-        assert invoice.amount_due == invoice.total - (invoice.ending_balance - invoice.starting_balance), name
         reduced = invoice.pre_payment_credit_notes_amount
-        assert invoice.amount_due == invoice.amount_paid + invoice.amount_remaining + reduced, name
+        assert invoice.amount_due == invoice.total - (invoice.ending_balance - invoice.starting_balance) - reduced, name
+        assert invoice.amount_due == invoice.amount_paid + invoice.amount_remaining, name
         assert min(invoice.amount_due, invoice.amount_paid, invoice.amount_remaining) >= 0, name
         assert (invoice.status == "paid") <= (invoice.amount_remaining == 0), name
 

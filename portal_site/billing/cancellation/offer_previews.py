@@ -91,7 +91,7 @@ def _coupon(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
     discount_id = "di_" + hashlib.sha256(case.key.encode()).hexdigest()[:24]
     terms = CouponTerms.of({**coupon, "coupon_currency": coupon["currency"]})
     end = discount_end(coupon["duration"], coupon["duration_in_months"], case.at)
-    discount = DiscountTerms(discount_id, terms, coupon["duration"], end, case.row.id)
+    discount = DiscountTerms(discount_id, terms, coupon["duration"], end=end, subscription_id=case.row.id)
     invoices = offer_rules.reduced(case.snapshot, discount)
     return OfferPreview(offer, coupon=coupon, discount=discount, invoices=invoices) if invoices else None
 

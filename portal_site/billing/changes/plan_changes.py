@@ -140,7 +140,7 @@ def _new_discount(
         raise refusal
     # The id is fixed before the discount exists, because the quote's lines refer to it, and quote and charge must agree.
     id_suffix = hashlib.sha256(f"{code.id}:{snapshot.id}".encode()).hexdigest()[:24]
-    terms = DiscountTerms(f"di_{id_suffix}", code.coupon, code.duration, code.end(at), snapshot.id)
+    terms = DiscountTerms(f"di_{id_suffix}", code.coupon, code.duration, end=code.end(at), subscription_id=snapshot.id)
     stacks = policy.features.stack_promotion_codes
     discount = NewDiscount(terms, frozenset() if stacks else plan_change.replaced_discounts(snapshot, at))
     effect = plan_change.code_effect(snapshot, target, policy.proration, at, discount)

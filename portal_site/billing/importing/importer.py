@@ -1,270 +1,270 @@
-"""The import of an export file: all of it or nothing, in one transaction, and repeatable."""
+"""The import of an export: read into an index, then stored in batches of whole customers, each in a transaction of its own.
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+A batch is visible when it is whole. An import that was stopped is run again, and goes on: what is stored is as in the files.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from portal_site.billing.errors import ImportRefused
-from portal_site.billing.importing import printed_names, reference_checks
-from portal_site.billing.importing.billing_schemas import InvoiceShape
-from portal_site.billing.importing.catalog_schemas import AccountShape, BusinessProfileShape
-from portal_site.billing.importing.export_files import ImportReport, first_line, parse
-from portal_site.billing.importing.field_types import Shape
-from portal_site.billing.importing.row_mapping import KINDS
-from portal_site.billing.models import (
-    Account,
-    Discount,
-    PortalConfiguration,
-    Price,
-    PromotionCode,
-    SchedulePhaseItem,
-    Subscription,
-    SubscriptionItem,
+from portal_site.billing.importing import currencies, references
+from portal_site.billing.importing.currencies import Currencies
+from portal_site.billing.importing.known import Known
+from portal_site.billing.importing.objects import ImportedObject
+from portal_site.billing.importing.reading import sources
+from portal_site.billing.importing.reading.building import Builder
+from portal_site.billing.importing.reading.index import OF_THE_ACCOUNT, Entry, Index
+from portal_site.billing.importing.reading.json_records import Page
+from portal_site.billing.importing.reading.sources import Overview
+from portal_site.billing.importing.report import ImportReport, Result
+from portal_site.billing.importing.schemas.catalog_schemas import AccountShape
+from portal_site.billing.importing.writing import (
+    accounts,
+    discounts,
+    merging,
+    pending_items,
+    renewals,
+    schedules,
+    twins,
+    writer,
 )
-from portal_site.billing.rules.portal.portal_features import Features
-from portal_site.billing.subscriptions import due_dates, subscription_items
-from portal_site.db import Base
-from portal_site.db.transactions import transaction
-from portal_site.ids import new_id
+from portal_site.billing.importing.writing.accounts import DefaultConfigurations
+from portal_site.db.transactions import reading, transaction
 
 Advance = Callable[[int, int], None]
-BATCH = 500  # ids per query: both databases accept that many parameters
+BATCH = 500  # objects in a transaction, or one customer's if it has more
+LARGEST = (
+    5000  # objects of a customer in a transaction; the rest of its history follows, so that memory and locks stay small
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to import. `strict` takes all or nothing, in one transaction. `dry_run` only reports.
+
+    With `renew` the subscriptions are billed here from the end of their current period on, apart from those that cannot be.
+    `live_provider` tells whether a payment provider here can charge in live mode.
+    """
+
+    strict: bool = False
+    dry_run: bool = False
+    renew: bool = False
+    live_provider: bool = False
 
 
 def import_objects(
-    text: bytes,
+    source: Path | bytes,
     at: int,
-    account_id: str | None,
+    account_id: str | None = None,
     advance: Advance = lambda done, total: None,
-    *,
-    renew: bool = False,
-    live: bool = True,
+    options: Options = Options(),
 ) -> ImportReport:
-    """Import a JSON file {type: [objects]} into an account, in one transaction. Raises ImportRefused.
+    """Import API objects from a file, a folder or a JSON text into an account. Raises ImportRefused.
 
-    Existing objects are not changed. Without `account_id` the account in the file is used, else the only existing account; if
-    there is none, one is created. With `renew`, the file's subscriptions are billed here from the end of their current period
-    on, which is refused in live mode unless a provider takes `live` payments. Without it they are only shown, since the other
-    system may still bill them. `advance` is called with the number of
-    stored rows and their total.
+    Without `account_id` the account in the files is used, else the only existing account; if there is none, one is created.
+    What cannot be taken is left out by object, and reported. `advance` is called with the number of objects done and their total.
     """
-    report = ImportReport()
-    objects = parse(text, report)
-    with transaction() as session:
-        account = _account(session, objects, at, account_id)
-        # The rows of each object: first the object's own row, then those of its parts.
-        groups = [list(KINDS[kind][1](shape, account.id)) for kind, shapes in objects.items() for shape in shapes]
-        _refuse_duplicates(groups)
-        new_rows = _new_rows(session, groups, account.id, report)
-        reference_checks.check(session, new_rows, account.id)
-        _copy_codes_to_discounts(session, new_rows, account.id)
-        printed_names.complete(account, objects, new_rows)
-        _set_missing_quantities(session, new_rows, account.id)
-        _keep_one_default_configuration(session, new_rows, account.id)
-        _store(session, new_rows, report, advance)
-        if renew:
-            _refuse_live(objects["subscription"], live)
-            _renew(session, [shape.id for shape in objects["subscription"]], account.id, at, report)
-        _ensure_default_configuration(session, account.id, {getattr(row, "livemode", False) for row in new_rows}, at)
+    report = ImportReport(dry_run=options.dry_run)
+    with Index() as index:
+        overview = sources.read(source, index)
+        report.unknown_objects = overview.other_types.total()
+        _report_lists(index, overview, report)
+        with _Store(options) as store:
+            _Import(index, overview, report, store, at, advance).run(account_id)
+            if options.strict:
+                report.refuse_if_anything_is_left_out()
     return report
 
 
-def _refuse_duplicates(groups: list[list[Base]]) -> None:
-    times = Counter((type(row), row.id) for rows in groups for row in rows)
-    for row in (row for rows in groups for row in rows):
-        if (count := times[type(row), row.id]) > 1:
-            raise ImportRefused(f"{reference_checks.name(row)} is in the file {count} times.")
+def _report_lists(index: Index, overview: Overview, report: ImportReport) -> None:
+    for kind, name, times in index.repeated():
+        sentence = f"{kind} {name} is in the file {times} times."
+        report.find(Result.REPEATED, kind, name, "in the files more than once: the last one counts", sentence)
+    for page in overview.cut_short:
+        report.find(Result.CUT_SHORT, *_rest_of(page))
 
 
-def _account(session: Session, objects: Mapping[str, list[Shape]], at: int, account_id: str | None) -> Account:
-    """The account to import into: the requested one, the file's, the only one, or a new one, in this order."""
-    if account_id:
-        account = session.get(Account, account_id)
-        if account is None:
-            raise ImportRefused(f"There is no account {account_id}.")
-        return account
-    in_file = [shape for shape in objects["account"] if isinstance(shape, AccountShape)]
-    if len(in_file) == 1 and (account := session.get(Account, in_file[0].id)):
-        return account
-    if len(in_file) > 1:
-        raise ImportRefused("The file holds several accounts: import one at a time.")
-    query = select(Account).limit(2).execution_options(unscoped="an operator imports into the only account")
-    existing = session.scalars(query).all()
-    if not in_file and len(existing) > 1:
-        raise ImportRefused("There are several accounts: name one with --account.")
-    if not in_file and existing:
-        return existing[0]
-    account = _new_account(in_file[0] if in_file else None, objects["invoice"], at)
-    session.add(account)
-    session.flush()
-    return account
+def _rest_of(page: Page) -> tuple[str, str, str, str]:
+    """What a list that goes on is reported as: type, id, cause and sentence with the command that gets the rest."""
+    kind = sources.singular(page.group or (page.url or "").rpartition("/")[2] or "list")
+    path = page.url or f"/v1/{kind}s"
+    command = f"stripe get {path} --limit 100 --starting-after {page.last_id}"
+    sentence = f"The list of {kind} objects goes on after {page.last_id}: `{command}` gets the next ones."
+    return kind, page.last_id or "", "a list that goes on", sentence
 
 
-def _new_account(shape: AccountShape | None, invoices: list[Shape], at: int) -> Account:
-    """A new account from the file. If the file has no account, its name is taken from the first invoice with one."""
-    names = (shape.account_name for shape in invoices if isinstance(shape, InvoiceShape) and shape.account_name)
-    profile = shape.business_profile if shape else BusinessProfileShape()
-    return Account(
-        id=shape.id if shape else new_id("acct"),
-        created=shape.created if shape else at,
-        business_name=profile.name or next(names, None) or "Imported business",
-        country=shape.country if shape else None,
-        default_currency=shape.default_currency if shape else None,
-        support_email=profile.support_email,
-        support_phone=profile.support_phone,
-        support_url=profile.support_url,
-    )
+class _Store:
+    """Opens the transactions: one for each batch, one for all if `strict`, and none in a dry run, which only reads."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._whole: Any = transaction() if options.strict and not options.dry_run else None
+        self._session: Session | None = None
+
+    def __enter__(self) -> "_Store":
+        self._session = self._whole.__enter__() if self._whole else None
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._whole:
+            self._whole.__exit__(*error)
+
+    @contextmanager
+    def batch(self) -> Iterator[Any]:
+        """A session to write with, or a connection to read with."""
+        if self._session is not None:
+            yield self._session
+        elif self.options.dry_run:
+            with reading() as connection:
+                yield connection
+        else:
+            with transaction() as session:
+                yield session
 
 
-def _new_rows(session: Session, groups: list[list[Base]], account_id: str, report: ImportReport) -> list[Base]:
-    """The rows that do not exist yet. Raises ImportRefused for an id that exists in another account."""
-    ids: dict[type[Base], list[str]] = {}
-    for row in (row for rows in groups for row in rows):
-        ids.setdefault(type(row), []).append(row.id)
-    owners = {kind: _owners(session, kind, row_ids, account_id) for kind, row_ids in ids.items()}
-    new_rows: list[Base] = []
-    for rows in groups:
-        for row in rows:
-            owner = owners[type(row)].get(row.id)
-            if owner is None:
-                new_rows.append(row)
-                continue
-            if owner != account_id:
-                raise ImportRefused(f"{reference_checks.name(row)} belongs to another account already.")
-            report.present += 1
-            if row is rows[0]:
-                break  # skip the parts of an existing object too: they may have been changed here since
-    return new_rows
+@dataclass
+class _Import:
+    index: Index
+    overview: Overview
+    report: ImportReport
+    store: _Store
+    at: int
+    advance: Advance
+    done: int = 0
+    account_id: str = ""
+    modes: set[bool] = field(default_factory=set)
+
+    def run(self, account_id: str | None) -> None:
+        total = self.index.count()
+        self._open_account(account_id)
+        self.known = Known(self.account_id, keep=self.store.options.dry_run)
+        self.builder = Builder(self.index, self.report, self.account_id)
+        self.resolver = references.Resolver(self.known, Currencies(self.known, self._price), self.report)
+        self.configurations = DefaultConfigurations(self.account_id, self.at)
+        for entries, goes_on in self._batches():
+            if not goes_on:
+                self.known.begin()
+            self._take(entries)
+            self.done += len(entries)
+            self.advance(self.done, total)
+        with self.store.batch() as session:
+            if not self.store.options.dry_run:
+                self.configurations.ensure(session, self.modes)
+
+    def _open_account(self, account_id: str | None) -> None:
+        found = Builder(self.index, self.report, "").build(self.index.of_kind("account"))
+        with self.store.batch() as session:
+            shapes = [one.shape for one in found if isinstance(one.shape, AccountShape)]
+            own = [shape for shape in shapes if shape.id not in self.overview.connected]
+            stored = accounts.find(session, own, account_id)
+            rows = [] if stored else [accounts.new(own[0] if own else None, self.overview.account_name, self.at)]
+            self.account_id = stored or rows[0].id
+            rows += accounts.connected(session, found, self.overview.connected, self.account_id, self.at, self.report)
+            if not self.store.options.dry_run:
+                writer.insert(session, rows)
+        self.connected = rows
+
+    def _batches(self) -> Iterator[tuple[list[Entry], bool]]:
+        """The entries in batches: the account's objects by kind, then those of whole customers.
+
+        Each comes with whether it goes on with the customer of the one before, which was too large for one batch.
+        """
+        for kind in OF_THE_ACCOUNT:
+            if kind not in ("account", "billing_portal.configuration"):
+                yield from _chunks(self.index.of_kind(kind))
+        batch: list[Entry] = []
+        for customer in self.index.customers():
+            batch += self.index.of_customer(customer)
+            if len(batch) > LARGEST:
+                batch.sort(key=lambda entry: entry.kind == "invoice")
+                yield batch[:LARGEST], False
+                yield from ((some, True) for some, _ in _chunks(iter(batch[LARGEST:])))
+                batch = []
+            elif len(batch) >= BATCH:
+                yield batch, False
+                batch = []
+        yield batch, False
+        yield from _chunks(self.index.of_kind("billing_portal.configuration"))
+        # What names no customer although it has to: each is refused by its schema, or belongs to nobody.
+        for kind in references.ORDER:
+            if kind not in OF_THE_ACCOUNT:
+                yield from _chunks(self.index.of_kind(kind))
+
+    def _price(self, price_id: str) -> ImportedObject | None:
+        entry = self.index.find("price", price_id)
+        return next((one for one in self.builder.build([entry]) if one.id == price_id), None) if entry else None
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        """Build, resolve and store a batch."""
+        built = self.builder.build(entries)
+        with self.store.batch() as session:
+            for row in self.connected:
+                self.known.add(row)
+            self.known.load(session, [*references.wanted(built), *currencies.wanted(built)])
+            objects = self.resolver.resolve(built, self._comes_later(entries))
+            invoiced = pending_items.invoiced(objects)
+            objects = pending_items.add(objects, self.known, self.account_id, self.report)
+            schedules.apply(session, objects, self.account_id, self.known.get, self.report)
+            objects = twins.separate(session, objects, self.account_id, self.report)
+            discounts.complete(session, objects, self.known)
+            self._write(session, objects)
+            if not self.store.options.dry_run:
+                pending_items.settle(session, invoiced, self.account_id, self.report)
+
+    def _comes_later(self, entries: Sequence[Entry]) -> Callable[[str], bool]:
+        """Tells whether an invoice is in a later batch: its customer was too large for one."""
+        here = {entry.id for entry in entries if entry.kind == "invoice"}
+        return lambda name: len(entries) == LARGEST and name not in here and bool(self.index.holds("invoice", [name]))
+
+    def _write(self, session: Any, objects: list[ImportedObject]) -> None:
+        options = self.store.options
+        billable = self._billable(objects)
+        merged = merging.split(session, objects, self.account_id, self.report)
+        new = merged.new
+        renewals.note_uncreditable(new, self.at, self.report)
+        self._leave_collection(new, {one.id for one in billable} if options.renew else set())
+        self.configurations.keep_one(session, [row for one in new for row in one.rows])
+        if options.dry_run and options.renew:
+            renewals.foresee(billable, self.at, self.report)
+        if not options.dry_run:
+            new = writer.store(session, new, self.report)
+            twins.raise_stored_sequences(session, new)
+            merging.remember(session, new, self.account_id)
+            merging.apply(session, merged, self.account_id)
+            if options.renew:
+                renewals.renew(session, billable, self.account_id, self.at, self.report)
+        writer.count(new, self.report)
+        self.modes |= {row.livemode for one in new for row in one.rows[:1] if "livemode" in row.values}
+
+    @staticmethod
+    def _leave_collection(objects: Sequence[ImportedObject], renewed: set[str]) -> None:
+        """Let the other system collect the open invoices of what it goes on billing."""
+        for one in objects:
+            if one.kind == "invoice" and one.rows[0].subscription_id not in renewed:
+                one.rows[0].values["next_payment_attempt"] = None
+
+    def _billable(self, objects: Sequence[ImportedObject]) -> list[ImportedObject]:
+        """The subscriptions that can be billed here; with `renew`, the others are reported."""
+        billable = []
+        for one in objects:
+            if one.kind == "subscription":
+                reasons = renewals.check(one, self.known, live_provider=self.store.options.live_provider)
+                if self.store.options.renew and reasons:
+                    renewals.leave(one, reasons, self.report)
+                billable += [] if reasons else [one]
+        return billable
 
 
-def _owners(session: Session, kind: Any, ids: list[str], account_id: str) -> dict[str, str]:
-    """The account id of each existing row of this model, by the row's id."""
-    owners: dict[str, str] = {}
-    for start in range(0, len(ids), BATCH):
-        query = select(kind.id, kind.account_id).where(kind.id.in_(ids[start : start + BATCH]))
-        if kind.__tablename__ == "coupons":  # coupon ids are chosen by merchants and unique per account only
-            query = query.where(kind.account_id == account_id)
-        query = query.execution_options(unscoped="an id must be nobody else's")
-        owners |= {row.id: row.account_id for row in session.execute(query)}
-    return owners
-
-
-def _copy_codes_to_discounts(session: Session, new_rows: list[Base], account_id: str) -> None:
-    """Store the text of the promotion code, which customers see, on each discount.
-
-    If the code does not exist, the discount keeps neither text nor id and is shown under its coupon's name. A customer can
-    redeem a code only once here, but repeatedly in Stripe, so only a customer's first discount keeps the code's id.
-    """
-    codes = {row.id: row.code for row in new_rows if isinstance(row, PromotionCode)}
-    redeemed: set[tuple[str, str]] = set()
-    for row in new_rows:
-        if not isinstance(row, Discount) or row.promotion_code_id is None:
-            continue
-        code_id = row.promotion_code_id
-        if code_id not in codes:
-            owned = PromotionCode.account_id == account_id, PromotionCode.id == code_id
-            codes[code_id] = session.scalar(select(PromotionCode.code).where(*owned)) or ""
-        row.promotion_code = codes[code_id] or None
-        if not codes[code_id] or (row.customer_id, code_id) in redeemed:
-            row.promotion_code_id = None
-        redeemed.add((row.customer_id, code_id))
-
-
-def _set_missing_quantities(session: Session, new_rows: list[Base], account_id: str) -> None:
-    """Set the quantity of items without one to 1, except for metered prices."""
-    items = [row for row in new_rows if isinstance(row, SubscriptionItem | SchedulePhaseItem) and row.quantity is None]
-    usage_types = {row.id: row.usage_type for row in new_rows if isinstance(row, Price)}
-    stored_ids = sorted({row.price_id for row in items} - usage_types.keys())
-    for start in range(0, len(stored_ids), BATCH):
-        query = select(Price.id, Price.usage_type).where(
-            Price.account_id == account_id, Price.id.in_(stored_ids[start : start + BATCH])
-        )
-        usage_types |= {row.id: row.usage_type for row in session.execute(query)}
-    for row in items:
-        if usage_types[row.price_id] != "metered":
-            row.quantity = 1
-
-
-def _keep_one_default_configuration(session: Session, new_rows: list[Base], account_id: str) -> None:
-    """Import a configuration as default only if it is active and its mode has no default configuration yet."""
-    query = select(PortalConfiguration.livemode).where(
-        PortalConfiguration.account_id == account_id, PortalConfiguration.is_default
-    )
-    modes_with_default = set(session.scalars(query))
-    for row in new_rows:
-        if isinstance(row, PortalConfiguration) and row.is_default:
-            row.is_default = row.active and row.livemode not in modes_with_default
-            modes_with_default |= {row.livemode} if row.is_default else set()
-
-
-def _store(session: Session, new_rows: list[Base], report: ImportReport, advance: Advance) -> None:
-    done = 0
-    for table in Base.metadata.sorted_tables:  # sorted by foreign keys: referenced tables come first
-        rows = [row for row in new_rows if type(row).__tablename__ == table.name]
-        for start in range(0, len(rows), BATCH):
-            _insert(session, rows[start : start + BATCH])
-            done += len(rows[start : start + BATCH])
-            advance(done, len(new_rows))
-        if rows:
-            report.added[table.name.replace("_", " ")] += len(rows)
-
-
-def _insert(session: Session, rows: list[Base]) -> None:
-    """Insert rows. Raises ImportRefused for a row that the database rejects, which is found by bisection."""
-    try:
-        with session.begin_nested():
-            session.add_all(rows)
-    except OperationalError:
-        raise  # a fault of the database, not of the file
-    except (SQLAlchemyError, OverflowError) as error:
-        if len(rows) == 1:
-            why = first_line(getattr(error, "orig", None) or error)
-            raise ImportRefused(f"{reference_checks.name(rows[0])} cannot be stored: {why}.") from None
-        half = len(rows) // 2
-        _insert(session, rows[:half])
-        _insert(session, rows[half:])
-
-
-def _refuse_live(subscriptions: list[Any], live: bool) -> None:
-    """Raise ImportRefused for a subscription of live mode, where only the sandbox could be asked for its payments."""
-    found = next((shape.id for shape in subscriptions if shape.livemode), None)
-    if found is not None and not live:
-        raise ImportRefused(f"{found} is in live mode, and the sandbox moves no money: import without --renew.")
-
-
-def _renew(session: Session, ids: list[str], account_id: str, at: int, report: ImportReport) -> None:
-    """Make subscriptions due for renewal, except those whose period ended before `at`: the other system had to bill it."""
-    for start in range(0, len(ids), BATCH):
-        owned = Subscription.account_id == account_id, Subscription.id.in_(ids[start : start + BATCH])
-        for subscription in session.scalars(select(Subscription).where(*owned, Subscription.due_at.is_(None))):
-            due_dates.recompute_due_at(session, subscription, subscription_items.load_items(session, subscription), at)
-            if subscription.due_at is not None and subscription.due_at <= at:
-                subscription.due_at = None
-                report.stale += 1
-            report.renewed += subscription.due_at is not None
-
-
-def _ensure_default_configuration(session: Session, account_id: str, modes: set[bool], at: int) -> None:
-    """Create a default configuration for each of these modes (`livemode`) without one, since a portal link requires one."""
-    for livemode in modes:
-        query = select(PortalConfiguration.id).where(
-            PortalConfiguration.account_id == account_id,
-            PortalConfiguration.livemode == livemode,
-            PortalConfiguration.is_default,
-        )
-        if session.scalar(query) is None:
-            session.add(
-                PortalConfiguration(
-                    id=new_id("bpc"),
-                    account_id=account_id,
-                    livemode=livemode,
-                    created=at,
-                    updated=at,
-                    is_default=True,
-                    features=Features().as_document(),
-                )
-            )
+def _chunks(entries: Iterator[Entry]) -> Iterator[tuple[list[Entry], bool]]:
+    batch: list[Entry] = []
+    for entry in entries:
+        batch.append(entry)
+        if len(batch) >= BATCH:
+            yield batch, False
+            batch = []
+    if batch:
+        yield batch, False

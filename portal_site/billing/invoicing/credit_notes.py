@@ -45,6 +45,7 @@ def _reduce(session: Session, customer: Customer, invoice: Invoice, reduction: R
         session.add(row)
     invoice.pre_payment_credit_notes_amount += reduction.owed_less
     invoice.post_payment_credit_notes_amount += reduction.to_balance
+    invoice.amount_due -= reduction.owed_less
     invoice.amount_remaining -= reduction.owed_less
     session.flush()
     emit(session, "credit_note.created", note, at)
@@ -61,6 +62,7 @@ def _reduce(session: Session, customer: Customer, invoice: Invoice, reduction: R
 def return_overpayment(session: Session, customer: Customer, invoice: Invoice, at: int) -> None:
     """Move to the balance what a payment brought beyond what was still owed: the invoice was reduced while it was paid."""
     surplus = -invoice.amount_remaining
+    invoice.amount_due += surplus
     invoice.amount_remaining = 0
     invoice.pre_payment_credit_notes_amount -= surplus
     invoice.post_payment_credit_notes_amount += surplus

@@ -64,6 +64,7 @@ SUBSCRIPTION_COLUMNS = (
     Subscription.status_details,
     Subscription.pending_update,
     Subscription.default_tax_rates,
+    Subscription.automatic_tax,
     Subscription.default_payment_method_id,
     Subscription.latest_invoice_id,
     Subscription.step_at.label("step_at"),
@@ -84,6 +85,7 @@ DISCOUNT_COLUMNS = (
     Discount.customer_id,
     Discount.subscription_id,
     Discount.subscription_item_id,
+    Discount.start,
     Discount.end,
     Coupon.duration,
     Coupon.percent_off,
@@ -219,16 +221,20 @@ _DISCOUNTS = _ANY_DISCOUNTS.where(
 def _load_discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dict[str, list[DiscountTerms]]:
     discounts: dict[str, list[DiscountTerms]] = defaultdict(list)
     for row in reader.execute(_DISCOUNTS, {"ids": customer_ids, "at": at}):
-        discounts[row.customer_id].append(discount_of(cast(Mapping[str, Any], row._mapping)))
+        discounts[row.customer_id].append(discount_of(cast(Mapping[str, Any], row._mapping), at))
     return discounts
 
 
-def discount_of(row: Mapping[str, Any]) -> DiscountTerms:
-    """The DiscountTerms of a row with the columns of DISCOUNT_COLUMNS."""
+def discount_of(row: Mapping[str, Any], at: int) -> DiscountTerms:
+    """The DiscountTerms of a row with the columns of DISCOUNT_COLUMNS.
+
+    One that has started by `at` applies to what is billed late as well, for dates before its start.
+    """
     return DiscountTerms(
         id=row["id"],
         coupon=CouponTerms.of(row),
         duration=row["duration"],
+        start=row["start"] if row["start"] > at else 0,
         end=row["end"],
         subscription_id=row["subscription_id"],
         item_id=row["subscription_item_id"],
@@ -286,17 +292,19 @@ def load_for_quote(reader: Reader, row: Any, customer: Any, at: int) -> Subscrip
         for subscription in rows
     ]
     snapshot = stored_lines.with_creditable_lines(reader, replace(complete[0], siblings=tuple(complete[1:])), at)
-    return replace(snapshot, past_discounts=_load_past_discounts(reader, snapshot, customer.id))
+    return replace(snapshot, past_discounts=_load_past_discounts(reader, snapshot, customer.id, at))
 
 
-def _load_past_discounts(reader: Reader, snapshot: SubscriptionSnapshot, customer_id: str) -> tuple[DiscountTerms, ...]:
+def _load_past_discounts(
+    reader: Reader, snapshot: SubscriptionSnapshot, customer_id: str, at: int
+) -> tuple[DiscountTerms, ...]:
     """The discounts of the creditable lines that are used up or over."""
     applied = {discount_id for line in snapshot.creditable_lines for discount_id, _ in line.discounts}
     past = applied - {discount.id for discount in snapshot.discounts}
     if not past:
         return ()
     query = _ANY_DISCOUNTS.where(Discount.customer_id == customer_id, Discount.id.in_(sorted(past)))
-    return tuple(discount_of(cast(Mapping[str, Any], row._mapping)) for row in reader.execute(query))
+    return tuple(discount_of(cast(Mapping[str, Any], row._mapping), at) for row in reader.execute(query))
 
 
 _PHASES = (

@@ -6,6 +6,7 @@ from portal_site.billing.models.catalog import Coupon, Price, Product, Promotion
 from portal_site.billing.models.credit_note import CreditNote, CreditNoteLineItem
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
 from portal_site.billing.models.event import Event, EventCounter
+from portal_site.billing.models.imported import ImportedObject
 from portal_site.billing.models.invoice import Invoice, InvoiceLineItem
 from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, SetupIntent
 from portal_site.billing.models.portal import PortalConfiguration, PortalSession, PortalVisit
@@ -33,6 +34,7 @@ __all__ = [
     "Event",
     "EventCounter",
     "FeedbackOption",
+    "ImportedObject",
     "Invoice",
     "InvoiceLineItem",
     "PaymentAttempt",

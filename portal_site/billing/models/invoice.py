@@ -22,9 +22,9 @@ class Invoice(HasLivemode, HasMetadata, Base):
     """An invoice. Amounts are in the minor unit of `currency`; `status` is a `rules.subscriptions.statuses.InvoiceStatus`.
 
     total = subtotal − discounts + exclusive taxes. amount_due = max(0, total + starting_balance − ending_balance), so it takes
-    account of the customer balance that the invoice applied. Credit notes reduce what is owed:
-    amount_remaining = amount_due − amount_paid − pre_payment_credit_notes_amount. What they took off of paid amounts is
-    `post_payment_credit_notes_amount`, and went to the customer's balance.
+    account of the customer balance that the invoice applied. Credit notes reduce what is owed: amount_due is less their
+    `pre_payment_credit_notes_amount`, as at Stripe. What they took off of paid amounts, `post_payment_credit_notes_amount`,
+    went to the customer's balance. amount_remaining = amount_due − amount_paid.
     """
 
     __tablename__ = "invoices"

@@ -8,7 +8,10 @@ from portal_site.db import Base
 
 
 class PaymentMethod(HasLivemode, Base):
-    """A card or bank debit stored at the gateway. `gateway_reference` is the gateway's id for it."""
+    """A card, bank debit or wallet stored at the gateway. `gateway_reference` is the gateway's id for it.
+
+    `last4` is empty for what has no digits; `label` is what its owner knows such a one by, an e-mail address for example.
+    """
 
     __tablename__ = "payment_methods"
 
@@ -24,6 +27,7 @@ class PaymentMethod(HasLivemode, Base):
     funding: Mapped[str | None]
     country: Mapped[str | None]
     fingerprint: Mapped[str | None]
+    label: Mapped[LongText | None]
     gateway: Mapped[str] = mapped_column(default="sandbox")
     gateway_reference: Mapped[str | None]
     detached_at: Mapped[int | None]

@@ -1,6 +1,6 @@
 """Subscriptions with their items, discounts, plan changes and schedules."""
 
-from sqlalchemy import ColumnElement, ForeignKey, ForeignKeyConstraint, Index, func, text
+from sqlalchemy import ColumnElement, ForeignKey, ForeignKeyConstraint, Index, false, func, text
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -53,6 +53,8 @@ class Subscription(HasLivemode, HasMetadata, Base):
     pending_update: Mapped[PendingUpdate | None] = mapped_column(PendingUpdateColumn)
     # Copies of the tax rates as {id, display_name, percentage, inclusive}. A tax rate's percentage never changes.
     default_tax_rates: Mapped[Documents]
+    # Whether the system that it came from computes its tax. This one does not, and says so beside each amount.
+    automatic_tax: Mapped[bool] = mapped_column(default=False, server_default=false())
     # When the billing run looks at the subscription next; null if never. `billing_failures` counts the consecutive failures to
     # process it, and `billing_error` is the last error.
     due_at: Mapped[int | None]

@@ -310,19 +310,11 @@ class InvoiceView(InvoiceSummary):
         return sum(part["amount"] for part in self.total_discount_amounts)
 
     @property
-    def reduced(self) -> int:
-        """What credit notes took off, in minor units ≥ 0."""
-        return self.pre_payment_credit_notes_amount + self.post_payment_credit_notes_amount
-
-    @property
-    def returned(self) -> int:
-        """The part of that which was paid already and went to the customer's balance."""
-        return self.post_payment_credit_notes_amount
-
-    @property
     def balance_used(self) -> int:
         """What the customer balance paid (> 0) or added (< 0)."""
-        return self.total - self.amount_due if self.total > 0 or self.amount_due else 0
+        if self.total <= 0 and not self.amount_due:
+            return 0
+        return self.total - self.pre_payment_credit_notes_amount - self.amount_due
 
 
 _SUMMARY_NAMES = {field.name for field in fields(InvoiceSummary)}

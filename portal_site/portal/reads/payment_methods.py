@@ -12,23 +12,13 @@ from portal_site.billing.rules.customers.payment_methods import expiry_state, wh
 from portal_site.db.page_query import literal_limit
 from portal_site.portal.reads.subscriptions import SubscriptionView
 
-BRANDS = {
-    "amex": "American Express",
-    "diners": "Diners Club",
-    "discover": "Discover",
-    "jcb": "JCB",
-    "mastercard": "Mastercard",
-    "unionpay": "UnionPay",
-    "visa": "Visa",
-}
-TYPES = {"sepa_debit": "SEPA", "us_bank_account": "ACH", "bacs_debit": "Bacs", "link": "Link", "paypal": "PayPal"}
-
 METHODS = (
     select(
         PaymentMethod.id,
         PaymentMethod.type,
         PaymentMethod.brand,
         PaymentMethod.last4,
+        PaymentMethod.label,
         PaymentMethod.exp_month,
         PaymentMethod.exp_year,
     )
@@ -44,12 +34,16 @@ METHODS = (
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethodView:
-    """A card or bank debit; `expiry` is empty, `expiring` or `expired`; `used_by` names products."""
+    """A card, bank debit or wallet; `expiry` is empty, `expiring` or `expired`; `used_by` names products.
+
+    `last4` is empty for what has no digits, which its owner knows by `label`, if at all.
+    """
 
     id: str
     type: str
-    name: str
+    brand: str | None
     last4: str
+    label: str | None
     exp_month: int | None
     exp_year: int | None
     is_default: bool
@@ -71,8 +65,9 @@ def build(
         PaymentMethodView(
             id=row["id"],
             type=row["type"],
-            name=BRANDS.get(row["brand"] or "") or TYPES.get(row["type"]) or (row["brand"] or row["type"]).title(),
+            brand=row["brand"],
             last4=row["last4"],
+            label=row["label"],
             exp_month=row["exp_month"],
             exp_year=row["exp_year"],
             is_default=row["id"] == default_id,

@@ -111,6 +111,7 @@ class SubscriptionView:
     items: tuple[ItemView, ...]
     discounts: tuple[DiscountView, ...]
     planned: PlannedChange | None
+    automatic_tax: bool = False
     next_invoice: NextInvoice | None = None
     open_invoices: tuple[InvoiceSummary, ...] = ()
     written_off: tuple[InvoiceSummary, ...] = ()
@@ -194,7 +195,7 @@ def build(
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows["subscriptions"]:
         groups.setdefault(row["id"], []).append(row)
-    discounts = [_discount(row) for row in rows["discounts"]]
+    discounts = [_discount(row, at) for row in rows["discounts"]]
     whole = [group for group in groups.values() if not _has_broken_documents(group)]
     parts = _Parts.of(whole, rows["lines"], open_invoices, [view.terms for view in discounts])
     views = [view for group in whole if (view := _unless_broken(_view, group, parts, discounts, customer, at))]
@@ -278,6 +279,7 @@ def _view(
         ended_at=row.ended_at,
         payment_method_id=row.default_payment_method_id,
         on_behalf_of=row.on_behalf_of,
+        automatic_tax=row.automatic_tax,
         items=tuple(sorted(map(_item_view, items), key=lambda item: item.product)),
         discounts=_in_force(discounts, row.id, at),
         planned=_planned(phases),
@@ -339,7 +341,7 @@ def _planned(phases: Sequence[PlannedPhase]) -> PlannedChange | None:
     return PlannedChange(phase.start, items, phase.by_customer)
 
 
-def _discount(row: Mapping[str, Any]) -> DiscountView:
+def _discount(row: Mapping[str, Any], at: int) -> DiscountView:
     return DiscountView(
         label=row["promotion_code"] or row["name"] or row["coupon_id"],
         percent_off=row["percent_off"],
@@ -347,7 +349,7 @@ def _discount(row: Mapping[str, Any]) -> DiscountView:
         currency=row["coupon_currency"],
         duration=row["duration"],
         end=row["end"],
-        terms=snapshots.discount_of(row),
+        terms=snapshots.discount_of(row, at),
     )
 
 

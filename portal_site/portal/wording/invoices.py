@@ -254,13 +254,13 @@ def line_detail(line: LineView) -> str:
     """How its amount comes about, or for which time it is; nothing for what has no duration."""
     if line.share_whole:
         return _share(line)
-    if line.period_end <= line.period_start:
-        return ""
-    span = f"{date(line.period_start, 'medium')} – {date(line.period_end, 'medium')}"
     described = (line.description or "").startswith(f"{line.quantity} ×")
+    parts = []
+    if line.period_end > line.period_start:
+        parts.append(f"{date(line.period_start, 'medium')} – {date(line.period_end, 'medium')}")
     if _is_several(line) and not line.product_name and not described:
-        return " · ".join((span, _("Quantity %(count)s", count=number(line.quantity or 0))))
-    return span
+        parts.append(_("Quantity %(count)s", count=number(line.quantity or 0)))
+    return " · ".join(parts)
 
 
 def _share(line: LineView) -> str:

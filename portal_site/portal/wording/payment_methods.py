@@ -1,12 +1,98 @@
-"""Payment methods: whether they expire, and what a customer without one is told."""
+"""Payment methods: what they are called, whether they expire, and what a customer without one is told."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
+from portal_site.billing.translation_marks import N_
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.filters import date, month
 from portal_site.web.forms import translated
 from portal_site.web.i18n import gettext as _
+
+BRANDS = {
+    "amex": "American Express",
+    "diners": "Diners Club",
+    "discover": "Discover",
+    "eftpos_au": "eftpos",
+    "jcb": "JCB",
+    "mastercard": "Mastercard",
+    "unionpay": "UnionPay",
+    "visa": "Visa",
+}
+# As people know them. Names are not translated; words are.
+TYPES = {
+    "acss_debit": N_("Pre-authorized debit"), "affirm": "Affirm", "afterpay_clearpay": "Afterpay", "alipay": "Alipay",
+    "alma": "Alma", "amazon_pay": "Amazon Pay", "au_becs_debit": N_("BECS direct debit"), "bacs_debit": N_("Bacs direct debit"),
+    "bancontact": "Bancontact", "billie": "Billie", "bizum": "Bizum", "blik": "BLIK", "boleto": "Boleto", "card": N_("Card"),
+    "card_present": N_("Card"), "cashapp": "Cash App", "crypto": N_("Crypto"), "customer_balance": N_("Bank transfer"),
+    "eps": "EPS", "fpx": "FPX", "giropay": "giropay", "grabpay": "GrabPay", "ideal": "iDEAL", "interac_present": "Interac",
+    "kakao_pay": "Kakao Pay", "klarna": "Klarna", "konbini": "Konbini", "kr_card": N_("Korean card"), "link": "Link",
+    "mb_way": "MB WAY", "mobilepay": "MobilePay", "multibanco": "Multibanco", "naver_pay": "Naver Pay",
+    "nz_bank_account": N_("BECS direct debit"), "oxxo": "OXXO", "p24": "Przelewy24", "pay_by_bank": N_("Pay by bank"),
+    "payco": "PAYCO", "paynow": "PayNow", "paypal": "PayPal", "paypay": "PayPay", "payto": "PayTo", "pix": "Pix",
+    "promptpay": "PromptPay", "revolut_pay": "Revolut Pay", "samsung_pay": "Samsung Pay", "satispay": "Satispay",
+    "scalapay": "Scalapay", "sepa_debit": "SEPA", "sequra": "seQura", "sofort": "Sofort", "sunbit": "Sunbit", "swish": "Swish",
+    "twint": "TWINT", "upi": "UPI", "us_bank_account": "ACH", "wechat_pay": "WeChat Pay", "zip": "Zip",
+}  # fmt: skip
+
+
+class Named(Protocol):
+    """What tells a payment method from others: a row of it, or its view."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def brand(self) -> str | None: ...
+    @property
+    def last4(self) -> str: ...
+    @property
+    def label(self) -> str | None: ...
+
+
+def name(method: Named) -> str:
+    """What it is called: a card's brand, or its type."""
+    if method.brand and (method.brand in BRANDS or method.type not in TYPES or method.type == "card"):
+        return BRANDS.get(method.brand) or method.brand.replace("_", " ").title()
+    return _(TYPES[method.type]) if method.type in TYPES else method.type.replace("_", " ").title()
+
+
+def icon(method: Named) -> str:
+    """The picture beside it."""
+    return "card" if method.type == "card" else "bank"
+
+
+def which(method: Named) -> str:
+    """Its name with what tells it from others of the same name."""
+    return " ".join(filter(None, (name(method), method.last4 or method.label)))
+
+
+def added(method: Named) -> str:
+    """That it is there now."""
+    if not method.last4:
+        return _("%(name)s was added and is now your default.", name=name(method))
+    return _("Payment method ending in %(last4)s was added and is now your default.", last4=method.last4)
+
+
+def made_default(method: Named) -> str:
+    """That it is charged from now on."""
+    if not method.last4:
+        return _("Future payments will be charged to %(name)s.", name=which(method))
+    return _("Future payments will be charged to the payment method ending in %(last4)s.", last4=method.last4)
+
+
+def remove(method: Named) -> str:
+    """The button that removes it."""
+    if not method.last4:
+        return _("Remove %(name)s", name=which(method))
+    return _("Remove %(name)s ending in %(last4)s", name=name(method), last4=method.last4)
+
+
+def removed(method: Named) -> str:
+    """That it is gone."""
+    if not method.last4:
+        return _("%(name)s was removed.", name=which(method))
+    return _("Payment method ending in %(last4)s was removed.", last4=method.last4)
 
 
 def expiry(method: PaymentMethodView) -> str:
@@ -21,7 +107,7 @@ def expiry(method: PaymentMethodView) -> str:
 
 def warning(method: PaymentMethodView) -> str:
     """That it has expired, or soon will."""
-    values = {"name": method.name, "last4": method.last4}
+    values = {"name": name(method), "last4": method.last4}
     if method.expiry == "expired":
         return _("Your %(name)s ending in %(last4)s has expired.", **values)
     end = month((method.exp_year or 0, method.exp_month or 0))

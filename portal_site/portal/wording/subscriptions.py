@@ -91,12 +91,13 @@ def _when_and_how_much(invoice: NextInvoice) -> dict[str, str]:
 
 
 def balance_notes(subscription: SubscriptionView, now: int) -> list[str]:
-    """What of the next payment comes from before it, or is left for later."""
+    """What of the next payment comes from before it or is left for later, and whether it is all."""
     upcoming = subscription.next_invoice
     if upcoming is None or upcoming.date <= now or subscription.cancel_at:
         return []
     credit, carried = (money(abs(amount), upcoming.currency) for amount in (upcoming.credit_used, upcoming.carried))
     notes = [
+        (subscription.automatic_tax, _("Tax will be added to this amount.")),
         (upcoming.credit_used > 0, _("%(credit)s of your credit has already been deducted.", credit=credit)),
         (upcoming.credit_used < 0, _("%(credit)s of credit will be kept for your next invoices.", credit=credit)),
         (

@@ -38,13 +38,14 @@ def invoice(view: InvoiceView) -> list[Row]:
         for tax in view.total_taxes
     ]
     rows.append(Row(_("Total"), view.total, view.currency, kind=TOTAL))
+    credited, refunded = view.pre_payment_credit_notes_amount, view.post_payment_credit_notes_amount
+    rows += _shown(view.currency, (_("Credit note"), -credited, credited))
     rows += _from_balance(view.currency, *_parts_of_balance(view))
     rows += _shown(
         view.currency,
         (_("Amount due"), view.amount_due, view.amount_due != view.total or view.amount_paid),
         (_("Amount paid"), view.amount_paid, view.amount_paid),
-        (_("Credit note for unused time"), -view.reduced, view.reduced),
-        (_("Returned to your credit"), view.returned, view.returned),
+        (_("Credited or refunded"), refunded, refunded),
     )
     if view.status.payable:
         rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))

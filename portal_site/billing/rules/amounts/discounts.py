@@ -50,11 +50,15 @@ class Discountable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DiscountTerms:
-    """A coupon applied to an item, a subscription or, if neither is set, to a customer, until `end` (None: indefinitely)."""
+    """A coupon applied to an item, a subscription or, if neither is set, to a customer, until `end` (None: indefinitely).
+
+    `start` is later than the present for one that a schedule has planned, else 0.
+    """
 
     id: str
     coupon: CouponTerms
     duration: str = "forever"
+    start: int = 0
     end: int | None = None
     subscription_id: str | None = None
     item_id: str | None = None
@@ -74,7 +78,7 @@ def discounts_in_force(discounts: Iterable[DiscountTerms], subscription_id: str,
 
     The customer's discounts apply only if the subscription has none (docs.stripe.com/billing/subscriptions/coupons).
     """
-    running = [discount for discount in discounts if discount.end is None or discount.end > at]
+    running = [d for d in discounts if d.start <= at and (d.end is None or d.end > at)]
     subscription_discounts = [discount for discount in running if discount.subscription_id == subscription_id]
     chosen = subscription_discounts or [discount for discount in running if discount.subscription_id is None]
     return tuple(sorted(chosen, key=lambda discount: discount.item_id is None))

@@ -1,12 +1,12 @@
 """Schemas of exported catalogue and customer objects. Subscriptions and invoices are in `billing_schemas`."""
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from portal_site.billing.importing.field_types import (
+from portal_site.billing.importing.schemas.field_types import (
     MOST_AN_AMOUNT,
     Amount,
     Code,
@@ -44,7 +44,7 @@ class AccountShape(Shape):
     created: Instant = 0
     country: Text | None = None
     default_currency: Currency | None = None
-    business_profile: BusinessProfileShape = BusinessProfileShape()
+    business_profile: BusinessProfileShape = Field(default_factory=BusinessProfileShape)
     # Not a member of Stripe's, which has tax ids without a customer instead; both are taken.
     tax_ids: list[AccountTaxIdShape] = Field(default_factory=list)
 
@@ -85,6 +85,15 @@ class TransformShape(Part):
     round: Literal["up", "down"] = "up"
 
 
+class CurrencyOptionShape(Part):
+    """What a price costs in another currency than its own."""
+
+    unit_amount: UnitAmount | None = None
+    unit_amount_decimal: UnitAmountDecimal | None = None
+    tax_behavior: Literal["exclusive", "inclusive", "unspecified"] = "unspecified"
+    tiers: Annotated[list[TierShape], Field(max_length=1000)] = Field(default_factory=list)
+
+
 class PriceShape(HasLivemode):
     id: Code
     product: Reference
@@ -101,6 +110,7 @@ class PriceShape(HasLivemode):
     tiers_mode: Literal["graduated", "volume"] | None = None
     tiers: Annotated[list[TierShape], Field(max_length=1000)] = Field(default_factory=list)
     transform_quantity: TransformShape | None = None
+    currency_options: dict[str, CurrencyOptionShape] = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -113,7 +123,8 @@ class PriceShape(HasLivemode):
         limits = [end for end in ends if end is not None]
         ordered = ends[len(limits) :] == [None] and limits == sorted(set(limits)) == ends[:-1]
         if self.billing_scheme == "tiered" and not (self.tiers_mode and ordered):
-            raise PydanticCustomError("tiers", "A tiered price needs its mode and its tiers, the last without end")
+            words = "A tiered price needs its mode and its tiers, the last without end: export with expand[]=data.tiers"
+            raise PydanticCustomError("tiers", words)
         if self.type == "recurring" and self.recurring is None:
             raise PydanticCustomError("recurring", "A recurring price needs its interval")
         amounts = (self.unit_amount, self.unit_amount_decimal)
@@ -138,7 +149,7 @@ class CouponShape(HasLivemode):
     max_redemptions: Times | None = None
     times_redeemed: Times = 0
     valid: bool = True
-    applies_to: AppliesToShape = AppliesToShape()
+    applies_to: AppliesToShape = Field(default_factory=AppliesToShape)
     metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -153,6 +164,7 @@ class SourceShape(Part):
 
 
 class DiscountShape(Shape):
+    id: Code
     start: Instant = 0
     end: Instant | None = None
     coupon: Reference | None = None
@@ -171,6 +183,17 @@ class DiscountShape(Shape):
         return self
 
 
+def _expanded(value: Any) -> Any:
+    """Refuse a discount that is an id: it does not say what the discount takes off."""
+    if isinstance(value, str):
+        words = "{discount} is an id alone: export with expand[]=data.discounts, or data.items.data.discounts for items"
+        raise PydanticCustomError("discount", words, {"discount": value[:80]})
+    return value
+
+
+Discounts = list[Annotated[DiscountShape, BeforeValidator(_expanded)]]
+
+
 class RestrictionsShape(Part):
     first_time_transaction: bool = False
     minimum_amount: Amount | None = None
@@ -186,7 +209,7 @@ class PromotionCodeShape(HasLivemode):
     expires_at: Instant | None = None
     max_redemptions: Times | None = None
     times_redeemed: Times = 0
-    restrictions: RestrictionsShape = RestrictionsShape()
+    restrictions: RestrictionsShape = Field(default_factory=RestrictionsShape)
     metadata: Metadata = Field(default_factory=dict)
 
     @property
@@ -221,6 +244,7 @@ class InvoiceSettingsShape(Part):
 
 
 class CustomerShape(HasLivemode):
+    id: Code
     name: Text | None = None
     email: Text | None = None
     phone: Text | None = None
@@ -233,7 +257,7 @@ class CustomerShape(HasLivemode):
     discount: DiscountShape | None = None
     invoice_prefix: Text | None = None
     next_invoice_sequence: Annotated[int, Field(ge=1, lt=2**53)] = 1
-    invoice_settings: InvoiceSettingsShape = InvoiceSettingsShape()
+    invoice_settings: InvoiceSettingsShape = Field(default_factory=InvoiceSettingsShape)
     preferred_locales: list[Text] = Field(default_factory=list)
     tax_exempt: Literal["none", "exempt", "reverse"] = "none"
     metadata: Metadata = Field(default_factory=dict)
@@ -255,7 +279,7 @@ class TaxIdShape(HasLivemode):
     type: Code
     value: Code
     country: Text | None = None
-    verification: VerificationShape = VerificationShape()
+    verification: VerificationShape = Field(default_factory=VerificationShape)
 
     @property
     def is_the_accounts(self) -> bool:
@@ -271,6 +295,21 @@ class MethodShape(Part):
     funding: Text | None = None
     country: Text | None = None
     fingerprint: Text | None = None
+    # What people recognize it by where it has no digits. The members are named differently for each type.
+    email: Text | None = None
+    payer_email: Text | None = None
+    cashtag: Text | None = None
+    vpa: Text | None = None
+    pay_id: Text | None = None
+    display_name: Text | None = None
+    bank: Text | None = None
+
+    @property
+    def label(self) -> str | None:
+        """An e-mail address, a cashtag or another name that its owner knows it by; None if it has none."""
+        bank = self.bank and (self.bank.upper() if len(self.bank) < 4 else self.bank.replace("_", " ").title())
+        names = (self.email, self.payer_email, self.cashtag, self.vpa, self.pay_id, self.display_name, bank)
+        return next(filter(None, names), None)
 
     @model_validator(mode="after")
     def _expires_in_a_month(self) -> Self:
@@ -285,6 +324,16 @@ class PaymentMethodShape(HasLivemode):
     card: MethodShape | None = None
     sepa_debit: MethodShape | None = None
     us_bank_account: MethodShape | None = None
+    details: MethodShape = Field(default_factory=MethodShape)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _details_of_its_type(cls, value: Any) -> Any:
+        """Put what the member named after its type says into `details`, for the types that are not declared."""
+        kind = value.get("type") if isinstance(value, dict) else None
+        if isinstance(kind, str) and isinstance(value.get(kind), dict) and kind not in cls.model_fields:
+            return {**value, "details": value[kind]}
+        return value
 
 
 class TaxRateShape(Part):

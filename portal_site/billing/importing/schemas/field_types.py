@@ -1,9 +1,8 @@
 """Types of the members of exported objects: limited numbers, texts, links and references, and the base classes of schemas."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from portal_site.billing.rules.amounts.pricing import MOST_A_UNIT
@@ -52,34 +51,15 @@ def _data_of(value: Any) -> Any:
 UnitAmountDecimal = Annotated[Precise, AfterValidator(_fits)]
 Link = Annotated[str, AfterValidator(_safe)]
 Reference = Annotated[Code, BeforeValidator(id_of)]
-Metadata = dict[str, str]
+Metadata = Annotated[dict[str, str], BeforeValidator(lambda value: {} if value == [] else value)]
 DATA = BeforeValidator(_data_of)  # a nested list may be given as a Stripe list object
 
 
 class Part(BaseModel):
-    """A part of an object. `model_dump` returns the declared members only; unknown members are counted and ignored."""
+    """A part of an object. A null member has to be taken away before (`embedded.find`), so that its default applies."""
 
     # Strict: a number instead of a text, or a text instead of a number, means that the file is not a valid export.
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, value: Any) -> Any:
-        """Treat a null member like a missing one, so that its default applies."""
-        return {name: inner for name, inner in value.items() if inner is not None} if isinstance(value, dict) else value
-
-    @model_serializer
-    def _declared_members(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in type(self).model_fields}
-
-    def count_unknown(self) -> int:
-        """The number of members that are not declared, including those of nested parts."""
-        unknown = (self.model_extra or {}).keys() - {"object"}
-        return len(unknown) + sum(part.count_unknown() for part in self._parts())
-
-    def _parts(self) -> Iterator["Part"]:
-        for value in vars(self).values():
-            yield from (part for part in (value if isinstance(value, list) else (value,)) if isinstance(part, Part))
+    model_config = ConfigDict(extra="ignore", strict=True)
 
 
 class Shape(Part):

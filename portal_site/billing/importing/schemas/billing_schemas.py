@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from portal_site.billing.importing.catalog_schemas import AddressShape, DiscountShape, ShippingShape, TaxRates
-from portal_site.billing.importing.field_types import (
+from portal_site.billing.importing.schemas.catalog_schemas import AddressShape, Discounts, ShippingShape, TaxRates
+from portal_site.billing.importing.schemas.field_types import (
     DATA,
     MOST_AN_AMOUNT,
     Amount,
@@ -31,13 +31,19 @@ CollectionMethod = Literal["charge_automatically", "send_invoice"]
 
 
 class ItemShape(Shape):
+    id: Code
     price: Reference
     quantity: Quantity | None = None
     created: Instant = 0
     current_period_start: Instant | None = None
     current_period_end: Instant | None = None
     tax_rates: TaxRates = Field(default_factory=list)
+    discounts: Discounts = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
+
+
+class AutomaticTaxShape(Part):
+    enabled: bool = False
 
 
 class BillingModeShape(Part):
@@ -76,7 +82,7 @@ class SubscriptionShape(HasLivemode):
     days_until_due: Days | None = None
     start_date: Instant
     billing_cycle_anchor: Instant
-    billing_mode: BillingModeShape = BillingModeShape()
+    billing_mode: BillingModeShape = Field(default_factory=BillingModeShape)
     current_period_start: Instant | None = None
     current_period_end: Instant | None = None
     trial_start: Instant | None = None
@@ -94,9 +100,18 @@ class SubscriptionShape(HasLivemode):
     latest_invoice: Reference | None = None
     on_behalf_of: Reference | None = None
     items: Annotated[list[ItemShape], DATA, Field(min_length=1, max_length=MOST_ITEMS)]
-    discounts: list[DiscountShape] = Field(default_factory=list)
+    discounts: Discounts = Field(default_factory=list)
+    automatic_tax: AutomaticTaxShape = Field(default_factory=AutomaticTaxShape)
     default_tax_rates: TaxRates = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
+
+
+class PhaseDiscountShape(Part):
+    """What a phase takes off: a new discount from a coupon or a promotion code, or one that is there already."""
+
+    coupon: Reference | None = None
+    promotion_code: Reference | None = None
+    discount: Reference | None = None
 
 
 class PhaseItemShape(Part):
@@ -108,7 +123,13 @@ class PhaseShape(Part):
     start_date: Instant
     end_date: Instant | None = None
     proration_behavior: Literal["none", "create_prorations", "always_invoice"] = "create_prorations"
+    discounts: list[PhaseDiscountShape] = Field(default_factory=list)
     items: Annotated[list[PhaseItemShape], DATA, Field(min_length=1, max_length=MOST_ITEMS)]
+
+
+class CurrentPhaseShape(Part):
+    start_date: Instant = 0
+    end_date: Instant | None = None
 
 
 class ScheduleShape(HasLivemode):
@@ -119,6 +140,7 @@ class ScheduleShape(HasLivemode):
     released_at: Instant | None = None
     canceled_at: Instant | None = None
     completed_at: Instant | None = None
+    current_phase: CurrentPhaseShape = Field(default_factory=CurrentPhaseShape)
     phases: list[PhaseShape]
     metadata: Metadata = Field(default_factory=dict)
 
@@ -150,7 +172,7 @@ class PriceDetailsShape(Part):
 
 
 class PricingShape(Part):
-    price_details: PriceDetailsShape = PriceDetailsShape()
+    price_details: PriceDetailsShape = Field(default_factory=PriceDetailsShape)
     unit_amount_decimal: Precise | None = None
 
 
@@ -159,14 +181,14 @@ class CreditedItemsShape(Part):
 
 
 class ProrationDetailsShape(Part):
-    credited_items: CreditedItemsShape = CreditedItemsShape()
+    credited_items: CreditedItemsShape = Field(default_factory=CreditedItemsShape)
 
 
 class OriginShape(Part):
     subscription: Reference | None = None
     subscription_item: Reference | None = None
     proration: bool = False
-    proration_details: ProrationDetailsShape = ProrationDetailsShape()
+    proration_details: ProrationDetailsShape = Field(default_factory=ProrationDetailsShape)
 
     @property
     def credited_line_id(self) -> str | None:
@@ -181,6 +203,7 @@ class LineParentShape(Part):
 
 
 class LineShape(Shape):
+    id: Code
     amount: Amount
     currency: Currency
     description: Text | None = None
@@ -189,8 +212,8 @@ class LineShape(Shape):
     taxes: list[TaxShape] = Field(default_factory=list)
     period: PeriodShape
     quantity: Annotated[int, Field(ge=0, lt=2**53)] | None = None
-    pricing: PricingShape = PricingShape()
-    parent: LineParentShape = LineParentShape()
+    pricing: PricingShape = Field(default_factory=PricingShape)
+    parent: LineParentShape = Field(default_factory=LineParentShape)
     proration: bool = False
 
     @property
@@ -229,7 +252,7 @@ class SubscriptionDetailsShape(Part):
 
 
 class InvoiceParentShape(Part):
-    subscription_details: SubscriptionDetailsShape = SubscriptionDetailsShape()
+    subscription_details: SubscriptionDetailsShape = Field(default_factory=SubscriptionDetailsShape)
 
 
 class InvoiceShape(HasLivemode):
@@ -254,9 +277,11 @@ class InvoiceShape(HasLivemode):
     ending_balance: Amount | None = None
     total_discount_amounts: list[DiscountAmountShape] = Field(default_factory=list)
     total_taxes: list[TaxShape] = Field(default_factory=list)
+    pre_payment_credit_notes_amount: Amount = 0
+    post_payment_credit_notes_amount: Amount = 0
     attempt_count: Times = 0
     next_payment_attempt: Instant | None = None
-    status_transitions: TransitionsShape = TransitionsShape()
+    status_transitions: TransitionsShape = Field(default_factory=TransitionsShape)
     account_name: Text | None = None
     account_tax_ids: list[Reference] = Field(default_factory=list)
     customer_name: Text | None = None
@@ -267,7 +292,7 @@ class InvoiceShape(HasLivemode):
     customer_tax_ids: list[PrintedTaxIdShape] = Field(default_factory=list)
     customer_tax_exempt: Literal["none", "exempt", "reverse"] | None = None
     on_behalf_of: Reference | None = None
-    parent: InvoiceParentShape = InvoiceParentShape()
+    parent: InvoiceParentShape = Field(default_factory=InvoiceParentShape)
     subscription: Reference | None = None
     lines: Annotated[list[LineShape], DATA]
     metadata: Metadata = Field(default_factory=dict)
@@ -276,3 +301,45 @@ class InvoiceShape(HasLivemode):
     def subscription_id(self) -> str | None:
         """The id of the subscription, from its place in older or newer API versions."""
         return self.parent.subscription_details.subscription or self.subscription
+
+    @property
+    def subtotal_of_lines(self) -> int:
+        """The subtotal before all discounts. Stripe's has those of lines taken off already, and `total_discount_amounts` too."""
+        lines = sum(line.amount for line in self.lines)
+        off = sum(part.amount for part in self.total_discount_amounts)
+        added = sum(tax.amount for tax in self.total_taxes if tax.tax_behavior == "exclusive")
+        return lines if lines - off + added == self.total else self.subtotal
+
+
+class InvoiceItemParentShape(Part):
+    subscription_details: OriginShape = Field(default_factory=OriginShape)
+
+
+class InvoiceItemShape(HasLivemode):
+    """A pending line. `date` is when it was made."""
+
+    id: Code
+    customer: Reference
+    amount: Amount
+    currency: Currency
+    date: Instant = 0
+    description: Text | None = None
+    discountable: bool = True
+    discounts: Discounts = Field(default_factory=list)
+    invoice: Reference | None = None
+    period: PeriodShape
+    proration: bool = False
+    quantity: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+    pricing: PricingShape = Field(default_factory=PricingShape)
+    parent: InvoiceItemParentShape = Field(default_factory=InvoiceItemParentShape)
+    tax_rates: TaxRates = Field(default_factory=list)
+
+
+class CreditNoteShape(HasLivemode):
+    """A credit note. Its invoice has the sums of all of its own; this one only explains them."""
+
+    customer: Reference | None = None
+    invoice: Reference | None = None
+    status: Text = "issued"
+    pre_payment_amount: Amount = 0
+    post_payment_amount: Amount = 0

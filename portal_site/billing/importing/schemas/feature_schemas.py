@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from portal_site.billing.importing.field_types import (
+from portal_site.billing.importing.schemas.field_types import (
     Code,
     Count,
     HasLivemode,
@@ -52,7 +52,7 @@ class CancelShape(ToggleShape):
 
     mode: Literal["at_period_end", "immediately"] = "at_period_end"
     proration_behavior: Proration = "none"
-    cancellation_reason: ReasonShape = ReasonShape()
+    cancellation_reason: ReasonShape = Field(default_factory=ReasonShape)
     retention: Annotated[dict[str, Any], AfterValidator(_valid_retention)] = Field(default_factory=dict)
     link_label: Text | None = None
     confirm_label: Text | None = None
@@ -70,7 +70,7 @@ class DurationShape(Part):
 
 
 class PauseShape(ToggleShape):
-    duration: DurationShape = DurationShape()
+    duration: DurationShape = Field(default_factory=DurationShape)
 
 
 class AdjustableShape(Part):
@@ -101,7 +101,7 @@ class UpdateShape(ToggleShape):
     add_ons: list[OfferedShape] = Field(default_factory=list)
     proration_behavior: Proration = "none"
     billing_cycle_anchor: Literal["now", "unchanged"] = "unchanged"
-    schedule_at_period_end: AtPeriodEndShape = AtPeriodEndShape()
+    schedule_at_period_end: AtPeriodEndShape = Field(default_factory=AtPeriodEndShape)
     trial_update_behavior: Literal["end_trial", "continue_trial"] = "end_trial"
     stack_promotion_codes: bool = False
 
@@ -115,13 +115,13 @@ class UpdateShape(ToggleShape):
 
 
 class FeaturesShape(Part):
-    customer_update: CustomerUpdateShape = CustomerUpdateShape()
-    invoice_history: ToggleShape = ToggleShape()
-    payment_method_update: ToggleShape = ToggleShape()
-    subscription_cancel: CancelShape = CancelShape()
-    subscription_pause: PauseShape = PauseShape()
-    subscription_restart: ToggleShape = ToggleShape()
-    subscription_update: UpdateShape = UpdateShape()
+    customer_update: CustomerUpdateShape = Field(default_factory=CustomerUpdateShape)
+    invoice_history: ToggleShape = Field(default_factory=ToggleShape)
+    payment_method_update: ToggleShape = Field(default_factory=ToggleShape)
+    subscription_cancel: CancelShape = Field(default_factory=CancelShape)
+    subscription_pause: PauseShape = Field(default_factory=PauseShape)
+    subscription_restart: ToggleShape = Field(default_factory=ToggleShape)
+    subscription_update: UpdateShape = Field(default_factory=UpdateShape)
 
     def translated(self) -> dict[str, Any]:
         """The features as a stored document: Stripe's names, but with less nesting."""
@@ -160,8 +160,8 @@ class ConfigurationShape(HasLivemode):
     active: bool = True
     is_default: bool = False
     name: Text | None = None
-    business_profile: PublicShape = PublicShape()
+    business_profile: PublicShape = Field(default_factory=PublicShape)
     default_return_url: Link | None = None
-    login_page: LoginPageShape = LoginPageShape()
-    features: FeaturesShape = FeaturesShape()
+    login_page: LoginPageShape = Field(default_factory=LoginPageShape)
+    features: FeaturesShape = Field(default_factory=FeaturesShape)
     metadata: Metadata = Field(default_factory=dict)

@@ -1,0 +1,49 @@
+"""Finds the objects that stand inside others: the price in an item, the coupon in a discount, the cards of a customer.
+
+The lists of the API leave out what is archived, deleted or only used inline, so an embedded object is often all there is.
+"""
+
+from typing import Any
+
+from portal_site.billing.importing.reading import adapters
+from portal_site.billing.importing.reading.documents import id_of
+from portal_site.billing.importing.reading.index import OF_CUSTOMERS, OF_THE_ACCOUNT
+from portal_site.billing.importing.reading.sources import READ_AS
+
+KINDS = {*OF_THE_ACCOUNT, *OF_CUSTOMERS} - {"account"}
+
+
+def find(document: dict[str, Any], customer: str | None) -> list[tuple[str, str, dict[str, Any]]]:
+    """Kind, id and document of each known object inside of a document, which is in the newest shape already.
+
+    Objects of customers count only if they belong to `customer`, whose objects are read together. Null members are taken out of
+    the document on the way: they are as good as missing ones.
+    """
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    _look_into(document, customer, found)
+    return found
+
+
+def _look_into(value: dict[str, Any], customer: str | None, found: list[tuple[str, str, dict[str, Any]]]) -> None:
+    nulls = [name for name, inner in value.items() if inner is None]
+    for name in nulls:
+        del value[name]
+    for inner in value.values():
+        if type(inner) is dict:
+            _look_at(inner, customer, found)
+        elif type(inner) is list:
+            for one in inner:
+                if type(one) is dict:
+                    _look_at(one, customer, found)
+
+
+def _look_at(value: dict[str, Any], customer: str | None, found: list[tuple[str, str, dict[str, Any]]]) -> None:
+    read_as = value.get("object")
+    kind = READ_AS.get(read_as) if type(read_as) is str else None
+    if kind in KINDS and type(value.get("id")) is str and not value.get("deleted"):
+        adapters.newest(str(read_as), value)
+        name = value["id"]
+        owner = id_of(value.get("customer")) if kind != "customer" else name
+        if kind in OF_THE_ACCOUNT or owner == customer:
+            found.append((str(kind), name, value))
+    _look_into(value, customer, found)

@@ -1,0 +1,150 @@
+"""An index of all objects of an import, on disk: what each is, whose, and where it lies in its file.
+
+It makes it possible to read a customer's objects together, in the order of their references, however the files are sorted,
+without having more than a few of them in memory.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+# The kinds that are read, in the order in which they refer to each other. Those of customers are read customer by customer.
+OF_THE_ACCOUNT = ("account", "product", "price", "coupon", "promotion_code", "billing_portal.configuration")
+OF_CUSTOMERS = (
+    "customer", "tax_id", "payment_method", "subscription", "subscription_schedule", "invoice", "invoiceitem", "credit_note",
+)  # fmt: skip
+PARTS = ("line_item", "subscription_item")  # further pages of lists that are cut short inside their object
+_TABLE = (
+    "CREATE TABLE objects (number INTEGER PRIMARY KEY, kind TEXT, id TEXT, customer TEXT, parent TEXT, file INT, place INT, "
+    "size INT, read_as TEXT, position INT)"
+)
+# Of two objects with the same id the later one counts, but a price counts more than the plan that stands for it.
+_COUNTS_MORE = "(later.read_as = later.kind, later.number) > (o.read_as = o.kind, o.number)"
+_COLUMNS = "kind, id, customer, file, place, size, read_as, position"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object of the index. `read_as` is its type's name in the file: a plan is read as a price.
+
+    `position` counts the objects of that name from 1, for messages about one without an id.
+    """
+
+    kind: str
+    id: str | None
+    customer: str | None
+    file: int
+    place: int
+    size: int
+    read_as: str
+    position: int
+
+    @property
+    def name(self) -> str:
+        """Its name for messages."""
+        return f"{self.read_as} {self.id if self.id is not None else f'number {self.position}'}"
+
+
+class Index:
+    """The index, as a temporary database that is gone when it is closed, and the open files that it points into."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("")  # on disk, without a name, with a cache of a few megabytes
+        self._database.execute(_TABLE)
+        self._files: list[BinaryIO] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        self._database.close()
+        for file in self._files:
+            file.close()
+
+    def add_file(self, file: BinaryIO) -> int:
+        """Keep an open file; its number in entries."""
+        self._files.append(file)
+        return len(self._files) - 1
+
+    def add(self, entries: Iterable[tuple[Entry, str | None]]) -> None:
+        """Add entries, each with the id of the object that it is a part of, if it is one."""
+        rows = (
+            (e.kind, e.id, e.customer, parent, e.file, e.place, e.size, e.read_as, e.position) for e, parent in entries
+        )
+        self._database.executemany(
+            "INSERT INTO objects (kind, id, customer, parent, file, place, size, read_as, position) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+
+    def finish(self) -> None:
+        """Make what was added searchable."""
+        self._database.execute("CREATE INDEX by_id ON objects (kind, id)")
+        self._database.execute("CREATE INDEX by_customer ON objects (customer) WHERE customer IS NOT NULL")
+        self._database.execute("CREATE INDEX by_parent ON objects (parent) WHERE parent IS NOT NULL")
+
+    def count(self) -> int:
+        """The number of objects."""
+        return int(self._database.execute("SELECT count(*) FROM objects").fetchone()[0])
+
+    def repeated(self) -> Iterator[tuple[str, str, int]]:
+        """Kind, id and number of times of objects that are there more than once under the same type."""
+        yield from self._database.execute(
+            "SELECT kind, id, count(*) FROM objects WHERE id IS NOT NULL GROUP BY kind, id, read_as HAVING count(*) > 1"
+        )
+
+    def of_kind(self, kind: str) -> Iterator[Entry]:
+        """The objects of one kind, in the order of the files; of an id that is there more than once, the last."""
+        yield from self._entries("kind = ? AND customer IS NULL", (kind,))
+
+    def customers(self) -> Iterator[str]:
+        """The ids of all customers that an object belongs to."""
+        query = "SELECT DISTINCT customer FROM objects WHERE customer IS NOT NULL ORDER BY customer"
+        for row in self._database.execute(query):
+            yield row[0]
+
+    def of_customer(self, customer: str) -> list[Entry]:
+        """All objects of a customer."""
+        return list(self._entries("customer = ?", (customer,)))
+
+    def _entries(self, condition: str, values: Sequence[str]) -> Iterator[Entry]:
+        query = (
+            f"SELECT {_COLUMNS} FROM objects o WHERE {condition} AND NOT EXISTS (SELECT 1 FROM objects later "  # noqa: S608
+            f"WHERE later.kind = o.kind AND later.id = o.id AND {_COUNTS_MORE}) ORDER BY number"
+        )
+        for row in self._database.execute(query, values):
+            yield Entry(*row)
+
+    def find(self, kind: str, name: str) -> Entry | None:
+        """The last object with this id, whoever it belongs to."""
+        query = (
+            f"SELECT {_COLUMNS} FROM objects WHERE kind = ? AND id = ? ORDER BY read_as <> kind, number DESC LIMIT 1"  # noqa: S608
+        )
+        row = self._database.execute(query, (kind, name)).fetchone()
+        return Entry(*row) if row else None
+
+    def parts(self, parent: str) -> Iterator[Entry]:
+        """The parts of an object that were given as lists of their own."""
+        query = f"SELECT {_COLUMNS} FROM objects WHERE parent = ? ORDER BY number"  # noqa: S608 - names of our own
+        for row in self._database.execute(query, (parent,)):
+            yield Entry(*row)
+
+    def holds(self, kind: str, ids: Sequence[str]) -> set[str]:
+        """Which of these ids the files have an object of this kind for."""
+        found: set[str] = set()
+        for start in range(0, len(ids), 500):
+            some: Sequence[Any] = ids[start : start + 500]
+            places = ", ".join("?" * len(some))
+            query = f"SELECT id FROM objects WHERE kind = ? AND id IN ({places})"  # noqa: S608 - placeholders only
+            found |= {row[0] for row in self._database.execute(query, (kind, *some))}
+        return found
+
+    def text(self, entry: Entry) -> bytes:
+        """The JSON text of an object."""
+        file = self._files[entry.file]
+        file.seek(entry.place)
+        return file.read(entry.size)

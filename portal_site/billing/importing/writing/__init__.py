@@ -1,0 +1,1 @@
+"""Stores what an import found: new rows, what changed since the last import, and which subscriptions are billed here."""

@@ -1,0 +1,71 @@
+"""Completes discounts and quantities with what other objects say: the words of a promotion code, whether a price is metered."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from portal_site.billing.importing.known import BATCH, Known
+from portal_site.billing.importing.objects import ImportedObject, Row
+from portal_site.billing.models import (
+    Discount,
+    InvoiceLineItem,
+    Price,
+    Product,
+    PromotionCode,
+    SchedulePhaseItem,
+    SubscriptionItem,
+)
+
+
+def complete(reader: Any, objects: Sequence[ImportedObject], known: Known) -> None:
+    """Complete the rows of these objects."""
+    rows = [row for one in objects for row in one.rows]
+    _copy_codes(reader, [row for row in rows if row.model is Discount], known)
+    for row in rows:
+        if row.model in (SubscriptionItem, SchedulePhaseItem):
+            _set_missing_quantity(row, known)
+        elif row.model is InvoiceLineItem:
+            _name_product(row, known)
+
+
+def _copy_codes(reader: Any, rows: Sequence[Row], known: Known) -> None:
+    """Store the text of the promotion code, which customers see, on each discount.
+
+    If the code does not exist, the discount keeps neither text nor id and is shown under its coupon's name. A customer can
+    redeem a code only once here, but repeatedly in Stripe, so only a customer's first discount keeps the code's id.
+    """
+    customers = sorted({row.customer_id for row in rows if row.promotion_code_id is not None})
+    redeemed: dict[tuple[str, str], str] = {}
+    for start in range(0, len(customers), BATCH):
+        query = select(Discount.customer_id, Discount.promotion_code_id, Discount.id).where(
+            Discount.customer_id.in_(customers[start : start + BATCH]), Discount.promotion_code_id.is_not(None)
+        )
+        redeemed |= {(row[0], row[1]): row[2] for row in reader.execute(query)}
+    for row in rows:
+        code_id = row.promotion_code_id
+        if code_id is None:
+            continue
+        code = known.get(PromotionCode, code_id)
+        row.values["promotion_code"] = code.terms["code"] if code else None
+        if code is None or redeemed.setdefault((row.customer_id, code_id), row.id) != row.id:
+            row.values["promotion_code_id"] = None
+
+
+def _set_missing_quantity(row: Row, known: Known) -> None:
+    """Set the quantity of an item without one to 1, except for metered prices."""
+    price = known.get(Price, row.price_id)
+    if row.quantity is None and price is not None and price.terms["usage_type"] != "metered":
+        row.values["quantity"] = 1
+
+
+def _name_product(row: Row, known: Known) -> None:
+    """Let a line without words be called like its product."""
+    if row.description or row.product_name:
+        return
+    product_id = row.product_id
+    if product_id is None and row.price_id and (price := known.get(Price, row.price_id)):
+        product_id = price.terms["product_id"]
+    product = known.get(Product, product_id) if product_id else None
+    if product is not None:
+        row.values["product_name"] = product.terms["name"]

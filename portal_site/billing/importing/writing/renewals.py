@@ -1,0 +1,75 @@
+"""Which imported subscriptions are billed here from now on, and which are left to the other system, by name."""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal_site.billing.importing.known import Known
+from portal_site.billing.importing.objects import ImportedObject
+from portal_site.billing.importing.report import ImportReport, Result
+from portal_site.billing.models import InvoiceLineItem, Price, Subscription, SubscriptionItem
+from portal_site.billing.rules.subscriptions.statuses import ENDED, SubscriptionStatus
+from portal_site.billing.subscriptions import due_dates, subscription_items
+
+NOT_RENEWED = "{reason}: left to the other system"
+LIVE = "it is of live mode, and no payment provider here can charge it"
+NO_CREDIT = "no invoice of their present period is here: a change of plan gives no credit for it"
+USAGE = "it bills usage, which is not known here"
+
+CanCharge = Callable[[ImportedObject], bool]
+
+
+def check(one: ImportedObject, known: Known, *, live_provider: bool) -> list[str]:
+    """The reasons why a subscription cannot be billed right here, or not charged; none if it can."""
+    reasons = list(one.unbillable)
+    if one.rows[0].livemode and not live_provider:
+        reasons.append(LIVE)
+    prices = (known.get(Price, row.price_id) for row in one.parts(SubscriptionItem))
+    if any(price is not None and price.terms["usage_type"] == "metered" for price in prices):
+        reasons.append(USAGE)
+    return reasons
+
+
+def renew(session: Session, billable: Sequence[ImportedObject], account_id: str, at: int, report: ImportReport) -> None:
+    """Make subscriptions due for renewal, except those whose period ended before `at`: the other system had to bill it."""
+    ids = [one.id for one in billable]
+    owned = Subscription.account_id == account_id, Subscription.id.in_(ids)
+    for subscription in session.scalars(select(Subscription).where(*owned, Subscription.due_at.is_(None))):
+        due_dates.recompute_due_at(session, subscription, subscription_items.load_items(session, subscription), at)
+        if subscription.due_at is not None and subscription.due_at <= at:
+            subscription.due_at = None
+            report.stale += 1
+        report.renewed += subscription.due_at is not None
+    session.flush()
+
+
+def note_uncreditable(new: Sequence[ImportedObject], at: int, report: ImportReport) -> None:
+    """Report the new subscriptions whose present period is on no invoice of this import: what was paid for it is not known."""
+    lines = (row for one in new if one.kind == "invoice" for row in one.parts(InvoiceLineItem))
+    covered = {row.subscription_id for row in lines if row.period_end > at}
+    here = {None, *(one.id for one in new if one.kind == "invoice")}  # a very large customer's come in several batches
+    for one in new:
+        running = one.kind == "subscription" and one.rows[0].status == SubscriptionStatus.ACTIVE
+        ends = [item.current_period_end for item in one.parts(SubscriptionItem)]
+        if running and one.id not in covered and one.rows[0].latest_invoice_id in here and max(ends) > at:
+            sentence = f"{one.name}: no invoice of its present period is here, so that a change of plan gives no credit for it."
+            report.find(Result.NOTE, one.kind, one.id, NO_CREDIT, sentence, one.customer)
+
+
+def foresee(billable: Sequence[ImportedObject], at: int, report: ImportReport) -> None:
+    """Count what `renew` would make due, for a report of what has not been stored."""
+    for one in billable:
+        ends = [row.current_period_end for row in one.parts(SubscriptionItem)]
+        if SubscriptionStatus(one.rows[0].status).renews and ends:
+            report.renewed += min(ends) > at
+            report.stale += min(ends) <= at
+
+
+def leave(one: ImportedObject, reasons: Sequence[str], report: ImportReport) -> None:
+    """Report why a subscription is not billed here."""
+    if one.rows[0].status in ENDED:
+        return
+    for reason in dict.fromkeys(reasons):
+        sentence = f"{one.name} is not billed here: {reason}."
+        report.find(Result.NOT_RENEWED, one.kind, one.id, NOT_RENEWED.format(reason=reason), sentence, one.customer)
