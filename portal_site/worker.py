@@ -102,6 +102,14 @@ def _refuse_to_run_ahead(session: Session, others: Mapping[str, int], at: int) -
             raise ClockRanAhead(f"this clock is {at - seen_at} s ahead of that of {other}, which may be running")
 
 
+def try_to_write() -> None:
+    """Write something that is gone at once. Raises what keeps a worker from writing, such as a full disk."""
+    with transaction() as session:
+        session.add(Worker(id="check", started_at=0, seen_at=0))
+        session.flush()
+        session.execute(delete(Worker).where(Worker.id == "check"))
+
+
 def seconds_ahead(session: Session | Connection) -> int | None:
     """By how much this machine's clock is ahead of the database server's; None for SQLite, which has none."""
     if db.engine.dialect.name != "postgresql":

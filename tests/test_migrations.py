@@ -165,3 +165,23 @@ def test_a_change_that_waits_in_a_stored_database_is_applied_after_the_upgrade(a
 def _pending_update(connection: Connection) -> dict[str, Any]:
     stored = connection.scalar(text("SELECT pending_update FROM subscriptions"))
     return json.loads(stored) if isinstance(stored, str) else stored  # type: ignore[no-any-return]
+
+
+@pytest.mark.case("F13")
+def test_a_failure_that_moved_the_date_of_before_is_billed_by_the_period_again(tmp_path: Path) -> None:
+    """Until revision 0013, the next try of a renewal that had failed stood in the place of its date."""
+    app = make_app(f"sqlite:///{tmp_path / 'stored.db'}", tmp_path)
+    with app.app_context():
+        failed, well = world.shop("Failed"), world.shop("Well")
+        flask_migrate.downgrade(directory=str(locations.MIGRATIONS), revision="0012")
+        with db.engine.begin() as connection:
+            moved = text("UPDATE subscriptions SET due_at = :at, billing_failures = 1 WHERE id = :id")
+            connection.execute(moved, {"at": world.END + 300, "id": failed.subscription.id})
+        migrations.upgrade(app)
+        with db.engine.connect() as connection:
+            dates = text("SELECT id, due_at, overdue_since FROM subscriptions")
+            assert {row[0]: (row[1], row[2]) for row in connection.execute(dates)} == {
+                failed.subscription.id: (world.END + 300, world.END),
+                well.subscription.id: (world.END, None),
+            }
+        db.engine.dispose()

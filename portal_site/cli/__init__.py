@@ -190,8 +190,13 @@ def check(app: Flask) -> None:
 def _check_worker() -> None:
     from portal_site import clock, worker
     from portal_site.billing.billing_run import parking
+    from portal_site.db.faults import described
     from portal_site.db.transactions import reading
 
+    try:
+        worker.try_to_write()
+    except DBAPIError as error:
+        fail(f"database: takes no writes: {described(error)}. Nothing is billed until it does.")
     seen = worker.last_seen()
     if seen is None or clock.now() - seen > worker.SILENCE:
         fail("worker: none has been seen for three minutes. Run `portal worker`.")

@@ -160,3 +160,14 @@ def test_one_that_was_too_far_behind_is_billed_for_all_of_it_once_somebody_says_
         runner.run(gateways, now, lambda _invoice: BACK, life.clock_id)
     assert len(life.bills()) == 17
     assert (life.subscription.billing_error, life.subscription.due_at) == (None, at("2027-10-01"))
+
+
+@pytest.mark.case("F13")
+def test_what_a_program_of_before_left_standing_changes_nothing(app: Flask) -> None:
+    """During an upgrade it takes a step that was put off, and does not know of the column that says so."""
+    expected = Life.begins(app).goes_to("2026-06-02").bills()
+    life = Life.begins(app).goes_to("2026-05-02")
+    life.has(overdue_since=world.END, due_at=at("2026-06-01"))
+    life.goes_to("2026-06-02")
+    assert life.bills() == expected
+    assert (life.subscription.overdue_since, life.subscription.due_at) == (None, at("2026-07-01"))

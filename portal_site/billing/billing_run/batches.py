@@ -148,11 +148,13 @@ def _claim(session: Session, at: int, most: int, clock_id: str | None, tally: Ta
     query = (
         select(*_CUSTOMER)
         .join(Subscription, Subscription.customer_id == Customer.id)
-        .where(Subscription.due_at <= at, Subscription.id.not_in(list(tally.failures)), on_clock)
+        .where(Subscription.due_at <= at, on_clock)
         .order_by(*order)
         .limit(most)
         .with_for_update(of=Customer, skip_locked=True)
     )
+    if tally.failures:
+        query = query.where(Subscription.id.not_in(list(tally.failures)))
     return {row.id: row for row in as_namespaces(session.execute(query, execution_options=UNSCOPED))}
 
 

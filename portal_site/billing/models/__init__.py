@@ -3,11 +3,10 @@
 from portal_site.billing.models.account import Account, BrandAsset
 from portal_site.billing.models.cancellation import CancellationAttempt, FeedbackOption
 from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
-from portal_site.billing.models.credit_note import CreditNote, CreditNoteLineItem
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
 from portal_site.billing.models.event import Event, EventCounter
 from portal_site.billing.models.imported import ImportedObject
-from portal_site.billing.models.invoice import Invoice, InvoiceLineItem
+from portal_site.billing.models.invoice import CreditNote, CreditNoteLineItem, Invoice, InvoiceLineItem
 from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, SetupIntent
 from portal_site.billing.models.portal import PortalConfiguration, PortalSession, PortalVisit
 from portal_site.billing.models.subscription import (

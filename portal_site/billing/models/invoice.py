@@ -1,4 +1,4 @@
-"""Invoices and their line items. An invoice keeps the names and addresses of its own date."""
+"""Invoices, their line items and credit notes. An invoice keeps the names and addresses of its own date."""
 
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -165,3 +165,48 @@ class InvoiceLineItem(Base):
         reset = {"id": new_id("il"), "invoice_id": None, "credited_line_id": None}
         columns = {column.key: getattr(self, column.key) for column in type(self).__mapper__.column_attrs}
         return InvoiceLineItem(**{**columns, **reset})
+
+
+class CreditNote(HasLivemode, Base):
+    """A reduction of an invoice, in minor units ≥ 0 of `currency`, with tax.
+
+    amount = pre_payment_amount + post_payment_amount: the part that is owed no more, and the part that was paid already, which
+    went to the customer's balance.
+    """
+
+    __tablename__ = "credit_notes"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId] = mapped_column(index=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
+    created: Mapped[int]
+    number: Mapped[str]
+    currency: Mapped[str]
+    amount: Mapped[int]
+    pre_payment_amount: Mapped[int]
+    post_payment_amount: Mapped[int]
+    reason: Mapped[str | None]
+
+
+class CreditNoteLineItem(Base):
+    """The part of an invoice's line that a credit note takes off, in minor units ≥ 0: for unused time from `period_start` on.
+
+    total = amount + exclusive taxes.
+    """
+
+    __tablename__ = "credit_note_line_items"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    credit_note_id: Mapped[str] = mapped_column(ForeignKey("credit_notes.id"), index=True)
+    invoice_line_item_id: Mapped[str]
+    description: Mapped[LongText]
+    period_start: Mapped[int]
+    period_end: Mapped[int]
+    amount: Mapped[int]
+    total: Mapped[int]
+    taxes: Mapped[Documents]
+
+    # A line is reduced once: what is left of it was used.
+    __table_args__ = (Index("uq_credit_note_line_items_invoice_line_item_id", "invoice_line_item_id", unique=True),)
