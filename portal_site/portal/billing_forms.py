@@ -107,12 +107,15 @@ def _fault(label: str, kind: str, address: Mapping[str, str]) -> str:
         return str(_("%(field)s is required.", field=label))
     country, state = address["country"], address.get("state", "")
     if kind == "other_code":
-        example = postal_codes.example(country, state)
+        example = postal_codes.example(country, state) or postal_codes.example(country, "")
         return str(
             _("%(field)s is not valid for this country. It looks like %(example)s.", field=label, example=example)
         )
     if kind == "other_state":
-        name, example = postal_addresses.state_name(country, state), postal_codes.example(country, state)
+        example = postal_codes.example(country, state)
+        name = postal_addresses.state_name(country, postal_addresses.state_code(country, state) or state)
+        if not example:
+            return str(_("%(field)s does not fit the state (%(state)s).", field=label, state=name))
         sentence = _("%(field)s does not fit the state (%(state)s). There it looks like %(example)s.",
                      field=label, state=name, example=example)  # fmt: skip
         return str(sentence)

@@ -51,9 +51,9 @@ def usual_form(country: str, typed: str) -> str | None:
 
 
 def example(country: str, state: str) -> str:
-    """A code as this state writes it, or its country; empty where they have none."""
+    """A code that this state could have, or its country; empty where none is known."""
     form = code_format(country, state)
-    return next(iter(form.examples), "") if form else ""
+    return next((code for code in form.examples if fits_state(country, state, code)), "") if form else ""
 
 
 def fits_state(country: str, state: str, code: str) -> bool:

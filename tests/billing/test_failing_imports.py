@@ -118,7 +118,7 @@ def test_a_dearer_plan_costs_the_difference(lite_app: Flask) -> None:
     at = MARCH_16_NOON
     options = plan_changes.options(CUSTOMER, "sub_a", features, at)
     request = PlanChangeRequest({"si_a": ("price_big_a", 1)})
-    quote = plan_changes.preview(options, features, CUSTOMER, request, at)
+    quote = plan_changes.preview(options, CUSTOMER, request, at)
     assert [line.amount for line in quote.invoice.lines] == [-1500, 2500]
     assert quote.invoice.amount_due == 1000
 

@@ -414,6 +414,9 @@ def test_a_code_of_another_state_is_called_that_and_an_example_is_shown(visit: V
     client = visit(customer)
     other = text(_submit(client, **address, address_postal_code="94107").text)
     assert "ZIP code does not fit the state (Texas). There it looks like 75000." in other
+    spain = {**address, "address_country": "ES", "address_state": "Sevilla", "address_postal_code": "28039"}
+    assert "Postal code does not fit the state (Sevilla)." in (said := text(_submit(client, **spain).text))
+    assert "There it looks like" not in said  # the list knows no code of this state
     wrong = text(_submit(client, address_postal_code="7500").text)
     assert "Postal code is not valid for this country. It looks like 33380." in wrong
 

@@ -76,6 +76,17 @@ def test_some_states_are_known_by_their_codes(country: str, state: str, code: st
     assert postal_codes.fits_state(country, state, code) is fits
 
 
+@pytest.mark.parametrize("country", COUNTRIES)
+def test_the_example_that_is_shown_of_a_state_is_one_of_its_own(country: str) -> None:
+    form = postal_addresses.address_format(country)
+    assert form is not None
+    for state, _ in form.states:
+        example = postal_codes.example(country, state)
+        typed = {"country": country, "line1": "1", "city": "Anywhere", "state": state, "postal_code": example.lower()}
+        _normal, faults = postal_addresses.check(typed, typed.keys())
+        assert faults == {} or not example
+
+
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
 def test_a_phone_number_is_taken_as_it_is_dialled(region: str) -> None:
     number = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)

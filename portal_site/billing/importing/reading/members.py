@@ -249,7 +249,7 @@ LISTS: dict[str, Lists] = {
         },
         harmless=_COMMON | _names(
             "account_country amount_paid_off_stripe attempted auto_advance automatically_finalizes_at confirmation_secret "
-            "customer_tax_exempt default_source default_tax_rates discounts effective_at from_invoice hosted_invoice_url "
+            "default_source default_tax_rates discounts effective_at from_invoice hosted_invoice_url "
             "invoice_pdf issuer last_finalization_error payment_settings payments receipt_number rendering rendering_options "
             "shipping_cost shipping_details statement_descriptor statement_description status_details subtotal_excluding_tax "
             "threshold_reason webhooks_delivered_at charge payment_intent payment quote subscription_details "
