@@ -16,52 +16,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from portal_site.billing.errors import BillingError
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli import serving
+from portal_site.cli.checks import check
+from portal_site.cli.drafts import draft
+from portal_site.cli.groups import PlainGroup, with_app
 from portal_site.cli.serving import fail
+from portal_site.cli.test_clocks import clock
 from portal_site.config import Settings, SettingsError
-
-
-class PlainGroup(click.Group):
-    """A command group that reports expected errors as one line, with exit code 1."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except (SettingsError, BillingError) as error:
-            fail(str(error))
-        except UnicodeEncodeError:
-            fail("These words hold bytes that are no text. Type them in UTF-8.")
-        except DBAPIError as error:
-            fail(_database_words(error))
-        except SQLAlchemyError as error:
-            fail(f"The database could not be used: {type(error).__name__}.")
-
-
-def _database_words(error: DBAPIError) -> str:
-    from portal_site.db.faults import described
-
-    kind, text = type(error.orig).__name__, str(error.orig)
-    if "no such table" in text or kind == "UndefinedTable":
-        return "The database is not set up yet: run `portal migrate`."
-    if "no such column" in text or "has no column" in text or kind == "UndefinedColumn":
-        return "The database's schema is older than the program: run `portal migrate`."
-    if kind == "LockNotAvailable" or "database is locked" in text:
-        return "A table was in use by somebody else, and nothing was changed: run it again."
-    return f"The database could not be used: {described(error)}. Check PORTAL_DATABASE_URL."
-
-
-def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Call a command with the app as its first argument, within an app and a request context."""
-
-    @wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from portal_site import create_app
-
-        settings = Settings.from_environment()
-        app = create_app(settings)
-        with app.app_context(), app.test_request_context(base_url=settings.base_url), acting_as(ActorType.OPERATOR):
-            return command(app, *args, **kwargs)
-
-    return wrapper
 
 
 @click.group(cls=PlainGroup)
@@ -168,73 +128,6 @@ def link(
 
 
 @main.command()
-@with_app
-def check(app: Flask) -> None:
-    """Check settings, database, schema, worker and payments. The exit code is 1 if anything needs attention."""
-    from portal_site.db import db, engine, migrations
-    from portal_site.db.transactions import reading
-
-    click.echo("settings: ok")
-    if engine.has_no_file(db.engine.url):
-        fail(f"database: there is no file {db.engine.url.database}. Run `portal migrate`.")
-    with reading() as connection:
-        connection.execute(select(1))
-    click.echo("database: reachable")
-    current, head = migrations.state(app)
-    if current != head:
-        fail("schema: not up to date. Run `portal migrate`.")
-    click.echo("schema: up to date")
-    _check_worker()
-
-
-def _check_worker() -> None:
-    from portal_site import clock, worker
-    from portal_site.billing.billing_run import parking
-    from portal_site.db.faults import described
-    from portal_site.db.transactions import reading
-
-    try:
-        worker.try_to_write()
-    except DBAPIError as error:
-        fail(f"database: takes no writes: {described(error)}. Nothing is billed until it does.")
-    seen = worker.last_seen()
-    if seen is None or clock.now() - seen > worker.SILENCE:
-        fail("worker: none has been seen for three minutes. Run `portal worker`.")
-    with reading() as reader:
-        ahead = worker.seconds_ahead(reader)
-    click.echo(
-        "clock: there is no other to compare this machine's with: see to it that it is right"
-        if ahead is None
-        else f"clock: {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the database server's"
-    )
-    click.echo(f"worker: alive, seen {clock.now() - seen} s ago")
-    stopped = worker.faults(clock.now())
-    for fault in stopped:
-        click.echo(f"billing: the last run stopped: {fault}", err=True)
-    if stopped:
-        fail(
-            "billing: no subscription is the reason. Mend what the lines above say; the worker tries again each minute."
-        )
-    parked = parking.parked()
-    for subscription_id, reason in parked:
-        click.echo(f"billing: {subscription_id} is parked: {reason}", err=True)
-    if parked:
-        count = parking.count_parked()
-        more = f"{count} are parked, the first {len(parked)} are named. " if count > len(parked) else ""
-        fail(
-            f"billing: {more}Mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each, or "
-            "`portal unpark --all --cause` with the words of one error for all that have it."
-        )
-    click.echo("billing: nothing is parked")
-    silent = parking.count_unresolved(clock.now())
-    if silent:
-        fail(
-            f"payments: {silent} without an answer for 15 minutes or more. Ask the payment provider what became of them."
-        )
-    click.echo("payments: all answered")
-
-
-@main.command()
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 32), help="Runs at the same time.")
 @click.option(
     "--clock-is-right", is_flag=True, help="Start though this clock differs from another one: that was wrong."
@@ -294,103 +187,6 @@ def retention(_app: Flask, account_id: str | None, days: int, live: bool) -> Non
         tables.show(tables.retention(result, days))
 
 
-@main.group()
-def draft() -> None:
-    """Draft invoices of subscriptions with paused collection (pause_collection: keep_as_draft)."""
-
-
-@draft.command("list")
-@click.option("--account", "account_id", help="The account; needed when there are several.")
-@with_app
-def list_drafts(_app: Flask, account_id: str | None) -> None:
-    """List the drafts, oldest first."""
-    from portal_site.billing.invoicing import drafts
-    from portal_site.cli import tables
-
-    rows = drafts.drafts(account_id)
-    if not rows:
-        click.echo("There are no drafts.", err=True)
-    else:
-        tables.show(tables.drafts(rows))
-
-
-@draft.command("finalize")
-@click.argument("invoices", nargs=-1, required=True)
-@with_app
-def finalize_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
-    """Finalize drafts: each becomes visible to its customer, and is collected."""
-    from portal_site import clock as clocks
-    from portal_site.billing.invoicing import drafts
-
-    for invoice_id in invoices:
-        click.echo(drafts.finalize(invoice_id, clocks.now()).number)
-
-
-@draft.command("discard")
-@click.argument("invoices", nargs=-1, required=True)
-@with_app
-def discard_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
-    """Delete drafts. Their items are not billed."""
-    from portal_site import clock as clocks
-    from portal_site.billing.invoicing import drafts
-
-    for invoice_id in invoices:
-        drafts.discard(invoice_id, clocks.now())
-
-
-@main.group()
-def clock() -> None:
-    """Test clocks, which set the time for the customers attached to them."""
-
-
-MOMENT = click.DateTime(("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"))
-
-
-def _instant(moment: datetime) -> int:
-    return int(moment.replace(tzinfo=UTC).timestamp())
-
-
-@clock.command("create")
-@click.option("--at", "moment", type=MOMENT, help="The time it stands at (UTC); now when not given.")
-@click.option("--name", help="For telling it from others.")
-@click.option("--account", "account_id", help="The account; needed when there are several.")
-@with_app
-def create_clock(_app: Flask, moment: datetime | None, name: str | None, account_id: str | None) -> None:
-    """Create a test clock and print its id."""
-    from portal_site import clock as clocks
-    from portal_site.billing.billing_run import test_clocks
-
-    now = clocks.now()
-    test_clock = test_clocks.create(_instant(moment) if moment else now, now, account_id, name)
-    click.echo(test_clock.id)
-
-
-@clock.command("attach")
-@click.argument("clock_id")
-@click.argument("customer")
-@with_app
-def attach_clock(_app: Flask, clock_id: str, customer: str) -> None:
-    """Attach a customer (id or e-mail address) to a test clock."""
-    from portal_site.billing.billing_run import test_clocks
-
-    test_clock = test_clocks.attach(clock_id, customer)
-    frozen_time = datetime.fromtimestamp(test_clock.frozen_time, UTC)
-    click.echo(f"{customer} lives at {frozen_time:%Y-%m-%d %H:%M:%S} UTC now.", err=True)
-
-
-@clock.command("advance")
-@click.argument("clock_id")
-@click.option("--to", "moment", type=MOMENT, required=True, help="The time to move to (UTC).")
-@with_app
-def advance_clock(app: Flask, clock_id: str, moment: datetime) -> None:
-    """Move a test clock forward. All billing work due on the way is done in order."""
-    from portal_site import worker as work
-    from portal_site.billing.billing_run import test_clocks
-
-    test_clocks.advance(app.extensions["gateways"], clock_id, _instant(moment), work.return_address)
-    click.echo(f"It is {moment:%Y-%m-%d %H:%M:%S} UTC for the customers of {clock_id}.", err=True)
-
-
 @main.command()
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--data", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True)
@@ -399,6 +195,10 @@ def demo(port: int, data: Path) -> None:
     from portal_site.cli import demo_server
 
     demo_server.run(port, data.absolute())
+
+
+for command in (check, draft, clock):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,76 @@
+"""`portal check`: whether anything needs attention."""
+
+import click
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from portal_site.cli.groups import with_app
+from portal_site.cli.serving import fail
+
+
+@click.command()
+@with_app
+def check(app: Flask) -> None:
+    """Check settings, database, schema, worker and payments. The exit code is 1 if anything needs attention."""
+    from portal_site.db import db, engine, migrations
+    from portal_site.db.transactions import reading
+
+    click.echo("settings: ok")
+    if engine.has_no_file(db.engine.url):
+        fail(f"database: there is no file {db.engine.url.database}. Run `portal migrate`.")
+    with reading() as connection:
+        connection.execute(select(1))
+    click.echo("database: reachable")
+    current, head = migrations.state(app)
+    if current != head:
+        fail("schema: not up to date. Run `portal migrate`.")
+    click.echo("schema: up to date")
+    _check_worker()
+
+
+def _check_worker() -> None:
+    from portal_site import clock, worker
+    from portal_site.billing.billing_run import parking
+    from portal_site.db.faults import described
+    from portal_site.db.transactions import reading
+
+    try:
+        worker.try_to_write()
+    except DBAPIError as error:
+        fail(f"database: takes no writes: {described(error)}. Nothing is billed until it does.")
+    seen = worker.last_seen()
+    if seen is None or clock.now() - seen > worker.SILENCE:
+        fail("worker: none has been seen for three minutes. Run `portal worker`.")
+    with reading() as reader:
+        ahead = worker.seconds_ahead(reader)
+    click.echo(
+        "clock: there is no other to compare this machine's with: see to it that it is right"
+        if ahead is None
+        else f"clock: {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the database server's"
+    )
+    click.echo(f"worker: alive, seen {clock.now() - seen} s ago")
+    stopped = worker.faults(clock.now())
+    for fault in stopped:
+        click.echo(f"billing: the last run stopped: {fault}", err=True)
+    if stopped:
+        fail(
+            "billing: no subscription is the reason. Mend what the lines above say; the worker tries again each minute."
+        )
+    parked = parking.parked()
+    for subscription_id, reason in parked:
+        click.echo(f"billing: {subscription_id} is parked: {reason}", err=True)
+    if parked:
+        count = parking.count_parked()
+        more = f"{count} are parked, the first {len(parked)} are named. " if count > len(parked) else ""
+        fail(
+            f"billing: {more}Mend what the lines above say, then run `portal unpark SUBSCRIPTION` for each, or "
+            "`portal unpark --all --cause` with the words of one error for all that have it."
+        )
+    click.echo("billing: nothing is parked")
+    silent = parking.count_unresolved(clock.now())
+    if silent:
+        fail(
+            f"payments: {silent} without an answer for 15 minutes or more. Ask the payment provider what became of them."
+        )
+    click.echo("payments: all answered")

@@ -1,0 +1,57 @@
+"""What all commands have in common: the app around them, and errors as one line."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from portal_site.billing.errors import BillingError
+from portal_site.billing.events.actors import ActorType, acting_as
+from portal_site.cli.serving import fail
+from portal_site.config import Settings, SettingsError
+
+
+class PlainGroup(click.Group):
+    """A command group that reports expected errors as one line, with exit code 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (SettingsError, BillingError) as error:
+            fail(str(error))
+        except UnicodeEncodeError:
+            fail("These words hold bytes that are no text. Type them in UTF-8.")
+        except DBAPIError as error:
+            fail(_database_words(error))
+        except SQLAlchemyError as error:
+            fail(f"The database could not be used: {type(error).__name__}.")
+
+
+def _database_words(error: DBAPIError) -> str:
+    from portal_site.db.faults import described
+
+    kind, text = type(error.orig).__name__, str(error.orig)
+    if "no such table" in text or kind == "UndefinedTable":
+        return "The database is not set up yet: run `portal migrate`."
+    if "no such column" in text or "has no column" in text or kind == "UndefinedColumn":
+        return "The database's schema is older than the program: run `portal migrate`."
+    if kind == "LockNotAvailable" or "database is locked" in text:
+        return "A table was in use by somebody else, and nothing was changed: run it again."
+    return f"The database could not be used: {described(error)}. Check PORTAL_DATABASE_URL."
+
+
+def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Call a command with the app as its first argument, within an app and a request context."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from portal_site import create_app
+
+        settings = Settings.from_environment()
+        app = create_app(settings)
+        with app.app_context(), app.test_request_context(base_url=settings.base_url), acting_as(ActorType.OPERATOR):
+            return command(app, *args, **kwargs)
+
+    return wrapper
