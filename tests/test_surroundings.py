@@ -12,11 +12,12 @@ from flask import Flask
 from sqlalchemy import event, func, select, text, update
 from sqlalchemy.exc import OperationalError
 
-from portal_site import cli, clock, worker
+from portal_site import clock, worker
 from portal_site.billing.billing_run import parking, renewal_batch, runner
 from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, PaymentAttempt, Subscription, SubscriptionItem
+from portal_site.cli import checks, groups
 from portal_site.db import db, migrations
 from tests import world
 from tests.conftest import enter, make_app
@@ -106,7 +107,7 @@ def _check(monkeypatch: pytest.MonkeyPatch) -> str:
     with monkeypatch.context() as listening:
         listening.setattr("click.echo", lambda words, **_: said.append(words))
         with suppress(SystemExit):
-            cli._check_worker()
+            checks._check_worker()
     return "\n".join(said)
 
 
@@ -294,7 +295,7 @@ def test_a_schema_that_is_behind_is_told_at_the_start(tmp_path: Path, caplog: py
     ],
 )  # fmt: skip
 def test_an_operator_is_told_what_is_wrong_in_one_line(error: Exception, said: str) -> None:
-    words = cli._database_words(OperationalError("SELECT secret", {"secret": "value"}, error))
+    words = groups._database_words(OperationalError("SELECT secret", {"secret": "value"}, error))
     assert said in words
     assert len(words.splitlines()) == 1
     assert "secret" not in words

@@ -20,7 +20,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, create_engine, func, make_url, select, text, update
 
-from portal_site import cli, clock, worker
+from portal_site import clock, worker
 from portal_site.billing.billing_run import clean_up, parking, renewal_batch
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import (
@@ -35,6 +35,7 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.models import Worker as WorkerRow
 from portal_site.billing.rules.amounts.periods import boundary
+from portal_site.cli import checks
 from portal_site.config import SettingsError
 from portal_site.db import db
 from tests import world
@@ -309,16 +310,16 @@ def test_check_tells_of_workers_and_of_what_is_parked(app: Flask, monkeypatch: p
     said: list[str] = []
     monkeypatch.setattr("click.echo", lambda words, **_: said.append(words))
     with pytest.raises(SystemExit):
-        cli._check_worker()
+        checks._check_worker()
     worker.heartbeat(clock.now())
-    cli._check_worker()
+    checks._check_worker()
     assert said[-3].startswith("worker: alive, seen ")
     assert said[-2:] == ["billing: nothing is parked", "payments: all answered"]
     with world.transaction() as session:
         row = session.merge(shop.subscription)
         row.due_at, row.billing_error = None, "ValueError: bad data"
     with pytest.raises(SystemExit):
-        cli._check_worker()
+        checks._check_worker()
     assert f"billing: {shop.subscription.id} is parked: ValueError: bad data" in said
 
 
@@ -445,7 +446,7 @@ def test_a_clock_is_compared_with_the_database_servers(postgres_app: Flask, monk
         monkeypatch.setattr("click.echo", lambda words, **_: said.append(words))
         monkeypatch.setattr(clock, "now", lambda: int(right))
         worker.tick(postgres_app)
-        cli._check_worker()
+        checks._check_worker()
         assert any(re.fullmatch(r"clock: \d+ s (behind|ahead of) the database server's", line) for line in said)
         monkeypatch.setitem(postgres_app.extensions, "clock_is_right", True)
         monkeypatch.setattr(clock, "now", lambda: int(right + 41 * DAY))
@@ -456,7 +457,7 @@ def test_where_there_is_no_other_clock_a_check_says_so(lite_app: Flask, monkeypa
     said: list[str] = []
     monkeypatch.setattr("click.echo", lambda words, **_: said.append(words))
     worker.heartbeat(clock.now())
-    cli._check_worker()
+    checks._check_worker()
     assert said[0] == "clock: there is no other to compare this machine's with: see to it that it is right"
 
 

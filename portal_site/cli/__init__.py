@@ -2,18 +2,11 @@
 
 import logging
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 from flask import Flask
-from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from portal_site.billing.errors import BillingError
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli import serving
 from portal_site.cli.checks import check
@@ -21,7 +14,7 @@ from portal_site.cli.drafts import draft
 from portal_site.cli.groups import PlainGroup, with_app
 from portal_site.cli.serving import fail
 from portal_site.cli.test_clocks import clock
-from portal_site.config import Settings, SettingsError
+from portal_site.config import Settings
 
 
 @click.group(cls=PlainGroup)

@@ -191,7 +191,7 @@ def test_what_was_paid_for_longer_is_not_billed_again_when_a_debt_is_paid(app: F
     life.gets_a_card()
     life.pays()
     life.goes_to("2026-08-16")
-    assert [bill.rpartition(" = ")[2] for bill in life.bills()] == ["10.00", "10.00"]
+    assert [bill.rpartition(" = ")[2] for bill in life.bills()] == ["10.00, due 0.32", "10.00"]
 
 
 def test_a_purse_in_another_currency_leaves_nothing_for_later(app: Flask) -> None:

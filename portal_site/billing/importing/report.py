@@ -80,6 +80,7 @@ class ImportReport:
         self, result: Result, kind: str, name: object, cause: str, sentence: str, customer: str | None = None
     ) -> None:
         """Add a finding. `name` is the object's id, or what it is called where it has none."""
+        sentence = " ".join(sentence.split())  # an id of a damaged file may hold line breaks
         key = result.value, cause
         self._counts[key] += 1
         named = self._examples.setdefault(key, [])
