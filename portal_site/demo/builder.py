@@ -5,8 +5,7 @@ It writes rows directly, with dates in the past, and is not meant for real data.
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from types import SimpleNamespace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from sqlalchemy import insert
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 from portal_site.billing.gateways.sandbox import test_numbers
 from portal_site.billing.gateways.sandbox.models import SandboxMethod
 from portal_site.billing.invoicing import invoice_writer
+from portal_site.billing.invoicing.payers import Payer
 from portal_site.billing.loading import plans
 from portal_site.billing.models import (
     Account,
@@ -284,7 +284,7 @@ class Merchant:
         ]
         charged = invoices.with_discounts_and_tax(due, running, subscription.currency)
         bill = invoices.total_up(charged, 0, subscription.currency)
-        invoice = invoice_writer.invoice_row(_invoice_customer(customer, self.account, number), subscription, bill, begin) | {
+        invoice = invoice_writer.invoice_row(_payer(customer, self.account, number), subscription, bill, begin) | {
             "status": "paid", "billing_reason": "subscription_cycle", "period_start": begin, "period_end": end,
             "amount_paid": bill.amount_due, "amount_remaining": 0, "attempt_count": 1, "paid_at": begin + 60,
             "due_date": begin + 14 * DAY if subscription.collection_method == "send_invoice" else None, "cycle_at": begin,
@@ -294,10 +294,10 @@ class Merchant:
         ]
 
 
-def _invoice_customer(customer: Customer, account: Account, number: int) -> SimpleNamespace:
-    names = ("id", "account_id", "name", "email", "phone", "address", "shipping", "tax_exempt", "invoice_prefix")
-    columns = {name: getattr(customer, name) for name in names} | {"livemode": False, "number": number, "tax_ids": []}
-    return SimpleNamespace(**columns, account_name=account.business_name, account_tax_ids=account.tax_ids)
+def _payer(customer: Customer, account: Account, number: int) -> Payer:
+    return replace(
+        Payer.of(customer), number=number, account_name=account.business_name, account_tax_ids=account.tax_ids
+    )
 
 
 def offer(product: Product, price: Price) -> PricedPlan:

@@ -6,12 +6,12 @@ are processed, and no period of a subscription can be billed twice.
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.billing_run import parking, transitions
+from portal_site.billing.billing_run.due_subscriptions import DueSubscription
 from portal_site.billing.billing_run.failures import Tally
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED, RenewalBatch
 from portal_site.billing.billing_run.transitions import Outcome
@@ -135,7 +135,7 @@ def _renew_one_by_one(customer_id: str, at: int, tally: Tally) -> BatchResult:
     return result
 
 
-def _claim(session: Session, at: int, most: int, clock_id: str | None, tally: Tally) -> dict[str, Any]:
+def _claim(session: Session, at: int, most: int, clock_id: str | None, tally: Tally) -> dict[str, Customer]:
     """Lock and return the customers of the subscriptions that are due first, by id. Skips customers locked by other workers.
 
     After a batch of which nothing could be billed, it is a random sample of the others: a single cause fails all of them too,
@@ -158,13 +158,13 @@ def _claim(session: Session, at: int, most: int, clock_id: str | None, tally: Ta
     return {row.id: row for row in as_namespaces(session.execute(query, execution_options=UNSCOPED))}
 
 
-def _locked(session: Session, customer_ids: Sequence[str]) -> dict[str, Any]:
+def _locked(session: Session, customer_ids: Sequence[str]) -> dict[str, Customer]:
     # Every worker locks in the same order, which avoids deadlocks.
     query = select(*_CUSTOMER).where(Customer.id.in_(customer_ids)).order_by(Customer.id).with_for_update(of=Customer)
     return {row.id: row for row in as_namespaces(session.execute(query))}
 
 
-def _due(session: Session, customer_ids: Iterable[str], at: int, skip: Container[str]) -> list[Any]:
+def _due(session: Session, customer_ids: Iterable[str], at: int, skip: Container[str]) -> list[DueSubscription]:
     """The due subscriptions of each customer that are not in `skip`, with the earliest date; later ones come in the next batch.
 
     So a customer's invoices are written in the order of their dates, even after the worker was not running: earlier ones use the
@@ -180,7 +180,7 @@ def _due(session: Session, customer_ids: Iterable[str], at: int, skip: Container
     return [row for row in rows if row.step_at == first.setdefault(row.customer_id, row.step_at)]
 
 
-def _renew(session: Session, customers: Mapping[str, Any], at: int, skip: Container[str]) -> BatchResult:
+def _renew(session: Session, customers: Mapping[str, Customer], at: int, skip: Container[str]) -> BatchResult:
     """Apply the due transitions of these locked customers' subscriptions, then renew those that do not have to wait."""
     rows = _due(session, customers, at, skip)
     with_transitions = [row for row in rows if transitions.may_have_transition(row)]
@@ -196,7 +196,7 @@ def _renew(session: Session, customers: Mapping[str, Any], at: int, skip: Contai
     return BatchResult(seen=seen, invoiced=batch.invoiced, late=late, parked=batch.parked)
 
 
-def _apply_transitions(session: Session, rows: Iterable[Any], at: int) -> tuple[set[str], int]:
+def _apply_transitions(session: Session, rows: Iterable[DueSubscription], at: int) -> tuple[set[str], int]:
     """Apply due transitions. Returns the ids of the subscriptions that have to wait, and how many of them wait for a payment."""
     later, unpaid = set(), 0
     for row in rows:
@@ -214,6 +214,6 @@ def _apply_transitions(session: Session, rows: Iterable[Any], at: int) -> tuple[
     return later, unpaid
 
 
-def _reload(session: Session, ids: Sequence[str]) -> list[Any]:
+def _reload(session: Session, ids: Sequence[str]) -> list[DueSubscription]:
     query = select(*_SUBSCRIPTION).where(Subscription.id.in_(ids)).order_by(Subscription.step_at, Subscription.id)
     return as_namespaces(session.execute(query, execution_options=UNSCOPED))

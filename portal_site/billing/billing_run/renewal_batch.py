@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from portal_site.billing.billing_run.due_subscriptions import DueSubscription
 from portal_site.billing.events.emission import emit
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter
+from portal_site.billing.invoicing.payers import Payer
 from portal_site.billing.loading import snapshots
 from portal_site.billing.models import (
     Account,
@@ -27,8 +29,8 @@ from portal_site.billing.rules.subscriptions.forecast import CustomerState, Rene
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus, next_due
 from portal_site.billing.subscriptions import due_dates
-from portal_site.db import bulk
-from portal_site.ids import new_id
+from portal_site.db import Base, bulk
+from portal_site.db.json_columns import JsonObject
 
 MOST_BEHIND = 15  # in periods; a subscription further behind is parked instead of billed for all of them
 TOO_FAR_BEHIND = f"more than {MOST_BEHIND} periods behind"
@@ -41,11 +43,13 @@ class RenewalBatch:
     `customers` are the locked customers' rows by id, `rows` the due subscriptions.
     """
 
-    def __init__(self, session: Session, customers: Mapping[str, Any], rows: Sequence[Any], at: int) -> None:
+    def __init__(
+        self, session: Session, customers: Mapping[str, Customer], rows: Sequence[DueSubscription], at: int
+    ) -> None:
         self.session, self.rows, self.at = session, rows, at
-        self.customers = {name: _payer(row) for name, row in customers.items()}
+        self.customers = {name: Payer.of(row) for name, row in customers.items()}
         self.writer = InvoiceWriter(session)
-        self.changed: dict[type[Any], list[dict[str, Any]]] = defaultdict(list)
+        self.changed: dict[type[Base], list[JsonObject]] = defaultdict(list)
         self.consumed_discounts: dict[str, int] = {}
         self.invoiced = self.late = self.parked = 0
         if rows:
@@ -68,11 +72,11 @@ class RenewalBatch:
             if too_far and row.billing_error != TOO_FAR_BEHIND:
                 self._park(row)
             elif (date <= moment and snapshot.status.renews) or (ended and snapshot.pending_lines):
-                self._renew(row, snapshot, row.ended_at if ended else date)
+                self._renew(row, snapshot, (row.ended_at or date) if ended else date)
             else:
                 self._set(row, due_at=self._next_due(row, row.status, [item.period_end for item in snapshot.items]))
 
-    def _renew(self, row: Any, snapshot: SubscriptionSnapshot, date: int) -> None:
+    def _renew(self, row: DueSubscription, snapshot: SubscriptionSnapshot, date: int) -> None:
         self.late += self.at - date > 24 * 60 * 60
         payer = self.customers[row.customer_id]
         state = self.states[row.customer_id]
@@ -99,7 +103,7 @@ class RenewalBatch:
             self._add_updated_event(row, status, snapshot, ends)
 
     def _add_invoice(
-        self, row: Any, payer: SimpleNamespace, renewal: Renewal, invoice: InvoiceTotals, date: int
+        self, row: DueSubscription, payer: Payer, renewal: Renewal, invoice: InvoiceTotals, date: int
     ) -> None:
         """Add the invoice of a renewal: a draft if collection is paused with `keep_as_draft`, else a finalized one."""
         members = _cycle_columns(invoice, date)
@@ -118,11 +122,11 @@ class RenewalBatch:
         self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice_row["id"]})
         self.invoiced += 1
 
-    def _park(self, row: Any) -> None:
+    def _park(self, row: DueSubscription) -> None:
         self.parked += 1
         self._set(row, due_at=None, overdue_since=row.step_at, billing_error=TOO_FAR_BEHIND)
 
-    def _set(self, row: Any, **values: Any) -> None:
+    def _set(self, row: DueSubscription, **values: Any) -> None:
         """Set columns in the subscription's update. Raises ValueError if the due date does not advance."""
         updates = self.changed[Subscription]
         if updates and updates[-1]["id"] == row.id:
@@ -139,13 +143,13 @@ class RenewalBatch:
         updates[-1].setdefault("billing_error", TOO_FAR_BEHIND if accepted else None)
         updates[-1]["billing_failures"] = 0
 
-    def _next_due(self, row: Any, status: str, ends: Iterable[int]) -> int | None:
+    def _next_due(self, row: DueSubscription, status: str, ends: Iterable[int]) -> int | None:
         resumes = pauses.resumes_at(row.status_details, row.pause_collection)
         expires = row.pending_update.expires_at if row.pending_update else None
         return next_due(status, ends, row.cancel_at, expires, resumes, self.phases.get(row.id))
 
     def _add_updated_event(
-        self, row: Any, status: str, snapshot: SubscriptionSnapshot, ends: Mapping[str, int]
+        self, row: DueSubscription, status: str, snapshot: SubscriptionSnapshot, ends: Mapping[str, int]
     ) -> None:
         """Add Stripe's event for the new status, periods and latest invoice."""
         latest = self.changed[Subscription][-1]["latest_invoice_id"]
@@ -183,7 +187,7 @@ class RenewalBatch:
                 bulk.update(self.session, kind, self.changed[kind])
 
 
-def _cycle_columns(bill: InvoiceTotals, date: int) -> dict[str, Any]:
+def _cycle_columns(bill: InvoiceTotals, date: int) -> JsonObject:
     """The invoice columns about the renewal: its date, and the period that its new lines cover."""
     starts = [line.period_start for line in bill.lines if line.id is None] or [date]
     ends = [line.period_end for line in bill.lines if line.id is None] or [date]
@@ -195,7 +199,7 @@ def _cycle_columns(bill: InvoiceTotals, date: int) -> dict[str, Any]:
     }
 
 
-def _items(snapshot: SubscriptionSnapshot, ends: Mapping[str, int]) -> dict[str, Any]:
+def _items(snapshot: SubscriptionSnapshot, ends: Mapping[str, int]) -> JsonObject:
     """The list object of the items in a subscription event, with the new period of each item that has one in `ends`.
 
     `ends` are period ends by item id.
@@ -212,16 +216,7 @@ def _items(snapshot: SubscriptionSnapshot, ends: Mapping[str, int]) -> dict[str,
     return resources.subscription_items(rows)
 
 
-def _payer(row: Any) -> SimpleNamespace:
-    """The customer as InvoiceWriter takes it. `number` is its next; `touched` says that its row has to be updated."""
-    members = vars(row).copy()
-    prefix = members.pop("invoice_prefix") or new_id("x").upper()[2:10]
-    number = members.pop("next_invoice_sequence")
-    seller: dict[str, Any] = {"account_name": "", "account_tax_ids": []}
-    return SimpleNamespace(**members, **seller, invoice_prefix=prefix, number=number, tax_ids=[], touched=False)
-
-
-def _add_accounts_and_tax_ids(session: Session, payers: Mapping[str, SimpleNamespace]) -> None:
+def _add_accounts_and_tax_ids(session: Session, payers: Mapping[str, Payer]) -> None:
     """Add what invoices store of accounts, and the tax ids, besides the columns of the customer."""
     accounts = select(Account.id, Account.business_name, Account.tax_ids).where(
         Account.id.in_({payer.account_id for payer in payers.values()})

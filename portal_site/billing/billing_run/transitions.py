@@ -1,11 +1,11 @@
 """Transitions: due steps that are not renewals. Pending updates expire, pauses end, phases begin, subscriptions end."""
 
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from portal_site.billing.billing_run.due_subscriptions import DueSubscription
 from portal_site.billing.loading import ownership, payment_state, plans
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.rules.amounts import periods
@@ -27,7 +27,7 @@ RECHECK = 60  # seconds until a subscription whose payment is in progress is che
 RECHECK_DEBIT = HOUR  # the same for a debit, which takes days
 
 
-def may_have_transition(row: Any) -> bool:
+def may_have_transition(row: DueSubscription) -> bool:
     """Whether a transition may be due for a subscription's row. Most subscriptions only renew, and skip the lookup."""
     is_ending = row.cancel_at is not None or row.cancel_at_period_end
     is_paused = row.pause_collection or row.status == SubscriptionStatus.PAUSED

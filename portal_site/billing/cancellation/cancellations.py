@@ -13,6 +13,7 @@ from portal_site.billing.invoicing import credit_notes
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
 from portal_site.billing.loading import ownership, payment_state, snapshots
 from portal_site.billing.loading.confirmations import CHANGED, Confirmation, hash_terms
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     CancellationAttempt,
     Customer,
@@ -66,7 +67,9 @@ def preview(customer_id: str, subscription_id: str, features: SubscriptionCancel
         return _preview(reader, row, customer, features, at)
 
 
-def _preview(reader: Any, row: Any, customer: Any, features: SubscriptionCancel, at: int) -> CancellationPreview:
+def _preview(
+    reader: Reader, row: Subscription, customer: Customer, features: SubscriptionCancel, at: int
+) -> CancellationPreview:
     snapshot = snapshots.load_for_quote(reader, row, customer, at)
     refusal = cancellation.why_not_cancelable(snapshot)
     if refusal is not None:

@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from portal_site.billing.changes import plan_options
 from portal_site.billing.loading.confirmations import hash_terms
 from portal_site.billing.loading.plans import Reader
-from portal_site.billing.models import Account, Coupon, Discount
+from portal_site.billing.models import Account, Coupon, Customer, Discount, Subscription
 from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms, discount_end
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.portal.portal_features import Features, QuantityLimits, RetentionOffer
@@ -50,8 +50,8 @@ class OfferContext:
     """A subscription that is about to be cancelled. The id of an offered discount is derived from `key`, the attempt's id."""
 
     reader: Reader
-    row: Any
-    customer: Any
+    row: Subscription
+    customer: Customer
     snapshot: SubscriptionSnapshot
     features: Features
     at: int

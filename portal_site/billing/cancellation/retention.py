@@ -1,7 +1,6 @@
 """Retention offers: making at most one offer in an attempt to cancel, and accepting or declining it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -120,7 +119,7 @@ def _own(session: Session, subscription: Subscription, attempt_id: str) -> Cance
 
 
 def _case(
-    reader: Reader, row: Any, customer: Any, features: Features, attempt: CancellationAttempt, at: int
+    reader: Reader, row: Subscription, customer: Customer, features: Features, attempt: CancellationAttempt, at: int
 ) -> OfferContext:
     return OfferContext(
         reader, row, customer, snapshots.load_for_quote(reader, row, customer, at), features, at, attempt.id
@@ -128,7 +127,7 @@ def _case(
 
 
 def _preview(
-    reader: Reader, row: Any, customer: Any, features: Features, attempt: CancellationAttempt, at: int
+    reader: Reader, row: Subscription, customer: Customer, features: Features, attempt: CancellationAttempt, at: int
 ) -> OfferPreview | None:
     """The attempt's offer with its effect, or None if it cannot be accepted at `at`."""
     if not attempt.is_made(at) or not features.subscription_cancel.retention.enabled:

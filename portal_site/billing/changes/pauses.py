@@ -1,7 +1,6 @@
 """Pausing and resuming a subscription by the customer. Pauses that end automatically are ended by the billing run."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -105,7 +104,7 @@ def resumption(customer_id: str, subscription_id: str, at: int) -> Quote:
         return _quote_resumption(snapshots.load_for_quote(reader, row, customer, at), row, at)
 
 
-def _quote_resumption(snapshot: SubscriptionSnapshot, row: Any, at: int) -> Quote:
+def _quote_resumption(snapshot: SubscriptionSnapshot, row: Subscription, at: int) -> Quote:
     if snapshot.status != SubscriptionStatus.PAUSED:
         raise StateChanged(N_("This subscription is not paused."), "not_paused")
     if row.pending_update is not None:

@@ -1,14 +1,13 @@
 """Loads a subscription with the plans and add-ons that a configuration offers for it."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import select
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.loading import plans, snapshots
 from portal_site.billing.loading.plans import Reader
-from portal_site.billing.models import Price, SchedulePhase, SubscriptionSchedule
+from portal_site.billing.models import Customer, Price, SchedulePhase, Subscription, SubscriptionSchedule
 from portal_site.billing.rules.portal.portal_features import SubscriptionUpdate
 from portal_site.billing.rules.subscriptions import plan_change
 from portal_site.billing.rules.subscriptions.portal_policy import PortalPolicy
@@ -33,7 +32,9 @@ class PlanChangeOptions:
         return self.policy.snapshot
 
 
-def load(reader: Reader, row: Any, customer: Any, features: SubscriptionUpdate, at: int) -> PlanChangeOptions:
+def load(
+    reader: Reader, row: Subscription, customer: Customer, features: SubscriptionUpdate, at: int
+) -> PlanChangeOptions:
     """The options of a subscription. `row` and `customer` are as from `snapshots.load_owned_rows`."""
     snapshot = snapshots.load_for_quote(reader, row, customer, at)
     origins = _schedule_origins(reader, row, at)
@@ -49,7 +50,7 @@ def load(reader: Reader, row: Any, customer: Any, features: SubscriptionUpdate, 
     return PlanChangeOptions(PortalPolicy(snapshot, features, offers), refusal, "portal" in origins)
 
 
-def _schedule_origins(reader: Reader, row: Any, at: int) -> list[str]:
+def _schedule_origins(reader: Reader, row: Subscription, at: int) -> list[str]:
     """The origins of its active schedules: of all the merchant's, and of the portal's with a future phase.
 
     A merchant's schedule fixes the items of the subscription for as long as its current phase lasts.

@@ -1,7 +1,6 @@
 """Reactivation: a new subscription with the items of an ended one. It is incomplete until paid, for 23 hours at most."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -57,7 +56,7 @@ def preview(customer_id: str, subscription_id: str, at: int) -> ReactivationPrev
         return _preview(reader, row, customer, at)
 
 
-def _preview(reader: Reader, row: Any, customer: Any, at: int) -> ReactivationPreview:
+def _preview(reader: Reader, row: Subscription, customer: Customer, at: int) -> ReactivationPreview:
     snapshot = snapshots.load_for_quote(reader, row, customer, at)
     prices = [item.offer.price_id for item in snapshot.items]
     active_prices = select(Price.id).where(Price.account_id == row.account_id, Price.id.in_(prices), Price.active)

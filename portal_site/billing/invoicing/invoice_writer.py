@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.events.emission import emit
+from portal_site.billing.events.emission import Owned, emit
+from portal_site.billing.invoicing.payers import Payer
 from portal_site.billing.models import (
     Account,
     Customer,
@@ -29,7 +29,7 @@ from portal_site.db.json_columns import JsonObject
 from portal_site.db.page_query import as_namespace
 from portal_site.ids import new_id
 
-Row = dict[str, Any]
+Row = JsonObject  # the columns of a row that is written in bulk, by name
 # The columns in which a draft differs from a finalized invoice.
 DRAFT: Row = {
     "status": InvoiceStatus.DRAFT, "number": None, "due_date": None, "starting_balance": 0, "ending_balance": None,
@@ -47,14 +47,14 @@ class InvoiceWriter:
         self.rows: dict[type[Base], list[Row]] = defaultdict(list)
         self.taken: list[Row] = []  # updates of pending lines that an invoice takes
 
-    def add_pending(self, subscription: Any, lines: Iterable[InvoiceLine], at: int) -> None:
+    def add_pending(self, subscription: Subscription, lines: Iterable[InvoiceLine], at: int) -> None:
         """Add pending lines, which go on the subscription's next invoice."""
         for position, line in enumerate(lines):
             row = line_row(line, subscription, None, position) | {"pending_since": at}
             self.rows[InvoiceLineItem].append(row)
             self._emit("invoiceitem.created", subscription, resources.invoice_item(as_namespace(row)), at)
 
-    def invoice(self, customer: Any, subscription: Any, bill: InvoiceTotals, at: int, **members: Any) -> Row:
+    def invoice(self, customer: Payer, subscription: Subscription, bill: InvoiceTotals, at: int, **members: Any) -> Row:
         """Add a finalized invoice and its balance transaction, and return its row. It is paid if nothing is due.
 
         `customer` is as from `with_next_number`: among others, `invoice_prefix` and `number`, the sequence number of this
@@ -67,13 +67,13 @@ class InvoiceWriter:
         self._add_finalized_events(customer, row, at)
         return row
 
-    def draft(self, customer: Any, subscription: Any, bill: InvoiceTotals, at: int, **members: Any) -> Row:
+    def draft(self, customer: Payer, subscription: Subscription, bill: InvoiceTotals, at: int, **members: Any) -> Row:
         """Add a draft and return its row. It has no number and does not change the balance; customers do not see it."""
         row = self._add(invoice_row(customer, subscription, bill, at) | DRAFT | members, subscription, bill)
         self._emit("invoice.created", customer, _document(row), at)
         return row
 
-    def _add(self, row: Row, subscription: Any, bill: InvoiceTotals) -> Row:
+    def _add(self, row: Row, subscription: Subscription, bill: InvoiceTotals) -> Row:
         row = {"metadata": {}, **row}
         self.rows[Invoice].append(row)
         for position, line in enumerate(bill.lines):
@@ -83,7 +83,7 @@ class InvoiceWriter:
                 self.taken.append({"id": line.id, "invoice_id": row["id"], "position": position})
         return row
 
-    def _add_finalized_events(self, customer: Any, row: Row, at: int) -> None:
+    def _add_finalized_events(self, customer: Payer, row: Row, at: int) -> None:
         document = _document(row)
         opened = {"status": InvoiceStatus.OPEN, "paid_at": None, "marked_uncollectible_at": None}
         self._emit("invoice.finalized", customer, _document(row | opened), at)
@@ -93,7 +93,7 @@ class InvoiceWriter:
         if row["status"] == InvoiceStatus.UNCOLLECTIBLE:
             self._emit("invoice.marked_uncollectible", customer, document, at)
 
-    def _emit(self, kind: str, owner: Any, document: JsonObject, at: int) -> None:
+    def _emit(self, kind: str, owner: Owned, document: JsonObject, at: int) -> None:
         emit(self.session, kind, owner, at, document=document)
 
     def write(self) -> None:
@@ -111,7 +111,7 @@ def _document(row: Row) -> JsonObject:
     return resources.invoice(as_namespace(row))
 
 
-def invoice_row(customer: Any, subscription: Any, bill: InvoiceTotals, at: int) -> Row:
+def invoice_row(customer: Payer, subscription: Subscription, bill: InvoiceTotals, at: int) -> Row:
     """The columns of a finalized invoice, with the current names and addresses of account and customer."""
     paid = bill.amount_due == 0
     return {
@@ -147,14 +147,14 @@ def invoice_row(customer: Any, subscription: Any, bill: InvoiceTotals, at: int) 
     }
 
 
-def due_date(subscription: Any, at: int) -> int | None:
+def due_date(subscription: Subscription, at: int) -> int | None:
     """When an invoice written at `at` is due, with `send_invoice`; None for automatic charges."""
     if subscription.collection_method != "send_invoice":
         return None
     return at + (subscription.days_until_due or 0) * 24 * 60 * 60
 
 
-def invoice_parties(customer: Any) -> Row:
+def invoice_parties(customer: Payer) -> Row:
     """The invoice columns about the account and the customer, as of now."""
     return {
         "account_name": customer.account_name,
@@ -195,7 +195,7 @@ def _summed_taxes(lines: Sequence[InvoiceLine]) -> list[Row]:
     return [resources.tax_amount(tax) for tax in summed_taxes(lines)]
 
 
-def line_row(line: InvoiceLine, subscription: Any, invoice_id: str | None, position: int) -> Row:
+def line_row(line: InvoiceLine, subscription: Subscription, invoice_id: str | None, position: int) -> Row:
     """The columns of a line; `invoice_id` is None for a pending line."""
     offer = line.offer
     return {
@@ -230,7 +230,7 @@ def line_row(line: InvoiceLine, subscription: Any, invoice_id: str | None, posit
     }
 
 
-def balance_row(customer: Any, bill: InvoiceTotals, invoice_id: str, at: int) -> Row:
+def balance_row(customer: Payer, bill: InvoiceTotals, invoice_id: str, at: int) -> Row:
     """The columns of the balance transaction that an invoice causes."""
     kind = "invoice_too_small" if bill.amount_due == 0 and bill.ending_balance > 0 else "applied_to_invoice"
     return {
@@ -267,7 +267,7 @@ def add_open_invoice(
     return str(row["id"])
 
 
-def add_to_balance(customer: Any, amount: int, currency: str) -> None:
+def add_to_balance(customer: Customer, amount: int, currency: str) -> None:
     """Add to the customer's balance the amount that an invoice used (> 0) or added as credit (< 0), in minor units.
 
     A balance has one currency, and takes on a new one while it is 0. Raises BillingError if it has another currency.
@@ -295,33 +295,16 @@ def move_balance(session: Session, customer: Customer, invoice: Invoice, amount:
         emit(session, "customer.updated", customer, at, previous=moved)
 
 
-def with_next_number(session: Session, customer: Customer) -> SimpleNamespace:
+def with_next_number(session: Session, customer: Customer) -> Payer:
     """The customer as InvoiceWriter takes it, with the next invoice number of its sequence, which is consumed.
 
     The row must be locked, so that numbers have no gaps.
     """
-    if customer.invoice_prefix is None:
-        customer.invoice_prefix = new_id("x").upper()[2:10]
-    number = customer.next_invoice_sequence
+    payer = Payer.of(customer)
+    customer.invoice_prefix = payer.invoice_prefix
     customer.next_invoice_sequence += 1
-    names = (
-        "id",
-        "account_id",
-        "livemode",
-        "name",
-        "email",
-        "phone",
-        "address",
-        "shipping",
-        "tax_exempt",
-        "invoice_prefix",
-    )
-    is_owned = TaxId.customer_id == customer.id
-    tax_ids = [
-        {"type": kind, "value": value}
-        for kind, value in session.execute(select(TaxId.type, TaxId.value).where(is_owned))
-    ]
+    own = select(TaxId.type, TaxId.value).where(TaxId.customer_id == customer.id)
+    payer.tax_ids = [{"type": kind, "value": value} for kind, value in session.execute(own)]
     seller = select(Account.business_name, Account.tax_ids).where(Account.id == customer.account_id)
-    account_name, own_tax_ids = session.execute(seller).one()
-    members = {name: getattr(customer, name) for name in names} | {"number": number, "tax_ids": tax_ids}
-    return SimpleNamespace(**members, account_name=account_name, account_tax_ids=own_tax_ids)
+    payer.account_name, payer.account_tax_ids = session.execute(seller).one()
+    return payer

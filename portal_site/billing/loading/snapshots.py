@@ -14,13 +14,12 @@ from sqlalchemy import and_, bindparam, or_, select
 
 from portal_site.billing.errors import NotFound
 from portal_site.billing.loading import plans, stored_lines
+from portal_site.billing.loading.awaiting import load_awaiting
 from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Coupon,
     Customer,
     Discount,
-    Invoice,
-    PaymentAttempt,
     SchedulePhase,
     SchedulePhaseItem,
     Subscription,
@@ -33,7 +32,6 @@ from portal_site.billing.rules.amounts.taxes import UNTAXED, TaxRate
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import pauses
 from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
-from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME
 from portal_site.billing.rules.subscriptions.snapshot import AwaitingPayment, PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import ENDED, SubscriptionStatus
 from portal_site.billing.translation_marks import N_
@@ -132,7 +130,7 @@ class Parts:
     reserved: Mapping[str, str] = field(default_factory=dict)
 
 
-def build(row: Any, customer: CustomerTerms, parts: Parts) -> SubscriptionSnapshot:
+def build(row: Subscription, customer: CustomerTerms, parts: Parts) -> SubscriptionSnapshot:
     """The snapshot of a subscription's row with the attributes of SUBSCRIPTION_COLUMNS."""
     taxed = customer.tax_exempt not in UNTAXED
     items = tuple(parts.items if taxed else (replace(item, tax_rates=()) for item in parts.items))
@@ -166,7 +164,7 @@ def build(row: Any, customer: CustomerTerms, parts: Parts) -> SubscriptionSnapsh
 
 
 def load(
-    reader: Reader, subscriptions: Sequence[Any], customers: Mapping[str, Any], at: int
+    reader: Reader, subscriptions: Sequence[Subscription], customers: Mapping[str, CustomerTerms], at: int
 ) -> dict[str, SubscriptionSnapshot]:
     """The snapshots that a renewal needs, by id, of these subscriptions (rows with the columns of SUBSCRIPTION_COLUMNS).
 
@@ -187,7 +185,7 @@ def load(
     }
 
 
-def item_of(row: Any, plan: PricedPlan) -> Item:
+def item_of(row: SubscriptionItem, plan: PricedPlan) -> Item:
     """The Item of a row with the columns of ITEM_COLUMNS."""
     rates = tuple(map(TaxRate.of, row.tax_rates)) if row.tax_rates else ()
     period = row.current_period_start, row.current_period_end
@@ -263,7 +261,7 @@ def reserved_discounts(changes: Iterable[tuple[str, PendingUpdate | None]]) -> d
 # --- one subscription with its siblings -----------------------------------------------------------------------------------
 
 
-def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> tuple[Any, Any]:
+def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> tuple[Subscription, Customer]:
     """The rows of a customer's own subscription and of the customer, as `load_for_quote` needs them. Raises NotFound."""
     owned = Subscription.id == subscription_id, Subscription.customer_id == customer_id
     row = reader.execute(select(*SUBSCRIPTION_COLUMNS).where(*owned)).first()
@@ -271,18 +269,18 @@ def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> t
     customer = reader.execute(select(*columns).where(Customer.id == customer_id)).first()
     if row is None or customer is None:
         raise NotFound(N_("We could not find this."), "resource_missing")
-    return row, customer
+    return cast(Subscription, row), cast(Customer, customer)
 
 
-def load_for_quote(reader: Reader, row: Any, customer: Any, at: int) -> SubscriptionSnapshot:
+def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: int) -> SubscriptionSnapshot:
     """The snapshot of a subscription with everything that a quote needs, including the customer's other subscriptions."""
     others = select(*SUBSCRIPTION_COLUMNS).where(
         Subscription.customer_id == customer.id, Subscription.id != row.id, Subscription.status.not_in(ENDED)
     )
-    rows = [row, *reader.execute(others.order_by(Subscription.id)).all()]
+    rows = [row, *cast(Sequence[Subscription], reader.execute(others.order_by(Subscription.id)).all())]
     loaded = load(reader, rows, {customer.id: customer}, at)
     phases = _load_phases(reader, customer.id, at)
-    awaiting = _load_awaiting(reader, rows)
+    awaiting = load_awaiting(reader, rows)
     complete = [
         replace(
             loaded[subscription.id],
@@ -343,48 +341,3 @@ def phases_of(rows: Iterable[tuple[Any, PricedPlan]]) -> dict[str, list[PlannedP
         if row.end_date is not None and row.end_behavior == "cancel":
             phases[subscription_id][-1] = replace(phases[subscription_id][-1], cancels_at=row.end_date)
     return phases
-
-
-def awaited_invoice_id(row: Any) -> str | None:
-    """The id of the invoice whose payment a pending update or the first period awaits."""
-    if row.status == SubscriptionStatus.INCOMPLETE:
-        return str(row.latest_invoice_id) if row.latest_invoice_id else None
-    return row.pending_update.invoice_id if row.pending_update else None
-
-
-def awaiting_of(row: Any, invoice: Any | None, lines: Sequence[InvoiceLine]) -> AwaitingPayment | None:
-    """The AwaitingPayment of a subscription's row, or None.
-
-    `invoice` has `status`, `starting_balance`, `ending_balance` and `attempt_status`, the status of its unsettled payment
-    attempt (None without one). `lines` are those that become pending again if the invoice is voided.
-    """
-    is_open = invoice is not None and invoice.status == "open"
-    returned_balance = (
-        (invoice.starting_balance - (invoice.ending_balance or 0)) if invoice is not None and is_open else 0
-    )
-    is_being_paid = is_open and invoice is not None and invoice.attempt_status is not None
-    if row.status == SubscriptionStatus.INCOMPLETE:
-        return AwaitingPayment(
-            row.created + PENDING_UPDATE_LIFETIME, returned_balance, tuple(lines), is_being_paid=is_being_paid
-        )
-    if not row.pending_update:
-        return None
-    update: PendingUpdate = row.pending_update
-    return AwaitingPayment(update.expires_at, returned_balance, tuple(lines), update.ended_discounts, is_being_paid)
-
-
-def _load_awaiting(reader: Reader, rows: Sequence[Any]) -> dict[str, AwaitingPayment | None]:
-    invoice_of = {row.id: invoice_id for row in rows if (invoice_id := awaited_invoice_id(row))}
-    unsettled = (
-        select(PaymentAttempt.status)
-        .where(PaymentAttempt.invoice_id == Invoice.id, PaymentAttempt.settled_at.is_(None))
-        .correlate(Invoice)
-        .scalar_subquery()
-        .label("attempt_status")
-    )
-    columns = (Invoice.id, Invoice.status, Invoice.starting_balance, Invoice.ending_balance, unsettled)
-    query = select(*columns).where(Invoice.id.in_(list(invoice_of.values())))
-    scoped = query.execution_options(unscoped="invoices that subscriptions of ours wait for")
-    invoices = {row.id: row for row in reader.execute(scoped)} if invoice_of else {}
-    lines = stored_lines.load_returned_lines(reader, list(invoices)) if invoices else {}
-    return {row.id: awaiting_of(row, invoices.get(invoice_of.get(row.id, "")), lines.get(row.id, ())) for row in rows}

@@ -5,11 +5,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.loading import plans, snapshots, stored_lines
+from portal_site.billing.loading import awaiting, plans, snapshots, stored_lines
 from portal_site.billing.loading.snapshots import Parts
+from portal_site.billing.models import Subscription
 from portal_site.billing.rules.amounts import discounts as discount_rules
 from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
@@ -257,15 +258,15 @@ def _lines(rows: Rows) -> Mapping[str, Sequence[InvoiceLine]]:
 def _view(
     group: Rows, parts: _Parts, discounts: Sequence[DiscountView], customer: CustomerBalance, at: int
 ) -> SubscriptionView:
-    row = SimpleNamespace(**{**group[0], "pending_update": _pending_update(group[0])})
+    row = cast(Subscription, SimpleNamespace(**{**group[0], "pending_update": _pending_update(group[0])}))
     items = sorted(map(_item, (each for each in group if each["kind"] == "item")), key=lambda i: (i.created, i.id))
     if any(item.offer.length <= 0 for item in items):  # raises KeyError for an interval that does not exist
         raise ValueError(f"{row.id} has a period without a length")
     phases = _phases([each for each in group if each["kind"] == "planned"])
-    awaited = parts.awaited.get(snapshots.awaited_invoice_id(row) or "")
-    awaiting = snapshots.awaiting_of(row, awaited, parts.returned.get(row.id, ()))
+    awaited = parts.awaited.get(awaiting.awaited_invoice_id(row) or "")
+    waits = awaiting.awaiting_of(row, awaited, parts.returned.get(row.id, ()))
     pending = parts.pending.get(row.id, ())
-    snapshot = snapshots.build(row, customer, Parts(items, parts.discounts, pending, phases, awaiting, parts.reserved))
+    snapshot = snapshots.build(row, customer, Parts(items, parts.discounts, pending, phases, waits, parts.reserved))
     return SubscriptionView(
         snapshot=snapshot,
         status=_status(snapshot),

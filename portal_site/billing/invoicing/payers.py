@@ -1,0 +1,53 @@
+"""The customer and the account as invoices are written for them."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from portal_site.billing.models import Customer
+from portal_site.db.json_columns import JsonObject
+from portal_site.ids import new_id
+
+
+@dataclass
+class Payer:
+    """What invoices store of a customer and its account. `number` is that of the next invoice in the customer's sequence.
+
+    `touched` is set by a billing run once an invoice has changed the balance or used the number.
+    """
+
+    id: str
+    account_id: str
+    livemode: bool
+    name: str | None
+    email: str | None
+    phone: str | None
+    address: JsonObject | None
+    shipping: JsonObject | None
+    tax_exempt: str
+    balance: int
+    currency: str | None
+    invoice_prefix: str
+    number: int
+    account_name: str | None = ""
+    account_tax_ids: list[JsonObject] = field(default_factory=list)
+    tax_ids: list[JsonObject] = field(default_factory=list)
+    touched: bool = False
+
+    @classmethod
+    def of(cls, customer: Customer) -> Self:
+        """The payer of a customer's row; the account's name and the tax ids are rows of their own, and are added."""
+        return cls(
+            id=customer.id,
+            account_id=customer.account_id,
+            livemode=customer.livemode,
+            name=customer.name,
+            email=customer.email,
+            phone=customer.phone,
+            address=customer.address,
+            shipping=customer.shipping,
+            tax_exempt=customer.tax_exempt,
+            balance=customer.balance,
+            currency=customer.currency,
+            invoice_prefix=customer.invoice_prefix or new_id("x").upper()[2:10],
+            number=customer.next_invoice_sequence,
+        )
