@@ -281,7 +281,7 @@ def _view(
         payment_method_id=row.default_payment_method_id,
         on_behalf_of=row.on_behalf_of,
         automatic_tax=row.automatic_tax,
-        items=tuple(sorted(map(_item_view, items), key=lambda item: item.product)),
+        items=tuple(map(_item_view, sorted(items, key=lambda item: (item.created, item.offer.product)))),
         discounts=_in_force(discounts, row.id, at),
         planned=_planned(phases),
     )
