@@ -139,7 +139,7 @@ def _discount(
 
 def tax_ids(shape: shapes.TaxIdShape, account: str) -> Iterator[Row]:
     if shape.customer is None:
-        return  # a tax id of the account itself
+        return  # one of the account itself: see `writing.printed`
     yield _row(
         TaxId,
         account_id=account,
@@ -320,9 +320,11 @@ def _no_rows(_shape: Shape, _account: str) -> Iterator[Row]:
 
 
 # For each object type of a file: its schema, and the function that yields its rows, the object's own row first. An account
-# yields no rows, because the importer creates it, and neither does an invoice item, which needs its subscription's taxes.
+# yields no rows, because the importer creates it, and neither does an invoice item, which needs its subscription's taxes, or
+# a tax rate, whose name is copied to the taxes.
 KINDS: dict[str, tuple[type[Shape], Callable[[Any, str], Iterator[Row]]]] = {
     "account": (shapes.AccountShape, _no_rows),
+    "tax_rate": (shapes.TaxRateShape, _no_rows),
     "product": (shapes.ProductShape, products),
     "price": (shapes.PriceShape, prices),
     "coupon": (shapes.CouponShape, coupons),

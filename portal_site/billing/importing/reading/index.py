@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 # The kinds that are read, in the order in which they refer to each other. Those of customers are read customer by customer.
-OF_THE_ACCOUNT = ("account", "product", "price", "coupon", "promotion_code", "billing_portal.configuration")
+OF_THE_ACCOUNT = ("account", "tax_rate", "product", "price", "coupon", "promotion_code", "billing_portal.configuration")
 OF_CUSTOMERS = (
     "customer", "tax_id", "payment_method", "subscription", "subscription_schedule", "invoice", "invoiceitem", "credit_note",
 )  # fmt: skip

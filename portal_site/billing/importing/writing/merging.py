@@ -71,6 +71,8 @@ GROUPS: dict[type[Base], tuple[Group, ...]] = {
         ("features",), ("active",), ("name", "headline", "privacy_policy_url", "terms_of_service_url", "default_return_url"),
     ),
 }  # fmt: skip
+# What an invoice prints besides. It is brought with the lines of a draft, and with its finalization.
+PRINTED = ("account_tax_ids", "customer_tax_exempt", "total_discount_amounts", "total_excluding_tax", "total_taxes")
 CHECKSUM = 8  # characters
 CHANGED_BOTH = "changed there and here since the last import: stays as it is here"
 OTHER_ACCOUNT = "they belong to another account"
@@ -173,6 +175,8 @@ def apply(session: Session, merge: Merge, account_id: str) -> None:
         values = {name: row.values[name] for group in groups if group != PARTS for name in group}
         if row.model is Invoice and row.status != "open":
             values["next_payment_attempt"] = None
+        if row.model is Invoice and PARTS in groups:
+            values |= {name: row.values[name] for name in PRINTED}
         if values:
             bulk.update(session, row.model, [{"id": row.id, **values}])
         if PARTS in groups:
