@@ -25,6 +25,7 @@ from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.schemas.catalog_schemas import AccountShape
 from portal_site.billing.importing.writing import (
     accounts,
+    credit_notes,
     discounts,
     merging,
     pending_items,
@@ -38,6 +39,7 @@ from portal_site.billing.importing.writing.accounts import DefaultConfigurations
 from portal_site.db.transactions import reading, transaction
 
 READ_FIRST = ("account", "tax_id", "tax_rate")  # of tax ids, those without a customer: the account's own
+HISTORY = ("invoice", "credit_note")  # what a customer may have very many of, in the order of their references
 Advance = Callable[[int, int], None]
 BATCH = 500  # objects in a transaction, or one customer's if it has more
 LARGEST = (
@@ -190,7 +192,7 @@ class _Import:
         for customer in self.index.customers():
             batch += self.index.of_customer(customer)
             if len(batch) > LARGEST:
-                batch.sort(key=lambda entry: entry.kind == "invoice")
+                batch.sort(key=lambda entry: HISTORY.index(entry.kind) if entry.kind in HISTORY else -1)
                 yield batch[:LARGEST], False
                 yield from ((some, True) for some, _ in _chunks(iter(batch[LARGEST:])))
                 batch = []
@@ -225,6 +227,7 @@ class _Import:
             self._write(session, objects)
             if not self.store.options.dry_run:
                 pending_items.settle(session, invoiced, self.account_id, self.report)
+                credit_notes.delete_void(session, built, self.account_id)
 
     def _comes_later(self, entries: Sequence[Entry]) -> Callable[[str], bool]:
         """Tells whether an invoice is in a later batch: its customer was too large for one."""

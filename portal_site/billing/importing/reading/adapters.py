@@ -362,6 +362,13 @@ def parent_of_an_invoice(invoice: Document) -> None:
         invoice["parent"] = {"type": "subscription_details", "subscription_details": {"subscription": subscription}}
 
 
+def amounts_of_a_credit_note(note: Document) -> None:
+    """Before 2025-03-31 a credit note was of before or of after the payment, as its type says, and not of both."""
+    if note.get("pre_payment_amount") is None and note.get("post_payment_amount") is None:
+        after = note.get("type") == "post_payment"
+        note["post_payment_amount" if after else "pre_payment_amount"] = note.get("amount")
+
+
 def parent_of_an_invoice_item(item: Document) -> None:
     """Before 2025-03-31 an invoice item named its subscription itself."""
     told = {name: item.pop(name, None) for name in ("subscription", "subscription_item")}
@@ -396,5 +403,7 @@ ADAPTERS: dict[str, Iterable[Adapter]] = {
     "invoice": (created_in_place_of_a_date, status_of_an_invoice, amounts_paid, collection_in_place_of_billing, lines_by_type,
                 lines_of_an_invoice, taxes_in_place_of_amounts, tax_of_an_invoice, discount_of_an_invoice,
                 parent_of_an_invoice),
+    "credit_note_line_item": (taxes_in_place_of_amounts,),
+    "credit_note": (amounts_of_a_credit_note, _each("lines", "credit_note_line_item")),
     "invoiceitem": (pricing_of_a_line, parent_of_an_invoice_item, _each("discounts", "discount")),
 }  # fmt: skip

@@ -283,9 +283,16 @@ LISTS: dict[str, Lists] = {
     "credit_note": Lists(
         KINDS["credit_note"][0],
         harmless=_COMMON | _names(
-            "amount amount_shipping currency customer_balance_transaction discount_amount discount_amounts effective_at "
-            "lines memo number out_of_band_amount pdf pretax_credit_amounts reason refund refunds shipping_cost subtotal "
-            "subtotal_excluding_tax tax_amounts total total_excluding_tax total_taxes type voided_at"
+            "amount_shipping customer_balance_transaction discount_amount discount_amounts effective_at memo "
+            "out_of_band_amount pdf pretax_credit_amounts refund refunds shipping_cost subtotal subtotal_excluding_tax "
+            "tax_amounts total total_excluding_tax total_taxes type voided_at"
+        ),
+    ),
+    "credit_note_line_item": Lists(
+        billing_schemas.CreditNoteLineShape,
+        harmless=_COMMON | _names(
+            "amount_excluding_tax discount_amounts pretax_credit_amounts quantity tax_rates type unit_amount unit_amount_decimal "
+            "unit_amount_excluding_tax"
         ),
     ),
     "billing_portal.configuration": Lists(KINDS["billing_portal.configuration"][0], harmless=_COMMON),

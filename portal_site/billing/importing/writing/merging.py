@@ -20,6 +20,7 @@ from portal_site.billing.importing.writing import parts
 from portal_site.billing.importing.writing.parts import Stored
 from portal_site.billing.models import (
     Coupon,
+    CreditNote,
     Customer,
     Invoice,
     InvoiceLineItem,
@@ -67,6 +68,7 @@ GROUPS: dict[type[Base], tuple[Group, ...]] = {
     InvoiceLineItem: (
         ("amount", "total", "description", "quantity", "period_start", "period_end", "price_id", "subscription_id"),
     ),
+    CreditNote: (("amount", "pre_payment_amount", "post_payment_amount"), ("reason",)),
     PortalConfiguration: (
         ("features",), ("active",), ("name", "headline", "privacy_policy_url", "terms_of_service_url", "default_return_url"),
     ),
