@@ -128,6 +128,11 @@ def test_what_invoices_say_counts_where_the_credit_notes_are_not_in_the_files(li
     assert _credit() == 1200
 
 
+def test_credit_notes_count_where_the_invoice_stays_as_it_was(lite_app: Flask) -> None:
+    _take(_export(_note(600, NOTE_LINE), post_payment_credit_notes_amount=0))
+    assert _credit() == 1200
+
+
 def test_what_names_no_line_is_shared_by_the_lines(lite_app: Flask) -> None:
     other = {**CHARGE, "id": "il_setup", "amount": 1000, "description": "Set-up", "parent": None}
     twice = {

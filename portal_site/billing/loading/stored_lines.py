@@ -35,7 +35,7 @@ PENDING = of_subscriptions(
     IDS,
 )
 # What credit notes took off: of the invoice, of its lines by name, of this line, and what its lines charged. Most invoices have
-# none, and then nothing is looked up.
+# none, and then only the line is looked up.
 _REDUCED = Invoice.pre_payment_credit_notes_amount + Invoice.post_payment_credit_notes_amount
 _BESIDE = aliased(InvoiceLineItem)
 _NAMED = (
@@ -50,8 +50,12 @@ _NAMED_OF_LINE = _NAMED.where(CreditNoteLineItem.invoice_line_item_id == Invoice
 _CHARGED = select(func.sum(_BESIDE.total)).where(_BESIDE.invoice_id == Invoice.id, _BESIDE.total > 0)
 
 
+def _of_charge(query: Any) -> Any:
+    return query.correlate(Invoice, InvoiceLineItem).scalar_subquery()
+
+
 def _if_reduced(query: Any) -> Any:
-    return case((_REDUCED > 0, query.correlate(Invoice, InvoiceLineItem).scalar_subquery()), else_=0)
+    return case((_REDUCED > 0, _of_charge(query)), else_=0)
 
 
 _CREDIT = aliased(InvoiceLineItem)
@@ -61,7 +65,7 @@ CHARGES = of_subscriptions(
         Invoice.status.label("invoice_status"),
         func.coalesce(_REDUCED, 0).label("reduced"),
         _if_reduced(_NAMED_OF_INVOICE).label("named_of_invoice"),
-        _if_reduced(_NAMED_OF_LINE).label("named_of_line"),
+        _of_charge(_NAMED_OF_LINE).label("named_of_line"),
         _if_reduced(_CHARGED).label("charged"),
     )
     .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
