@@ -53,9 +53,7 @@ def migrate(app: Flask) -> None:
 @click.option("--renew", is_flag=True, help="Bill the subscriptions here from the end of their current period on.")
 @click.option("--strict", is_flag=True, help="Import everything, or nothing if anything cannot be taken.")
 @click.option("--dry-run", is_flag=True, help="Show what an import would do, without writing.")
-@click.option(
-    "--report", "report_file", type=click.Path(path_type=Path), help="Where to write what was left out, as CSV."
-)
+@click.option("--report", "report_file", type=click.Path(path_type=Path), help="Where what was left out goes, as CSV.")
 @with_app
 @acting_as(ActorType.IMPORT)
 def import_objects(
@@ -67,12 +65,8 @@ def import_objects(
     from portal_site.cli import progress
 
     settings: Settings = app.config["SETTINGS"]
-    options = importer.Options(
-        strict=strict,
-        dry_run=dry_run,
-        renew=renew,
-        live_provider=any(name != "sandbox" for name in settings.gateways),
-    )
+    live = any(name != "sandbox" for name in settings.gateways)
+    options = importer.Options(strict=strict, dry_run=dry_run, renew=renew, live_provider=live)
     with progress.steps("Importing") as advance:
         report = importer.import_objects(source, clock.now(), account_id, advance, options)
     click.echo(report.sentence(), err=True)

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from portal_site import clock
 from portal_site.billing.billing_run import runner
+from portal_site.billing.cancellation import cancellations
 from portal_site.billing.changes import plan_changes
 from portal_site.billing.changes.plan_changes import PlanChangeRequest
 from portal_site.billing.errors import ImportRefused
@@ -15,6 +16,7 @@ from portal_site.billing.importing import importer
 from portal_site.billing.importing.report import ImportReport
 from portal_site.billing.models import Customer, Invoice, InvoiceLineItem, PortalConfiguration, Subscription
 from portal_site.billing.rules.portal import portal_features
+from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
 from tests.client import text
 from tests.conftest import SHARED, enter
 from tests.world import reading
@@ -121,6 +123,19 @@ def test_a_dearer_plan_costs_the_difference(lite_app: Flask) -> None:
     quote = plan_changes.preview(options, CUSTOMER, request, at)
     assert [line.amount for line in quote.invoice.lines] == [-1500, 2500]
     assert quote.invoice.amount_due == 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "credit", "reduced"), [("26-credit-note-after", 1250, []), ("26-credit-note-before", 0, [1200])]
+)
+def test_what_a_credit_note_gave_back_is_not_credited_again(
+    lite_app: Flask, name: str, credit: int, reduced: list[int]
+) -> None:
+    _take(name)
+    features = SubscriptionCancel(mode="immediately", proration_behavior="always_invoice")
+    ending = cancellations.preview(CUSTOMER, "sub_a", features, MARCH_16_NOON).ending
+    assert ending is not None
+    assert (-ending.invoice.total, [reduction.owed_less for reduction in ending.reductions]) == (credit, reduced)
 
 
 def test_a_period_without_its_invoice_is_named(lite_app: Flask) -> None:

@@ -13,6 +13,8 @@ from tests.billing.exports import COUPON, EXPORT, ITEM, NOW, SCHEDULE, Place, ch
 from tests.conftest import SHARED
 
 FIELDS = SHARED / "stripe-fields.txt"
+# Parts of other objects, and what the list of members does not have.
+UNDOCUMENTED = {"phase", "phase_item", "tax_rate", "credit_note_line_item"}
 ITEM_OF_IT: Place = ("subscription", 0, "items", "data", 0)
 PHASE: Place = ("subscription_schedule", 0, "phases", 1)
 
@@ -30,7 +32,7 @@ def _documented() -> dict[str, list[str]]:
 
 
 @pytest.mark.skipif(not FIELDS.exists(), reason="the list of members is not here")
-@pytest.mark.parametrize("kind", sorted(LISTS.keys() - {"phase", "phase_item"}))
+@pytest.mark.parametrize("kind", sorted(LISTS.keys() - UNDOCUMENTED))
 def test_every_documented_member_is_on_a_list(kind: str) -> None:
     documented = _documented()[kind]
     assert documented
@@ -124,3 +126,25 @@ def test_an_items_discount_is_the_items_own(lite_app: Flask) -> None:
 def test_the_export_itself_says_nothing_unknown(lite_app: Flask) -> None:
     report = importer.import_objects(json.dumps(EXPORT).encode(), NOW)
     assert report.unknown_members == 0
+
+
+def test_members_of_tax_ids_and_tax_rates_are_known(lite_app: Flask) -> None:
+    own = {"id": "txi_own", "object": "tax_id", "type": "eu_vat", "value": "DE123456789", "customer": None,
+           "owner": {"type": "account", "account": "acct_one", "customer": None, "application": None}}  # fmt: skip
+    rate = {"id": "txr_one", "object": "tax_rate", "active": True, "country": "FR", "description": None, "created": NOW,
+            "display_name": "TVA", "percentage": 20.0, "effective_percentage": 20.0, "inclusive": False, "livemode": False,
+            "jurisdiction": "FR", "jurisdiction_level": "country", "rate_type": "percentage", "state": None, "flat_amount": None,
+            "tax_type": "vat", "metadata": {}}  # fmt: skip
+    document = changed(
+        [
+            (("invoice", 0, "account_tax_ids"), ["txi_own"]),
+            (("invoice", 0, "default_tax_rates"), [rate]),
+            (("invoice", 0, "customer_tax_exempt"), "reverse"),
+            (("invoice", 0, "lines", "data", 0, "tax_rates"), [rate]),
+            (("account", 0, "tax_ids"), [{"type": "eu_vat", "value": "DE123456789"}]),
+        ]
+    )
+    document["tax_id"].append({**own, "livemode": False, "created": NOW, "country": "DE", "verification": None})
+    report = importer.import_objects(json.dumps({**document, "tax_rate": [rate]}).encode(), NOW)
+    assert list(report.findings()) == []
+    assert (report.unknown_members, report.unknown_objects) == (0, 0)

@@ -12,9 +12,10 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import ItemSpec, PricedPlan
 from portal_site.billing.rules.amounts.proration import ProrationFactor
+from portal_site.billing.rules.amounts.taxes import TaxRate, on_top
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import plan_change
-from portal_site.billing.rules.subscriptions.item_changes import ProrationPolicy
+from portal_site.billing.rules.subscriptions.item_changes import ProrationPolicy, proration_credits
 from portal_site.billing.rules.subscriptions.plan_change import NewDiscount, Quote
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
@@ -419,3 +420,21 @@ def test_giving_something_back_never_costs_money(path: list[tuple[int, int, int]
             assert found.invoice.total <= 0
         assert all(line.discount <= max(0, line.amount) for line in found.invoice.lines)
         now = replace(after(now, found), balance=0)
+
+
+@settings(max_examples=300)
+@given(st.integers(1, 10**6), st.lists(st.sampled_from([VAT, INCLUDED]), max_size=3), st.data())
+def test_no_more_is_credited_than_was_paid_less_what_was_given_back(unit: int, rates: list[TaxRate], data: Any) -> None:
+    now = snapshot((offer(unit), 1), start=START, tax_rates=tuple(rates))
+    (line,) = now.creditable_lines
+    given_back = data.draw(st.integers(0, line.total))
+    reduced = replace(line, given_back=given_back)
+    net, taxes = reduced.charged()
+    assert net + on_top(taxes) == line.total - given_back
+    assert 0 <= net <= line.amount
+    assert all(0 <= tax.amount <= before.amount for tax, before in zip(taxes, line.taxes, strict=True))
+    moment = data.draw(st.integers(START, END - 1))
+    for mode in ("flexible", "classic"):
+        before = replace(now, creditable_lines=(reduced,), billing_mode=mode)
+        credited = -sum(credit.total for credit in proration_credits(before, ["si_0"], moment))
+        assert 0 <= credited <= line.total - given_back

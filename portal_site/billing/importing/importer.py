@@ -6,6 +6,7 @@ A batch is visible when it is whole. An import that was stopped is run again, an
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.schemas.catalog_schemas import AccountShape
 from portal_site.billing.importing.writing import (
     accounts,
+    credit_notes,
     discounts,
     merging,
     pending_items,
+    printed,
     renewals,
     schedules,
     twins,
@@ -35,6 +38,8 @@ from portal_site.billing.importing.writing import (
 from portal_site.billing.importing.writing.accounts import DefaultConfigurations
 from portal_site.db.transactions import reading, transaction
 
+READ_FIRST = ("account", "tax_id", "tax_rate")  # of tax ids, those without a customer: the account's own
+HISTORY = ("invoice", "credit_note")  # what a customer may have very many of, in the order of their references
 Advance = Callable[[int, int], None]
 BATCH = 500  # objects in a transaction, or one customer's if it has more
 LARGEST = (
@@ -156,16 +161,23 @@ class _Import:
                 self.configurations.ensure(session, self.modes)
 
     def _open_account(self, account_id: str | None) -> None:
-        found = Builder(self.index, self.report, "").build(self.index.of_kind("account"))
+        entries = list(chain.from_iterable(self.index.of_kind(kind) for kind in READ_FIRST))
+        self.done += len(entries)
+        found = Builder(self.index, self.report, "").build(entries)
+        self.printed = printed.Printed(found, self.overview.connected)
         with self.store.batch() as session:
             shapes = [one.shape for one in found if isinstance(one.shape, AccountShape)]
             own = [shape for shape in shapes if shape.id not in self.overview.connected]
             stored = accounts.find(session, own, account_id)
             rows = [] if stored else [accounts.new(own[0] if own else None, self.overview.account_name, self.at)]
             self.account_id = stored or rows[0].id
+            for row in rows:
+                row.values["tax_ids"] = self.printed.tax_ids(row.id, ())
             rows += accounts.connected(session, found, self.overview.connected, self.account_id, self.at, self.report)
             if not self.store.options.dry_run:
                 writer.insert(session, rows)
+                if stored:
+                    self.printed.add_tax_ids(session, stored)
         self.connected = rows
 
     def _batches(self) -> Iterator[tuple[list[Entry], bool]]:
@@ -174,13 +186,13 @@ class _Import:
         Each comes with whether it goes on with the customer of the one before, which was too large for one batch.
         """
         for kind in OF_THE_ACCOUNT:
-            if kind not in ("account", "billing_portal.configuration"):
+            if kind not in (*READ_FIRST, "billing_portal.configuration"):
                 yield from _chunks(self.index.of_kind(kind))
         batch: list[Entry] = []
         for customer in self.index.customers():
             batch += self.index.of_customer(customer)
             if len(batch) > LARGEST:
-                batch.sort(key=lambda entry: entry.kind == "invoice")
+                batch.sort(key=lambda entry: HISTORY.index(entry.kind) if entry.kind in HISTORY else -1)
                 yield batch[:LARGEST], False
                 yield from ((some, True) for some, _ in _chunks(iter(batch[LARGEST:])))
                 batch = []
@@ -191,7 +203,7 @@ class _Import:
         yield from _chunks(self.index.of_kind("billing_portal.configuration"))
         # What names no customer although it has to: each is refused by its schema, or belongs to nobody.
         for kind in references.ORDER:
-            if kind not in OF_THE_ACCOUNT:
+            if kind not in (*OF_THE_ACCOUNT, *READ_FIRST):
                 yield from _chunks(self.index.of_kind(kind))
 
     def _price(self, price_id: str) -> ImportedObject | None:
@@ -211,9 +223,11 @@ class _Import:
             schedules.apply(session, objects, self.account_id, self.known.get, self.report)
             objects = twins.separate(session, objects, self.account_id, self.report)
             discounts.complete(session, objects, self.known)
+            self.printed.complete(objects)
             self._write(session, objects)
             if not self.store.options.dry_run:
                 pending_items.settle(session, invoiced, self.account_id, self.report)
+                credit_notes.delete_void(session, built, self.account_id)
 
     def _comes_later(self, entries: Sequence[Entry]) -> Callable[[str], bool]:
         """Tells whether an invoice is in a later batch: its customer was too large for one."""

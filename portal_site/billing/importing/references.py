@@ -12,6 +12,7 @@ from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.models import (
     Account,
     Coupon,
+    CreditNote,
     Customer,
     Discount,
     Invoice,
@@ -55,6 +56,7 @@ class Reference:
 _CUSTOMER = Reference("customer_id", "customer", Customer)
 _METHOD = Reference("default_payment_method_id", "payment method", PaymentMethod, required=False)
 _CONNECTED = Reference("on_behalf_of", "connected account", Account)
+_INVOICE = Reference("invoice_id", "invoice", Invoice)
 REFERENCES: dict[type[Base], tuple[Reference, ...]] = {
     Price: (Reference("product_id", "product", Product),),
     PromotionCode: (Reference("coupon_id", "coupon", Coupon), _CUSTOMER),
@@ -67,6 +69,7 @@ REFERENCES: dict[type[Base], tuple[Reference, ...]] = {
     SchedulePhaseItem: (Reference("price_id", "price", Price),),
     Discount: (Reference("coupon_id", "coupon", Coupon),),
     Invoice: (_CUSTOMER, Reference("subscription_id", "subscription", Subscription, required=False), _CONNECTED),
+    CreditNote: (_CUSTOMER, _INVOICE),
 }
 ENDED_SCHEDULES = ("canceled", "completed", "released")
 

@@ -11,6 +11,8 @@ from portal_site.billing.importing.schemas.feature_schemas import ConfigurationS
 from portal_site.billing.importing.schemas.field_types import Part, Shape
 from portal_site.billing.models import (
     Coupon,
+    CreditNote,
+    CreditNoteLineItem,
     Customer,
     Discount,
     Invoice,
@@ -139,7 +141,7 @@ def _discount(
 
 def tax_ids(shape: shapes.TaxIdShape, account: str) -> Iterator[Row]:
     if shape.customer is None:
-        return  # a tax id of the account itself
+        return  # one of the account itself: see `writing.printed`
     yield _row(
         TaxId,
         account_id=account,
@@ -302,6 +304,33 @@ def _line(line: bills.LineShape, position: int, invoice: bills.InvoiceShape, acc
     )
 
 
+def credit_notes(shape: bills.CreditNoteShape, account: str) -> Iterator[Row]:
+    """None for a void one, which takes nothing off. What names no line of the invoice is only part of the sums."""
+    if shape.status == "void":
+        return
+    names = ("number", "currency", "amount", "pre_payment_amount", "post_payment_amount", "reason")
+    yield _row(
+        CreditNote,
+        account_id=account,
+        customer_id=shape.customer,
+        invoice_id=shape.invoice,
+        **_copy(shape, *COMMON, *names),
+    )
+    for line in shape.lines:
+        if line.invoice_line_item is not None:
+            yield _row(
+                CreditNoteLineItem,
+                id=line.id,
+                account_id=account,
+                credit_note_id=shape.id,
+                invoice_line_item_id=line.invoice_line_item,
+                description=line.description or "",
+                amount=line.net,
+                total=line.total,
+                taxes=_documents(line.taxes),
+            )
+
+
 def configurations(shape: ConfigurationShape, account: str) -> Iterator[Row]:
     yield _row(
         PortalConfiguration,
@@ -320,9 +349,11 @@ def _no_rows(_shape: Shape, _account: str) -> Iterator[Row]:
 
 
 # For each object type of a file: its schema, and the function that yields its rows, the object's own row first. An account
-# yields no rows, because the importer creates it, and neither does an invoice item, which needs its subscription's taxes.
+# yields no rows, because the importer creates it, and neither does an invoice item, which needs its subscription's taxes, or
+# a tax rate, whose name is copied to the taxes.
 KINDS: dict[str, tuple[type[Shape], Callable[[Any, str], Iterator[Row]]]] = {
     "account": (shapes.AccountShape, _no_rows),
+    "tax_rate": (shapes.TaxRateShape, _no_rows),
     "product": (shapes.ProductShape, products),
     "price": (shapes.PriceShape, prices),
     "coupon": (shapes.CouponShape, coupons),
@@ -333,7 +364,7 @@ KINDS: dict[str, tuple[type[Shape], Callable[[Any, str], Iterator[Row]]]] = {
     "subscription": (bills.SubscriptionShape, subscriptions),
     "subscription_schedule": (bills.ScheduleShape, schedules),
     "invoice": (bills.InvoiceShape, invoices),
-    "credit_note": (bills.CreditNoteShape, _no_rows),
+    "credit_note": (bills.CreditNoteShape, credit_notes),
     "invoiceitem": (bills.InvoiceItemShape, _no_rows),
     "billing_portal.configuration": (ConfigurationShape, configurations),
 }

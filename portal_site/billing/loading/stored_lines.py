@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import BindParameter, and_, bindparam, case, func, select
 from sqlalchemy.orm import aliased
 
 from portal_site.billing.loading.plans import Reader, load_plans
-from portal_site.billing.models import CreditNoteLineItem, Invoice, InvoiceLineItem
+from portal_site.billing.models import CreditNote, CreditNoteLineItem, Invoice, InvoiceLineItem
 from portal_site.billing.rules.amounts.items import PricedPlan
 from portal_site.billing.rules.amounts.proration import ProrationFactor
 from portal_site.billing.rules.amounts.taxes import Tax, TaxRate
@@ -34,12 +34,48 @@ PENDING = of_subscriptions(
     InvoiceLineItem.subscription_id,
     IDS,
 )
+# What credit notes took off: of the invoice, of its lines by name, of this line, and what its lines charged. Most invoices have
+# none, and then only the line is looked up.
+_REDUCED = Invoice.pre_payment_credit_notes_amount + Invoice.post_payment_credit_notes_amount
+_BESIDE = aliased(InvoiceLineItem)
+_NAMED = (
+    select(func.coalesce(func.sum(CreditNoteLineItem.total), 0))
+    .join(CreditNote, CreditNote.id == CreditNoteLineItem.credit_note_id)
+    .where(CreditNote.invoice_id == Invoice.id)
+)
+_NAMED_OF_INVOICE = _NAMED.join(
+    _BESIDE, and_(_BESIDE.id == CreditNoteLineItem.invoice_line_item_id, _BESIDE.invoice_id == Invoice.id)
+)
+_NAMED_OF_LINE = _NAMED.where(CreditNoteLineItem.invoice_line_item_id == InvoiceLineItem.id)
+_CHARGED = select(func.sum(_BESIDE.total)).where(_BESIDE.invoice_id == Invoice.id, _BESIDE.total > 0)
+
+
+def _of_charge(query: Any) -> Any:
+    return query.correlate(Invoice, InvoiceLineItem).scalar_subquery()
+
+
+def _if_reduced(query: Any) -> Any:
+    return case((_REDUCED > 0, _of_charge(query)), else_=0)
+
+
 _CREDIT = aliased(InvoiceLineItem)
 CHARGES = of_subscriptions(
-    select(InvoiceLineItem.__table__, Invoice.status.label("invoice_status"))
+    select(
+        InvoiceLineItem.__table__,
+        Invoice.status.label("invoice_status"),
+        func.coalesce(_REDUCED, 0).label("reduced"),
+        _if_reduced(_NAMED_OF_INVOICE).label("named_of_invoice"),
+        _of_charge(_NAMED_OF_LINE).label("named_of_line"),
+        _if_reduced(_CHARGED).label("charged"),
+    )
     .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
     .outerjoin(_CREDIT, _CREDIT.credited_line_id == InvoiceLineItem.id)
-    .outerjoin(CreditNoteLineItem, CreditNoteLineItem.invoice_line_item_id == InvoiceLineItem.id)
+    .outerjoin(
+        CreditNoteLineItem,
+        and_(
+            CreditNoteLineItem.invoice_line_item_id == InvoiceLineItem.id, CreditNoteLineItem.period_start.is_not(None)
+        ),
+    )
     .where(
         InvoiceLineItem.period_end > AT,
         InvoiceLineItem.amount > 0,
@@ -127,15 +163,15 @@ def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: in
     """The snapshot with its creditable and owed lines, and whether it has open or uncollected invoices.
 
     Those are charges for time after `at` that have not been credited yet: creditable if they are on a paid invoice or still
-    pending, and owed if they are on one that is open or uncollectible.
+    pending, and owed if they are on one that is open or uncollectible. One that credit notes gave back in full is neither.
     """
     given = {"ids": [snapshot.id], "at": at}
-    rows = reader.execute(CHARGES, given).all()
+    rows = [row for row in reader.execute(CHARGES, given) if not 0 < row.total <= _given_back(row)]
     invoices = reader.execute(UNPAID, given).all()
     statuses = {invoice.status for invoice in invoices}
     return replace(
         snapshot,
-        creditable_lines=tuple(build(reader, [row for row in rows if row.invoice_status not in OWED])[snapshot.id]),
+        creditable_lines=_charges(reader, [row for row in rows if row.invoice_status not in OWED]),
         owed=_owed(reader, invoices, rows),
         has_open_invoice="open" in statuses,
         has_uncollected_invoice=bool(statuses - {"open"}),
@@ -145,8 +181,22 @@ def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: in
 def _owed(reader: Reader, invoices: Sequence[Any], rows: Sequence[Any]) -> tuple[OwedInvoice, ...]:
     owed = []
     for invoice in sorted(invoices, key=lambda each: each.id):
-        lines = build(reader, [row for row in rows if row.invoice_id == invoice.id and row.invoice_status in OWED])
+        lines = _charges(reader, [row for row in rows if row.invoice_id == invoice.id and row.invoice_status in OWED])
         if lines:
-            (of_subscription,) = lines.values()
-            owed.append(OwedInvoice(invoice.id, invoice.number or "", invoice.amount_remaining, tuple(of_subscription)))
+            owed.append(OwedInvoice(invoice.id, invoice.number or "", invoice.amount_remaining, lines))
     return tuple(owed)
+
+
+def _charges(reader: Reader, rows: Sequence[Any]) -> tuple[InvoiceLine, ...]:
+    """The lines in rows of `CHARGES` of one subscription."""
+    given_back = {row.id: _given_back(row) for row in rows}
+    lines = (line for of_subscription in build(reader, rows).values() for line in of_subscription)
+    return tuple(replace(line, given_back=given_back[line.id or ""]) for line in lines)
+
+
+def _given_back(row: Any) -> int:
+    """What credit notes took off of a charge: what names it, and its share of what names no line, rounded up."""
+    total, charged = int(row.total), int(row.charged or 0)  # PostgreSQL's sums are decimals
+    unnamed = max(0, row.reduced - int(row.named_of_invoice))
+    share = -(-unnamed * total // charged) if charged else 0
+    return max(0, min(total, int(row.named_of_line) + share))

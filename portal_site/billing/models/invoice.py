@@ -192,7 +192,7 @@ class CreditNote(HasLivemode, Base):
 class CreditNoteLineItem(Base):
     """The part of an invoice's line that a credit note takes off, in minor units ≥ 0: for unused time from `period_start` on.
 
-    total = amount + exclusive taxes.
+    total = amount + exclusive taxes. Without a period, as in imported credit notes, it is a lower price of the whole line.
     """
 
     __tablename__ = "credit_note_line_items"
@@ -202,11 +202,20 @@ class CreditNoteLineItem(Base):
     credit_note_id: Mapped[str] = mapped_column(ForeignKey("credit_notes.id"), index=True)
     invoice_line_item_id: Mapped[str]
     description: Mapped[LongText]
-    period_start: Mapped[int]
-    period_end: Mapped[int]
+    period_start: Mapped[int | None]
+    period_end: Mapped[int | None]
     amount: Mapped[int]
     total: Mapped[int]
     taxes: Mapped[Documents]
 
-    # A line is reduced once: what is left of it was used.
-    __table_args__ = (Index("uq_credit_note_line_items_invoice_line_item_id", "invoice_line_item_id", unique=True),)
+    __table_args__ = (
+        Index("ix_credit_note_line_items_invoice_line_item_id", "invoice_line_item_id"),
+        # A line is reduced to its used time once: what is left of it was used.
+        Index(
+            "uq_credit_note_line_items_invoice_line_item_id",
+            "invoice_line_item_id",
+            unique=True,
+            sqlite_where=text("period_start IS NOT NULL"),
+            postgresql_where=text("period_start IS NOT NULL"),
+        ),
+    )

@@ -6,6 +6,7 @@ and does nothing where the newer member is there. A member of the wrong type is 
 
 from collections.abc import Callable, Iterable
 
+from portal_site.billing.importing.reading.cards import card_as_payment_method, default_source_as_payment_method
 from portal_site.billing.importing.reading.documents import Document, data, id_of, inner
 
 Adapter = Callable[[Document], None]
@@ -151,47 +152,6 @@ def subscriptions_in_place_of_one(customer: Document) -> None:
         customer["subscriptions"] = {"data": [one]}
     for subscription in data(customer.get("subscriptions")):
         subscription.setdefault("customer", customer.get("id"))
-
-
-def default_source_as_payment_method(owner: Document) -> None:
-    """A card or bank account that is the default source pays as long as no payment method is the default."""
-    source = id_of(owner.pop("default_source", None))
-    if source is None:
-        return
-    if "status" in owner:  # a subscription
-        if owner.get("default_payment_method") is None:
-            owner["default_payment_method"] = source
-        return
-    settings = inner(owner.get("invoice_settings"))
-    if settings.get("default_payment_method") is None:
-        owner["invoice_settings"] = {**settings, "default_payment_method": source}
-
-
-def card_as_payment_method(card: Document) -> None:
-    """Cards, bank accounts and sources came before payment methods, and still stand for them."""
-    told, kind = card.get("object"), card.get("type")
-    if told == "payment_method":
-        return
-    if told == "source" or (told is None and isinstance(card.get(str(kind)), dict)):
-        details = inner(card.get(str(kind)))
-        kind = "us_bank_account" if kind == "ach_debit" else kind
-    elif told == "bank_account" or "routing_number" in card:
-        kind, details = (
-            "us_bank_account",
-            {name: card.get(name) for name in ("last4", "bank_name", "country", "fingerprint")},
-        )
-    else:
-        details = {n: card.get(n) for n in ("last4", "exp_month", "exp_year", "funding", "country", "fingerprint")}
-        # Before 2014-06-13 the brand was called `type`. Sources say "American Express", payment methods `amex`.
-        brand = str(card.get("brand") or kind or "").lower()
-        details["brand"], kind = BRANDS.get(brand, brand.replace(" ", "_")), "card"
-    for name in list(card):
-        if name not in ("id", "customer", "created", "livemode", "metadata"):
-            del card[name]
-    card |= {"object": "payment_method", "type": kind, str(kind): details}
-
-
-BRANDS: dict[str, str | None] = {"american express": "amex", "diners club": "diners", "unknown": None}
 
 
 def owner_of_a_tax_id(tax_id: Document) -> None:
@@ -362,6 +322,13 @@ def parent_of_an_invoice(invoice: Document) -> None:
         invoice["parent"] = {"type": "subscription_details", "subscription_details": {"subscription": subscription}}
 
 
+def amounts_of_a_credit_note(note: Document) -> None:
+    """Before 2025-03-31 a credit note was of before or of after the payment, as its type says, and not of both."""
+    if note.get("pre_payment_amount") is None and note.get("post_payment_amount") is None:
+        after = note.get("type") == "post_payment"
+        note["post_payment_amount" if after else "pre_payment_amount"] = note.get("amount")
+
+
 def parent_of_an_invoice_item(item: Document) -> None:
     """Before 2025-03-31 an invoice item named its subscription itself."""
     told = {name: item.pop(name, None) for name in ("subscription", "subscription_item")}
@@ -396,5 +363,7 @@ ADAPTERS: dict[str, Iterable[Adapter]] = {
     "invoice": (created_in_place_of_a_date, status_of_an_invoice, amounts_paid, collection_in_place_of_billing, lines_by_type,
                 lines_of_an_invoice, taxes_in_place_of_amounts, tax_of_an_invoice, discount_of_an_invoice,
                 parent_of_an_invoice),
+    "credit_note_line_item": (taxes_in_place_of_amounts,),
+    "credit_note": (amounts_of_a_credit_note, _each("lines", "credit_note_line_item")),
     "invoiceitem": (pricing_of_a_line, parent_of_an_invoice_item, _each("discounts", "discount")),
 }  # fmt: skip

@@ -23,6 +23,7 @@ MOST_REMEMBERED = 100_000
 LISTS = {
     "invoice": ("lines", "/v1/invoices/{id}/lines", "line_item"),
     "subscription": ("items", "/v1/subscription_items -d subscription={id}", "subscription_item"),
+    "credit_note": ("lines", "/v1/credit_notes/{id}/lines", "credit_note_line_item"),
 }
 
 

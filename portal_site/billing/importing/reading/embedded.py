@@ -10,7 +10,7 @@ from portal_site.billing.importing.reading.documents import id_of
 from portal_site.billing.importing.reading.index import OF_CUSTOMERS, OF_THE_ACCOUNT
 from portal_site.billing.importing.reading.sources import READ_AS
 
-KINDS = {*OF_THE_ACCOUNT, *OF_CUSTOMERS} - {"account"}
+KINDS = {*OF_THE_ACCOUNT, *OF_CUSTOMERS} - {"account", "tax_rate"}
 
 
 def find(document: dict[str, Any], customer: str | None) -> list[tuple[str, str, dict[str, Any]]]:

@@ -11,11 +11,15 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 # The kinds that are read, in the order in which they refer to each other. Those of customers are read customer by customer.
-OF_THE_ACCOUNT = ("account", "product", "price", "coupon", "promotion_code", "billing_portal.configuration")
+OF_THE_ACCOUNT = ("account", "tax_rate", "product", "price", "coupon", "promotion_code", "billing_portal.configuration")
 OF_CUSTOMERS = (
     "customer", "tax_id", "payment_method", "subscription", "subscription_schedule", "invoice", "invoiceitem", "credit_note",
 )  # fmt: skip
-PARTS = ("line_item", "subscription_item")  # further pages of lists that are cut short inside their object
+PARTS = (
+    "line_item",
+    "subscription_item",
+    "credit_note_line_item",
+)  # further pages of lists that are cut short inside their object
 _TABLE = (
     "CREATE TABLE objects (number INTEGER PRIMARY KEY, kind TEXT, id TEXT, customer TEXT, parent TEXT, file INT, place INT, "
     "size INT, read_as TEXT, position INT)"

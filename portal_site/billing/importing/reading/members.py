@@ -148,7 +148,14 @@ LISTS: dict[str, Lists] = {
         },
         harmless=_COMMON | _names("business_name individual_name tax tax_info_verification currency_options default_currency"),
     ),
-    "tax_id": Lists(KINDS["tax_id"][0], read=_names("owner"), harmless=_COMMON),
+    "tax_id": Lists(KINDS["tax_id"][0], harmless=_COMMON),
+    "tax_rate": Lists(
+        KINDS["tax_rate"][0],
+        harmless=_COMMON | _names(
+            "active country created description effective_percentage flat_amount jurisdiction jurisdiction_level rate_type state "
+            "tax_type"
+        ),
+    ),
     "payment_method": Lists(
         KINDS["payment_method"][0],
         read=_names(
@@ -235,10 +242,10 @@ LISTS: dict[str, Lists] = {
     ),
     "invoice": Lists(
         KINDS["invoice"][0],
+        read=_names("default_tax_rates"),
         left={
             "amount_shipping": Left("shipping is part of its total, and not of its lines"),
             "automatic_tax": Left("its tax will be computed there", _is_draft),
-            "account_tax_ids": Left("the merchant's own tax numbers are not printed on it"),
             "custom_fields": Left("its custom fields are not printed on it"),
             "total_pretax_credit_amounts": _PRETAX,
             "amount_overpaid": Left("more was paid than was due"),
@@ -249,7 +256,7 @@ LISTS: dict[str, Lists] = {
         },
         harmless=_COMMON | _names(
             "account_country amount_paid_off_stripe attempted auto_advance automatically_finalizes_at confirmation_secret "
-            "default_source default_tax_rates discounts effective_at from_invoice hosted_invoice_url "
+            "default_source discounts effective_at from_invoice hosted_invoice_url "
             "invoice_pdf issuer last_finalization_error payment_settings payments receipt_number rendering rendering_options "
             "shipping_cost shipping_details statement_descriptor statement_description status_details subtotal_excluding_tax "
             "threshold_reason webhooks_delivered_at charge payment_intent payment quote subscription_details "
@@ -259,9 +266,10 @@ LISTS: dict[str, Lists] = {
     ),
     "line_item": Lists(
         billing_schemas.LineShape,
+        read=_names("tax_rates"),
         left={"pretax_credit_amounts": _PRETAX},
         harmless=_COMMON | _names(
-            "discounts invoice quantity_decimal subscription subtotal amount_excluding_tax unit_amount_excluding_tax tax_rates "
+            "discounts invoice quantity_decimal subscription subtotal amount_excluding_tax unit_amount_excluding_tax "
             "type unique_id unique_line_item_id margin_amounts margins discountable_amount"
         ),
     ),
@@ -275,9 +283,16 @@ LISTS: dict[str, Lists] = {
     "credit_note": Lists(
         KINDS["credit_note"][0],
         harmless=_COMMON | _names(
-            "amount amount_shipping currency customer_balance_transaction discount_amount discount_amounts effective_at "
-            "lines memo number out_of_band_amount pdf pretax_credit_amounts reason refund refunds shipping_cost subtotal "
-            "subtotal_excluding_tax tax_amounts total total_excluding_tax total_taxes type voided_at"
+            "amount_shipping customer_balance_transaction discount_amount discount_amounts effective_at memo "
+            "out_of_band_amount pdf pretax_credit_amounts refund refunds shipping_cost subtotal subtotal_excluding_tax "
+            "tax_amounts total total_excluding_tax total_taxes type voided_at"
+        ),
+    ),
+    "credit_note_line_item": Lists(
+        billing_schemas.CreditNoteLineShape,
+        harmless=_COMMON | _names(
+            "amount_excluding_tax discount_amounts pretax_credit_amounts quantity tax_rates type unit_amount unit_amount_decimal "
+            "unit_amount_excluding_tax"
         ),
     ),
     "billing_portal.configuration": Lists(KINDS["billing_portal.configuration"][0], harmless=_COMMON),
@@ -292,7 +307,7 @@ _IN_PARTS = _names(
     "aggregate_usage annual_revenue estimated_worker_count mcc minority_owned_business_designation monthly_estimated_revenue "
     "product_description support_address url payment_method_configuration feedback_option updated_at flexible quote_details "
     "subscription_proration_date fingerprint persistent_token payer_id buyer_id bic institution_number transit_number "
-    "sort_code bsb_number invoice_item liability disabled_reason"
+    "sort_code bsb_number invoice_item liability disabled_reason customer application"
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ READ_AS = {
     "invoice_item": "invoiceitem", "configuration": "billing_portal.configuration",
     "portal_configuration": "billing_portal.configuration", "invoice_line_item": "line_item", "schedule": "subscription_schedule",
 }  # fmt: skip
-_LINES = re.compile(r"/v1/invoices/([^/?]+)/lines")
+_LINES = re.compile(r"/v1/(?:invoices|credit_notes)/([^/?]+)/lines")
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv")
 
 

@@ -335,11 +335,40 @@ class InvoiceItemShape(HasLivemode):
     tax_rates: TaxRates = Field(default_factory=list)
 
 
-class CreditNoteShape(HasLivemode):
-    """A credit note. Its invoice has the sums of all of its own; this one only explains them."""
+Reduced = Annotated[int, Field(ge=0, le=MOST_AN_AMOUNT)]
 
-    customer: Reference | None = None
-    invoice: Reference | None = None
-    status: Text = "issued"
-    pre_payment_amount: Amount = 0
-    post_payment_amount: Amount = 0
+
+class CreditNoteLineShape(Shape):
+    """A part of a credit note: of a line of the invoice, or of the invoice as a whole if it names none."""
+
+    id: Code
+    amount: Reduced
+    discount_amount: Reduced = 0
+    description: Text | None = None
+    invoice_line_item: Reference | None = None
+    taxes: list[TaxShape] = Field(default_factory=list)
+
+    @property
+    def net(self) -> int:
+        """What it takes off before exclusive taxes, in minor units; Stripe's `amount` is before the line's discounts."""
+        return max(0, self.amount - self.discount_amount)
+
+    @property
+    def total(self) -> int:
+        """What it takes off in all."""
+        return self.net + sum(tax.amount for tax in self.taxes if tax.tax_behavior == "exclusive")
+
+
+class CreditNoteShape(HasLivemode):
+    """A credit note. Its invoice has the sums of all of its own; this one tells which lines it takes them off."""
+
+    customer: Reference
+    invoice: Reference
+    status: Literal["issued", "void"] = "issued"
+    number: Text
+    currency: Currency
+    amount: Reduced
+    pre_payment_amount: Reduced = 0
+    post_payment_amount: Reduced = 0
+    reason: Text | None = None
+    lines: Annotated[list[CreditNoteLineShape], DATA] = Field(default_factory=list)

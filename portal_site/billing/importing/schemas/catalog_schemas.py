@@ -271,6 +271,7 @@ class VerificationShape(Part):
 
 class TaxIdOwnerShape(Part):
     type: Text = "self"
+    account: Reference | None = None
 
 
 class TaxIdShape(HasLivemode):
@@ -336,7 +337,7 @@ class PaymentMethodShape(HasLivemode):
         return value
 
 
-class TaxRateShape(Part):
+class TaxRateShape(Shape):
     """A tax rate. It must be expanded in the export: its percentage determines amounts, so an id is not enough."""
 
     id: Code

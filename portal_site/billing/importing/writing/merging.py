@@ -20,6 +20,7 @@ from portal_site.billing.importing.writing import parts
 from portal_site.billing.importing.writing.parts import Stored
 from portal_site.billing.models import (
     Coupon,
+    CreditNote,
     Customer,
     Invoice,
     InvoiceLineItem,
@@ -67,10 +68,13 @@ GROUPS: dict[type[Base], tuple[Group, ...]] = {
     InvoiceLineItem: (
         ("amount", "total", "description", "quantity", "period_start", "period_end", "price_id", "subscription_id"),
     ),
+    CreditNote: (("amount", "pre_payment_amount", "post_payment_amount"), ("reason",)),
     PortalConfiguration: (
         ("features",), ("active",), ("name", "headline", "privacy_policy_url", "terms_of_service_url", "default_return_url"),
     ),
 }  # fmt: skip
+# What an invoice prints besides. It is brought with the lines of a draft, and with its finalization.
+PRINTED = ("account_tax_ids", "customer_tax_exempt", "total_discount_amounts", "total_excluding_tax", "total_taxes")
 CHECKSUM = 8  # characters
 CHANGED_BOTH = "changed there and here since the last import: stays as it is here"
 OTHER_ACCOUNT = "they belong to another account"
@@ -173,6 +177,8 @@ def apply(session: Session, merge: Merge, account_id: str) -> None:
         values = {name: row.values[name] for group in groups if group != PARTS for name in group}
         if row.model is Invoice and row.status != "open":
             values["next_payment_attempt"] = None
+        if row.model is Invoice and PARTS in groups:
+            values |= {name: row.values[name] for name in PRINTED}
         if values:
             bulk.update(session, row.model, [{"id": row.id, **values}])
         if PARTS in groups:

@@ -26,7 +26,8 @@ class InvoiceLine:
 
     `discounts` are pairs of (discount id, minor units ≥ 0). On a prorated line, `proration` is the part of the period and
     `full_amount` the amount for the full period. `credits` is the id of the line that a credit refers to. Only a pending
-    line, which is stored before it is added to an invoice, has an `id`.
+    line, which is stored before it is added to an invoice, has an `id`. `given_back` is what credit notes took off of a stored
+    line's total, for its whole period.
     """
 
     kind: LineKind
@@ -42,6 +43,7 @@ class InvoiceLine:
     full_amount: int = 0
     credits: str | None = None
     id: str | None = None
+    given_back: int = 0
 
     @property
     def discount(self) -> int:
@@ -58,6 +60,22 @@ class InvoiceLine:
     def total(self) -> int:
         """Its part of the invoice's total: amount − discounts + exclusive tax."""
         return self.amount - self.discount + taxes.on_top(self.taxes)
+
+    def charged(self) -> tuple[int, tuple[Tax, ...]]:
+        """What was charged for it in the end: the amount after discounts, and its taxes, without what was given back."""
+        net, left = self.amount - self.discount, ProrationFactor(max(0, self.total - self.given_back), self.total)
+        if not self.given_back:
+            return net, self.taxes
+        # Net amount and exclusive taxes are rounded together, so that they add up to what is left exactly.
+        added = [tax.amount for tax in self.taxes if not tax.rate.inclusive]
+        kept, *parts = allocate(left.seconds, [net, *added])
+        of_rates = iter(parts)
+        return kept, tuple(
+            replace(
+                tax, amount=left.of(tax.amount) if tax.rate.inclusive else next(of_rates), taxable=left.of(tax.taxable)
+            )
+            for tax in self.taxes
+        )
 
 
 @dataclass(frozen=True, slots=True)

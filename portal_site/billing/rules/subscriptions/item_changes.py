@@ -228,15 +228,20 @@ def proration_credits(before: SubscriptionSnapshot, credited: Iterable[str], at:
 
     Time that a discount made free of charge has a credit of 0, so that its discount is not moved to new lines twice.
     Classic subscriptions are credited at their current price instead, whatever was charged, as at Stripe
-    (docs.stripe.com/billing/subscriptions/billing-mode).
+    (docs.stripe.com/billing/subscriptions/billing-mode), but with no more than was paid where a credit note gave a part back.
     """
     item_ids = set(credited)
+    reduced = {line.item_id for line in before.creditable_lines if line.given_back} & item_ids
+    return _limited_to_payment(before, _credits(before, item_ids, at), reduced, at)
+
+
+def _credits(before: SubscriptionSnapshot, item_ids: set[str], at: int) -> tuple[InvoiceLine, ...]:
     if before.billing_mode != "classic":
         credits = [_credit(line, at, line.period_end) for line in before.creditable_lines if line.item_id in item_ids]
     elif before.status in (SubscriptionStatus.TRIALING, SubscriptionStatus.PAUSED):  # not paid, or credited already
         credits = []
     else:
-        item_ids &= {line.item_id for line in before.creditable_lines}  # no credit for unpaid items
+        item_ids = item_ids & {line.item_id for line in before.creditable_lines}  # no credit for unpaid items
         full_lines = _full_period_lines(before, before.items, before.discounts_in_force(at))
         both = zip(full_lines, before.items, strict=True)
         credits = [_credit(line, at, item.period_end) for line, item in both if item.id in item_ids]
@@ -251,10 +256,16 @@ def credits_on_end(before: SubscriptionSnapshot, at: int) -> tuple[InvoiceLine, 
     that is not more than the amount charged.
     """
     item_ids = {item.id for item in before.items}
-    by_price, by_payment = (
-        proration_credits(before, item_ids, at),
-        proration_credits(replace(before, billing_mode="flexible"), item_ids, at),
-    )
+    return _limited_to_payment(before, _credits(before, item_ids, at), item_ids, at)
+
+
+def _limited_to_payment(
+    before: SubscriptionSnapshot, by_price: tuple[InvoiceLine, ...], item_ids: set[str], at: int
+) -> tuple[InvoiceLine, ...]:
+    """The credits, but for these items those from what was paid where they are less."""
+    if before.billing_mode != "classic" or not item_ids:
+        return by_price
+    by_payment = _credits(replace(before, billing_mode="flexible"), item_ids, at)
 
     def credited(lines: Iterable[InvoiceLine], item_id: str) -> int:
         return -sum(line.total for line in lines if line.item_id == item_id)
@@ -267,18 +278,19 @@ def credits_on_end(before: SubscriptionSnapshot, at: int) -> tuple[InvoiceLine, 
 
 def _credit(debit: InvoiceLine, at: int, end: int) -> InvoiceLine:
     factor = debit.factor_after(at, end)
-    net = debit.amount - debit.discount
+    net, taxes = debit.charged()
     return replace(
         debit,
         kind=LineKind.UNUSED,
         period_start=at,
         amount=-factor.of(net),
         discounts=(),
-        taxes=tuple(Tax(tax.rate, -factor.of(tax.amount), -factor.of(tax.taxable)) for tax in debit.taxes),
+        taxes=tuple(Tax(tax.rate, -factor.of(tax.amount), -factor.of(tax.taxable)) for tax in taxes),
         proration=factor,
         full_amount=net,
         credits=debit.id,
         id=None,
+        given_back=0,
     )
 
 
