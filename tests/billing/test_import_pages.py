@@ -85,6 +85,10 @@ def test_what_is_left_out_breaks_no_page_and_comes_the_same_again(
         return
     assert all(len(finding.sentence.splitlines()) == 1 for finding in first.findings())
     second = importer.import_objects(text, NOW)
+    # What was left out may come once that is there which it refers to, such as a coupon that stands only in a discount.
+    assert second.added.total() <= first.count(Result.LEFT_OUT)
+    if second.added:
+        second = importer.import_objects(text, NOW)
     assert (second.added, second.updated) == ({}, {})
     assert second.count(Result.CONFLICT) == 0
     with reading() as connection:
