@@ -135,7 +135,8 @@ def test_a_double_click_and_a_second_tab_are_one_change(site: Site, open_page: O
     show_quote(tab, script)
     due(tab, "€5.00")
     page.get_by_role("button", name="Change plan and pay €10.00").dblclick()
-    expect(page.get_by_text("your plan was changed")).to_be_visible()
+    # Which of the two answers the browser shows, and its sentence, is a matter of chance.
+    expect(page.get_by_text(re.compile("your plan (was|has been) changed", re.IGNORECASE))).to_be_visible()
     tab.get_by_role("button", name="Change plan and pay €5.00").click()
     expect(tab.get_by_role("alert")).to_contain_text("have changed since you looked")
     assert shopper.paid() == (2, 1)
