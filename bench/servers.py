@@ -56,6 +56,7 @@ def serve(
     command = [
         python, "-m", "gunicorn", callable_, "--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", "sync",
         "--no-control-socket", "--log-level", "warning", "--timeout", "120",
+        "--config", os.devnull,  # the portal's own file in this folder is for its threads, and the twin has no portal
     ]  # fmt: skip
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PORTAL_", "DJANGO_", "GUNICORN_"))}
     environment = kept | data.environment("sqlite:////nowhere.db", port) | variables
