@@ -141,6 +141,17 @@ _LINE = (
     InvoiceLineItem.share_amount,
     InvoiceLineItem.credited_line_id,
 )
+# In this order, so that SQLite reads the index of the open ones, and not all invoices of the customer.
+_OPEN_INVOICES = (
+    select(Invoice.id)
+    .where(
+        Invoice.account_id == bindparam("account_id"),
+        Invoice.customer_id == bindparam("customer_id"),
+        Invoice.status == literal_column("'open'"),
+    )
+    .order_by(Invoice.created.desc(), Invoice.id.desc())
+    .limit(literal_limit(MOST))
+)
 # Pending lines, and those that had been pending before an open invoice took them: they are pending again if that is voided.
 LINES = (
     select(InvoiceLineItem.invoice_id, *_LINE, *PLAN_COLUMNS)
@@ -150,13 +161,11 @@ LINES = (
     .where(*_OWN, InvoiceLineItem.customer_id == bindparam("customer_id"), InvoiceLineItem.invoice_id.is_(None))
     .union_all(
         select(InvoiceLineItem.invoice_id, *_LINE, *PLAN_COLUMNS)
-        .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
         .join(Price, Price.id == InvoiceLineItem.price_id)
         .join(Product, Product.id == Price.product_id)
         .where(
-            Invoice.account_id == bindparam("account_id"),
-            Invoice.customer_id == bindparam("customer_id"),
-            Invoice.status == literal_column("'open'"),
+            InvoiceLineItem.customer_id == bindparam("customer_id"),
+            InvoiceLineItem.invoice_id.in_(_OPEN_INVOICES),
             InvoiceLineItem.pending_since.is_not(None),
         )
     )
