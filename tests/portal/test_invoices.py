@@ -133,6 +133,15 @@ def test_how_open_invoices_are_being_paid_is_read_from_the_end_of_an_index(app: 
     assert used == {"ix_payment_attempts_newest", "uq_payment_attempts_under_way"}
 
 
+def test_the_overview_finds_pending_lines_and_open_invoices_among_many(lite_app: Flask) -> None:
+    """On SQLite, which knows no sizes: it reads neither the pending lines of all merchants nor all invoices of the customer."""
+    scene = world.scene()
+    bound: dict[str, object] = {"account_id": scene.account_id, "customer_id": scene.customer.id, "at": 0}
+    lines = _plan(overview._OVERVIEW, "lines", bound, "invoice_line_items")
+    assert lines == {"ix_invoice_line_items_pending", "uq_invoice_line_items_position"}
+    assert _plan(overview._OVERVIEW, "lines", bound) == {"ix_invoices_open"}
+
+
 def _plan(reads: PageQuery, name: str, bound: dict[str, object], table: str = "invoices") -> set[str]:
     """The indexes of a table that a select goes by; it must neither sort nor scan it."""
     explain = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "

@@ -146,7 +146,15 @@ class InvoiceLineItem(Base):
     taxes: Mapped[Documents]
 
     __table_args__ = (
-        Index("uq_invoice_line_items_invoice_id_position", "invoice_id", "position", unique=True),
+        # Without pending lines: SQLite would take `invoice_id IS NULL` for a search that finds few rows.
+        Index(
+            "uq_invoice_line_items_position",
+            "invoice_id",
+            "position",
+            unique=True,
+            sqlite_where=text("invoice_id IS NOT NULL"),
+            postgresql_where=text("invoice_id IS NOT NULL"),
+        ),
         Index("uq_invoice_line_items_credited_line_id", "credited_line_id", unique=True),
         Index("ix_invoice_line_items_subscription_id_period_end", "subscription_id", "period_end"),
         Index(
