@@ -46,7 +46,7 @@ def test_the_page_offers_add_ons_beside_the_plan(app: Flask) -> None:
     words = text(page.text)
     assert "Add-ons" in words
     assert "€3.00 per month each" in words
-    assert "Up to 10. Enter 0 to go without it." in words
+    assert "Up to 10. Enter 0 for none." in words
     assert "Not included Current" in words
     assert "€5.00 per month" in words
     assert "Choose another plan or quantity to see what it costs." in words

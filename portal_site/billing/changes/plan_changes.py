@@ -34,7 +34,7 @@ from portal_site.billing.subscriptions import (
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
 
-NO_SAVING = N_("This code would not take anything off your next invoices. It stays unused.")
+NO_SAVING = N_("This code would not reduce any of your upcoming invoices, so it was not used.")
 
 
 def options(customer_id: str, subscription_id: str, features: SubscriptionUpdate, at: int) -> PlanChangeOptions:

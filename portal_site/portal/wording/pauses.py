@@ -31,7 +31,7 @@ def consequences(page: "PausePage") -> list[str]:
             )
         )
     if any(discount.end for discount in page.subscription.discounts):
-        sentences.append(_("Your discount does not run out meanwhile: it ends later by the time of the pause."))
+        sentences.append(_("Your discount will not run out during the pause: it will end that much later."))
     return sentences
 
 

@@ -121,11 +121,11 @@ def add_on_range(choice: AddOnChoice) -> str:
     """How many of an add-on one may have."""
     limits = choice.add_on.limits
     if limits.maximum >= UNLIMITED:
-        return _("Enter 0 to go without it.")
+        return _("Enter 0 for none.")
     if limits.minimum > 1:
         least, most = number(limits.minimum), number(limits.maximum)
-        return _("From %(least)s to %(most)s, or 0 to go without it.", least=least, most=most)
-    return _("Up to %(most)s. Enter 0 to go without it.", most=number(limits.maximum))
+        return _("From %(least)s to %(most)s, or 0 for none.", least=least, most=most)
+    return _("Up to %(most)s. Enter 0 for none.", most=number(limits.maximum))
 
 
 def item_title(choice: ItemChoice, page: "ChangePage") -> str:
@@ -156,9 +156,9 @@ def replaces(subscription: SubscriptionView) -> str:
 
 def code_instead(code: NewDiscount) -> str:
     """What a code does to other discounts."""
-    sentences = [_("This code is used instead of your current discount.")] if code.replaces else []
+    sentences = [_("This code replaces your current discount.")] if code.replaces else []
     if code.costs:
-        sentences.append(_("Some of your next invoices will be higher with this code than without it."))
+        sentences.append(_("Some of your upcoming invoices will be higher with this code than without it."))
     return " ".join(sentences)
 
 
