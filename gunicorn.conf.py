@@ -5,6 +5,6 @@ from typing import Any
 
 def post_worker_init(worker: Any) -> None:
     """Called in a new worker process. The import stays in it, so that `kill -HUP` brings the program as it is then."""
-    from portal_site.web import gunicorn_worker
+    from portal_site.web.servers import gunicorn_worker
 
     gunicorn_worker.bound(worker)

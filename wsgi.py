@@ -2,7 +2,7 @@
 
 from portal_site import create_app
 from portal_site.db import migrations
-from portal_site.web import access_log
+from portal_site.web.servers import access_log
 
 access_log.configure()
 app = create_app()

@@ -6,10 +6,10 @@ from pathlib import Path
 from flask import Flask, session
 
 from portal_site import create_app
-from portal_site.portal import visitors
+from portal_site.portal.access import visitors
+from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.overview import Overview
-from portal_site.portal.visitors import Visitor
 
 
 def bare() -> Flask:

@@ -9,19 +9,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from portal_site import db, locations, payment_providers, portal
 from portal_site.config import Settings
 from portal_site.db import engine
-from portal_site.web import (
-    access_log,
-    assets,
-    components,
-    errors,
-    filters,
-    htmx,
-    i18n,
-    postal_addresses,
-    security,
-    themes,
-    urls,
-)
+from portal_site.web import errors, htmx, security, urls
+from portal_site.web.input import postal_addresses
+from portal_site.web.rendering import assets, components, filters, i18n, themes
+from portal_site.web.servers import access_log
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -10,7 +10,7 @@ from babel.messages.mofile import write_mo
 
 from portal_site import locations
 from portal_site.translations import update
-from portal_site.web.i18n import LANGUAGES
+from portal_site.web.rendering.i18n import LANGUAGES
 
 PLACE = re.compile(r"%\(\w+\)[sd]")
 each_catalogue = pytest.mark.parametrize("path", list(update.catalogues()), ids=lambda path: path.parent.parent.name)

@@ -30,7 +30,7 @@ def main() -> None:
 def run(app: Flask, host: str, port: int, threads: int) -> None:
     """Serve the portal with waitress, in one process."""
     from portal_site.db import migrations
-    from portal_site.web import access_log
+    from portal_site.web.servers import access_log
 
     access_log.configure()
     migrations.warn_if_behind(app)

@@ -15,7 +15,7 @@ def fail(sentence: str) -> NoReturn:
 
 def serve(app: Flask, host: str, port: int, threads: int = 8) -> None:
     """Serve until stopped. If the address cannot be used, fail with one line instead of a traceback."""
-    from portal_site.web.server import make_server
+    from portal_site.web.servers.waitress_server import make_server
 
     try:
         server = make_server(app, host, port, threads)

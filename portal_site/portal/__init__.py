@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from portal_site import clock
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.portal_access import portal_sessions
-from portal_site.portal import visitors
+from portal_site.portal.access import visitors
 from portal_site.web import htmx, security, urls
 
 WARNING = 5 * 60  # seconds before the end of an idle session; the words in notices.html say so
@@ -23,7 +23,7 @@ blueprint = Blueprint("portal", __name__)
 @blueprint.before_request
 def require_visitor() -> Answer:
     """Let a customer with a living session in; show everybody else how to come back."""
-    from portal_site.portal.sessions import over_page
+    from portal_site.portal.access.sessions import over_page
 
     real = clock.now()
     g.visitor = visitors.find_visitor(real)
@@ -82,21 +82,18 @@ def log_out() -> Response:
 
 def init(app: Flask) -> None:
     """Register the blueprints: the few pages that need no session, then those for customers."""
-    from portal_site.portal import (  # noqa: F401 - each registers its routes on the blueprint
+    # Each registers its routes on the blueprint.
+    from portal_site.portal import (  # noqa: F401
         billing_information,
-        cancellations,
         gateway_events,
         invoices,
         overview,
-        pauses,
         payment_methods,
-        plan_changes,
-        reactivations,
-        retention,
-        sessions,
         subscriptions,
         wording,
     )
+    from portal_site.portal.access import sessions
+    from portal_site.portal.changes import cancellations, pauses, plan_changes, reactivations, retention  # noqa: F401
 
     wording.init(app)
     app.register_blueprint(sessions.blueprint)

@@ -10,9 +10,9 @@ from flask_babel import lazy_gettext as _l
 from wtforms import Field, SelectField
 from wtforms.validators import ValidationError
 
-from portal_site.web import phones, postal_addresses, postal_codes
-from portal_site.web.forms import PortalForm, checked_field, choices, clean, text_field
-from portal_site.web.typed import plain
+from portal_site.web.input import phones, postal_addresses, postal_codes
+from portal_site.web.input.forms import PortalForm, checked_field, choices, clean, text_field
+from portal_site.web.input.typed import plain
 
 LONGEST_NAME, LONGEST_EMAIL, LONGEST_PHONE, LONGEST_LINE = 256, 512, 40, 500
 HOME = "US"

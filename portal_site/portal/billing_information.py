@@ -11,8 +11,8 @@ from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.billing_forms import PARTS, BillingForm, TaxIdForm, billing_form
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.billing_information import TaxIdView
-from portal_site.web import filters
-from portal_site.web.forms import choices, translated
+from portal_site.web.input.forms import choices, translated
+from portal_site.web.rendering import filters
 
 
 @blueprint.app_template_global()

@@ -9,7 +9,7 @@ from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
 from portal_site.portal import blueprint, payment_outcome, portal_feature, wording
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
-from portal_site.web.forms import translated
+from portal_site.web.input.forms import translated
 
 
 @blueprint.get("/invoices")

@@ -12,7 +12,7 @@ from portal_site.portal.reads.invoices import InvoiceSummary
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.wording import payment_methods as wording
 from portal_site.web import urls
-from portal_site.web.forms import translated
+from portal_site.web.input.forms import translated
 
 
 @blueprint.get("/payment-methods")

@@ -15,7 +15,7 @@ from portal_site.billing.models import PaymentAttempt
 from portal_site.billing.payments import collection
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
 from portal_site.portal.reads import invoices
-from portal_site.web import decline_messages
+from portal_site.web.rendering import decline_messages
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from flask import abort, g, render_template
 
 from portal_site.portal import blueprint
 from portal_site.portal.reads import overview
-from portal_site.web.forms import translated
+from portal_site.web.input.forms import translated
 
 
 @blueprint.get("/subscriptions")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal_site.billing.rules.amounts import allocation, money
-from portal_site.web.filters import format_money
+from portal_site.web.rendering.filters import format_money
 
 LOCALES = (
     "af ar bg bn ca cs da de de_AT de_CH el en en_AU en_CA en_GB en_IN en_ZA es es_AR es_CL es_MX et eu fa fi fil fr fr_CA fr_CH "

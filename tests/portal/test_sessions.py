@@ -11,7 +11,7 @@ from portal_site import clock
 from portal_site.billing.models import Customer, PortalConfiguration
 from portal_site.billing.portal_access import portal_sessions
 from portal_site.db.transactions import transaction
-from portal_site.web import access_log
+from portal_site.web.servers import access_log
 from tests import world
 from tests.client import PortalClient, parse, text
 from tests.conftest import Visit, enter

@@ -17,7 +17,8 @@ from portal_site.branding import logos
 from portal_site.config import Settings
 from portal_site.db import Base, db, scoping, transactions
 from portal_site.db.page_query import PageQuery
-from portal_site.web import i18n, security
+from portal_site.web import security
+from portal_site.web.rendering import i18n
 from tests import world
 from tests.client import PortalClient, parse
 from tests.conftest import SECRET, Visit, enter, make_app

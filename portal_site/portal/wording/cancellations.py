@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 from portal_site.billing.rules.invoicing.reductions import Reduction
 from portal_site.billing.rules.portal.portal_features import Features
-from portal_site.portal.visitors import Visitor
+from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.wording import subscriptions
-from portal_site.web.filters import date, money
-from portal_site.web.i18n import gettext as _
+from portal_site.web.rendering.filters import date, money
+from portal_site.web.rendering.i18n import gettext as _
 
 if TYPE_CHECKING:
-    from portal_site.portal.cancellations import EndingPage
+    from portal_site.portal.changes.cancellations import EndingPage
 
 
 def reason_intro(asked: bool) -> str:

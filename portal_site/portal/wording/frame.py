@@ -2,9 +2,9 @@
 
 from markupsafe import Markup, escape
 
-from portal_site.portal.visitors import PortalOwner, Visitor
-from portal_site.web import filters
-from portal_site.web.i18n import gettext as _
+from portal_site.portal.access.visitors import PortalOwner, Visitor
+from portal_site.web.rendering import filters
+from portal_site.web.rendering.i18n import gettext as _
 
 
 def title(name: str, has_errors: object) -> str:

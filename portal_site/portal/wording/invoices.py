@@ -8,13 +8,14 @@ from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.portal.visitors import Visitor
-from portal_site.web import decline_messages, postal_addresses
-from portal_site.web.filters import date, days, days_left, minute, money, number
-from portal_site.web.i18n import gettext as _
-from portal_site.web.i18n import ngettext
+from portal_site.web.input import postal_addresses
+from portal_site.web.rendering import decline_messages
+from portal_site.web.rendering.filters import date, days, days_left, minute, money, number
+from portal_site.web.rendering.i18n import gettext as _
+from portal_site.web.rendering.i18n import ngettext
 
 MOST_DUE = 3
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from portal_site.billing.rules.subscriptions.pauses import Pause, PauseLength
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.portal.wording import invoices
-from portal_site.web.filters import date, money, stretch
-from portal_site.web.i18n import gettext as _
+from portal_site.web.rendering.filters import date, money, stretch
+from portal_site.web.rendering.i18n import gettext as _
 
 if TYPE_CHECKING:
-    from portal_site.portal.pauses import PausePage
+    from portal_site.portal.changes.pauses import PausePage
 
 
 def consequences(page: "PausePage") -> list[str]:

@@ -6,9 +6,9 @@ from typing import Protocol
 from portal_site.billing.translation_marks import N_
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web.filters import date, month
-from portal_site.web.forms import translated
-from portal_site.web.i18n import gettext as _
+from portal_site.web.input.forms import translated
+from portal_site.web.rendering.filters import date, month
+from portal_site.web.rendering.i18n import gettext as _
 
 BRANDS = {
     "amex": "American Express",

@@ -7,14 +7,14 @@ from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.subscriptions.plan_change import NewDiscount, Quote
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
-from portal_site.portal.plan_change_forms import NONE, AddOnChoice, ItemChoice
+from portal_site.portal.changes.plan_change_forms import NONE, AddOnChoice, ItemChoice
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.portal.wording import invoices, prices
-from portal_site.web.filters import date, every, money, number
-from portal_site.web.i18n import gettext as _
+from portal_site.web.rendering.filters import date, every, money, number
+from portal_site.web.rendering.i18n import gettext as _
 
 if TYPE_CHECKING:
-    from portal_site.portal.plan_changes import ChangePage
+    from portal_site.portal.changes.plan_changes import ChangePage
 
 BILLED = {
     "day": N_("Billed daily"),

@@ -2,8 +2,8 @@
 
 from portal_site.billing.rules.amounts.items import PricedPlan
 from portal_site.billing.rules.amounts.pricing import PriceTerms
-from portal_site.web.filters import every, money, number, unit_money
-from portal_site.web.i18n import gettext as _
+from portal_site.web.rendering.filters import every, money, number, unit_money
+from portal_site.web.rendering.i18n import gettext as _
 
 
 def of_offer(offer: PricedPlan, several: bool) -> tuple[str, str]:

@@ -3,11 +3,12 @@
 from decimal import Decimal
 
 from portal_site.billing.cancellation.offer_previews import OfferPreview
+from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.portal.visitors import Visitor
-from portal_site.web import filters, phones
-from portal_site.web.filters import date, every, money, percent, stretch
-from portal_site.web.i18n import gettext as _
+from portal_site.web.input import phones
+from portal_site.web.rendering import filters
+from portal_site.web.rendering.filters import date, every, money, percent, stretch
+from portal_site.web.rendering.i18n import gettext as _
 
 
 def off(percent_off: str | Decimal | None, amount_off: int | None, currency: str | None) -> str:

@@ -7,9 +7,9 @@ from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.subscriptions import DiscountView, ItemView, PlannedChange, SubscriptionView
 from portal_site.portal.wording import retention
-from portal_site.web.filters import date, every, money, number
-from portal_site.web.i18n import gettext as _
-from portal_site.web.i18n import ngettext
+from portal_site.web.rendering.filters import date, every, money, number
+from portal_site.web.rendering.i18n import gettext as _
+from portal_site.web.rendering.i18n import ngettext
 
 
 def section_title(subscriptions: Sequence[SubscriptionView]) -> str:

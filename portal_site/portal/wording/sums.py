@@ -7,8 +7,8 @@ from typing import Any
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.portal.reads.invoices import InvoiceView
-from portal_site.web.filters import date, percent
-from portal_site.web.i18n import gettext as _
+from portal_site.web.rendering.filters import date, percent
+from portal_site.web.rendering.i18n import gettext as _
 
 TOTAL = "total"
 

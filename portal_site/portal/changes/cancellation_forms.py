@@ -12,7 +12,7 @@ from portal_site.billing.cancellation.cancellations import Reason
 from portal_site.billing.rules.portal.portal_features import CancellationReason
 from portal_site.billing.rules.subscriptions import cancellation
 from portal_site.billing.rules.subscriptions.cancellation import LONGEST_COMMENT
-from portal_site.web.forms import PortalForm, clean, no_card_number
+from portal_site.web.input.forms import PortalForm, clean, no_card_number
 
 LABELS = {
     "too_expensive": _l("It is too expensive"),

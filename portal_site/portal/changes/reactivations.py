@@ -14,13 +14,14 @@ from portal_site.billing.loading.confirmations import quote_fingerprint
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome
-from portal_site.portal import blueprint, confirmation_tokens, payment_outcome, portal_feature
+from portal_site.portal import blueprint, payment_outcome, portal_feature
+from portal_site.portal.changes import confirmation_tokens
+from portal_site.portal.changes.quote_pages import QuotePage
 from portal_site.portal.payment_outcome import Payment
-from portal_site.portal.quote_pages import QuotePage
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web.forms import translated
+from portal_site.web.input.forms import translated
 
 FEATURE = "subscription_restart"
 RESTART = "restart"

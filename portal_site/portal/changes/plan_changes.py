@@ -19,15 +19,16 @@ from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, SubscriptionStatus
 from portal_site.billing.subscriptions import promotion_codes, schedules
-from portal_site.portal import blueprint, confirmation_tokens, payment_outcome, portal_feature
+from portal_site.portal import blueprint, payment_outcome, portal_feature
+from portal_site.portal.changes import confirmation_tokens
+from portal_site.portal.changes.plan_change_forms import NONE, ChangeForm, order_document, order_of, sign_code
+from portal_site.portal.changes.quote_pages import QuotePage
 from portal_site.portal.payment_outcome import Payment
-from portal_site.portal.plan_change_forms import NONE, ChangeForm, order_document, order_of, sign_code
-from portal_site.portal.quote_pages import QuotePage
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web import htmx
-from portal_site.web.forms import translated
+from portal_site.web.input.forms import translated
 
 FEATURE = "subscription_update"
 PAUSE = "subscription_pause"  # going on after one is paid for in the same way

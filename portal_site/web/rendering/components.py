@@ -5,7 +5,7 @@ Templates do not import them: Jinja would create the imported module again for e
 
 from flask import Flask
 
-from portal_site.web import forms
+from portal_site.web.input import forms
 
 MODULES = ("text", "icons", "badge", "address", "forms", "payment_method", "sums", "subscription_links")
 

@@ -17,7 +17,7 @@ from waitress.adjustments import Adjustments
 from waitress.utilities import Error
 
 from portal_site.web import security
-from portal_site.web.server import BOUNDS, MOST_WAIT, PATIENCE, Overloaded, Parser
+from portal_site.web.servers.waitress_server import BOUNDS, MOST_WAIT, PATIENCE, Overloaded, Parser
 
 LINGER = 2  # seconds in which a client whose connection ends may read its answer
 MOST_HELD = 64 * 1024 * 1024  # bytes of incomplete requests in one process

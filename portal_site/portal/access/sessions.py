@@ -6,8 +6,9 @@ from werkzeug.wrappers import Response
 from portal_site import clock
 from portal_site.billing.errors import NotFound
 from portal_site.billing.portal_access import portal_sessions
-from portal_site.portal import return_after_login, visitors
-from portal_site.web import i18n, security, urls
+from portal_site.portal.access import return_after_login, visitors
+from portal_site.web import security, urls
+from portal_site.web.rendering import i18n
 
 blueprint = Blueprint("sessions", __name__)
 

@@ -7,7 +7,7 @@ from portal_site.billing.models import BrandAsset
 from portal_site.branding import logos, theme
 from portal_site.branding.theme import Branding
 from portal_site.db.transactions import reading
-from portal_site.web import assets
+from portal_site.web.rendering import assets
 
 NEUTRAL = Branding()
 _ASSET = (

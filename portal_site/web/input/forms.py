@@ -13,7 +13,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, Optional, StopValidation, ValidationError
 
 from portal_site.billing.errors import BillingError
-from portal_site.web import filters
+from portal_site.web.rendering import filters
 
 SHORTEST_CARD, LONGEST_CARD = 13, 19
 

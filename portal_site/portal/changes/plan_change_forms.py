@@ -11,8 +11,8 @@ from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.portal.portal_features import QuantityLimits
 from portal_site.billing.rules.subscriptions.portal_policy import AddOn, Choice, PlanChangeRequest, PortalPolicy
 from portal_site.web import signing
-from portal_site.web.filters import number
-from portal_site.web.forms import translated
+from portal_site.web.input.forms import translated
+from portal_site.web.rendering.filters import number
 
 LONGEST_NUMBER = 18  # digits that are read: what has more is too much already
 CODE = "promotion-code"

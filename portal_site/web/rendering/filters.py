@@ -14,7 +14,8 @@ from flask import Flask, g
 from portal_site.billing.rules.amounts import money as currencies
 from portal_site.billing.rules.portal import safe_urls
 from portal_site.billing.translation_marks import N_, NN_
-from portal_site.web import decline_messages, i18n, phones
+from portal_site.web.input import phones
+from portal_site.web.rendering import decline_messages, i18n
 
 DAY = 24 * 60 * 60
 EACH = {"day": N_("per day"), "week": N_("per week"), "month": N_("per month"), "year": N_("per year")}

@@ -3,8 +3,8 @@
 from flask import session
 
 from portal_site.billing.portal_access.portal_sessions import hash_token
-from portal_site.portal import visitors
-from portal_site.portal.visitors import PortalOwner
+from portal_site.portal.access import visitors
+from portal_site.portal.access.visitors import PortalOwner
 from portal_site.web import security, urls
 
 MEMBER = "turned_away"

@@ -11,8 +11,9 @@ from babel import Locale
 from flask import Flask
 from flask_babel import gettext as _
 
-from portal_site.web import i18n, postal_codes
-from portal_site.web.typed import key
+from portal_site.web.input import postal_codes
+from portal_site.web.input.typed import key
+from portal_site.web.rendering import i18n
 
 FIELDS = ("line1", "line2", "city", "state", "postal_code", "country")
 # Stripe's names → the library's names. Stripe has no field for a dependent locality; it belongs into line2.

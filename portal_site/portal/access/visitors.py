@@ -17,7 +17,7 @@ from portal_site.billing.rules.portal.safe_urls import Returns
 from portal_site.branding import theme
 from portal_site.branding.theme import Branding
 from portal_site.db.page_query import PageQuery
-from portal_site.portal import activity
+from portal_site.portal.access import activity
 from portal_site.portal.reads.subscriptions import CustomerBalance
 
 COOKIE_MEMBER = "visit"

@@ -1,0 +1,1 @@
+"""Forms, and the forms that typed values are taken in."""

@@ -1,0 +1,1 @@
+"""What belongs to the program's servers: their bounds, and their log."""
