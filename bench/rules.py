@@ -13,7 +13,13 @@ from bench.servers import CHECKOUT
 
 RULES = [
     f"portal_site/billing/rules/{name}.py"
-    for name in ("money", "proration", "periods", "taxes", "allocation", "pricing", "discounts", "invoices")
+    for name in (
+        *(
+            f"amounts/{name}"
+            for name in ("money", "proration", "periods", "taxes", "allocation", "pricing", "discounts")
+        ),
+        "invoicing/invoices",
+    )
 ]
 COPY = tools.VAR / "bench-mutation"
 # One process and the same examples each time; what is computed without a database needs no second one.
