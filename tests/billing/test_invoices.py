@@ -245,6 +245,12 @@ def test_a_subscription_that_ends_inside_the_period_pays_for_the_part() -> None:
     )
 
 
+def test_an_amount_off_that_lasts_is_for_the_part_too() -> None:
+    until = at("2026-05-11")
+    (line,) = invoices.renewal_lines([_item(unit=3100)], START, [off(amount=310)], [], "eur", until=until)
+    assert (line.amount, line.discounts) == (1000, (("di_310", 100),))
+
+
 def test_the_rest_of_a_period_that_was_cut_short_is_billed_when_it_goes_on() -> None:
     short = _item(end=TENTH)
     (line,) = invoices.renewal_lines([short], START, [], [], "eur")

@@ -92,6 +92,9 @@ def test_the_terms_of_a_price_are_read_as_they_are_stored(members: dict[str, Any
 Lines = list[tuple[int, str]]
 
 
+NOTHING_OFF = DiscountTerms("di_0", CouponTerms(None, 0, "eur"), subscription_id="sub")
+
+
 def _taken(lines: Lines, running: list[DiscountTerms], currency: str = "eur") -> list[list[int]]:
     return discounts.reductions([Discountable(*line) for line in lines], running, currency)
 
@@ -106,6 +109,8 @@ def _taken(lines: Lines, running: list[DiscountTerms], currency: str = "eur") ->
         ([(100, "a")], [off(amount=300)], [[100]]),
         ([(1000, "a")], [off("50"), off("50")], [[500], [250]]),
         ([(1000, "a"), (-400, "a")], [off("10")], [[100, 0]]),
+        ([(25, "a")], [off("10")], [[3]]),  # a half is the customer's
+        ([(1000, "a")], [NOTHING_OFF], [[0]]),
     ],
 )
 def test_coupons_take_off(lines: Lines, coupons: list[DiscountTerms], taken: list[list[int]]) -> None:

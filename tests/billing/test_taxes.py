@@ -64,6 +64,7 @@ def test_taxes_inside_a_price_share_what_is_not_net() -> None:
     assert taxes(1100, [STATE, CITY]) == (Tax(STATE, 75, 1000), Tax(CITY, 25, 1000))
     # 1.00 is 0.91 net. Of the 0.09, a fraction of a rate counts: 6.75 and 2.25.
     assert [tax.amount for tax in taxes(100, [STATE, CITY])] == [7, 2]
+    assert [tax.amount for tax in taxes(11 * 10**8, [STATE, CITY])] == [75_000_000, 25_000_000]
     fine = TaxRate("txr_fine", "Tax", Decimal("0.0001"), inclusive=True)
     assert [tax.amount for tax in taxes(10**9, [fine, fine])] == [1000, 1000]
 
