@@ -112,6 +112,12 @@ def test_discounts_come_after_those_that_a_line_has_already() -> None:
     assert plain.taxes == ()
 
 
+def test_a_discount_for_a_product_reduces_no_line_of_another() -> None:
+    lines = [_line(1000), replace(_line(1000), offer=offer(1000, product="storage"))]
+    team, storage = invoices.with_discounts_and_tax(lines, [off("10", products=frozenset({"prod_storage"}))], "eur")
+    assert (team.discounts, storage.discounts) == ((), (("di_10", 100),))
+
+
 def test_a_discount_in_another_currency_leaves_no_mark_on_a_line() -> None:
     (line,) = invoices.with_discounts_and_tax([_line()], [off(amount=300)], "usd")
     assert line.discounts == ()

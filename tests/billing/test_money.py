@@ -111,6 +111,7 @@ def test_the_table_differs_from_iso_only_where_the_field_does() -> None:
 )
 def test_what_can_be_charged_in_a_currency(currency: str, minimum: int, step: int) -> None:
     assert (money.minimum_charge(currency), money.step(currency)) == (minimum, step)
+    assert isinstance(money.minimum_charge(currency), int)  # and never half of the minor unit
 
 
 @pytest.mark.parametrize(
