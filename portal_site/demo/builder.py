@@ -6,7 +6,7 @@ It writes rows directly, with dates in the past, and is not meant for real data.
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
@@ -16,6 +16,7 @@ from portal_site.billing.gateways.sandbox.models import SandboxMethod
 from portal_site.billing.invoicing import invoice_writer
 from portal_site.billing.invoicing.payers import Payer
 from portal_site.billing.loading import plans
+from portal_site.billing.loading.plans import PlanRow
 from portal_site.billing.models import (
     Account,
     BrandAsset,
@@ -304,7 +305,7 @@ def offer(product: Product, price: Price) -> PricedPlan:
     """A price with its product, as the billing rules use it."""
     columns = {column.key: getattr(price, column.key) for column in Price.__mapper__.column_attrs}
     named = {"price_id": price.id, "price_currency": price.currency, "product": product.name}
-    return plans.priced_plan({**columns, **named, "unit_label": product.unit_label})
+    return plans.priced_plan(cast(PlanRow, {**columns, **named, "unit_label": product.unit_label}))
 
 
 def coupon_columns(coupon: Coupon) -> dict[str, Any]:

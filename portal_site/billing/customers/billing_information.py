@@ -1,7 +1,6 @@
 """A customer's billing information: name, e-mail, phone, addresses and tax ids."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import func, select
 
@@ -11,6 +10,7 @@ from portal_site.billing.loading import ownership
 from portal_site.billing.models import Customer, TaxId
 from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.translation_marks import N_
+from portal_site.db.json_columns import JsonObject
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
@@ -18,7 +18,7 @@ MOST_TAX_IDS = 5
 EDITABLE = frozenset({"name", "email", "address", "phone", "shipping"})
 
 
-def update_billing_information(customer_id: str, changes: Mapping[str, Any], at: int) -> Customer:
+def update_billing_information(customer_id: str, changes: Mapping[str, str | JsonObject | None], at: int) -> Customer:
     """Set some of name, email, phone, address and shipping. Existing invoices keep the old data.
 
     Raises ValueError for any other member, and NotFound.

@@ -9,8 +9,9 @@ from typing import Any, TypeVar, cast
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.loading import awaiting, plans, snapshots, stored_lines
-from portal_site.billing.loading.snapshots import Parts
-from portal_site.billing.models import Subscription
+from portal_site.billing.loading.plans import PlanRow
+from portal_site.billing.loading.snapshots import DiscountRow, Parts
+from portal_site.billing.models import InvoiceLineItem, Subscription
 from portal_site.billing.rules.amounts import discounts as discount_rules
 from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
@@ -251,7 +252,8 @@ class _Parts:
 def _lines(rows: Rows) -> Mapping[str, Sequence[InvoiceLine]]:
     lines: dict[str, list[InvoiceLine]] = defaultdict(list)
     for row in rows:
-        lines[row["subscription_id"]].append(stored_lines.line_of(SimpleNamespace(**row), plans.priced_plan(row)))
+        line = cast(InvoiceLineItem, SimpleNamespace(**row))
+        lines[row["subscription_id"]].append(stored_lines.line_of(line, plans.priced_plan(cast(PlanRow, row))))
     return lines
 
 
@@ -310,7 +312,7 @@ def _status(snapshot: SubscriptionSnapshot) -> SubscriptionStatus:
 def _item(row: Mapping[str, Any]) -> Item:
     return Item(
         id=row["item_id"],
-        offer=plans.priced_plan(row),
+        offer=plans.priced_plan(cast(PlanRow, row)),
         quantity=row["quantity"],
         period_start=row["current_period_start"],
         period_end=row["current_period_end"],
@@ -329,7 +331,9 @@ def _phases(rows: Rows) -> Sequence[PlannedPhase]:
         return ()
     in_order = sorted(rows, key=lambda row: (row["start_date"], row["phase_id"], row["item_id"]))
     # The rows of one subscription carry its own id as `id`.
-    named = [(SimpleNamespace(**row, subscription_id=row["id"]), plans.priced_plan(row)) for row in in_order]
+    named = [
+        (SimpleNamespace(**row, subscription_id=row["id"]), plans.priced_plan(cast(PlanRow, row))) for row in in_order
+    ]
     return next(iter(snapshots.phases_of(named).values()))
 
 
@@ -350,7 +354,7 @@ def _discount(row: Mapping[str, Any], at: int) -> DiscountView:
         currency=row["coupon_currency"],
         duration=row["duration"],
         end=row["end"],
-        terms=snapshots.discount_of(row, at),
+        terms=snapshots.discount_of(cast(DiscountRow, row), at),
     )
 
 

@@ -20,17 +20,17 @@ def coupon_off(proposal: OfferPreview) -> str:
     """How much the offered coupon takes off."""
     coupon = proposal.coupon
     assert coupon is not None
-    return off(coupon["percent_off"], coupon["amount_off"], coupon["currency"])
+    return off(coupon.percent_off, coupon.amount_off, coupon.currency)
 
 
 def coupon_title(proposal: OfferPreview) -> str:
     """How much, and for how long."""
     coupon, less = proposal.coupon, coupon_off(proposal)
     assert coupon is not None
-    if coupon["duration"] == "once":
+    if coupon.duration == "once":
         return _("%(off)s off your next invoice", off=less)
-    if coupon["duration"] == "repeating":
-        return _("%(off)s off for %(time)s", off=less, time=stretch(coupon["duration_in_months"] or 1, "month"))
+    if coupon.duration == "repeating":
+        return _("%(off)s off for %(time)s", off=less, time=stretch(coupon.duration_in_months or 1, "month"))
     return _("%(off)s off for as long as you stay", off=less)
 
 
@@ -76,10 +76,10 @@ def longer_trial(proposal: OfferPreview, subscription: SubscriptionView) -> str:
 def contacts(proposal: OfferPreview, visitor: Visitor) -> list[tuple[str, str]]:
     """Ways to somebody to talk to, as name and address."""
     assert proposal.support is not None
-    site, mail, phone = (proposal.support[f"support_{name}"] for name in ("url", "email", "phone"))
+    site, mail, phone = proposal.support.url, proposal.support.email, proposal.support.phone
     found = [
         (_("Contact %(business)s", business=visitor.business_name), filters.safe_link(site)),
-        (mail, f"mailto:{mail}" if mail else ""),
+        (mail or "", f"mailto:{mail}" if mail else ""),
         (phones.pretty(phone or ""), f"tel:{phone}" if phone else ""),
     ]
     return [(name, address) for name, address in found if address]
