@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.events.emission import emit
 from portal_site.billing.invoicing import voiding
-from portal_site.billing.invoicing.invoice_writer import due_date, invoice_parties, move_balance, with_next_number
+from portal_site.billing.invoicing.invoice_rows import balance_type, due_date, invoice_parties, number_of
+from portal_site.billing.invoicing.invoice_writer import move_balance, with_next_number
 from portal_site.billing.loading import ownership, snapshots
 from portal_site.billing.models import Coupon, Customer, Discount, Invoice, Subscription, TestClock
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
@@ -57,7 +58,7 @@ def finalize(invoice_id: str, at: int) -> Invoice:
         due, ending_balance = snapshot.settled(invoice.total)
         payer = with_next_number(session, customer)
         changes = invoice_parties(payer) | {
-            "number": f"{payer.invoice_prefix}-{payer.number:04d}",
+            "number": number_of(payer),
             "status": InvoiceStatus.OPEN,
             "due_date": due_date(subscription, at),
             "amount_due": due,
@@ -71,8 +72,8 @@ def finalize(invoice_id: str, at: int) -> Invoice:
         ended = SubscriptionStatus(subscription.status).ended  # then the card is not charged automatically
         automatic = subscription.collection_method == "charge_automatically" and not ended
         invoice.next_payment_attempt = at if due and automatic else None
-        kind = "invoice_too_small" if due == 0 and ending_balance > 0 else "applied_to_invoice"
-        move_balance(session, customer, invoice, ending_balance - snapshot.usable_balance, kind, at)
+        moved = ending_balance - snapshot.usable_balance
+        move_balance(session, customer, invoice, moved, balance_type(due, ending_balance), at)
         session.flush()
         emit(session, "invoice.finalized", invoice, at)
         if not due:
