@@ -183,23 +183,30 @@ def cancel(
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
-        key_id = f"cxl_{confirmation.key}"  # the id of an attempt created below, so that the confirmation counts once
-        by_key = _find_attempt(session, subscription, key_id)
+        # The id of an attempt created below comes from the confirmation's key, so that the confirmation counts once.
+        by_key = _find_attempt(session, subscription, f"cxl_{confirmation.key}")
         attempt = by_key or _find_attempt(session, subscription, attempt_id)
-        ends_at = subscription.ended_at or subscription.cancel_at
-        if attempt is not None and attempt.outcome == "canceled" and ends_at is not None:  # a second click
-            return CancellationResult(ends_at, subscription.ended_at is not None)
+        if (earlier := _earlier_result(subscription, attempt)) is not None:
+            return earlier
         if by_key is not None:  # the cancellation was undone since; the same confirmation must not repeat it
             raise StateChanged(CHANGED, "quote_changed")
         ending = _confirmed_quote(session, subscription, customer, features, confirmation, at)
         if attempt is None or attempt.closed_at is not None:  # no reason was given, or an offer was accepted before
-            attempt = CancellationAttempt.of(subscription, at, id=key_id)
+            attempt = CancellationAttempt.of(subscription, at, id=f"cxl_{confirmation.key}")
             session.add(attempt)
         attempt.cancel(at)
         if ending.immediate:
             return CancellationResult(at, True, _end(session, customer, subscription, ending, attempt, at))
         _schedule_end(session, customer, subscription, ending.ends_at, attempt, at)
         return CancellationResult(ending.ends_at, False)
+
+
+def _earlier_result(subscription: Subscription, attempt: CancellationAttempt | None) -> CancellationResult | None:
+    """The result of this attempt if it has ended the subscription already: it is a second click."""
+    ends_at = subscription.ended_at or subscription.cancel_at
+    if attempt is None or attempt.outcome != "canceled" or ends_at is None:
+        return None
+    return CancellationResult(ends_at, subscription.ended_at is not None)
 
 
 def _confirmed_quote(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, func, select
 
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import CancellationAttempt, Invoice, Subscription
@@ -65,12 +65,6 @@ def results(account_id: str | None, livemode: bool, days: int, at: int) -> list[
 def _attempts(account_id: str, livemode: bool, days: int, at: int) -> Sequence[Measured]:
     """One row for each attempt with an offer: whether the subscription still existed `days` later, and what it paid."""
     end = CancellationAttempt.created + days * DAY
-    paid = and_(
-        Invoice.subscription_id == CancellationAttempt.subscription_id,
-        Invoice.account_id == CancellationAttempt.account_id,
-        Invoice.paid_at > CancellationAttempt.created,
-        Invoice.paid_at <= end,
-    )
     stayed = Subscription.ended_at.is_(None) | (Subscription.ended_at > end)
     query = (
         select(
@@ -80,7 +74,7 @@ def _attempts(account_id: str, livemode: bool, days: int, at: int) -> Sequence[M
             CancellationAttempt.offer_outcome,
             Subscription.currency,
             stayed.label("stayed"),
-            select(func.coalesce(func.sum(Invoice.amount_paid), 0)).where(paid).scalar_subquery().label("paid"),
+            _paid_until(end).label("paid"),
         )
         .join(Subscription, Subscription.id == CancellationAttempt.subscription_id)
         .where(
@@ -93,6 +87,17 @@ def _attempts(account_id: str, livemode: bool, days: int, at: int) -> Sequence[M
     )
     with reading() as reader:
         return cast(Sequence[Measured], reader.execute(query).all())
+
+
+def _paid_until(end: ColumnElement[int]) -> ScalarSelect[int]:
+    """What the subscription of an attempt paid since the attempt, in minor units."""
+    paid = and_(
+        Invoice.subscription_id == CancellationAttempt.subscription_id,
+        Invoice.account_id == CancellationAttempt.account_id,
+        Invoice.paid_at > CancellationAttempt.created,
+        Invoice.paid_at <= end,
+    )
+    return select(func.coalesce(func.sum(Invoice.amount_paid), 0)).where(paid).scalar_subquery()
 
 
 def _group(rows: Iterable[Measured]) -> Group:
