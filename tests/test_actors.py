@@ -22,7 +22,7 @@ from portal_site.db import db
 from tests import world
 from tests.client import PortalClient
 from tests.conftest import TESTER, Visit
-from tests.scenarios.life import Life
+from tests.scenarios.history import History
 from tests.test_cli import EXPORT, Portal
 from tests.world import reading
 
@@ -136,9 +136,9 @@ def test_the_billing_steps_of_a_payment_are_the_customers_and_the_next_renewal_i
 
 
 def test_an_advanced_clock_is_whose_it_was_and_the_work_on_the_way_is_the_workers(app: Flask) -> None:
-    life = Life.begins(app)
+    history = History.start(app)
     with _new_events() as found:
-        life.goes_to("2026-05-01")
+        history.advance_to("2026-05-01")
     clocks = [event for event in found if event[0].startswith("test_helpers.")]
     assert {"invoice.paid", "charge.succeeded"} <= {kind for kind, *_ in found}
     assert _actors([event for event in found if event not in clocks]) == {("worker", None)}
@@ -146,10 +146,10 @@ def test_an_advanced_clock_is_whose_it_was_and_the_work_on_the_way_is_the_worker
 
 
 def test_what_a_providers_event_settles_is_the_providers(app: Flask, nobody: Any) -> None:
-    life = Life.begins(app)
-    life.gets_a_card(world.SLOW)
-    life.goes_to("2026-05-01")
-    life.bank_answers()
+    history = History.start(app)
+    history.add_card(world.SLOW)
+    history.advance_to("2026-05-01")
+    history.settle_debits()
     nobody()
     with reading() as reader:
         reference = str(reader.scalar(select(SandboxCharge.reference)))

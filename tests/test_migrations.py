@@ -19,7 +19,7 @@ from portal_site.billing.billing_run import runner
 from portal_site.db import Base, db, migrations
 from tests import world
 from tests.conftest import make_app
-from tests.scenarios.life import Life
+from tests.scenarios.history import History
 
 
 def _is_ours(item: Any, name: str, kind: str, *_: Any) -> bool:
@@ -139,9 +139,9 @@ def test_a_payment_under_way_in_a_stored_database_is_still_looked_up_after_the_u
 @pytest.mark.both_databases
 def test_a_change_that_waits_in_a_stored_database_is_applied_after_the_upgrade(app: Flask) -> None:
     """Until revision 0012, its document named no version, and could lack members that were added since."""
-    life = Life.begins(app, card=world.FAILS).goes_to("2026-04-16")
-    assert life.changes(quantity=3).outcome == "pending"
-    life.gets_a_card()
+    history = History.start(app, card=world.FAILS).advance_to("2026-04-16")
+    assert history.change_plan(quantity=3).outcome == "pending"
+    history.add_card()
     db.session.remove()
     old = {"expires_at", "subscription_items", "billing_cycle_anchor", "trial_end", "discount", "spent", "invoice"}
     try:
@@ -158,8 +158,8 @@ def test_a_change_that_waits_in_a_stored_database_is_applied_after_the_upgrade(a
         migrations.upgrade(app)
     with db.engine.connect() as connection:
         assert _pending_update(connection)["version"] == 2
-    life.pays()
-    assert (life.item.quantity, life.subscription.pending_update) == (3, None)
+    history.pay()
+    assert (history.item.quantity, history.subscription.pending_update) == (3, None)
 
 
 def _pending_update(connection: Connection) -> dict[str, Any]:
