@@ -50,7 +50,7 @@ def _actors(found: list[tuple[str, str | None, str | None]]) -> set[tuple[str | 
     return {(kind, actor_id) for _, kind, actor_id in found}
 
 
-def test_what_nobody_does_is_not_done(app: Flask, nobody: Any) -> None:
+def test_emitting_without_an_actor_is_refused(app: Flask, nobody: Any) -> None:
     customer = world.scene().customer
     nobody()
     with _new_events() as found, pytest.raises(RuntimeError, match="nobody acts"):
@@ -58,7 +58,7 @@ def test_what_nobody_does_is_not_done(app: Flask, nobody: Any) -> None:
     assert found == []
 
 
-def test_the_innermost_actor_counts_and_the_outer_one_goes_on(nobody: Any) -> None:
+def test_the_innermost_actor_counts_until_its_block_ends(nobody: Any) -> None:
     nobody()
     with acting_as(ActorType.OPERATOR):
         with acting_as(ActorType.API_KEY, "key_one"):
@@ -119,7 +119,7 @@ def _pay(client: PortalClient) -> None:
     assert client.send(address, client.form(address)).status_code == 303
 
 
-def test_the_billing_steps_of_a_payment_are_the_customers_and_the_next_renewal_is_the_workers(
+def test_a_payments_events_have_the_customer_as_actor_and_renewals_the_worker(
     app: Flask, visit: Visit, nobody: Any
 ) -> None:
     scene = world.scene(last="open")
@@ -135,7 +135,7 @@ def test_the_billing_steps_of_a_payment_are_the_customers_and_the_next_renewal_i
     assert _actors(found) == {("worker", None)}
 
 
-def test_an_advanced_clock_is_whose_it_was_and_the_work_on_the_way_is_the_workers(app: Flask) -> None:
+def test_advancing_a_clock_has_the_operator_as_actor_and_its_billing_the_worker(app: Flask) -> None:
     history = History.start(app)
     with _new_events() as found:
         history.advance_to("2026-05-01")
@@ -145,7 +145,7 @@ def test_an_advanced_clock_is_whose_it_was_and_the_work_on_the_way_is_the_worker
     assert _actors(clocks) == {(TESTER.type, TESTER.id)}
 
 
-def test_what_a_providers_event_settles_is_the_providers(app: Flask, nobody: Any) -> None:
+def test_a_payment_settled_by_an_event_has_the_provider_as_actor(app: Flask, nobody: Any) -> None:
     history = History.start(app)
     history.add_card(world.SLOW)
     history.advance_to("2026-05-01")
@@ -170,9 +170,7 @@ def portal(tmp_path: Path) -> Portal:
     return portal
 
 
-def test_what_is_done_at_the_command_line_is_the_operators(
-    portal: Portal, nobody: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_have_the_operator_as_actor(portal: Portal, nobody: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody()
     seen = []
     write = TestClock.__init__

@@ -46,9 +46,7 @@ def _emitted(history: History, kind: str) -> int:
 
 
 @pytest.mark.case("F2")
-def test_the_answer_of_the_provider_counts_and_an_event_that_comes_twice_does_nothing_twice(
-    app: Flask, debited: History
-) -> None:
+def test_a_repeated_provider_event_has_no_second_effect(app: Flask, debited: History) -> None:
     debited.settle_debits()
     event = _event(app)
     assert [_send(app, event).status_code for _ in range(3)] == [200, 200, 200]
@@ -69,14 +67,14 @@ def test_a_failure_begins_dunning_at_the_customers_time(app: Flask, debited: His
 
 
 @pytest.mark.parametrize("kind", ["charge.succeeded", "charge.failed", "charge.pending", "charge.refunded"])
-def test_what_an_event_says_is_never_believed(app: Flask, debited: History, kind: str) -> None:
+def test_the_provider_is_asked_instead_of_trusting_an_event(app: Flask, debited: History, kind: str) -> None:
     """Out of order, or by whoever knows the secret: the provider says that the bank is still at work."""
     assert _send(app, _event(app, kind)).status_code == 200
     assert debited.payments == ["2026-05-01 processing"]
     assert _emitted(debited, "payment_intent.processing") == 1
 
 
-def test_events_out_of_order_come_to_the_same(app: Flask, debited: History) -> None:
+def test_provider_events_out_of_order_have_the_same_result(app: Flask, debited: History) -> None:
     late = _event(app, "charge.pending")
     debited.settle_debits()
     assert _send(app, _event(app)).status_code == 200
@@ -84,7 +82,7 @@ def test_events_out_of_order_come_to_the_same(app: Flask, debited: History) -> N
     assert debited.payments == ["2026-05-01 succeeded"]
 
 
-def test_an_event_that_is_quicker_than_our_own_row_finds_it_by_the_key(app: Flask, debited: History) -> None:
+def test_an_event_before_the_recorded_answer_finds_the_attempt_by_its_key(app: Flask, debited: History) -> None:
     with world.transaction() as session:
         mine = PaymentAttempt.customer_id == debited.shop.customer.id
         unknown = {"status": "submitting", "gateway_reference": None, "checked_at": None}
@@ -124,12 +122,12 @@ def test_an_old_event_is_refused(app: Flask, debited: History, seconds: int, sta
         assert _send(app, event).status_code == status
 
 
-def test_a_provider_that_is_not_ours_has_no_address(app: Flask, debited: History) -> None:
+def test_an_unknown_provider_has_no_event_endpoint(app: Flask, debited: History) -> None:
     assert _send(app, _event(app), "/gateways/stripe/events").status_code == 404
     assert app.test_client().get(ADDRESS).status_code == 405
 
 
-def test_an_event_about_nothing_of_ours_is_taken_and_forgotten(app: Flask, debited: History) -> None:
+def test_an_event_about_an_unknown_charge_is_accepted_and_ignored(app: Flask, debited: History) -> None:
     with world.transaction() as session:
         session.execute(update(SandboxCharge).values(reference="sbxc_other"), execution_options=EVERYBODY)
         session.execute(update(SandboxCharge).values(idempotency_key="other"), execution_options=EVERYBODY)

@@ -28,7 +28,7 @@ from tests.billing_runs import DAY, LATER, count_invoices
 from tests.world import reading
 
 
-def test_it_does_what_is_due_and_says_that_it_was_there(app: Flask) -> None:
+def test_a_tick_bills_what_is_due_and_records_a_heartbeat(app: Flask) -> None:
     world.shop()
     report = worker.tick(app, LATER)
     assert (report.batch.invoiced, report.collected) == (1, 1)
@@ -40,9 +40,7 @@ def test_it_does_what_is_due_and_says_that_it_was_there(app: Flask) -> None:
 
 
 @pytest.mark.case("F11")
-def test_a_subscription_that_cannot_be_billed_is_parked_and_the_others_go_on(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_subscription_is_parked_without_affecting_others(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     shops = [world.shop(f"Shop{number}") for number in range(7)]
     bad = shops[3].subscription.id
     _poison(monkeypatch, bad)
@@ -76,7 +74,7 @@ def test_a_queue_in_redis_needs_its_driver(monkeypatch: pytest.MonkeyPatch) -> N
         worker.make_queue("redis://127.0.0.1:6379/0")
 
 
-def test_check_tells_of_workers_and_of_what_is_parked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_reports_workers_and_parked_subscriptions(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = world.shop()
     said: list[str] = []
     monkeypatch.setattr("click.echo", lambda words, **_: said.append(words))
@@ -94,14 +92,14 @@ def test_check_tells_of_workers_and_of_what_is_parked(app: Flask, monkeypatch: p
     assert f"billing: {shop.subscription.id} is parked: ValueError: bad data" in said
 
 
-def test_the_subscription_says_when_it_is_due_next(app: Flask) -> None:
+def test_a_renewal_stores_the_next_due_date(app: Flask) -> None:
     shop = world.shop()
     with reading() as reader:
         assert reader.scalar(select(Subscription.due_at).where(Subscription.id == shop.subscription.id)) == world.END
 
 
 @pytest.mark.case("D14")
-def test_what_is_billed_a_day_late_is_flagged(app: Flask) -> None:
+def test_a_batch_a_day_late_is_flagged(app: Flask) -> None:
     world.shop("Now")
     assert worker.tick(app, world.END + 24 * 60 * 60).batch.late == 0
     late = world.shop("Late")
@@ -128,7 +126,7 @@ def test_a_payment_without_an_answer_is_asked_about_after_a_minute(
     assert worker.tick(app, world.END + seconds).settled == settled
 
 
-def test_an_invoice_that_is_sent_is_due_when_it_says(app: Flask) -> None:
+def test_a_sent_invoice_is_due_after_its_days(app: Flask) -> None:
     world.shop(collection_method="send_invoice", days_until_due=14)
     worker.tick(app, world.END)
     with reading() as reader:

@@ -78,7 +78,7 @@ def test_a_new_interval_is_billed_at_once_even_so() -> None:
     assert amounts(found) == [-500, ProrationFactor(at("2027-04-01") - HALF, year).of(12000)]
 
 
-def test_an_invoice_today_takes_what_was_waiting() -> None:
+def test_an_invoice_now_takes_pending_lines() -> None:
     first = team()
     waiting = after(first, quote_change(first, to_plan(offer(2000)), LATER, HALF))
     found = quote_change(waiting, to_plan(offer(3000)), NOW, at("2026-04-21"))
@@ -95,7 +95,7 @@ def test_the_billing_date_can_restart_today() -> None:
     assert amounts(without) == [2000]
 
 
-def test_a_change_ends_a_trial_or_lets_it_go_on() -> None:
+def test_a_change_ends_or_continues_a_trial() -> None:
     trial = team(status=SubscriptionStatus.TRIALING, trial_end=END, creditable_lines=())
     ended = quote_change(trial, to_plan(offer(2000)), ProrationPolicy(), HALF)
     assert (amounts(ended), ended.trial_end, ended.anchor) == ([2000], HALF, HALF)
@@ -140,7 +140,7 @@ def test_several_items_in_one_change() -> None:
     assert found.invoice.amount_due == 100
 
 
-def test_an_item_that_does_not_change_stays_out_of_it() -> None:
+def test_an_unchanged_item_is_not_billed() -> None:
     two = snapshot((offer(1000), 2), (offer(300, product="storage"), 10), start=START)
     found = quote_change(two, to_plan(offer(1000), 3) | to_plan(offer(300, product="storage"), 10, "si_1"), NOW, HALF)
     assert {line.item_id for line in found.invoice.lines} == {"si_0"}
@@ -149,7 +149,7 @@ def test_an_item_that_does_not_change_stays_out_of_it() -> None:
 # --- discounts, tax, balance ------------------------------------------------------------------------------------------
 
 
-def test_credit_is_of_what_was_charged_and_a_lasting_coupon_goes_on() -> None:
+def test_credit_is_net_of_discounts_and_a_lasting_coupon_continues() -> None:
     found = quote_change(team(discounts=(off("10"),)), to_plan(offer(2000)), NOW, HALF)
     assert [(line.amount, line.discount) for line in found.invoice.lines] == [(-450, 0), (1000, 100)]
     assert found.invoice.amount_due == 450
@@ -162,7 +162,7 @@ def test_an_amount_off_is_shared_by_the_items_and_by_the_time() -> None:
     assert [(line.amount, line.discount) for line in found.invoice.lines] == [(-400, 0), (1500, 150)]
 
 
-def test_a_code_for_one_invoice_takes_off_in_full_and_is_spent() -> None:
+def test_a_single_use_code_applies_in_full_and_is_consumed() -> None:
     code = off(amount=300, id="di_code", duration="once")
     found = quote_change(team(), to_plan(offer(2000)), NOW, HALF, code)
     assert (found.invoice.discount, found.invoice.amount_due, found.consumed_discounts) == (300, 200, {"di_code"})
@@ -181,7 +181,7 @@ def test_a_code_alone_changes_nothing_today() -> None:
 
 @pytest.mark.case("D16")
 @pytest.mark.parametrize(("rate", "totals"), [(VAT, (-600, 1200)), (INCLUDED, (-500, 1000))])
-def test_tax_comes_back_with_the_credit(rate: Any, totals: tuple[int, int]) -> None:
+def test_a_credit_includes_its_tax(rate: Any, totals: tuple[int, int]) -> None:
     found = quote_change(team(tax_rates=(rate,)), to_plan(offer(2000)), NOW, HALF)
     assert tuple(line.total for line in found.invoice.lines) == totals
     assert found.invoice.total == sum(line.total for line in found.invoice.lines)
@@ -206,7 +206,7 @@ def test_yen_and_dinar_are_whole_units_too(currency: str) -> None:
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
-def test_no_change_is_no_quote() -> None:
+def test_a_quote_without_a_change_is_refused() -> None:
     with pytest.raises(BillingError, match="already have this"):
         quote_change(team(2), to_plan(offer(1000), 2), NOW, HALF)
 
@@ -230,7 +230,7 @@ def test_a_subscription_that_cannot_be_changed_says_why(members: dict[str, Any],
     assert word in refusal.message
 
 
-def test_usage_and_a_renewal_that_is_due_say_why() -> None:
+def test_metered_items_and_due_renewals_are_refused_with_a_reason() -> None:
     metered = snapshot((offer("2", terms=replace(offer(2).terms, metered=True)), None), start=START)
     assert "use" in str(plan_change.why_not_changeable(metered, HALF))
     assert "processed" in str(plan_change.why_not_changeable(team(), END))

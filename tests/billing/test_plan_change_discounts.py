@@ -35,7 +35,7 @@ def _spent(quantity: int, *carried: DiscountTerms, **members: Any) -> Subscripti
     ],
 )
 @pytest.mark.parametrize("when", [START, HALF])
-def test_what_stays_keeps_the_discount_of_its_period(
+def test_unchanged_quantity_keeps_the_discount_of_its_period(
     before: int, carried: DiscountTerms, wanted: int, total: int, when: int
 ) -> None:
     share = 1 if when == START else 2
@@ -52,7 +52,7 @@ def test_a_new_cycle_keeps_the_discount_of_the_period_that_it_replaces() -> None
     assert quote_change(_spent(2, FREE), to_plan(offer(1000), 1), policy, HALF).invoice.total == 0
 
 
-def test_what_is_added_is_discounted_by_what_is_in_force_now() -> None:
+def test_added_quantity_gets_the_discounts_in_force() -> None:
     now = replace(_spent(1, FREE), discounts=(off("10"),))
     assert quote_change(now, to_plan(offer(1000), 2), NOW, START).invoice.total == 900
 
@@ -67,7 +67,7 @@ def test_a_discount_moves_once_however_often_the_plan_changes() -> None:
 
 @settings(max_examples=300)
 @given(PATHS, st.decimals("0", "100", places=2), st.integers(1, 9))
-def test_giving_something_back_never_costs_money(path: list[tuple[int, int, int]], percent: Any, quantity: int) -> None:
+def test_a_downgrade_never_costs_money(path: list[tuple[int, int, int]], percent: Any, quantity: int) -> None:
     now = _spent(quantity, off(str(percent), duration="once"))
     for offset, unit, wanted in sorted(path):
         (item,) = now.items

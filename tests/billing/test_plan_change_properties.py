@@ -27,7 +27,7 @@ RUNNING = st.lists(
 @pytest.mark.case("D9")
 @settings(max_examples=300)
 @given(PATHS, st.booleans())
-def test_no_path_of_changes_pays_less_than_its_time(path: list[tuple[int, int, int]], at_once: bool) -> None:
+def test_any_sequence_of_changes_pays_for_its_time(path: list[tuple[int, int, int]], at_once: bool) -> None:
     """What was paid in a period is the price of each stretch of it, to a unit for each line."""
     policy = NOW if at_once else LATER
     now = team(2)
@@ -51,7 +51,9 @@ def test_no_path_of_changes_pays_less_than_its_time(path: list[tuple[int, int, i
 @pytest.mark.case("D16", "D20")
 @settings(max_examples=300)
 @given(PATHS, RUNNING, st.sampled_from([(), (VAT,), (INCLUDED,)]), st.integers(-5000, 5000))
-def test_sums_hold_on_every_path(path: list[tuple[int, int, int]], running: Any, rates: Any, balance: int) -> None:
+def test_totals_add_up_for_any_sequence_of_changes(
+    path: list[tuple[int, int, int]], running: Any, rates: Any, balance: int
+) -> None:
     """Lines add up to totals, no credit exceeds its debit, nothing is credited twice, quote and balance agree."""
     now = team(2, discounts=tuple(running), tax_rates=rates, balance=balance)
     credited: set[str] = set()
@@ -80,7 +82,7 @@ def _check_line(line: InvoiceLine, debits: dict[str | None, InvoiceLine], credit
 
 @settings(max_examples=300)
 @given(st.integers(1, 10**6), st.lists(st.sampled_from([VAT, INCLUDED]), max_size=3), st.data())
-def test_no_more_is_credited_than_was_paid_less_what_was_given_back(unit: int, rates: list[TaxRate], data: Any) -> None:
+def test_credit_is_limited_to_what_was_paid_and_not_refunded(unit: int, rates: list[TaxRate], data: Any) -> None:
     now = snapshot((offer(unit), 1), start=START, tax_rates=tuple(rates))
     (line,) = now.creditable_lines
     given_back = data.draw(st.integers(0, line.total))

@@ -17,7 +17,7 @@ from tests.world import reading
 
 
 @pytest.mark.both_databases
-def test_it_works(visit: Visit) -> None:
+def test_billing_information_is_changed(visit: Visit) -> None:
     customer = world.scene().customer
     client = visit(customer)
     response = submit(
@@ -61,9 +61,7 @@ def test_it_works(visit: Visit) -> None:
         ({"shipping_phone": "nonsense"}, "Enter a phone number"),
     ],
 )
-def test_what_is_wrong_is_said_at_the_field_and_nothing_typed_is_lost(
-    visit: Visit, changed: dict[str, str], said: str
-) -> None:
+def test_errors_are_at_their_fields_and_input_is_kept(visit: Visit, changed: dict[str, str], said: str) -> None:
     customer = world.scene().customer
     before = stored_customer(customer)
     response = submit(visit(customer), **changed)
@@ -217,7 +215,7 @@ def test_a_name_of_500_characters_is_shown_when_there_and_refused_when_typed(vis
         st.text(max_size=60), max_size=12,
     )
 )  # fmt: skip
-def test_no_input_is_more_than_a_refusal(lite_app: Any, data: dict[str, str]) -> None:
+def test_any_input_is_stored_or_refused(lite_app: Any, data: dict[str, str]) -> None:
     client = _CLIENTS.get("one")
     if client is None or client.get("/").status_code != 200:
         client = _CLIENTS["one"] = enter(lite_app, world.scene().customer)

@@ -46,7 +46,7 @@ FOREIGN: list[dict[str, Any]] = [
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("values", FOREIGN, ids=str)
-def test_correcting_one_thing_leaves_the_others_as_they_were(visit: Visit, values: dict[str, Any]) -> None:
+def test_changing_one_field_keeps_the_others(visit: Visit, values: dict[str, Any]) -> None:
     customer = world.scene().customer
     store(customer, **values)
     before = stored_customer(customer)
@@ -158,7 +158,7 @@ def test_an_email_address_is_taken_as_any_keyboard_writes_it(visit: Visit, typed
         ("CA", "QC", "Montreal", "h2x 1y4", "H2X 1Y4"),
     ],
 )
-def test_places_are_called_what_their_people_call_them(
+def test_parts_of_an_address_have_the_countrys_names(
     visit: Visit, country: str, state: str, city: str, typed: str, kept: str
 ) -> None:
     customer = world.scene().customer
@@ -188,7 +188,7 @@ def test_a_code_of_another_state_is_called_that_and_an_example_is_shown(visit: V
     ("field", "typed", "kept"),
     [("phone", "+55 11 91234-5676", "+5511912345676"), ("shipping_phone", "+86 138 0013 8002", "+8613800138002")],
 )
-def test_a_phone_number_is_no_card(visit: Visit, field: str, typed: str, kept: str) -> None:
+def test_a_phone_number_is_not_taken_for_a_card_number(visit: Visit, field: str, typed: str, kept: str) -> None:
     customer = world.scene().customer
     assert submit(visit(customer), **{field: typed}).status_code == 303
     stored = stored_customer(customer)
@@ -203,7 +203,7 @@ def test_a_phone_alone_is_read_in_the_stored_country(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("siret", ["73282932000074", "35600000000048"])
-def test_a_tax_id_is_no_card(visit: Visit, siret: str) -> None:
+def test_a_tax_id_is_not_taken_for_a_card_number(visit: Visit, siret: str) -> None:
     client = visit(world.scene().customer)
     client.get("/tax-ids/new")
     assert client.send("/tax-ids", {"type": "fr_siret", "value": siret}).status_code == 303

@@ -54,7 +54,7 @@ def test_a_wrong_tax_id_is_refused_at_the_field(visit: Visit, kind: str, value: 
 
 
 @pytest.mark.both_databases
-def test_there_is_an_end_to_tax_ids(visit: Visit) -> None:
+def test_the_number_of_tax_ids_is_limited(visit: Visit) -> None:
     scene = world.scene()
     for number in range(5):
         billing_information.add_tax_id(scene.customer.id, "us_ein", f"12345678{number}", clock.now())
