@@ -1,4 +1,4 @@
-"""Offers to customers who want to leave."""
+"""Retention offers."""
 
 from decimal import Decimal
 
@@ -12,19 +12,19 @@ from portal_site.web.rendering.i18n import gettext as _
 
 
 def off(percent_off: str | Decimal | None, amount_off: int | None, currency: str | None) -> str:
-    """How much a coupon takes off: a share or an amount."""
+    """What a coupon takes off: a percentage or an amount."""
     return percent(percent_off) if percent_off else money(amount_off or 0, currency or "")
 
 
 def coupon_off(proposal: OfferPreview) -> str:
-    """How much the offered coupon takes off."""
+    """What the offered coupon takes off."""
     coupon = proposal.coupon
     assert coupon is not None
     return off(coupon.percent_off, coupon.amount_off, coupon.currency)
 
 
 def coupon_title(proposal: OfferPreview) -> str:
-    """How much, and for how long."""
+    """What it takes off, and for how long."""
     coupon, less = proposal.coupon, coupon_off(proposal)
     assert coupon is not None
     if coupon.duration == "once":
@@ -35,7 +35,7 @@ def coupon_title(proposal: OfferPreview) -> str:
 
 
 def coupon_effect(proposal: OfferPreview, subscription: SubscriptionView) -> str:
-    """What the next invoice will be with it; nothing where that stays the same or another change decides it."""
+    """The next invoice with the coupon; empty if it stays the same or depends on a planned change."""
     assert proposal.invoices is not None
     usual, reduced = proposal.invoices
     if reduced.amount_due == usual.amount_due or subscription.planned:
@@ -49,7 +49,7 @@ def coupon_effect(proposal: OfferPreview, subscription: SubscriptionView) -> str
 
 
 def cheaper_plan(proposal: OfferPreview) -> str:
-    """What the offered plan costs, beside what is paid now."""
+    """The price of the offered plan, compared with the current one."""
     item, plan = proposal.item, proposal.plan
     assert item is not None
     assert plan is not None
@@ -63,7 +63,7 @@ def cheaper_plan(proposal: OfferPreview) -> str:
 
 
 def longer_trial(proposal: OfferPreview, subscription: SubscriptionView) -> str:
-    """Until when the trial would last."""
+    """The end of the extended trial."""
     assert proposal.trial_end is not None
     assert subscription.trial_end is not None
     return _(
@@ -74,7 +74,7 @@ def longer_trial(proposal: OfferPreview, subscription: SubscriptionView) -> str:
 
 
 def contacts(proposal: OfferPreview, visitor: Visitor) -> list[tuple[str, str]]:
-    """Ways to somebody to talk to, as name and address."""
+    """The merchant's contacts as (name, URL)."""
     assert proposal.support is not None
     site, mail, phone = proposal.support.url, proposal.support.email, proposal.support.phone
     found = [
