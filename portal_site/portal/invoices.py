@@ -22,7 +22,7 @@ def show_invoices() -> str:
 @blueprint.get("/invoices/rows")
 @portal_feature("invoice_history")
 def show_invoice_rows() -> str:
-    """The rows alone, to go on below those that are there."""
+    """The next rows of the history as a fragment."""
     return render_template("portal/invoices/_rows.html", history=_history(), more=True)
 
 
@@ -35,19 +35,19 @@ def _history() -> InvoicePage:
 
 @blueprint.get("/invoices/<invoice_id>")
 def show_invoice(invoice_id: str) -> str:
-    """One invoice, fit for printing."""
+    """One invoice, suitable for printing."""
     return render_template("portal/invoices/show.html", invoice=_shown_invoice(invoice_id))
 
 
 @blueprint.get("/invoices/<invoice_id>/lines")
 def show_invoice_lines(invoice_id: str) -> str:
-    """The lines alone, to look at in the history."""
+    """The lines of an invoice as a fragment, for the history."""
     return render_template("portal/invoices/_lines.html", invoice=_shown_invoice(invoice_id))
 
 
 @blueprint.get("/invoices/<invoice_id>/payment")
 def confirm_payment(invoice_id: str) -> str | Response:
-    """What will be charged to which payment method, before it is."""
+    """Ask before an invoice is paid: the amount and the payment method."""
     invoice = _shown_invoice(invoice_id)
     if not invoice.owed or invoice.processing:
         return redirect(url_for("portal.show_invoice", invoice_id=invoice_id), 303)
@@ -56,7 +56,7 @@ def confirm_payment(invoice_id: str) -> str | Response:
 
 @blueprint.post("/invoices/<invoice_id>/payment")
 def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
-    """Pay exactly the amount that was shown, or nothing."""
+    """Pay the invoice, if its amount is still the one that was shown."""
     invoice = _own_invoice(invoice_id)
     shown, method_id = request.form.get("amount", ""), request.form.get("payment_method", "")
     amount = int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 18 else -1
@@ -64,7 +64,7 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
         return payment_outcome.pay(payment_outcome.of_invoice(invoice_id), method_id, amount)
     except StateChanged as change:
         changed = _own_invoice(invoice_id)
-        if _is_hidden(changed):  # another click has paid it
+        if _is_hidden(changed):  # another request has paid it
             return redirect(url_for("portal.show_overview"), 303)
         return _payment_page(changed, translated(change)), 409
     except NotFound:
@@ -75,7 +75,7 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
 
 @blueprint.get("/invoices/<invoice_id>/payment/return")
 def finish_payment(invoice_id: str) -> Response:
-    """Back from the bank's page, or looking again at a payment whose outcome was not known. It shows nothing of the invoice."""
+    """Return from authentication, or check a payment with an unknown outcome again. It shows nothing of the invoice."""
     _own_invoice(invoice_id)
     return payment_outcome.finish(payment_outcome.of_invoice(invoice_id))
 
@@ -107,5 +107,5 @@ def _shown_invoice(invoice_id: str) -> InvoiceView:
 
 
 def _is_hidden(invoice: InvoiceView) -> bool:
-    """Without the history an invoice has a page for as long as it has to be paid."""
+    """Whether the invoice has no page: without the history, only payable invoices have one."""
     return not (g.visitor.features.invoice_history.enabled or invoice.owed)

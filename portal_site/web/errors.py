@@ -40,7 +40,7 @@ def show_http_error(error: HTTPException) -> Response:
 
 
 def show_unreadable(error: Unreadable) -> Response:
-    """The page for a row that makes no sense. The others are shown as ever."""
+    """The page for an invalid row. All others are shown as usual."""
     log.error("%s makes no sense", error)
     return page(409)
 

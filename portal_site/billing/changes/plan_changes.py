@@ -161,8 +161,15 @@ def _make_change(
     key: str,
     at: int,
 ) -> PlanChange:
-    if not quote.deferred:
-        return pending_updates.apply_or_await_payment(session, customer, subscription, quote, update, key, at)
+    if quote.deferred:
+        return _schedule_change(session, subscription, quote, update, key, at)
+    return pending_updates.apply_or_await_payment(session, customer, subscription, quote, update, key, at)
+
+
+def _schedule_change(
+    session: Session, subscription: Subscription, quote: Quote, update: PendingUpdate, key: str, at: int
+) -> PlanChange:
+    """Plan the change for the end of the period, in a schedule of the customer's."""
     if update.replaces_planned_change:
         schedules.release_portal_schedules(session, subscription, at)
     change = PlanChange.of(subscription, key, at)

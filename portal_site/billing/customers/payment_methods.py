@@ -144,19 +144,23 @@ def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> Pay
         )
         if refusal is not None:
             raise refusal
-        method.detached_at = at
-        if customer.default_payment_method_id == method.id:
-            customer.default_payment_method_id = None
-        session.execute(
-            update(Subscription)
-            .where(Subscription.customer_id == customer_id, Subscription.default_payment_method_id == method.id)
-            .values(default_payment_method_id=None)
-        )
-        emit(session, "payment_method.detached", method, at)
+        _detach(session, customer, method, at)
     gateway = gateways.for_method(method)
     if gateway is not None and method.gateway_reference:
         gateway.forget(method.gateway_reference)
     return method
+
+
+def _detach(session: Session, customer: Customer, method: PaymentMethod, at: int) -> None:
+    method.detached_at = at
+    if customer.default_payment_method_id == method.id:
+        customer.default_payment_method_id = None
+    session.execute(
+        update(Subscription)
+        .where(Subscription.customer_id == customer.id, Subscription.default_payment_method_id == method.id)
+        .values(default_payment_method_id=None)
+    )
+    emit(session, "payment_method.detached", method, at)
 
 
 def _own_attached(session: Session, customer_id: str, method_id: str) -> PaymentMethod:

@@ -52,6 +52,7 @@ class _Impatient:
         self._gateway = gateway
         self._silent, self._answered, self._error = 0, False, ""
 
+    # Any: it passes on all calls of the protocol, each with its own arguments and answer.
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*given: Any) -> Any:
             if self._silent >= MOST_SILENT:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any, Protocol, cast
+from typing import Protocol, TypedDict, cast
 
 from sqlalchemy import and_, bindparam, or_, select
 
@@ -102,6 +102,36 @@ PHASE_COLUMNS = (
     SchedulePhaseItem.quantity,
     SchedulePhaseItem.price_id,
 )
+
+
+class DiscountRow(TypedDict):
+    """A row with the columns of DISCOUNT_COLUMNS, by name."""
+
+    id: str
+    customer_id: str
+    subscription_id: str | None
+    subscription_item_id: str | None
+    start: int
+    end: int | None
+    duration: str
+    percent_off: str | None
+    amount_off: int | None
+    coupon_currency: str | None
+    applies_to_products: list[str] | None
+
+
+class PhaseRow(Protocol):
+    """A row with the columns of PHASE_COLUMNS."""
+
+    phase_id: str
+    subscription_id: str
+    origin: str
+    end_behavior: str
+    start_date: int
+    end_date: int | None
+    proration_behavior: str
+    quantity: int | None
+    price_id: str
 
 
 class CustomerTerms(Protocol):
@@ -219,12 +249,12 @@ _DISCOUNTS = _ANY_DISCOUNTS.where(
 def _load_discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dict[str, list[DiscountTerms]]:
     discounts: dict[str, list[DiscountTerms]] = defaultdict(list)
     for row in reader.execute(_DISCOUNTS, {"ids": customer_ids, "at": at}):
-        discounts[row.customer_id].append(discount_of(cast(Mapping[str, Any], row._mapping), at))
+        discounts[row.customer_id].append(discount_of(cast(DiscountRow, row._mapping), at))
     return discounts
 
 
-def discount_of(row: Mapping[str, Any], at: int) -> DiscountTerms:
-    """The DiscountTerms of a row with the columns of DISCOUNT_COLUMNS.
+def discount_of(row: DiscountRow, at: int) -> DiscountTerms:
+    """The DiscountTerms of a discount and its coupon.
 
     One that has started by `at` applies to what is billed late as well, for dates before its start.
     """
@@ -302,7 +332,7 @@ def _load_past_discounts(
     if not past:
         return ()
     query = _ANY_DISCOUNTS.where(Discount.customer_id == customer_id, Discount.id.in_(sorted(past)))
-    return tuple(discount_of(cast(Mapping[str, Any], row._mapping), at) for row in reader.execute(query))
+    return tuple(discount_of(cast(DiscountRow, row._mapping), at) for row in reader.execute(query))
 
 
 _PHASES = (
@@ -323,13 +353,13 @@ _PHASES = (
 def _load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[PlannedPhase]]:
     rows = reader.execute(_PHASES, {"customer_id": customer_id, "at": at}).all()
     plan_of = plans.load_plans(reader, None, (row.price_id for row in rows)) if rows else {}
-    return phases_of((row, plan_of[row.price_id]) for row in rows)
+    return phases_of((cast(PhaseRow, row), plan_of[row.price_id]) for row in rows)
 
 
-def phases_of(rows: Iterable[tuple[Any, PricedPlan]]) -> dict[str, list[PlannedPhase]]:
-    """The phases by subscription id, in order of their start, from pairs of a row (PHASE_COLUMNS) and its item's plan."""
+def phases_of(rows: Iterable[tuple[PhaseRow, PricedPlan]]) -> dict[str, list[PlannedPhase]]:
+    """The phases by subscription id, in order of their start, from pairs of a row and its item's plan."""
     phases: dict[str, list[PlannedPhase]] = defaultdict(list)
-    last: dict[str, Any] = {}
+    last: dict[str, PhaseRow] = {}
     for _, group in groupby(rows, key=lambda pair: pair[0].phase_id):
         pairs = list(group)
         first = pairs[0][0]

@@ -1,12 +1,12 @@
 """Loads stored invoice lines for the rules: pending, creditable and returnable lines, and whether invoices are unpaid."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, TypeVarTuple, cast
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import BindParameter, Case, ScalarSelect, Select, and_, bindparam, case, func, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from portal_site.billing.loading.plans import Reader, load_plans
 from portal_site.billing.models import CreditNote, CreditNoteLineItem, Invoice, InvoiceLineItem
@@ -16,18 +16,40 @@ from portal_site.billing.rules.amounts.taxes import Tax, TaxRate
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
 from portal_site.billing.rules.invoicing.reductions import OwedInvoice
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.db.json_columns import JsonObject
 
 OWED = ("open", "uncollectible")
 
 
-def of_subscriptions(query: Any, column: Any, ids: Any) -> Any:
+Columns = TypeVarTuple("Columns")
+
+
+if TYPE_CHECKING:
+
+    class Charge(InvoiceLineItem):
+        """A row of `CHARGES`: a line, its invoice's status, and what credit notes took off of the invoice and its lines."""
+
+        invoice_status: str | None
+        reduced: int
+        named_of_invoice: int
+        named_of_line: int
+        charged: int | None
+else:
+    Charge = InvoiceLineItem
+
+
+def of_subscriptions(
+    query: Select[*Columns],
+    column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None],
+    ids: BindParameter[Sequence[str]],
+) -> Select[*Columns]:
     """The query, limited to subscriptions that the caller has already loaded by their owner."""
     return query.where(column.in_(ids)).execution_options(unscoped="of subscriptions that were found by their owner")
 
 
 # What every quote reads is put together once: SQLAlchemy would take longer to build these statements than to execute them.
-IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-AT: BindParameter[Any] = bindparam("at")
+IDS: BindParameter[Sequence[str]] = bindparam("ids", expanding=True)
+AT: BindParameter[int] = bindparam("at")
 _ORDER = InvoiceLineItem.position, InvoiceLineItem.id
 PENDING = of_subscriptions(
     select(InvoiceLineItem.__table__).where(InvoiceLineItem.invoice_id.is_(None)).order_by(*_ORDER),
@@ -50,11 +72,11 @@ _NAMED_OF_LINE = _NAMED.where(CreditNoteLineItem.invoice_line_item_id == Invoice
 _CHARGED = select(func.sum(_BESIDE.total)).where(_BESIDE.invoice_id == Invoice.id, _BESIDE.total > 0)
 
 
-def _of_charge(query: Any) -> Any:
+def _of_charge(query: Select[int]) -> ScalarSelect[int]:
     return query.correlate(Invoice, InvoiceLineItem).scalar_subquery()
 
 
-def _if_reduced(query: Any) -> Any:
+def _if_reduced(query: Select[int]) -> Case[int]:
     return case((_REDUCED > 0, _of_charge(query)), else_=0)
 
 
@@ -105,7 +127,7 @@ UNPAID = of_subscriptions(
 
 def load_pending_lines(reader: Reader, ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
     """The pending lines of these subscriptions, by subscription id."""
-    return build(reader, reader.execute(PENDING, {"ids": ids}).all())
+    return build(reader, cast(Sequence[InvoiceLineItem], reader.execute(PENDING, {"ids": ids}).all()))
 
 
 def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
@@ -116,20 +138,20 @@ def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str,
         .execution_options(unscoped="of invoices that were found by their owner")
         .order_by(*_ORDER)
     )
-    return build(reader, reader.execute(query).all())
+    return build(reader, cast(Sequence[InvoiceLineItem], reader.execute(query).all()))
 
 
-def build(reader: Reader, rows: Sequence[Any]) -> dict[str, list[InvoiceLine]]:
-    """The lines in rows of `invoice_line_items`, by subscription. Lines without a price are left out."""
+def build(reader: Reader, rows: Sequence[InvoiceLineItem]) -> dict[str, list[InvoiceLine]]:
+    """The lines in rows with the columns of `invoice_line_items`, by subscription. Lines without a price are left out."""
     plans = load_plans(reader, None, (row.price_id for row in rows if row.price_id)) if rows else {}
     lines: dict[str, list[InvoiceLine]] = defaultdict(list)
     for row in rows:
-        if row.price_id in plans:
+        if row.subscription_id is not None and row.price_id in plans:
             lines[row.subscription_id].append(line_of(row, plans[row.price_id]))
     return lines
 
 
-def line_of(row: Any, offer: PricedPlan) -> InvoiceLine:
+def line_of(row: InvoiceLineItem, offer: PricedPlan) -> InvoiceLine:
     """The InvoiceLine of a stored line."""
     kind = LineKind.CYCLE if not row.proration else LineKind.UNUSED if row.amount < 0 else LineKind.REMAINING
     return InvoiceLine(
@@ -142,14 +164,14 @@ def line_of(row: Any, offer: PricedPlan) -> InvoiceLine:
         amount=row.amount,
         discounts=tuple((str(part["discount"]), part["amount"]) for part in row.discount_amounts),
         taxes=tuple(map(_tax, row.taxes)),
-        proration=ProrationFactor(row.share_left, row.share_whole) if row.share_whole else None,
+        proration=ProrationFactor(row.share_left or 0, row.share_whole) if row.share_whole else None,
         full_amount=row.share_amount or 0,
         credits=row.credited_line_id,
         id=row.id,
     )
 
 
-def _tax(document: Mapping[str, Any]) -> Tax:
+def _tax(document: JsonObject) -> Tax:
     rate = TaxRate.of({
         "id": (document.get("tax_rate_details") or {}).get("tax_rate") or "",
         "display_name": document.get("display_name"),
@@ -166,8 +188,9 @@ def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: in
     pending, and owed if they are on one that is open or uncollectible. One that credit notes gave back in full is neither.
     """
     given = {"ids": [snapshot.id], "at": at}
-    rows = [row for row in reader.execute(CHARGES, given) if not 0 < row.total <= _given_back(row)]
-    invoices = reader.execute(UNPAID, given).all()
+    charges = cast(Sequence[Charge], reader.execute(CHARGES, given).all())
+    rows = [row for row in charges if not 0 < row.total <= _given_back(row)]
+    invoices = cast(Sequence[Invoice], reader.execute(UNPAID, given).all())
     statuses = {invoice.status for invoice in invoices}
     return replace(
         snapshot,
@@ -178,7 +201,7 @@ def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: in
     )
 
 
-def _owed(reader: Reader, invoices: Sequence[Any], rows: Sequence[Any]) -> tuple[OwedInvoice, ...]:
+def _owed(reader: Reader, invoices: Sequence[Invoice], rows: Sequence[Charge]) -> tuple[OwedInvoice, ...]:
     owed = []
     for invoice in sorted(invoices, key=lambda each: each.id):
         lines = _charges(reader, [row for row in rows if row.invoice_id == invoice.id and row.invoice_status in OWED])
@@ -187,14 +210,14 @@ def _owed(reader: Reader, invoices: Sequence[Any], rows: Sequence[Any]) -> tuple
     return tuple(owed)
 
 
-def _charges(reader: Reader, rows: Sequence[Any]) -> tuple[InvoiceLine, ...]:
+def _charges(reader: Reader, rows: Sequence[Charge]) -> tuple[InvoiceLine, ...]:
     """The lines in rows of `CHARGES` of one subscription."""
     given_back = {row.id: _given_back(row) for row in rows}
     lines = (line for of_subscription in build(reader, rows).values() for line in of_subscription)
     return tuple(replace(line, given_back=given_back[line.id or ""]) for line in lines)
 
 
-def _given_back(row: Any) -> int:
+def _given_back(row: Charge) -> int:
     """What credit notes took off of a charge: what names it, and its share of what names no line, rounded up."""
     total, charged = int(row.total), int(row.charged or 0)  # PostgreSQL's sums are decimals
     unnamed = max(0, row.reduced - int(row.named_of_invoice))

@@ -162,38 +162,49 @@ def _unsettled(customer_id: str, invoice_id: str) -> PaymentAttempt | None:
 
 
 def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: int) -> tuple[PaymentAttempt, _Terms]:
+    """Store the attempt and return it with what the provider is told."""
     with transaction() as session:
         ownership.lock_customer(session, customer_id)
         invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
-        if not InvoiceStatus(invoice.status).payable:
-            raise StateChanged(N_("This invoice can no longer be paid."), "invoice_not_open")
-        if invoice.amount_remaining != amount:
-            raise StateChanged(N_("The amount of this invoice has changed. Please check it again."), "amount_changed")
-        if payment_state.unsettled_attempt(session, customer_id, invoice.id) is not None:
-            raise StateChanged(
-                N_("A payment for this invoice is already in progress. Please check it again."), "payment_under_way"
-            )
+        _check_payable(session, invoice, amount)
         method = ownership.get_owned(session, PaymentMethod, customer_id, method_id)
         if method.detached_at is not None:
             raise BillingError(N_("Choose one of your payment methods."), "resource_missing", "payment_method")
-        attempt = PaymentAttempt(
-            id=new_id("payatt"),
-            account_id=invoice.account_id,
-            customer_id=customer_id,
-            invoice_id=invoice.id,
-            payment_method_id=method.id,
-            livemode=invoice.livemode,
-            created=at,
-            amount=amount,
-            currency=invoice.currency,
-            status=AttemptStatus.SUBMITTING,
-            idempotency_key=new_id("charge"),
-            automatic=invoice.next_payment_attempt is not None and invoice.next_payment_attempt <= at,
-        )
+        attempt = _new_attempt(invoice, method, at)
         session.add(attempt)
         payment_events.emit_created(session, invoice, attempt, at)
         terms = _Terms.load(session, attempt, method, invoice)
     return attempt, terms
+
+
+def _check_payable(session: Session, invoice: Invoice, amount: int) -> None:
+    """Raise StateChanged unless exactly `amount` can be paid now."""
+    if not InvoiceStatus(invoice.status).payable:
+        raise StateChanged(N_("This invoice can no longer be paid."), "invoice_not_open")
+    if invoice.amount_remaining != amount:
+        raise StateChanged(N_("The amount of this invoice has changed. Please check it again."), "amount_changed")
+    if payment_state.unsettled_attempt(session, invoice.customer_id, invoice.id) is not None:
+        raise StateChanged(
+            N_("A payment for this invoice is already in progress. Please check it again."), "payment_under_way"
+        )
+
+
+def _new_attempt(invoice: Invoice, method: PaymentMethod, at: int) -> PaymentAttempt:
+    """An attempt to collect what is left of the invoice, not yet sent to the provider."""
+    return PaymentAttempt(
+        id=new_id("payatt"),
+        account_id=invoice.account_id,
+        customer_id=invoice.customer_id,
+        invoice_id=invoice.id,
+        payment_method_id=method.id,
+        livemode=invoice.livemode,
+        created=at,
+        amount=invoice.amount_remaining,
+        currency=invoice.currency,
+        status=AttemptStatus.SUBMITTING,
+        idempotency_key=new_id("charge"),
+        automatic=invoice.next_payment_attempt is not None and invoice.next_payment_attempt <= at,
+    )
 
 
 def _resolve(

@@ -42,18 +42,21 @@ def record(attempt: PaymentAttempt, charge: Charge | None, at: int, given_up: bo
             return row
         row.checked_at = at
         if charge is None:
-            # What the gateway answered before still holds, unless we wanted to take the customer's question back.
-            asked = row.status == AttemptStatus.REQUIRES_ACTION and not given_up
-            if not asked and not _is_processing(row):
-                row.status = AttemptStatus.UNKNOWN
-            return row
-        if charge.status == AttemptStatus.REQUIRES_ACTION:
+            _note_silence(row, given_up)
+        elif charge.status == AttemptStatus.REQUIRES_ACTION:
             _note_question(session, invoice, row, charge, at)
         elif charge.status == AttemptStatus.PROCESSING:
             _note_processing(session, invoice, row, charge, at)
         else:
             _settle(session, invoice, row, charge, at)
     return row
+
+
+def _note_silence(row: PaymentAttempt, given_up: bool) -> None:
+    """The gateway did not answer. Its last answer still holds, unless we tried to cancel a payment that awaits 3-D Secure."""
+    asked = row.status == AttemptStatus.REQUIRES_ACTION and not given_up
+    if not asked and not _is_processing(row):
+        row.status = AttemptStatus.UNKNOWN
 
 
 def _is_processing(row: PaymentAttempt) -> bool:
@@ -132,9 +135,9 @@ def _forget_failures(session: Session, invoice: Invoice) -> None:
 
 
 def note_failed_try(session: Session, invoice: Invoice, at: int, automatic: bool) -> None:
-    """A try brought no money: decide when the next one is, or what becomes of the subscription when there is none.
+    """Count a failed try, and schedule the next one, or apply the end of dunning to the subscription.
 
-    As in the field, only the first try and automatic ones count; what the customer tries in between moves nothing.
+    As at Stripe, only the first try and automatic ones count; what the customer tries in between changes nothing.
     """
     counts = automatic or invoice.attempt_count == 0
     invoice.attempt_count += counts
@@ -149,6 +152,11 @@ def note_failed_try(session: Session, invoice: Invoice, at: int, automatic: bool
     if beginning or _is_for_a_change(subscription, invoice) or invoice.collection_method == "send_invoice":
         invoice.next_payment_attempt = None  # the customer's turn: the old plan stays in force
         return
+    _schedule_retry(session, invoice, subscription, at)
+
+
+def _schedule_retry(session: Session, invoice: Invoice, subscription: Subscription, at: int) -> None:
+    """Set the next automatic try by the account's dunning policy; without one, its end applies to the subscription."""
     document = session.scalar(select(Account.dunning).where(Account.id == invoice.account_id))
     policy = dunning.DunningPolicy.of(document or {})
     invoice.next_payment_attempt = policy.next_try(invoice.attempt_count, at)

@@ -136,11 +136,7 @@ def discard(
     assert change is not None
     with subscription_update(session, subscription, at) as update:
         subscription.pending_update = None
-        invoice = session.scalar(
-            select(Invoice).where(Invoice.customer_id == customer.id, Invoice.id == change.invoice_id)
-        )
-        if invoice is not None and invoice.status == InvoiceStatus.OPEN:
-            void_invoice(session, customer, invoice, at)
+        _void_open_invoice(session, customer, change.invoice_id, at)
         if change.discount and change.discount.promotion_code_id:
             promotion_codes.give_back(
                 session, customer.account_id, change.discount.promotion_code_id, change.discount.coupon_id
@@ -150,3 +146,9 @@ def discard(
     if expired:
         items = items_object(update.items)
         emit(session, "customer.subscription.pending_update_expired", subscription, at, items=items)
+
+
+def _void_open_invoice(session: Session, customer: Customer, invoice_id: str | None, at: int) -> None:
+    invoice = session.scalar(select(Invoice).where(Invoice.customer_id == customer.id, Invoice.id == invoice_id))
+    if invoice is not None and invoice.status == InvoiceStatus.OPEN:
+        void_invoice(session, customer, invoice, at)

@@ -1,4 +1,4 @@
-"""Cancelling a subscription, in at most two pages, and keeping it after all."""
+"""Cancelling a subscription, in at most two pages, and undoing that."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ Page = str | tuple[str, int]
 
 @dataclass
 class EndingPage(QuotePage):
-    """What cancelling would bring about, and the signed yes to exactly that."""
+    """The effect of a cancellation, and the signed confirmation of exactly that."""
 
     ending: CancellationQuote | None
     following: NextInvoice | None
@@ -43,14 +43,14 @@ class EndingPage(QuotePage):
 
     @property
     def quoted(self) -> Sequence[InvoiceLine]:
-        """What is settled at once."""
+        """The lines of the final invoice."""
         return self.ending.invoice.lines if self.ending else ()
 
 
 @blueprint.get("/subscriptions/<subscription_id>/cancellation")
 @portal_feature(FEATURE)
 def show_cancellation(subscription_id: str) -> Page:
-    """Why? Or, where neither that is asked nor anything offered, what cancelling means."""
+    """Ask for the reason. If no reason is asked for and nothing can be offered, show the effect of cancelling."""
     subscription = _own(subscription_id)
     if not _is_asked(subscription_id):
         return ending_page(subscription_id)
@@ -61,7 +61,7 @@ def show_cancellation(subscription_id: str) -> Page:
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/reason")
 @portal_feature(FEATURE)
 def tell_reason(subscription_id: str) -> Response | Page:
-    """Note why, or that it was skipped, and go on to the offer that fits, else to what cancelling means."""
+    """Record the reason, if any, and continue with a matching offer, else with the effect of cancelling."""
     subscription = _own(subscription_id)
     if not _is_asked(subscription_id):
         abort(404)
@@ -77,14 +77,14 @@ def tell_reason(subscription_id: str) -> Response | Page:
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/end")
 @portal_feature(FEATURE)
 def show_cancellation_end(subscription_id: str) -> Page:
-    """What cancelling means, with the button."""
+    """The effect of cancelling, with the button that confirms it."""
     return ending_page(subscription_id, request.args.get("attempt", ""))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/cancellation")
 @portal_feature(FEATURE)
 def cancel_subscription(subscription_id: str) -> Response | Page:
-    """Do exactly what was shown, or show what it would be now."""
+    """Make exactly the confirmed change, or show the current quote if it has changed."""
     _own(subscription_id)
     yes = confirmation_tokens.read(ENDING, subscription_id)
     if yes is None:
@@ -92,7 +92,7 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
     attempt_id = yes.what["attempt"]
     ending = _situation(subscription_id).ending
     if ending is not None and (ending.immediate or ending.drops):
-        # A payment that waits at the bank for a change is not waited for.
+        # A payment of a pending update that awaits authentication is canceled.
         payment_outcome.cancel_awaiting(subscription_id)
     try:
         done = cancellations.cancel(
@@ -102,7 +102,7 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
         return ending_page(subscription_id, attempt_id, translated(changed), 409)
     if done.immediate:
         flash(_("Your subscription is cancelled. It has ended."), "good")
-        if done.invoice_id:  # what was settled at once and left something to pay is collected at once
+        if done.invoice_id:  # a final invoice with an amount due is collected at once
             return payment_outcome.collect(payment_outcome.of_final_invoice(subscription_id, done.invoice_id))
     else:
         flash(_("Your subscription is cancelled. It ends on %(date)s.", date=filters.date(done.ends_at)), "good")
@@ -112,7 +112,7 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/invoices/<invoice_id>/return")
 @portal_feature(FEATURE)
 def finish_final_payment(subscription_id: str, invoice_id: str) -> Response:
-    """Back from the bank's page, which asked about the last invoice. A GET that writes: a bank can only redirect."""
+    """Return from the authentication of the final invoice's payment. It writes although it is a GET: a bank can only redirect."""
     invoice = invoices.find(g.visitor.scope, invoice_id)
     if invoice is None or invoice.subscription_id != subscription_id:
         abort(404)
@@ -122,7 +122,7 @@ def finish_final_payment(subscription_id: str, invoice_id: str) -> Response:
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/removal")
 @portal_feature(FEATURE)
 def keep_subscription(subscription_id: str) -> Response:
-    """Do not cancel after all."""
+    """Undo a scheduled cancellation."""
     _own(subscription_id)
     try:
         cancellations.keep(g.visitor.customer_id, subscription_id, g.now)
@@ -135,7 +135,7 @@ def keep_subscription(subscription_id: str) -> Response:
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/acknowledgement")
 @portal_feature(FEATURE)
 def download_acknowledgement(subscription_id: str) -> FlaskResponse:
-    """A lasting copy: what was cancelled, when to the second, and from when it holds."""
+    """The confirmation of receipt as a file: what was cancelled, when to the second, and when it takes effect."""
     subscription = _own(subscription_id)
     if not (_features().acknowledgement and subscription.canceled_at):
         abort(404)
@@ -164,7 +164,7 @@ def _reason_form() -> ReasonForm:
 
 
 def _is_asked(subscription_id: str) -> bool:
-    """Whether there is a step before: something to choose from or perhaps to offer, and something to cancel."""
+    """Whether the page with the reasons comes first: there are reasons or possible offers, and cancelling is possible."""
     wanted = _features().cancellation_reason.asked or _features().retention.all_rules
     return bool(wanted) and _situation(subscription_id).refusal is None
 
@@ -177,7 +177,7 @@ def _situation(subscription_id: str) -> CancellationPreview:
 
 
 def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", status: int = 200) -> Page:
-    """What cancelling means, with the button; before it what went wrong, if something did."""
+    """The page with the effect of cancelling, below an error message if there is one."""
     subscription, found = _own(subscription_id), _situation(subscription_id)
     if found.ending is None:
         assert found.refusal

@@ -1,4 +1,4 @@
-"""What a customer chose on the page for changing a plan, read from the address, and the page's own view of it."""
+"""The form of a plan change: what the customer chose, read from the query, and what the page shows of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from portal_site.web import signing
 from portal_site.web.input.forms import translated
 from portal_site.web.rendering.filters import number
 
-LONGEST_NUMBER = 18  # digits that are read: what has more is too much already
+LONGEST_NUMBER = 18  # digits that are parsed; longer numbers are above any limit
 CODE = "promotion-code"
-NONE = "none"  # the value of the field for an add-on's price that stands for going without it
+NONE = "none"  # the value of the price field of an add-on for not having it
 
 
 @dataclass
 class ItemChoice:
-    """One item's part of the form: the offers it may move to, and what was chosen."""
+    """The part of the form for one item: the offers to choose from, and what was chosen."""
 
     item: Item
     offers: list[PricedPlan]
@@ -33,12 +33,12 @@ class ItemChoice:
 
     @property
     def offer(self) -> PricedPlan:
-        """The offer that is chosen, the item's own while none of them is."""
+        """The chosen offer, or the item's own if none is chosen."""
         return next((offer for offer in self.offers if offer.price_id == self.price_id), self.item.offer)
 
     @property
     def range(self) -> QuantityLimits | None:
-        """The quantities that the chosen offer comes in, None when it cannot be chosen."""
+        """The limits of the quantity of the chosen offer, or None if the quantity cannot be chosen."""
         return self.limits.get(self.offer.price_id)
 
     @property
@@ -48,34 +48,34 @@ class ItemChoice:
 
     @property
     def adjustable(self) -> bool:
-        """Whether a quantity can be chosen for any of the offers."""
+        """Whether any of the offers allows choosing a quantity."""
         return any(limits is not None for limits in self.limits.values())
 
     @property
     def unit_label(self) -> str | None:
-        """What is counted, where that is the same whichever offer is chosen."""
+        """The unit label, if it is the same for all offers."""
         units = {self.item.offer.unit_label, *(offer.unit_label for offer in self.offers)}
         return units.pop() if len(units) == 1 else None
 
     @property
     def group(self) -> str:
-        """The id of the item's part of the page."""
+        """The id of the element with the item's part of the form."""
         return f"item-{self.item.id}"
 
     @property
     def price_field(self) -> str:
-        """The name of the field for the offer."""
+        """The name of the form field for the offer."""
         return f"price-{self.item.id}"
 
     @property
     def quantity_field(self) -> str:
-        """The name of the field for the quantity."""
+        """The name of the form field for the quantity."""
         return f"quantity-{self.item.id}"
 
 
 @dataclass
 class AddOnChoice:
-    """An add-on's part of the form. `price_id` is NONE or one of its prices; `quantity` is what was typed."""
+    """The part of the form for an add-on. `price_id` is NONE or one of its prices; `quantity` is the text that was typed."""
 
     add_on: AddOn
     price_id: str
@@ -85,18 +85,18 @@ class AddOnChoice:
 
     @classmethod
     def bind(cls, add_on: AddOn, given: Mapping[str, str]) -> "AddOnChoice":
-        """The choice as it was sent; what was not sent is as the subscription has it."""
+        """The submitted choice, with the subscription's current values for missing ones."""
         item = add_on.item
         choice = cls(add_on, "", str((item.quantity or 0) if item else 0))
         choice.price_id = given.get(choice.price_field) or choice.current_price_id
         choice.quantity = given.get(choice.quantity_field, choice.quantity)
         if choice.adjustable and choice.price_id == NONE:
-            choice.price_id = add_on.plans[0].price_id  # how many is said by the quantity alone
+            choice.price_id = add_on.plans[0].price_id  # the quantity alone decides
         return choice
 
     @property
     def key(self) -> str:
-        """What its fields are named after: the product's id."""
+        """The product's id, from which the names of its form fields are made."""
         return self.add_on.product_id
 
     @property
@@ -106,73 +106,73 @@ class AddOnChoice:
 
     @property
     def current_price_id(self) -> str:
-        """Its price now, NONE where the subscription goes without it."""
+        """The id of its current price, or NONE if the subscription does not have it."""
         return self.add_on.item.offer.price_id if self.add_on.item else NONE
 
     @property
     def adjustable(self) -> bool:
-        """Whether a customer may have more than one, so that there is a field for the quantity."""
+        """Whether a customer may have more than one; only then is there a form field for the quantity."""
         return self.add_on.limits.maximum > 1
 
     @property
     def unit_label(self) -> str | None:
-        """What is counted."""
+        """The unit label."""
         return self.add_on.plans[0].unit_label
 
     @property
     def has_prices(self) -> bool:
-        """Whether there is a choice of prices, or of having it at all."""
+        """Whether there are prices to choose from, or only whether to have it."""
         return not self.adjustable or len(self.add_on.plans) > 1
 
     @property
     def group(self) -> str:
-        """The id of the add-on's part of the page."""
+        """The id of the element with the add-on's part of the form."""
         return f"item-{self.key}"
 
     @property
     def price_field(self) -> str:
-        """The name of the field for the price."""
+        """The name of the form field for the price."""
         return f"price-{self.key}"
 
     @property
     def quantity_field(self) -> str:
-        """The name of the field for the quantity."""
+        """The name of the form field for the quantity."""
         return f"quantity-{self.key}"
 
     @property
     def fields(self) -> dict[str, str]:
-        """The choice as an address carries it."""
+        """The choice as query parameters."""
         price = {self.price_field: self.price_id} if self.has_prices else {}
         return price | ({self.quantity_field: self.quantity} if self.adjustable else {})
 
     def choice(self) -> Choice:
-        """What is asked for, after noting at the field what cannot be understood."""
+        """The requested price and quantity. Adds an error to the form field for invalid input."""
         item = self.add_on.item
         if self.adjustable:
             self.quantity_error = _quantity_error(self.quantity)
             return self.price_id, _whole(self.quantity)
         if self.price_id == NONE:
             return None, 0
-        # An item of the same price stays as it is, even if it has more than one.
+        # An item with the same price is kept, even if its quantity is above 1.
         return self.price_id, None if item and item.offer.price_id == self.price_id else 1
 
 
 @dataclass
 class ChangeForm:
-    """The whole form. `attempt` names the attempt to cancel in which a cheaper plan was offered."""
+    """The whole form. `attempt` is the cancellation attempt in which a cheaper plan was offered."""
 
     items: list[ItemChoice]
     add_ons: list[AddOnChoice]
     code: str
     code_id: str | None
     attempt: str = ""
-    foreign: tuple[str, ...] = ()  # ids of items that are asked for and are not the subscription's
+    foreign: tuple[str, ...] = ()  # requested item ids that the subscription does not have
     code_error: str = ""
     code_typed: str = ""
 
     @classmethod
     def bind(cls, policy: PortalPolicy, given: Mapping[str, str], customer_id: str) -> "ChangeForm":
-        """The form as it was sent; what was not sent is as the subscription has it."""
+        """The submitted form, with the subscription's current values for missing ones."""
         items = []
         for item in policy.plan_items:
             offers = policy.plans_for(item)
@@ -189,12 +189,12 @@ class ChangeForm:
 
     @property
     def choices(self) -> list[ItemChoice | AddOnChoice]:
-        """The parts of the form, of items and of add-ons."""
+        """The parts of the form for items and add-ons."""
         return [*self.items, *self.add_ons]
 
     @property
     def errors(self) -> dict[str, str]:
-        """What has to be mended first, by the id of its place on the page."""
+        """The errors by the id of the element where they are shown."""
         found: dict[str, str] = {}
         for choice in self.choices:
             found |= {choice.group: choice.price_error, choice.quantity_field: choice.quantity_error}
@@ -202,7 +202,7 @@ class ChangeForm:
 
     @property
     def summary(self) -> dict[str, str]:
-        """The same for a list of all of it, where several items each say which one is meant."""
+        """The errors for the summary; with several items, each names the item that it is about."""
         if len(self.choices) == 1:
             return self.errors
         products = {place: choice.product for choice in self.choices for place in (choice.group, choice.quantity_field)}
@@ -212,12 +212,12 @@ class ChangeForm:
 
     @property
     def wrong(self) -> bool:
-        """Whether something has to be mended first."""
+        """Whether the form has errors."""
         return bool(self.errors)
 
     @property
     def fields(self) -> dict[str, str]:
-        """The form as an address carries it."""
+        """The form as query parameters."""
         chosen: dict[str, str] = {}
         for choice in self.items:
             if choice.offers:
@@ -228,22 +228,22 @@ class ChangeForm:
 
     @property
     def hidden(self) -> dict[str, str]:
-        """What the form carries without showing it."""
+        """The form's hidden fields."""
         return {name: value for name, value in (("code", self.code), ("attempt", self.attempt)) if value}
 
     def order(self) -> PlanChangeRequest | None:
-        """What is asked for; None after noting at the fields what cannot be understood."""
+        """The request, or None after adding errors to the form fields with invalid input."""
         wanted: dict[str, Choice] = {}
         for choice in self.items:
             if choice.offers:
                 choice.quantity_error = _quantity_error(choice.quantity)
             wanted[choice.item.id] = (choice.price_id, _whole(choice.quantity))
-        wanted |= dict.fromkeys(self.foreign, (None, None))  # refused where orders are
+        wanted |= dict.fromkeys(self.foreign, (None, None))  # refused by the portal policy
         add_ons = {add_on.key: add_on.choice() for add_on in self.add_ons}
         return None if self.wrong else PlanChangeRequest(wanted, self.code_id, add_ons)
 
     def refuse(self, refusal: BillingError) -> str:
-        """Note a refusal at its field; the sentence when it belongs to no field."""
+        """Add a refusal to its form field. Returns the message if it belongs to none."""
         for choice in self.choices:
             if refusal.param == choice.price_field:
                 choice.price_error = translated(refusal)
@@ -263,7 +263,7 @@ def _foreign(own: Sequence[str], given: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _quantity_error(text: str) -> str:
-    """What is wrong with a quantity as it was typed, or an empty text."""
+    """The error of a typed quantity, or an empty text."""
     if _whole(text) is not None:
         return ""
     whole = _("Enter a whole number, such as %(example)s.", example=number(12))
@@ -277,13 +277,13 @@ def _whole(text: str) -> int | None:
 
 
 def order_document(order: PlanChangeRequest) -> dict[str, Any]:
-    """An order as a signed quote carries it."""
+    """A request as a JSON document, for the signed confirmation."""
     items, add_ons = ({key: list(choice) for key, choice in part.items()} for part in (order.items, order.add_ons))
     return {"items": items, "add_ons": add_ons, "code": order.code_id}
 
 
 def order_of(document: Mapping[str, Any]) -> PlanChangeRequest:
-    """The inverse. A quote signed by the release before has no add-ons."""
+    """The inverse of `order_document`. Confirmations of the previous version have no add-ons."""
     items, add_ons = (
         {key: (price_id, quantity) for key, (price_id, quantity) in part.items()}
         for part in (document["items"], document.get("add_ons", {}))
@@ -292,5 +292,5 @@ def order_of(document: Mapping[str, Any]) -> PlanChangeRequest:
 
 
 def sign_code(code_id: str, customer_id: str) -> str:
-    """A code that was found, as the form carries it: so codes can be tried only where tries are counted."""
+    """A found code as a signed form value. Otherwise codes could be tried without the tries being counted."""
     return signing.sign(CODE, {"code": code_id, "customer": customer_id})

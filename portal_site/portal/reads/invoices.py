@@ -1,4 +1,4 @@
-"""Invoices as a customer sees them: the history by keyset pages, one invoice with its lines, and what is open."""
+"""Invoices for pages: the history with keyset pagination, one invoice with its lines, and open invoices."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ _OWN = (
     Invoice.customer_id == bindparam("customer_id"),
     or_(bindparam("on_behalf_of", type_=Invoice.id.type).is_(None), Invoice.on_behalf_of == bindparam("on_behalf_of")),
 )
-# A literal, not a bound value: only so do both databases know that the partial index serves.
+# A literal, not a bound parameter: otherwise the databases could not use the partial index.
 _SHOWN = Invoice.status != literal_column("'draft'")
 _SUMMARY = (
     Invoice.id,
@@ -47,7 +47,7 @@ _NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
 
 def _page(size: int, *only: Any) -> Any:
-    """One row more than a page holds tells whether another follows; nothing is ever counted."""
+    """One row more than the page has tells whether another page follows, without counting."""
     return select(*_SUMMARY).where(*_OWN, _SHOWN, *only).order_by(*_NEWEST_FIRST).limit(literal_limit(size + 1))
 
 
@@ -57,7 +57,7 @@ def _labelled(label: str, query: Any, *more: Any) -> Any:
 
 
 def _of_attempts(column: Any, *only: Any) -> Any:
-    """What the newest of these tries to collect an invoice says."""
+    """A column of the newest of these payment attempts of an invoice."""
     return (
         select(column)
         .where(PaymentAttempt.customer_id == Invoice.customer_id, PaymentAttempt.invoice_id == Invoice.id, *only)
@@ -68,7 +68,7 @@ def _of_attempts(column: Any, *only: Any) -> Any:
     )
 
 
-# The try that is under way, and why the last one that is over failed: each is the first row of an index.
+# The unsettled attempt, and the reason why the last settled one failed: each is the first row of an index.
 _ATTEMPTS = (
     _of_attempts(PaymentAttempt.status, PaymentAttempt.settled_at.is_(None)).label("attempt_status"),
     _of_attempts(PaymentAttempt.decline_code, PaymentAttempt.settled_at.is_not(None)).label("decline_code"),
@@ -83,11 +83,11 @@ _OPEN = (
     .order_by(*_NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
-# The newest and the open ones in one select: they are two indexes of one table, and one question less.
+# The newest and the open invoices in one select: two indexes of one table, and one query less.
 RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
 OPEN = _OPEN
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
-# What the merchant has written off can still be paid, and a subscription may be on hold because of it.
+# Uncollectible invoices can still be paid, and a subscription may be on hold because of one.
 WRITTEN_OFF_OF_ONE = (
     select(*_SUMMARY, *_ATTEMPTS)
     .where(
@@ -178,7 +178,7 @@ INVOICE = PageQuery(
 
 @dataclass(frozen=True, slots=True)
 class InvoiceSummary:
-    """A row of the history. How the last try to pay went is known where open invoices are shown as such."""
+    """A row of the history. The state of the last payment is only loaded where open invoices are shown."""
 
     id: str
     created: int
@@ -197,50 +197,50 @@ class InvoiceSummary:
 
     @property
     def owed(self) -> bool:
-        """Whether something of it is left to pay, and can be paid."""
+        """Whether an amount is left that can be paid."""
         return self.status.payable and self.amount_remaining > 0
 
     @property
     def in_doubt(self) -> bool:
-        """Whether nobody knows yet what became of a payment: the provider was asked, and did not answer."""
+        """Whether the outcome of a payment is unknown, because the provider did not answer."""
         return self.attempt_status in (AttemptStatus.SUBMITTING, AttemptStatus.UNKNOWN)
 
     @property
     def processing(self) -> bool:
-        """Whether the bank is carrying out a payment."""
+        """Whether a payment is processing."""
         return self.attempt_status == AttemptStatus.PROCESSING
 
     @property
     def longest_processing(self) -> int:
-        """How long that can take, in seconds."""
+        """How long processing can take, in seconds."""
         return LONGEST_PROCESSING
 
     @property
     def declined(self) -> bool:
-        """Whether the last try to pay failed, none is under way, and the invoice can still be paid."""
+        """Whether the last payment failed, none is in progress, and the invoice can still be paid."""
         over = self.decline_code is not None and self.attempt_status in (None, AttemptStatus.DECLINED)
         return over and self.owed
 
     @property
     def cursor(self) -> str:
-        """Where the next page begins."""
+        """The position in the history at which the next page starts."""
         return f"{self.created}-{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class InvoicePage:
-    """Some invoices and, when there are more, where they begin."""
+    """A page of invoices, and the cursor of the next page if there is one."""
 
     invoices: tuple[InvoiceSummary, ...]
     next_cursor: str | None
-    unreadable: tuple[str, ...] = ()  # numbers of those that make no sense
+    unreadable: tuple[str, ...] = ()  # numbers of invoices whose rows are invalid
 
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """One line; `period_end` equals `period_start` for what has no duration.
+    """One line. `period_end` equals `period_start` if the line has no period.
 
-    Lines of our own name the product, and of a proration how many seconds of how many; others have their `description` alone.
+    Lines of this program have the product, and prorations their seconds; imported lines have only a `description`.
     """
 
     description: str | None
@@ -257,7 +257,7 @@ class LineView:
 
     @classmethod
     def of(cls, line: InvoiceLine) -> "LineView":
-        """A line of a quote, shown as it will be on the invoice."""
+        """A line of a quote as the invoice will show it."""
         factor = line.proration
         return cls(
             description=None,
@@ -276,7 +276,7 @@ class LineView:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceView(InvoiceSummary):
-    """A whole invoice, with the names and addresses of its day; the account's tax ids are today's where it has kept none."""
+    """An invoice with the names and addresses of its date. The account's tax ids are the current ones if it has none stored."""
 
     subtotal: int
     total_excluding_tax: int | None
@@ -306,7 +306,7 @@ class InvoiceView(InvoiceSummary):
 
     @property
     def discount(self) -> int:
-        """What coupons took off, ≥ 0."""
+        """The sum of the discounts, ≥ 0."""
         return sum(part["amount"] for part in self.total_discount_amounts)
 
     @property
@@ -321,7 +321,7 @@ _SUMMARY_NAMES = {field.name for field in fields(InvoiceSummary)}
 
 
 def summary(row: Mapping[str, Any]) -> InvoiceSummary:
-    """A row of the selects above."""
+    """The summary of a row of the selects above."""
     values = {name: value for name, value in row.items() if name in _SUMMARY_NAMES}
     return InvoiceSummary(**{**values, "status": InvoiceStatus(row["status"])})
 
@@ -340,13 +340,13 @@ def page(rows: Sequence[Mapping[str, Any]], size: int) -> InvoicePage:
 
 
 def split(rows: Sequence[Mapping[str, Any]]) -> tuple[InvoicePage, list[InvoiceSummary]]:
-    """The newest invoices and the open ones, from RECENT_AND_OPEN."""
+    """The newest and the open invoices in the rows of RECENT_AND_OPEN."""
     recent = sorted((r for r in rows if r["list"] == "recent"), key=lambda r: (r["created"], r["id"]), reverse=True)
     return page(recent, SHORT), [summary(r) for r in rows if r["list"] == "open"]
 
 
 def history(scope: Mapping[str, Any], after: str | None) -> InvoicePage | None:
-    """A page of the history; None for a cursor that makes no sense."""
+    """A page of the history, or None for an invalid cursor."""
     if after is None:
         return page(HISTORY.fetch(**scope)["invoices"], LONG)
     created, _, invoice_id = after.partition("-")
@@ -356,7 +356,7 @@ def history(scope: Mapping[str, Any], after: str | None) -> InvoicePage | None:
 
 
 def is_anything_owed(scope: Mapping[str, Any]) -> bool:
-    """Whether a customer has an invoice to pay."""
+    """Whether the customer has an invoice to pay."""
     return bool(_OWED.fetch(**scope)["owed"])
 
 

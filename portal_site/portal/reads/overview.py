@@ -1,4 +1,4 @@
-"""Everything that the overview and its sections show, read in one go, and what of it needs attention."""
+"""The overview and its sections, read with one PageQuery, and what needs attention."""
 
 from dataclasses import dataclass, replace
 
@@ -38,7 +38,7 @@ class Overview:
     """The whole page."""
 
     subscriptions: list[SubscriptionView]
-    unreadable: tuple[str, ...]  # ids of subscriptions that make no sense
+    unreadable: tuple[str, ...]  # ids of subscriptions whose rows are invalid
     methods: list[PaymentMethodView]
     recent: InvoicePage
     open: list[InvoiceSummary]
@@ -48,7 +48,7 @@ class Overview:
 
 
 def find(visitor: Visitor, at: int) -> Overview:
-    """What this customer has."""
+    """The overview of this customer."""
     rows = _OVERVIEW.fetch(**visitor.scope, at=at)
     open_rows = [row for row in rows["invoices"] if row["list"] == "open"]
     readable, unreadable = subscriptions.build(rows, open_rows, visitor.payer, at)
@@ -68,7 +68,7 @@ def find(visitor: Visitor, at: int) -> Overview:
 
 
 def _shown(subs: list[SubscriptionView], visitor: Visitor) -> list[SubscriptionView]:
-    """Those that this portal shows: a platform's session may be about one connected account only."""
+    """The subscriptions that this portal shows: a session on behalf of a connected account shows only that account's."""
     owner = visitor.on_behalf_of
     return subs if owner is None else [each for each in subs if each.on_behalf_of == owner]
 
@@ -81,7 +81,7 @@ def _ends_soon(subscription: SubscriptionView, at: int) -> bool:
 def find_subscription(
     visitor: Visitor, subscription_id: str, at: int
 ) -> tuple[SubscriptionView, PaymentMethodView | None] | None:
-    """A customer's own subscription and what it is charged to, or None. Raises Unreadable for one that makes no sense."""
+    """A customer's own subscription with its payment method, or None. Raises Unreadable if its row is invalid."""
     rows = _SUBSCRIPTION.fetch(**visitor.scope, at=at, subscription_id=subscription_id)
     readable, unreadable = subscriptions.build(rows, rows["awaited"], visitor.payer, at)
     if subscription_id in unreadable:

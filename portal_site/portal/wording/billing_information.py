@@ -1,4 +1,4 @@
-"""Billing information: what is known of the customer, and whether its tax ids are verified."""
+"""Billing information: the stored facts, and the verification of tax ids."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from portal_site.web.rendering.i18n import gettext as _
 
 @dataclass(frozen=True)
 class Fact:
-    """A label and what stands beside it, nothing where it is not given; an address stands on several lines."""
+    """A label with its value, which is empty if it is not stored; an address has several lines."""
 
     label: str
     text: str = ""
@@ -19,7 +19,7 @@ class Fact:
 
 
 def facts(visitor: Visitor) -> list[Fact]:
-    """What is known, and what the customer may add to it."""
+    """The stored facts, and missing ones that the customer may add."""
     shipping = visitor.shipping or {}
     recipient = (shipping["name"],) if shipping.get("name") else ()
     known = {
@@ -34,7 +34,7 @@ def facts(visitor: Visitor) -> list[Fact]:
 
 
 def tax_id_kind(tax_id: TaxIdView) -> str:
-    """Its type, and how far its check has come, where somebody checks it."""
+    """The type of a tax id, with the state of its verification if it is verified at all."""
     kind = tax_ids.TYPES[tax_id.type].name if tax_id.type in tax_ids.TYPES else tax_id.type
     checked = {
         "pending": _("being verified"),

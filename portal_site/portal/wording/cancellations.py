@@ -1,4 +1,4 @@
-"""Cancelling: what it brings about, in sentences, and what its buttons say."""
+"""Cancelling: its effects, and the labels of buttons."""
 
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def reason_intro(asked: bool) -> str:
-    """What the first page is for."""
+    """The introduction of the page with the reasons."""
     if asked:
         return _("Tell us why, so that we can improve. Nothing has been cancelled yet.")
     return _("You will see what happens before anything is cancelled.")
 
 
 def consequences(page: "EndingPage") -> list[str]:
-    """When it ends and what is billed until then. What is settled at once, if anything is, stands below in figures."""
+    """When the subscription ends and what is billed until then. The amounts settled now are shown below."""
     ending, subscription = page.ending, page.subscription
     assert ending is not None
     names = ", ".join(subscription.products)
@@ -43,7 +43,7 @@ def consequences(page: "EndingPage") -> list[str]:
 
 
 def losses_and_debts(page: "EndingPage", features: Features) -> list[str]:
-    """What goes with it, and what does not."""
+    """What else ends with the subscription, and what remains to be paid."""
     ending = page.ending
     assert ending is not None
     sentences = [_reduced(reduction, page.subscription.currency) for reduction in ending.reductions]
@@ -60,18 +60,18 @@ def losses_and_debts(page: "EndingPage", features: Features) -> list[str]:
 
 
 def _reduced(reduction: Reduction, currency: str) -> str:
-    """What becomes of an unpaid invoice."""
+    """How an unpaid invoice is reduced."""
     off = money(reduction.amount, currency)
     return _("Invoice %(number)s is reduced by %(amount)s for unused time.", number=reduction.number, amount=off)
 
 
 def invoices_stay(features: Features) -> str:
-    """That the history stays, where there is one."""
+    """That invoices remain available, if the history is shown."""
     return _("You will still find your invoices here.") if features.invoice_history.enabled else ""
 
 
 def confirm(page: "EndingPage", visitor: Visitor) -> str:
-    """The button; its words may be the merchant's."""
+    """The button; the merchant may set its label."""
     assert page.ending is not None
     own = visitor.features.subscription_cancel.confirm_label
     return own or (_("Cancel now") if page.ending.immediate else _("Cancel subscription"))

@@ -1,4 +1,4 @@
-"""What stands around every page: title, headline, mode, links; and the pages for those who are not let in."""
+"""The frame of all pages: title, headline, test mode, links; and the pages for expired links and sessions."""
 
 from markupsafe import Markup, escape
 
@@ -8,23 +8,23 @@ from portal_site.web.rendering.i18n import gettext as _
 
 
 def title(name: str, has_errors: object) -> str:
-    """A page's name, after a warning that something in it has to be corrected."""
+    """The title of a page, after a warning if its form has errors."""
     return " ".join((_("Error:"), name)) if has_errors else name
 
 
 def headline(visitor: Visitor) -> str:
-    """The merchant's own, else what the portal is for."""
+    """The merchant's headline, else the portal's."""
     business = visitor.business_name
     return visitor.headline or _("Manage your plan, payment methods and invoices with %(business)s.", business=business)
 
 
 def test_mode(visitor: Visitor, now: int) -> str:
-    """The mark on pages where no money moves, with the date where a test clock has its own."""
+    """The label of test mode, with the date of a test clock."""
     return _("Test mode, at %(moment)s", moment=filters.instant(now)) if visitor.frozen_time else _("Test mode")
 
 
 def links(visitor: Visitor) -> list[tuple[str, str]]:
-    """The merchant's own pages, as name and address."""
+    """The merchant's own pages as (name, URL)."""
     mail = f"mailto:{visitor.support_email}" if visitor.support_email else ""
     found = [
         (_("Terms"), filters.safe_link(visitor.terms_of_service_url)),
@@ -35,25 +35,25 @@ def links(visitor: Visitor) -> list[tuple[str, str]]:
 
 
 def session_ended(come_back: Markup) -> Markup:
-    """What a page says that was left open too long; `come_back` is the link to a new one."""
+    """The notice on a page whose session has expired; `come_back` is the URL for a new session."""
     sentence = _("Your session has ended. What you entered is still here: %(come_back)s, then continue in this one.")
     return Markup(escape(sentence)) % {"come_back": come_back}  # noqa: S704 - escaped here
 
 
 def over_title(reason: str) -> str:
-    """What is over: the link or the session."""
+    """The title: the link or the session has expired."""
     return _("This link has expired") if reason == "link" else _("Your session has ended")
 
 
 def over_explanation(reason: str) -> str:
-    """Why it is over."""
+    """Why it has expired."""
     if reason == "link":
         return _("For your security, links to your billing page only work for a few minutes.")
     return _("For your security, you are logged out after an hour of inactivity. Nothing you saved is lost.")
 
 
 def new_link(business: PortalOwner | None) -> str:
-    """What to do about it."""
+    """How to get a new link."""
     if business is None:
         return _("Go back to the site or e-mail you came from and open your billing page again.")
     name = business.business_name
@@ -61,7 +61,7 @@ def new_link(business: PortalOwner | None) -> str:
 
 
 def contact(business: PortalOwner | None) -> list[tuple[str, str]]:
-    """Where to ask for help, as name and address, if it is known whom."""
+    """The merchant's contact as (name, URL), if known."""
     if business is None:
         return []
     name, site, mail = business.business_name, filters.safe_link(business.support_url), business.support_email

@@ -1,4 +1,4 @@
-"""Changes of plan: what they cost, when they take effect, what the buttons say."""
+"""Plan changes: their costs, when they take effect, and the labels of buttons."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,11 +22,11 @@ BILLED = {
     "month": N_("Billed monthly"),
     "year": N_("Billed yearly"),
 }
-UNLIMITED = 999_999  # a maximum that stands for none
+UNLIMITED = 999_999  # a maximum that means no limit
 
 
 def announcement(page: "ChangePage") -> str:
-    """What is read aloud when the quote changes."""
+    """What screen readers announce when the quote changes."""
     if page.form.wrong:
         return " ".join(page.form.summary.values())
     if page.refusal:
@@ -40,7 +40,7 @@ def announcement(page: "ChangePage") -> str:
 
 
 def outlook(page: "ChangePage") -> list[str]:
-    """When the change takes effect and what comes after it; what a deferred one replaces stands above this."""
+    """When the change takes effect and what follows. What a deferred change replaces is shown above this."""
     assert page.quote is not None
     sentences = [_effect(page), "" if page.quote.invoiced else _("Nothing is due today.")]
     if page.quote.next_invoice:
@@ -63,7 +63,7 @@ def _effect(page: "ChangePage") -> str:
 
 
 def price_before(item: Item, subscription: SubscriptionView) -> str:
-    """What an item costs until a deferred change; nothing where that stays the same."""
+    """What an item costs until a deferred change; empty if its price stays the same."""
     before = next((view for view in subscription.items if view.id == item.id), None)
     if before is None or before.amount is None:
         return ""
@@ -75,7 +75,7 @@ def price_before(item: Item, subscription: SubscriptionView) -> str:
 
 
 def confirm(quote: Quote) -> str:
-    """The button that agrees to a quote."""
+    """The button that confirms a quote."""
     if quote.invoice.amount_due:
         amount = money(quote.invoice.amount_due, quote.invoice.currency)
         return _("Change plan and pay %(amount)s", amount=amount)
@@ -92,13 +92,13 @@ def billed(offer: PricedPlan) -> str:
 
 
 def offer_price(offer: PricedPlan, choice: ItemChoice) -> tuple[str, str]:
-    """What an offer for an item costs, and what for."""
+    """The price of an offer for an item."""
     return prices.of_offer(offer, several=choice.adjustable or choice.item.quantity != 1)
 
 
 @dataclass(frozen=True)
 class AddOnOption:
-    """A way to have an add-on, or to go without it: the value of its radio button, and its text."""
+    """An option of an add-on, one of which may be not to have it: the value of its radio button, and the text."""
 
     price_id: str
     title: str
@@ -106,19 +106,19 @@ class AddOnOption:
 
 
 def add_on_options(choice: AddOnChoice) -> list[AddOnOption]:
-    """The prices of an add-on; going without it is one of them where there is no field for the quantity."""
+    """The options of an add-on. Not to have it is one of them if there is no form field for the quantity."""
     titles = {} if choice.adjustable else {NONE: _("Not included")}
     titles |= {plan.price_id: add_on_price(choice, plan) for plan in choice.add_on.plans}
     return [AddOnOption(price_id, title, price_id == choice.current_price_id) for price_id, title in titles.items()]
 
 
 def add_on_price(choice: AddOnChoice, plan: PricedPlan) -> str:
-    """What an add-on costs, such as “€3.00 per month each”."""
+    """The price of an add-on, such as “€3.00 per month each”."""
     return " ".join(filter(None, prices.of_offer(plan, several=choice.adjustable)))
 
 
 def add_on_range(choice: AddOnChoice) -> str:
-    """How many of an add-on one may have."""
+    """The limits of the quantity of an add-on."""
     limits = choice.add_on.limits
     if limits.maximum >= UNLIMITED:
         return _("Enter 0 for none.")
@@ -129,17 +129,17 @@ def add_on_range(choice: AddOnChoice) -> str:
 
 
 def item_title(choice: ItemChoice, page: "ChangePage") -> str:
-    """The name of an item's part of the form: the item's own, where there are several."""
+    """The heading of an item's part of the form: the product's name if there are several items."""
     return choice.item.offer.product if len(page.form.items) > 1 else _("Plan")
 
 
 def quantity_label(choice: ItemChoice | AddOnChoice) -> str:
-    """The label of the field for how many."""
+    """The label of the form field for the quantity."""
     return _("Quantity (%(unit)s)", unit=choice.unit_label) if choice.unit_label else _("Quantity")
 
 
 def quantity_range(choice: ItemChoice) -> str:
-    """How many one may choose, where that is limited."""
+    """The limits of the quantity, if there are any."""
     limits = choice.range
     if limits is None or limits.maximum >= UNLIMITED:
         return ""
@@ -147,7 +147,7 @@ def quantity_range(choice: ItemChoice) -> str:
 
 
 def replaces(subscription: SubscriptionView) -> str:
-    """What another change does to one that is planned already."""
+    """That a further change replaces the planned one."""
     planned = subscription.planned
     if planned is None or not planned.by_customer:
         return ""
@@ -155,7 +155,7 @@ def replaces(subscription: SubscriptionView) -> str:
 
 
 def code_instead(code: NewDiscount) -> str:
-    """What a code does to other discounts."""
+    """The effect of a code on other discounts."""
     sentences = [_("This code replaces your current discount.")] if code.replaces else []
     if code.costs:
         sentences.append(_("Some of your upcoming invoices will be higher with this code than without it."))
@@ -163,7 +163,7 @@ def code_instead(code: NewDiscount) -> str:
 
 
 def checking() -> str:
-    """What is said while nobody knows yet whether a change is paid."""
+    """The notice while the outcome of a change's payment is unknown."""
     return _(
         "We are checking the payment for your change with the bank. You will not be charged twice. "
         "Until then, your plan stays as it is."
@@ -171,12 +171,12 @@ def checking() -> str:
 
 
 def link(can_change_price: bool) -> str:
-    """What leads to the page."""
+    """The label of the link to the page."""
     return _("Change plan") if can_change_price else _("Update quantity")
 
 
 def reactivate(quote: Quote) -> str:
-    """The button that begins an ended subscription again."""
+    """The button that reactivates a canceled subscription."""
     if not quote.invoice.amount_due:
         return _("Resubscribe")
     return _("Resubscribe and pay %(amount)s", amount=money(quote.invoice.amount_due, quote.invoice.currency))

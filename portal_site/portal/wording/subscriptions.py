@@ -1,4 +1,4 @@
-"""Subscriptions: how they stand, what comes next, what they contain."""
+"""Subscriptions: their state, what happens next, and their items."""
 
 from collections.abc import Sequence
 
@@ -13,27 +13,27 @@ from portal_site.web.rendering.i18n import ngettext
 
 
 def section_title(subscriptions: Sequence[SubscriptionView]) -> str:
-    """The heading of the list, which begins with those that run."""
+    """The heading of the list, in which running subscriptions come first."""
     if not subscriptions or subscriptions[0].status.ended:
         return _("Subscriptions")
     return ngettext("Current subscription", "Subscriptions", len(subscriptions))
 
 
 def ending(subscription: SubscriptionView) -> str:
-    """When a cancelled one ends."""
+    """When a cancelled subscription ends."""
     assert subscription.cancel_at is not None
     return _("Ends on %(date)s and will not renew.", date=date(subscription.cancel_at))
 
 
 def before_the_end(following: NextInvoice | None) -> str:
-    """What is still billed until then; nothing where nothing is."""
+    """What is still billed until the end; empty if nothing is."""
     if following is None:
         return ""
     return _("Before then, your next invoice, on %(date)s, will be %(amount)s.", **_when_and_how_much(following))
 
 
 def outlook(subscription: SubscriptionView, now: int) -> list[str]:
-    """What happens next with one that is not cancelled: a sentence, or none where a planned change says it."""
+    """What happens next to a subscription that is not cancelled; empty if a planned change says it."""
     upcoming = subscription.next_invoice
     sentence = _standing(subscription)
     if not sentence and upcoming is not None:
@@ -58,7 +58,7 @@ def _standing(subscription: SubscriptionView) -> str:
 
 
 def where_to_pay(features: Features) -> tuple[str, str]:
-    """The page that has the invoices of one on hold, by its endpoint, and the words of the link to it."""
+    """The endpoint of the page with the invoices of a subscription on hold, and the label of the link to it."""
     if features.invoice_history.enabled:
         return "portal.show_invoices", _("See your invoices")
     return "portal.show_overview", _("See what is due")
@@ -91,7 +91,7 @@ def _when_and_how_much(invoice: NextInvoice) -> dict[str, str]:
 
 
 def balance_notes(subscription: SubscriptionView, now: int) -> list[str]:
-    """What of the next payment comes from before it or is left for later, and whether it is all."""
+    """What of the next payment is credit or carried over, and whether tax will be added to it."""
     upcoming = subscription.next_invoice
     if upcoming is None or upcoming.date <= now or subscription.cancel_at:
         return []
@@ -110,7 +110,7 @@ def balance_notes(subscription: SubscriptionView, now: int) -> list[str]:
 
 
 def discount(view: DiscountView) -> str:
-    """A discount in force, and for how long it is."""
+    """A discount in force, with its duration."""
     values = {"name": view.label, "off": retention.off(view.percent_off, view.amount_off, view.currency)}
     if view.end:
         return _("%(name)s: %(off)s off until %(date)s", date=date(view.end), **values)
@@ -120,7 +120,7 @@ def discount(view: DiscountView) -> str:
 
 
 def planned_item(item: ItemView) -> str:
-    """One item of what a schedule will make of it, with how many and what they cost."""
+    """An item after a planned change, with quantity and price."""
     name = item.product if item.quantity in (None, 1) else f"{item.product} × {number(item.quantity or 0)}"
     if item.amount is None:
         return name
@@ -128,12 +128,12 @@ def planned_item(item: ItemView) -> str:
 
 
 def planned_by(change: PlannedChange, business: str) -> str:
-    """Who can change it; nothing where that is the customer."""
+    """Who manages the planned change; empty if the customer does."""
     return "" if change.by_customer else _("This change is managed by %(business)s.", business=business)
 
 
 def quantity(quantity: int | None, unit_label: str | None = None, *, even_one: bool = False) -> str:
-    """How many, where that is not simply one: 25 seats. `even_one` names a single unit that has a name of its own."""
+    """The quantity, unless it is one: 25 seats. With `even_one` a single unit with a unit label is named too."""
     if quantity is None or (quantity == 1 and not (even_one and unit_label)):
         return ""
     count = number(quantity)
@@ -141,5 +141,5 @@ def quantity(quantity: int | None, unit_label: str | None = None, *, even_one: b
 
 
 def more_items(count: int) -> str:
-    """How many are not listed."""
+    """How many items are not listed."""
     return ngettext("and %(num)s more item", "and %(num)s more items", count) if count > 0 else ""

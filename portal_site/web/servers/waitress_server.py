@@ -1,6 +1,6 @@
-"""The server of `portal run`: waitress, with bounds for slow, large and ambiguous requests, and for the wait of the others.
+"""The server of `portal run`: waitress, with limits for slow, large and ambiguous requests, and for waiting ones.
 
-`gunicorn_worker` has the same bounds for gunicorn.
+`gunicorn_worker` has the same limits for gunicorn.
 """
 
 import resource
@@ -29,13 +29,13 @@ BOUNDS = {
 
 
 class Overloaded(Error):
-    """More requests came than can be answered in time."""
+    """There are more requests than can be answered in time."""
 
     code = 503
     reason = "Service Unavailable"
 
     def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
-        """Status, headers and body, as waitress asks for them."""
+        """Status, headers and body in waitress's format."""
         status, headers, body = super().to_response(ident)
         return status, [*headers, ("Retry-After", "10")], body
 
@@ -60,10 +60,10 @@ class Parser(HTTPRequestParser):
 
 
 class Refusal(ErrorTask):
-    """What the server refuses by itself, with the headers that the program's own answers have."""
+    """A refusal by the server itself, with the headers of the program's own responses."""
 
     def execute(self) -> None:
-        """Answer."""
+        """Send the refusal."""
         self.response_headers.extend(self.channel.server.refusal_headers)
         super().execute()
 

@@ -1,18 +1,17 @@
 """The history of a subscription in dated steps, for scenario tests.
 
-`goes_to` advances a test clock, other methods perform an operation, and `bills` returns all invoices as text.
+`advance_to` advances a test clock, other methods perform an operation. What came of them is in `HistoryState`: `invoices`, for
+one, returns all invoices as text.
 """
 
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from time import gmtime, strftime
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from portal_site.billing.billing_run import runner, test_clocks
 from portal_site.billing.cancellation import cancellations, retention
@@ -22,11 +21,8 @@ from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import (
     Customer,
-    CustomerBalanceTransaction,
     Discount,
-    Event,
     Invoice,
-    InvoiceLineItem,
     PaymentAttempt,
     PlanChange,
     Subscription,
@@ -34,7 +30,6 @@ from portal_site.billing.models import (
     TestClock,
 )
 from portal_site.billing.payments import collection
-from portal_site.billing.rules.amounts import money
 from portal_site.billing.rules.portal.portal_features import (
     Retention,
     RetentionOffer,
@@ -47,28 +42,21 @@ from portal_site.billing.rules.subscriptions.pauses import PauseLength
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.billing.subscriptions import due_dates, schedules, subscription_items
-from portal_site.db import db
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 from tests import world
 from tests.billing.terms import at as instant
+from tests.scenarios.history_state import HistoryState
 from tests.world import reading
 
 BACK = "http://127.0.0.1:8000/back"
 
 
-@dataclass
-class Life:
+class History(HistoryState):
     """A customer of a shop, attached to a test clock that starts at `world.START` (1 April 2026)."""
 
-    app: Flask
-    shop: world.Shop
-    clock_id: str
-    now: int
-    first_balance: int = 0
-
     @classmethod
-    def begins(cls, app: Flask, start: int = world.START, **options: Any) -> "Life":
+    def start(cls, app: Flask, start: int = world.START, **options: Any) -> "History":
         """A customer on Team (€10 a month) who has just paid the first month. The options are those of `world.shop`."""
         shop = world.shop(**options)
         clock = test_clocks.create(start, start, shop.customer.account_id)
@@ -76,31 +64,32 @@ class Life:
         return cls(app, shop, clock.id, start, options.get("customer", {}).get("balance", 0))
 
     @contextmanager
-    def _context(self) -> Iterator[Any]:
+    def gateways(self) -> Iterator[Any]:
+        """The payment providers, inside a request as the sandbox needs it."""
         with self.app.test_request_context(base_url="http://127.0.0.1:8000"):
             yield self.app.extensions["gateways"]
 
     # --- operations ---------------------------------------------------------------------------------------------------
 
-    def goes_to(self, date: str) -> "Life":
+    def advance_to(self, date: str) -> "History":
         """Advance the clock to a date. All billing work that is due until then is done."""
-        return self.goes_at(instant(date))
+        return self.advance_to_instant(instant(date))
 
-    def goes_at(self, moment: int) -> "Life":
+    def advance_to_instant(self, moment: int) -> "History":
         """Advance the clock to an instant (seconds since 1970)."""
         self.now = moment
-        with self._context() as gateway:
+        with self.gateways() as gateway:
             test_clocks.advance(gateway, self.clock_id, self.now, lambda invoice_id: BACK)
         return self
 
-    def works_late(self, date: str) -> "Life":
+    def run_late(self, date: str) -> "History":
         """Time passes while no worker runs; then one does all that is due, at once."""
         self.now = instant(date)
         owned = TestClock.id == self.clock_id, TestClock.account_id == self.shop.customer.account_id
         with transaction() as session:
             clock = session.scalars(select(TestClock).where(*owned)).one()
             clock.frozen_time = self.now
-        with self._context() as gateways:
+        with self.gateways() as gateways:
             runner.run(gateways, self.now, lambda invoice_id: BACK, self.clock_id)
         return self
 
@@ -117,15 +106,15 @@ class Life:
         options = plan_changes.options(self.shop.customer.id, self.shop.subscription.id, self.shop.features, self.now)
         return plan_changes.preview(options, self.shop.customer.id, order, self.now)
 
-    def changes(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
+    def change_plan(self, price: str | None = None, quantity: int | None = None, code: str | None = None) -> PlanChange:
         """The customer changes the plan on the quoted terms. The amount due is charged."""
-        return self.confirms(self.quote(price, quantity, code), price, quantity, code)
+        return self.confirm(self.quote(price, quantity, code), price, quantity, code)
 
-    def confirms(
+    def confirm(
         self, quote: Quote, price: str | None = None, quantity: int | None = None, code: str | None = None
     ) -> PlanChange:
         """The customer confirms a quote from before."""
-        return self.orders(self._order(price, quantity, code), quote)
+        return self.change_items(self._order(price, quantity, code), quote)
 
     def add_on_order(self, **add_ons: int | None) -> PlanChangeRequest:
         """An order of add-ons: quantities by key in the shop's prices, 0 to remove one, `_` in a key standing for a space."""
@@ -134,7 +123,7 @@ class Life:
             add_ons={prices[name].product_id: (prices[name].id if n else None, n) for name, n in add_ons.items()}
         )
 
-    def orders(self, order: PlanChangeRequest, quote: Quote | None = None) -> PlanChange:
+    def change_items(self, order: PlanChangeRequest, quote: Quote | None = None) -> PlanChange:
         """The customer changes several items, on the terms of this quote, or else of a new one."""
         quote = quote or self.quote_of(order)
         confirmation = Confirmation(quote.at, quote_fingerprint(quote), secrets.token_hex(8))
@@ -142,11 +131,11 @@ class Life:
             self.shop.customer.id, self.shop.subscription.id, self.shop.features, order, confirmation, self.now
         )
         if change.outcome == "pending":
-            with self._context() as gateway:
+            with self.gateways() as gateway:
                 collection.collect(gateway, self.shop.customer.id, change.invoice_id or "", self.now, BACK)
         return change
 
-    def cancels(self, **options: Any) -> None:
+    def cancel(self, **options: Any) -> None:
         """The customer cancels on the shown terms. The options are those of portal_features.SubscriptionCancel."""
         features = SubscriptionCancel(**options)
         preview = cancellations.preview(*self._ids, features, self.now)
@@ -157,14 +146,14 @@ class Life:
             self.now, cancellations.cancellation_fingerprint(preview.ending), secrets.token_hex(8)
         )
         if preview.ending.immediate or preview.ending.drops:
-            with self._context() as gateway:
+            with self.gateways() as gateway:
                 collection.cancel_awaiting_payments(gateway, *self._ids, self.now, BACK)
         result = cancellations.cancel(*self._ids, features, confirmation, self.now)
         if result.invoice_id:
-            with self._context() as gateway:
+            with self.gateways() as gateway:
                 collection.collect(gateway, self.shop.customer.id, result.invoice_id, self.now, BACK)
 
-    def stays(self, **offer: Any) -> None:
+    def accept_offer(self, **offer: Any) -> None:
         """The customer starts to cancel and accepts the offer. `offer` are members of portal_features.RetentionOffer."""
         settings = Retention(enabled=True, rules=(RetentionRule(RetentionOffer(**offer)),))
         features = replace(world.EVERYTHING, subscription_cancel=SubscriptionCancel(retention=settings))
@@ -174,13 +163,13 @@ class Life:
         confirmation = Confirmation(self.now, proposal.fingerprint, attempt.id)
         retention.accept(*self._ids, attempt.id, features, confirmation, self.now)
 
-    def coupon(self, duration: str, **members: Any) -> str:
+    def create_coupon(self, duration: str, **members: Any) -> str:
         """Create a coupon and return its id."""
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
             return str(made.coupon("Stay", duration, **members).id)
 
-    def pauses(self, interval: str | None = None, count: int = 1) -> None:
+    def pause(self, interval: str | None = None, count: int = 1) -> None:
         """The customer pauses for `count` intervals, or indefinitely."""
         options = ({"interval": interval, "interval_count": count},)
         kind = "interval_options" if interval else "indefinite"
@@ -193,24 +182,24 @@ class Life:
         confirmation = Confirmation(self.now, fingerprint, secrets.token_hex(8))
         pauses.pause(*self._ids, features, span, confirmation, self.now)
 
-    def resumes(self) -> PlanChange:
+    def resume(self) -> PlanChange:
         """The customer resumes on the quoted terms. The amount due is charged."""
         fingerprint = quote_fingerprint(pauses.resumption(*self._ids, self.now))
         change = pauses.resume(*self._ids, Confirmation(self.now, fingerprint, secrets.token_hex(8)), self.now)
         if change.outcome == "pending":
-            with self._context() as gateway:
+            with self.gateways() as gateway:
                 collection.collect(gateway, self.shop.customer.id, change.invoice_id or "", self.now, BACK)
         return change
 
-    def keeps(self) -> None:
+    def undo_cancellation(self) -> None:
         """The customer undoes a scheduled cancellation."""
         cancellations.keep(*self._ids, self.now)
 
-    def takes_it_back(self) -> None:
+    def undo_planned_change(self) -> None:
         """The customer undoes a scheduled change."""
         schedules.undo_planned_change(*self._ids, self.now)
 
-    def gets_a_card(self, number: str = world.VISA) -> None:
+    def add_card(self, number: str = world.VISA) -> None:
         """The customer gets a new default payment method."""
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
@@ -218,61 +207,45 @@ class Life:
             customer.default_payment_method_id = None
             made.method(customer, number)
 
-    @property
-    def payments(self) -> list[str]:
-        """How each try to collect stands: `2026-05-01 processing`, by the day on which it began."""
-        db.session.remove()
-        with reading() as reader:
-            mine = select(PaymentAttempt.__table__).where(self._owned(PaymentAttempt))
-            rows = reader.execute(mine.order_by(PaymentAttempt.created, PaymentAttempt.id)).all()
-        return [f"{day(row.created)} {row.status}" for row in rows]
-
-    @property
-    def default_method(self) -> str:
-        """The id of the customer's default payment method."""
-        with reading() as reader:
-            is_customer = Customer.id == self.shop.customer.id
-            return str(reader.scalar(select(Customer.default_payment_method_id).where(is_customer)))
-
-    def pays(self) -> PaymentAttempt | None:
+    def pay(self) -> PaymentAttempt | None:
         """The customer pays the oldest open invoice."""
         with reading() as reader:
             open_invoices = (
                 select(Invoice.id).where(Invoice.status == "open", self._owned(Invoice)).order_by(Invoice.created)
             )
             invoice_id = reader.scalar(open_invoices)
-        with self._context() as gateway:
+        with self.gateways() as gateway:
             return collection.collect(gateway, self.shop.customer.id, str(invoice_id), self.now, BACK)
 
-    def bank_answers(self, decline_code: str | None = None) -> None:
+    def settle_debits(self, decline_code: str | None = None) -> None:
         """The bank says what became of the debits that it was carrying out; the portal does not know it yet."""
         with transaction() as session:
             answer = {"status": "declined" if decline_code else "succeeded", "decline_code": decline_code}
             session.execute(update(SandboxCharge).where(SandboxCharge.status == "processing").values(**answer))
 
-    def has(self, **members: Any) -> None:
+    def set_members(self, **members: Any) -> None:
         """The merchant sets these members of the subscription."""
         with transaction() as session:
             row = session.scalars(select(Subscription).where(self._owned(Subscription))).one()
             for name, value in members.items():
                 setattr(row, name, value)
 
-    def gets_a_discount(self, end: int | None = None, **coupon: Any) -> None:
+    def add_discount(self, end: int | None = None, **coupon: Any) -> None:
         """A new coupon is applied to the subscription. `coupon` are the coupon's members."""
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
             made.discount(self.shop.subscription, made.coupon("Offer", **coupon), end)
 
-    def gets_a_discount_on_the_other_item(self) -> None:
+    def add_discount_on_second_item(self) -> None:
         """A discount of 50 % is applied to the subscription's second item."""
-        self.gets_a_discount(percent_off="50")
+        self.add_discount(percent_off="50")
         with transaction() as session:
             in_subscription = SubscriptionItem.subscription_id == self.shop.subscription.id
             others = select(SubscriptionItem.id).where(in_subscription, SubscriptionItem.id != self.shop.item_id)
             other_id = session.scalars(others.where(SubscriptionItem.account_id == self.shop.customer.account_id)).one()
             session.scalars(select(Discount).where(self._owned(Discount))).one().subscription_item_id = other_id
 
-    def gets_item(self, amount: int, every: str = "month", count: int = 1, quantity: int = 1, **price: Any) -> str:
+    def add_item(self, amount: int, every: str = "month", count: int = 1, quantity: int = 1, **price: Any) -> str:
         """Add an item for a new product, whose first period starts with the subscription's. Returns the item's id."""
         with transaction() as session:
             made = world.Merchant(session, world.START, session.get(world.Account, self.shop.customer.account_id))
@@ -291,7 +264,7 @@ class Life:
             )
         return str(item.id)
 
-    def is_scheduled(
+    def add_schedule(
         self,
         *phases: tuple[str, dict[str, int]],
         ends: str | None = None,
@@ -308,99 +281,12 @@ class Life:
         ]
         world.plan(*self._ids, dated_phases, ends and instant(ends), proration, **members)
 
-    def code(self, **coupon: Any) -> str:
+    def create_code(self, **coupon: Any) -> str:
         """Create a promotion code and return its id. `coupon` are the members of its coupon."""
-        return self.code_named("CODE", **coupon)
+        return self.create_code_named("CODE", **coupon)
 
-    def code_named(self, name: str, **coupon: Any) -> str:
+    def create_code_named(self, name: str, **coupon: Any) -> str:
         """Create another promotion code."""
         with transaction() as session:
             made = world.Merchant(session, self.now, session.get(world.Account, self.shop.customer.account_id))
             return str(made.promotion_code(name, made.coupon("Code", **coupon)).id)
-
-    # --- state --------------------------------------------------------------------------------------------------------
-
-    @property
-    def _ids(self) -> tuple[str, str]:
-        """The ids of the customer and of the subscription."""
-        return self.shop.customer.id, self.shop.subscription.id
-
-    def _owned(self, kind: Any) -> Any:
-        """The condition that a row of this model belongs to the customer."""
-        return kind.customer_id == self.shop.customer.id
-
-    def bills(self, first: int = 1) -> list[str]:
-        """All invoices from index `first`, such as `2026-05-01 paid: 1 seats × Team (at €10.00 / month) 10.00 = 10.00`.
-
-        By default the first month's invoice, which `begins` creates, is skipped. After a trial, `first` must be 0.
-        """
-        db.session.remove()
-        with reading() as reader:
-            invoices = reader.execute(
-                select(Invoice.__table__).where(self._owned(Invoice)).order_by(Invoice.number)
-            ).all()[first:]
-            lines = reader.execute(
-                select(InvoiceLineItem.__table__)
-                .where(self._owned(InvoiceLineItem), InvoiceLineItem.invoice_id.is_not(None))
-                .order_by(InvoiceLineItem.position)
-            ).all()
-        return [self._text(invoice, [line for line in lines if line.invoice_id == invoice.id]) for invoice in invoices]
-
-    def _text(self, invoice: Any, lines: list[Any]) -> str:
-        def amount(minor: int) -> Decimal:
-            return money.major(minor, invoice.currency)
-
-        parts = ", ".join(f"{line.description} {amount(line.amount)}" for line in lines)
-        discount = sum(part["amount"] for part in invoice.total_discount_amounts)
-        exclusive = sum(tax["amount"] for tax in invoice.total_taxes if tax["tax_behavior"] == "exclusive")
-        inclusive = sum(tax["amount"] for tax in invoice.total_taxes if tax["tax_behavior"] == "inclusive")
-        more = f", discount {amount(-discount)}" if discount else ""
-        more += f", tax {amount(exclusive)}" if exclusive else ""
-        more += f" (tax {amount(inclusive)})" if inclusive else ""
-        due = f", due {amount(invoice.amount_due)}" if invoice.amount_due != invoice.total else ""
-        assert invoice.total == sum(line.total for line in lines)
-        return f"{day(invoice.created)} {invoice.status}: {parts}{more} = {amount(invoice.total)}{due}"
-
-    @property
-    def subscription(self) -> Any:
-        """The subscription's row."""
-        db.session.remove()
-        with reading() as reader:
-            return reader.execute(select(Subscription.__table__).where(self._owned(Subscription))).one()
-
-    @property
-    def item(self) -> Any:
-        """The item's row."""
-        db.session.remove()
-        with reading() as reader:
-            is_item = SubscriptionItem.id == self.shop.item_id
-            return reader.execute(select(SubscriptionItem.__table__).where(is_item)).one()
-
-    @property
-    def period(self) -> tuple[str, str]:
-        """The start and end date of the item's current period."""
-        return day(self.item.current_period_start), day(self.item.current_period_end)
-
-    @property
-    def balance(self) -> int:
-        """The customer's balance in minor units. Asserts that it is the sum of its transactions."""
-        db.session.remove()
-        with reading() as reader:
-            balance = reader.scalar(select(Customer.balance).where(Customer.id == self.shop.customer.id)) or 0
-            query = select(func.coalesce(func.sum(CustomerBalanceTransaction.amount), 0))
-            change = reader.scalar(query.where(self._owned(CustomerBalanceTransaction))) or 0
-        assert balance == change + self.first_balance
-        return int(balance)
-
-    @property
-    def events(self) -> list[str]:
-        """The types of all events so far, in order."""
-        db.session.remove()
-        with reading() as reader:
-            in_account = Event.account_id == self.shop.customer.account_id
-            return list(reader.scalars(select(Event.type).where(in_account).order_by(Event.created, Event.id)))
-
-
-def day(at: int) -> str:
-    """The date of an instant, in UTC."""
-    return strftime("%Y-%m-%d", gmtime(at))
