@@ -31,7 +31,7 @@ def _pay(client: PortalClient, invoice_id: str, **changed: str) -> "object":
 def test_it_works(visit: Visit) -> None:
     client = visit(world.scene(invoices=3).customer)
     page = text(client.get("/invoices").text)
-    assert re.findall(r"(-000\d) Paid", page) == ["-0003", "-0002", "-0001"]
+    assert re.findall(r"(-000\d) €[\d.]+ Paid", page) == ["-0003", "-0002", "-0001"]
     assert "There are no older invoices." not in page
 
 

@@ -65,7 +65,7 @@ def test_it_works(app: Flask) -> None:
         assert words in shown
     done = client.get(_pause(client, shop).location)
     assert "Your subscription is paused." in text(done.text)
-    assert "Paused until May 16, 2026. You will not be billed until then." in text(done.text)
+    assert "Paused until May 16, 2026 You pay nothing until then." in text(done.text)
     row = _row(shop)
     assert (row.status, row.due_at) == ("paused", world.HALF + 30 * 86400)
     assert row.status_details["paused"]["subscription"] == {"type": "pause_requested"}

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
@@ -192,6 +192,8 @@ class InvoiceSummary:
     description: str | None
     billing_reason: str | None
     subscription_id: str | None
+    starting_balance: int
+    ending_balance: int | None
     attempt_status: str | None = field(default=None, kw_only=True)
     decline_code: str | None = field(default=None, kw_only=True)
 
@@ -199,6 +201,12 @@ class InvoiceSummary:
     def owed(self) -> bool:
         """Whether something of it is left to pay, and can be paid."""
         return self.status.payable and self.amount_remaining > 0
+
+    @property
+    def is_carried_over(self) -> bool:
+        """Whether it was too small to charge, and its amount is on the customer balance until a later invoice takes it."""
+        end = self.ending_balance
+        return self.total > 0 and not self.amount_due and end is not None and end > 0 and end >= self.total
 
     @property
     def in_doubt(self) -> bool:
@@ -234,6 +242,10 @@ class InvoicePage:
     invoices: tuple[InvoiceSummary, ...]
     next_cursor: str | None
     unreadable: tuple[str, ...] = ()  # numbers of those that make no sense
+
+    def alone(self) -> "InvoicePage":
+        """The same invoices, without the way to the next ones."""
+        return replace(self, next_cursor=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +295,6 @@ class InvoiceView(InvoiceSummary):
     amount_paid: int
     pre_payment_credit_notes_amount: int
     post_payment_credit_notes_amount: int
-    starting_balance: int
-    ending_balance: int | None
     total_discount_amounts: Sequence[Mapping[str, Any]]
     total_taxes: Sequence[Mapping[str, Any]]
     period_start: int

@@ -7,7 +7,7 @@ from portal_site.billing.rules.amounts.items import Item
 from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
-from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
 from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
@@ -86,6 +86,28 @@ def pending_change(subscription: SubscriptionView) -> str:
     assert subscription.pending_update is not None
     until = _("You can pay until %(moment)s.", moment=minute(subscription.pending_update.expires_at))
     return f"{_after_failure(invoice, waits) if invoice else waits} {until}"
+
+
+def state(invoice: InvoiceSummary, now: int) -> tuple[str, str]:
+    """How it stands, in words and with a tone. What is settled is quiet: colour is for what is not."""
+    if invoice.processing:
+        return _("Processing"), "note"
+    if invoice.owed and invoice.due_date and invoice.due_date > now:
+        return _("Due %(date)s", date=date(invoice.due_date, "medium")), "warning"
+    if invoice.status == InvoiceStatus.OPEN:
+        return _("Unpaid"), "bad"
+    if invoice.status != InvoiceStatus.PAID:
+        return _(invoice.status.label), invoice.status.tone
+    if invoice.total < 0:
+        return _("Credit"), "settled"
+    return (_("Carried over"), "quiet") if invoice.is_carried_over else (_("Paid"), "settled")
+
+
+def row_name(invoice: InvoiceSummary, now: int) -> str:
+    """What a link in a list of invoices is called for those who do not see its row."""
+    amount, words = money(invoice.total, invoice.currency), state(invoice, now)[0]
+    values = {"number": invoice.number or invoice.id, "date": date(invoice.created, "medium")}
+    return _("%(date)s, invoice %(number)s, %(amount)s, %(state)s", amount=amount, state=words, **values)
 
 
 def pay(invoice: InvoiceSummary | None) -> str:
