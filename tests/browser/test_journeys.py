@@ -123,15 +123,13 @@ def test_read_old_invoices(site: Site, open_page: OpenPage, script: bool) -> Non
     page = open_page(320)
     page.goto(site.link("3,000 invoices"))
     page.get_by_role("link", name="All invoices").click()
-    rows = page.locator(".invoice-row")
+    rows = page.locator(".invoices tbody tr:not(.more)")
     expect(rows).to_have_count(24)
-    first = rows.first.locator(".row-main").inner_text()
+    first = rows.first.inner_text()
     page.get_by_role("link", name="View more").click()
     expect(rows).to_have_count(48 if script else 24)
     if script:
-        assert rows.first.locator(".row-main").inner_text() == first
-        rows.first.get_by_text("Details").click()
-        expect(rows.first.get_by_role("cell", name="US$0.40").first).to_be_visible()
+        assert rows.first.inner_text() == first
     else:
         page.go_back()
     rows.first.get_by_role("link").first.click()
