@@ -78,7 +78,7 @@ def test_a_failed_payment_is_mended_with_a_new_card(site: Site, customer: Custom
     expect(page.get_by_role("alert")).to_contain_text("Your card was declined")
     fill_card(page, "4242 4242 4242 4242")
     expect(page.get_by_text("Payment method ending in 4242 was added")).to_be_visible()
-    page.get_by_role("link", name="Pay €24.00").click()
+    expect(page.get_by_role("radio", name="4242")).to_be_checked()
     page.get_by_role("button", name="Pay €24.00").click()
     expect(page.get_by_text("Thank you. The invoice is paid.")).to_be_visible()
     page.get_by_role("link", name="Overview").click()

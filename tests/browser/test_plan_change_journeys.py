@@ -30,8 +30,8 @@ def test_another_plan_costs_what_was_said_and_its_invoice_says_the_same(
     # Leaving the form field must not fetch the quote again, because that would replace the button during the click.
     page.get_by_role("button", name="Change plan and pay €3.00").click(delay=A_WHILE)
     expect(page.get_by_text("It is paid, and your plan was changed.")).to_be_visible()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Solo")
-    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You now have Solo")
+    page.get_by_role("link", name="Back to overview").click()
     newest = page.locator(".invoices tbody tr").first
     expect(newest).to_contain_text("€3.00")
     expect(newest).to_contain_text("Paid")
@@ -207,6 +207,7 @@ def test_add_ons_are_chosen_beside_the_plan_and_paid_with_one_confirmation(
     expect(lines.filter(has_text="Remaining time: Support")).to_contain_text("€2.50")
     page.get_by_role("button", name="Change plan and pay €2.50").click(delay=A_WHILE)
     expect(page.get_by_text("It is paid, and your plan was changed.")).to_be_visible()
+    page.get_by_role("link", name="Back to overview").click()
     page.get_by_role("link", name="Change plan").click()
     expect(storage.get_by_role("textbox")).to_have_value("2")
     expect(support.get_by_role("radio", name="€5.00")).to_be_checked()

@@ -32,8 +32,9 @@ def test_more_seats_are_quoted_charged_and_invoiced_to_the_cent(site: Site, open
     show_quote(page, script)
     page.get_by_role("button", name="Change plan and pay €10.00").click()
     expect(page.get_by_text("It is paid, and your plan was changed.")).to_be_visible()
-    expect(page.get_by_text("3 seats")).to_be_visible()
-    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You now have 3 seats")
+    expect(page.get_by_text("€10.00 was charged to Visa •••• 4242 on 16 April 2026.")).to_be_visible()
+    page.get_by_role("link", name="Back to overview").click()
     expect(page.get_by_role("link", name="April 16, 2026").or_(page.get_by_text("16 April 2026")).first).to_be_visible()
     assert shopper.paid() == (2, 1)
 
@@ -54,7 +55,6 @@ def test_another_interval_and_a_code(site: Site, open_page: OpenPage, script: bo
     due(page, "€71.71")
     page.get_by_role("button", name="Change plan and pay €71.71").click()
     expect(page.get_by_text("your plan was changed")).to_be_visible()
-    expect(page.get_by_text("per year").first).to_be_visible()
     assert shopper.paid() == (2, 1)
 
 
@@ -89,8 +89,8 @@ def test_a_declined_card_leaves_the_old_plan_until_another_pays(site: Site, open
     page.get_by_role("link", name="Overview").click()
     page.get_by_role("link", name="Team").first.click()
     page.get_by_role("button", name="Pay €10.00").click()
-    expect(page.get_by_text("your plan was changed")).to_be_visible()
-    expect(page.get_by_text("3 seats")).to_be_visible()
+    expect(page.get_by_text("your plan was changed", exact=False)).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You now have 3 seats")
     assert shopper.paid() == (2, 1)
 
 
@@ -169,7 +169,7 @@ def test_pause_and_go_on(site: Site, open_page: OpenPage) -> None:
     page.get_by_role("link", name="Resume subscription").click()
     due(page, "€5.00")
     page.get_by_role("button", name="Resume and pay €5.00").click()
-    expect(page.get_by_text("on 16 May 2026")).to_be_visible()
+    expect(page.get_by_text("Your next invoice, on 16 May 2026, will be €10.00.")).to_be_visible()
     assert shopper.paid() == (2, 1)
 
 
@@ -185,7 +185,7 @@ def test_leave_and_come_back(site: Site, open_page: OpenPage) -> None:
     due(page, "€10.00")
     page.get_by_role("button", name="Resubscribe and pay €10.00").click()
     expect(page.get_by_text("Welcome back.")).to_be_visible()
-    expect(page.get_by_text("on 16 May 2026")).to_be_visible()
+    expect(page.get_by_text("Your next invoice, on 16 May 2026, will be €10.00.")).to_be_visible()
 
 
 def test_stay_for_a_discount(site: Site, open_page: OpenPage) -> None:

@@ -191,9 +191,12 @@ def test_an_open_one_is_paid(visit: Visit) -> None:
     invoice = _open_invoice()
     assert "You will be charged €24.00 now, once only." in text(client.get(f"/invoices/{invoice}/payment").text)
     response = _pay(client, invoice)
-    assert response.location == f"/invoices/{invoice}"  # type: ignore[attr-defined]
+    assert response.location == f"/invoices/{invoice}/paid?what=invoice"  # type: ignore[attr-defined]
+    done = text(client.get(f"/invoices/{invoice}/paid?what=invoice").text)
+    assert "Thank you. The invoice is paid. €24.00 was charged to Visa •••• 4242 on" in done
     page = text(client.get(f"/invoices/{invoice}").text)
-    assert "Thank you. The invoice is paid." in page
+    assert "Amount due" not in page
+    assert "with Visa •••• 4242 €24.00" in page
     assert "Pay €" not in page
     assert "is unpaid" not in text(client.get("/").text)
     assert client.get(f"/invoices/{invoice}/payment").location == f"/invoices/{invoice}"

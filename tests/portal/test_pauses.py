@@ -79,8 +79,9 @@ def test_it_works(app: Flask) -> None:
             "May 26, 2026, will be €10.00",
         ):
             assert words in quote
-        gone_on = client.get(_resume(client, shop).location)
-        assert "Active" in text(gone_on.text)
+        gone_on = text(client.get(_resume(client, shop).location).text)
+        assert "€5.00 was charged to Visa •••• 4242 on April 26, 2026." in gone_on
+        assert "on May 26, 2026, will be €10.00." in gone_on
     row = _row(shop)
     assert (row.status, row.status_details, row.due_at) == ("active", None, world.HALF + 40 * 86400)
     with reading() as reader:

@@ -34,7 +34,8 @@ def test_it_works(app: Flask) -> None:
     ):
         assert words in shown
     done = confirm(client, shop, page)
-    assert (done.status_code, done.location) == (303, f"/subscriptions/{shop.subscription.id}")
+    assert (done.status_code, done.location) == (303, f"{_newest_invoice()}/paid?what=plan_change")
+    assert "€10.00 was charged to Visa •••• 4242 on April 16, 2026." in text(client.get(done.location).text)
     assert "your plan was changed" in text(client.get(done.location).text)
     item, invoices, charges = state(shop)
     assert (item.quantity, invoices, charges) == (3, 2, 1)
@@ -52,6 +53,11 @@ def test_the_quote_alone_is_the_quote_of_the_page(app: Flask) -> None:
     card, bar, rest = _parts(alone.text)
     assert rest.strip() == ""
     assert (card, bar.replace(' hx-swap-oob="true"', "")) == _parts(quote(client, shop, quantity=2).text)[:2]
+
+
+def _newest_invoice() -> str:
+    with reading() as reader:
+        return f"/invoices/{reader.scalar(select(Invoice.id).order_by(Invoice.created.desc()).limit(1))}"
 
 
 def _parts(markup: str) -> tuple[str, str, str]:
@@ -126,9 +132,9 @@ def test_a_double_click_and_a_second_tab_change_it_once(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     first, second = quote(client, shop, quantity=3), quote(client, shop, quantity=3)
-    assert confirm(client, shop, first).status_code == 303
-    assert confirm(client, shop, first).status_code == 303
-    assert text(client.get(f"/subscriptions/{shop.subscription.id}").text).count("your plan was changed") == 1
+    places = {confirm(client, shop, first).location for _ in range(2)}
+    assert places == {f"{_newest_invoice()}/paid?what=plan_change"}
+    assert text(client.get(places.pop()).text).count("your plan was changed") == 1
     other_tab = confirm(client, shop, second)
     assert other_tab.status_code in (409, 422)
     item, invoices, charges = state(shop)

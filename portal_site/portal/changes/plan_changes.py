@@ -150,8 +150,11 @@ def change_plan(subscription_id: str) -> Response | Page:
         # Another tab was first: what was asked for is there already.
         status = 409 if refusal.code == "no_changes" else 422
         return _again(subscription_id, order, attempt_id, translated(refusal), status)
+    payment = payment_outcome.of_plan_change(subscription_id, change.invoice_id or "")
     if change.outcome == ChangeOutcome.PENDING:
-        return payment_outcome.collect(payment_outcome.of_plan_change(subscription_id, change.invoice_id or ""))
+        return payment_outcome.collect(payment)
+    if done := payment_outcome.already_paid(payment):
+        return done
     if not session.get("_flashes"):  # a second click tells nothing that the first has not
         flash(_done(change), "good")
     return _to_subscription(subscription_id)

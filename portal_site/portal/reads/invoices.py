@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
 
 from portal_site.billing.errors import Unreadable
-from portal_site.billing.models import Account, Invoice, InvoiceLineItem, PaymentAttempt
+from portal_site.billing.models import Account, Invoice, InvoiceLineItem, PaymentAttempt, PaymentMethod
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
@@ -168,8 +168,17 @@ INVOICE = PageQuery(
     .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(InvoiceLineItem.position)
     .limit(literal_limit(MOST_LINES)),
-    attempt=select(PaymentAttempt.status, PaymentAttempt.decline_code, PaymentAttempt.next_action_url)
+    attempt=select(
+        PaymentAttempt.status,
+        PaymentAttempt.decline_code,
+        PaymentAttempt.next_action_url,
+        PaymentMethod.type,
+        PaymentMethod.brand,
+        PaymentMethod.last4,
+        PaymentMethod.label,
+    )
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
+    .join(PaymentMethod, PaymentMethod.id == PaymentAttempt.payment_method_id)
     .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(PaymentAttempt.created.desc(), PaymentAttempt.settled_at.is_not(None), PaymentAttempt.id)
     .limit(literal_limit(1)),
@@ -287,6 +296,16 @@ class LineView:
 
 
 @dataclass(frozen=True, slots=True)
+class PaidWith:
+    """The payment method that was charged, as it is known today."""
+
+    type: str
+    brand: str | None
+    last4: str
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceView(InvoiceSummary):
     """A whole invoice, with the names and addresses of its day; the account's tax ids are today's where it has kept none."""
 
@@ -313,6 +332,7 @@ class InvoiceView(InvoiceSummary):
     customer_tax_exempt: str | None
     lines: tuple[LineView, ...]
     attempt_url: str | None
+    paid_with: PaidWith | None
 
     @property
     def discount(self) -> int:
@@ -386,4 +406,11 @@ def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:
         attempt_status=attempt.get("status"),
         attempt_url=attempt.get("next_action_url"),
         decline_code=attempt.get("decline_code"),
+        paid_with=_paid_with(attempt),
     )
+
+
+def _paid_with(attempt: Mapping[str, Any]) -> PaidWith | None:
+    if attempt.get("status") != AttemptStatus.SUCCEEDED:
+        return None
+    return PaidWith(attempt["type"], attempt["brand"], attempt["last4"], attempt["label"])
