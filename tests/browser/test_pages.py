@@ -127,7 +127,7 @@ def test_a_change_of_plan_in_each_state(site: Site, page: Page) -> None:
     shopper.opens_plans(page)
     there = page.url
     _look_at(page, "plan-change")
-    quantity = page.get_by_label("Seats").first
+    quantity = page.get_by_label("Quantity").first
     quantity.fill("0")
     page.locator("#quote .error").wait_for()
     _look_at(page, "plan-change-wrong")
@@ -150,7 +150,7 @@ def test_a_change_of_plan_with_a_code_and_without_money(site: Site, page: Page) 
     shopper = Shopper.of(site, card=world.FAILS)
     shopper.opens_plans(page)
     there = page.url
-    page.get_by_label("Seats").fill("3")
+    page.get_by_label("Quantity").fill("3")
     page.get_by_text("How this is worked out").click()
     page.get_by_text("Add a promotion code").click()
     page.get_by_label("Promotion code").fill("WINTER")
@@ -293,7 +293,7 @@ def test_payments_that_hang(site: Site, page: Page, monkeypatch: pytest.MonkeyPa
     shopper = Shopper.of(site, card=world.ASKS)
     subscription = f"{site.address}/subscriptions/{shopper.shop.subscription.id}"
     shopper.opens_plans(page)
-    page.get_by_label("Seats").fill("3")
+    page.get_by_label("Quantity").fill("3")
     page.get_by_text("How this is worked out").click()
     page.get_by_role("button", name="Change plan and pay").click()
     page.get_by_role("button", name="Complete authentication").wait_for()
