@@ -5,8 +5,9 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
-from portal_site.portal import blueprint, payment_outcome, portal_feature, wording
-from portal_site.portal.reads import invoices, overview
+from portal_site.portal import blueprint, invoice_search, payment_outcome, portal_feature, wording
+from portal_site.portal.reads import invoice_history, invoices, overview
+from portal_site.portal.reads.invoice_history import Wanted
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
 from portal_site.web.input.forms import translated
 
@@ -16,22 +17,31 @@ JUST_PAID = 60 * 60  # seconds
 @blueprint.get("/invoices")
 @portal_feature("invoice_history")
 def show_invoices() -> str:
-    """A page of the history, newest first."""
-    return render_template("portal/invoices/index.html", history=_history(), after=request.args.get("after"))
+    """A page of the history, newest first: all of it, a year, what is unpaid, or what a number or an amount finds."""
+    wanted, history = _history()
+    return render_template(
+        "portal/invoices/index.html",
+        history=history,
+        wanted=wanted,
+        years=invoice_history.years(g.visitor.scope, g.visitor.timezone),
+        after=request.args.get("after"),
+    )
 
 
 @blueprint.get("/invoices/rows")
 @portal_feature("invoice_history")
 def show_invoice_rows() -> str:
     """The rows alone, to go on below those that are there."""
-    return render_template("portal/invoices/_rows.html", history=_history(), more=True)
+    wanted, history = _history()
+    return render_template("portal/invoices/_rows.html", history=history, wanted=wanted, more=True)
 
 
-def _history() -> InvoicePage:
-    found = invoices.history(g.visitor.scope, request.args.get("after"))
+def _history() -> tuple[Wanted, InvoicePage]:
+    wanted = invoice_search.wanted(request.args)
+    found = invoice_history.find(g.visitor.scope, wanted, g.visitor.timezone, request.args.get("after"))
     if found is None:
         abort(404)
-    return found
+    return wanted, found
 
 
 @blueprint.get("/invoices/<invoice_id>")

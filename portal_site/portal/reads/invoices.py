@@ -20,13 +20,13 @@ LONG = 24
 MOST_OPEN = 20
 MOST_LINES = 1000
 
-_OWN = (
+OWN = (
     Invoice.account_id == bindparam("account_id"),
     Invoice.customer_id == bindparam("customer_id"),
     or_(bindparam("on_behalf_of", type_=Invoice.id.type).is_(None), Invoice.on_behalf_of == bindparam("on_behalf_of")),
 )
 # A literal, not a bound value: only so do both databases know that the partial index serves.
-_SHOWN = Invoice.status != literal_column("'draft'")
+SHOWN = Invoice.status != literal_column("'draft'")
 _SUMMARY = (
     Invoice.id,
     Invoice.created,
@@ -43,12 +43,12 @@ _SUMMARY = (
     Invoice.starting_balance,
     Invoice.ending_balance,
 )
-_NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
+NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
 
-def _page(size: int, *only: Any) -> Any:
+def newest(size: int, *only: Any) -> Any:
     """One row more than a page holds tells whether another follows; nothing is ever counted."""
-    return select(*_SUMMARY).where(*_OWN, _SHOWN, *only).order_by(*_NEWEST_FIRST).limit(literal_limit(size + 1))
+    return select(*_SUMMARY).where(*OWN, SHOWN, *only).order_by(*NEWEST_FIRST).limit(literal_limit(size + 1))
 
 
 def _labelled(label: str, query: Any, *more: Any) -> Any:
@@ -79,51 +79,40 @@ _NO_ATTEMPT = (
 )
 _OPEN = (
     select(*_SUMMARY, *_ATTEMPTS)
-    .where(*_OWN, Invoice.status == literal_column("'open'"))
-    .order_by(*_NEWEST_FIRST)
+    .where(*OWN, Invoice.status == literal_column("'open'"))
+    .order_by(*NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
 # The newest and the open ones in one select: they are two indexes of one table, and one question less.
-RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
+RECENT_AND_OPEN = union_all(_labelled("recent", newest(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
 OPEN = _OPEN
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
 # What the merchant has written off can still be paid, and a subscription may be on hold because of it.
 WRITTEN_OFF_OF_ONE = (
     select(*_SUMMARY, *_ATTEMPTS)
     .where(
-        *_OWN,
+        *OWN,
         Invoice.status == literal_column("'uncollectible'"),
         Invoice.amount_remaining > 0,
         Invoice.subscription_id == bindparam("subscription_id"),
     )
-    .order_by(*_NEWEST_FIRST)
+    .order_by(*NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
 UNDER_WAY = (
     select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
-    .where(*_OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
+    .where(*OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
     .limit(literal_limit(MOST_OPEN))
 )
 _OWED = PageQuery(
     owed=select(Invoice.id)
     .where(
-        *_OWN,
+        *OWN,
         or_(Invoice.status == literal_column("'open'"), Invoice.status == literal_column("'uncollectible'")),
         Invoice.amount_remaining > 0,
     )
     .limit(literal_limit(1))
-)
-HISTORY = PageQuery(
-    invoices=_page(LONG),
-)
-HISTORY_AFTER = PageQuery(
-    invoices=_page(
-        LONG,
-        # `created <= at` first: a plain comparison is what makes both databases start at that place in the index.
-        Invoice.created <= bindparam("after_created"),
-        or_(Invoice.created < bindparam("after_created"), Invoice.id < bindparam("after_id")),
-    )
 )
 INVOICE = PageQuery(
     invoice=select(
@@ -149,7 +138,7 @@ INVOICE = PageQuery(
         Invoice.customer_address,
         Invoice.customer_tax_ids,
         Invoice.customer_tax_exempt,
-    ).where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id")),
+    ).where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id")),
     seller=select(Account.tax_ids).where(Account.id == bindparam("account_id")),
     lines=select(
         InvoiceLineItem.description,
@@ -165,7 +154,7 @@ INVOICE = PageQuery(
         InvoiceLineItem.share_amount,
     )
     .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
-    .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
+    .where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(InvoiceLineItem.position)
     .limit(literal_limit(MOST_LINES)),
     attempt=select(
@@ -179,7 +168,7 @@ INVOICE = PageQuery(
     )
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
     .join(PaymentMethod, PaymentMethod.id == PaymentAttempt.payment_method_id)
-    .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
+    .where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(PaymentAttempt.created.desc(), PaymentAttempt.settled_at.is_not(None), PaymentAttempt.id)
     .limit(literal_limit(1)),
 )
@@ -373,16 +362,6 @@ def split(rows: Sequence[Mapping[str, Any]]) -> tuple[InvoicePage, list[InvoiceS
     """The newest invoices and the open ones, from RECENT_AND_OPEN."""
     recent = sorted((r for r in rows if r["list"] == "recent"), key=lambda r: (r["created"], r["id"]), reverse=True)
     return page(recent, SHORT), [summary(r) for r in rows if r["list"] == "open"]
-
-
-def history(scope: Mapping[str, Any], after: str | None) -> InvoicePage | None:
-    """A page of the history; None for a cursor that makes no sense."""
-    if after is None:
-        return page(HISTORY.fetch(**scope)["invoices"], LONG)
-    created, _, invoice_id = after.partition("-")
-    if not (created.isascii() and created.isdigit() and len(created) < 13 and invoice_id):
-        return None
-    return page(HISTORY_AFTER.fetch(**scope, after_created=int(created), after_id=invoice_id)["invoices"], LONG)
 
 
 def is_anything_owed(scope: Mapping[str, Any]) -> bool:

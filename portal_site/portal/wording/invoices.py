@@ -1,6 +1,7 @@
 """Invoices: what is to be paid, and what each line is for."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from portal_site.billing.rules.amounts.items import Item
@@ -9,6 +10,7 @@ from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
 from portal_site.portal.access.visitors import Visitor
+from portal_site.portal.reads.invoice_history import Wanted
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.input import postal_addresses
@@ -245,8 +247,30 @@ def upcoming(invoice: NextInvoice) -> str:
     return _("Your next invoice, on %(date)s, will be %(amount)s.", **values)
 
 
-def none_found(after: str | None = None) -> str:
-    """An empty list: nothing yet, or nothing before what one came from."""
+@dataclass(frozen=True)
+class Filter:
+    """A part of the history that can be chosen, with the arguments of its address."""
+
+    words: str
+    arguments: dict[str, str]
+    current: str | None
+
+
+def filters(wanted: Wanted, years: Sequence[int]) -> list[Filter]:
+    """All, what is unpaid, and each year, of which the chosen one is marked."""
+    choices = [(_("All"), Wanted()), (_("Unpaid"), Wanted(unpaid=True))]
+    choices += [(str(year), Wanted(year=year)) for year in years]
+    return [Filter(words, choice.arguments, "true" if choice == wanted else None) for words, choice in choices]
+
+
+def none_found(after: str | None = None, wanted: Wanted | None = None) -> str:
+    """An empty list: nothing yet, nothing before what one came from, or nothing of what is asked for."""
+    if wanted is not None and wanted.text:
+        return _("No invoice has the number or the amount “%(text)s”.", text=wanted.text)
+    if wanted is not None and wanted.unpaid:
+        return _("Nothing is unpaid.")
+    if wanted is not None and wanted.year:
+        return _("There are no invoices of %(year)s.", year=wanted.year)
     return _("There are no older invoices.") if after else _("No invoices yet. Your invoices will appear here.")
 
 
