@@ -54,7 +54,9 @@ def _documents(parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 def products(shape: shapes.ProductShape, account: str) -> Iterator[Row]:
     names = ("name", "active", "description", "unit_label")
-    yield _row(Product, account_id=account, metadata=shape.metadata, **_copy(shape, *COMMON, *names))
+    features = _documents(shape.marketing_features)
+    own = _copy(shape, *COMMON, *names)
+    yield _row(Product, account_id=account, metadata=shape.metadata, marketing_features=features, **own)
 
 
 def prices(shape: shapes.PriceShape, account: str) -> Iterator[Row]:

@@ -119,7 +119,7 @@ LISTS: dict[str, Lists] = {
         KINDS["product"][0],
         read=_names("default_price"),
         harmless=_COMMON | _names(
-            "images marketing_features features package_dimensions shippable statement_descriptor tax_code tax_details type "
+            "images features package_dimensions shippable statement_descriptor tax_code tax_details type "
             "updated url attributes caption deactivate_on skus"
         ),
     ),

@@ -41,7 +41,7 @@ Group = tuple[str, ...]
 PARTS: Group = ("parts",)  # items and discounts, phases, or the lines of a draft
 # Columns that change together are compared and brought together. New groups are added at the end: see `_checksums`.
 GROUPS: dict[type[Base], tuple[Group, ...]] = {
-    Product: (("name",), ("active",), ("description",), ("unit_label",), ("metadata",)),
+    Product: (("name",), ("active",), ("description",), ("unit_label",), ("marketing_features",), ("metadata",)),
     Price: (("active",), ("nickname",), ("lookup_key",), ("metadata",)),
     Coupon: (("name",), ("valid", "redeem_by"), ("times_redeemed", "max_redemptions"), ("metadata",)),
     PromotionCode: (("active", "expires_at"), ("times_redeemed", "max_redemptions"), ("metadata",)),
