@@ -71,6 +71,7 @@ REFERENCES: dict[type[Base], tuple[Reference, ...]] = {
     Invoice: (_CUSTOMER, Reference("subscription_id", "subscription", Subscription, required=False), _CONNECTED),
     CreditNote: (_CUSTOMER, _INVOICE),
 }
+TARGETS = {PromotionCode, *(reference.target for references in REFERENCES.values() for reference in references)}
 ENDED_SCHEDULES = ("canceled", "completed", "released")
 
 
@@ -124,7 +125,8 @@ class Resolver:
                     continue
                 taken.append(one)
                 for row in one.rows:
-                    self._known.add(row)
+                    if row.model in TARGETS:
+                        self._known.add(row)
         for one in taken:
             for row in one.rows:
                 self._clear_optional(one, row, comes_later)

@@ -331,8 +331,9 @@ def _found(one: ImportedObject) -> Iterator[tuple[str, Left]]:
 
 
 def _left(kind: str, document: dict[str, Any]) -> Iterator[tuple[str, Left]]:
-    for name, left in LISTS[kind].left.items():
-        value = document.get(name)
+    listed = LISTS[kind].left
+    for name in [name for name in listed if name in document]:
+        value, left = document[name], listed[name]
         if value is not None and left.says(value, document):
             yield name, left
 
@@ -362,13 +363,12 @@ def _part(annotation: Any) -> type[Part] | None:
     return next(filter(None, map(_part, get_args(annotation))), None)
 
 
-def _unknown(schema: type[Part], document: Any) -> list[str]:
+def _unknown(schema: type[Part], document: dict[str, Any]) -> list[str]:
     """The members of a document, and of its parts, that are on no list."""
     known, parts = _tree(schema)
-    names = list(document.keys() - known)
+    names = [] if known.issuperset(document) else list(document.keys() - known)
     for name, part in parts:
-        value = document.get(name)
-        if value:
+        if name in document and (value := document[name]):
             for one in data(value) if isinstance(value, list) or "data" in value else (value,):
                 if isinstance(one, dict):
                     names += _unknown(part, one)

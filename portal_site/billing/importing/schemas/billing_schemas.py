@@ -219,8 +219,8 @@ class LineShape(Shape):
     @property
     def total(self) -> int:
         """The line's part of the invoice's total in minor units: amount − discounts + exclusive taxes."""
-        discount = sum(part.amount for part in self.discount_amounts)
-        return self.amount - discount + sum(tax.amount for tax in self.taxes if tax.tax_behavior == "exclusive")
+        off = sum([part.amount for part in self.discount_amounts])  # lists: generators take twice as long here
+        return self.amount - off + sum([tax.amount for tax in self.taxes if tax.tax_behavior == "exclusive"])
 
     @property
     def origin(self) -> OriginShape:

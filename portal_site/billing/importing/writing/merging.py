@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
+from pydantic_core import to_json
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -35,7 +36,6 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.models import ImportedObject as Base_
 from portal_site.db import Base, bulk
-from portal_site.db.json_columns import json_text
 
 Group = tuple[str, ...]
 PARTS: Group = ("parts",)  # items and discounts, phases, or the lines of a draft
@@ -140,7 +140,7 @@ def _compare(one: ImportedObject, found: Stored, before: str, merge: Merge, repo
 
 
 def _checksum(values: Any) -> str:
-    return f"{crc32(json_text(values).encode()):08x}"
+    return f"{crc32(to_json(values)):08x}"
 
 
 def _last_import(reader: Any, objects: Sequence[ImportedObject], account_id: str) -> dict[Any, str]:
