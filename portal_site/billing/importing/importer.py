@@ -260,7 +260,7 @@ class _Import:
         new = merged.new
         renewals.note_uncreditable(new, self.at, self.report)
         self._leave_collection(new, {one.id for one in billable} if options.renew else set())
-        self.configurations.keep_one(session, [row for one in new for row in one.rows])
+        self.configurations.keep_one(session, [row for one in new for row in one.rows], dry_run=options.dry_run)
         if options.dry_run and options.renew:
             renewals.foresee(billable, self.at, self.report)
         if not options.dry_run:

@@ -63,7 +63,7 @@ GROUPS: dict[type[Base], tuple[Group, ...]] = {
         ("status", "number", "amount_due", "amount_paid", "amount_remaining", "finalized_at", "paid_at", "voided_at",
          "marked_uncollectible_at", "ending_balance", "attempt_count", "pre_payment_credit_notes_amount",
          "post_payment_credit_notes_amount", "subtotal", "total"),
-        ("due_date",), PARTS,
+        ("due_date",), PARTS, ("subscription_id",), ("total_taxes",),
     ),
     InvoiceLineItem: (
         ("amount", "total", "description", "quantity", "period_start", "period_end", "price_id", "subscription_id"),
@@ -75,6 +75,7 @@ GROUPS: dict[type[Base], tuple[Group, ...]] = {
 }  # fmt: skip
 # What an invoice prints besides. It is brought with the lines of a draft, and with its finalization.
 PRINTED = ("account_tax_ids", "customer_tax_exempt", "total_discount_amounts", "total_excluding_tax", "total_taxes")
+TAXES: Group = ("total_taxes",)  # their rates' names come with the objects that have them; the lines' taxes follow
 CHECKSUM = 8  # characters
 CHANGED_BOTH = "changed there and here since the last import: stays as it is here"
 OTHER_ACCOUNT = "they belong to another account"
@@ -117,9 +118,10 @@ def _compare(one: ImportedObject, found: Stored, before: str, merge: Merge, repo
     for position, group in enumerate(GROUPS[one.rows[0].model]):
         theirs, ours = _checksum(parts.values(one, group)), _checksum(found.values(group))
         last = before[position * CHECKSUM : (position + 1) * CHECKSUM]
+        is_newer = bool(before) and not last  # the last import did not know the group: then nothing here changes it either
         if theirs in {ours, last}:
             checksums += theirs
-        elif ours == last and not found.locked:
+        elif (ours == last or is_newer) and not found.locked:
             changed.append(group)
             checksums += theirs
         else:
@@ -183,6 +185,8 @@ def apply(session: Session, merge: Merge, account_id: str) -> None:
             bulk.update(session, row.model, [{"id": row.id, **values}])
         if PARTS in groups:
             parts.replace(session, one)
+        elif TAXES in groups:
+            parts.name_taxes(session, one)
     for one, checksums in merge.checksums:
         key = Base_.account_id == account_id, Base_.kind == one.kind, Base_.id == one.id
         session.execute(delete(Base_).where(*key))
