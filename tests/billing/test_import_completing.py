@@ -67,11 +67,11 @@ def test_what_was_missing_brings_the_rest_in_the_same_run(lite_app: Flask, kind:
 
 
 @pytest.mark.parametrize("kind", ["customer", "subscription", "invoice", "billing_portal.configuration"])
-def test_a_first_import_of_one_type_is_completed_by_the_second(lite_app: Flask, kind: str) -> None:
+def test_a_first_import_of_one_type_is_completed_by_the_second(app: Flask, kind: str) -> None:
     _taken_after({"account": EXPORT["account"], "customer": EXPORT["customer"], kind: EXPORT[kind]})
 
 
-def test_a_configuration_that_was_changed_here_stays_the_default(lite_app: Flask) -> None:
+def test_a_configuration_that_was_changed_here_stays_the_default(app: Flask) -> None:
     _take({other: objects for other, objects in EXPORT.items() if other != "billing_portal.configuration"})
     with transaction() as session:
         session.execute(update(PortalConfiguration).values(updated=NOW + 1), execution_options=HERE)

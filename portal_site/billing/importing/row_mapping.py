@@ -182,6 +182,7 @@ def subscriptions(shape: bills.SubscriptionShape, account: str) -> Iterator[Row]
         billing_mode=shape.billing_mode.type,
         cancellation_details=_document(shape.cancellation_details) or {},
         pause_collection=_document(shape.pause_collection),
+        trial_settings=_document(shape.trial_settings),
         status_details=_document(shape.status_details),
         default_tax_rates=_documents(shape.default_tax_rates),
         automatic_tax=shape.automatic_tax.enabled,

@@ -40,7 +40,8 @@ Page = str | tuple[str, int]
 class ChangePage(QuotePage):
     """All that the page and its quote show. `quote` is None while nothing is chosen or something is wrong.
 
-    `mismatch` says why there is nothing to choose from, where that is so.
+    `mismatch` says why there is nothing to choose from, where that is so. `lacks_invoice` is true if no invoice of the present
+    period is here.
     """
 
     method: PaymentMethodView | None
@@ -51,6 +52,7 @@ class ChangePage(QuotePage):
     token: str = ""
     problem: str = ""
     code_words: str = ""
+    lacks_invoice: bool = False
 
     @property
     def quoted(self) -> Sequence[InvoiceLine]:
@@ -223,6 +225,7 @@ def _page(subscription_id: str, given: Any) -> ChangePage:
     refusal = translated(found.refusal) if found.refusal else ""
     mismatch = found.policy.incompatibility()
     page = ChangePage(subscription, method, refusal, form, translated(mismatch) if mismatch else "")
+    page.lacks_invoice = found.lacks_invoice
     if not refusal and (order := form.order()):
         _fill(page, found, order)
     return page

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from portal_site.billing.rules.portal.portal_features import Features
+from portal_site.billing.rules.subscriptions import cancellation
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.subscriptions import DiscountView, ItemView, PlannedChange, SubscriptionView
@@ -22,6 +23,10 @@ def section_title(subscriptions: Sequence[SubscriptionView]) -> str:
 def ending(subscription: SubscriptionView) -> str:
     """When a cancelled one ends."""
     assert subscription.cancel_at is not None
+    ends = subscription.trial_end, subscription.cancel_at, subscription.canceled_at
+    if cancellation.is_for_want_of_method(subscription.status, *ends):
+        day = date(subscription.cancel_at)
+        return _("Free until %(date)s. It ends then unless you add a payment method.", date=day)
     return _("Ends on %(date)s and will not renew.", date=date(subscription.cancel_at))
 
 

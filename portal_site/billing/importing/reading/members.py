@@ -32,12 +32,9 @@ def _prints(value: Any, _document: dict[str, Any]) -> bool:
     return any(inner(value).get(name) for name in ("account_tax_ids", "custom_fields", "description", "footer"))
 
 
-def _ends_trial_otherwise(value: Any, document: dict[str, Any]) -> bool:
+def _pauses_after_trial(value: Any, document: dict[str, Any]) -> bool:
     behavior = inner(inner(value).get("end_behavior"))
-    return document.get("status") == "trialing" and behavior.get("missing_payment_method") not in (
-        None,
-        "create_invoice",
-    )
+    return document.get("status") == "trialing" and behavior.get("missing_payment_method") == "pause"
 
 
 def _other_day(value: Any, document: dict[str, Any]) -> bool:
@@ -179,7 +176,7 @@ LISTS: dict[str, Lists] = {
             "billing_cycle_anchor_config": Left("its billing day is not its anchor's", _other_day, unbillable=True),
             "pending_invoice_item_interval": Left("its pending items are billed between periods", unbillable=True),
             "managed_payments": Left("the other system sells it in its own name", _enabled, unbillable=True),
-            "trial_settings": Left("how its trial ends without a payment method", _ends_trial_otherwise, unbillable=True),
+            "trial_settings": Left("it is paused when its trial ends without a payment method", _pauses_after_trial, unbillable=True),
             "invoice_settings": _PRINTED,
         },
         harmless=_COMMON | _names(

@@ -56,7 +56,7 @@ GROUPS: dict[type[Base], tuple[Group, ...]] = {
         ("status", "cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "cancellation_details", "status_details"),
         ("pause_collection",), ("collection_method", "days_until_due"), ("description",),
         ("currency", "billing_cycle_anchor", "trial_start", "trial_end"), ("default_tax_rates", "automatic_tax"),
-        ("default_payment_method_id",), ("latest_invoice_id",), ("metadata",), PARTS,
+        ("default_payment_method_id",), ("latest_invoice_id",), ("metadata",), PARTS, ("trial_settings",),
     ),
     SubscriptionSchedule: (("status", "end_behavior", "released_at", "canceled_at", "completed_at", "subscription_id"), PARTS),
     Invoice: (
@@ -118,7 +118,9 @@ def _compare(one: ImportedObject, found: Stored, before: str, merge: Merge, repo
     for position, group in enumerate(GROUPS[one.rows[0].model]):
         theirs, ours = _checksum(parts.values(one, group)), _checksum(found.values(group))
         last = before[position * CHECKSUM : (position + 1) * CHECKSUM]
-        is_newer = bool(before) and not last  # the last import did not know the group: then nothing here changes it either
+        is_newer = (
+            bool(before) and not last
+        )  # the last import did not know the group: then nothing here changes it either
         if theirs in {ours, last}:
             checksums += theirs
         elif (ours == last or is_newer) and not found.locked:
