@@ -67,7 +67,7 @@ def test_the_end_of_a_trial_without_a_method(lite_app: Flask, behavior: str, sta
 def test_a_trial_that_would_be_paused_is_left_to_the_other_system(lite_app: Flask) -> None:
     report = _take("pause")
     assert report.renewed == 0
-    assert any("paused when its trial ends" in finding.cause for finding in report.findings())
+    assert any("ends in a pause" in finding.cause for finding in report.findings())
 
 
 def test_a_method_that_is_named_but_not_exported_counts(lite_app: Flask) -> None:

@@ -126,13 +126,16 @@ class Resolver:
                     self._leave_out(one, *problem)
                     continue
                 taken.append(one)
-                for row in one.rows:
-                    if row.model in TARGETS:
-                        self._known.add(row)
+                self._make_known(one)
         for one in taken:
             for row in one.rows:
                 self._clear_optional(one, row, comes_later)
         return taken
+
+    def _make_known(self, one: ImportedObject) -> None:
+        for row in one.rows:
+            if row.model in TARGETS:
+                self._known.add(row)
 
     def _drop_unknown_discount(self, customer: ImportedObject) -> bool:
         """Take a discount of unknown terms from a customer; its subscriptions cannot be taken without it."""

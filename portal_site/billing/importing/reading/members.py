@@ -176,7 +176,7 @@ LISTS: dict[str, Lists] = {
             "billing_cycle_anchor_config": Left("its billing day is not its anchor's", _other_day, unbillable=True),
             "pending_invoice_item_interval": Left("its pending items are billed between periods", unbillable=True),
             "managed_payments": Left("the other system sells it in its own name", _enabled, unbillable=True),
-            "trial_settings": Left("it is paused when its trial ends without a payment method", _pauses_after_trial, unbillable=True),
+            "trial_settings": Left("its trial ends in a pause without a payment method", _pauses_after_trial, unbillable=True),
             "invoice_settings": _PRINTED,
         },
         harmless=_COMMON | _names(
