@@ -48,7 +48,8 @@ Page = str | tuple[str, int]
 class ChangePage(QuotePage):
     """The page. `quote` is None while nothing is chosen or the form has errors.
 
-    `mismatch` says why nothing can be chosen, if so.
+    `mismatch` says why there is nothing to choose from, where that is so. `lacks_invoice` is true if no invoice of the present
+    period is here.
     """
 
     method: PaymentMethodView | None
@@ -60,6 +61,7 @@ class ChangePage(QuotePage):
     problem: str = ""
     code_words: str = ""
     products: Mapping[str, ProductText] = field(default_factory=dict)
+    lacks_invoice: bool = False
 
     @property
     def quoted(self) -> Sequence[InvoiceLine]:
@@ -237,6 +239,7 @@ def _page(subscription_id: str, given: Any) -> ChangePage:
     page = ChangePage(subscription, method, refusal, form, translated(mismatch) if mismatch else "")
     offered = {offer.product_id for choice in form.items for offer in choice.offers}
     page.products = products.texts(g.visitor.account_id, offered)
+    page.lacks_invoice = found.lacks_invoice
     if not refusal and (order := form.order()):
         _fill(page, found, order)
     return page

@@ -45,10 +45,16 @@ def announcement(page: "ChangePage") -> str:
 def outlook(page: "ChangePage") -> list[str]:
     """When the change takes effect and what follows. What a deferred change replaces is shown above this."""
     assert page.quote is not None
-    sentences = [_effect(page), "" if page.quote.invoiced else _("Nothing is due today.")]
+    sentences = [_effect(page), "" if page.quote.invoiced else _("Nothing is due today."), _without_credit(page)]
     if page.quote.next_invoice:
         sentences.append(invoices.upcoming(page.quote.next_invoice))
     return [sentence for sentence in sentences if sentence]
+
+
+def _without_credit(page: "ChangePage") -> str:
+    if not page.lacks_invoice or not page.lines or page.quote is None or page.quote.deferred:
+        return ""
+    return _("Nothing is credited for the current period, because its invoice is not stored here.")
 
 
 def _effect(page: "ChangePage") -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from portal_site.billing.rules.portal.portal_features import Features
+from portal_site.billing.rules.subscriptions import cancellation
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.payment_methods import PaymentMethodView
@@ -37,6 +38,10 @@ def next_step(subscription: SubscriptionView, method: PaymentMethodView | None, 
         ended = subscription.ended_at
         return NextStep(_("Ended"), date(ended) if ended else _("Ended"), _("You will not be billed again."))
     if subscription.cancel_at:
+        ends = subscription.trial_end, subscription.cancel_at, subscription.canceled_at
+        if cancellation.is_for_want_of_method(subscription.status, *ends):
+            unless = _("It ends then unless you add a payment method.")
+            return NextStep(_("Free until"), date(subscription.cancel_at), unless)
         return NextStep(
             _("Ends"),
             date(subscription.cancel_at),
