@@ -151,8 +151,13 @@ class Play:
         self.now += seconds
 
     def run(self) -> None:
-        """The worker's minute."""
+        """The worker's minute. It bills what the portal had said, after the last move and just before."""
+        before = forecasts.numbers(self.ids[0])
+        promised = (self.expected, forecasts.shown(self.ids[0], self.now))
+        self.expected = forecasts.Forecasts()  # a run that is killed has billed some of it
         runner.run(self.gateways, self.now, lambda _id: BACK, self.clock_id)
+        for expected in promised:
+            forecasts.check(self.ids[0], expected, before)
 
     def change_add_ons(self, counts: tuple[int | None, ...], hesitates: int, dies: int | None) -> None:
         """The customer sets how many there are of each add-on (None: as it is), at its first or second price by turns."""

@@ -1,13 +1,19 @@
 """What the overview says the next invoices will be, for customers with several subscriptions, and what is billed then."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from flask import Flask
 from sqlalchemy import select
 
 from portal_site.billing.models import Account, Customer, Discount, Invoice
+from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
+from portal_site.portal.wording import subscriptions
 from tests import world
+from tests.billing.terms import at as instant
 from tests.proofs import forecasts
 from tests.scenarios.life import Life
 from tests.world import reading
@@ -95,3 +101,80 @@ def test_what_the_customer_planned_is_in_the_forecast(app: Flask) -> None:
     life.changes("solo")
     assert _shown(life) == [400]
     assert _billed(life, "2026-05-01") == [400]
+
+
+# --- phases of a schedule that are prorated inside a period ---------------------------------------------------------------
+
+
+def _phase(life: Life, price: str, proration: str, **members: object) -> None:
+    life.is_scheduled(("2026-04-01", {"team": 1}), ("2026-05-16", {price: 1}), proration=proration, **members)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("price", "proration", "shown"),
+    [
+        ("solo", "create_prorations", 90),  # on 1 June: 4.00 - 5.16 + 2.06
+        ("solo", "always_invoice", 0),  # on 16 May, and 3.10 is credit
+        ("year", "always_invoice", 9073),
+        ("year", "create_prorations", 9073),
+        ("solo", "none", 400),
+    ],
+)
+@pytest.mark.both_databases
+def test_what_a_phase_inside_the_period_costs_is_in_the_forecast(
+    app: Flask, price: str, proration: str, shown: int
+) -> None:
+    life = Life.begins(app)
+    _phase(life, price, proration)
+    life.goes_to("2026-05-02")
+    assert _shown(life) == [shown]
+    assert shown in _billed(life, "2026-06-02")
+
+
+def test_the_credit_of_a_phase_is_in_the_forecast_of_another_subscription(app: Flask) -> None:
+    life = Life.begins(app)
+    world.second_subscription(life.shop, days=50)  # on 21 May, for 7.00
+    _phase(life, "solo", "always_invoice")
+    life.goes_to("2026-05-02")
+    assert _shown(life) == [0, 390]
+    assert _billed(life, "2026-05-22") == [0, 390]
+
+
+def test_a_phase_after_the_next_renewal_is_prorated_from_what_that_will_charge(app: Flask) -> None:
+    life = Life.begins(app)
+    world.second_subscription(life.shop, days=50)
+    life.gets_a_discount(percent_off="50", duration="once")
+    _phase(life, "solo", "always_invoice")
+    assert _shown(life) == [
+        500,
+        545,
+    ]  # 7.00, less 2.58 of May's 5.00, and 1.03 for Solo with the unused share of the discount
+    assert _billed(life, "2026-05-22") == [0, 500, 545]
+
+
+def test_a_phase_after_an_invoice_that_the_customer_has_to_send_is_not_prorated(app: Flask) -> None:
+    life = Life.begins(app, collection_method="send_invoice", days_until_due=30)
+    world.second_subscription(life.shop, days=50)
+    _phase(life, "solo", "always_invoice")
+    assert _shown(life) == [700, 1000]
+    assert _billed(life, "2026-05-22") == [700, 1000]
+
+
+def test_an_unpaid_change_is_given_up_when_a_phase_begins_and_its_credit_counts_again(app: Flask) -> None:
+    life = Life.begins(app, card=world.FAILS).goes_to("2026-04-16 12:00:00")
+    assert life.changes(quantity=3).outcome == "pending"
+    life.is_scheduled(("2026-04-01", {"team": 1}), ("2026-04-17", {"solo": 1}), proration="create_prorations")
+    assert _shown(life) == [400 - 467 + 187]
+    life.gets_a_card()
+    assert _billed(life, "2026-05-02") == [400 - 467 + 187]
+
+
+def test_the_sentence_about_the_invoice_of_a_phase_does_not_call_it_a_renewal(app: Flask) -> None:
+    life = Life.begins(app)
+    _phase(life, "year", "always_invoice")
+    life.goes_to("2026-05-02")
+    (shown,) = forecasts.shown(life.shop.customer.id, life.now).invoices.values()
+    assert (shown.renews, shown.date) == (False, instant("2026-05-16"))
+    with app.test_request_context():
+        view: Any = SimpleNamespace(next_invoice=shown, status=SubscriptionStatus.ACTIVE)
+        assert subscriptions.outlook(view, life.now) == ["Your next invoice, on May 16, 2026, will be €90.73."]

@@ -289,20 +289,46 @@ def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: in
         )
         for subscription in rows
     ]
-    snapshot = stored_lines.with_creditable_lines(reader, replace(complete[0], siblings=tuple(complete[1:])), at)
-    return replace(snapshot, past_discounts=_load_past_discounts(reader, snapshot, customer.id, at))
+    chosen = [snapshot for snapshot in complete if snapshot.id == row.id or snapshot.has_prorated_phases]
+    charged = {snapshot.id: snapshot for snapshot in _with_charges(reader, chosen, at)}
+    siblings = tuple(charged.get(snapshot.id, snapshot) for snapshot in complete[1:])
+    return replace(charged[row.id], siblings=siblings)
 
 
-def _load_past_discounts(
-    reader: Reader, snapshot: SubscriptionSnapshot, customer_id: str, at: int
-) -> tuple[DiscountTerms, ...]:
-    """The discounts of the creditable lines that are used up or over."""
-    applied = {discount_id for line in snapshot.creditable_lines for discount_id, _ in line.discounts}
-    past = applied - {discount.id for discount in snapshot.discounts}
-    if not past:
-        return ()
-    query = _ANY_DISCOUNTS.where(Discount.customer_id == customer_id, Discount.id.in_(sorted(past)))
-    return tuple(discount_of(cast(Mapping[str, Any], row._mapping), at) for row in reader.execute(query))
+def with_charges_for_phases(
+    reader: Reader, subscriptions: Sequence[SubscriptionSnapshot], at: int
+) -> list[SubscriptionSnapshot]:
+    """The snapshots as a forecast needs them: those with phases that prorate know what was charged."""
+    chosen = [snapshot for snapshot in subscriptions if snapshot.has_prorated_phases]
+    charged = {snapshot.id: snapshot for snapshot in _with_charges(reader, chosen, at)} if chosen else {}
+    return [charged.get(snapshot.id, snapshot) for snapshot in subscriptions]
+
+
+def _with_charges(reader: Reader, subscriptions: Sequence[SubscriptionSnapshot], at: int) -> list[SubscriptionSnapshot]:
+    """The snapshots with their creditable lines, and with the discounts of these that are used up or over.
+
+    A phase that is overdue, because the worker was not running, credits what was charged for the time after its own start.
+    """
+    overdue = [each.due_at for each in subscriptions if each.has_prorated_phases and each.due_at is not None]
+    charged = stored_lines.with_creditable_lines(reader, subscriptions, min([at, *overdue]))
+    charged = [snapshot if snapshot.has_prorated_phases else snapshot.as_of(at) for snapshot in charged]
+    past = {snapshot.id: _past_discounts(snapshot) for snapshot in charged}
+    if not any(past.values()):
+        return charged
+    query = _ANY_DISCOUNTS.where(Discount.id.in_(sorted(frozenset().union(*past.values()))))
+    rows = reader.execute(query, execution_options={"unscoped": "discounts of lines that were found by their owner"})
+    terms = [discount_of(cast(Mapping[str, Any], row._mapping), at) for row in rows]
+    return [
+        replace(snapshot, past_discounts=tuple(each for each in terms if each.id in past[snapshot.id]))
+        for snapshot in charged
+    ]
+
+
+def _past_discounts(snapshot: SubscriptionSnapshot) -> frozenset[str]:
+    awaiting = snapshot.awaiting_payment
+    lines = (*snapshot.creditable_lines, *(awaiting.freed_lines if awaiting else ()))
+    applied = {discount_id for line in lines for discount_id, _ in line.discounts}
+    return frozenset(applied - {discount.id for discount in snapshot.discounts})
 
 
 _PHASES = (

@@ -28,6 +28,7 @@ def of_subscriptions(query: Any, column: Any, ids: Any) -> Any:
 # What every quote reads is put together once: SQLAlchemy would take longer to build these statements than to execute them.
 IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 AT: BindParameter[Any] = bindparam("at")
+AWAITED: BindParameter[Any] = bindparam("awaited", expanding=True)
 _ORDER = InvoiceLineItem.position, InvoiceLineItem.id
 PENDING = of_subscriptions(
     select(InvoiceLineItem.__table__).where(InvoiceLineItem.invoice_id.is_(None)).order_by(*_ORDER),
@@ -67,6 +68,7 @@ CHARGES = of_subscriptions(
         _if_reduced(_NAMED_OF_INVOICE).label("named_of_invoice"),
         _of_charge(_NAMED_OF_LINE).label("named_of_line"),
         _if_reduced(_CHARGED).label("charged"),
+        _CREDIT.invoice_id.label("credited_by"),
     )
     .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
     .outerjoin(_CREDIT, _CREDIT.credited_line_id == InvoiceLineItem.id)
@@ -80,7 +82,8 @@ CHARGES = of_subscriptions(
         InvoiceLineItem.period_end > AT,
         InvoiceLineItem.amount > 0,
         InvoiceLineItem.invoice_id.is_(None) | Invoice.status.in_(("paid", *OWED)),
-        _CREDIT.id.is_(None),
+        # What an invoice credits on which a change waits can be credited again once that is given up.
+        _CREDIT.id.is_(None) | (_CREDIT.invoice_id.in_(AWAITED) & _CREDIT.pending_since.is_(None)),
         CreditNoteLineItem.id.is_(None),
     )
     .order_by(InvoiceLineItem.period_start, InvoiceLineItem.id),
@@ -94,10 +97,21 @@ _UNCOLLECTED = Invoice.status.in_(("draft", "uncollectible")) & (
     .correlate(Invoice)
     .exists()
 )
+_LAST_PERIOD_END = (
+    select(func.max(InvoiceLineItem.period_end))
+    .where(InvoiceLineItem.invoice_id == Invoice.id, InvoiceLineItem.amount > 0)
+    .correlate(Invoice)
+    .scalar_subquery()
+)
 UNPAID = of_subscriptions(
-    select(Invoice.id, Invoice.number, Invoice.status, Invoice.amount_remaining).where(
-        (Invoice.status == "open") | _UNCOLLECTED
-    ),
+    select(
+        Invoice.id,
+        Invoice.subscription_id,
+        Invoice.number,
+        Invoice.status,
+        Invoice.amount_remaining,
+        case((Invoice.status != "open", _LAST_PERIOD_END), else_=0).label("lasts_until"),
+    ).where((Invoice.status == "open") | _UNCOLLECTED),
     Invoice.subscription_id,
     IDS,
 )
@@ -159,22 +173,49 @@ def _tax(document: Mapping[str, Any]) -> Tax:
     return Tax(rate, document["amount"], document.get("taxable_amount") or 0)
 
 
-def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: int) -> SubscriptionSnapshot:
-    """The snapshot with its creditable and owed lines, and whether it has open or uncollected invoices.
+def with_creditable_lines(
+    reader: Reader, subscriptions: Sequence[SubscriptionSnapshot], at: int
+) -> list[SubscriptionSnapshot]:
+    """The snapshots with their creditable and owed lines, and whether they have open or uncollected invoices.
 
     Those are charges for time after `at` that have not been credited yet: creditable if they are on a paid invoice or still
     pending, and owed if they are on one that is open or uncollectible. One that credit notes gave back in full is neither.
     """
-    given = {"ids": [snapshot.id], "at": at}
-    rows = [row for row in reader.execute(CHARGES, given) if not 0 < row.total <= _given_back(row)]
-    invoices = reader.execute(UNPAID, given).all()
-    statuses = {invoice.status for invoice in invoices}
+    awaited = [each.awaiting_payment.invoice_id for each in subscriptions if each.awaiting_payment]
+    given = {"ids": [each.id for each in subscriptions], "at": at}
+    charges = reader.execute(CHARGES, {**given, "awaited": [name for name in awaited if name]}).all()
+    rows = [row for row in charges if not 0 < row.total <= _given_back(row)]
+    unpaid = reader.execute(UNPAID, given).all()
+    return [
+        _with_charges(
+            reader,
+            snapshot,
+            [row for row in rows if row.subscription_id == snapshot.id],
+            [invoice for invoice in unpaid if invoice.subscription_id == snapshot.id],
+        )
+        for snapshot in subscriptions
+    ]
+
+
+def _with_charges(
+    reader: Reader, snapshot: SubscriptionSnapshot, rows: Sequence[Any], invoices: Sequence[Any]
+) -> SubscriptionSnapshot:
+    """The snapshot with its own rows of `CHARGES` and `UNPAID`."""
+    free = [row for row in rows if row.credited_by is None]
+    taken = [row for row in rows if row.credited_by is not None and row.invoice_status not in OWED]
+    opened = frozenset(invoice.id for invoice in invoices if invoice.status == "open")
+    awaiting = snapshot.awaiting_payment
+    if awaiting is not None and taken:
+        awaiting = replace(awaiting, freed_lines=_charges(reader, taken))
     return replace(
         snapshot,
-        creditable_lines=_charges(reader, [row for row in rows if row.invoice_status not in OWED]),
-        owed=_owed(reader, invoices, rows),
-        has_open_invoice="open" in statuses,
-        has_uncollected_invoice=bool(statuses - {"open"}),
+        awaiting_payment=awaiting,
+        creditable_lines=_charges(reader, [row for row in free if row.invoice_status not in OWED]),
+        owed=_owed(reader, invoices, free),
+        has_open_invoice=bool(opened),
+        open_invoices=opened,
+        has_uncollected_invoice=len(opened) < len(invoices),
+        uncollected_until=max((invoice.lasts_until or 0 for invoice in invoices), default=0),
     )
 
 

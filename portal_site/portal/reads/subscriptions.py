@@ -22,6 +22,7 @@ from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
 from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.db.page_query import NotJson
+from portal_site.db.transactions import reading
 from portal_site.portal.reads.invoices import InvoiceSummary
 
 Rows = Sequence[Mapping[str, Any]]
@@ -95,7 +96,7 @@ class SubscriptionView:
     """All that the portal shows of a subscription.
 
     `snapshot` is what the rules see of it, and `next_invoice` their forecast: None when nothing more will be billed, while it is
-    paused, and when the proration of a planned change decides what it will be. `open_invoices`, those `written_off`, and the
+    paused, and when a payment in progress decides what it will be. `open_invoices`, those `written_off`, and the
     attempts `under_way` to pay an open one, are there on the page of one subscription.
     """
 
@@ -203,10 +204,10 @@ def build(
     views.sort(key=lambda view: (view.status.ended, -view.created, view.id))
     state = CustomerState(customer.balance, customer.currency)
     try:
-        views = _with_next_invoices(views, state)
+        views = _with_next_invoices(views, state, at)
     except Exception:  # one of them stands in the way of all: it is found by itself
         views = _with_next_invoices(
-            [view for view in views if _unless_broken(_with_next_invoices, [view], state)], state
+            [view for view in views if _unless_broken(_with_next_invoices, [view], state, at)], state, at
         )
     return views, tuple(sorted(groups.keys() - {view.id for view in views}))
 
@@ -354,11 +355,15 @@ def _discount(row: Mapping[str, Any], at: int) -> DiscountView:
     )
 
 
-def _with_next_invoices(views: Sequence[SubscriptionView], state: CustomerState) -> list[SubscriptionView]:
+def _with_next_invoices(views: Sequence[SubscriptionView], state: CustomerState, at: int) -> list[SubscriptionView]:
     shown = [view.id for view in views if view.status.renews and view.items]
     if not shown:
         return list(views)
-    invoices = forecast.forecast([view.snapshot for view in views], state, of=shown)
+    known = [view.snapshot for view in views]
+    if any(snapshot.has_prorated_phases for snapshot in known):  # rare, so the page's own read is without their charges
+        with reading() as reader:
+            known = snapshots.with_charges_for_phases(reader, known, at)
+    invoices = forecast.forecast(known, state, of=shown)
     return [replace(view, next_invoice=_unless_final(invoices.get(view.id), view)) for view in views]
 
 

@@ -6,7 +6,7 @@ from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.subscriptions import DiscountView, ItemView, PlannedChange, SubscriptionView
-from portal_site.portal.wording import retention
+from portal_site.portal.wording import invoices, retention
 from portal_site.web.rendering.filters import date, every, money, number
 from portal_site.web.rendering.i18n import gettext as _
 from portal_site.web.rendering.i18n import ngettext
@@ -38,6 +38,8 @@ def outlook(subscription: SubscriptionView, now: int) -> list[str]:
     sentence = _standing(subscription)
     if not sentence and upcoming is not None:
         sentence = _preparing(upcoming) if upcoming.date <= now else _renewal(subscription.status, upcoming)
+        if not upcoming.renews:
+            sentence = invoices.upcoming(upcoming)
     return [sentence] if sentence else []
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Self
 
 from portal_site.billing.rules.amounts import discounts, periods
@@ -62,8 +63,9 @@ class PlannedPhase:
 class AwaitingPayment:
     """A pending update or first period that awaits the payment of its invoice, and what is returned if it is not paid.
 
-    `expires_at` is when it is discarded. `returned_balance` is added to the customer's balance then, in minor units.
-    `is_being_paid` is true while a payment is in progress and its outcome is unknown.
+    `expires_at` is when it is discarded. `returned_balance` is added to the customer's balance then, in minor units, and
+    `freed_lines` can be credited again. `is_being_paid` is true while a payment is in progress and its outcome is unknown.
+    `invoice_id` is set while the invoice is open.
     """
 
     expires_at: int
@@ -71,6 +73,17 @@ class AwaitingPayment:
     returned_lines: tuple[InvoiceLine, ...] = ()
     reserved_discounts: frozenset[str] = frozenset()
     is_being_paid: bool = False
+    invoice_id: str | None = None
+    freed_lines: tuple[InvoiceLine, ...] = ()
+
+
+class Billed(StrEnum):
+    """Where lines went: on an invoice that is paid, open, or not collected (a draft or uncollectible), or to pending lines."""
+
+    PAID = "paid"
+    OPEN = "open"
+    UNCOLLECTED = "uncollected"
+    PENDING = "pending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +96,9 @@ class SubscriptionSnapshot:
     of a pause of collection. `suspended_ends` are the ends, by id, of the discounts that a pause since `paused_at` suspended.
     `phases` have not begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending
     updates of other subscriptions will consume. `past_discounts` are those of the creditable lines that are used up or over.
-    `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or uncollectible. `siblings`
-    are the customer's other subscriptions that have not ended.
+    `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or uncollectible, which is
+    the case until `uncollected_until`. `open_invoices` are the ids of the open ones. `siblings` are the customer's other
+    subscriptions that have not ended.
     """
 
     id: str
@@ -115,6 +129,8 @@ class SubscriptionSnapshot:
     managed_by_merchant_schedule: bool = False
     has_open_invoice: bool = False
     has_uncollected_invoice: bool = False
+    open_invoices: frozenset[str] = frozenset()
+    uncollected_until: int = 0
     siblings: tuple["SubscriptionSnapshot", ...] = ()
 
     @property
@@ -174,8 +190,12 @@ class SubscriptionSnapshot:
         return replace(self, cancel_at=end)
 
     def without_discounts(self, consumed: frozenset[str]) -> Self:
-        """The same subscription without the consumed discounts."""
-        return replace(self, discounts=tuple(d for d in self.discounts if d.id not in consumed)) if consumed else self
+        """The same subscription without the consumed discounts, which are past."""
+        used = tuple(discount for discount in self.discounts if discount.id in consumed)
+        if not used:
+            return self
+        rest = tuple(discount for discount in self.discounts if discount.id not in consumed)
+        return replace(self, discounts=rest, past_discounts=(*self.past_discounts, *used))
 
     # --- steps of a billing run ---------------------------------------------------------------------------------------
 
@@ -213,8 +233,15 @@ class SubscriptionSnapshot:
         status = self.status
         if status == SubscriptionStatus.INCOMPLETE:
             status = SubscriptionStatus.INCOMPLETE_EXPIRED
-        lines = (*self.pending_lines, *self.awaiting_payment.returned_lines)
-        return replace(self, status=status, pending_lines=lines, awaiting_payment=None)
+        returned, still_open = (
+            self.awaiting_payment.returned_lines,
+            self.open_invoices - {self.awaiting_payment.invoice_id},
+        )
+        charges = (*self.awaiting_payment.freed_lines, *(line for line in returned if line.amount > 0))
+        return replace(
+            self, status=status, pending_lines=(*self.pending_lines, *returned), awaiting_payment=None,
+            creditable_lines=(*self.creditable_lines, *charges), open_invoices=still_open, has_open_invoice=bool(still_open),
+        )  # fmt: skip
 
     def with_resumed_discounts(self, date: int) -> Self:
         """The same subscription with the discounts that its pause suspended as they are if it is over at `date`."""
@@ -242,6 +269,40 @@ class SubscriptionSnapshot:
         """The phases after new periods start: the customer's planned change moves to the end of the new period."""
         planned = next((phase for phase in self.phases if phase.by_customer), None)
         return tuple(replace(phase, start=period_end) if phase is planned else phase for phase in self.phases)
+
+    @property
+    def has_prorated_phases(self) -> bool:
+        """Whether a phase is still to come that prorates: what it credits depends on what was charged until then."""
+        return any(phase.proration_behavior != "none" for phase in self.phases)
+
+    def as_of(self, date: int) -> Self:
+        """The same subscription as it is loaded at a later `date`: without what is over by then."""
+        over = tuple(discount for discount in self.discounts if discount.end is not None and discount.end <= date)
+        return replace(
+            self,
+            discounts=tuple(discount for discount in self.discounts if discount not in over),
+            past_discounts=(*self.past_discounts, *over),
+            creditable_lines=tuple(line for line in self.creditable_lines if line.period_end > date),
+            has_uncollected_invoice=self.uncollected_until > date,
+        )
+
+    def billed(self, amount_due: int) -> Billed:
+        """What becomes of a final invoice: what is charged automatically counts as paid, what the customer has to send not."""
+        return Billed.OPEN if amount_due and self.collection_method == "send_invoice" else Billed.PAID
+
+    def after_billing(self, lines: Sequence[InvoiceLine], billed: Billed) -> Self:
+        """The same subscription with these lines written: what can be credited later, and whether something is unpaid."""
+        if not self.has_prorated_phases:
+            return self
+        gone = {line.credits for line in lines} | {line.id for line in lines}
+        kept = tuple(line for line in self.creditable_lines if line.id not in gone)
+        charges = tuple(line.with_id(position) for position, line in enumerate(lines) if line.amount > 0)
+        if billed == Billed.OPEN:
+            return replace(self, creditable_lines=kept, has_open_invoice=True)
+        if billed == Billed.UNCOLLECTED:
+            until = max((line.period_end for line in charges), default=0)
+            return replace(self, creditable_lines=kept, uncollected_until=max(until, self.uncollected_until))
+        return replace(self, creditable_lines=(*kept, *charges))
 
     def phase_due_at(self, date: int) -> PlannedPhase | None:
         """The next phase if it begins at or before `date`, else None."""
