@@ -37,7 +37,7 @@ def shown(customer_id: str, at: int) -> Forecasts:
         row = reader.execute(select(Customer.__table__).where(Customer.id == customer_id)).one()
         ids = list(reader.scalars(select(Subscription.id).where(Subscription.customer_id == customer_id)))
     scope = {"account_id": row.account_id, "customer_id": row.id, "on_behalf_of": None}
-    payer = CustomerBalance(row.balance, row.currency, row.tax_exempt)
+    payer = CustomerBalance(row.balance, row.currency, row.tax_exempt, row.other_balances)
     method = row.default_payment_method_id
     visitor: Any = SimpleNamespace(scope=scope, payer=payer, default_payment_method_id=method, on_behalf_of=None)
     views = overview.find(visitor, at).subscriptions

@@ -72,6 +72,10 @@ class FlakyGateway:
         """See Gateway."""
         return self._call(self.inner.find_charge, *args)
 
+    def refund(self, *args: Any) -> Any:
+        """See Gateway."""
+        return self._call(self.inner.refund, *args)
+
     def cancel_charge(self, *args: Any) -> Any:
         """See Gateway."""
         return self._call(self.inner.cancel_charge, *args)

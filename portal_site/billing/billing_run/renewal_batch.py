@@ -57,7 +57,7 @@ class RenewalBatch:
             # Load as of the earliest date that is billed: discounts that ended since then were in force on it.
             since = min(min(row.step_at or at, at) for row in rows)
             self.snapshots = snapshots.load(session, rows, self.customers, since)
-            self.states = {name: CustomerState(payer.balance, payer.currency) for name, payer in self.customers.items()}
+            self.states = {name: CustomerState(payer.balances) for name, payer in self.customers.items()}
             self.phases = _next_phases(session, [row.id for row in rows if row.schedule_id], at)
 
     def decide(self) -> None:
@@ -116,7 +116,7 @@ class RenewalBatch:
                 members |= {"status": InvoiceStatus.UNCOLLECTIBLE, "marked_uncollectible_at": self.at}
             invoice_row = self.writer.invoice(payer, row, invoice, self.at, **members, next_payment_attempt=collect_at)
             payer.number += 1
-            payer.balance, payer.currency = renewal.state.balance, renewal.state.currency
+            payer.balances = renewal.state.balances
             payer.touched = True
         self.consumed_discounts |= dict.fromkeys(renewal.consumed, date)
         self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice_row["id"]})
@@ -180,7 +180,8 @@ class RenewalBatch:
             if payer.touched:
                 self.changed[Customer].append(
                     {"id": payer.id, "balance": payer.balance, "next_invoice_sequence": payer.number,
-                     "currency": payer.currency, "invoice_prefix": payer.invoice_prefix}
+                     "currency": payer.currency, "other_balances": payer.other_balances,
+                     "invoice_prefix": payer.invoice_prefix}
                 )  # fmt: skip
         for kind in (SubscriptionItem, Subscription, Customer):
             if self.changed[kind]:

@@ -29,6 +29,7 @@ from portal_site.billing.models import (
 from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.amounts.taxes import UNTAXED, TaxRate
+from portal_site.billing.rules.invoicing.balances import as_others
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import pauses
 from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
@@ -112,6 +113,8 @@ class CustomerTerms(Protocol):
     @property
     def currency(self) -> str | None: ...
     @property
+    def other_balances(self) -> Mapping[str, int] | None: ...
+    @property
     def tax_exempt(self) -> str: ...
 
 
@@ -157,6 +160,7 @@ def build(row: Subscription, customer: CustomerTerms, parts: Parts) -> Subscript
         tax_rates=tuple(map(TaxRate.of, row.default_tax_rates)) if taxed else (),
         balance=customer.balance,
         balance_currency=customer.currency,
+        other_balances=as_others(customer.other_balances),
         pending_lines=tuple(parts.pending_lines),
         phases=tuple(parts.phases),
         awaiting_payment=parts.awaiting_payment,
@@ -265,7 +269,9 @@ def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> t
     """The rows of a customer's own subscription and of the customer, as `load_for_quote` needs them. Raises NotFound."""
     owned = Subscription.id == subscription_id, Subscription.customer_id == customer_id
     row = reader.execute(select(*SUBSCRIPTION_COLUMNS).where(*owned)).first()
-    columns = (Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.tax_exempt)
+    columns = (
+        Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.other_balances, Customer.tax_exempt
+    )  # fmt: skip
     customer = reader.execute(select(*columns).where(Customer.id == customer_id)).first()
     if row is None or customer is None:
         raise NotFound(N_("We could not find this."), "resource_missing")

@@ -35,9 +35,9 @@ PENDING = of_subscriptions(
     InvoiceLineItem.subscription_id,
     IDS,
 )
-# What credit notes took off: of the invoice, of its lines by name, of this line, and what its lines charged. Most invoices have
-# none, and then only the line is looked up.
-_REDUCED = Invoice.pre_payment_credit_notes_amount + Invoice.post_payment_credit_notes_amount
+# What was given back: of the invoice, of its lines by name, of this line, and what its lines charged; and the last two of the
+# lines before this one. Most invoices have nothing of it, and then only the line is looked up.
+_REDUCED = Invoice.pre_payment_credit_notes_amount + Invoice.post_payment_credit_notes_amount + Invoice.amount_refunded
 _BESIDE = aliased(InvoiceLineItem)
 _NAMED = (
     select(func.coalesce(func.sum(CreditNoteLineItem.total), 0))
@@ -48,7 +48,8 @@ _NAMED_OF_INVOICE = _NAMED.join(
     _BESIDE, and_(_BESIDE.id == CreditNoteLineItem.invoice_line_item_id, _BESIDE.invoice_id == Invoice.id)
 )
 _NAMED_OF_LINE = _NAMED.where(CreditNoteLineItem.invoice_line_item_id == InvoiceLineItem.id)
-_CHARGED = select(func.sum(_BESIDE.total)).where(_BESIDE.invoice_id == Invoice.id, _BESIDE.total > 0)
+_CHARGED = select(func.coalesce(func.sum(_BESIDE.total), 0)).where(_BESIDE.invoice_id == Invoice.id, _BESIDE.total > 0)
+_BEFORE = _BESIDE.id < InvoiceLineItem.id
 
 
 def _of_charge(query: Any) -> Any:
@@ -68,6 +69,8 @@ CHARGES = of_subscriptions(
         _if_reduced(_NAMED_OF_INVOICE).label("named_of_invoice"),
         _of_charge(_NAMED_OF_LINE).label("named_of_line"),
         _if_reduced(_CHARGED).label("charged"),
+        _if_reduced(_CHARGED.where(_BEFORE)).label("charged_before"),
+        _if_reduced(_NAMED_OF_INVOICE.where(_BEFORE)).label("named_before"),
         _CREDIT.invoice_id.label("credited_by"),
     )
     .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
@@ -236,8 +239,15 @@ def _charges(reader: Reader, rows: Sequence[Any]) -> tuple[InvoiceLine, ...]:
 
 
 def _given_back(row: Any) -> int:
-    """What credit notes took off of a charge: what names it, and its share of what names no line, rounded up."""
-    total, charged = int(row.total), int(row.charged or 0)  # PostgreSQL's sums are decimals
-    unnamed = max(0, row.reduced - int(row.named_of_invoice))
-    share = -(-unnamed * total // charged) if charged else 0
-    return max(0, min(total, int(row.named_of_line) + share))
+    """What was given back of a charge: what a credit note names of it, and its share of what names no line.
+
+    That is shared by what is left of each charge of the invoice, so that the shares add up to it.
+    """
+    # PostgreSQL's sums are decimals, and a pending line has no invoice.
+    total, named, named_before = int(row.total), int(row.named_of_line), int(row.named_before or 0)
+    named_of_invoice, charged = int(row.named_of_invoice or 0), int(row.charged or 0)
+    unnamed, left = max(0, row.reduced - named_of_invoice), charged - named_of_invoice
+    if unnamed and left > 0:
+        before = int(row.charged_before or 0) - named_before
+        named += unnamed * (before + total - named) // left - unnamed * before // left
+    return max(0, min(total, named))

@@ -7,7 +7,7 @@ from sqlalchemy import update as update_rows
 from sqlalchemy.orm import Session
 
 from portal_site.billing.events.emission import emit
-from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
+from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice, check_place_for_credit
 from portal_site.billing.invoicing.voiding import void_invoice
 from portal_site.billing.models import (
     Customer,
@@ -81,6 +81,7 @@ def bill_change(session: Session, customer: Customer, subscription: Subscription
     writer = InvoiceWriter(session)
     invoice_id = None
     if quote.invoiced:
+        check_place_for_credit(customer, quote.invoice)
         start = min(item.period_start for item in quote.items)
         invoice_id = add_open_invoice(writer, customer, subscription, quote.invoice, at, period_start=start)
     writer.add_pending(subscription, quote.deferred_lines, at)

@@ -133,6 +133,7 @@ INVOICE = PageQuery(
         Invoice.amount_paid,
         Invoice.pre_payment_credit_notes_amount,
         Invoice.post_payment_credit_notes_amount,
+        Invoice.amount_refunded,
         Invoice.total_discount_amounts,
         Invoice.total_taxes,
         Invoice.period_start,
@@ -283,6 +284,7 @@ class InvoiceView(InvoiceSummary):
     amount_paid: int
     pre_payment_credit_notes_amount: int
     post_payment_credit_notes_amount: int
+    amount_refunded: int
     starting_balance: int
     ending_balance: int | None
     total_discount_amounts: Sequence[Mapping[str, Any]]

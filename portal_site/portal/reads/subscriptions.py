@@ -15,6 +15,7 @@ from portal_site.billing.rules.amounts import discounts as discount_rules
 from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.amounts.taxes import TaxRate
+from portal_site.billing.rules.invoicing.balances import Balances, as_others
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import cancellation, forecast, plan_change
 from portal_site.billing.rules.subscriptions.forecast import CustomerState, NextInvoice
@@ -184,6 +185,7 @@ class CustomerBalance:
     balance: int = 0
     currency: str | None = None
     tax_exempt: str = "none"
+    other_balances: Mapping[str, int] | None = None
 
 
 def build(
@@ -202,7 +204,7 @@ def build(
     parts = _Parts.of(whole, rows["lines"], open_invoices, [view.terms for view in discounts])
     views = [view for group in whole if (view := _unless_broken(_view, group, parts, discounts, customer, at))]
     views.sort(key=lambda view: (view.status.ended, -view.created, view.id))
-    state = CustomerState(customer.balance, customer.currency)
+    state = CustomerState(Balances(customer.balance, customer.currency, as_others(customer.other_balances)))
     try:
         views = _with_next_invoices(views, state, at)
     except Exception:  # one of them stands in the way of all: it is found by itself

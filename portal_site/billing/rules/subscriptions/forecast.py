@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from typing import Self
 
 from portal_site.billing.rules.invoicing import invoices
+from portal_site.billing.rules.invoicing.balances import Balances
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
 from portal_site.billing.rules.subscriptions import phases
 from portal_site.billing.rules.subscriptions.snapshot import AwaitingPayment, Billed, SubscriptionSnapshot
@@ -65,29 +66,30 @@ class NextInvoice:
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """The state that all invoices of a customer share: balance, its currency, and the single-use discounts already consumed."""
+    """The state that all invoices of a customer share: the balances, and the single-use discounts already consumed."""
 
-    balance: int = 0
-    currency: str | None = None
+    balances: Balances = field(default_factory=Balances)
     consumed: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, snapshot: SubscriptionSnapshot) -> Self:
         """The state when this snapshot was loaded."""
-        return cls(snapshot.balance, snapshot.balance_currency)
+        return cls(Balances(snapshot.balance, snapshot.balance_currency, snapshot.other_balances))
 
     def applied_to(self, snapshot: SubscriptionSnapshot) -> SubscriptionSnapshot:
         """The subscription as it is billed in this state."""
-        current = snapshot.without_discounts(self.consumed)
-        if (current.balance, current.balance_currency) == (self.balance, self.currency):
+        current, own = snapshot.without_discounts(self.consumed), self.balances
+        if (current.balance, current.balance_currency, current.other_balances) == (
+            own.amount,
+            own.currency,
+            own.others,
+        ):
             return current
-        return replace(current, balance=self.balance, balance_currency=self.currency)
+        return replace(current, balance=own.amount, balance_currency=own.currency, other_balances=own.others)
 
     def add(self, amount: int, currency: str) -> Self:
-        """The state after `amount` was added to the balance, which takes on `currency`. Amount 0 only sets a missing currency."""
-        if not amount:
-            return replace(self, currency=self.currency or currency)
-        return replace(self, balance=self.balance + amount, currency=currency)
+        """The state after `amount` was added to the balances. Amount 0 only sets a missing currency."""
+        return replace(self, balances=self.balances.add(amount, currency))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,8 @@ def renew(snapshot: SubscriptionSnapshot, state: CustomerState, date: int) -> Re
     """The renewal of the subscription at `date`, with the customer in `state`."""
     current = state.applied_to(snapshot)
     lines = renewal_lines(current, date)
-    if current.balance_in_other_currency and sum(line.total for line in lines) < 0:
-        # The balance, in another currency, cannot take the credit, so it stays pending.
+    if current.balance_in_other_currency and not current.status.ended and sum(line.total for line in lines) < 0:
+        # The balance, in another currency, does not take the credit, so it waits for the next invoice, if there is one.
         lines = tuple(line for line in lines if line.id is None)
     paused = current.pauses_collection_at(date)
     invoice = _uncollected_invoice(current, lines, paused) if paused else current.invoice_for(lines)

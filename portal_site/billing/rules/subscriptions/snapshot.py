@@ -10,6 +10,7 @@ from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, ItemSpec, PricedPlan
 from portal_site.billing.rules.amounts.taxes import TaxRate
 from portal_site.billing.rules.invoicing import invoices
+from portal_site.billing.rules.invoicing.balances import Balances, Others
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
 from portal_site.billing.rules.invoicing.reductions import OwedInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
@@ -90,7 +91,8 @@ class Billed(StrEnum):
 class SubscriptionSnapshot:
     """Everything about a subscription and its customer that decides an amount, or whether a change is possible.
 
-    `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `pending_lines` go on the next invoice.
+    `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `other_balances` are kept beside it in
+    other currencies. `pending_lines` go on the next invoice.
     `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet; `owed` are unpaid invoices
     with such charges. `due_at` is the instant of the next step of a billing run. `pause_collection` is the `behavior`
     of a pause of collection. `suspended_ends` are the ends, by id, of the discounts that a pause since `paused_at` suspended.
@@ -121,6 +123,7 @@ class SubscriptionSnapshot:
     tax_rates: tuple[TaxRate, ...] = ()
     balance: int = 0
     balance_currency: str | None = None
+    other_balances: Others = ()
     pending_lines: tuple[InvoiceLine, ...] = ()
     creditable_lines: tuple[InvoiceLine, ...] = ()
     owed: tuple[OwedInvoice, ...] = ()
@@ -155,13 +158,13 @@ class SubscriptionSnapshot:
 
     @property
     def balance_in_other_currency(self) -> bool:
-        """Whether the balance is in another currency, so that invoices of this subscription can neither use nor change it."""
+        """Whether the balance is in another currency, so that invoices of this subscription neither use it nor carry anything."""
         return bool(self.balance) and self.balance_currency not in (None, self.currency)
 
     @property
     def usable_balance(self) -> int:
-        """The customer's balance, or 0 if it is in another currency."""
-        return self.balance if self.balance_currency in (None, self.currency) else 0
+        """What the customer has, or owes from before, in the subscription's currency."""
+        return Balances(self.balance, self.balance_currency, self.other_balances).usable(self.currency)
 
     def is_behind(self, at: int) -> bool:
         """Whether the billing run has not yet processed something that is due. Until then the current terms are unknown."""
