@@ -12,6 +12,7 @@ from portal_site.billing.models import (
     CreditNoteLineItem,
     Customer,
     CustomerBalanceTransaction,
+    Discount,
     Event,
     Invoice,
     InvoiceLineItem,
@@ -44,6 +45,7 @@ def audit(account_id: str, first_balance: int = 0) -> None:
         changes, codes, refunds = rows(PlanChange), rows(PromotionCode), rows(Refund)
         of_ours = SandboxRefund.idempotency_key.in_([refund.id for refund in refunds])
         given_back = list(reader.execute(select(SandboxRefund.__table__).where(of_ours)))
+        discounts = rows(Discount)
         notes, note_lines = rows(CreditNote), rows(CreditNoteLineItem)
     drafts = [invoice for invoice in invoices if invoice.status == "draft"]
     for draft in drafts:  # a draft has no number and does not affect the balance
@@ -71,6 +73,11 @@ def audit(account_id: str, first_balance: int = 0) -> None:
         limit = code.max_redemptions
         assert code.times_redeemed >= 0
         assert limit is None or code.times_redeemed <= limit
+        with_code = [discount for discount in discounts if discount.promotion_code_id == code.id]
+        pending = [
+            each for each in subscriptions if each.pending_update and each.pending_update.promotion_code_id == code.id
+        ]
+        assert code.times_redeemed == len(with_code) + len(pending), "a code is counted that brought no discount"
 
 
 def _invoices_add_up(invoices: Rows, lines: Rows) -> None:

@@ -24,7 +24,7 @@ from portal_site.portal.reads import invoices
 from portal_site.portal.wording import invoices as words
 from tests import world
 from tests.proofs import ledger
-from tests.proofs.play import FlakyGateway
+from tests.proofs.flaky import FlakyGateway
 from tests.scenarios.life import Life
 from tests.world import reading
 
