@@ -1,5 +1,7 @@
 """Scenarios of pauses: exactly the used time is billed, to the minor unit."""
 
+from dataclasses import replace
+
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
@@ -7,16 +9,18 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from portal_site.billing.cancellation import cancellations
-from portal_site.billing.changes import pauses
+from portal_site.billing.changes import pauses, reactivations
 from portal_site.billing.errors import BillingError
-from portal_site.billing.models import Discount
+from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
+from portal_site.billing.models import Discount, Invoice, PlanChange, Subscription
+from portal_site.billing.payments import collection
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
-from tests.scenarios.life import Life, day
+from tests.scenarios.life import BACK, Life, day
 from tests.world import reading
 
 UNUSED, TEAM = "Unused time on", "seats × Team (at €10.00 / month)"
@@ -215,6 +219,95 @@ def test_a_subscription_that_ends_in_its_pause_gives_the_customers_coupon_its_en
     life.goes_to("2026-05-12")
     life.cancels(mode="immediately")
     assert _discount_ends(life) == ["2026-07-11"]
+
+
+def _shared_coupon(life: Life, end: str) -> None:
+    """A coupon for three months on the customer, which all of its subscriptions use."""
+    life.gets_a_discount(end=at(end), **THREE_MONTHS)
+    with transaction() as session:
+        (discount,) = session.scalars(select(Discount).where(Discount.customer_id == life.shop.customer.id)).all()
+        discount.subscription_id = None
+
+
+def _ended(life: Life) -> str:
+    """The id of another subscription of the customer, which has ended."""
+    other = world.second_subscription(life.shop)
+    with transaction() as session:
+        mine = Subscription.customer_id == life.shop.customer.id, Subscription.id == other.id
+        row = session.scalars(select(Subscription).where(*mine)).one()
+        row.status, row.ended_at, row.due_at = "canceled", world.START, None
+    return str(other.id)
+
+
+def _comes_back(life: Life, subscription_id: str) -> PlanChange:
+    known = life.shop.customer.id, subscription_id
+    quote = reactivations.preview(*known, life.now).quote
+    assert quote
+    change = reactivations.reactivate(*known, Confirmation(life.now, quote_fingerprint(quote), "again"), life.now)
+    if change.outcome == "pending":
+        with life._context() as gateway:
+            collection.collect(gateway, life.shop.customer.id, change.invoice_id or "", life.now, BACK)
+    return change
+
+
+@pytest.mark.both_databases
+def test_a_coupon_of_the_customer_runs_again_for_a_subscription_that_begins_in_the_pause(app: Flask) -> None:
+    """It had two months left on 2 May, so it has on 12 May: July and August are at half price, September is not."""
+    life = Life.begins(app)
+    ended = _ended(life)
+    _shared_coupon(life, "2026-07-02")
+    life.goes_to("2026-05-02")
+    life.pauses()
+    assert _discount_ends(life) == [None]
+    life.goes_to("2026-05-12")
+    quote = reactivations.preview(life.shop.customer.id, ended, life.now).quote
+    assert quote
+    assert (quote.invoice.total, quote.next_invoice and quote.next_invoice.amount_due) == (350, 350)
+    _comes_back(life, ended)
+    assert _discount_ends(life) == ["2026-07-12"]
+    life.goes_to("2026-06-20")
+    life.resumes()  # its own pause gives the coupon no more
+    assert _discount_ends(life) == ["2026-07-12"]
+    life.goes_to("2026-08-13")
+    with reading() as reader:
+        query = select(Invoice.total).where(Invoice.customer_id == life.shop.customer.id, Invoice.total.in_((350, 700)))
+        assert list(reader.scalars(query.order_by(Invoice.created, Invoice.number))) == [350, 350, 700, 700]
+    ledger.audit(life.shop.customer.account_id)
+
+
+def test_a_subscription_that_never_begins_does_not_use_up_the_coupon(app: Flask) -> None:
+    life = Life.begins(app)
+    ended = _ended(life)
+    _shared_coupon(life, "2026-07-02")
+    life.goes_to("2026-05-02")
+    life.pauses()
+    life.gets_a_card(world.FAILS)
+    life.goes_to("2026-05-12")
+    _comes_back(life, ended)
+    assert _discount_ends(life) == [None]
+    life.goes_to("2026-05-14")
+    life.gets_a_card()
+    life.resumes()
+    assert _discount_ends(life) == ["2026-07-14"]
+
+
+def test_a_coupon_of_the_customer_waits_while_all_subscriptions_are_paused(app: Flask) -> None:
+    life = Life.begins(app)
+    other = world.second_subscription(life.shop)
+    _shared_coupon(life, "2026-07-02")
+    life.goes_to("2026-05-02")
+    life.pauses()
+    assert _discount_ends(life) == ["2026-07-02"]  # the other one uses it
+    life.goes_to("2026-05-12")
+    second = replace(life, shop=replace(life.shop, subscription=other))
+    second.pauses()
+    assert _discount_ends(life) == [None]
+    life.goes_to("2026-05-22")
+    life.resumes()
+    assert _discount_ends(life) == ["2026-07-12"]
+    second.now = life.now
+    second.resumes()
+    assert _discount_ends(life) == ["2026-07-12"]
 
 
 def test_a_coupon_that_another_subscription_uses_runs_on(app: Flask) -> None:

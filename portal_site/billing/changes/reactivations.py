@@ -116,7 +116,8 @@ def _create_subscription(
     )  # fmt: skip
     session.add(new)
     session.flush()
-    new_ids = {item.id: new_id("si") for item in quote.items}
+    # The items keep their order: those of one second are ordered by their ids.
+    new_ids = dict(zip((item.id for item in quote.items), sorted(new_id("si") for _ in quote.items), strict=True))
     rates = {item.id: item.tax_rates for item in subscription_items.load_items(session, old)}
     for item in quote.items:
         row = SubscriptionItem(
@@ -134,6 +135,8 @@ def _create_subscription(
     change.outcome = ChangeOutcome.PENDING if due else ChangeOutcome.APPLIED
     change.invoice_id = add_open_invoice(writer, customer, new, bill, at, billing_reason="subscription_create")
     writer.write()
+    if not due:  # otherwise the time of the customer's coupons runs again once it is paid
+        applied_discounts.resume_shared_discounts(session, new, at, at)
     applied_discounts.end_discounts(session, new, sorted(quote.consumed_discounts), at)
     items = subscription_items.load_items(session, new)
     due_dates.recompute_due_at(session, new, items, at)

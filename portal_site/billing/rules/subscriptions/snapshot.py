@@ -255,6 +255,26 @@ class SubscriptionSnapshot:
         resumed = (replace(terms, end=ends.get(terms.id, terms.end)) for terms in self.discounts)
         return replace(self, discounts=tuple(resumed), suspended_ends=())
 
+    def with_shared_discounts_resumed(self, date: int) -> Self:
+        """The same subscription once it begins or goes on at `date`: the customer's discounts that others suspended run again."""
+        ends = {
+            discount_id: end + date - (sibling.paused_at or date)
+            for sibling in self.siblings
+            for discount_id, end in sibling.suspended_ends
+        }
+        shared = {terms.id for terms in self.discounts if terms.subscription_id is None} & ends.keys()
+        if not shared:
+            return self
+
+        def run_again(snapshot: Self) -> Self:
+            discounts = (
+                replace(terms, end=ends[terms.id]) if terms.id in shared else terms for terms in snapshot.discounts
+            )
+            kept = tuple(pair for pair in snapshot.suspended_ends if pair[0] not in shared)
+            return replace(snapshot, discounts=tuple(discounts), suspended_ends=kept)
+
+        return replace(run_again(self), siblings=tuple(map(run_again, self.siblings)))
+
     def resumed(self, date: int) -> Self:
         """The same subscription after a pause ends automatically at `date`. After status `paused`, new periods start then."""
         if self.status != SubscriptionStatus.PAUSED:
