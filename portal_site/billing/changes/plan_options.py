@@ -9,7 +9,6 @@ from portal_site.billing.loading import plans, snapshots
 from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import Customer, Price, SchedulePhase, Subscription, SubscriptionSchedule
 from portal_site.billing.rules.portal.portal_features import SubscriptionUpdate
-from portal_site.billing.rules.subscriptions import plan_change
 from portal_site.billing.rules.subscriptions.portal_policy import PortalPolicy
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 
@@ -46,8 +45,8 @@ def load(
         Price.livemode == row.livemode,
     )
     offers = plans.load_plans(reader, customer.account_id, features.all_price_ids, *offerable)
-    refusal = plan_change.why_not_changeable(snapshot, at)
-    return PlanChangeOptions(PortalPolicy(snapshot, features, offers), refusal, "portal" in origins)
+    policy = PortalPolicy(snapshot, features, offers)
+    return PlanChangeOptions(policy, policy.why_not_changeable(at), "portal" in origins)
 
 
 def _schedule_origins(reader: Reader, row: Subscription, at: int) -> list[str]:

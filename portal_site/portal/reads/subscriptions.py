@@ -173,9 +173,9 @@ class SubscriptionView:
         """The names of what it contains."""
         return list(dict.fromkeys(item.product for item in self.items))
 
-    def change_refusal(self, at: int) -> BillingError | None:
-        """Why its plan cannot be changed now, or None."""
-        return plan_change.why_not_changeable(self.snapshot, at) if self.items else None
+    def change_refusal(self, at: int, *, has_add_ons: bool) -> BillingError | None:
+        """Why its plan cannot be changed now, or None. `has_add_ons` says whether add-ons are offered."""
+        return plan_change.why_not_changeable(self.snapshot, at, has_add_ons=has_add_ons) if self.items else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,7 @@ def _view(
         payment_method_id=row.default_payment_method_id,
         on_behalf_of=row.on_behalf_of,
         automatic_tax=row.automatic_tax,
-        items=tuple(map(_item_view, sorted(items, key=lambda item: (item.created, item.offer.product)))),
+        items=tuple(map(_item_view, items)),
         discounts=_in_force(discounts, row.id, at),
         planned=_planned(phases),
     )

@@ -70,8 +70,8 @@ class Quote:
         return bool(self.invoice.lines)
 
 
-def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError | None:
-    """Why this subscription cannot be changed now, or None."""
+def why_not_changeable(snapshot: SubscriptionSnapshot, at: int, *, has_add_ons: bool = False) -> BillingError | None:
+    """Why this subscription cannot be changed now, or None. `has_add_ons` says whether it may have add-ons."""
     reasons = (
         (snapshot.status.ended, N_("This subscription has ended.")),
         (
@@ -90,7 +90,7 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
         ),
         (snapshot.has_uncollected_invoice, UNCOLLECTED_INVOICE),
         (
-            all(item.offer.terms.metered for item in snapshot.items),
+            not has_add_ons and all(item.offer.terms.metered for item in snapshot.items),
             N_("You pay for what you use, so there is nothing to change here."),
         ),
         (
