@@ -84,6 +84,7 @@ def test_a_test_clock_from_its_making_to_next_month(portal: Portal, tmp_path: Pa
         assert portal("clock", *words).stderr == "No such test clock: 'clock_none'\n"
     assert portal("clock", "attach", clock_id, "cus_none").stderr == "No such customer: 'cus_none'\n"
     assert portal("unpark", "sub_none").stderr == "No such subscription: 'sub_none'\n"
+    assert portal("refund", "in_none").stderr == "Nothing was paid here of the invoice 'in_none'.\n"
     assert portal("draft", "list").stderr == "There are no drafts.\n"
     for verb in ("finalize", "discard"):
         assert portal("draft", verb, "in_none").stderr == "No such invoice: 'in_none'\n"
@@ -142,6 +143,7 @@ def test_what_does_not_exist_is_one_line(portal: Portal, tmp_path: Path) -> None
         "link --customer cus_one --return-url https://acme.example/X",
         "unpark X",
         "draft finalize X",
+        "refund X",
         "draft list --account X",
         "clock attach X Y",
     ],

@@ -8,6 +8,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal_site.billing.models import Account, Customer, Discount, Invoice
+from portal_site.billing.payments import collection
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
@@ -15,7 +16,7 @@ from portal_site.portal.wording import subscriptions
 from tests import world
 from tests.billing.terms import at as instant
 from tests.proofs import forecasts
-from tests.scenarios.life import Life
+from tests.scenarios.life import BACK, Life
 from tests.world import reading
 
 
@@ -178,3 +179,32 @@ def test_the_sentence_about_the_invoice_of_a_phase_does_not_call_it_a_renewal(ap
     with app.test_request_context():
         view: Any = SimpleNamespace(next_invoice=shown, status=SubscriptionStatus.ACTIVE)
         assert subscriptions.outlook(view, life.now) == ["Your next invoice, on May 16, 2026, will be €90.73."]
+
+
+def test_what_is_billed_late_is_forecast_with_the_discounts_of_its_date(app: Flask) -> None:
+    life = Life.begins(app)
+    life.gets_a_discount(end=instant("2026-05-10"), percent_off="50", duration="repeating", duration_in_months=1)
+    life.now = instant("2026-05-20")  # the worker was away
+    assert _shown(life) == [500]
+    expected, before = forecasts.shown(life.shop.customer.id, life.now), forecasts.numbers(life.shop.customer.id)
+    life.works_late("2026-05-20")
+    forecasts.check(life.shop.customer.id, expected, before)
+
+
+def test_a_coupon_for_one_invoice_is_used_once_though_its_change_is_paid_after_a_renewal_was_due(app: Flask) -> None:
+    """The change of 29 April is paid on 5 May, before the worker, which was away, bills 1 May."""
+    life = Life.begins(app, card=world.SLOW, policy={"stack_promotion_codes": True}).goes_to("2026-04-29")
+    code = life.code(percent_off="25", duration="once")
+    assert life.changes(quantity=3, code=code).outcome == "pending"
+    life.now = instant("2026-05-05")
+    life.bank_answers()
+    with life._context() as gateway:
+        collection.resolve_payment(gateway, life.shop.customer.id, _open_invoice(life), life.now, BACK)
+    life.works_late("2026-05-05")
+    assert [bill.rpartition("= ")[2] for bill in life.bills()] == ["0.83", "30.00"]
+
+
+def _open_invoice(life: Life) -> str:
+    with reading() as reader:
+        mine = Invoice.customer_id == life.shop.customer.id, Invoice.status == "open"
+        return str(reader.scalar(select(Invoice.id).where(*mine)))

@@ -1,6 +1,7 @@
 """Refunds: money of a payment that goes back, once, whatever becomes of the provider's answer."""
 
 import random
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from portal_site.billing.gateways.sandbox.models import SandboxRefund
 from portal_site.billing.loading import snapshots
 from portal_site.billing.models import CreditNote, CreditNoteLineItem, Event, Invoice, InvoiceLineItem, Refund
 from portal_site.billing.payments import refunds
+from portal_site.cli.refunds import refund as refund_command
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
@@ -144,6 +146,16 @@ class _SlowBank:
     def refund(self, _charge: str, _amount: int, key: str) -> Answer:
         """See Gateway."""
         return Answer(self.answers.pop(0), f"slow_{key}")
+
+
+def test_the_command_gives_back_what_is_left_and_names_the_refund(
+    app: Flask, payer: Life, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command: Any = refund_command.callback
+    for amount in (400, None):
+        command.__wrapped__(app, _invoice(payer).id, amount, "duplicate", None)
+        assert re.fullmatch(r"re_\w+ succeeded\n", capsys.readouterr().out)
+    assert (_given_back(payer), _invoice(payer).amount_refunded) == (1000, 1000)
 
 
 def test_a_refund_that_fails_in_the_end_was_none(payer: Life) -> None:

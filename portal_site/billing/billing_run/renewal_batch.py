@@ -55,7 +55,7 @@ class RenewalBatch:
         if rows:
             _add_accounts_and_tax_ids(session, self.customers)
             # Load as of the earliest date that is billed: discounts that ended since then were in force on it.
-            since = min(min(row.step_at or at, at) for row in rows)
+            since = snapshots.due_since((row.step_at for row in rows), at)
             self.snapshots = snapshots.load(session, rows, self.customers, since)
             self.states = {name: CustomerState(payer.balances) for name, payer in self.customers.items()}
             self.phases = _next_phases(session, [row.id for row in rows if row.schedule_id], at)

@@ -189,6 +189,11 @@ def load(
     }
 
 
+def due_since(steps: Iterable[int | None], at: int) -> int:
+    """The earliest instant of what is due: discounts that ended since then were in force on it, as a billing run has it."""
+    return min([at, *(step for step in steps if step is not None)])
+
+
 def item_of(row: SubscriptionItem, plan: PricedPlan) -> Item:
     """The Item of a row with the columns of ITEM_COLUMNS."""
     rates = tuple(map(TaxRate.of, row.tax_rates)) if row.tax_rates else ()
@@ -284,7 +289,7 @@ def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: in
         Subscription.customer_id == customer.id, Subscription.id != row.id, Subscription.status.not_in(ENDED)
     )
     rows = [row, *cast(Sequence[Subscription], reader.execute(others.order_by(Subscription.id)).all())]
-    loaded = load(reader, rows, {customer.id: customer}, at)
+    loaded = load(reader, rows, {customer.id: customer}, due_since((each.step_at for each in rows), at))
     phases = _load_phases(reader, customer.id, at)
     awaiting = load_awaiting(reader, rows)
     complete = [
@@ -317,8 +322,8 @@ def _with_charges(reader: Reader, subscriptions: Sequence[SubscriptionSnapshot],
     """
     overdue = [each.due_at for each in subscriptions if each.has_prorated_phases and each.due_at is not None]
     charged = stored_lines.with_creditable_lines(reader, subscriptions, min([at, *overdue]))
-    charged = [snapshot if snapshot.has_prorated_phases else snapshot.as_of(at) for snapshot in charged]
-    past = {snapshot.id: _past_discounts(snapshot) for snapshot in charged}
+    charged = [each if each.has_prorated_phases or each.is_behind(at) else each.as_of(at) for each in charged]
+    past = {snapshot.id: _past_discounts(snapshot, at) for snapshot in charged}
     if not any(past.values()):
         return charged
     query = _ANY_DISCOUNTS.where(Discount.id.in_(sorted(frozenset().union(*past.values()))))
@@ -330,11 +335,11 @@ def _with_charges(reader: Reader, subscriptions: Sequence[SubscriptionSnapshot],
     ]
 
 
-def _past_discounts(snapshot: SubscriptionSnapshot) -> frozenset[str]:
+def _past_discounts(snapshot: SubscriptionSnapshot, at: int) -> frozenset[str]:
     awaiting = snapshot.awaiting_payment
     lines = (*snapshot.creditable_lines, *(awaiting.freed_lines if awaiting else ()))
     applied = {discount_id for line in lines for discount_id, _ in line.discounts}
-    return frozenset(applied - {discount.id for discount in snapshot.discounts})
+    return frozenset(applied - {terms.id for terms in snapshot.discounts if terms.end is None or terms.end > at})
 
 
 _PHASES = (

@@ -113,10 +113,19 @@ def make_change(session: Session, subscription: Subscription, update: PendingUpd
     # A customer can redeem a code once. If it was redeemed meanwhile, the paid change still applies, without the discount.
     if update.discount and not (code and promotion_codes.has_redeemed(session, customer_id, code)):
         add_discount(session, subscription, update.discount, at)
-    end_discounts(session, subscription, update.ended_discounts, at)
+    # They were used, or replaced, by the invoice of the change: what is billed late has them no more, if that was paid later.
+    end_discounts(session, subscription, update.ended_discounts, _billed_at(session, subscription, update, at))
     accepted_offers.accept_price_offer(
         session, subscription, update.attempt_id, [item.price_id for item in update.items], at
     )
+
+
+def _billed_at(session: Session, subscription: Subscription, update: PendingUpdate, at: int) -> int:
+    """When the invoice of a change was written; `at`, if it has none."""
+    if not update.ended_discounts or update.invoice_id is None:
+        return at
+    owned = Invoice.customer_id == subscription.customer_id, Invoice.id == update.invoice_id
+    return session.scalar(select(Invoice.created).where(*owned)) or at
 
 
 def extend(session: Session, subscription: Subscription, expires_at: int, at: int) -> None:

@@ -199,7 +199,8 @@ def build(
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows["subscriptions"]:
         groups.setdefault(row["id"], []).append(row)
-    discounts = [_discount(row, at) for row in rows["discounts"]]
+    since = snapshots.due_since((group[0]["step_at"] for group in groups.values()), at)
+    discounts = [_discount(row, since) for row in rows["discounts"]]
     whole = [group for group in groups.values() if not _has_broken_documents(group)]
     parts = _Parts.of(whole, rows["lines"], open_invoices, [view.terms for view in discounts])
     views = [view for group in whole if (view := _unless_broken(_view, group, parts, discounts, customer, at))]
