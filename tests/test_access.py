@@ -196,7 +196,7 @@ def test_every_route_has_a_row(app: Flask) -> None:
 
 @pytest.mark.case("B1")
 @each_door
-def test_it_works_for_the_customer(app: Flask, endpoint: str) -> None:
+def test_every_route_answers_its_own_customer(app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
     things = own_things(app, scene)
     response = _send(enter(app, scene.customer), ROUTES[endpoint], things)
@@ -205,7 +205,7 @@ def test_it_works_for_the_customer(app: Flask, endpoint: str) -> None:
 
 @pytest.mark.case("B1")
 @each_door
-def test_a_stranger_is_shown_the_way_back(lite_app: Flask, endpoint: str) -> None:
+def test_a_page_without_a_session_links_back_to_the_merchant(lite_app: Flask, endpoint: str) -> None:
     client: PortalClient = lite_app.test_client()  # type: ignore[assignment]
     route = ROUTES[endpoint]
     client.token = "none"
@@ -222,7 +222,7 @@ def test_a_stranger_is_shown_the_way_back(lite_app: Flask, endpoint: str) -> Non
 @pytest.mark.case("B1")
 @pytest.mark.case("B2")
 @each_door_to_a_thing
-def test_a_strangers_thing_is_answered_as_one_that_does_not_exist(lite_app: Flask, endpoint: str) -> None:
+def test_a_row_of_another_customer_is_answered_as_missing(lite_app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
     things = own_things(lite_app, scene)
     with world.merchant("Other") as other:
@@ -239,7 +239,7 @@ def test_a_strangers_thing_is_answered_as_one_that_does_not_exist(lite_app: Flas
 
 @pytest.mark.case("A15")
 @pytest.mark.parametrize("endpoint", [name for name, route in ROUTES.items() if route.feature])
-def test_it_is_refused_when_switched_off(lite_app: Flask, endpoint: str) -> None:
+def test_every_route_is_refused_when_its_feature_is_off(lite_app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
     things = own_things(lite_app, scene)
     client = enter(lite_app, scene.customer)
@@ -255,7 +255,7 @@ def test_it_is_refused_when_switched_off(lite_app: Flask, endpoint: str) -> None
 
 @pytest.mark.case("A15")
 @pytest.mark.parametrize("status", ["paid", "void"])
-def test_without_the_history_what_is_not_owed_is_hidden_and_moves_no_money(app: Flask, status: str) -> None:
+def test_without_the_history_only_payable_invoices_are_reachable(app: Flask, status: str) -> None:
     scene = world.scene(last="open", features=OFF)
     with world.transaction() as session:
         mine = Invoice.customer_id == scene.customer.id
@@ -290,7 +290,7 @@ def test_an_hour_without_a_click_ends_the_session(lite_app: Flask, endpoint: str
 
 @pytest.mark.case("D21")
 @pytest.mark.parametrize("endpoint", [name for name, route in ROUTES.items() if "{" in route.address])
-def test_an_address_with_a_nul_leads_nowhere(app: Flask, endpoint: str) -> None:
+def test_a_url_with_a_nul_byte_is_not_found(app: Flask, endpoint: str) -> None:
     scene = world.scene()
     client = enter(app, scene.customer)
     client.get("/")
@@ -300,7 +300,7 @@ def test_an_address_with_a_nul_leads_nowhere(app: Flask, endpoint: str) -> None:
     assert _send(client, replace(route, data=data), things).status_code == 404
 
 
-def test_a_form_with_a_nul_finds_nothing(app: Flask) -> None:
+def test_a_form_with_a_nul_byte_finds_nothing(app: Flask) -> None:
     scene = world.scene(last="open")
     things = own_things(app, scene)
     client = enter(app, scene.customer)

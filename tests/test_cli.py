@@ -51,7 +51,7 @@ def portal(tmp_path: Path) -> Portal:
     return Portal(tmp_path)
 
 
-def test_from_nothing_to_a_link(portal: Portal, tmp_path: Path) -> None:
+def test_a_new_installation_creates_a_portal_link(portal: Portal, tmp_path: Path) -> None:
     assert portal("migrate").stdout == "The database is up to date.\n"
     (tmp_path / "export.json").write_text(EXPORT)
     imported = portal("import", str(tmp_path / "export.json"))
@@ -67,7 +67,7 @@ def test_from_nothing_to_a_link(portal: Portal, tmp_path: Path) -> None:
     assert checked.stderr == "worker: none has been seen for three minutes. Run `portal worker`.\n"
 
 
-def test_a_test_clock_from_its_making_to_next_month(portal: Portal, tmp_path: Path) -> None:
+def test_a_test_clock_is_created_and_advanced(portal: Portal, tmp_path: Path) -> None:
     portal("migrate")
     (tmp_path / "export.json").write_text(EXPORT)
     portal("import", str(tmp_path / "export.json"))
@@ -103,9 +103,7 @@ def test_a_test_clock_from_its_making_to_next_month(portal: Portal, tmp_path: Pa
         (("import", "."), {}, "Cannot read ."),
     ],
 )
-def test_what_goes_wrong_is_one_line(
-    portal: Portal, words: tuple[str, ...], changed: dict[str, str], said: str
-) -> None:
+def test_errors_are_one_line(portal: Portal, words: tuple[str, ...], changed: dict[str, str], said: str) -> None:
     result = portal(*words, **changed)
     assert result.returncode == 1
     assert said in result.stderr
@@ -113,7 +111,7 @@ def test_what_goes_wrong_is_one_line(
     assert "Traceback" not in result.stderr
 
 
-def test_what_does_not_exist_is_one_line(portal: Portal, tmp_path: Path) -> None:
+def test_missing_objects_are_one_line(portal: Portal, tmp_path: Path) -> None:
     portal("migrate")
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "export.json").write_text(EXPORT)
@@ -148,7 +146,7 @@ def test_what_does_not_exist_is_one_line(portal: Portal, tmp_path: Path) -> None
         "clock attach X Y",
     ],
 )
-def test_bytes_that_are_no_text_are_one_line(portal: Portal, words: str) -> None:
+def test_undecodable_bytes_are_one_line(portal: Portal, words: str) -> None:
     portal("migrate")
     result = portal(*words.replace("X", "\udcff").split())
     assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
@@ -165,13 +163,13 @@ def test_a_port_that_is_taken_is_one_line(portal: Portal) -> None:
 
 
 @pytest.mark.parametrize("host", ["nonsense.invalid", "", "a" * 300, "203.0.113.7", "[::1", "127.0.0.1:99"])
-def test_an_address_that_is_not_this_machines_is_one_line(portal: Portal, host: str) -> None:
+def test_an_address_of_another_machine_is_one_line(portal: Portal, host: str) -> None:
     result = portal("run", "--host", host)
     assert (result.returncode, result.stdout) == (1, "")
     assert re.fullmatch(r"Cannot listen on .*\. Choose another with --(host|port)\.\n", result.stderr)
 
 
-def test_a_process_of_its_own_is_silent_when_piped(portal: Portal, tmp_path: Path) -> None:
+def test_a_piped_command_prints_no_progress(portal: Portal, tmp_path: Path) -> None:
     portal("migrate")
     (tmp_path / "export.json").write_text(EXPORT)
     environment = {

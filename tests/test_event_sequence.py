@@ -46,7 +46,7 @@ def _customers(*names: str) -> list[Customer]:
     return [world.scene(name).customer for name in names]
 
 
-def test_events_are_told_in_the_order_of_emission_from_one_on(app: Flask) -> None:
+def test_events_are_numbered_in_the_order_of_emission(app: Flask) -> None:
     one, two = _customers("One", "Two")
     with transaction() as session:
         _emit(session, one, "a", "b")
@@ -129,7 +129,7 @@ def test_the_counter_is_the_last_thing_that_a_transaction_waits_for(writers: Fla
     assert one.id
 
 
-def test_who_falls_silent_between_its_numbers_and_its_commit_stops_nobody_for_long(
+def test_a_silent_transaction_with_numbers_is_ended_by_the_server(
     writers: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a machine that is cut off: its connection stays open, and with it the lock, until the server ends it."""
@@ -150,7 +150,7 @@ def test_who_falls_silent_between_its_numbers_and_its_commit_stops_nobody_for_lo
     assert (_names(found), [event.sequence for event in found]) == (["goes on", "after"], [1, 2])
 
 
-def test_a_reader_beside_many_writers_misses_none_and_sees_no_number_before_a_smaller_one(app: Flask) -> None:
+def test_a_concurrent_reader_misses_no_event_and_reads_in_order(app: Flask) -> None:
     customers = _customers("One", "Two", "Three")
     seen: list[StoredEvent] = []
     done = threading.Event()
@@ -241,7 +241,7 @@ def _old_row(customer: Customer, created: int, name: str) -> dict[str, Any]:
     return {"id": ordered_id("evt"), "created": created, "data": data, **owner}
 
 
-def test_what_the_program_of_before_writes_meanwhile_is_numbered_before_it_is_read(app: Flask) -> None:
+def test_events_of_an_older_version_are_numbered_before_they_are_read(app: Flask) -> None:
     """While processes are replaced one by one, both programs write. Nothing that was read before gets another number."""
     (customer,) = _customers("One")
     with transaction() as session:

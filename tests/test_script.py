@@ -88,7 +88,7 @@ def test_an_old_python_is_named(copy: Path, bare_path: str) -> None:
     assert "only Python 3.7.3" in result.stderr
 
 
-def test_packages_that_cannot_be_had_leave_it_ready_to_go_on(copy: Path) -> None:
+def test_an_interrupted_installation_can_be_repeated(copy: Path) -> None:
     """No index, no files: pip's own words, then ours."""
     uv_less = os.environ["PATH"]
     result = _run(
@@ -101,7 +101,7 @@ def test_packages_that_cannot_be_had_leave_it_ready_to_go_on(copy: Path) -> None
     assert not (copy.parent / ".venv.lock").exists()
 
 
-def test_another_word_goes_to_the_command(tmp_path: Path) -> None:
+def test_other_arguments_are_passed_to_the_command(tmp_path: Path) -> None:
     if not (SCRIPT.parent / ".venv").exists():
         pytest.skip("this checkout is not set up by the script")
     result = _run(SCRIPT, "check", PORTAL_DATA_DIR=str(tmp_path))

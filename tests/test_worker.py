@@ -51,7 +51,7 @@ def _invoices() -> int:
         return reader.scalar(select(func.count()).select_from(Invoice)) or 0
 
 
-def test_it_does_what_is_due_and_says_that_it_was_there(app: Flask) -> None:
+def test_a_tick_bills_what_is_due_and_records_a_heartbeat(app: Flask) -> None:
     world.shop()
     report = worker.tick(app, LATER)
     assert (report.batch.invoiced, report.collected) == (1, 1)
@@ -63,7 +63,7 @@ def test_it_does_what_is_due_and_says_that_it_was_there(app: Flask) -> None:
 
 
 @pytest.mark.case("D13")
-def test_a_clock_that_went_back_bills_nothing(app: Flask) -> None:
+def test_a_clock_set_back_bills_nothing(app: Flask) -> None:
     world.shop()
     worker.heartbeat(LATER + 3600)
     with pytest.raises(worker.ClockWentBack, match="behind"):
@@ -73,7 +73,7 @@ def test_a_clock_that_went_back_bills_nothing(app: Flask) -> None:
 
 
 @pytest.mark.case("D13")
-def test_a_clock_that_ran_ahead_can_be_forgotten_and_nothing_is_billed_twice(app: Flask) -> None:
+def test_a_fast_clock_can_be_forgotten_without_double_billing(app: Flask) -> None:
     world.shop()
     worker.tick(app, world.END + 40 * 24 * 60 * 60)  # more than a month ahead: two periods are billed
     assert _invoices() == 3
@@ -126,9 +126,7 @@ def test_two_clocks_apart_that_jump_bill_each_period_once(
 
 
 @pytest.mark.case("F11")
-def test_a_subscription_that_cannot_be_billed_is_parked_and_the_others_go_on(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_subscription_is_parked_without_affecting_others(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     shops = [world.shop(f"Shop{number}") for number in range(7)]
     bad = shops[3].subscription.id
     _poison(monkeypatch, bad)
@@ -305,7 +303,7 @@ def _wait(done: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def test_check_tells_of_workers_and_of_what_is_parked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_reports_workers_and_parked_subscriptions(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = world.shop()
     said: list[str] = []
     monkeypatch.setattr("click.echo", lambda words, **_: said.append(words))
@@ -323,14 +321,14 @@ def test_check_tells_of_workers_and_of_what_is_parked(app: Flask, monkeypatch: p
     assert f"billing: {shop.subscription.id} is parked: ValueError: bad data" in said
 
 
-def test_the_subscription_says_when_it_is_due_next(app: Flask) -> None:
+def test_a_renewal_stores_the_next_due_date(app: Flask) -> None:
     shop = world.shop()
     with reading() as reader:
         assert reader.scalar(select(Subscription.due_at).where(Subscription.id == shop.subscription.id)) == world.END
 
 
 @pytest.mark.case("D14")
-def test_what_is_billed_a_day_late_is_flagged(app: Flask) -> None:
+def test_a_batch_a_day_late_is_flagged(app: Flask) -> None:
     world.shop("Now")
     assert worker.tick(app, world.END + 24 * 60 * 60).batch.late == 0
     late = world.shop("Late")
@@ -357,7 +355,7 @@ def test_a_payment_without_an_answer_is_asked_about_after_a_minute(
     assert worker.tick(app, world.END + seconds).settled == settled
 
 
-def test_an_invoice_that_is_sent_is_due_when_it_says(app: Flask) -> None:
+def test_a_sent_invoice_is_due_after_its_days(app: Flask) -> None:
     world.shop(collection_method="send_invoice", days_until_due=14)
     worker.tick(app, world.END)
     with reading() as reader:
@@ -381,7 +379,7 @@ def running() -> Iterator[str]:
 
 
 @pytest.mark.case("F25")
-def test_a_clock_that_is_ahead_of_a_worker_that_runs_bills_nothing(
+def test_a_clock_ahead_of_a_running_worker_bills_nothing(
     lite_app: Flask, monkeypatch: pytest.MonkeyPatch, running: str
 ) -> None:
     world.shop()
@@ -403,7 +401,7 @@ def test_a_clock_that_is_ahead_of_a_worker_that_runs_bills_nothing(
 
 @pytest.mark.case("F25")
 @pytest.mark.parametrize("away", [11 * 60, 3 * 7 * DAY, 400 * DAY])
-def test_a_worker_that_was_away_is_right(lite_app: Flask, monkeypatch: pytest.MonkeyPatch, away: int) -> None:
+def test_a_worker_that_was_stopped_for_long_bills(lite_app: Flask, monkeypatch: pytest.MonkeyPatch, away: int) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     for name in (f"{socket.gethostname()}:{gone.pid}", worker.name()):
@@ -415,7 +413,7 @@ def test_a_worker_that_was_away_is_right(lite_app: Flask, monkeypatch: pytest.Mo
 
 
 @pytest.mark.case("F25")
-def test_a_worker_elsewhere_counts_until_nothing_more_is_heard_of_it(
+def test_a_worker_on_another_machine_counts_while_its_heartbeat_is_recent(
     lite_app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All machines slept for weeks: each waits three minutes for a sign of the others, then goes on."""
@@ -453,7 +451,7 @@ def test_a_clock_is_compared_with_the_database_servers(postgres_app: Flask, monk
         worker.tick(postgres_app)
 
 
-def test_where_there_is_no_other_clock_a_check_says_so(lite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_says_that_there_is_no_clock_to_compare_with(lite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr("click.echo", lambda words, **_: said.append(words))
     worker.heartbeat(clock.now())

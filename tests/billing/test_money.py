@@ -67,7 +67,7 @@ def _read(written: str, currency: str) -> Decimal:
     return Decimal(re.sub(r"\D", "", number[0])).scaleb(-places)
 
 
-def test_the_table_differs_from_iso_only_where_the_field_does() -> None:
+def test_decimals_differ_from_iso_only_where_stripe_does() -> None:
     fields_own = {
         "MGA",
         "ISK",
@@ -101,5 +101,5 @@ def test_parts_add_up_to_the_whole_and_are_fair(total: int, weights: list[int]) 
         assert all(abs(part * whole - total * weight) <= whole for part, weight in zip(parts, weights, strict=True))
 
 
-def test_nothing_is_split_among_nobody() -> None:
+def test_an_amount_without_parts_is_not_split() -> None:
     assert allocation.allocate(5, []) == []

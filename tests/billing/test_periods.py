@@ -55,7 +55,7 @@ def test_a_hundred_years_of_month_ends_do_not_drift() -> None:
 
 @pytest.mark.case("D11")
 @given(INSTANTS, INTERVALS, st.integers(0, 200))
-def test_going_on_from_a_boundary_is_counting_from_the_anchor(anchor: int, every: tuple[str, int], steps: int) -> None:
+def test_the_next_boundary_equals_counting_from_the_anchor(anchor: int, every: tuple[str, int], steps: int) -> None:
     interval, count = every
     start = boundary(anchor, interval, steps * count)
     assert later(anchor, interval, start, count) == boundary(anchor, interval, (steps + 1) * count)
@@ -64,7 +64,7 @@ def test_going_on_from_a_boundary_is_counting_from_the_anchor(anchor: int, every
 
 @pytest.mark.case("D11")
 @given(INSTANTS, st.integers(-240, 2400), st.sampled_from((0, 1, -1, 86_400, -86_400)))
-def test_a_boundary_is_known_as_one(anchor: int, months: int, off: int) -> None:
+def test_boundaries_are_recognized(anchor: int, months: int, off: int) -> None:
     at = months_after(anchor, months) + off
     assert is_boundary(anchor, at) == any(months_after(anchor, months + other) == at for other in (-1, 0, 1))
 
@@ -86,7 +86,7 @@ def test_each_instant_is_in_exactly_one_period(anchor: int, every: tuple[str, in
 @example("Asia/Beirut", datetime(2011, 3, 27), ("day", 1))  # noqa: DTZ001 - a midnight that does not exist
 @example("Pacific/Apia", datetime(2011, 12, 30), ("day", 1))  # noqa: DTZ001 - a day that does not exist
 @example("America/St_Johns", datetime(2026, 11, 1, 0, 30), ("month", 1))  # noqa: DTZ001 - an hour that comes twice
-def test_what_clocks_on_walls_do_moves_no_boundary(zone: str, wall: datetime, every: tuple[str, int]) -> None:
+def test_daylight_saving_time_moves_no_boundary(zone: str, wall: datetime, every: tuple[str, int]) -> None:
     """A merchant anywhere begins at any time its walls show: periods follow each other, days apart by whole days."""
     interval, count = every
     anchor = int(wall.replace(tzinfo=ZoneInfo(zone)).timestamp())
@@ -97,7 +97,7 @@ def test_what_clocks_on_walls_do_moves_no_boundary(zone: str, wall: datetime, ev
         assert (end - start) % 86_400 == 0, number
 
 
-def test_a_new_interval_goes_on_from_where_the_period_began() -> None:
+def test_a_new_interval_continues_from_the_periods_start() -> None:
     start = at("2026-06-15")
     assert period_around(at("2026-01-15"), "year", 1, start, at("2026-06-20")) == (start, at("2027-06-15"))
     assert period_around(at("2026-01-15"), "month", 1, at("2026-01-15"), at("2026-06-20")) == (

@@ -114,7 +114,7 @@ def test_a_new_interval_is_billed_at_once_even_so() -> None:
     assert _amounts(found) == [-500, ProrationFactor(at("2027-04-01") - HALF, year).of(12000)]
 
 
-def test_an_invoice_today_takes_what_was_waiting() -> None:
+def test_an_invoice_now_takes_pending_lines() -> None:
     first = _team()
     waiting = after(first, _quote(first, _to(offer(2000)), LATER, HALF))
     found = _quote(waiting, _to(offer(3000)), NOW, at("2026-04-21"))
@@ -131,7 +131,7 @@ def test_the_billing_date_can_restart_today() -> None:
     assert _amounts(without) == [2000]
 
 
-def test_a_change_ends_a_trial_or_lets_it_go_on() -> None:
+def test_a_change_ends_or_continues_a_trial() -> None:
     trial = _team(status=SubscriptionStatus.TRIALING, trial_end=END, creditable_lines=())
     ended = _quote(trial, _to(offer(2000)), ProrationPolicy(), HALF)
     assert (_amounts(ended), ended.trial_end, ended.anchor) == ([2000], HALF, HALF)
@@ -176,7 +176,7 @@ def test_several_items_in_one_change() -> None:
     assert found.invoice.amount_due == 100
 
 
-def test_an_item_that_does_not_change_stays_out_of_it() -> None:
+def test_an_unchanged_item_is_not_billed() -> None:
     two = snapshot((offer(1000), 2), (offer(300, product="storage"), 10), start=START)
     found = _quote(two, _to(offer(1000), 3) | _to(offer(300, product="storage"), 10, "si_1"), NOW, HALF)
     assert {line.item_id for line in found.invoice.lines} == {"si_0"}
@@ -185,7 +185,7 @@ def test_an_item_that_does_not_change_stays_out_of_it() -> None:
 # --- discounts, tax, balance ------------------------------------------------------------------------------------------
 
 
-def test_credit_is_of_what_was_charged_and_a_lasting_coupon_goes_on() -> None:
+def test_credit_is_net_of_discounts_and_a_lasting_coupon_continues() -> None:
     found = _quote(_team(discounts=(off("10"),)), _to(offer(2000)), NOW, HALF)
     assert [(line.amount, line.discount) for line in found.invoice.lines] == [(-450, 0), (1000, 100)]
     assert found.invoice.amount_due == 450
@@ -198,7 +198,7 @@ def test_an_amount_off_is_shared_by_the_items_and_by_the_time() -> None:
     assert [(line.amount, line.discount) for line in found.invoice.lines] == [(-400, 0), (1500, 150)]
 
 
-def test_a_code_for_one_invoice_takes_off_in_full_and_is_spent() -> None:
+def test_a_single_use_code_applies_in_full_and_is_consumed() -> None:
     code = off(amount=300, id="di_code", duration="once")
     found = _quote(_team(), _to(offer(2000)), NOW, HALF, code)
     assert (found.invoice.discount, found.invoice.amount_due, found.consumed_discounts) == (300, 200, {"di_code"})
@@ -217,7 +217,7 @@ def test_a_code_alone_changes_nothing_today() -> None:
 
 @pytest.mark.case("D16")
 @pytest.mark.parametrize(("rate", "totals"), [(VAT, (-600, 1200)), (INCLUDED, (-500, 1000))])
-def test_tax_comes_back_with_the_credit(rate: Any, totals: tuple[int, int]) -> None:
+def test_a_credit_includes_its_tax(rate: Any, totals: tuple[int, int]) -> None:
     found = _quote(_team(tax_rates=(rate,)), _to(offer(2000)), NOW, HALF)
     assert tuple(line.total for line in found.invoice.lines) == totals
     assert found.invoice.total == sum(line.total for line in found.invoice.lines)
@@ -242,7 +242,7 @@ def test_yen_and_dinar_are_whole_units_too(currency: str) -> None:
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
-def test_no_change_is_no_quote() -> None:
+def test_a_quote_without_a_change_is_refused() -> None:
     with pytest.raises(BillingError, match="already have this"):
         _quote(_team(2), _to(offer(1000), 2), NOW, HALF)
 
@@ -266,7 +266,7 @@ def test_a_subscription_that_cannot_be_changed_says_why(members: dict[str, Any],
     assert word in refusal.message
 
 
-def test_usage_and_a_renewal_that_is_due_say_why() -> None:
+def test_metered_items_and_due_renewals_are_refused_with_a_reason() -> None:
     metered = snapshot((offer("2", terms=replace(offer(2).terms, metered=True)), None), start=START)
     assert "use" in str(plan_change.why_not_changeable(metered, HALF))
     assert "processed" in str(plan_change.why_not_changeable(_team(), END))
@@ -301,7 +301,7 @@ RUNNING = st.lists(
 @pytest.mark.case("D9")
 @settings(max_examples=300)
 @given(PATHS, st.booleans())
-def test_no_path_of_changes_pays_less_than_its_time(path: list[tuple[int, int, int]], at_once: bool) -> None:
+def test_any_sequence_of_changes_pays_for_its_time(path: list[tuple[int, int, int]], at_once: bool) -> None:
     """What was paid in a period is the price of each stretch of it, to a unit for each line."""
     policy = NOW if at_once else LATER
     now = _team(2)
@@ -325,7 +325,9 @@ def test_no_path_of_changes_pays_less_than_its_time(path: list[tuple[int, int, i
 @pytest.mark.case("D16", "D20")
 @settings(max_examples=300)
 @given(PATHS, RUNNING, st.sampled_from([(), (VAT,), (INCLUDED,)]), st.integers(-5000, 5000))
-def test_sums_hold_on_every_path(path: list[tuple[int, int, int]], running: Any, rates: Any, balance: int) -> None:
+def test_totals_add_up_for_any_sequence_of_changes(
+    path: list[tuple[int, int, int]], running: Any, rates: Any, balance: int
+) -> None:
     """Lines add up to totals, no credit exceeds its debit, nothing is credited twice, quote and balance agree."""
     now = _team(2, discounts=tuple(running), tax_rates=rates, balance=balance)
     credited: set[str] = set()
@@ -377,7 +379,7 @@ def _spent(quantity: int, *carried: DiscountTerms, **members: Any) -> Subscripti
     ],
 )
 @pytest.mark.parametrize("when", [START, HALF])
-def test_what_stays_keeps_the_discount_of_its_period(
+def test_unchanged_quantity_keeps_the_discount_of_its_period(
     before: int, carried: DiscountTerms, wanted: int, total: int, when: int
 ) -> None:
     share = 1 if when == START else 2
@@ -394,7 +396,7 @@ def test_a_new_cycle_keeps_the_discount_of_the_period_that_it_replaces() -> None
     assert _quote(_spent(2, FREE), _to(offer(1000), 1), policy, HALF).invoice.total == 0
 
 
-def test_what_is_added_is_discounted_by_what_is_in_force_now() -> None:
+def test_added_quantity_gets_the_discounts_in_force() -> None:
     now = replace(_spent(1, FREE), discounts=(off("10"),))
     assert _quote(now, _to(offer(1000), 2), NOW, START).invoice.total == 900
 
@@ -409,7 +411,7 @@ def test_a_discount_moves_once_however_often_the_plan_changes() -> None:
 
 @settings(max_examples=300)
 @given(PATHS, st.decimals("0", "100", places=2), st.integers(1, 9))
-def test_giving_something_back_never_costs_money(path: list[tuple[int, int, int]], percent: Any, quantity: int) -> None:
+def test_a_downgrade_never_costs_money(path: list[tuple[int, int, int]], percent: Any, quantity: int) -> None:
     now = _spent(quantity, off(str(percent), duration="once"))
     for offset, unit, wanted in sorted(path):
         (item,) = now.items
@@ -424,7 +426,7 @@ def test_giving_something_back_never_costs_money(path: list[tuple[int, int, int]
 
 @settings(max_examples=300)
 @given(st.integers(1, 10**6), st.lists(st.sampled_from([VAT, INCLUDED]), max_size=3), st.data())
-def test_no_more_is_credited_than_was_paid_less_what_was_given_back(unit: int, rates: list[TaxRate], data: Any) -> None:
+def test_credit_is_limited_to_what_was_paid_and_not_refunded(unit: int, rates: list[TaxRate], data: Any) -> None:
     now = snapshot((offer(unit), 1), start=START, tax_rates=tuple(rates))
     (line,) = now.creditable_lines
     given_back = data.draw(st.integers(0, line.total))

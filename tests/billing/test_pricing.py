@@ -39,7 +39,7 @@ TIERS = (Tier(10, Decimal(100), Decimal(0)), Tier(20, Decimal(80), Decimal(500))
         (_price("0", billing_scheme="tiered", tiers_mode="volume", tiers=TIERS), 25, 1250),
     ],
 )
-def test_a_quantity_costs(terms: PriceTerms, quantity: int, amount: int) -> None:
+def test_the_price_of_a_quantity(terms: PriceTerms, quantity: int, amount: int) -> None:
     assert pricing.amount(terms, quantity) == amount
 
 
@@ -62,7 +62,7 @@ def _taken(lines: Lines, running: list[DiscountTerms], currency: str = "eur") ->
         ([(1000, "a"), (-400, "a")], [off("10")], [[100, 0]]),
     ],
 )
-def test_coupons_take_off(lines: Lines, coupons: list[DiscountTerms], taken: list[list[int]]) -> None:
+def test_the_amount_that_coupons_take_off(lines: Lines, coupons: list[DiscountTerms], taken: list[list[int]]) -> None:
     assert _taken(lines, coupons) == taken
 
 
@@ -123,7 +123,7 @@ def test_a_charge_is_a_multiple_of_what_providers_take_and_the_rest_is_owed(
         (-500, 30, -470, -30),
     ],
 )
-def test_credit_and_what_is_carried_are_told_apart(total: int, balance: int, credit_used: int, carried: int) -> None:
+def test_credit_and_carried_amounts_are_distinguished(total: int, balance: int, credit_used: int, carried: int) -> None:
     due, after = settle(total, balance, minimum=50)
     found = InvoiceTotals("eur", (), total, 0, 0, total, balance, after, due)
     assert (found.credit_used, found.carried) == (credit_used, carried)
@@ -142,7 +142,7 @@ def test_credit_and_what_is_carried_are_told_apart(total: int, balance: int, cre
         (-500, 0, (0, -500)),
     ],
 )
-def test_less_than_can_be_charged_is_owed_until_later(total: int, balance: int, settled: tuple[int, int]) -> None:
+def test_amounts_below_the_minimum_charge_are_owed(total: int, balance: int, settled: tuple[int, int]) -> None:
     assert settle(total, balance, minimum=50) == settled
 
 

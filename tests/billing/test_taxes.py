@@ -37,7 +37,7 @@ RATES = st.lists(
 
 @pytest.mark.case("D16")
 @given(st.integers(0, 10**12), RATES)
-def test_what_is_inside_and_the_rest_make_the_price(amount: int, rates: list[TaxRate]) -> None:
+def test_inclusive_tax_and_net_amount_add_up(amount: int, rates: list[TaxRate]) -> None:
     found = taxes(amount, rates)
     inside = sum(tax.amount for tax in found if tax.rate.inclusive)
     for tax in found:

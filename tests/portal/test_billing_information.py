@@ -29,7 +29,7 @@ def _submit(client: PortalClient, **changed: str | bytes) -> Any:
 
 
 @pytest.mark.both_databases
-def test_it_works(visit: Visit) -> None:
+def test_billing_information_is_changed(visit: Visit) -> None:
     customer = world.scene().customer
     client = visit(customer)
     response = _submit(
@@ -73,9 +73,7 @@ def test_it_works(visit: Visit) -> None:
         ({"shipping_phone": "nonsense"}, "Enter a phone number"),
     ],
 )
-def test_what_is_wrong_is_said_at_the_field_and_nothing_typed_is_lost(
-    visit: Visit, changed: dict[str, str], said: str
-) -> None:
+def test_errors_are_at_their_fields_and_input_is_kept(visit: Visit, changed: dict[str, str], said: str) -> None:
     customer = world.scene().customer
     before = _stored(customer)
     response = _submit(visit(customer), **changed)
@@ -229,7 +227,7 @@ def test_a_name_of_500_characters_is_shown_when_there_and_refused_when_typed(vis
         st.text(max_size=60), max_size=12,
     )
 )  # fmt: skip
-def test_no_input_is_more_than_a_refusal(lite_app: Any, data: dict[str, str]) -> None:
+def test_any_input_is_stored_or_refused(lite_app: Any, data: dict[str, str]) -> None:
     client = _CLIENTS.get("one")
     if client is None or client.get("/").status_code != 200:
         client = _CLIENTS["one"] = enter(lite_app, world.scene().customer)
@@ -283,7 +281,7 @@ FOREIGN: list[dict[str, Any]] = [
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("values", FOREIGN, ids=str)
-def test_correcting_one_thing_leaves_the_others_as_they_were(visit: Visit, values: dict[str, Any]) -> None:
+def test_changing_one_field_keeps_the_others(visit: Visit, values: dict[str, Any]) -> None:
     customer = world.scene().customer
     _put(customer, **values)
     before = _stored(customer)
@@ -395,7 +393,7 @@ def test_an_email_address_is_taken_as_any_keyboard_writes_it(visit: Visit, typed
         ("CA", "QC", "Montreal", "h2x 1y4", "H2X 1Y4"),
     ],
 )
-def test_places_are_called_what_their_people_call_them(
+def test_parts_of_an_address_have_the_countrys_names(
     visit: Visit, country: str, state: str, city: str, typed: str, kept: str
 ) -> None:
     customer = world.scene().customer
@@ -425,7 +423,7 @@ def test_a_code_of_another_state_is_called_that_and_an_example_is_shown(visit: V
     ("field", "typed", "kept"),
     [("phone", "+55 11 91234-5676", "+5511912345676"), ("shipping_phone", "+86 138 0013 8002", "+8613800138002")],
 )
-def test_a_phone_number_is_no_card(visit: Visit, field: str, typed: str, kept: str) -> None:
+def test_a_phone_number_is_not_taken_for_a_card_number(visit: Visit, field: str, typed: str, kept: str) -> None:
     customer = world.scene().customer
     assert _submit(visit(customer), **{field: typed}).status_code == 303
     stored = _stored(customer)
@@ -440,7 +438,7 @@ def test_a_phone_alone_is_read_in_the_stored_country(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("siret", ["73282932000074", "35600000000048"])
-def test_a_tax_id_is_no_card(visit: Visit, siret: str) -> None:
+def test_a_tax_id_is_not_taken_for_a_card_number(visit: Visit, siret: str) -> None:
     client = visit(world.scene().customer)
     client.get("/tax-ids/new")
     assert client.send("/tax-ids", {"type": "fr_siret", "value": siret}).status_code == 303
@@ -491,7 +489,7 @@ def test_a_wrong_tax_id_is_refused_at_the_field(visit: Visit, kind: str, value: 
 
 
 @pytest.mark.both_databases
-def test_there_is_an_end_to_tax_ids(visit: Visit) -> None:
+def test_the_number_of_tax_ids_is_limited(visit: Visit) -> None:
     scene = world.scene()
     for number in range(5):
         billing_information.add_tax_id(scene.customer.id, "us_ein", f"12345678{number}", clock.now())

@@ -69,7 +69,7 @@ def _events(shop: world.Shop) -> list[Any]:
 
 @HALF
 @pytest.mark.both_databases
-def test_it_works(app: Flask) -> None:
+def test_cancelling_at_the_period_end(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     link = client.get(f"/subscriptions/{shop.subscription.id}")
@@ -101,7 +101,7 @@ def test_it_works(app: Flask) -> None:
 
 @HALF
 @pytest.mark.both_databases
-def test_it_can_be_taken_back_until_the_end(app: Flask) -> None:
+def test_a_cancellation_can_be_undone_until_the_end(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     client.get("/")
@@ -192,7 +192,7 @@ def test_the_merchants_own_reasons(app: Flask) -> None:
 
 
 @HALF
-def test_at_once_with_credit(app: Flask) -> None:
+def test_cancelling_now_with_credit(app: Flask) -> None:
     shop = world.shop()
     _configure(shop, **WITH_CREDIT)
     client = enter(app, shop.customer)
@@ -215,7 +215,7 @@ def test_at_once_with_credit(app: Flask) -> None:
 
 
 @HALF
-def test_at_once_without_credit_says_so(app: Flask) -> None:
+def test_cancelling_now_without_credit_says_so(app: Flask) -> None:
     shop = world.shop()
     _configure(shop, **AT_ONCE)
     client = enter(app, shop.customer)
@@ -263,7 +263,7 @@ def test_of_several_items_the_longest_period_counts(app: Flask) -> None:
 
 @HALF
 @pytest.mark.both_databases
-def test_a_second_click_finds_it_done_and_a_second_cancellation_is_refused(app: Flask) -> None:
+def test_a_repeated_confirmation_succeeds_and_a_second_cancellation_is_refused(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     client.get("/")
@@ -296,7 +296,7 @@ def test_a_double_click_without_a_reason_is_one_cancellation(app: Flask, attempt
 @HALF
 @pytest.mark.case("B6", "C1")
 @pytest.mark.both_databases
-def test_only_what_was_shown_to_this_customer_is_done(app: Flask) -> None:
+def test_a_confirmation_is_bound_to_its_customer_and_terms(app: Flask) -> None:
     shop, other = world.shop(), world.shop("Other")
     theirs = enter(app, other.customer).get(_address(other, "/end"))
     client = enter(app, shop.customer)
@@ -312,7 +312,7 @@ def test_only_what_was_shown_to_this_customer_is_done(app: Flask) -> None:
 @HALF
 @pytest.mark.case("D1")
 @pytest.mark.both_databases
-def test_what_moved_since_is_shown_and_not_done(app: Flask) -> None:
+def test_changed_terms_are_shown_and_not_applied(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     end = client.get(_address(shop, "/end"))
@@ -368,7 +368,7 @@ def test_it_is_off_without_the_feature_and_gone_without_reasons(app: Flask) -> N
     assert client.get(_address(shop)).status_code == 404
 
 
-def test_a_merchants_own_end_is_not_the_customers_to_take_back(app: Flask) -> None:
+def test_a_merchants_cancellation_cannot_be_undone_by_the_customer(app: Flask) -> None:
     shop = world.shop(cancel_at=world.END + 100)
     client = enter(app, shop.customer)
     page = client.get(f"/subscriptions/{shop.subscription.id}")

@@ -28,7 +28,7 @@ def _pay(client: PortalClient, invoice_id: str, **changed: str) -> "object":
 
 
 @pytest.mark.both_databases
-def test_it_works(visit: Visit) -> None:
+def test_the_invoice_history(visit: Visit) -> None:
     client = visit(world.scene(invoices=3).customer)
     page = text(client.get("/invoices").text)
     assert re.findall(r"(-000\d) Paid", page) == ["-0003", "-0002", "-0001"]
@@ -82,7 +82,7 @@ def test_invoices_of_one_instant_are_not_lost_between_pages(visit: Visit) -> Non
     "cursor", ["x", "", "1", "-1_in", "99999999999999999999_in_x", "1_", "é_in", "1_" + "x" * 5000]
 )
 @pytest.mark.both_databases
-def test_a_cursor_that_is_none_is_a_page_that_does_not_exist(visit: Visit, cursor: str) -> None:
+def test_an_invalid_cursor_is_not_found(visit: Visit, cursor: str) -> None:
     response = visit(world.scene().customer).get("/invoices", query_string={"after": cursor})
     assert response.status_code in (200, 404)
 
@@ -176,7 +176,7 @@ def test_an_invoice_shows_who_when_what_and_how_much(visit: Visit) -> None:
 
 
 @pytest.mark.both_databases
-def test_drafts_are_the_merchants_own_business(visit: Visit) -> None:
+def test_drafts_are_not_shown(visit: Visit) -> None:
     scene = world.scene(last="draft", invoices=2)
     client = visit(scene.customer)
     with reading() as connection:
@@ -186,7 +186,7 @@ def test_drafts_are_the_merchants_own_business(visit: Visit) -> None:
 
 
 @pytest.mark.both_databases
-def test_an_open_one_is_paid(visit: Visit) -> None:
+def test_an_open_invoice_is_paid(visit: Visit) -> None:
     client = visit(world.scene(last="open").customer)
     invoice = _open_invoice()
     assert "You will be charged €24.00 now, once only." in text(client.get(f"/invoices/{invoice}/payment").text)
@@ -211,7 +211,7 @@ def test_a_declined_card_says_so_and_leaves_it_open(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"), [("complete", "The invoice is paid."), ("fail", "could not verify your identity")]
 )
-def test_the_bank_asks(visit: Visit, answer: str, said: str) -> None:
+def test_paying_an_invoice_with_authentication(visit: Visit, answer: str, said: str) -> None:
     client = visit(world.scene(last="open", card=world.ASKS).customer)
     invoice = _open_invoice()
     challenge = _pay(client, invoice).location  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from tests.conftest import Recorder, Visit, enter
 
 
 @pytest.mark.both_databases
-def test_it_works(visit: Visit) -> None:
+def test_the_overview(visit: Visit) -> None:
     page = text(visit(world.scene().customer).get("/").text)
     assert "Team" in page
     assert "€24.00 per month" in page

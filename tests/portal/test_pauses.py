@@ -56,7 +56,7 @@ def _row(shop: world.Shop) -> Any:
 
 @HALF
 @pytest.mark.both_databases
-def test_it_works(app: Flask) -> None:
+def test_pausing_and_resuming(app: Flask) -> None:
     shop = _shop()
     client = enter(app, shop.customer)
     page = client.get(_address(shop, "pause"))
@@ -117,7 +117,7 @@ def test_what_cannot_be_paused_says_why(app: Flask, members: dict[str, Any], wor
 @HALF
 @pytest.mark.case("B6")
 @pytest.mark.both_databases
-def test_only_a_span_that_was_offered_to_this_customer(app: Flask) -> None:
+def test_only_an_offered_pause_length_is_accepted(app: Flask) -> None:
     shop, other = _shop(), _shop(name="Other")
     theirs = _tokens(enter(app, other.customer).get(_address(other, "pause")))[0]
     client = enter(app, shop.customer)
@@ -157,7 +157,7 @@ def test_a_double_click_pauses_once_and_resumes_once(app: Flask) -> None:
 @HALF
 @pytest.mark.case("D6")
 @pytest.mark.both_databases
-def test_the_form_of_a_pause_that_is_over_pauses_no_second_time(app: Flask) -> None:
+def test_the_form_of_an_ended_pause_has_no_effect(app: Flask) -> None:
     shop = _shop()
     client = enter(app, shop.customer)
     form = {"span": _tokens(client.get(_address(shop, "pause")))[0]}

@@ -120,7 +120,7 @@ def test_a_strangers_final_invoice_does_not_exist(app: Flask, time: Clock) -> No
         assert client.get(address.format(invoice)).status_code == 404
 
 
-def test_going_on_after_a_pause_says_what_was_paid_for(app: Flask, time: Clock) -> None:
+def test_a_paid_resumption_says_what_was_paid(app: Flask, time: Clock) -> None:
     shop = world.shop(card=world.ASKS)
     with world.transaction() as session:
         pausing = SubscriptionPause(enabled=True, interval_options=({"interval": "month", "interval_count": 1},))

@@ -84,7 +84,7 @@ def test_what_is_not_sent_stays_as_it_is(app: Flask) -> None:
 
 
 @HALF
-def test_a_number_that_cannot_be_says_why_at_its_field(app: Flask) -> None:
+def test_an_invalid_add_on_quantity_is_explained_at_its_field(app: Flask) -> None:
     shop, client = _shop(app)
     product_id = shop.prices["storage"].product_id
     for typed, words in (

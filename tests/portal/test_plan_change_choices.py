@@ -34,7 +34,7 @@ from tests.portal.changing import HALF, address, fields, quote, untouched
         ("1e3", "Enter a whole number"),
     ],
 )
-def test_a_quantity_that_cannot_be_says_why(app: Flask, quantity: str, words: str) -> None:
+def test_an_invalid_quantity_is_explained(app: Flask, quantity: str, words: str) -> None:
     shop = world.shop()
     with world.transaction() as session:
         configuration = session.scalar(
@@ -171,7 +171,7 @@ def test_what_happens_to_a_trial_is_said(app: Flask, behavior: str, words: str) 
 
 
 @HALF
-def test_the_sum_that_is_shown_comes_out(app: Flask) -> None:
+def test_the_displayed_lines_add_up(app: Flask) -> None:
     """Days with as many decimals as that takes: 14.99 of 30 days × €3,600.00 would be 1,798.80."""
     shop = world.shop()
     with world.transaction() as session:

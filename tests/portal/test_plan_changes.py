@@ -20,7 +20,7 @@ from tests.world import reading
 
 @HALF
 @pytest.mark.both_databases
-def test_it_works(app: Flask) -> None:
+def test_changing_the_plan(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     page = quote(client, shop, quantity=3)
@@ -128,7 +128,7 @@ def test_a_double_click_and_a_second_tab_change_it_once(app: Flask) -> None:
 
 
 @pytest.mark.case("D1")
-def test_a_quote_that_is_over_comes_back_with_the_new_amount(app: Flask) -> None:
+def test_an_expired_quote_is_shown_again_with_the_new_amount(app: Flask) -> None:
     with time_machine.travel(world.HALF, tick=False) as traveller:
         shop = world.shop()
         client = enter(app, shop.customer)
@@ -146,7 +146,7 @@ def test_a_quote_that_is_over_comes_back_with_the_new_amount(app: Flask) -> None
 @pytest.mark.case("D1")
 @pytest.mark.parametrize("moved", ["price", "balance", "discount", "renewed"])
 @pytest.mark.both_databases
-def test_what_moved_since_the_quote_is_shown_and_not_charged(app: Flask, moved: str) -> None:
+def test_a_changed_quote_is_shown_and_not_charged(app: Flask, moved: str) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     page = quote(client, shop, quantity=3)
@@ -197,7 +197,7 @@ def test_a_forged_quote_or_another_customers_changes_nothing(app: Flask) -> None
     ("card", "words"),
     [(world.FAILS, "Your bank declined the payment."), (None, "Add a payment method to make this change.")],
 )
-def test_without_money_the_old_plan_stays(app: Flask, card: str | None, words: str) -> None:
+def test_a_declined_change_keeps_the_old_plan(app: Flask, card: str | None, words: str) -> None:
     shop = world.shop(card=card)
     client = enter(app, shop.customer)
     page = quote(client, shop, quantity=3)
@@ -217,7 +217,7 @@ def test_without_money_the_old_plan_stays(app: Flask, card: str | None, words: s
 @pytest.mark.case("D3")
 @HALF
 @pytest.mark.both_databases
-def test_a_code_takes_off_and_is_used_once(app: Flask) -> None:
+def test_a_code_is_applied_and_redeemed_once(app: Flask) -> None:
     shop = world.shop()
     with world.transaction() as session:
         made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
@@ -258,7 +258,7 @@ def test_codes_cannot_be_guessed(app: Flask) -> None:
 
 @HALF
 @pytest.mark.both_databases
-def test_a_planned_change_gives_way_to_a_new_one(app: Flask) -> None:
+def test_a_planned_change_is_replaced_by_a_new_one(app: Flask) -> None:
     shop = world.shop(policy={"schedule_at_period_end": ("decreasing_item_amount",)})
     client = enter(app, shop.customer)
     confirm(client, shop, quote(client, shop, "solo"))
@@ -291,7 +291,7 @@ def test_a_subscription_that_cannot_be_changed_says_why(app: Flask, members: dic
 
 
 @pytest.mark.both_databases
-def test_a_customer_on_a_test_clock_lives_at_its_time(app: Flask) -> None:
+def test_a_customer_on_a_test_clock_sees_its_time(app: Flask) -> None:
     shop = world.shop()
     clock = test_clocks.create(world.HALF, world.START, shop.customer.account_id)
     test_clocks.attach(clock.id, shop.customer.id)

@@ -154,7 +154,7 @@ def test_declining_is_one_click_and_never_asked_again(app: Flask) -> None:
 
 
 @HALF
-def test_whoever_goes_past_an_offer_has_declined_it(app: Flask) -> None:
+def test_cancelling_past_an_offer_declines_it(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, {"offer": TALK})
     client = enter(app, shop.customer)
@@ -200,7 +200,7 @@ def test_the_same_offer_waits_for_a_day_for_whoever_comes_back(app: Flask) -> No
 
 @HALF
 @pytest.mark.both_databases
-def test_a_pause_in_place_of_an_end(app: Flask) -> None:
+def test_accepting_a_pause_offer(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, {"offer": {"type": "pause"}, "when": {"reasons": ["unused"]}})
     client = enter(app, shop.customer)
@@ -216,7 +216,7 @@ def test_a_pause_in_place_of_an_end(app: Flask) -> None:
 
 @HALF
 @pytest.mark.both_databases
-def test_a_cheaper_plan_through_the_same_quote(app: Flask) -> None:
+def test_accepting_a_cheaper_plan(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, {"offer": {"type": "price", "price": shop.prices["solo"].id}})
     client = enter(app, shop.customer)
@@ -234,7 +234,7 @@ def test_a_cheaper_plan_through_the_same_quote(app: Flask) -> None:
 
 
 @HALF
-def test_a_longer_trial(app: Flask) -> None:
+def test_accepting_a_longer_trial(app: Flask) -> None:
     shop = world.shop(status="trialing", trial_start=world.START, trial_end=world.END)
     _offering(shop, {"offer": {"type": "trial", "days": 14}})
     client = enter(app, shop.customer)
@@ -250,7 +250,7 @@ def test_a_longer_trial(app: Flask) -> None:
 
 
 @HALF
-def test_somebody_to_talk_to_with_the_merchants_own_words(app: Flask) -> None:
+def test_a_contact_offer_has_the_merchants_message(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, {"offer": {**TALK, "message": "We read every <b>answer</b>."}})
     client = enter(app, shop.customer)
@@ -271,7 +271,7 @@ def test_somebody_to_talk_to_with_the_merchants_own_words(app: Flask) -> None:
         ({"type": "contact"}, "nobody can be reached"),
     ],
 )
-def test_an_offer_that_cannot_be_taken_gives_way_to_the_next(app: Flask, offer: dict[str, Any], why: str) -> None:
+def test_an_offer_that_cannot_be_accepted_is_skipped(app: Flask, offer: dict[str, Any], why: str) -> None:
     shop = world.shop()
     _offering(shop, {"offer": offer}, {"offer": {"type": "pause"}})
     assert "/cancellation/offer" in _leave(enter(app, shop.customer), shop, skip="1").location, why
@@ -323,7 +323,7 @@ def test_an_offer_may_follow_where_no_reason_is_asked(app: Flask) -> None:
 
 @HALF
 @pytest.mark.both_databases
-def test_the_held_out_are_made_none_but_it_is_known_which_one_it_would_have_been(app: Flask) -> None:
+def test_the_hold_out_group_gets_no_offer_but_it_is_recorded(app: Flask) -> None:
     shop = world.shop()
     shops = [shop, *(world.neighbour(shop, number) for number in range(7))]
     _offering(shop, coupon=_coupon(shop), holdout_percent=50)

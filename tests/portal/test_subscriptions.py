@@ -23,7 +23,7 @@ def _plain(made: Merchant, customer: object, **members: object) -> object:
 
 
 @pytest.mark.both_databases
-def test_it_works(visit: Visit) -> None:
+def test_the_page_of_a_subscription(visit: Visit) -> None:
     page = _page(visit, _plain)
     assert "Team 2 seats €24.00 per month" in page
     assert "Your plan renews on" in page

@@ -158,7 +158,7 @@ def _move(game: Play, dice: random.Random) -> None:
 
 @pytest.mark.case("F1", "F2", "D18", "D23")
 @pytest.mark.long
-def test_no_luck_however_bad_brings_the_books_out_of_true(
+def test_the_ledger_holds_for_any_seed_of_failures(
     app: Flask, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only, most = request.config.getoption("--seed"), request.config.getoption("--seeds")

@@ -27,30 +27,30 @@ from portal_site.portal.wording import invoices as words
 from tests import world
 from tests.proofs import ledger
 from tests.proofs.flaky import FlakyGateway
-from tests.scenarios.life import Life
+from tests.scenarios.history import History
 from tests.world import reading
 
 HOUR = 60 * 60
 
 
-def _invoice(life: Life) -> Any:
+def _invoice(history: History) -> Any:
     """The newest invoice."""
     db.session.remove()
     with reading() as reader:
-        mine = select(Invoice.__table__).where(Invoice.customer_id == life.shop.customer.id)
+        mine = select(Invoice.__table__).where(Invoice.customer_id == history.shop.customer.id)
         return reader.execute(mine.order_by(Invoice.number.desc())).first()
 
 
 def _gives_back(
-    life: Life, amount: int | None = None, key: str | None = None, gateway: Any = None, reason: str | None = None
+    history: History, amount: int | None = None, key: str | None = None, gateway: Any = None, reason: str | None = None
 ) -> Refund:
-    gateways = Gateways(gateway) if gateway else life.app.extensions["gateways"]
-    customer_id, attempt_id, at = refunds.payment_of(_invoice(life).id, life.now)
-    assert at == life.now
+    gateways = Gateways(gateway) if gateway else history.app.extensions["gateways"]
+    customer_id, attempt_id, at = refunds.payment_of(_invoice(history).id, history.now)
+    assert at == history.now
     return refunds.refund(gateways, customer_id, attempt_id, at, key or new_id("key"), amount, reason)
 
 
-def _given_back(life: Life) -> int:
+def _given_back(history: History) -> int:
     """What the provider says that it gave back."""
     db.session.remove()
     with reading() as reader:
@@ -58,47 +58,47 @@ def _given_back(life: Life) -> int:
         return sum(rows)
 
 
-def _events(life: Life, *kinds: str) -> list[dict[str, Any]]:
+def _events(history: History, *kinds: str) -> list[dict[str, Any]]:
     with reading() as reader:
-        mine = Event.account_id == life.shop.customer.account_id, Event.type.in_(kinds)
+        mine = Event.account_id == history.shop.customer.account_id, Event.type.in_(kinds)
         return [data["object"] for data in reader.scalars(select(Event.data).where(*mine).order_by(Event.sequence))]
 
 
 @pytest.fixture
-def payer(app: Flask) -> Life:
+def payer(app: Flask) -> History:
     """A customer who paid €10.00 for May."""
-    return Life.begins(app).goes_to("2026-05-02")
+    return History.start(app).advance_to("2026-05-02")
 
 
 @pytest.mark.both_databases
 def test_a_part_and_then_the_rest_of_a_payment_is_given_back(app: Flask) -> None:
-    life = Life.begins(app).goes_to("2026-05-02")
-    first = _gives_back(life, 300, reason="requested_by_customer")
+    history = History.start(app).advance_to("2026-05-02")
+    first = _gives_back(history, 300, reason="requested_by_customer")
     assert (first.status, first.amount, first.currency, first.reason) == (
         "succeeded",
         300,
         "eur",
         "requested_by_customer",
     )
-    assert _gives_back(life).amount == 700
-    invoice = _invoice(life)
-    assert (invoice.status, invoice.amount_paid, invoice.amount_refunded, _given_back(life)) == (
+    assert _gives_back(history).amount == 700
+    invoice = _invoice(history)
+    assert (invoice.status, invoice.amount_paid, invoice.amount_refunded, _given_back(history)) == (
         "paid",
         1000,
         1000,
         1000,
     )
-    charges = _events(life, "charge.refunded")
+    charges = _events(history, "charge.refunded")
     assert [(charge["amount_refunded"], charge["refunded"]) for charge in charges] == [(300, False), (1000, True)]
-    created = _events(life, "refund.created")[0]
+    created = _events(history, "refund.created")[0]
     assert created["charge"] == charges[0]["id"]
     assert (created["object"], created["status"], created["payment_intent"]) == (
         "refund", "pending", invoice.id.replace("in_", "pi_")
     )  # fmt: skip
-    ledger.audit(life.shop.customer.account_id)
+    ledger.audit(history.shop.customer.account_id)
 
 
-def test_more_than_is_left_is_refused_and_so_is_a_payment_that_is_given_back(payer: Life) -> None:
+def test_more_than_is_left_is_refused_and_so_is_a_payment_that_is_given_back(payer: History) -> None:
     for amount, code in ((0, "amount_too_large"), (-5, "amount_too_large"), (1001, "amount_too_large")):
         with pytest.raises(BillingError) as refused:
             _gives_back(payer, amount)
@@ -113,26 +113,26 @@ def test_more_than_is_left_is_refused_and_so_is_a_payment_that_is_given_back(pay
 
 
 def test_what_was_not_paid_here_is_not_given_back(app: Flask) -> None:
-    life = Life.begins(app, card=world.FAILS).goes_to("2026-05-02")
+    history = History.start(app, card=world.FAILS).advance_to("2026-05-02")
     with pytest.raises(NotFound):
-        _gives_back(life)
+        _gives_back(history)
 
 
-def test_the_same_key_gives_back_once(payer: Life) -> None:
+def test_the_same_key_gives_back_once(payer: History) -> None:
     assert _gives_back(payer, 400, "once").id == _gives_back(payer, 400, "once").id
     assert (_given_back(payer), _invoice(payer).amount_refunded) == (400, 400)
 
 
 @pytest.mark.both_databases
 def test_a_refund_whose_answer_is_lost_is_asked_for_again_by_the_worker(app: Flask) -> None:
-    life = Life.begins(app).goes_to("2026-05-02")
+    history = History.start(app).advance_to("2026-05-02")
     flaky = FlakyGateway(app.extensions["gateways"].default, random.Random(4), losses=1.0)
-    assert _gives_back(life, 400, gateway=flaky).status == "pending"
-    assert _invoice(life).amount_refunded == 400  # nobody can give it back a second time meanwhile
-    life.goes_at(life.now + HOUR + 1)
-    life.goes_at(life.now + 3 * HOUR)
-    assert (_given_back(life), [row["status"] for row in _events(life, "refund.updated")]) == (400, ["succeeded"])
-    ledger.audit(life.shop.customer.account_id)
+    assert _gives_back(history, 400, gateway=flaky).status == "pending"
+    assert _invoice(history).amount_refunded == 400  # nobody can give it back a second time meanwhile
+    history.advance_to_instant(history.now + HOUR + 1)
+    history.advance_to_instant(history.now + 3 * HOUR)
+    assert (_given_back(history), [row["status"] for row in _events(history, "refund.updated")]) == (400, ["succeeded"])
+    ledger.audit(history.shop.customer.account_id)
 
 
 class _SlowBank:
@@ -149,7 +149,7 @@ class _SlowBank:
 
 
 def test_the_command_gives_back_what_is_left_and_names_the_refund(
-    app: Flask, payer: Life, capsys: pytest.CaptureFixture[str]
+    app: Flask, payer: History, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command: Any = refund_command.callback
     for amount in (400, None):
@@ -158,7 +158,7 @@ def test_the_command_gives_back_what_is_left_and_names_the_refund(
     assert (_given_back(payer), _invoice(payer).amount_refunded) == (1000, 1000)
 
 
-def test_a_refund_that_fails_in_the_end_was_none(payer: Life) -> None:
+def test_a_refund_that_fails_in_the_end_was_none(payer: History) -> None:
     bank = _SlowBank("pending", "failed")
     row = _gives_back(payer, 400, gateway=bank)
     assert (row.status, _invoice(payer).amount_refunded) == ("pending", 400)
@@ -169,7 +169,7 @@ def test_a_refund_that_fails_in_the_end_was_none(payer: Life) -> None:
     assert _gives_back(payer).amount == 1000
 
 
-def test_a_provider_that_refuses_makes_it_fail(payer: Life) -> None:
+def test_a_provider_that_refuses_makes_it_fail(payer: History) -> None:
     class Refuses(_SlowBank):
         def refund(self, _charge: str, _amount: int, key: str) -> Answer:
             raise BillingError("No such charge", "resource_missing")
@@ -178,15 +178,15 @@ def test_a_provider_that_refuses_makes_it_fail(payer: Life) -> None:
     assert _invoice(payer).amount_refunded == 0
 
 
-def test_what_was_given_back_is_not_credited_again(payer: Life) -> None:
+def test_what_was_given_back_is_not_credited_again(payer: History) -> None:
     _gives_back(payer, 600)
-    payer.goes_to("2026-05-16 12:00:00")
-    payer.cancels(mode="immediately", proration_behavior="always_invoice")
+    payer.advance_to("2026-05-16 12:00:00")
+    payer.cancel(mode="immediately", proration_behavior="always_invoice")
     assert payer.balance == -200  # half of what is left of €10.00
     ledger.audit(payer.shop.customer.account_id)
 
 
-def test_the_invoice_says_what_was_given_back(app: Flask, payer: Life) -> None:
+def test_the_invoice_says_what_was_given_back(app: Flask, payer: History) -> None:
     scope = {"account_id": payer.shop.customer.account_id, "customer_id": payer.shop.customer.id, "on_behalf_of": None}
     with app.test_request_context():
         view = invoices.find(scope, _invoice(payer).id)
@@ -204,30 +204,32 @@ def test_paid_less_refunded_and_credit_is_what_the_ledger_says(
     app: Flask, tries: list[tuple[int, float, bool]], day: int
 ) -> None:
     """Over lost answers and repeated requests; in the end the customer cancels, and the credit is part of what is left."""
-    life = Life.begins(app).goes_to("2026-05-02")
+    history = History.start(app).advance_to("2026-05-02")
     for number, (amount, losses, again) in enumerate(tries):
         gateway = FlakyGateway(app.extensions["gateways"].default, random.Random(amount), losses)
         for _ in range(1 + again):
             try:
-                _gives_back(life, amount, f"key{number}", gateway)
+                _gives_back(history, amount, f"key{number}", gateway)
             except BillingError:
                 break
-        ledger.audit(life.shop.customer.account_id)
-    life.goes_to(f"2026-05-{day:02}")
-    life.cancels(mode="immediately", proration_behavior="always_invoice")
-    life.goes_at(life.now + 2 * HOUR)
-    paid, refunded = _invoice_sums(life)
+        ledger.audit(history.shop.customer.account_id)
+    history.advance_to(f"2026-05-{day:02}")
+    history.cancel(mode="immediately", proration_behavior="always_invoice")
+    history.advance_to_instant(history.now + 2 * HOUR)
+    paid, refunded = _invoice_sums(history)
     used_seconds = (day - 1) / 31
     assert 0 <= refunded <= 1000
-    assert abs((paid - refunded + life.balance) - (1000 - refunded) * used_seconds) <= 1
-    ledger.audit(life.shop.customer.account_id)
+    assert abs((paid - refunded + history.balance) - (1000 - refunded) * used_seconds) <= 1
+    ledger.audit(history.shop.customer.account_id)
 
 
-def _invoice_sums(life: Life) -> tuple[int, int]:
+def _invoice_sums(history: History) -> tuple[int, int]:
     """What was paid, and given back, of the invoices since the first month's."""
     db.session.remove()
     with reading() as reader:
-        mine = select(Invoice.amount_paid, Invoice.amount_refunded).where(Invoice.customer_id == life.shop.customer.id)
+        mine = select(Invoice.amount_paid, Invoice.amount_refunded).where(
+            Invoice.customer_id == history.shop.customer.id
+        )
         rows = reader.execute(mine.order_by(Invoice.number)).all()[1:]
     return sum(row[0] for row in rows), sum(row[1] for row in rows)
 
@@ -235,13 +237,13 @@ def _invoice_sums(life: Life) -> tuple[int, int]:
 # --- what was given back of several lines -----------------------------------------------------------------------------
 
 
-def _note(life: Life, amount: int, line_id: str | None) -> None:
+def _note(history: History, amount: int, line_id: str | None) -> None:
     """A credit note of the newest invoice, of one line or of none in particular."""
-    invoice = _invoice(life)
+    invoice = _invoice(history)
     with transaction() as session:
         note = CreditNote(
             id=new_id("cn"), account_id=invoice.account_id, customer_id=invoice.customer_id, invoice_id=invoice.id,
-            created=life.now, number=new_id("n"), currency="eur", amount=amount, pre_payment_amount=0,
+            created=history.now, number=new_id("n"), currency="eur", amount=amount, pre_payment_amount=0,
             post_payment_amount=amount, livemode=False,
         )  # fmt: skip
         session.add(note)
@@ -263,24 +265,24 @@ def _note(life: Life, amount: int, line_id: str | None) -> None:
         session.scalars(select(Invoice).where(*owned)).one().post_payment_credit_notes_amount += amount
 
 
-def _creditable(life: Life) -> dict[str, tuple[int, int]]:
+def _creditable(history: History) -> dict[str, tuple[int, int]]:
     """Total and what was given back of each line that can be credited, by the line's id."""
     db.session.remove()
     with reading() as reader:
-        rows = snapshots.load_owned_rows(reader, life.shop.customer.id, life.shop.subscription.id)
-        lines = snapshots.load_for_quote(reader, *rows, life.now).creditable_lines
+        rows = snapshots.load_owned_rows(reader, history.shop.customer.id, history.shop.subscription.id)
+        lines = snapshots.load_for_quote(reader, *rows, history.now).creditable_lines
         return {str(line.id): (line.total, line.given_back) for line in lines}
 
 
 def test_what_names_no_line_is_no_more_lost_where_a_line_was_given_back_in_full(app: Flask) -> None:
     """€10.00 and €5.00: the second is given back, and €5.00 more. So €5.00 are left, of the first."""
-    life = Life.begins(app)
-    life.gets_item(500)
-    life.goes_to("2026-05-02")
-    (extra,) = (name for name, (total, _) in _creditable(life).items() if total == 500)
-    _note(life, 500, extra)
-    _gives_back(life, 500)
-    assert list(_creditable(life).values()) == [(1000, 500)]
+    history = History.start(app)
+    history.add_item(500)
+    history.advance_to("2026-05-02")
+    (extra,) = (name for name, (total, _) in _creditable(history).items() if total == 500)
+    _note(history, 500, extra)
+    _gives_back(history, 500)
+    assert list(_creditable(history).values()) == [(1000, 500)]
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -293,36 +295,36 @@ def test_the_parts_that_were_given_back_add_up_to_what_was(
     app: Flask, prices: list[int], notes: list[tuple[int, int]], refunded: int
 ) -> None:
     """So a credit is never more than what was paid less what was given back, nor less by what another line was given."""
-    life = Life.begins(app)
+    history = History.start(app)
     for price in prices:
-        life.gets_item(price)
-    life.goes_to("2026-05-02")
-    paid = sum(total for total, _ in _creditable(life).values())
-    left = {name: total for name, (total, _) in _creditable(life).items()}
+        history.add_item(price)
+    history.advance_to("2026-05-02")
+    paid = sum(total for total, _ in _creditable(history).values())
+    left = {name: total for name, (total, _) in _creditable(history).items()}
     named = unnamed = 0
     for amount, chosen in notes:
         name = sorted(left)[chosen] if chosen < len(left) else None
         if name is not None and amount <= left[name] and named + unnamed + amount <= paid:
             left[name] -= amount
             named += amount
-            _note(life, amount, name)
+            _note(history, amount, name)
         elif name is None and named + unnamed + amount <= paid:
             unnamed += amount
-            _note(life, amount, None)
+            _note(history, amount, None)
     if 0 < refunded <= paid - named - unnamed:
         unnamed += refunded
-        _gives_back(life, refunded)
-    creditable = _creditable(life)
-    gone = sum(paid_for for name, paid_for in _totals(life).items() if name not in creditable)
+        _gives_back(history, refunded)
+    creditable = _creditable(history)
+    gone = sum(paid_for for name, paid_for in _totals(history).items() if name not in creditable)
     assert sum(given for _, given in creditable.values()) + gone == named + unnamed
     assert all(given <= total for total, given in creditable.values())
     assert all(given >= total - left[name] for name, (total, given) in creditable.items())
 
 
-def _totals(life: Life) -> dict[str, int]:
-    invoice_id = _invoice(life).id
+def _totals(history: History) -> dict[str, int]:
+    invoice_id = _invoice(history).id
     with reading() as reader:
         query = select(InvoiceLineItem.id, InvoiceLineItem.total).where(
-            InvoiceLineItem.customer_id == life.shop.customer.id, InvoiceLineItem.invoice_id == invoice_id
+            InvoiceLineItem.customer_id == history.shop.customer.id, InvoiceLineItem.invoice_id == invoice_id
         )
         return {row[0]: row[1] for row in reader.execute(query)}

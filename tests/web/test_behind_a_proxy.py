@@ -141,7 +141,7 @@ def test_only_as_many_proxies_are_believed_as_are_trusted(trusting: tuple[Place,
 
 @pytest.mark.case("C17", "F20")
 @pytest.mark.parametrize("proxy", PROXIES)
-def test_a_proxy_by_the_readmes_own_lines(trusting: tuple[Place, int], proxy: str) -> None:
+def test_the_readmes_proxy_configuration_works(trusting: tuple[Place, int], proxy: str) -> None:
     place, inside = trusting
     outside = start_proxy(place, proxy, inside)
     browser = Browser(outside, {"Host": HOST}, encrypted=True)

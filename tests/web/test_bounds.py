@@ -39,7 +39,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.mark.case("C17")
 @pytest.mark.parametrize(("raw", "status"), REFUSED)
-def test_what_is_no_request_is_refused_with_the_programs_headers(served: Address, raw: bytes, status: bytes) -> None:
+def test_a_malformed_request_is_refused_with_the_security_headers(served: Address, raw: bytes, status: bytes) -> None:
     answer = raw_answer(served, raw + SMUGGLED).decode().lower()
     assert re.findall(r"http/1\.[01] (\d{3}) ", answer) == [status.decode()]
     assert [name for name in HEADERS if f"\r\n{name}: " not in answer] == []
@@ -120,7 +120,7 @@ def _p99(connect: Connect, host: str, count: int) -> float:
 @pytest.mark.case("F23")
 @pytest.mark.long
 @pytest.mark.parametrize(("server", "proxy"), WAYS)
-def test_slow_bodies_and_slow_heads_keep_nobody_waiting(place: Place, server: str, proxy: str) -> None:
+def test_slow_requests_do_not_delay_others(place: Place, server: str, proxy: str) -> None:
     """Twenty bodies of which a byte comes each second, two hundred heads that never end, and as many that take no answer."""
     _, port = place.serve(server, **(BEHIND_TLS if proxy else {}))
     outside, host = (start_proxy(place, proxy, port), HOST) if proxy else (port, f"127.0.0.1:{port}")

@@ -134,7 +134,7 @@ def test_authentication_is_asked_for_and_completes_the_change(app: Flask) -> Non
 @HALF
 @pytest.mark.parametrize("confirmed", [False, True])
 @pytest.mark.both_databases
-def test_it_is_taken_back_unless_it_was_confirmed_meanwhile(app: Flask, confirmed: bool) -> None:
+def test_a_change_is_undone_unless_it_was_authenticated_meanwhile(app: Flask, confirmed: bool) -> None:
     client, _shop, place = _asked(app)
     shown = client.get(place).text
     assert "Confirm with your bank" in text(shown)
@@ -152,7 +152,7 @@ def test_it_is_taken_back_unless_it_was_confirmed_meanwhile(app: Flask, confirme
 
 
 @HALF
-def test_the_subscription_is_ended_all_the_same(app: Flask) -> None:
+def test_cancelling_now_discards_a_change_awaiting_authentication(app: Flask) -> None:
     client, _shop, place = _asked(app)
     end = client.get(f"{place}/cancellation/end")
     assert client.send(f"{place}/cancellation", {"quote": _quote(end.text)}).status_code == 303

@@ -74,7 +74,7 @@ def _pays(client: PortalClient, place: str) -> Any:
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("place", ["/", "/subscriptions/{}"])
-def test_where_something_is_overdue_it_is_paid(app: Flask, place: str) -> None:
+def test_an_overdue_invoice_is_paid(app: Flask, place: str) -> None:
     scene = world.scene(last="open", features=OFF)
     client, invoice = enter(app, scene.customer), _open()
     assert _pays(client, place.format(scene.subscription.id)).location == "/"
@@ -103,7 +103,7 @@ def test_what_is_owed_can_be_read_before_it_is_paid(app: Flask) -> None:
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("card", [world.FAILS, None])
-def test_with_a_new_card_too(app: Flask, card: str | None) -> None:
+def test_paying_with_a_new_card(app: Flask, card: str | None) -> None:
     scene = world.scene(last="open", card=card or world.VISA, features=OFF)
     if card is None:
         _put(scene.customer, PaymentMethod, detached_at=1)
@@ -123,7 +123,7 @@ def test_with_a_new_card_too(app: Flask, card: str | None) -> None:
     assert client.send("/payment-methods").status_code == 404  # nothing is owed any more
 
 
-def test_back_from_the_bank(app: Flask) -> None:
+def test_returning_from_authentication(app: Flask) -> None:
     client = enter(app, world.scene(last="open", card=world.ASKS, features=OFF).customer)
     challenge = _pays(client, "/").location
     assert "/sandbox/charges/" in challenge
@@ -134,7 +134,7 @@ def test_back_from_the_bank(app: Flask) -> None:
     assert THANKS in text(client.get("/").text)
 
 
-def test_all_that_is_owed_is_shown_where_no_history_has_the_rest(app: Flask) -> None:
+def test_all_open_invoices_are_shown_without_a_history(app: Flask) -> None:
     scene = world.scene(invoices=7, features=OFF)
     _put(scene.customer, Invoice, status="open", amount_paid=0, amount_remaining=2400, paid_at=None)
     client = enter(app, scene.customer)
@@ -231,7 +231,7 @@ def _periods() -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("days", [3, 12, 29])
-def test_within_the_period_that_is_paid_no_new_one_begins(app: Flask, days: int) -> None:
+def test_paying_within_the_period_starts_no_new_period(app: Flask, days: int) -> None:
     shop = world.shop()
     (invoice,) = _on_hold(shop, (world.START, world.END))
     with time_machine.travel(world.START + days * 86_400, tick=False):
@@ -244,7 +244,7 @@ def test_within_the_period_that_is_paid_no_new_one_begins(app: Flask, days: int)
 
 
 @pytest.mark.parametrize("days", [31, 45, 200])
-def test_after_it_a_new_one_begins(app: Flask, days: int) -> None:
+def test_paying_after_the_period_starts_a_new_one(app: Flask, days: int) -> None:
     shop = world.shop()
     (invoice,) = _on_hold(shop, (world.START, world.END))
     with time_machine.travel(world.START + days * 86_400, tick=False):
@@ -282,6 +282,6 @@ def test_items_with_periods_of_their_own_are_told_apart(app: Flask) -> None:
         assert sorted(_periods()) == [(world.START, later), (clock.now(), clock.now())]
 
 
-def test_what_is_not_on_hold_says_nothing_of_it(app: Flask) -> None:
+def test_a_subscription_not_on_hold_does_not_mention_it(app: Flask) -> None:
     scene = world.scene(last="open")
     assert "on hold" not in _says(enter(app, scene.customer), _open())

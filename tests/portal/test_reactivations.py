@@ -61,7 +61,7 @@ def _new(shop: world.Shop) -> Any:
 
 @AFTER
 @pytest.mark.both_databases
-def test_it_works(app: Flask) -> None:
+def test_a_canceled_subscription_is_reactivated(app: Flask) -> None:
     shop = _ended()
     client = enter(app, shop.customer)
     old = client.get(f"/subscriptions/{shop.subscription.id}")
@@ -96,7 +96,7 @@ def test_it_works(app: Flask) -> None:
 @AFTER
 @pytest.mark.case("D6")
 @pytest.mark.both_databases
-def test_a_double_click_begins_once(app: Flask) -> None:
+def test_a_double_click_reactivates_once(app: Flask) -> None:
     shop = _ended()
     client = enter(app, shop.customer)
     first, second = _token(client, shop), _token(client, shop)
@@ -122,7 +122,7 @@ def test_one_whose_first_invoice_the_merchant_voided_can_still_be_looked_at(lite
 
 @AFTER
 @pytest.mark.both_databases
-def test_a_card_that_fails_begins_nothing_and_what_is_never_paid_is_over_after_a_day(app: Flask) -> None:
+def test_an_unpaid_reactivation_expires_after_a_day(app: Flask) -> None:
     shop = _ended(card=world.FAILS)
     client = enter(app, shop.customer)
     client.get("/")
@@ -142,7 +142,7 @@ def test_a_card_that_fails_begins_nothing_and_what_is_never_paid_is_over_after_a
 
 
 @AFTER
-def test_another_card_begins_it_after_all(app: Flask) -> None:
+def test_an_unpaid_reactivation_can_be_paid_with_another_card(app: Flask) -> None:
     shop = _ended(card=world.FAILS)
     client = _begins_again(app, shop)
     new = _new(shop)
@@ -164,7 +164,7 @@ def test_another_card_begins_it_after_all(app: Flask) -> None:
 
 
 @AFTER
-def test_what_is_not_sold_any_more_or_still_owed_says_so(app: Flask) -> None:
+def test_reactivation_is_refused_for_archived_prices_and_open_invoices(app: Flask) -> None:
     shop = _ended()
     client = enter(app, shop.customer)
     with world.transaction() as session:
@@ -191,7 +191,7 @@ def test_a_price_that_rose_is_shown_before_it_is_charged(app: Flask) -> None:
     assert "Due today €30.00" in text(answer.text)
 
 
-def test_one_that_runs_cannot_be_begun(app: Flask) -> None:
+def test_a_running_subscription_cannot_be_reactivated(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     assert "still active" in text(client.get(_address(shop)).text)
@@ -199,7 +199,7 @@ def test_one_that_runs_cannot_be_begun(app: Flask) -> None:
 
 
 @AFTER
-def test_what_waits_for_its_first_payment_can_be_cancelled(app: Flask) -> None:
+def test_an_incomplete_subscription_can_be_cancelled(app: Flask) -> None:
     shop = _ended(card=world.FAILS)
     client = _begins_again(app, shop)
     place = f"/subscriptions/{_new(shop).id}/cancellation"
@@ -214,7 +214,7 @@ def test_what_waits_for_its_first_payment_can_be_cancelled(app: Flask) -> None:
 
 @AFTER
 @pytest.mark.both_databases
-def test_a_beginning_that_nobody_confirms_at_the_bank_is_over_after_a_day(app: Flask) -> None:
+def test_an_unauthenticated_reactivation_expires_after_a_day(app: Flask) -> None:
     shop = _ended(card=world.ASKS)
     _begins_again(app, shop)
     assert _new(shop).status == "incomplete"
