@@ -84,6 +84,7 @@ def test_a_test_clock_is_created_and_advanced(portal: Portal, tmp_path: Path) ->
         assert portal("clock", *words).stderr == "No such test clock: 'clock_none'\n"
     assert portal("clock", "attach", clock_id, "cus_none").stderr == "No such customer: 'cus_none'\n"
     assert portal("unpark", "sub_none").stderr == "No such subscription: 'sub_none'\n"
+    assert portal("refund", "in_none").stderr == "Nothing was paid here of the invoice 'in_none'.\n"
     assert portal("draft", "list").stderr == "There are no drafts.\n"
     for verb in ("finalize", "discard"):
         assert portal("draft", verb, "in_none").stderr == "No such invoice: 'in_none'\n"
@@ -140,6 +141,7 @@ def test_missing_objects_are_one_line(portal: Portal, tmp_path: Path) -> None:
         "link --customer cus_one --return-url https://acme.example/X",
         "unpark X",
         "draft finalize X",
+        "refund X",
         "draft list --account X",
         "clock attach X Y",
     ],
