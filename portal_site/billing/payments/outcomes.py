@@ -47,8 +47,15 @@ def record(attempt: PaymentAttempt, charge: Charge | None, at: int, given_up: bo
             _note_question(session, invoice, row, charge, at)
         elif charge.status == AttemptStatus.PROCESSING:
             _note_processing(session, invoice, row, charge, at)
-        else:
+        elif charge.status == AttemptStatus.SUCCEEDED:
             _settle(session, invoice, row, charge, at)
+            subscription = _mark_paid(session, invoice, row.amount, at)
+            if subscription is not None and _is_for_a_change(subscription, invoice):
+                pending_updates.apply(session, subscription, at)
+            elif subscription is not None:
+                _restore_subscription(session, subscription, invoice, at)
+        else:
+            _note_decline(session, invoice, row, charge, at)
     return row
 
 
@@ -94,17 +101,18 @@ def _note_processing(session: Session, invoice: Invoice, row: PaymentAttempt, ch
 
 
 def _settle(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
-    """The attempt has succeeded or failed."""
-    asked, debited = _was_asked(row), _is_processing(row)
+    """Close the attempt with its outcome."""
     row.status, row.gateway_reference = AttemptStatus(charge.status), charge.reference
     row.next_action_url, row.settled_at = None, at
     if row.status == AttemptStatus.DECLINED:
         row.decline_code = charge.decline_code or "generic_decline"
     payment_events.emit_outcome(session, invoice, row, at)
     _forget_failures(session, invoice)
-    if row.status == AttemptStatus.SUCCEEDED:
-        _mark_paid(session, invoice, row.amount, at)
-        return
+
+
+def _note_decline(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
+    asked, debited = _was_asked(row), _is_processing(row)
+    _settle(session, invoice, row, charge, at)
     # A debit that was processing when an automatic attempt fell due replaces that.
     stood_in = debited and invoice.next_payment_attempt is not None and invoice.next_payment_attempt <= at
     if not asked or stood_in:
@@ -215,7 +223,8 @@ def _is_for_a_change(subscription: Subscription, invoice: Invoice) -> bool:
     return subscription.pending_update is not None and subscription.pending_update.invoice_id == invoice.id
 
 
-def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None:
+def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> Subscription | None:
+    """The invoice is paid. Returns its subscription, if it has one."""
     invoice.amount_paid += amount
     invoice.amount_remaining -= amount
     if invoice.amount_remaining < 0:
@@ -227,21 +236,7 @@ def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None
     emit(session, "invoice.paid", invoice, at)
     emit(session, "invoice.payment_succeeded", invoice, at)
     payment_events.emit_paid(session, invoice, amount, at)
-    subscription = _subscription_of(session, invoice)
-    if subscription is None:
-        return
-    if _is_for_a_change(subscription, invoice):
-        _complete_change(session, subscription, invoice, at)
-    else:
-        _restore_subscription(session, subscription, invoice, at)
-
-
-def _complete_change(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:
-    """Apply the pending update that awaited this payment, in the same transaction."""
-    pending_updates.apply(session, subscription, at)
-    mine = PlanChange.customer_id == invoice.customer_id, PlanChange.invoice_id == invoice.id
-    session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.APPLIED))
-    emit(session, "customer.subscription.pending_update_applied", subscription, at)
+    return _subscription_of(session, invoice)
 
 
 def _restore_subscription(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:
