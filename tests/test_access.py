@@ -120,6 +120,7 @@ ROUTES = {
     "portal.show_invoice_rows": Route("GET", "/invoices/rows", "invoice_history"),
     # What is owed can be paid whatever is switched off; any other invoice is hidden then: below.
     "portal.show_invoice": Route("GET", "/invoices/{invoice}"),
+    "portal.show_paid": Route("GET", "/invoices/{invoice}/paid", ok=(200, 303)),
     "portal.show_invoice_lines": Route("GET", "/invoices/{invoice}/lines"),
     "portal.confirm_payment": Route("GET", "/invoices/{invoice}/payment"),
     "portal.pay_invoice": Route(

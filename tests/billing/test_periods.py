@@ -8,7 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from portal_site.billing.rules.amounts.periods import boundary, is_boundary, later, months_after, period_around
+from portal_site.billing.rules.amounts.periods import (
+    average_length,
+    boundary,
+    is_boundary,
+    later,
+    months_after,
+    period_around,
+    period_at,
+)
 from tests.billing.terms import at
 
 INTERVALS = st.sampled_from([("day", 1), ("day", 30), ("week", 1), ("week", 2), ("month", 1), ("month", 3), ("month", 6),
@@ -106,3 +114,54 @@ def test_a_new_interval_continues_from_the_periods_start() -> None:
     )
     # From the 28th of February of an anchor on the 31st, months end on the 31st again.
     assert period_around(at("2026-01-31"), "month", 1, at("2026-02-28"), at("2026-03-05"))[1] == at("2026-03-31")
+
+
+@pytest.mark.case("D12")
+@given(INSTANTS, INTERVALS, st.integers(-60, 60), st.floats(0, 1, exclude_max=True))
+def test_periods_are_counted_from_an_anchor_in_the_future_too(
+    anchor: int, every: tuple[str, int], steps: int, part: float
+) -> None:
+    interval, count = every
+    start, end = boundary(anchor, interval, steps * count), boundary(anchor, interval, (steps + 1) * count)
+    assert period_at(anchor, interval, count, start + int((end - start) * part)) == (start, end)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "interval", "count", "moment", "period"),
+    [
+        ("2026-03-31", "month", 1, "2026-02-10", ("2026-01-31", "2026-02-28")),
+        ("2026-03-31", "month", 1, "2026-02-28", ("2026-02-28", "2026-03-31")),
+        ("2026-07-31", "month", 3, "2026-01-30", ("2025-10-31", "2026-01-31")),
+        ("2028-02-29", "year", 1, "2026-06-01", ("2026-02-28", "2027-02-28")),
+        ("2026-01-29", "week", 2, "2026-01-01", ("2026-01-01", "2026-01-15")),
+        ("2026-01-01", "month", 1, "2026-01-01", ("2026-01-01", "2026-02-01")),
+    ],
+)
+def test_which_period_an_instant_is_in(
+    anchor: str, interval: str, count: int, moment: str, period: tuple[str, str]
+) -> None:
+    assert period_at(at(anchor), interval, count, at(moment)) == (at(period[0]), at(period[1]))
+
+
+@pytest.mark.parametrize(
+    ("anchor", "moment", "known"),
+    [
+        ("2026-01-31", "2026-02-28", True),
+        ("2028-01-31", "2028-02-28", False),
+        ("2028-01-31", "2028-02-29", True),
+        ("2026-01-28", "2026-02-28", True),
+        ("2026-01-28", "2026-03-31", False),  # the last day of a month that has the anchor's day
+        ("2026-01-15", "2025-11-15", True),
+        ("2026-01-15 10:00:00", "2026-02-15 11:00:00", False),
+        ("2026-01-15 10:00:00", "2026-02-15 10:01:00", False),
+        ("2026-01-15 10:00:00", "2026-02-15 10:00:01", False),
+    ],
+)
+def test_what_is_a_whole_number_of_months_away(anchor: str, moment: str, known: bool) -> None:
+    assert is_boundary(at(anchor), at(moment)) is known
+
+
+def test_intervals_are_compared_by_their_average_length() -> None:
+    assert average_length("day", 7) == average_length("week", 1) == 604_800
+    assert average_length("month", 12) == average_length("year", 1) == 31_556_952
+    assert average_length("month", 1) * 400 * 12 == 146_097 * 86_400  # the days of 400 years

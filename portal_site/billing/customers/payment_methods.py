@@ -13,6 +13,7 @@ from portal_site.billing.loading import ownership
 from portal_site.billing.models import Customer, PaymentMethod, ProviderCustomer, SetupIntent, Subscription
 from portal_site.billing.rules.customers.payment_methods import why_not_removable
 from portal_site.billing.rules.subscriptions.statuses import ENDED
+from portal_site.billing.subscriptions import trials
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
@@ -130,6 +131,7 @@ def _choose(session: Session, customer: Customer, method: PaymentMethod, at: int
         .where(Subscription.customer_id == customer.id, Subscription.status.not_in(ENDED))
         .values(default_payment_method_id=None)
     )
+    trials.follow_payment_method(session, customer, at)
 
 
 def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> PaymentMethod:
@@ -160,6 +162,7 @@ def _detach(session: Session, customer: Customer, method: PaymentMethod, at: int
         .where(Subscription.customer_id == customer.id, Subscription.default_payment_method_id == method.id)
         .values(default_payment_method_id=None)
     )
+    trials.follow_payment_method(session, customer, at)
     emit(session, "payment_method.detached", method, at)
 
 

@@ -28,6 +28,7 @@ _TERMS: dict[type[Base], tuple[str, ...]] = {
     Coupon: ("amount_off", "currency"),
     Product: ("name",),
     Subscription: ("currency",),
+    Customer: ("default_payment_method_id",),
 }
 
 

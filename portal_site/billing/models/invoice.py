@@ -100,6 +100,15 @@ class Invoice(HasLivemode, HasMetadata, Base):
             sqlite_where=text("next_payment_attempt IS NOT NULL"),
             postgresql_where=text("next_payment_attempt IS NOT NULL"),
         ),
+        Index(
+            "ix_invoices_amount",
+            "customer_id",
+            "total",
+            "created",
+            "id",
+            sqlite_where=text("status <> 'draft'"),
+            postgresql_where=text("status <> 'draft'"),
+        ),
         Index("uq_invoices_customer_id_number", "customer_id", "number", unique=True),
         # Also serves look-ups of a subscription's invoices, since `subscription_id` is its first column.
         Index("uq_invoices_subscription_id_cycle_at", "subscription_id", "cycle_at", unique=True),

@@ -60,6 +60,7 @@ _VISITOR = PageQuery(
         Customer.shipping,
         Customer.balance,
         Customer.currency,
+        Customer.invoice_prefix,
         Customer.tax_exempt,
         Customer.default_payment_method_id,
         Customer.preferred_locales,
@@ -158,6 +159,7 @@ class Visitor(PortalOwner):
     shipping: Mapping[str, Any] | None
     balance: int
     currency: str | None
+    invoice_prefix: str | None
     tax_exempt: str
     default_payment_method_id: str | None
     customer_timezone: str | None

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
 
 from portal_site.billing.errors import Unreadable
-from portal_site.billing.models import Account, Invoice, InvoiceLineItem, PaymentAttempt
+from portal_site.billing.models import Account, Invoice, InvoiceLineItem, PaymentAttempt, PaymentMethod
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
@@ -20,13 +20,13 @@ LONG = 24
 MOST_OPEN = 20
 MOST_LINES = 1000
 
-_OWN = (
+OWN = (
     Invoice.account_id == bindparam("account_id"),
     Invoice.customer_id == bindparam("customer_id"),
     or_(bindparam("on_behalf_of", type_=Invoice.id.type).is_(None), Invoice.on_behalf_of == bindparam("on_behalf_of")),
 )
-# A literal, not a bound parameter: otherwise the databases could not use the partial index.
-_SHOWN = Invoice.status != literal_column("'draft'")
+# A literal, not a bound value: only so do both databases know that the partial index serves.
+SHOWN = Invoice.status != literal_column("'draft'")
 _SUMMARY = (
     Invoice.id,
     Invoice.created,
@@ -43,12 +43,12 @@ _SUMMARY = (
     Invoice.starting_balance,
     Invoice.ending_balance,
 )
-_NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
+NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
 
-def _page(size: int, *only: Any) -> Any:
-    """One row more than the page has tells whether another page follows, without counting."""
-    return select(*_SUMMARY).where(*_OWN, _SHOWN, *only).order_by(*_NEWEST_FIRST).limit(literal_limit(size + 1))
+def newest(size: int, *only: Any) -> Any:
+    """One row more than a page holds tells whether another follows; nothing is ever counted."""
+    return select(*_SUMMARY).where(*OWN, SHOWN, *only).order_by(*NEWEST_FIRST).limit(literal_limit(size + 1))
 
 
 def _labelled(label: str, query: Any, *more: Any) -> Any:
@@ -79,51 +79,40 @@ _NO_ATTEMPT = (
 )
 _OPEN = (
     select(*_SUMMARY, *_ATTEMPTS)
-    .where(*_OWN, Invoice.status == literal_column("'open'"))
-    .order_by(*_NEWEST_FIRST)
+    .where(*OWN, Invoice.status == literal_column("'open'"))
+    .order_by(*NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
-# The newest and the open invoices in one select: two indexes of one table, and one query less.
-RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
+# The newest and the open ones in one select: they are two indexes of one table, and one question less.
+RECENT_AND_OPEN = union_all(_labelled("recent", newest(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
 OPEN = _OPEN
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
 # Uncollectible invoices can still be paid, and a subscription may be on hold because of one.
 WRITTEN_OFF_OF_ONE = (
     select(*_SUMMARY, *_ATTEMPTS)
     .where(
-        *_OWN,
+        *OWN,
         Invoice.status == literal_column("'uncollectible'"),
         Invoice.amount_remaining > 0,
         Invoice.subscription_id == bindparam("subscription_id"),
     )
-    .order_by(*_NEWEST_FIRST)
+    .order_by(*NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
 UNDER_WAY = (
     select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
-    .where(*_OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
+    .where(*OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
     .limit(literal_limit(MOST_OPEN))
 )
 _OWED = PageQuery(
     owed=select(Invoice.id)
     .where(
-        *_OWN,
+        *OWN,
         or_(Invoice.status == literal_column("'open'"), Invoice.status == literal_column("'uncollectible'")),
         Invoice.amount_remaining > 0,
     )
     .limit(literal_limit(1))
-)
-HISTORY = PageQuery(
-    invoices=_page(LONG),
-)
-HISTORY_AFTER = PageQuery(
-    invoices=_page(
-        LONG,
-        # `created <= at` first: a plain comparison is what makes both databases start at that place in the index.
-        Invoice.created <= bindparam("after_created"),
-        or_(Invoice.created < bindparam("after_created"), Invoice.id < bindparam("after_id")),
-    )
 )
 INVOICE = PageQuery(
     invoice=select(
@@ -149,7 +138,7 @@ INVOICE = PageQuery(
         Invoice.customer_address,
         Invoice.customer_tax_ids,
         Invoice.customer_tax_exempt,
-    ).where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id")),
+    ).where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id")),
     seller=select(Account.tax_ids).where(Account.id == bindparam("account_id")),
     lines=select(
         InvoiceLineItem.description,
@@ -165,12 +154,21 @@ INVOICE = PageQuery(
         InvoiceLineItem.share_amount,
     )
     .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
-    .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
+    .where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(InvoiceLineItem.position)
     .limit(literal_limit(MOST_LINES)),
-    attempt=select(PaymentAttempt.status, PaymentAttempt.decline_code, PaymentAttempt.next_action_url)
+    attempt=select(
+        PaymentAttempt.status,
+        PaymentAttempt.decline_code,
+        PaymentAttempt.next_action_url,
+        PaymentMethod.type,
+        PaymentMethod.brand,
+        PaymentMethod.last4,
+        PaymentMethod.label,
+    )
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
-    .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
+    .join(PaymentMethod, PaymentMethod.id == PaymentAttempt.payment_method_id)
+    .where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(PaymentAttempt.created.desc(), PaymentAttempt.settled_at.is_not(None), PaymentAttempt.id)
     .limit(literal_limit(1)),
 )
@@ -192,6 +190,8 @@ class InvoiceSummary:
     description: str | None
     billing_reason: str | None
     subscription_id: str | None
+    starting_balance: int
+    ending_balance: int | None
     attempt_status: str | None = field(default=None, kw_only=True)
     decline_code: str | None = field(default=None, kw_only=True)
 
@@ -199,6 +199,12 @@ class InvoiceSummary:
     def owed(self) -> bool:
         """Whether an amount is left that can be paid."""
         return self.status.payable and self.amount_remaining > 0
+
+    @property
+    def is_carried_over(self) -> bool:
+        """Whether it was too small to charge, and its amount is on the customer balance until a later invoice takes it."""
+        end = self.ending_balance
+        return self.total > 0 and not self.amount_due and end is not None and end > 0 and end >= self.total
 
     @property
     def in_doubt(self) -> bool:
@@ -234,6 +240,10 @@ class InvoicePage:
     invoices: tuple[InvoiceSummary, ...]
     next_cursor: str | None
     unreadable: tuple[str, ...] = ()  # numbers of invoices whose rows are invalid
+
+    def alone(self) -> "InvoicePage":
+        """The same invoices, without the way to the next ones."""
+        return replace(self, next_cursor=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +285,16 @@ class LineView:
 
 
 @dataclass(frozen=True, slots=True)
+class PaidWith:
+    """The payment method that was charged, as it is known today."""
+
+    type: str
+    brand: str | None
+    last4: str
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceView(InvoiceSummary):
     """An invoice with the names and addresses of its date. The account's tax ids are the current ones if it has none stored."""
 
@@ -283,8 +303,6 @@ class InvoiceView(InvoiceSummary):
     amount_paid: int
     pre_payment_credit_notes_amount: int
     post_payment_credit_notes_amount: int
-    starting_balance: int
-    ending_balance: int | None
     total_discount_amounts: Sequence[Mapping[str, Any]]
     total_taxes: Sequence[Mapping[str, Any]]
     period_start: int
@@ -303,6 +321,7 @@ class InvoiceView(InvoiceSummary):
     customer_tax_exempt: str | None
     lines: tuple[LineView, ...]
     attempt_url: str | None
+    paid_with: PaidWith | None
 
     @property
     def discount(self) -> int:
@@ -345,16 +364,6 @@ def split(rows: Sequence[Mapping[str, Any]]) -> tuple[InvoicePage, list[InvoiceS
     return page(recent, SHORT), [summary(r) for r in rows if r["list"] == "open"]
 
 
-def history(scope: Mapping[str, Any], after: str | None) -> InvoicePage | None:
-    """A page of the history, or None for an invalid cursor."""
-    if after is None:
-        return page(HISTORY.fetch(**scope)["invoices"], LONG)
-    created, _, invoice_id = after.partition("-")
-    if not (created.isascii() and created.isdigit() and len(created) < 13 and invoice_id):
-        return None
-    return page(HISTORY_AFTER.fetch(**scope, after_created=int(created), after_id=invoice_id)["invoices"], LONG)
-
-
 def is_anything_owed(scope: Mapping[str, Any]) -> bool:
     """Whether the customer has an invoice to pay."""
     return bool(_OWED.fetch(**scope)["owed"])
@@ -376,4 +385,11 @@ def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:
         attempt_status=attempt.get("status"),
         attempt_url=attempt.get("next_action_url"),
         decline_code=attempt.get("decline_code"),
+        paid_with=_paid_with(attempt),
     )
+
+
+def _paid_with(attempt: Mapping[str, Any]) -> PaidWith | None:
+    if attempt.get("status") != AttemptStatus.SUCCEEDED:
+        return None
+    return PaidWith(attempt["type"], attempt["brand"], attempt["last4"], attempt["label"])

@@ -1,14 +1,16 @@
 """Invoices: what is due, and the texts of lines."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from portal_site.billing.rules.amounts.items import Item
 from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
-from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
 from portal_site.portal.access.visitors import Visitor
+from portal_site.portal.reads.invoice_history import Wanted
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.input import postal_addresses
@@ -86,6 +88,28 @@ def pending_change(subscription: SubscriptionView) -> str:
     assert subscription.pending_update is not None
     until = _("You can pay until %(moment)s.", moment=minute(subscription.pending_update.expires_at))
     return f"{_after_failure(invoice, waits) if invoice else waits} {until}"
+
+
+def state(invoice: InvoiceSummary, now: int) -> tuple[str, str]:
+    """How it stands, in words and with a tone. What is settled is quiet: colour is for what is not."""
+    if invoice.processing:
+        return _("Processing"), "note"
+    if invoice.owed and invoice.due_date and invoice.due_date > now:
+        return _("Due %(date)s", date=date(invoice.due_date, "medium")), "warning"
+    if invoice.status == InvoiceStatus.OPEN:
+        return _("Unpaid"), "bad"
+    if invoice.status != InvoiceStatus.PAID:
+        return _(invoice.status.label), invoice.status.tone
+    if invoice.total < 0:
+        return _("Credit"), "settled"
+    return (_("Carried over"), "quiet") if invoice.is_carried_over else (_("Paid"), "settled")
+
+
+def row_name(invoice: InvoiceSummary, now: int) -> str:
+    """What a link in a list of invoices is called for those who do not see its row."""
+    amount, words = money(invoice.total, invoice.currency), state(invoice, now)[0]
+    values = {"number": invoice.number or invoice.id, "date": date(invoice.created, "medium")}
+    return _("%(date)s, invoice %(number)s, %(amount)s, %(state)s", amount=amount, state=words, **values)
 
 
 def pay(invoice: InvoiceSummary | None) -> str:
@@ -223,8 +247,30 @@ def upcoming(invoice: NextInvoice) -> str:
     return _("Your next invoice, on %(date)s, will be %(amount)s.", **values)
 
 
-def none_found(after: str | None = None) -> str:
-    """The text of an empty list: no invoices yet, or no earlier ones."""
+@dataclass(frozen=True)
+class Filter:
+    """A part of the history that can be chosen, with the arguments of its address."""
+
+    words: str
+    arguments: dict[str, str]
+    current: str | None
+
+
+def filters(wanted: Wanted, years: Sequence[int]) -> list[Filter]:
+    """All, what is unpaid, and each year, of which the chosen one is marked."""
+    choices = [(_("All"), Wanted()), (_("Unpaid"), Wanted(unpaid=True))]
+    choices += [(str(year), Wanted(year=year)) for year in years]
+    return [Filter(words, choice.arguments, "true" if choice == wanted else None) for words, choice in choices]
+
+
+def none_found(after: str | None = None, wanted: Wanted | None = None) -> str:
+    """An empty list: nothing yet, nothing before what one came from, or nothing of what is asked for."""
+    if wanted is not None and wanted.text:
+        return _("No invoice has the number or the amount “%(text)s”.", text=wanted.text)
+    if wanted is not None and wanted.unpaid:
+        return _("Nothing is unpaid.")
+    if wanted is not None and wanted.year:
+        return _("There are no invoices of %(year)s.", year=wanted.year)
     return _("There are no older invoices.") if after else _("No invoices yet. Your invoices will appear here.")
 
 

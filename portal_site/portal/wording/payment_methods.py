@@ -20,7 +20,8 @@ BRANDS = {
     "unionpay": "UnionPay",
     "visa": "Visa",
 }
-# Brand names are not translated; other words are.
+MARKS = ("amex", "diners", "discover", "jcb", "mastercard", "sepa_debit", "unionpay", "visa")
+# As people know them. Names are not translated; words are.
 TYPES = {
     "acss_debit": N_("Pre-authorized debit"), "affirm": "Affirm", "afterpay_clearpay": "Afterpay", "alipay": "Alipay",
     "alma": "Alma", "amazon_pay": "Amazon Pay", "au_becs_debit": N_("BECS direct debit"), "bacs_debit": N_("Bacs direct debit"),
@@ -57,14 +58,21 @@ def name(method: Named) -> str:
     return _(TYPES[method.type]) if method.type in TYPES else method.type.replace("_", " ").title()
 
 
-def icon(method: Named) -> str:
-    """The name of its icon."""
-    return "card" if method.type == "card" else "bank"
+def mark(method: Named) -> str:
+    """The picture beside it: of its brand where there is one."""
+    if method.type == "card":
+        return method.brand if method.brand in MARKS else "card"
+    return method.type if method.type in MARKS else "bank"
 
 
 def which(method: Named) -> str:
     """Its name with the last digits or the label."""
     return " ".join(filter(None, (name(method), method.last4 or method.label)))
+
+
+def short_name(method: Named) -> str:
+    """Its name in a sentence: Visa •••• 4242."""
+    return f"{name(method)} •••• {method.last4}" if method.last4 else which(method)
 
 
 def added(method: Named) -> str:

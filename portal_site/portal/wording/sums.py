@@ -7,6 +7,7 @@ from typing import Any
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.portal.reads.invoices import InvoiceView
+from portal_site.portal.wording import payment_methods
 from portal_site.web.rendering.filters import date, percent
 from portal_site.web.rendering.i18n import gettext as _
 
@@ -41,15 +42,26 @@ def invoice(view: InvoiceView) -> list[Row]:
     credited, refunded = view.pre_payment_credit_notes_amount, view.post_payment_credit_notes_amount
     rows += _shown(view.currency, (_("Credit note"), -credited, credited))
     rows += _from_balance(view.currency, *_parts_of_balance(view))
+    is_open = view.status.payable
     rows += _shown(
         view.currency,
-        (_("Amount due"), view.amount_due, view.amount_due != view.total or view.amount_paid),
-        (_("Amount paid"), view.amount_paid, view.amount_paid),
+        (_("Amount due"), view.amount_due, is_open and view.amount_due != view.total),
+        (_("Amount paid") if is_open else paid(view), view.amount_paid, view.amount_paid),
         (_("Credited or refunded"), refunded, refunded),
     )
-    if view.status.payable:
+    if is_open:
         rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))
     return rows
+
+
+def paid(view: InvoiceView) -> str:
+    """That an invoice was paid: when, and with what, as far as it is known."""
+    if view.paid_at is None:
+        return _("Amount paid")
+    values = {"date": date(view.paid_at)}
+    if view.paid_with is None:
+        return _("Paid on %(date)s", **values)
+    return _("Paid on %(date)s with %(method)s", method=payment_methods.short_name(view.paid_with), **values)
 
 
 def next_invoice(upcoming: NextInvoice | None) -> list[Row]:
@@ -105,8 +117,8 @@ def _parts_of_balance(view: InvoiceView) -> tuple[int, int]:
 
 
 def _from_balance(currency: str, credit: int, carried: int) -> list[Row]:
-    """Rows for credit that is used (> 0) or gained, and amounts carried to a later invoice (> 0) or from an earlier one."""
-    credit_label = _("Credit used") if credit > 0 else _("Kept as credit for your next invoices")
+    """Credit that is used (> 0) or won, and what is carried to a later invoice (> 0) or from an earlier one."""
+    credit_label = _("Credit used") if credit > 0 else _("Kept as credit")
     carried_label = _("Added to your next invoice") if carried > 0 else _("Carried over from an earlier invoice")
     return _shown(currency, (credit_label, -credit, credit), (carried_label, -carried, carried))
 

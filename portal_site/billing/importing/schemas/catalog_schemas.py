@@ -49,12 +49,17 @@ class AccountShape(Shape):
     tax_ids: list[AccountTaxIdShape] = Field(default_factory=list)
 
 
+class MarketingFeatureShape(Part):
+    name: Text
+
+
 class ProductShape(HasLivemode):
     id: Code
     name: Text
     active: bool = True
     description: Text | None = None
     unit_label: Text | None = None
+    marketing_features: list[MarketingFeatureShape] = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
 
 
