@@ -31,7 +31,7 @@ def show_invoices() -> str:
 @blueprint.get("/invoices/rows")
 @portal_feature("invoice_history")
 def show_invoice_rows() -> str:
-    """The rows alone, to go on below those that are there."""
+    """The next rows of the history as a fragment."""
     wanted, history = _history()
     return render_template("portal/invoices/_rows.html", history=history, wanted=wanted, more=True)
 

@@ -26,9 +26,9 @@ class Payment:
     return_url: str
     outcome_url: str
     what: str  # the key of what was paid for, which the page after it says
-    retry_url: str = ""  # where a decline leads, when that is another page than the one on which the outcome shows
-    no_method: str = ""  # what to do first when there is nothing to charge
-    says_why: bool = True  # whether the page to which a decline leads says why, for as long as it is so
+    retry_url: str = ""  # the page after a decline, if it is not the one that shows the outcome
+    no_method: str = ""  # the message if there is no payment method
+    says_why: bool = True  # whether the page after a decline shows the reason
 
 
 def of_invoice(invoice_id: str) -> Payment:

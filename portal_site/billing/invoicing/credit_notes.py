@@ -44,11 +44,9 @@ def _reduce(session: Session, customer: Customer, invoice: Invoice, reduction: R
 
 def _write_note(session: Session, invoice: Invoice, reduction: Reduction, at: int) -> CreditNote:
     """The credit note with a line for each line of the invoice that it reduces."""
-    of_invoice = CreditNote.customer_id == invoice.customer_id, CreditNote.invoice_id == invoice.id
-    earlier = session.scalar(select(func.count()).select_from(CreditNote).where(*of_invoice)) or 0
     note = CreditNote(
         id=new_id("cn"), account_id=invoice.account_id, customer_id=invoice.customer_id, invoice_id=invoice.id,
-        livemode=invoice.livemode, created=at, number=f"{invoice.number}-CN-{earlier + 1:02}", currency=invoice.currency,
+        livemode=invoice.livemode, created=at, number=_next_number(session, invoice), currency=invoice.currency,
         amount=reduction.amount, pre_payment_amount=reduction.owed_less, post_payment_amount=reduction.to_balance,
         reason="order_change",
     )  # fmt: skip
@@ -63,6 +61,12 @@ def _write_note(session: Session, invoice: Invoice, reduction: Reduction, at: in
         )  # fmt: skip
         session.add(row)
     return note
+
+
+def _next_number(session: Session, invoice: Invoice) -> str:
+    of_invoice = CreditNote.customer_id == invoice.customer_id, CreditNote.invoice_id == invoice.id
+    earlier = session.scalar(select(func.count()).select_from(CreditNote).where(*of_invoice)) or 0
+    return f"{invoice.number}-CN-{earlier + 1:02}"
 
 
 def return_overpayment(session: Session, customer: Customer, invoice: Invoice, at: int) -> None:

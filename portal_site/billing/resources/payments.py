@@ -1,4 +1,4 @@
-"""Payment methods, and what a payment is told as: payment intent, charge and invoice payment.
+"""Payment methods, and the objects of a payment: payment intent, charge and invoice payment.
 
 An invoice has one payment intent, and each payment attempt that reaches the customer's bank is a charge of it. They have no rows
 of their own: a payment intent is derived from the invoice and a charge from the attempt, with the row's id under another prefix.

@@ -91,9 +91,13 @@ def bill_change(session: Session, customer: Customer, subscription: Subscription
 
 def apply(session: Session, subscription: Subscription, at: int) -> None:
     """Apply the pending update, whose invoice was paid."""
-    assert subscription.pending_update is not None
+    change = subscription.pending_update
+    assert change is not None
     with subscription_update(session, subscription, at):
-        make_change(session, subscription, subscription.pending_update, at)
+        make_change(session, subscription, change, at)
+    owned = PlanChange.customer_id == subscription.customer_id, PlanChange.invoice_id == change.invoice_id
+    session.execute(update_rows(PlanChange).where(*owned).values(outcome=ChangeOutcome.APPLIED))
+    emit(session, "customer.subscription.pending_update_applied", subscription, at)
 
 
 def make_change(session: Session, subscription: Subscription, update: PendingUpdate, at: int) -> None:
@@ -115,9 +119,8 @@ def make_change(session: Session, subscription: Subscription, update: PendingUpd
         add_discount(session, subscription, update.discount, at)
     # They were used, or replaced, by the invoice of the change: what is billed late has them no more, if that was paid later.
     end_discounts(session, subscription, update.ended_discounts, _billed_at(session, subscription, update, at))
-    accepted_offers.accept_price_offer(
-        session, subscription, update.attempt_id, [item.price_id for item in update.items], at
-    )
+    price_ids = [item.price_id for item in update.items]
+    accepted_offers.accept_price_offer(session, subscription, update.attempt_id, price_ids, at)
 
 
 def _billed_at(session: Session, subscription: Subscription, update: PendingUpdate, at: int) -> int:

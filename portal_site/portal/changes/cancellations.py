@@ -182,7 +182,7 @@ def _situation(subscription_id: str) -> CancellationPreview:
 def ending_page(
     subscription_id: str, attempt_id: str = "", problem: str = "", status: int = 200, form: ReasonForm | None = None
 ) -> Page:
-    """What cancelling means, with the button; before it what went wrong, if something did."""
+    """The page with the effect of cancelling, below an error message if there is one."""
     subscription, found = _own(subscription_id), _situation(subscription_id)
     if found.ending is None:
         assert found.refusal

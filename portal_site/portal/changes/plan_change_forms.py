@@ -18,7 +18,7 @@ from portal_site.web import signing
 from portal_site.web.input.forms import translated
 from portal_site.web.rendering.filters import number
 
-LONGEST_NUMBER = 18  # digits that are read: what has more is too much already
+LONGEST_NUMBER = 18  # digits that are parsed; longer numbers are above any limit
 GROUPED = re.compile(r"-?\d{1,3}([.,’']\d+)+")
 CODE = "promotion-code"
 NONE = "none"  # the value of the price field of an add-on for not having it

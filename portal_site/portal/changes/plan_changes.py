@@ -48,7 +48,7 @@ Page = str | tuple[str, int]
 class ChangePage(QuotePage):
     """The page. `quote` is None while nothing is chosen or the form has errors.
 
-    `mismatch` says why there is nothing to choose from, where that is so. `lacks_invoice` is true if no invoice of the present
+    `mismatch` says why nothing can be chosen, if so. `lacks_invoice` is true if no invoice of the present
     period is here.
     """
 
@@ -94,7 +94,7 @@ class ChangePage(QuotePage):
 @blueprint.get("/subscriptions/<subscription_id>/plan-change")
 @portal_feature(FEATURE)
 def show_plan_change(subscription_id: str) -> Page:
-    """Choose another plan or quantity, and see what it costs."""
+    """The page for changing the plan, with a quote for what is chosen."""
     page = _page(subscription_id, stepped(request.args))
     return render_template("portal/plan_changes/show.html", page=page), page.status
 
@@ -102,7 +102,7 @@ def show_plan_change(subscription_id: str) -> Page:
 @blueprint.get("/subscriptions/<subscription_id>/plan-change/quote")
 @portal_feature(FEATURE)
 def show_plan_change_quote(subscription_id: str) -> Response:
-    """What the present choice costs, alone."""
+    """The quote for the current choice as a fragment."""
     page = _page(subscription_id, stepped(request.args))
     chosen: dict[str, Any] = {"subscription_id": subscription_id, **page.form.fields}
     quote = make_response(render_template("portal/plan_changes/_new_quote.html", page=page), page.status)
@@ -157,7 +157,7 @@ def change_plan(subscription_id: str) -> Response | Page:
         return payment_outcome.collect(payment)
     if done := payment_outcome.already_paid(payment):
         return done
-    if not session.get("_flashes"):  # a second click tells nothing that the first has not
+    if not session.get("_flashes"):  # a second click has no further message
         flash(_done(change), "good")
     return _to_subscription(subscription_id)
 

@@ -25,7 +25,7 @@ OWN = (
     Invoice.customer_id == bindparam("customer_id"),
     or_(bindparam("on_behalf_of", type_=Invoice.id.type).is_(None), Invoice.on_behalf_of == bindparam("on_behalf_of")),
 )
-# A literal, not a bound value: only so do both databases know that the partial index serves.
+# A literal, not a bound parameter: otherwise the databases could not use the partial index.
 SHOWN = Invoice.status != literal_column("'draft'")
 _SUMMARY = (
     Invoice.id,
@@ -47,7 +47,7 @@ NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
 
 def newest(size: int, *only: Any) -> Any:
-    """One row more than a page holds tells whether another follows; nothing is ever counted."""
+    """One row more than the page has tells whether another page follows, without counting."""
     return select(*_SUMMARY).where(*OWN, SHOWN, *only).order_by(*NEWEST_FIRST).limit(literal_limit(size + 1))
 
 
@@ -83,7 +83,7 @@ _OPEN = (
     .order_by(*NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
-# The newest and the open ones in one select: they are two indexes of one table, and one question less.
+# The newest and the open invoices in one select: two indexes of one table, and one query less.
 RECENT_AND_OPEN = union_all(_labelled("recent", newest(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
 OPEN = _OPEN
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))

@@ -37,7 +37,7 @@ def consequences(page: "EndingPage") -> list[str]:
 
 
 def losses_and_debts(page: "EndingPage", visitor: Visitor) -> list[str]:
-    """What goes with it, and what does not."""
+    """What else ends with the subscription, and what remains to be paid."""
     ending, features = page.ending, visitor.features
     assert ending is not None
     reduced = [_reduced(reduction, page.subscription.currency) for reduction in ending.reductions]

@@ -21,7 +21,7 @@ BRANDS = {
     "visa": "Visa",
 }
 MARKS = ("amex", "diners", "discover", "jcb", "mastercard", "sepa_debit", "unionpay", "visa")
-# As people know them. Names are not translated; words are.
+# Brand names are not translated; other words are.
 TYPES = {
     "acss_debit": N_("Pre-authorized debit"), "affirm": "Affirm", "afterpay_clearpay": "Afterpay", "alipay": "Alipay",
     "alma": "Alma", "amazon_pay": "Amazon Pay", "au_becs_debit": N_("BECS direct debit"), "bacs_debit": N_("Bacs direct debit"),

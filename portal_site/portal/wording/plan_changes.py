@@ -25,7 +25,7 @@ BILLED = {
     "year": N_("Billed yearly"),
 }
 INTERVALS = {"day": N_("Daily"), "week": N_("Weekly"), "month": N_("Monthly"), "year": N_("Yearly")}
-UNLIMITED = 999_999  # a maximum that stands for none
+UNLIMITED = 999_999  # a maximum that means no limit
 
 
 def announcement(page: "ChangePage") -> str:
@@ -254,7 +254,7 @@ def item_title(choice: ItemChoice, page: "ChangePage") -> str:
 
 
 def quantity_label(choice: ItemChoice | AddOnChoice) -> str:
-    """The label of the field for how many."""
+    """The label of the form field for the quantity."""
     label = units.plural(choice.unit_label) if choice.unit_label else _("Quantity")
     return label[:1].upper() + label[1:]
 

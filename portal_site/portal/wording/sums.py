@@ -117,7 +117,7 @@ def _parts_of_balance(view: InvoiceView) -> tuple[int, int]:
 
 
 def _from_balance(currency: str, credit: int, carried: int) -> list[Row]:
-    """Credit that is used (> 0) or won, and what is carried to a later invoice (> 0) or from an earlier one."""
+    """Rows for credit that is used (> 0) or gained, and amounts carried to a later invoice (> 0) or from an earlier one."""
     credit_label = _("Credit used") if credit > 0 else _("Kept as credit")
     carried_label = _("Added to your next invoice") if carried > 0 else _("Carried over from an earlier invoice")
     return _shown(currency, (credit_label, -credit, credit), (carried_label, -carried, carried))
