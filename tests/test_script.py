@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,18 @@ def test_a_set_up_that_goes_on_elsewhere_is_waited_for(copy: Path, bare_path: st
     assert result.returncode == 1
     assert "Another start is setting up" in result.stderr
     assert lock.exists()
+
+
+def test_the_tests_compile_each_module_once(copy: Path) -> None:
+    """Whatever the surroundings say: without bytecode, each start of the program takes two seconds more of a processor."""
+    python = copy.parent / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\n[ "$1" = -V ] || env\n')
+    python.chmod(0o755)
+    for name in ("requirements.txt", "requirements-test.txt"):
+        digest = sha256((copy.parent / name).read_bytes()).hexdigest()
+        (copy.parent / ".venv" / f"{name}.stamp").write_text(f"{digest}  -\n")
+    for word, kept in (("test", True), ("check", False)):
+        given = _run(copy, word, CHROMIUM="none", PYTHONDONTWRITEBYTECODE="1").stdout.splitlines()
+        assert (f"PYTHONPYCACHEPREFIX={copy.parent}/.venv/bytecode" in given) == kept
+        assert ("PYTHONDONTWRITEBYTECODE=1" in given) != kept
