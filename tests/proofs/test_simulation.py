@@ -154,7 +154,7 @@ def _move(game: Play, dice: random.Random) -> None:
 
 
 @pytest.mark.case("F1", "F2", "D18", "D23")
-@pytest.mark.long
+@pytest.mark.long(40)
 def test_no_luck_however_bad_brings_the_books_out_of_true(
     app: Flask, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
