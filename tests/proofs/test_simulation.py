@@ -157,7 +157,7 @@ def _move(game: Play, dice: random.Random) -> None:
 
 
 @pytest.mark.case("F1", "F2", "D18", "D23")
-@pytest.mark.long
+@pytest.mark.long(40)
 def test_the_ledger_holds_for_any_seed_of_failures(
     app: Flask, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
