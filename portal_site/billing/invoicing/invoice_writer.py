@@ -158,6 +158,7 @@ def invoice_parties(customer: Payer) -> Row:
     """The invoice columns about the account and the customer, as of now."""
     return {
         "account_name": customer.account_name,
+        "account_address": customer.account_address,
         "account_tax_ids": customer.account_tax_ids,
         "customer_name": customer.name,
         "customer_email": customer.email,
@@ -305,6 +306,6 @@ def with_next_number(session: Session, customer: Customer) -> Payer:
     customer.next_invoice_sequence += 1
     own = select(TaxId.type, TaxId.value).where(TaxId.customer_id == customer.id)
     payer.tax_ids = [{"type": kind, "value": value} for kind, value in session.execute(own)]
-    seller = select(Account.business_name, Account.tax_ids).where(Account.id == customer.account_id)
-    payer.account_name, payer.account_tax_ids = session.execute(seller).one()
+    seller = select(Account.business_name, Account.address, Account.tax_ids).where(Account.id == customer.account_id)
+    payer.account_name, payer.account_address, payer.account_tax_ids = session.execute(seller).one()
     return payer

@@ -8,7 +8,7 @@ from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
-from portal_site.portal.access.visitors import Visitor
+from portal_site.portal.reads.invoice_parts import Seller
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.input import postal_addresses
@@ -167,12 +167,17 @@ def waits_visibly(subscription: SubscriptionView, features: Features) -> bool:
     return shown and subscription.pending_update is not None
 
 
-def seller(invoice: InvoiceView, visitor: Visitor) -> list[str]:
+def seller_name(seller: Seller) -> str:
+    """Who sells, and for whom where that is another business."""
+    if seller.behalf is None:
+        return seller.name
+    return _("%(seller)s for %(business)s", seller=seller.name, business=seller.behalf)
+
+
+def seller(invoice: InvoiceView) -> list[str]:
     """Whom it is from, line by line."""
-    return [
-        invoice.account_name or visitor.business_name,
-        *(str(tax_id["value"]) for tax_id in invoice.account_tax_ids),
-    ]
+    address = postal_addresses.lines(invoice.seller.address)
+    return [seller_name(invoice.seller), *address, *(str(tax_id["value"]) for tax_id in invoice.seller.tax_ids)]
 
 
 def without_tax(invoice: InvoiceView) -> str:

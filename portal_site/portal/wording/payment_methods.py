@@ -67,6 +67,11 @@ def which(method: Named) -> str:
     return " ".join(filter(None, (name(method), method.last4 or method.label)))
 
 
+def short_name(method: Named) -> str:
+    """Its name in a sentence: Visa •••• 4242."""
+    return f"{name(method)} •••• {method.last4}" if method.last4 else which(method)
+
+
 def added(method: Named) -> str:
     """That it is there now."""
     if not method.last4:

@@ -7,6 +7,7 @@ from typing import Any
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.portal.reads.invoices import InvoiceView
+from portal_site.portal.wording import payment_methods
 from portal_site.web.rendering.filters import date, percent
 from portal_site.web.rendering.i18n import gettext as _
 
@@ -50,6 +51,16 @@ def invoice(view: InvoiceView) -> list[Row]:
     if view.status.payable:
         rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))
     return rows
+
+
+def paid(view: InvoiceView) -> str:
+    """That an invoice was paid: when, and with what, as far as it is known."""
+    if view.paid_at is None:
+        return _("Amount paid")
+    values = {"date": date(view.paid_at)}
+    if view.paid_with is None:
+        return _("Paid on %(date)s", **values)
+    return _("Paid on %(date)s with %(method)s", method=payment_methods.short_name(view.paid_with), **values)
 
 
 def next_invoice(upcoming: NextInvoice | None) -> list[Row]:
