@@ -94,6 +94,7 @@ def init(app: Flask) -> None:
     )
     from portal_site.portal.access import sessions
     from portal_site.portal.changes import cancellations, pauses, plan_changes, reactivations, retention  # noqa: F401
+    from portal_site.portal.documents import pages  # noqa: F401
 
     wording.init(app)
     app.register_blueprint(sessions.blueprint)

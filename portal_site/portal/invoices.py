@@ -36,19 +36,19 @@ def _history() -> InvoicePage:
 @blueprint.get("/invoices/<invoice_id>")
 def show_invoice(invoice_id: str) -> str:
     """One invoice, fit for printing."""
-    return render_template("portal/invoices/show.html", invoice=_shown_invoice(invoice_id))
+    return render_template("portal/invoices/show.html", invoice=shown_invoice(invoice_id))
 
 
 @blueprint.get("/invoices/<invoice_id>/lines")
 def show_invoice_lines(invoice_id: str) -> str:
     """The lines alone, to look at in the history."""
-    return render_template("portal/invoices/_lines.html", invoice=_shown_invoice(invoice_id))
+    return render_template("portal/invoices/_lines.html", invoice=shown_invoice(invoice_id))
 
 
 @blueprint.get("/invoices/<invoice_id>/payment")
 def confirm_payment(invoice_id: str) -> str | Response:
     """What will be charged to which payment method, before it is."""
-    invoice = _shown_invoice(invoice_id)
+    invoice = shown_invoice(invoice_id)
     if not invoice.owed or invoice.processing:
         return redirect(url_for("portal.show_invoice", invoice_id=invoice_id), 303)
     return _payment_page(invoice)
@@ -64,7 +64,7 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
         return payment_outcome.pay(payment_outcome.of_invoice(invoice_id), method_id, amount)
     except StateChanged as change:
         changed = _own_invoice(invoice_id)
-        if _is_hidden(changed):  # another click has paid it
+        if is_hidden(changed):  # another click has paid it
             return redirect(url_for("portal.show_overview"), 303)
         return _payment_page(changed, translated(change)), 409
     except NotFound:
@@ -101,11 +101,12 @@ def _own_invoice(invoice_id: str) -> InvoiceView:
     return invoices.find(g.visitor.scope, invoice_id) or abort(404)
 
 
-def _shown_invoice(invoice_id: str) -> InvoiceView:
+def shown_invoice(invoice_id: str) -> InvoiceView:
+    """A customer's own invoice that has a page; any other is answered with 404."""
     invoice = _own_invoice(invoice_id)
-    return abort(404) if _is_hidden(invoice) else invoice
+    return abort(404) if is_hidden(invoice) else invoice
 
 
-def _is_hidden(invoice: InvoiceView) -> bool:
+def is_hidden(invoice: InvoiceView) -> bool:
     """Without the history an invoice has a page for as long as it has to be paid."""
     return not (g.visitor.features.invoice_history.enabled or invoice.owed)

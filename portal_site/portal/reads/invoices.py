@@ -311,6 +311,11 @@ class InvoiceView(InvoiceSummary):
     credit_notes: tuple[CreditNoteSummary, ...]
 
     @property
+    def has_receipt(self) -> bool:
+        """Whether money was paid for it, and nothing is left to pay."""
+        return self.status == InvoiceStatus.PAID and self.amount_paid > 0
+
+    @property
     def discount(self) -> int:
         """What coupons took off, ≥ 0."""
         return sum(part["amount"] for part in self.total_discount_amounts)
