@@ -85,7 +85,7 @@ def test_a_new_installation_creates_a_portal_link(portal: Portal, tmp_path: Path
         assert link.stderr == ""
     checked = portal("check")
     assert checked.returncode == 1
-    assert checked.stdout == "settings: ok\ndatabase: reachable\nschema: up to date\n"
+    assert checked.stdout.startswith("settings: ok\ndatabase: reachable\nschema: up to date\ndocuments: ")
     assert checked.stderr == "worker: none has been seen for three minutes. Run `portal worker`.\n"
 
 

@@ -29,6 +29,7 @@ def check(app: Flask) -> None:
     if current != head:
         fail("schema: not up to date. Run `portal migrate`.")
     click.echo("schema: up to date")
+    _check_fonts()
     _check_worker()
     _check_files(app)
 
@@ -46,6 +47,19 @@ def _check_files(app: Flask) -> None:
     if commands:
         fail(f"files: other users of this machine can read the data. Run `{' && '.join(dict.fromkeys(commands))}`.")
     click.echo("files: private")
+
+
+def _check_fonts() -> None:
+    from portal_site.documents import fonts
+
+    missing = fonts.missing_writings()
+    if missing:
+        click.echo(
+            f"documents: no font for {', '.join(missing)}: such names are printed as “?” and the document says so. "
+            "Install one, such as Debian's fonts-noto-cjk."
+        )
+    else:
+        click.echo("documents: fonts for all writings")
 
 
 def _check_worker() -> None:

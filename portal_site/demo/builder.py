@@ -304,7 +304,11 @@ class Merchant:
 
 def _payer(customer: Customer, account: Account, number: int) -> Payer:
     return replace(
-        Payer.of(customer), number=number, account_name=account.business_name, account_tax_ids=account.tax_ids
+        Payer.of(customer),
+        number=number,
+        account_name=account.business_name,
+        account_address=account.address,
+        account_tax_ids=account.tax_ids,
     )
 
 

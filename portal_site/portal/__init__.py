@@ -100,6 +100,7 @@ def init(app: Flask) -> None:
     )
     from portal_site.portal.access import sessions
     from portal_site.portal.changes import cancellations, pauses, plan_changes, reactivations, retention  # noqa: F401
+    from portal_site.portal.documents import pages  # noqa: F401
 
     wording.init(app)
     app.extensions["find_owner"] = lambda: visitors.find_expired_owner(session.get(visitors.COOKIE_MEMBER))

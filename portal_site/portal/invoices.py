@@ -46,20 +46,20 @@ def _history() -> tuple[Wanted, InvoicePage]:
 
 @blueprint.get("/invoices/<invoice_id>")
 def show_invoice(invoice_id: str) -> str:
-    """One invoice, suitable for printing."""
-    return render_template("portal/invoices/show.html", invoice=_shown_invoice(invoice_id))
+    """One invoice, fit for printing."""
+    return render_template("portal/invoices/show.html", invoice=shown_invoice(invoice_id))
 
 
 @blueprint.get("/invoices/<invoice_id>/lines")
 def show_invoice_lines(invoice_id: str) -> str:
-    """The lines of an invoice as a fragment, for the history."""
-    return render_template("portal/invoices/_lines.html", invoice=_shown_invoice(invoice_id))
+    """The lines alone, to look at in the history."""
+    return render_template("portal/invoices/_lines.html", invoice=shown_invoice(invoice_id))
 
 
 @blueprint.get("/invoices/<invoice_id>/payment")
 def confirm_payment(invoice_id: str) -> str | Response:
-    """Ask before an invoice is paid: the amount and the payment method."""
-    invoice = _shown_invoice(invoice_id)
+    """What will be charged to which payment method, before it is."""
+    invoice = shown_invoice(invoice_id)
     if not invoice.owed or invoice.processing:
         return redirect(url_for("portal.show_invoice", invoice_id=invoice_id), 303)
     return _payment_page(invoice)
@@ -75,7 +75,7 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
         return payment_outcome.pay(payment_outcome.of_invoice(invoice_id), method_id, amount)
     except StateChanged as change:
         changed = _own_invoice(invoice_id)
-        if _is_hidden(changed):  # another request has paid it
+        if is_hidden(changed):  # another click has paid it
             return redirect(url_for("portal.show_overview"), 303)
         return _payment_page(changed, translated(change)), 409
     except NotFound:
@@ -124,11 +124,12 @@ def _own_invoice(invoice_id: str) -> InvoiceView:
     return invoices.find(g.visitor.scope, invoice_id) or abort(404)
 
 
-def _shown_invoice(invoice_id: str) -> InvoiceView:
+def shown_invoice(invoice_id: str) -> InvoiceView:
+    """A customer's own invoice that has a page; any other is answered with 404."""
     invoice = _own_invoice(invoice_id)
-    return abort(404) if _is_hidden(invoice) else invoice
+    return abort(404) if is_hidden(invoice) else invoice
 
 
-def _is_hidden(invoice: InvoiceView) -> bool:
-    """Whether the invoice has no page: without the history, only payable invoices have one."""
+def is_hidden(invoice: InvoiceView) -> bool:
+    """Without the history an invoice has a page for as long as it has to be paid."""
     return not (g.visitor.features.invoice_history.enabled or invoice.owed)

@@ -307,3 +307,52 @@ def test_without_a_payment_method_one_can_be_added(visit: Visit) -> None:
         )
     page = text(visit(scene.customer).get(f"/invoices/{_open_invoice()}/payment").text)
     assert "Add a payment method to pay this invoice." in page
+
+
+LYON = {
+    "line1": "14 rue du Tilleul",
+    "line2": None,
+    "city": "Lyon",
+    "state": None,
+    "postal_code": "69001",
+    "country": "FR",
+}
+
+
+@pytest.mark.both_databases
+def test_the_seller_has_the_address_of_the_invoices_day(visit: Visit) -> None:
+    scene = world.scene(address=LYON, invoices=1)
+    with reading() as connection:
+        address = f"/invoices/{connection.scalar(select(Invoice.id))}"
+    client = visit(scene.customer)
+    assert "Acme 14 rue du Tilleul 69001 Lyon France" in text(client.get(address).text)
+    with world.transaction() as session:
+        row = session.get(world.Account, scene.account_id)
+        assert row is not None
+        row.address = {**LYON, "line1": "2 quai Neuf"}
+    assert "14 rue du Tilleul" in client.get(address).text
+    with world.transaction() as session:
+        session.execute(
+            Invoice.__table__.update().where(Invoice.customer_id == scene.customer.id).values(account_address=None)
+        )
+    assert "2 quai Neuf" in client.get(address).text
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(("kept", "name"), [("Platform", "Platform for The Shop"), ("The Shop", "The Shop")])
+def test_an_invoice_on_behalf_of_another_names_both(visit: Visit, kept: str, name: str) -> None:
+    with world.merchant("Platform") as platform:
+        shop = world.Account(id="acct_shop", platform_id=platform.account.id, created=1, business_name="The Shop")
+        platform.session.add(shop)
+        platform.session.flush()
+        product = platform.product("Team")
+        price = platform.price(product, 900, "eur")
+        customer = platform.customer("Anna", "anna@shop.example", "of the shop")
+        subscription = platform.subscription(customer, [(price, 1)], started=10, on_behalf_of="acct_shop")
+        platform.history(customer, subscription, [(product, price, 1)])
+    with world.transaction() as session:
+        values = {"account_name": kept, "on_behalf_of": "acct_shop"}
+        session.execute(Invoice.__table__.update().where(Invoice.customer_id == customer.id).values(**values))
+    with reading() as connection:
+        address = f"/invoices/{connection.scalar(select(Invoice.id))}"
+    assert f"From {name} To Anna" in text(visit(customer).get(address).text)

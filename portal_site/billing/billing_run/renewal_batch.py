@@ -268,12 +268,13 @@ def _items(snapshot: SubscriptionSnapshot, ends: Mapping[str, int]) -> JsonObjec
 
 def _add_accounts_and_tax_ids(session: Session, payers: Mapping[str, Payer]) -> None:
     """Add what invoices store of accounts, and the tax ids, besides the columns of the customer."""
-    accounts = select(Account.id, Account.business_name, Account.tax_ids).where(
+    accounts = select(Account.id, Account.business_name, Account.address, Account.tax_ids).where(
         Account.id.in_({payer.account_id for payer in payers.values()})
     )
     sellers = {row.id: row for row in session.execute(accounts)}
     for payer in payers.values():
         payer.account_name = sellers[payer.account_id].business_name
+        payer.account_address = sellers[payer.account_id].address
         payer.account_tax_ids = sellers[payer.account_id].tax_ids
     tax_ids = select(TaxId.customer_id, TaxId.type, TaxId.value).where(TaxId.customer_id.in_(list(payers)))
     for customer_id, kind, value in session.execute(tax_ids):

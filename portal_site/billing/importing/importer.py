@@ -196,7 +196,7 @@ class _Import:
             if not self.store.options.dry_run:
                 writer.insert(session, rows)
                 if stored:
-                    self.printed.add_tax_ids(session, stored)
+                    self.printed.complete_account(session, stored)
         self.connected = rows
 
     def _batches(self) -> Iterator[tuple[list[Entry], bool]]:

@@ -19,6 +19,7 @@ class InvoiceParties(TypedDict):
     """The columns of an invoice about the account and the customer."""
 
     account_name: str | None
+    account_address: JsonObject | None
     account_tax_ids: list[JsonObject]
     customer_name: str | None
     customer_email: str | None
@@ -215,6 +216,7 @@ def invoice_parties(customer: Payer) -> InvoiceParties:
     """What the invoice says of the account and the customer, as of now."""
     return {
         "account_name": customer.account_name,
+        "account_address": customer.account_address,
         "account_tax_ids": customer.account_tax_ids,
         "customer_name": customer.name,
         "customer_email": customer.email,

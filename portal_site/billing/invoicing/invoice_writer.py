@@ -202,6 +202,6 @@ def with_next_number(session: Session, customer: Customer) -> Payer:
     customer.next_invoice_sequence += 1
     own = select(TaxId.type, TaxId.value).where(TaxId.customer_id == customer.id)
     payer.tax_ids = [{"type": kind, "value": value} for kind, value in session.execute(own)]
-    seller = select(Account.business_name, Account.tax_ids).where(Account.id == customer.account_id)
-    payer.account_name, payer.account_tax_ids = session.execute(seller).one()
+    seller = select(Account.business_name, Account.address, Account.tax_ids).where(Account.id == customer.account_id)
+    payer.account_name, payer.account_address, payer.account_tax_ids = session.execute(seller).one()
     return payer

@@ -29,6 +29,7 @@ class Payer:
     invoice_prefix: str
     number: int
     account_name: str | None = ""
+    account_address: JsonObject | None = None
     account_tax_ids: list[JsonObject] = field(default_factory=list)
     tax_ids: list[JsonObject] = field(default_factory=list)
     touched: bool = False
@@ -50,7 +51,7 @@ class Payer:
 
     @classmethod
     def of(cls, customer: Customer) -> Self:
-        """The payer of a customer's row; the account's name and the tax ids are rows of their own, and are added."""
+        """The payer of a customer's row; what is the account's and the tax ids are rows of their own, and are added."""
         return cls(
             id=customer.id,
             account_id=customer.account_id,

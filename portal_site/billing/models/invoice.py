@@ -69,6 +69,7 @@ class Invoice(HasLivemode, HasMetadata, Base):
     voided_at: Mapped[int | None]
     marked_uncollectible_at: Mapped[int | None]
     account_name: Mapped[LongText | None]
+    account_address: Mapped[OptionalDocument]  # null where it is not known
     account_tax_ids: Mapped[OptionalDocuments]  # as {type, value}; null where they are not known
     customer_name: Mapped[LongText | None]
     customer_email: Mapped[str | None]
@@ -239,3 +240,20 @@ class CreditNoteLineItem(Base):
             postgresql_where=text("period_start IS NOT NULL"),
         ),
     )
+
+
+class PrintedDocument(Base):
+    """A PDF of an invoice or a credit note, in one language and for one size of paper.
+
+    Its id is the hash of whose it is and of all that it was made from, so that it is found again as long as that is the same,
+    whatever later versions of the program would print.
+    """
+
+    __tablename__ = "printed_documents"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId] = mapped_column(index=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    created: Mapped[int]
+    data: Mapped[bytes]

@@ -8,17 +8,19 @@ from typing import Any
 from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
 
 from portal_site.billing.errors import Unreadable
-from portal_site.billing.models import Account, Invoice, InvoiceLineItem, PaymentAttempt, PaymentMethod
+from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
 from portal_site.db.page_query import NotJson, PageQuery, literal_limit
+from portal_site.portal.reads import invoice_parts
+from portal_site.portal.reads.invoice_parts import CreditNoteSummary, PaidWith, Seller
 
 log = logging.getLogger("portal_site")
 SHORT = 6
 LONG = 24
 MOST_OPEN = 20
-MOST_LINES = 1000
+MOST_LINES = 10_000
 
 OWN = (
     Invoice.account_id == bindparam("account_id"),
@@ -132,6 +134,7 @@ INVOICE = PageQuery(
         Invoice.voided_at,
         Invoice.footer,
         Invoice.account_name,
+        Invoice.account_address,
         Invoice.account_tax_ids,
         Invoice.customer_name,
         Invoice.customer_email,
@@ -140,12 +143,12 @@ INVOICE = PageQuery(
         Invoice.customer_tax_ids,
         Invoice.customer_tax_exempt,
     ).where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id")),
-    seller=select(Account.tax_ids).where(Account.id == bindparam("account_id")),
     lines=select(
         InvoiceLineItem.description,
         InvoiceLineItem.amount,
         InvoiceLineItem.currency,
         InvoiceLineItem.quantity,
+        InvoiceLineItem.unit_amount_decimal,
         InvoiceLineItem.period_start,
         InvoiceLineItem.period_end,
         InvoiceLineItem.product_name,
@@ -162,16 +165,12 @@ INVOICE = PageQuery(
         PaymentAttempt.status,
         PaymentAttempt.decline_code,
         PaymentAttempt.next_action_url,
-        PaymentMethod.type,
-        PaymentMethod.brand,
-        PaymentMethod.last4,
-        PaymentMethod.label,
     )
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
-    .join(PaymentMethod, PaymentMethod.id == PaymentAttempt.payment_method_id)
     .where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(PaymentAttempt.created.desc(), PaymentAttempt.settled_at.is_not(None), PaymentAttempt.id)
     .limit(literal_limit(1)),
+    **invoice_parts.selects(*OWN, SHOWN, Invoice.id == bindparam("invoice_id")),
 )
 
 
@@ -262,6 +261,7 @@ class LineView:
     period_end: int
     product_name: str | None = None
     unit_label: str | None = None
+    unit_amount_decimal: str | None = None
     share_left: int | None = None
     share_whole: int | None = None
     share_amount: int | None = None
@@ -286,18 +286,8 @@ class LineView:
 
 
 @dataclass(frozen=True, slots=True)
-class PaidWith:
-    """The payment method that was charged, as it is known today."""
-
-    type: str
-    brand: str | None
-    last4: str
-    label: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class InvoiceView(InvoiceSummary):
-    """An invoice with the names and addresses of its date. The account's tax ids are the current ones if it has none stored."""
+    """A whole invoice, with the names and addresses of its day; the seller's are today's where it has kept none."""
 
     subtotal: int
     total_excluding_tax: int | None
@@ -313,8 +303,6 @@ class InvoiceView(InvoiceSummary):
     paid_at: int | None
     voided_at: int | None
     footer: str | None
-    account_name: str | None
-    account_tax_ids: Sequence[Mapping[str, Any]]
     customer_name: str | None
     customer_email: str | None
     customer_phone: str | None
@@ -323,7 +311,14 @@ class InvoiceView(InvoiceSummary):
     customer_tax_exempt: str | None
     lines: tuple[LineView, ...]
     attempt_url: str | None
+    seller: Seller
     paid_with: PaidWith | None
+    credit_notes: tuple[CreditNoteSummary, ...]
+
+    @property
+    def has_receipt(self) -> bool:
+        """Whether money was paid for it, and nothing is left to pay."""
+        return self.status == InvoiceStatus.PAID and self.amount_paid > 0
 
     @property
     def discount(self) -> int:
@@ -379,19 +374,13 @@ def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:
     row = rows["invoice"][0]
     if row["status"] not in tuple(InvoiceStatus) or any(isinstance(value, NotJson) for value in row.values()):
         raise Unreadable(invoice_id)
-    seller = row["account_tax_ids"] if row["account_tax_ids"] is not None else rows["seller"][0]["tax_ids"]
+    kept = {name: row.pop(name) for name in ("account_name", "account_address", "account_tax_ids")}
     attempt = rows["attempt"][0] if rows["attempt"] else {}
     return InvoiceView(
-        **{**row, "status": InvoiceStatus(row["status"]), "account_tax_ids": seller},
+        **{**row, "status": InvoiceStatus(row["status"])},
         lines=tuple(LineView(**line) for line in rows["lines"]),
         attempt_status=attempt.get("status"),
         attempt_url=attempt.get("next_action_url"),
         decline_code=attempt.get("decline_code"),
-        paid_with=_paid_with(attempt),
+        **invoice_parts.build(kept, rows),
     )
-
-
-def _paid_with(attempt: Mapping[str, Any]) -> PaidWith | None:
-    if attempt.get("status") != AttemptStatus.SUCCEEDED:
-        return None
-    return PaidWith(attempt["type"], attempt["brand"], attempt["last4"], attempt["label"])

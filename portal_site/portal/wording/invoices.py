@@ -9,8 +9,8 @@ from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
-from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads.invoice_history import Wanted
+from portal_site.portal.reads.invoice_parts import Seller
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.input import postal_addresses
@@ -112,6 +112,11 @@ def row_name(invoice: InvoiceSummary, now: int) -> str:
     return _("%(date)s, invoice %(number)s, %(amount)s, %(state)s", amount=amount, state=words, **values)
 
 
+def file_name(invoice: InvoiceSummary) -> str:
+    """What the link to an invoice's file is called."""
+    return _("Download invoice %(number)s as PDF", number=invoice.number or invoice.id)
+
+
 def pay(invoice: InvoiceSummary | None) -> str:
     """The button that pays the invoice, without the amount if the invoice is unknown."""
     if invoice is None:
@@ -191,12 +196,17 @@ def waits_visibly(subscription: SubscriptionView, features: Features) -> bool:
     return shown and subscription.pending_update is not None
 
 
-def seller(invoice: InvoiceView, visitor: Visitor) -> list[str]:
-    """The seller's lines."""
-    return [
-        invoice.account_name or visitor.business_name,
-        *(str(tax_id["value"]) for tax_id in invoice.account_tax_ids),
-    ]
+def seller_name(seller: Seller) -> str:
+    """Who sells, and for whom where that is another business."""
+    if seller.behalf is None:
+        return seller.name
+    return _("%(seller)s for %(business)s", seller=seller.name, business=seller.behalf)
+
+
+def seller(invoice: InvoiceView) -> list[str]:
+    """Whom it is from, line by line."""
+    address = postal_addresses.lines(invoice.seller.address)
+    return [seller_name(invoice.seller), *address, *(str(tax_id["value"]) for tax_id in invoice.seller.tax_ids)]
 
 
 def without_tax(invoice: InvoiceView) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
+from portal_site.portal.reads.credit_notes import CreditNoteView
 from portal_site.portal.reads.invoices import InvoiceView
 from portal_site.portal.wording import payment_methods
 from portal_site.web.rendering.filters import date, percent
@@ -52,6 +53,24 @@ def invoice(view: InvoiceView) -> list[Row]:
     if is_open:
         rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))
     return rows
+
+
+def credit_note(note: CreditNoteView) -> list[Row]:
+    """From what its lines take off to where that went."""
+    taxes: dict[tuple[bool, str], int] = {}
+    for line in note.lines:
+        for tax in line.taxes:
+            named = tax["tax_behavior"] == "inclusive", _rate(tax)
+            taxes[named] = taxes.get(named, 0) + tax["amount"]
+    on_top = sum(amount for (inclusive, _name), amount in taxes.items() if not inclusive)
+    adds_up = bool(taxes) and note.subtotal + on_top == note.amount
+    rows = _shown(note.currency, (_("Subtotal"), note.subtotal, adds_up))
+    rows += [Row(_tax(inclusive), amount, note.currency, note=rate) for (inclusive, rate), amount in taxes.items()]
+    rows.append(Row(_("Total"), note.amount, note.currency, kind=TOTAL))
+    before, after = note.pre_payment_amount, note.post_payment_amount
+    return rows + _shown(
+        note.currency, (_("Taken off what was due"), before, before), (_("Credited or refunded"), after, after)
+    )
 
 
 def paid(view: InvoiceView) -> str:

@@ -105,7 +105,7 @@ LISTS: dict[str, Lists] = {
     "account": Lists(
         KINDS["account"][0],
         harmless=_COMMON | _names(
-            "business_type capabilities charges_enabled company controller details_submitted email external_accounts "
+            "business_type capabilities charges_enabled controller details_submitted email external_accounts "
             "future_requirements groups individual payouts_enabled requirements settings tos_acceptance type timezone "
             "display_name statement_descriptor support_phone business_name business_logo business_url currencies_supported "
             "debit_negative_balances decline_charge_on legal_entity managed product_description support_email support_url "

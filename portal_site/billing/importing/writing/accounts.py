@@ -68,8 +68,14 @@ def _row(shape: AccountShape | None, name: str, at: int, platform_id: str | None
             "support_email": profile.support_email,
             "support_phone": profile.support_phone,
             "support_url": profile.support_url,
+            "address": address_of(shape),
         },
     )
+
+
+def address_of(shape: AccountShape | None) -> dict[str, Any] | None:
+    """The address of an account in the files, as it is stored; None where there is none."""
+    return shape.address.model_dump(mode="json") if shape and shape.address else None
 
 
 def connected(
