@@ -55,7 +55,7 @@ def invoice(view: InvoiceView) -> list[Row]:
 
 
 def paid(view: InvoiceView) -> str:
-    """That an invoice was paid: when, and with what, as far as it is known."""
+    """That an invoice was paid: when and with which payment method, if known."""
     if view.paid_at is None:
         return _("Amount paid")
     values = {"date": date(view.paid_at)}
