@@ -68,7 +68,7 @@ def _undo(subscription: SubscriptionView, features: Features) -> list[Action]:
 
 def _change(subscription: SubscriptionView, features: Features, now: int) -> list[Action]:
     changing = features.subscription_update
-    if not changing.enabled or subscription.change_refusal(now):
+    if not changing.enabled or subscription.change_refusal(now, has_add_ons=bool(changing.add_on_ids)):
         return []
     address, allowed = _to("show_plan_change", subscription), changing.default_allowed_updates
     counted = [

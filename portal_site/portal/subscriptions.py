@@ -28,7 +28,8 @@ def show_subscription(subscription_id: str) -> str:
     if found is None:
         abort(404)
     subscription, method = found
-    refusal = subscription.change_refusal(g.now)
+    features = g.visitor.features.subscription_update
+    refusal = subscription.change_refusal(g.now, has_add_ons=bool(features.add_on_ids))
     return render_template(
         "portal/subscriptions/show.html",
         subscription=subscription,

@@ -16,7 +16,6 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
 )
 from portal_site.billing.rules.portal.portal_features import SubscriptionUpdate
-from portal_site.billing.rules.subscriptions import plan_change
 from portal_site.billing.rules.subscriptions.portal_policy import PortalPolicy
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
@@ -56,9 +55,9 @@ def load(
         Price.livemode == row.livemode,
     )
     offers = plans.load_plans(reader, customer.account_id, features.all_price_ids, *offerable)
-    refusal = plan_change.why_not_changeable(snapshot, at)
+    policy = PortalPolicy(snapshot, features, offers)
     lacks_invoice = row.status == SubscriptionStatus.ACTIVE and not _is_billed(reader, row, snapshot, at)
-    return PlanChangeOptions(PortalPolicy(snapshot, features, offers), refusal, "portal" in origins, lacks_invoice)
+    return PlanChangeOptions(policy, policy.why_not_changeable(at), "portal" in origins, lacks_invoice)
 
 
 def _is_billed(reader: Reader, row: Subscription, snapshot: SubscriptionSnapshot, at: int) -> bool:

@@ -39,6 +39,7 @@ ORDER = (
     *OF_CUSTOMERS[1:],
 )
 WORLDS = ("the other mode", "another customer")  # the words for the first two members of a target
+COUPONS = " Deleted ones come with expand[]=data.discounts.source.coupon."
 ABSENT = "their {word} is neither in the files nor here"
 FOREIGN = "their {word} is of {whose}"
 UNKNOWN_DISCOUNT = "a discount whose coupon is unknown"
@@ -175,6 +176,8 @@ class Resolver:
         target = self._known.get(reference.target, name)
         if target is None:
             sentence = f"{row.name} refers to {reference.word} {name}, which is neither in the file nor here."
+            if reference.target is Coupon:
+                sentence += COUPONS
             return ABSENT.format(word=reference.word), sentence
         for own, other, whose in zip(_world(row), target, WORLDS, strict=False):
             if None not in (own, other) and own != other:

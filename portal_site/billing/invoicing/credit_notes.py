@@ -76,12 +76,13 @@ def return_overpayment(session: Session, customer: Customer, invoice: Invoice, a
     invoice.amount_remaining = 0
     invoice.pre_payment_credit_notes_amount -= surplus
     invoice.post_payment_credit_notes_amount += surplus
-    note = session.scalars(
-        select(CreditNote)
-        .where(CreditNote.customer_id == customer.id, CreditNote.invoice_id == invoice.id)
-        .order_by(CreditNote.created.desc())
-        .limit(1)
-    ).one()
-    note.pre_payment_amount -= surplus
-    note.post_payment_amount += surplus
+    of_invoice = CreditNote.customer_id == customer.id, CreditNote.invoice_id == invoice.id
+    left = surplus
+    for note in session.scalars(
+        select(CreditNote).where(*of_invoice).order_by(CreditNote.created.desc(), CreditNote.id)
+    ):
+        moved = min(left, note.pre_payment_amount)
+        note.pre_payment_amount -= moved
+        note.post_payment_amount += moved
+        left -= moved
     move_balance(session, customer, invoice, -surplus, "credit_note", at)

@@ -39,6 +39,7 @@ class InvoiceAmounts(TypedDict):
     amount_remaining: int
     pre_payment_credit_notes_amount: int
     post_payment_credit_notes_amount: int
+    amount_refunded: int
     starting_balance: int
     ending_balance: int | None
     total_discount_amounts: list[JsonObject]
@@ -235,6 +236,7 @@ def _invoice_amounts(bill: InvoiceTotals) -> InvoiceAmounts:
         "amount_remaining": bill.amount_due,
         "pre_payment_credit_notes_amount": 0,
         "post_payment_credit_notes_amount": 0,
+        "amount_refunded": 0,
         "starting_balance": bill.starting_balance,
         "ending_balance": bill.ending_balance,
         "total_discount_amounts": _summed_discounts(bill.lines),

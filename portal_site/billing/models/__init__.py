@@ -7,7 +7,7 @@ from portal_site.billing.models.customer import Customer, CustomerBalanceTransac
 from portal_site.billing.models.event import Event, EventCounter
 from portal_site.billing.models.imported import ImportedObject
 from portal_site.billing.models.invoice import CreditNote, CreditNoteLineItem, Invoice, InvoiceLineItem
-from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, SetupIntent
+from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, Refund, SetupIntent
 from portal_site.billing.models.portal import PortalConfiguration, PortalSession, PortalVisit
 from portal_site.billing.models.subscription import (
     Discount,
@@ -47,6 +47,7 @@ __all__ = [
     "PromotionCode",
     "PromotionCodeTry",
     "ProviderCustomer",
+    "Refund",
     "SchedulePhase",
     "SchedulePhaseItem",
     "SetupIntent",

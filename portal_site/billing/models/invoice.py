@@ -53,6 +53,9 @@ class Invoice(HasLivemode, HasMetadata, Base):
     amount_remaining: Mapped[int]
     pre_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
     post_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
+    amount_refunded: Mapped[int] = mapped_column(
+        default=0, server_default="0"
+    )  # of its payments; at Stripe on the charges
     starting_balance: Mapped[int] = mapped_column(default=0)
     ending_balance: Mapped[int | None]
     total_discount_amounts: Mapped[Documents]

@@ -27,7 +27,13 @@ from portal_site.billing.rules.subscriptions.statuses import (
     InvoiceStatus,
     SubscriptionStatus,
 )
-from portal_site.billing.subscriptions import due_dates, pending_updates, subscription_items, termination
+from portal_site.billing.subscriptions import (
+    applied_discounts,
+    due_dates,
+    pending_updates,
+    subscription_items,
+    termination,
+)
 from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.db.transactions import transaction
 
@@ -251,5 +257,6 @@ def _restore_subscription(session: Session, subscription: Subscription, invoice:
         begins = subscription.status == SubscriptionStatus.INCOMPLETE
         _change_status(session, subscription, SubscriptionStatus.ACTIVE, at)
         if begins:
+            applied_discounts.resume_shared_discounts(session, subscription, subscription.created, at)
             mine = PlanChange.customer_id == invoice.customer_id, PlanChange.invoice_id == invoice.id
             session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.APPLIED))

@@ -122,6 +122,7 @@ INVOICE = PageQuery(
         Invoice.amount_paid,
         Invoice.pre_payment_credit_notes_amount,
         Invoice.post_payment_credit_notes_amount,
+        Invoice.amount_refunded,
         Invoice.total_discount_amounts,
         Invoice.total_taxes,
         Invoice.period_start,
@@ -303,6 +304,7 @@ class InvoiceView(InvoiceSummary):
     amount_paid: int
     pre_payment_credit_notes_amount: int
     post_payment_credit_notes_amount: int
+    amount_refunded: int
     total_discount_amounts: Sequence[Mapping[str, Any]]
     total_taxes: Sequence[Mapping[str, Any]]
     period_start: int

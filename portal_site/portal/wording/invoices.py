@@ -212,6 +212,13 @@ def without_tax(invoice: InvoiceView) -> str:
     return _("Reverse charge: the recipient accounts for the VAT (Directive 2006/112/EC, article 226 (11a)).")
 
 
+def refunded(invoice: InvoiceView) -> str:
+    """What of its payment was given back; nothing where nothing was."""
+    if not invoice.amount_refunded:
+        return ""
+    return _("We refunded %(amount)s of your payment.", amount=money(invoice.amount_refunded, invoice.currency))
+
+
 def recipient(invoice: InvoiceView) -> list[str]:
     """The recipient's lines."""
     address = postal_addresses.lines(invoice.customer_address)
