@@ -81,7 +81,10 @@ def _payment(
     elif upcoming.varies:
         usage = _("plus your usage, ")
     if upcoming.date <= now:
-        being = _("renewal of %(date)s, being processed", date=date(upcoming.date))
+        day = date(upcoming.date)
+        being = _("renewal of %(date)s, being processed", date=day)
+        if not upcoming.renews:
+            being = _("due on %(date)s, being processed", date=day)
         return NextStep(_("Next payment"), amount, f"{usage}{being}")
     if subscription.status == SubscriptionStatus.TRIALING:
         free = _("Free until %(date)s, then", date=relative_date(upcoming.date, now))

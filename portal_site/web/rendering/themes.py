@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from html import escape
+from typing import Any
 from urllib.parse import quote
 
 from flask import Flask, Response, abort, g, url_for
@@ -25,7 +26,14 @@ def init(app: Flask) -> None:
     """Register the routes of themes and logos, and add `theme_address` to every template."""
     app.add_url_rule("/theme/<name>.css", "theme", show_theme)
     app.add_url_rule("/brand/<asset_id>", "brand_asset", show_asset)
-    app.context_processor(lambda: {"theme_address": theme_address, "theme_colours": theme_colours, "favicon": favicon})
+    app.context_processor(
+        lambda: {"theme_address": theme_address, "theme_colours": theme_colours, "favicon": favicon, "owner": owner()}
+    )
+
+
+def owner() -> Any:
+    """Whose page this is, where that is known: of the visitor, or of one whose session is over."""
+    return g.get("visitor") or g.get("lost_visitor")
 
 
 def theme_colours() -> tuple[str, str]:
@@ -35,7 +43,7 @@ def theme_colours() -> tuple[str, str]:
 
 def favicon() -> str:
     """The merchant's icon, else the first letter of its name on its colour, which needs no request."""
-    visitor = g.get("visitor") or g.get("lost_visitor")
+    visitor = owner()
     if visitor is None:
         return "data:,"
     if visitor.icon_id:
@@ -53,7 +61,7 @@ def _initial(letter: str, branding: Branding) -> str:
 
 
 def _branding() -> Branding:
-    visitor = g.get("visitor") or g.get("lost_visitor")
+    visitor = owner()
     return visitor.branding if visitor is not None else NEUTRAL
 
 
