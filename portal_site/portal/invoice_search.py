@@ -1,4 +1,4 @@
-"""What a customer looks for in the invoice history: a year, what is unpaid, or a number or an amount as people type it."""
+"""The filters of the invoice history: a year, unpaid invoices, or a typed number or amount."""
 
 import re
 import unicodedata
@@ -16,7 +16,7 @@ MOST_AMOUNT = 10**15
 
 
 def wanted(arguments: Mapping[str, str]) -> Wanted:
-    """What the address asks for; what makes no sense is left out."""
+    """The filters in the query; invalid ones are left out."""
     text = " ".join(unicodedata.normalize("NFKC", arguments.get("q", "")).split())[:LONGEST]
     if text:
         return Wanted(text=text, numbers=_numbers(text), amount=_amount(text))
@@ -27,14 +27,14 @@ def wanted(arguments: Mapping[str, str]) -> Wanted:
 
 
 def _numbers(text: str) -> tuple[str, ...]:
-    """The numbers that may be meant: the text itself, and of digits alone the customer's own number with them."""
+    """The invoice numbers that may be meant: the text itself, and for digits alone the customer's number with them."""
     number = text.upper().replace(" ", "")
     own = f"{g.visitor.invoice_prefix}-{int(number):04d}" if g.visitor.invoice_prefix and number.isdecimal() else None
     return tuple(dict.fromkeys(filter(None, (text, number, own))))
 
 
 def _amount(text: str) -> int | None:
-    """An amount in minor units of the customer's currency, however its currency is written; None for what is none."""
+    """The amount in minor units of the customer's currency, in any notation; None if the text is no amount."""
     if g.visitor.currency is None:
         return None
     plain = re.sub(r"[^0-9.,'\u2019-]", "", text)

@@ -17,7 +17,7 @@ JUST_PAID = 60 * 60  # seconds
 @blueprint.get("/invoices")
 @portal_feature("invoice_history")
 def show_invoices() -> str:
-    """A page of the history, newest first: all of it, a year, what is unpaid, or what a number or an amount finds."""
+    """A page of the history, newest first: all invoices, a year's, unpaid ones, or those with a number or an amount."""
     wanted, history = _history()
     return render_template(
         "portal/invoices/index.html",
@@ -86,7 +86,7 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
 
 @blueprint.get("/invoices/<invoice_id>/paid")
 def show_paid(invoice_id: str) -> str | Response:
-    """What was paid for, how much, with what, and what comes next. Without the history it is there for an hour."""
+    """The page after a payment. Without the history it is available for an hour."""
     invoice = _own_invoice(invoice_id)
     fresh = invoice.paid_at is not None and g.now - invoice.paid_at < JUST_PAID
     if not (invoice.amount_paid and (fresh or g.visitor.features.invoice_history.enabled)):

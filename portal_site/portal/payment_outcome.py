@@ -25,7 +25,7 @@ class Payment:
     invoice_id: str
     return_url: str
     outcome_url: str
-    what: str  # the key of what was paid for, which the page after it says
+    what: str  # the key of what was paid for, for the page after the payment
     retry_url: str = ""  # the page after a decline, if it is not the one that shows the outcome
     no_method: str = ""  # the message if there is no payment method
     says_why: bool = True  # whether the page after a decline shows the reason
@@ -111,7 +111,7 @@ def collect(payment: Payment) -> Response:
 
 
 def already_paid(payment: Payment) -> Response | None:
-    """To the page after the payment, where there was one: for a second click on what costs something."""
+    """Redirect a second click to the page after the payment, if there was one."""
     invoice = invoices.find(g.visitor.scope, payment.invoice_id) if payment.invoice_id else None
     return _to_done(payment) if invoice is not None and invoice.amount_paid else None
 

@@ -1,4 +1,4 @@
-"""What a customer can do with a subscription, as the row of links and buttons that stands beside it wherever it is shown."""
+"""The actions for a subscription, as the links and buttons that are shown with it."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Action:
 
 
 def of(subscription: SubscriptionView, now: int) -> list[Action]:
-    """The visitor's actions, the one that is most likely wanted first. What waits for a payment has buttons of its own."""
+    """The visitor's actions, the likeliest first. A pending payment has its own buttons."""
     features: Features = g.visitor.features
     if subscription.status.ended:
         return _restart(subscription) if features.subscription_restart.enabled else []
@@ -86,7 +86,7 @@ def _change(subscription: SubscriptionView, features: Features, now: int) -> lis
 
 
 def change_quantity(unit_label: str | None) -> str:
-    """The words for changing how many there are of something."""
+    """The label for changing a quantity."""
     return _("Change %(units)s", units=plural(unit_label)) if unit_label else _("Change quantity")
 
 

@@ -269,7 +269,7 @@ def test_paying_an_invoice_with_authentication(visit: Visit, answer: str, said: 
     challenge = _pay(client, invoice).location  # type: ignore[attr-defined]
     assert "/sandbox/charges/" in challenge
     assert "Your bank needs you" in text(client.get(f"/invoices/{invoice}").text)
-    assert "2400 eur" in client.get(challenge).text
+    assert "€24.00" in client.get(challenge).text
     back = client.send(challenge, {"answer": answer})
     after = client.get(back.location)
     assert said in text(client.get(after.location).text)

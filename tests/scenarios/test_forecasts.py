@@ -13,6 +13,7 @@ from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 from portal_site.portal.wording import subscriptions
+from portal_site.portal.wording.subscriptions import NextStep
 from tests import world
 from tests.billing.terms import at as instant
 from tests.proofs import forecasts
@@ -189,8 +190,15 @@ def test_the_sentence_about_the_invoice_of_a_phase_does_not_call_it_a_renewal(ap
     (shown,) = forecasts.shown(history.shop.customer.id, history.now).invoices.values()
     assert (shown.renews, shown.date) == (False, instant("2026-05-16"))
     with app.test_request_context():
-        view: Any = SimpleNamespace(next_invoice=shown, status=SubscriptionStatus.ACTIVE)
-        assert subscriptions.outlook(view, history.now) == ["Your next invoice, on May 16, 2026, will be €90.73."]
+        view: Any = SimpleNamespace(
+            next_invoice=shown,
+            status=SubscriptionStatus.ACTIVE,
+            cancel_at=None,
+            collection_method="charge_automatically",
+        )
+        before, after = (subscriptions.next_step(view, None, now) for now in (history.now, shown.date))
+    assert before == NextStep("Next payment", "€90.73", "on May 16, 2026 (in 14 days)")
+    assert after == NextStep("Next payment", "€90.73", "due on May 16, 2026, being processed")
 
 
 def test_what_is_billed_late_is_forecast_with_the_discounts_of_its_date(app: Flask) -> None:

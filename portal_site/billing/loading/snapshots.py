@@ -7,24 +7,21 @@ operations call `load`, which reads the same columns.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import Protocol, TypedDict, cast
 
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import and_, select
 
 from portal_site.billing.errors import NotFound
 from portal_site.billing.loading import plans, stored_lines
 from portal_site.billing.loading.awaiting import load_awaiting
+from portal_site.billing.loading.planned_phases import load_phases
 from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Coupon,
     Customer,
     Discount,
-    SchedulePhase,
-    SchedulePhaseItem,
     Subscription,
     SubscriptionItem,
-    SubscriptionSchedule,
 )
 from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
@@ -92,17 +89,6 @@ DISCOUNT_COLUMNS = (
     Coupon.currency.label("coupon_currency"),
     Coupon.applies_to_products,
 )
-PHASE_COLUMNS = (
-    SchedulePhase.id.label("phase_id"),
-    SubscriptionSchedule.subscription_id,
-    SubscriptionSchedule.origin,
-    SubscriptionSchedule.end_behavior,
-    SchedulePhase.start_date,
-    SchedulePhase.end_date,
-    SchedulePhase.proration_behavior,
-    SchedulePhaseItem.quantity,
-    SchedulePhaseItem.price_id,
-)
 
 
 class DiscountRow(TypedDict):
@@ -119,20 +105,6 @@ class DiscountRow(TypedDict):
     amount_off: int | None
     coupon_currency: str | None
     applies_to_products: list[str] | None
-
-
-class PhaseRow(Protocol):
-    """A row with the columns of PHASE_COLUMNS."""
-
-    phase_id: str
-    subscription_id: str
-    origin: str
-    end_behavior: str
-    start_date: int
-    end_date: int | None
-    proration_behavior: str
-    quantity: int | None
-    price_id: str
 
 
 class CustomerTerms(Protocol):
@@ -320,7 +292,7 @@ def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: in
     )
     rows = [row, *cast(Sequence[Subscription], reader.execute(others.order_by(Subscription.id)).all())]
     loaded = load(reader, rows, {customer.id: customer}, due_since((each.step_at for each in rows), at))
-    phases = _load_phases(reader, customer.id, at)
+    phases = load_phases(reader, customer.id, at)
     awaiting = load_awaiting(reader, rows)
     complete = [
         replace(
@@ -370,41 +342,3 @@ def _past_discounts(snapshot: SubscriptionSnapshot, at: int) -> frozenset[str]:
     lines = (*snapshot.creditable_lines, *(awaiting.freed_lines if awaiting else ()))
     applied = {discount_id for line in lines for discount_id, _ in line.discounts}
     return frozenset(applied - {terms.id for terms in snapshot.discounts if terms.end is None or terms.end > at})
-
-
-_PHASES = (
-    select(*PHASE_COLUMNS)
-    .join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
-    .join(SchedulePhaseItem, SchedulePhaseItem.phase_id == SchedulePhase.id)
-    .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
-    .where(
-        SubscriptionSchedule.customer_id == bindparam("customer_id"),
-        SubscriptionSchedule.status == "active",
-        # A phase that is overdue because the worker was not running still decides what will be billed.
-        or_(SchedulePhase.start_date > stored_lines.AT, SchedulePhase.start_date >= Subscription.step_at),
-    )
-    .order_by(SchedulePhase.start_date, SchedulePhase.id, SchedulePhaseItem.id)
-)
-
-
-def _load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[PlannedPhase]]:
-    rows = reader.execute(_PHASES, {"customer_id": customer_id, "at": at}).all()
-    plan_of = plans.load_plans(reader, None, (row.price_id for row in rows)) if rows else {}
-    return phases_of((cast(PhaseRow, row), plan_of[row.price_id]) for row in rows)
-
-
-def phases_of(rows: Iterable[tuple[PhaseRow, PricedPlan]]) -> dict[str, list[PlannedPhase]]:
-    """The phases by subscription id, in order of their start, from pairs of a row and its item's plan."""
-    phases: dict[str, list[PlannedPhase]] = defaultdict(list)
-    last: dict[str, PhaseRow] = {}
-    for _, group in groupby(rows, key=lambda pair: pair[0].phase_id):
-        pairs = list(group)
-        first = pairs[0][0]
-        items = tuple((plan, row.quantity) for row, plan in pairs)
-        phase = PlannedPhase(first.start_date, items, first.origin == "portal", first.proration_behavior)
-        phases[first.subscription_id].append(phase)
-        last[first.subscription_id] = first
-    for subscription_id, row in last.items():
-        if row.end_date is not None and row.end_behavior == "cancel":
-            phases[subscription_id][-1] = replace(phases[subscription_id][-1], cancels_at=row.end_date)
-    return phases

@@ -41,7 +41,7 @@ class EndingPage(QuotePage):
     token: str
     owed: bool = False
     problem: str = ""
-    form: ReasonForm | None = None  # where a reason is asked for
+    form: ReasonForm | None = None  # None if no reason is asked for
 
     @property
     def quoted(self) -> Sequence[InvoiceLine]:
@@ -52,14 +52,14 @@ class EndingPage(QuotePage):
 @blueprint.get("/subscriptions/<subscription_id>/cancellation")
 @portal_feature(FEATURE)
 def show_cancellation(subscription_id: str) -> Page:
-    """What cancelling means, with the reason where that is asked, and the button."""
+    """The effect of cancelling, with the question for the reason if it is asked, and the button."""
     return ending_page(subscription_id, form=_reason_form() if _is_asked(subscription_id) else None)
 
 
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/reason")
 @portal_feature(FEATURE)
 def tell_reason(subscription_id: str) -> Response | Page:
-    """Note why, if that is told, then make the offer that fits, else cancel as was shown."""
+    """Record the reason, if one is given, then show a matching offer, or else cancel on the confirmed terms."""
     _own(subscription_id)
     if not _is_asked(subscription_id):
         abort(404)

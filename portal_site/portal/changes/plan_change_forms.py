@@ -43,12 +43,12 @@ class ItemChoice:
 
     @property
     def shown(self) -> list[PricedPlan]:
-        """The offers that are billed as often as the chosen one; the others are a click away."""
+        """The offers with the billing interval of the chosen one; the others are shown after one click."""
         return [offer for offer in self.offers if offer.length == self.offer.length]
 
     @property
     def intervals(self) -> list["IntervalChoice"]:
-        """How often the offers are billed, each with the offer to go on with; none where all are billed alike."""
+        """The billing intervals of the offers, each with the offer to select with it; none if all offers have the same."""
         lengths = sorted({offer.length for offer in self.offers})
         return [self._in_interval(length) for length in lengths] if len(lengths) > 1 else []
 
@@ -59,7 +59,7 @@ class ItemChoice:
         return IntervalChoice(chosen, is_current=length == self.offer.length)
 
     def counterpart(self, offer: PricedPlan) -> PricedPlan | None:
-        """The same product's offer that is billed most often, when that is more often than this one."""
+        """The offer of the same product with the shortest interval, if that is shorter than this one's."""
         alike = [each for each in self.offers if each.product_id == offer.product_id and each.length < offer.length]
         return min(alike, key=lambda each: each.length, default=None)
 
@@ -75,7 +75,7 @@ class ItemChoice:
 
     @property
     def typed(self) -> int | None:
-        """The quantity that was typed, if it is one."""
+        """The typed quantity, if it is valid."""
         return _whole(self.quantity)
 
     @property
@@ -107,7 +107,7 @@ class ItemChoice:
 
 @dataclass(frozen=True)
 class IntervalChoice:
-    """One of the intervals in which the offers for an item are billed, and the offer that is chosen by choosing it."""
+    """A billing interval of the offers for an item, and the offer that is selected with it."""
 
     offer: PricedPlan
     is_current: bool
@@ -272,7 +272,7 @@ class ChangeForm:
         return {name: value for name, value in (("code", self.code), ("attempt", self.attempt)) if value}
 
     def fields_with(self, choice: ItemChoice, offer: PricedPlan) -> dict[str, str]:
-        """The form with another offer for an item."""
+        """The form's query parameters with another offer for an item."""
         return self.fields | {choice.price_field: offer.price_id}
 
     def order(self) -> PlanChangeRequest | None:
@@ -329,7 +329,7 @@ def _whole(text: str) -> int | None:
 
 
 def stepped(given: Mapping[str, str]) -> dict[str, str]:
-    """What was sent, after the button beside a quantity that makes it one more or one less: `step` is “field +1”."""
+    """The submitted form after the button next to a quantity that adds or removes one: `step` is “field +1”."""
     found = {name: value for name, value in given.items() if name != "step"}
     field, _blank, step = given.get("step", "").partition(" ")
     quantity = _whole(found.get(field, ""))

@@ -1,6 +1,6 @@
-"""The invoice history by keyset pages: all of it, a year, what is unpaid, or what a number or an amount finds.
+"""The invoice history with keyset pagination: all invoices, a year's, unpaid ones, or those with a number or an amount.
 
-Each list is read from its place in an index, so that the last page of 100,000 invoices costs what the first does.
+Each page is read from its place in an index, so that the last page of 100,000 invoices is as fast as the first.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ ENDS = PageQuery(
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of the history is asked for: a year, what is unpaid, a number or an amount in minor units; else all of it."""
+    """The filter of the history: a year, unpaid invoices, a number, or an amount in minor units; without any, all invoices."""
 
     year: int | None = None
     unpaid: bool = False
@@ -52,20 +52,20 @@ class Wanted:
 
     @property
     def kind(self) -> str:
-        """The list that has it."""
+        """The name of the list to read."""
         if self.text:
             return "amount"
         return "year" if self.year else "unpaid" if self.unpaid else "all"
 
     @property
     def arguments(self) -> dict[str, str]:
-        """The same as the address carries it."""
+        """The filter as query parameters."""
         given = {"year": str(self.year or ""), "status": "unpaid" if self.unpaid else "", "q": self.text}
         return {name: value for name, value in given.items() if value}
 
 
 def years(scope: Mapping[str, Any], timezone: str) -> list[int]:
-    """The years that there are invoices of, the newest first; the older ones are found by going on."""
+    """The years with invoices, newest first; older ones are found by paging."""
     ends = ENDS.fetch(**scope)
     if not ends["newest"]:
         return []
@@ -74,7 +74,7 @@ def years(scope: Mapping[str, Any], timezone: str) -> list[int]:
 
 
 def find(scope: Mapping[str, Any], wanted: Wanted, timezone: str, after: str | None) -> InvoicePage | None:
-    """A page of what is asked for; None for a cursor that makes no sense."""
+    """A page of the filtered history, or None for an invalid cursor."""
     bound: dict[str, Any] = {**scope}
     if wanted.year:
         bound["since"], bound["until"] = (

@@ -202,7 +202,7 @@ class InvoiceSummary:
 
     @property
     def is_carried_over(self) -> bool:
-        """Whether it was too small to charge, and its amount is on the customer balance until a later invoice takes it."""
+        """Whether it was too small to charge, so that its amount is on the customer's balance until a later invoice."""
         end = self.ending_balance
         return self.total > 0 and not self.amount_due and end is not None and end > 0 and end >= self.total
 
@@ -242,7 +242,7 @@ class InvoicePage:
     unreadable: tuple[str, ...] = ()  # numbers of invoices whose rows are invalid
 
     def alone(self) -> "InvoicePage":
-        """The same invoices, without the way to the next ones."""
+        """The same invoices, without the cursor of the next page."""
         return replace(self, next_cursor=None)
 
 

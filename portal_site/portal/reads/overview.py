@@ -48,7 +48,7 @@ class Overview:
     default_method_id: str | None
 
     def method_of(self, subscription: SubscriptionView) -> PaymentMethodView | None:
-        """What a subscription is charged to."""
+        """The payment method to which a subscription is charged."""
         charged = subscription.payment_method_id or self.default_method_id
         return next((method for method in self.methods if method.id == charged), None)
 
@@ -78,7 +78,7 @@ def find(visitor: Visitor, at: int) -> Overview:
 def _standing(
     subscription: SubscriptionView, *, has_open_invoice: bool, has_uncollected: bool = False
 ) -> SubscriptionView:
-    """The subscription with what decides whether its plan can be changed, which its own rows do not say."""
+    """The subscription with the data in other rows that decides whether its plan can be changed."""
     arranged = subscription.planned is not None and not subscription.planned.by_customer
     if not (has_open_invoice or has_uncollected or arranged):
         return subscription

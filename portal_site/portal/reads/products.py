@@ -1,4 +1,4 @@
-"""What a merchant says of its products, for the page where a customer chooses between them."""
+"""The merchant's descriptions of products, for the page on which customers choose between them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ NOTHING = ProductText("", ())
 
 
 def texts(account_id: str, product_ids: Collection[str]) -> Mapping[str, ProductText]:
-    """What is said of these products, by their ids."""
+    """The descriptions of these products by id."""
     query = select(Product.id, Product.description, Product.marketing_features).where(
         Product.account_id == account_id, Product.id.in_(sorted(product_ids))
     )

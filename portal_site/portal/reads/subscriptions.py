@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.loading import awaiting, plans, snapshots, stored_lines
+from portal_site.billing.loading import awaiting, planned_phases, plans, snapshots, stored_lines
 from portal_site.billing.loading.plans import PlanRow
 from portal_site.billing.loading.snapshots import DiscountRow, Parts
 from portal_site.billing.models import InvoiceLineItem, Subscription
@@ -338,7 +338,7 @@ def _phases(rows: Rows) -> Sequence[PlannedPhase]:
     named = [
         (SimpleNamespace(**row, subscription_id=row["id"]), plans.priced_plan(cast(PlanRow, row))) for row in in_order
     ]
-    return next(iter(snapshots.phases_of(named).values()))
+    return next(iter(planned_phases.phases_of(named).values()))
 
 
 def _planned(phases: Sequence[PlannedPhase]) -> PlannedChange | None:

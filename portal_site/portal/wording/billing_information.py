@@ -19,7 +19,7 @@ class Fact:
 
 
 def facts(visitor: Visitor) -> list[Fact]:
-    """What is known, apart from the tax ids."""
+    """The stored facts apart from the tax ids."""
     shipping = visitor.shipping or {}
     recipient = (shipping["name"],) if shipping.get("name") else ()
     known = {
@@ -33,7 +33,7 @@ def facts(visitor: Visitor) -> list[Fact]:
 
 
 def missing(visitor: Visitor) -> list[tuple[str, str]]:
-    """What the customer may add: the words of each link, and its endpoint."""
+    """The missing facts that the customer may add, as (label, endpoint)."""
     allowed, edit = visitor.features.customer_update.allowed_updates, "portal.edit_billing_information"
     links = [
         ("name", _("Add name"), visitor.name, edit),

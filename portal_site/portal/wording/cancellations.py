@@ -55,7 +55,7 @@ def losses_and_debts(page: "EndingPage", visitor: Visitor) -> list[str]:
 
 
 def _credit_stays(ending: CancellationQuote, visitor: Visitor) -> list[str]:
-    """What becomes of credit when nothing more will be billed that could use it."""
+    """What happens to credit that no further invoice will use."""
     credit = -ending.invoice.credit_used if ending.immediate else 0
     if credit <= 0:
         return []

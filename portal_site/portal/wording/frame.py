@@ -8,7 +8,7 @@ from portal_site.web import urls
 from portal_site.web.rendering import filters
 from portal_site.web.rendering.i18n import gettext as _
 
-# The pages of forms that are sent to an address of their own; the others are found by their address.
+# The pages of forms that are submitted to a URL of their own; the others have the same URL.
 FORM_OF = {
     "portal.apply_promotion_code": "portal.show_plan_change",
     "portal.add_tax_id": "portal.new_tax_id",
@@ -29,7 +29,7 @@ def headline(visitor: Visitor) -> str:
 
 
 def credit(visitor: Visitor) -> str:
-    """What the customer has with the merchant; nothing where that is nothing."""
+    """The customer's credit with the merchant; empty if there is none."""
     if visitor.balance >= 0 or not visitor.currency:
         return ""
     amount = filters.money(-visitor.balance, visitor.currency)
@@ -37,7 +37,7 @@ def credit(visitor: Visitor) -> str:
 
 
 def this_page() -> str:
-    """The address that shows this page again, in another language: of a form that was refused, the page of the form."""
+    """The URL that shows this page again in another language: after a refused form, that of the form's page."""
     if request.method == "GET":
         return request.full_path.rstrip("?")
     form = FORM_OF.get(request.endpoint or "")

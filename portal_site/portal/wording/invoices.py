@@ -91,7 +91,7 @@ def pending_change(subscription: SubscriptionView) -> str:
 
 
 def state(invoice: InvoiceSummary, now: int) -> tuple[str, str]:
-    """How it stands, in words and with a tone. What is settled is quiet: colour is for what is not."""
+    """The status as text and tone. Settled states have no colour."""
     if invoice.processing:
         return _("Processing"), "note"
     if invoice.owed and invoice.due_date and invoice.due_date > now:
@@ -106,7 +106,7 @@ def state(invoice: InvoiceSummary, now: int) -> tuple[str, str]:
 
 
 def row_name(invoice: InvoiceSummary, now: int) -> str:
-    """What a link in a list of invoices is called for those who do not see its row."""
+    """The accessible name of a link in a list of invoices, for those who do not see its row."""
     amount, words = money(invoice.total, invoice.currency), state(invoice, now)[0]
     values = {"number": invoice.number or invoice.id, "date": date(invoice.created, "medium")}
     return _("%(date)s, invoice %(number)s, %(amount)s, %(state)s", amount=amount, state=words, **values)
@@ -266,7 +266,7 @@ def upcoming(invoice: NextInvoice) -> str:
 
 @dataclass(frozen=True)
 class Filter:
-    """A part of the history that can be chosen, with the arguments of its address."""
+    """A filter of the history that can be chosen, with its query parameters."""
 
     words: str
     arguments: dict[str, str]
@@ -274,14 +274,14 @@ class Filter:
 
 
 def filters(wanted: Wanted, years: Sequence[int]) -> list[Filter]:
-    """All, what is unpaid, and each year, of which the chosen one is marked."""
+    """The choices: all invoices, unpaid ones, and each year, with the current one marked."""
     choices = [(_("All"), Wanted()), (_("Unpaid"), Wanted(unpaid=True))]
     choices += [(str(year), Wanted(year=year)) for year in years]
     return [Filter(words, choice.arguments, "true" if choice == wanted else None) for words, choice in choices]
 
 
 def none_found(after: str | None = None, wanted: Wanted | None = None) -> str:
-    """An empty list: nothing yet, nothing before what one came from, or nothing of what is asked for."""
+    """The text of an empty list: no invoices yet, no earlier ones, or none that match."""
     if wanted is not None and wanted.text:
         return _("No invoice has the number or the amount “%(text)s”.", text=wanted.text)
     if wanted is not None and wanted.unpaid:

@@ -1,4 +1,4 @@
-"""The page after a payment: what was done, and what it means."""
+"""The page after a payment: what was paid, and its effect."""
 
 from portal_site.portal.reads.invoices import InvoiceView
 from portal_site.portal.reads.subscriptions import SubscriptionView
@@ -9,7 +9,7 @@ from portal_site.web.rendering.i18n import gettext as _
 
 
 def title(what: str, subscription: SubscriptionView | None) -> str:
-    """What is so now."""
+    """The title: the state after the payment."""
     if what == "plan_change" and subscription is not None:
         return _what_one_has(subscription)
     return {
@@ -30,7 +30,7 @@ def _what_one_has(subscription: SubscriptionView) -> str:
 
 
 def sentences(what: str, invoice: InvoiceView, subscription: SubscriptionView | None) -> list[str]:
-    """Thanks, what was charged to what and when, and the next payment."""
+    """The sentences: thanks, the charged amount and payment method, the time, and the next payment."""
     thanks = {
         "plan_change": _("Thank you. It is paid, and your plan was changed."),
         "resumption": _("Thank you. It is paid, and your subscription continues."),

@@ -59,7 +59,7 @@ def name(method: Named) -> str:
 
 
 def mark(method: Named) -> str:
-    """The picture beside it: of its brand where there is one."""
+    """The name of its icon: that of its brand, if there is one."""
     if method.type == "card":
         return method.brand if method.brand in MARKS else "card"
     return method.type if method.type in MARKS else "bank"

@@ -84,7 +84,7 @@ def price_before(item: Item, subscription: SubscriptionView) -> str:
 
 
 def price_after(item: Item) -> str:
-    """What an item costs once a deferred change is there."""
+    """The price of an item after a deferred change."""
     if item.offer.terms.metered:
         return _("Price varies with usage")
     often = every(item.offer.interval, item.offer.interval_count)
@@ -92,7 +92,7 @@ def price_after(item: Item) -> str:
 
 
 def confirm_short(quote: Quote) -> str:
-    """The same button where the amount stands beside it."""
+    """The same button where the amount is shown next to it."""
     return _("Pay and change") if quote.invoice.amount_due else _("Change plan")
 
 
@@ -107,21 +107,21 @@ def confirm(quote: Quote) -> str:
 
 
 def billed(offer: PricedPlan) -> str:
-    """How often an offer is billed."""
+    """The billing interval of an offer."""
     if offer.interval_count == 1:
         return _(BILLED[offer.interval])
     return _("Billed %(every)s", every=every(offer.interval, offer.interval_count))
 
 
 def interval(offer: PricedPlan) -> str:
-    """The name of an interval in a choice of them."""
+    """The name of a billing interval as an option."""
     if offer.interval_count == 1:
         return _(INTERVALS[offer.interval])
     return every(offer.interval, offer.interval_count)
 
 
 def saving(choice: ItemChoice, offer: PricedPlan) -> str:
-    """What an offer saves against the same product billed more often, over its own interval; nothing where it does not."""
+    """What an offer saves per interval against the same product billed more often; empty if nothing."""
     other = choice.counterpart(offer)
     if other is None or other.terms.metered or offer.terms.metered or offer.length % other.length:
         return ""
@@ -136,7 +136,7 @@ def saving(choice: ItemChoice, offer: PricedPlan) -> str:
 
 
 def offer_total(offer: PricedPlan, choice: ItemChoice) -> str:
-    """What the chosen quantity of an offer costs; nothing for one."""
+    """The price of the chosen quantity of an offer; empty for one."""
     quantity = choice.typed
     if quantity is None or quantity < 2 or offer.terms.metered:
         return ""
@@ -151,7 +151,7 @@ def offer_total(offer: PricedPlan, choice: ItemChoice) -> str:
 
 
 def quantity_now(choice: ItemChoice) -> str:
-    """How many there are now."""
+    """The current quantity."""
     count = choice.item.quantity
     if count is None:
         return ""
@@ -160,7 +160,7 @@ def quantity_now(choice: ItemChoice) -> str:
 
 
 def trial_warning(page: "ChangePage") -> str:
-    """That the change ends a free trial, and what that costs today; it stands above the sum."""
+    """That the change ends a free trial, and its cost today; shown above the total."""
     quote = page.quote
     if (
         quote is None
@@ -175,7 +175,7 @@ def trial_warning(page: "ChangePage") -> str:
 
 
 def difference(page: "ChangePage") -> list[str]:
-    """What changes, in words, before the arithmetic: 5 more seats, Team instead of Starter."""
+    """The changes in words, above the lines: 5 more seats, Team instead of Starter."""
     quote = page.quote
     assert quote is not None
     before = {item.id: item for item in page.subscription.snapshot.items}
@@ -201,7 +201,7 @@ def _item_difference(before: Item | None, after: Item) -> str:
 
 
 def sum_today(page: "ChangePage") -> tuple[str, str]:
-    """The label and the amount that stand largest in a quote."""
+    """The main label and amount of a quote."""
     quote = page.quote
     assert quote is not None
     if quote.invoiced:

@@ -25,7 +25,7 @@ def section_title(subscriptions: Sequence[SubscriptionView]) -> str:
 
 @dataclass(frozen=True)
 class NextStep:
-    """What happens next with a subscription: a label, the answer in large type, and the rest of it."""
+    """What happens next to a subscription: a label, the main text in large type, and a note."""
 
     label: str
     figure: str
@@ -33,7 +33,7 @@ class NextStep:
 
 
 def next_step(subscription: SubscriptionView, method: PaymentMethodView | None, now: int) -> NextStep | None:
-    """The answer to what a customer comes for; None where a planned change says it."""
+    """What happens next to a subscription; None if a planned change says it."""
     if subscription.status.ended:
         ended = subscription.ended_at
         return NextStep(_("Ended"), date(ended) if ended else _("Ended"), _("You will not be billed again."))
@@ -52,7 +52,7 @@ def next_step(subscription: SubscriptionView, method: PaymentMethodView | None, 
 
 
 def before_the_end(following: NextInvoice | None) -> str:
-    """What is still billed until a cancelled subscription ends; nothing where nothing is."""
+    """What is still billed until a cancelled subscription ends; empty if nothing is."""
     if following is None:
         return ""
     return _("Before then, your next invoice, on %(date)s, will be %(amount)s.", **_when_and_how_much(following))
@@ -81,7 +81,10 @@ def _payment(
     elif upcoming.varies:
         usage = _("plus your usage, ")
     if upcoming.date <= now:
-        being = _("renewal of %(date)s, being processed", date=date(upcoming.date))
+        day = date(upcoming.date)
+        being = _("renewal of %(date)s, being processed", date=day)
+        if not upcoming.renews:
+            being = _("due on %(date)s, being processed", date=day)
         return NextStep(_("Next payment"), amount, f"{usage}{being}")
     if subscription.status == SubscriptionStatus.TRIALING:
         free = _("Free until %(date)s, then", date=relative_date(upcoming.date, now))
@@ -107,7 +110,7 @@ def _from(method: PaymentMethodView | None) -> str:
 
 
 def trial_progress(subscription: SubscriptionView, now: int) -> tuple[int, int] | None:
-    """How many days of a free trial are over, and of how many; None for what is not on trial."""
+    """The elapsed and total days of a free trial, or None without a trial."""
     if subscription.status != SubscriptionStatus.TRIALING or not subscription.trial_end:
         return None
     began = min((item.period_start for item in subscription.snapshot.items), default=subscription.created)
@@ -121,7 +124,7 @@ def trial_words(over: int, whole: int) -> str:
 
 
 def contents(item: ItemView, several: bool) -> str:
-    """What one item costs, and how it comes about: 3 seats · US$12.00 each per month."""
+    """The price of an item with its calculation: 3 seats · US$12.00 each per month."""
     if item.amount is None:
         return _("Price varies with usage")
     often = every(item.interval, item.interval_count)
@@ -135,7 +138,7 @@ def contents(item: ItemView, several: bool) -> str:
 
 
 def status_badge(subscription: SubscriptionView) -> tuple[str, str, str | None]:
-    """The words and the tone of the badge, and its mark for tests: one that is to end says when, whatever its status."""
+    """The text, tone and test id of the badge. A subscription with a scheduled end says when, whatever its status."""
     if subscription.cancel_at and not subscription.status.ended:
         ends = _("Ends %(date)s", date=date(subscription.cancel_at))
         return ends, "warning", "subscription-cancel-at-period-end-badge"

@@ -74,7 +74,7 @@ def credit_note(note: CreditNoteView) -> list[Row]:
 
 
 def paid(view: InvoiceView) -> str:
-    """That an invoice was paid: when, and with what, as far as it is known."""
+    """That an invoice was paid: when and with which payment method, if known."""
     if view.paid_at is None:
         return _("Amount paid")
     values = {"date": date(view.paid_at)}

@@ -18,7 +18,7 @@ from portal_site.web.input import phones
 from portal_site.web.rendering import decline_messages, i18n
 
 DAY = 24 * 60 * 60
-NEAR = 31  # days for which a date also says how far it is
+NEAR = 31  # days within which a date is also given relative to today
 EACH = {"day": N_("per day"), "week": N_("per week"), "month": N_("per month"), "year": N_("per year")}
 SEVERAL = {
     "day": NN_("every %(num)s day", "every %(num)s days"),
@@ -120,7 +120,7 @@ def date(at: int, style: str = "long") -> str:
 
 
 def relative_date(at: int, now: int) -> str:
-    """The day, and how far it is where that is not far: 1 December 2026 (in 5 days)."""
+    """The date, with the distance if it is near: 1 December 2026 (in 5 days)."""
     own = zone(_zone())
     away = (datetime.fromtimestamp(at, own).date() - datetime.fromtimestamp(now, own).date()).days
     return f"{date(at)} ({_in_days(away, _locale())})" if 0 < away <= NEAR else date(at)

@@ -37,12 +37,12 @@ def owner() -> Any:
 
 
 def theme_colours() -> tuple[str, str]:
-    """The panel's colour, in light and in dark, for the browser's own frame on phones."""
+    """The panel's colour in light and dark mode, for the browser's toolbar on phones."""
     return palette.panels(_branding().background)
 
 
 def favicon() -> str:
-    """The merchant's icon, else the first letter of its name on its colour, which costs no request."""
+    """The merchant's icon, else the first letter of its name on its colour, which needs no request."""
     visitor = owner()
     if visitor is None:
         return "data:,"

@@ -1,4 +1,4 @@
-"""How many of something: 25 seats, 1 seat. Merchants name one unit, or several, as they like."""
+"""Quantities with unit labels: 25 seats, 1 seat. Merchants use the singular or the plural for a label."""
 
 from flask_babel import get_locale
 
@@ -7,12 +7,12 @@ VOWELS = "aeiou"
 
 
 def named(count: str, quantity: int, label: str) -> str:
-    """The count, already formatted, with the label in the number that it asks for."""
+    """The formatted count with the label in its singular or plural."""
     return f"{count} {singular(label) if quantity == 1 else plural(label)}"
 
 
 def plural(label: str) -> str:
-    """The label for several. Only plain words of the pages' languages are changed: GB and 席 stay as they are."""
+    """The plural of the label. Only plain words of the pages' languages are changed: GB and 席 stay as they are."""
     if not _is_word(label) or label.endswith("s"):
         return label
     if _is_french():
@@ -23,7 +23,7 @@ def plural(label: str) -> str:
 
 
 def singular(label: str) -> str:
-    """The label for one."""
+    """The singular of the label."""
     if not _is_word(label) or not label.endswith("s") or label.endswith("ss"):
         return label
     if _is_french():
