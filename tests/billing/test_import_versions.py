@@ -122,7 +122,7 @@ def test_taxes_discounts_and_wallets_of_2022(lite_app: Flask) -> None:
     assert _one(PaymentMethod.label) == ("eva@pay.example",)
     page = text(enter(lite_app, "cus_1").get("/subscriptions/sub_1").text)
     assert "PayPal eva@pay.example" in page
-    assert "for SEK4.50" in page
+    assert "Next payment SEK4.50 on" in page
     shown = text(enter(lite_app, "cus_1").get("/invoices/in_1").text)
     assert all(
         words in shown
