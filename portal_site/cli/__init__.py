@@ -66,8 +66,7 @@ def import_objects(
     from portal_site.cli import progress
 
     settings: Settings = app.config["SETTINGS"]
-    live = any(name != "sandbox" for name in settings.gateways)
-    options = importer.Options(strict=strict, dry_run=dry_run, renew=renew, live_provider=live)
+    options = importer.Options(strict=strict, dry_run=dry_run, renew=renew, live_gateways=settings.live_gateways)
     with progress.steps("Importing") as advance:
         report = importer.import_objects(source, clock.now(), account_id, advance, options)
     click.echo(report.sentence(), err=True)

@@ -54,13 +54,13 @@ class Options:
     """How to import. `strict` takes all or nothing, in one transaction. `dry_run` only reports.
 
     With `renew` the subscriptions are billed here from the end of their current period on, apart from those that cannot be.
-    `live_provider` tells whether a payment provider here can charge in live mode.
+    `live_gateways` are the payment providers here that can charge in live mode.
     """
 
     strict: bool = False
     dry_run: bool = False
     renew: bool = False
-    live_provider: bool = False
+    live_gateways: frozenset[str] = frozenset()
 
 
 def import_objects(
@@ -285,7 +285,7 @@ class _Import:
         billable = []
         for one in objects:
             if one.kind == "subscription":
-                reasons = renewals.check(one, self.known, live_provider=self.store.options.live_provider)
+                reasons = renewals.check(one, self.known, self.store.options.live_gateways)
                 if self.store.options.renew and reasons:
                     renewals.leave(one, reasons, self.report)
                 billable += [] if reasons else [one]

@@ -17,7 +17,7 @@ from waitress.adjustments import Adjustments
 from waitress.utilities import Error
 
 from portal_site.web import security
-from portal_site.web.servers.waitress_server import BOUNDS, MOST_WAIT, PATIENCE, Overloaded, Parser
+from portal_site.web.servers.waitress_server import BOUNDS, MOST_WAIT, PATIENCE, Doors, Overloaded, Parser
 
 LINGER = 2  # seconds that a client has to read its response before the connection is closed
 MOST_HELD = 64 * 1024 * 1024  # bytes of incomplete requests in one process
@@ -32,6 +32,7 @@ def bound(worker: Worker) -> None:
         return
     worker.__class__ = BoundedWorker
     worker.gathered, worker.lingering = {}, {}
+    worker.doors = Doors(listener.sock for listener in worker.sockets)
     worker.refusal_headers = security.refusal_headers(worker.wsgi.config["SETTINGS"])
 
 
@@ -56,7 +57,21 @@ class BoundedWorker(ThreadWorker):
 
     gathered: dict[TConn, _Request]
     lingering: dict[TConn, float]  # with their deadlines
+    doors: Doors
     refusal_headers: list[tuple[str, str]]
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Let more connections in, or none for now."""
+        super().set_accept_enabled(enabled)
+        if enabled:
+            self.doors.open()
+        else:
+            self.doors.shut()
+
+    def accept(self, listener: Any) -> None:
+        """Let a connection in."""
+        super().accept(listener)
+        self.doors.open()
 
     def enqueue_req(self, conn: TConn) -> None:
         """Receive the connection's next request. gunicorn calls it for a new connection, and when another request begins."""
@@ -66,6 +81,7 @@ class BoundedWorker(ThreadWorker):
         if not conn.initialized:
             # So that a client that does not read its answer does not hold a thread either.
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", PATIENCE, 0))
+        conn.patience = MOST_WAIT if conn.initialized else self.doors.patience()
         conn.init()
         held = conn.parser.unreader.take_buffered()
         self.gathered[conn] = _Request(time.monotonic() + PATIENCE)
@@ -105,7 +121,7 @@ class BoundedWorker(ThreadWorker):
 
     def handle(self, conn: TConn) -> Any:
         """Answer a request, in one of the threads."""
-        if not self.cfg.is_ssl and time.monotonic() - conn.queued_at > MOST_WAIT:
+        if not self.cfg.is_ssl and time.monotonic() - conn.queued_at > conn.patience:
             self._answer(conn, Overloaded("Please try again in a moment."))
             return False
         return super().handle(conn)
