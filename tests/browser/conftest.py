@@ -116,7 +116,7 @@ def open_page(browser: Browser, script: bool) -> Iterator[OpenPage]:
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: _note(complaints, message.type, message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("pageerror", lambda error: _note(complaints, "error", str(error)))
         return page
 
     yield opened
@@ -126,6 +126,9 @@ def open_page(browser: Browser, script: bool) -> Iterator[OpenPage]:
 
 
 def _note(complaints: list[str], kind: str, words: str) -> None:
+    # The browser's own note that it did not fade from one page to the next, which is no fault of either.
+    if words.startswith("Transition was "):
+        return
     # The browser reports every answer of 4xx, and htmx does so again; those are tested where they are expected.
     if kind == "error" and not re.search("the server responded with a status of 4|Response Status Error Code 4", words):
         complaints.append(words)
