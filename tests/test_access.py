@@ -120,7 +120,13 @@ ROUTES = {
     "portal.show_invoice_rows": Route("GET", "/invoices/rows", "invoice_history"),
     # What is owed can be paid whatever is switched off; any other invoice is hidden then: below.
     "portal.show_invoice": Route("GET", "/invoices/{invoice}"),
+    "portal.show_paid": Route("GET", "/invoices/{invoice}/paid", ok=(200, 303)),
     "portal.show_invoice_lines": Route("GET", "/invoices/{invoice}/lines"),
+    "portal.download_invoice": Route("GET", "/invoices/{invoice}/pdf"),
+    "portal.download_receipt": Route("GET", "/invoices/{paid_invoice}/receipt.pdf", "invoice_history"),
+    "portal.download_credit_note": Route("GET", "/credit-notes/{credit_note}/pdf"),
+    "portal.download_year": Route("GET", "/invoices/export/2026.zip", "invoice_history"),
+    "portal.download_list": Route("GET", "/invoices/export.csv", "invoice_history"),
     "portal.confirm_payment": Route("GET", "/invoices/{invoice}/payment"),
     "portal.pay_invoice": Route(
         "POST", "/invoices/{invoice}/payment", data=(("amount", "2400"), ("payment_method", "{method}")), ok=DONE
@@ -137,6 +143,8 @@ MISSING = {
     "subscription": "sub_none",
     "method": "pm_none",
     "invoice": "in_none",
+    "paid_invoice": "in_none",
+    "credit_note": "cn_none",
     "tax_id": "txi_none",
     "setup": "seti_none",
     "attempt": "cxl_none",
@@ -150,8 +158,11 @@ each_door_to_a_thing = pytest.mark.parametrize(
 def own_things(app: Flask, scene: world.Scene) -> dict[str, str]:
     """The ids of what a customer has, one of each kind."""
     with reading() as connection:
-        invoice = connection.scalar(
-            select(Invoice.id).where(Invoice.status == "open", Invoice.customer_id == scene.customer.id)
+        invoice, paid = (
+            connection.scalar(
+                select(Invoice.id).where(Invoice.status == status, Invoice.customer_id == scene.customer.id).limit(1)
+            )
+            for status in ("open", "paid")
         )
     tax_id = billing_information.add_tax_id(scene.customer.id, "eu_vat", "FR12345678901", clock.now())
     client = enter(app, scene.customer)
@@ -159,7 +170,8 @@ def own_things(app: Flask, scene: world.Scene) -> dict[str, str]:
     setup = client.send("/payment-methods").location.rpartition("/")[2]
     return {
         "subscription": scene.subscription.id, "method": scene.method.id, "invoice": str(invoice), "tax_id": tax_id.id,
-        "setup": _setup_of(setup), "attempt": _attempt(scene),
+        "setup": _setup_of(setup), "attempt": _attempt(scene), "paid_invoice": str(paid),
+        "credit_note": world.credit_note(str(invoice), "cn_access").id,
     }  # fmt: skip
 
 
@@ -265,7 +277,7 @@ def test_without_the_history_only_payable_invoices_are_reachable(app: Flask, sta
     client = enter(app, scene.customer)
     client.get("/")
     for invoice in ids[:3]:
-        for place in ("", "/lines", "/payment"):
+        for place in ("", "/lines", "/payment", "/pdf", "/receipt.pdf"):
             assert client.get(f"/invoices/{invoice}{place}").status_code == 404
         paid = client.send(f"/invoices/{invoice}/payment", {"amount": "2400", "payment_method": scene.method.id})
         assert (paid.status_code, paid.location) == (303, "/")

@@ -18,6 +18,7 @@ FORBIDDEN = {
                 "portal_site.cli", "portal_site.demo"),
     "billing.resources": ("sqlalchemy", "portal_site.ids", "portal_site.db.transactions", "portal_site.db.bulk"),
     "branding": ("flask", "sqlalchemy", "portal_site.billing", "portal_site.web", "portal_site.portal", "portal_site.db"),
+    "documents": ("flask", "sqlalchemy", "portal_site.billing", "portal_site.web", "portal_site.portal", "portal_site.db"),
     "db": ("portal_site.billing", "portal_site.web", "portal_site.portal"),
     "web": ("portal_site.portal", "portal_site.clock"),
     "portal": ("portal_site.billing.gateways.sandbox", "portal_site.demo", "portal_site.cli"),

@@ -51,6 +51,28 @@ def portal(tmp_path: Path) -> Portal:
     return Portal(tmp_path)
 
 
+def test_files_that_others_can_read_are_named(portal: Portal, tmp_path: Path) -> None:
+    assert portal("migrate").returncode == 0
+    database = tmp_path / "portal.db"
+    assert locations.opened_to_others(database) is None
+    database.chmod(0o644)
+    assert locations.opened_to_others(database) is None  # nobody else can enter the folder
+    tmp_path.chmod(0o755)
+    assert locations.opened_to_others(database) == f"chmod 600 {database}*"
+    database.chmod(0o600)
+    assert locations.opened_to_others(database) is None
+    assert locations.opened_to_others(tmp_path / "absent.db") is None
+
+
+def test_what_an_import_reports_is_private(portal: Portal, tmp_path: Path) -> None:
+    portal("migrate")
+    (tmp_path / "export.json").write_text(
+        '{"invoice": [{"id": "in_one", "object": "invoice", "customer": "cus_gone"}]}'
+    )
+    assert portal("import", str(tmp_path / "export.json")).returncode == 0
+    assert (tmp_path / "import-report.csv").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_new_installation_creates_a_portal_link(portal: Portal, tmp_path: Path) -> None:
     assert portal("migrate").stdout == "The database is up to date.\n"
     (tmp_path / "export.json").write_text(EXPORT)
@@ -63,7 +85,7 @@ def test_a_new_installation_creates_a_portal_link(portal: Portal, tmp_path: Path
         assert link.stderr == ""
     checked = portal("check")
     assert checked.returncode == 1
-    assert checked.stdout == "settings: ok\ndatabase: reachable\nschema: up to date\n"
+    assert checked.stdout.startswith("settings: ok\ndatabase: reachable\nschema: up to date\ndocuments: ")
     assert checked.stderr == "worker: none has been seen for three minutes. Run `portal worker`.\n"
 
 
@@ -84,6 +106,7 @@ def test_a_test_clock_is_created_and_advanced(portal: Portal, tmp_path: Path) ->
         assert portal("clock", *words).stderr == "No such test clock: 'clock_none'\n"
     assert portal("clock", "attach", clock_id, "cus_none").stderr == "No such customer: 'cus_none'\n"
     assert portal("unpark", "sub_none").stderr == "No such subscription: 'sub_none'\n"
+    assert portal("refund", "in_none").stderr == "Nothing was paid here of the invoice 'in_none'.\n"
     assert portal("draft", "list").stderr == "There are no drafts.\n"
     for verb in ("finalize", "discard"):
         assert portal("draft", verb, "in_none").stderr == "No such invoice: 'in_none'\n"
@@ -140,6 +163,7 @@ def test_missing_objects_are_one_line(portal: Portal, tmp_path: Path) -> None:
         "link --customer cus_one --return-url https://acme.example/X",
         "unpark X",
         "draft finalize X",
+        "refund X",
         "draft list --account X",
         "clock attach X Y",
     ],

@@ -23,6 +23,9 @@ NEEDED = (
     "migrations/versions/0001_first_schema.py",
     "migrations/env.py",
     "portal_site/translations/fr/LC_MESSAGES/messages.mo",
+    "portal_site/documents/templates/document.typ",
+    "portal_site/documents/fonts/NotoSans-Regular.ttf",
+    "portal_site/documents/fonts/OFL.txt",
 )
 
 

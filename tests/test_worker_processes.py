@@ -128,7 +128,7 @@ def test_two_threads_of_a_worker_share_a_queue_on_a_server(
 
 
 @pytest.mark.case("F1")
-@pytest.mark.long
+@pytest.mark.long(70)
 def test_a_worker_process_that_is_killed_is_replaced_by_the_next(
     sqlite_app: Flask, tmp_path: Path, process: list[subprocess.Popen[bytes]]
 ) -> None:

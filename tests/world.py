@@ -14,8 +14,11 @@ from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, with_nex
 from portal_site.billing.loading import snapshots
 from portal_site.billing.models import (
     Account,
+    CreditNote,
+    CreditNoteLineItem,
     Customer,
     Discount,
+    Invoice,
     PaymentMethod,
     PortalConfiguration,
     Price,
@@ -130,6 +133,26 @@ class Shop:
     item_id: str
     features: SubscriptionUpdate
     method: PaymentMethod | None
+
+
+def credit_note(invoice_id: str, note_id: str, **members: Any) -> CreditNote:
+    """A credit note of €4.80 with 20 % tax, of which €3.00 was owed, for an invoice."""
+    tax = {"amount": 80, "tax_behavior": "exclusive", "display_name": "VAT", "percentage": "20"}
+    with transaction() as session:
+        own = select(Invoice).where(Invoice.id == invoice_id)
+        invoice = session.scalars(own.execution_options(unscoped="the test has just made it")).one()
+        whose = {"account_id": invoice.account_id, "customer_id": invoice.customer_id}
+        values = {"number": f"{invoice.number}-CN-01", "created": invoice.created + 60, "currency": invoice.currency,
+                  "amount": 480, "pre_payment_amount": 300, "post_payment_amount": 180, **members}  # fmt: skip
+        note = CreditNote(id=note_id, invoice_id=invoice_id, **whose, **values)
+        session.add(note)
+        session.flush()
+        line = CreditNoteLineItem(
+            id=f"cnli_{note_id}", account_id=invoice.account_id, credit_note_id=note.id, invoice_line_item_id="il_any",
+            description="Unused time: 2 seats × Team", period_start=START, period_end=END, amount=400, total=480, taxes=[tax],
+        )  # fmt: skip
+        session.add(line)
+    return note
 
 
 START, HALF, END = 1_775_001_600, 1_776_297_600, 1_777_593_600

@@ -12,6 +12,7 @@ from portal_site.cli import serving
 from portal_site.cli.checks import check
 from portal_site.cli.drafts import draft
 from portal_site.cli.groups import PlainGroup, with_app
+from portal_site.cli.refunds import refund
 from portal_site.cli.serving import fail
 from portal_site.cli.test_clocks import clock
 from portal_site.config import Settings
@@ -183,7 +184,7 @@ def demo(port: int, data: Path) -> None:
     demo_server.run(port, data.absolute())
 
 
-for command in (check, draft, clock):
+for command in (check, draft, refund, clock):
     main.add_command(command)
 
 

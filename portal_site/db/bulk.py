@@ -6,7 +6,6 @@ have the same columns as the first one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import JSON
@@ -47,13 +46,11 @@ def _send(session: Session, kind: type[Base], rows: Sequence[Mapping[str, object
 
 def _values(kind: type[Base], rows: Sequence[Mapping[str, object]]) -> list[tuple[Any, ...]]:
     columns = kind.__table__.columns
-    json_names = [name for name in rows[0] if isinstance(columns[name].type, JSON)]
-    values = itemgetter(*rows[0])
-    return [values({**row, **{name: _document(row[name]) for name in json_names}}) for row in rows]
-
-
-def _document(value: object) -> str | None:
-    return None if value is None else json_text(value)
+    kinds = [(name, isinstance(columns[name].type, JSON)) for name in rows[0]]
+    return [
+        tuple([json_text(row[name]) if is_json and row[name] is not None else row[name] for name, is_json in kinds])
+        for row in rows
+    ]
 
 
 def _listed(names: Iterable[str]) -> str:

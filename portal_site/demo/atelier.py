@@ -17,6 +17,9 @@ LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 190 40">
 <path d="M20 30V14M20 20c0-6 4-8 8-8 0 6-4 8-8 8M20 25c0-5-4-7-7-7 0 5 3 7 7 7" fill="none" stroke="#1f5c4d" stroke-width="2"/>
 <text x="44" y="27" font-family="Palatino,Georgia,serif" font-size="21" fill="#23302c">Atelier Tilleul</text>
 </svg>"""
+ADDRESS = {
+    "line1": "14 rue du Tilleul", "line2": None, "city": "Lyon", "state": None, "postal_code": "69001", "country": "FR",
+}  # fmt: skip
 BRANDING = {"background": "#f6f1e7", "button": "#1f5c4d", "font": "serif", "shape": "sharp"}
 FRENCH = {"preferred_locales": ["fr"], "timezone": "Europe/Paris"}
 
@@ -31,9 +34,13 @@ def build(session: Session, at: int) -> None:
         session, at, "Atelier Tilleul", LOGO, branding=BRANDING, country="FR", default_currency="eur",
         timezone="Europe/Paris", support_email="bonjour@tilleul.example",
         terms_of_service_url="https://tilleul.example/conditions", privacy_policy_url="https://tilleul.example/donnees",
+        address=ADDRESS, tax_ids=[{"type": "eu_vat", "value": "FR61954506077"}],
     )  # fmt: skip
     updates = ("name", "email", "address", "phone", "shipping", "tax_id")
-    review, workshops = merchant.product("La Revue"), merchant.product("Ateliers du samedi", "places")
+    review, workshops = (
+        merchant.product("La Revue", None, "Quatre numéros par an, imprimés à Lyon.", ("L’accès aux archives",)),
+        merchant.product("Ateliers du samedi", "places", "Un samedi par mois, le matériel est fourni."),
+    )
     monthly, yearly = merchant.price(review, 990, "eur"), merchant.price(review, 9900, "eur", "year")
     places = merchant.price(workshops, 4500, "eur")
     offered = (

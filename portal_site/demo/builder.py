@@ -110,9 +110,13 @@ class Merchant:
             PortalConfiguration, "bpc", updated=self.at, is_default=is_default, features=document, **members
         )
 
-    def product(self, name: str, unit: str | None = None) -> Product:
+    def product(
+        self, name: str, unit: str | None = None, description: str = "", features: Sequence[str] = ()
+    ) -> Product:
         """Create a product."""
-        return self.row(Product, "prod", name=name, unit_label=unit, created=self.at - 2 * YEAR_DAYS * DAY)
+        marketed = [{"name": feature} for feature in features]
+        texts = {"description": description or None, "marketing_features": marketed}
+        return self.row(Product, "prod", name=name, unit_label=unit, created=self.at - 2 * YEAR_DAYS * DAY, **texts)
 
     def price(self, product: Product, amount: int, currency: str, every: str = "month", **members: Any) -> Price:
         """Create a recurring price. `amount` is in minor units per interval."""
@@ -300,7 +304,11 @@ class Merchant:
 
 def _payer(customer: Customer, account: Account, number: int) -> Payer:
     return replace(
-        Payer.of(customer), number=number, account_name=account.business_name, account_tax_ids=account.tax_ids
+        Payer.of(customer),
+        number=number,
+        account_name=account.business_name,
+        account_address=account.address,
+        account_tax_ids=account.tax_ids,
     )
 
 

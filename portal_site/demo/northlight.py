@@ -26,6 +26,9 @@ LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 184 40">
 <text x="48" y="28" font-family="Avenir,Arial,sans-serif" font-size="22" font-weight="600" fill="#fff">Northlight</text>
 </svg>"""
 PAUSES = ({"interval": "month", "interval_count": 1}, {"interval": "month", "interval_count": 3})
+ADDRESS = {
+    "line1": "218 Congress Street", "line2": "Floor 4", "city": "Boston", "state": "MA", "postal_code": "02110", "country": "US",
+}  # fmt: skip
 BRANDING = {"background": "#12131f", "button": "#7c5cff", "font": "geometric", "shape": "rounded"}
 LONDON = {
     "line1": "8 Baker Row",
@@ -46,13 +49,19 @@ def build(session: Session, at: int) -> None:
         session, at, "Northlight", LOGO, branding=BRANDING, country="US", default_currency="usd",
         timezone="America/New_York", support_email="help@northlight.example", support_url="https://northlight.example/help",
         privacy_policy_url="https://northlight.example/privacy", terms_of_service_url="https://northlight.example/terms",
+        address=ADDRESS, tax_ids=[{"type": "us_ein", "value": "04-2103594"}, {"type": "eu_oss_vat", "value": "EU372045678"}],
     )  # fmt: skip
     team, storage, calls = (
-        merchant.product("Team", "seats"),
+        merchant.product(
+            "Team",
+            "seats",
+            "For teams that plan together.",
+            ("Unlimited projects", "Single sign-on", "Priority support", "90 days of history"),
+        ),
         merchant.product("Storage", "GB"),
         merchant.product("API calls"),
     )
-    starter = merchant.product("Starter", "seats")
+    starter = merchant.product("Starter", "seats", "To begin with.", ("3 projects", "E-mail support"))
     monthly, yearly = merchant.price(team, 1200, "usd"), merchant.price(team, 12000, "usd", "year")
     small = merchant.price(starter, 900, "usd")
     support, backups = merchant.product("Priority support"), merchant.product("Backups", "sites")

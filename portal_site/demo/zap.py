@@ -22,6 +22,10 @@ LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 150 40">
 </svg>"""
 BRANDING = {"background": "#ffe000", "button": "#ff2e88", "font": "rounded", "shape": "pill"}
 LONG_NAME = "شركة النور العالمية للتجارة والمقاولات والاستثمار والتطوير العقاري المحدودة وشركاؤها في الخليج العربي والشرق الأوسط"
+SHIBUYA = {
+    "line1": "3-6-1 Shibuya", "line2": "Zap Building 2F", "city": "Shibuya-ku", "state": "Tokyo", "postal_code": "150-0002",
+    "country": "JP",
+}  # fmt: skip
 OSAKA = {
     "line1": "2-1-1 Umeda",
     "line2": None,
@@ -44,9 +48,12 @@ def build(session: Session, at: int) -> None:
     """Create the merchant, its catalogue and its customers."""
     merchant = Merchant.open(
         session, at, "ZAP! Gyms", LOGO, branding=BRANDING, country="JP", default_currency="jpy", timezone="Asia/Tokyo",
-        support_url="https://zap.example/help",
+        support_url="https://zap.example/help", address=SHIBUYA, tax_ids=[{"type": "jp_trn", "value": "T7000012050002"}],
     )  # fmt: skip
-    membership, classes = merchant.product("All-in membership"), merchant.product("Classes only")
+    membership, classes = (
+        merchant.product("All-in membership", None, "", ("Every gym, every hour", "All classes", "A guest a month")),
+        merchant.product("Classes only", None, "", ("Eight classes a month",)),
+    )
     yen, dinar = merchant.price(membership, 8800, "jpy"), merchant.price(membership, 18750, "kwd")
     few = merchant.price(classes, 3300, "jpy"), merchant.price(classes, 7250, "kwd")
     offered = (

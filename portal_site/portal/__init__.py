@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from portal_site import clock
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.portal_access import portal_sessions
+from portal_site.portal import subscription_actions
 from portal_site.portal.access import visitors
 from portal_site.web import htmx, security, urls
 
@@ -49,7 +50,12 @@ def add_visitor() -> dict[str, Any]:
     """The variables of every template: the visitor, the current instant, and when to warn that the session is about to end."""
     if not g.get("visitor"):
         return {}
-    return {"visitor": g.visitor, "now": g.now, "warn_after": portal_sessions.IDLE_LIFE - WARNING}
+    return {
+        "visitor": g.visitor,
+        "now": g.now,
+        "warn_after": portal_sessions.IDLE_LIFE - WARNING,
+        "subscription_actions": subscription_actions.of,
+    }
 
 
 def portal_feature(*names: str) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:
@@ -94,8 +100,10 @@ def init(app: Flask) -> None:
     )
     from portal_site.portal.access import sessions
     from portal_site.portal.changes import cancellations, pauses, plan_changes, reactivations, retention  # noqa: F401
+    from portal_site.portal.documents import pages  # noqa: F401
 
     wording.init(app)
+    app.extensions["find_owner"] = lambda: visitors.find_expired_owner(session.get(visitors.COOKIE_MEMBER))
     app.register_blueprint(sessions.blueprint)
     app.register_blueprint(gateway_events.blueprint)
     app.register_blueprint(blueprint)

@@ -25,7 +25,7 @@ class Payment:
     invoice_id: str
     return_url: str
     outcome_url: str
-    paid: str
+    what: str  # the key of what was paid for, for the page after the payment
     retry_url: str = ""  # the page after a decline, if it is not the one that shows the outcome
     no_method: str = ""  # the message if there is no payment method
     says_why: bool = True  # whether the page after a decline shows the reason
@@ -38,7 +38,7 @@ def of_invoice(invoice_id: str) -> Payment:
         invoice_id,
         url_for("portal.finish_payment", invoice_id=invoice_id, _external=True),
         invoice if g.visitor.features.invoice_history.enabled else url_for("portal.show_overview"),
-        _("Thank you. The invoice is paid."),
+        "invoice",
         retry_url=url_for("portal.confirm_payment", invoice_id=invoice_id),
         says_why=False,
     )
@@ -50,7 +50,7 @@ def of_plan_change(subscription_id: str, invoice_id: str) -> Payment:
         invoice_id,
         url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True),
         _subscription(subscription_id),
-        _("Thank you. It is paid, and your plan was changed."),
+        "plan_change",
         no_method=_("Add a payment method, then pay for the change."),
     )
 
@@ -61,7 +61,7 @@ def of_resumption(subscription_id: str, invoice_id: str) -> Payment:
         invoice_id,
         url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True),
         _subscription(subscription_id),
-        _("Thank you. It is paid, and your subscription continues."),
+        "resumption",
         no_method=_("Add a payment method, then pay for it."),
     )
 
@@ -72,7 +72,7 @@ def of_first_invoice(subscription_id: str, invoice_id: str) -> Payment:
         invoice_id,
         url_for("portal.finish_first_payment", subscription_id=subscription_id, _external=True),
         _subscription(subscription_id),
-        _("Welcome back. Your subscription has begun."),
+        "first_invoice",
         no_method=_("Add a payment method, then pay for it."),
     )
 
@@ -84,7 +84,7 @@ def of_final_invoice(subscription_id: str, invoice_id: str) -> Payment:
         invoice_id,
         url_for("portal.finish_final_payment", **back, _external=True),
         _subscription(subscription_id),
-        _("Thank you. Your last invoice is paid."),
+        "final_invoice",
         no_method=_("Add a payment method, then pay your last invoice."),
     )
 
@@ -104,8 +104,16 @@ def collect(payment: Payment) -> Response:
         invoice = invoices.find(g.visitor.scope, payment.invoice_id)
         if invoice is not None and invoice.owed:
             flash(payment.no_method, "bad")
+        elif invoice is not None and invoice.amount_paid:  # a second click
+            return _to_done(payment)
         return redirect(payment.outcome_url, 303)
     return lead(payment, attempt)
+
+
+def already_paid(payment: Payment) -> Response | None:
+    """Redirect a second click to the page after the payment, if there was one."""
+    invoice = invoices.find(g.visitor.scope, payment.invoice_id) if payment.invoice_id else None
+    return _to_done(payment) if invoice is not None and invoice.amount_paid else None
 
 
 def pay(payment: Payment, method_id: str, amount: int) -> Response:
@@ -139,5 +147,9 @@ def lead(payment: Payment, attempt: PaymentAttempt, came_back: bool = False) -> 
         flash(_("The payment failed.") if payment.says_why else decline_messages.message(attempt.decline_code), "bad")
         return redirect(payment.retry_url or payment.outcome_url, 303)
     if attempt.status == AttemptStatus.SUCCEEDED:
-        flash(payment.paid, "good")
+        return _to_done(payment)
     return redirect(payment.outcome_url, 303)
+
+
+def _to_done(payment: Payment) -> Response:
+    return redirect(url_for("portal.show_paid", invoice_id=payment.invoice_id, what=payment.what), 303)

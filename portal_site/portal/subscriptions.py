@@ -28,13 +28,11 @@ def show_subscription(subscription_id: str) -> str:
     if found is None:
         abort(404)
     subscription, method = found
-    refusal = subscription.change_refusal(g.now)
     features = g.visitor.features.subscription_update
-    products = {item.offer.product_id for item in subscription.items} - set(features.add_on_ids)
+    refusal = subscription.change_refusal(g.now, has_add_ons=bool(features.add_on_ids))
     return render_template(
         "portal/subscriptions/show.html",
         subscription=subscription,
         method=method,
         change_refusal=translated(refusal) if refusal else "",
-        limited={product for product in products if features.limits(product) is not None},
     )

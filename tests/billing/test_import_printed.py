@@ -1,4 +1,4 @@
-"""What imported invoices print: the merchant's tax ids and the names of tax rates, wherever the files have them."""
+"""What imported invoices print: the merchant's address and tax ids, and the names of tax rates, wherever the files have them."""
 
 import json
 from typing import Any
@@ -152,3 +152,38 @@ def test_a_draft_that_was_finalized_there_prints_what_it_has_there(app: Flask) -
     assert _names() == [TVA, TVA]
     assert _one(Invoice.total_taxes)[0]["amount"] == TAX["amount"]
     assert _take(changed(final)).updated == {}
+
+
+STREET = {
+    "line1": "1 High Street",
+    "line2": None,
+    "city": "Leeds",
+    "state": None,
+    "postal_code": "LS1 1AA",
+    "country": "GB",
+}
+OFFICE = {**STREET, "line1": "2 Low Street"}
+
+
+@pytest.mark.parametrize(
+    ("account", "address"),
+    [
+        ({"business_profile": {"name": "Acme", "support_address": STREET}, "company": {"address": OFFICE}}, STREET),
+        ({"business_profile": {"name": "Acme"}, "company": {"address": OFFICE, "name": "Acme Ltd"}}, OFFICE),
+        ({"business_profile": {"support_address": {"country": "GB"}}, "company": {"address": OFFICE}}, OFFICE),
+        ({"business_profile": {"support_address": None}, "company": None}, None),
+        ({"individual": {"address": STREET}}, None),
+    ],
+)
+def test_the_address_is_what_customers_are_told_and_nobodys_home(
+    lite_app: Flask, account: dict[str, Any], address: Any
+) -> None:
+    _take({**EXPORT, "account": [{"id": "acct_one", "object": "account", "created": 1, "country": "GB", **account}]})
+    assert _one(Account.address) == address
+
+
+def test_a_further_import_adds_the_address_where_there_is_none(lite_app: Flask) -> None:
+    account = {"id": "acct_one", "object": "account", "created": 1}
+    for profile, address in (({}, None), ({"support_address": STREET}, STREET), ({"support_address": OFFICE}, STREET)):
+        _take({**EXPORT, "account": [{**account, "business_profile": profile}]})
+        assert _one(Account.address) == address

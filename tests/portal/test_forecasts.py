@@ -13,7 +13,7 @@ from tests.conftest import enter
 from tests.scenarios.history import History
 from tests.world import reading
 
-NEXT = re.compile(r"renews on ([A-Z]\w+ \d+, \d+) for €([\d.,]+)\.")
+NEXT = re.compile(r"Next payment €([\d.,]+) on ([A-Z]\w+ \d+, \d+)")
 
 
 def _promised(app: Flask, history: History, *subscriptions: str) -> dict[str, tuple[str, int]]:
@@ -24,7 +24,7 @@ def _promised(app: Flask, history: History, *subscriptions: str) -> dict[str, tu
     for subscription in subscriptions:
         (shown,) = NEXT.findall(text(client.get(f"/subscriptions/{subscription}").text))
         assert shown in on_overview
-        found[subscription] = shown[0], round(float(shown[1]) * 100)
+        found[subscription] = shown[1], round(float(shown[0].rstrip(".,")) * 100)
     assert len(on_overview) == len(subscriptions)
     return found
 

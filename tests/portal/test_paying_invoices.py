@@ -77,8 +77,8 @@ def _pays(client: PortalClient, place: str) -> Any:
 def test_an_overdue_invoice_is_paid(app: Flask, place: str) -> None:
     scene = world.scene(last="open", features=OFF)
     client, invoice = enter(app, scene.customer), _open()
-    assert _pays(client, place.format(scene.subscription.id)).location == "/"
-    assert THANKS in text(client.get("/").text)
+    done = _pays(client, place.format(scene.subscription.id))
+    assert THANKS in text(client.get(done.location).text)
     assert _status(invoice) == "paid"
     assert _buttons(client, "/") == []
     assert client.get(f"/invoices/{invoice}").status_code == 404
@@ -89,7 +89,8 @@ def test_a_second_click_leads_to_the_overview(app: Flask) -> None:
     client = enter(app, scene.customer)
     there = _buttons(client, "/")[0]
     form = client.form(there)
-    assert [client.send(there, form).location for _ in range(2)] == ["/", "/"]
+    paid = there.replace("/payment", "/paid?what=invoice")
+    assert [client.send(there, form).location for _ in range(2)] == [paid, "/"]
 
 
 def test_what_is_owed_can_be_read_before_it_is_paid(app: Flask) -> None:
@@ -117,7 +118,7 @@ def test_paying_with_a_new_card(app: Flask, card: str | None) -> None:
     )
     back = client.send(gone, {"kind": "card", "number": "4242 4242 4242 4242", "expiry": "12/34", "cvc": "123"})
     assert client.get(back.location).location == there
-    assert client.send(there, client.form(there)).location == "/"
+    assert client.send(there, client.form(there)).location == f"/invoices/{invoice}/paid?what=invoice"
     assert _status(invoice) == "paid"
     assert client.get("/payment-methods").status_code == 404
     assert client.send("/payment-methods").status_code == 404  # nothing is owed any more
@@ -130,8 +131,7 @@ def test_returning_from_authentication(app: Flask) -> None:
     assert "Your bank needs you" in text(client.get(f"/invoices/{_open()}").text)
     client.get(challenge)
     landed = client.get(client.send(challenge, {"answer": "complete"}).location)
-    assert landed.location == "/"
-    assert THANKS in text(client.get("/").text)
+    assert THANKS in text(client.get(landed.location).text)
 
 
 def test_all_open_invoices_are_shown_without_a_history(app: Flask) -> None:
@@ -147,7 +147,7 @@ def test_what_was_written_off_can_be_paid_where_the_subscription_is_on_hold(app:
     _put(scene.customer, Invoice, Invoice.status == "open", status="uncollectible")
     _put(scene.customer, Subscription, status="unpaid")
     client, invoice = enter(app, scene.customer), _open()
-    assert _pays(client, f"/subscriptions/{scene.subscription.id}").location == "/"
+    assert "/paid" in _pays(client, f"/subscriptions/{scene.subscription.id}").location
     assert _status(invoice) == "paid"
     assert "on hold" not in text(client.get("/").text)
 
@@ -157,7 +157,7 @@ def test_a_first_invoice_can_be_paid(app: Flask) -> None:
     _put(scene.customer, Subscription, status="incomplete")
     client, invoice = enter(app, scene.customer), _open()
     assert "It starts as soon as the first invoice is paid." in text(client.get("/").text)
-    assert _pays(client, f"/subscriptions/{scene.subscription.id}").location == "/"
+    assert "/paid" in _pays(client, f"/subscriptions/{scene.subscription.id}").location
     assert _status(invoice) == "paid"
 
 

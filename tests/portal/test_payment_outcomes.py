@@ -94,12 +94,12 @@ def test_a_final_invoice_that_is_declined_says_so(app: Flask, time: Clock) -> No
 def test_a_final_invoice_that_the_bank_asks_about_leads_there_and_back(
     app: Flask, time: Clock, invoice_history: bool
 ) -> None:
-    client, shop, done = _cancels(app, time, world.ASKS, invoice_history=invoice_history)
+    client, _shop, done = _cancels(app, time, world.ASKS, invoice_history=invoice_history)
     assert "/sandbox/charges/" in done.location
     client.get(done.location)
     back = client.send(done.location, {"answer": "complete"})
     landed = client.get(back.location)
-    assert landed.location == f"/subscriptions/{shop.subscription.id}"
+    assert landed.location.endswith("/paid?what=final_invoice")
     page = text(client.get(landed.location).text)
     assert ENDED in page
     assert "Your last invoice is paid." in page

@@ -83,7 +83,7 @@ def test_the_overview_says_what_all_of_them_cost(app: Flask) -> None:
     shop = world.shop(quantity=60)
     _price(shop, "team", **PACKS)
     client = enter(app, shop.customer)
-    assert "€30.00 per month 60 seats" in text(client.get("/").text)
+    assert "60 seats · €30.00 per month" in text(client.get("/").text)
     assert "€30.00 per month" in text(client.get(f"/subscriptions/{shop.subscription.id}").text)
     assert "€10.00" not in text(quote(client, shop, quantity=60).text).replace("€10.00 per month for each 25", "")
 

@@ -77,7 +77,6 @@ def test_a_canceled_subscription_is_reactivated(app: Flask) -> None:
         assert words in page
     done = client.send(_address(shop), {"quote": _token(client, shop)})
     new = _new(shop)
-    assert done.location == f"/subscriptions/{new.id}"
     assert "Welcome back." in text(client.get(done.location).text)
     assert (new.status, new.start_date, new.due_at) == ("active", LATER, 1_780_358_400)
     with reading() as reader:

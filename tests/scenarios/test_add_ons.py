@@ -1,13 +1,21 @@
 """Add-ons beside a plan: added, changed and removed in one change, billed with the plan, and forecast."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from portal_site.billing.changes import reactivations
 from portal_site.billing.errors import BillingError, StateChanged
+from portal_site.billing.loading import snapshots
+from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import SubscriptionItem
 from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.db import db
+from portal_site.portal.reads import overview
+from portal_site.portal.reads.subscriptions import CustomerBalance
 from tests import world
 from tests.proofs import ledger
 from tests.scenarios.history import History
@@ -167,3 +175,33 @@ def test_an_add_on_that_is_not_offered_is_refused(app: Flask) -> None:
     with pytest.raises(BillingError) as refused:
         history.quote_of(PlanChangeRequest(add_ons={"prod_elsewhere": (None, 1)}))
     assert refused.value.code == "product_not_offered"
+
+
+def test_the_items_of_a_subscription_that_begins_again_keep_their_order(app: Flask) -> None:
+    """They are all added in one second then, and which plan comes first is not left to chance."""
+    history = History.start(app, also="solo")
+    for amount in (100, 200, 300):
+        history.add_item(amount)
+    with reading() as reader:
+        rows = snapshots.load_owned_rows(reader, history.shop.customer.id, history.shop.subscription.id)
+        before = [item.amount for item in snapshots.load_for_quote(reader, *rows, history.now).items]
+    history.cancel(mode="immediately")
+    known = history.shop.customer.id, history.shop.subscription.id
+    quote = reactivations.preview(*known, history.now).quote
+    assert quote
+    again = reactivations.reactivate(*known, Confirmation(history.now, quote_fingerprint(quote), "again"), history.now)
+    with reading() as reader:
+        rows = snapshots.load_owned_rows(reader, history.shop.customer.id, again.subscription_id)
+        after = [item.amount for item in snapshots.load_for_quote(reader, *rows, history.now).items]
+    assert after == before
+    scope = {
+        "account_id": history.shop.customer.account_id,
+        "customer_id": history.shop.customer.id,
+        "on_behalf_of": None,
+    }
+    visitor: Any = SimpleNamespace(
+        scope=scope, payer=CustomerBalance(), default_payment_method_id=None, on_behalf_of=None
+    )
+    found = overview.find_subscription(visitor, again.subscription_id, history.now)
+    assert found
+    assert [item.amount for item in found[0].items] == before

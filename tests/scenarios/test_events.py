@@ -112,7 +112,7 @@ def _resume(history: History) -> None:
             "customer.subscription.pending_update_applied",
         ], id="upgrade"),
         pytest.param({}, [], _credit, [
-            *INVOICED, *PAID, ("customer.updated", {"balance"}), (UPDATED, {"items", "latest_invoice"}),
+            *INVOICED, *PAID, ("customer.updated", {"balance", "invoice_credit_balance"}), (UPDATED, {"items", "latest_invoice"}),
         ], id="credit to the balance"),
         pytest.param({}, [], _code, [
             *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), *COLLECTED, "customer.discount.created",

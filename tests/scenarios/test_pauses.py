@@ -1,5 +1,7 @@
 """Scenarios of pauses: exactly the used time is billed, to the minor unit."""
 
+from dataclasses import replace
+
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
@@ -7,16 +9,18 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from portal_site.billing.cancellation import cancellations
-from portal_site.billing.changes import pauses
+from portal_site.billing.changes import pauses, reactivations
 from portal_site.billing.errors import BillingError
-from portal_site.billing.models import Discount
+from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
+from portal_site.billing.models import Discount, Invoice, PlanChange, Subscription
+from portal_site.billing.payments import collection
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
-from tests.scenarios.history import History
+from tests.scenarios.history import BACK, History
 from tests.scenarios.history_state import day
 from tests.world import reading
 
@@ -218,6 +222,97 @@ def test_ending_a_paused_subscription_restores_the_coupons_end(app: Flask) -> No
     history.advance_to("2026-05-12")
     history.cancel(mode="immediately")
     assert _discount_ends(history) == ["2026-07-11"]
+
+
+def _shared_coupon(history: History, end: str) -> None:
+    """A coupon for three months on the customer, which all of its subscriptions use."""
+    history.add_discount(end=at(end), **THREE_MONTHS)
+    with transaction() as session:
+        (discount,) = session.scalars(select(Discount).where(Discount.customer_id == history.shop.customer.id)).all()
+        discount.subscription_id = None
+
+
+def _ended(history: History) -> str:
+    """The id of another subscription of the customer, which has ended."""
+    other = world.second_subscription(history.shop)
+    with transaction() as session:
+        mine = Subscription.customer_id == history.shop.customer.id, Subscription.id == other.id
+        row = session.scalars(select(Subscription).where(*mine)).one()
+        row.status, row.ended_at, row.due_at = "canceled", world.START, None
+    return str(other.id)
+
+
+def _comes_back(history: History, subscription_id: str) -> PlanChange:
+    known = history.shop.customer.id, subscription_id
+    quote = reactivations.preview(*known, history.now).quote
+    assert quote
+    change = reactivations.reactivate(*known, Confirmation(history.now, quote_fingerprint(quote), "again"), history.now)
+    if change.outcome == "pending":
+        with history.gateways() as gateway:
+            collection.collect(gateway, history.shop.customer.id, change.invoice_id or "", history.now, BACK)
+    return change
+
+
+@pytest.mark.both_databases
+def test_a_coupon_of_the_customer_runs_again_for_a_subscription_that_begins_in_the_pause(app: Flask) -> None:
+    """It had two months left on 2 May, so it has on 12 May: July and August are at half price, September is not."""
+    history = History.start(app)
+    ended = _ended(history)
+    _shared_coupon(history, "2026-07-02")
+    history.advance_to("2026-05-02")
+    history.pause()
+    assert _discount_ends(history) == [None]
+    history.advance_to("2026-05-12")
+    quote = reactivations.preview(history.shop.customer.id, ended, history.now).quote
+    assert quote
+    assert (quote.invoice.total, quote.next_invoice and quote.next_invoice.amount_due) == (350, 350)
+    _comes_back(history, ended)
+    assert _discount_ends(history) == ["2026-07-12"]
+    history.advance_to("2026-06-20")
+    history.resume()  # its own pause gives the coupon no more
+    assert _discount_ends(history) == ["2026-07-12"]
+    history.advance_to("2026-08-13")
+    with reading() as reader:
+        query = select(Invoice.total).where(
+            Invoice.customer_id == history.shop.customer.id, Invoice.total.in_((350, 700))
+        )
+        assert list(reader.scalars(query.order_by(Invoice.created, Invoice.number))) == [350, 350, 700, 700]
+    ledger.audit(history.shop.customer.account_id)
+
+
+def test_a_subscription_that_never_begins_does_not_use_up_the_coupon(app: Flask) -> None:
+    history = History.start(app)
+    ended = _ended(history)
+    _shared_coupon(history, "2026-07-02")
+    history.advance_to("2026-05-02")
+    history.pause()
+    history.add_card(world.FAILS)
+    history.advance_to("2026-05-12")
+    _comes_back(history, ended)
+    assert _discount_ends(history) == [None]
+    history.advance_to("2026-05-14")
+    history.add_card()
+    history.resume()
+    assert _discount_ends(history) == ["2026-07-14"]
+
+
+def test_a_coupon_of_the_customer_waits_while_all_subscriptions_are_paused(app: Flask) -> None:
+    history = History.start(app)
+    other = world.second_subscription(history.shop)
+    _shared_coupon(history, "2026-07-02")
+    history.advance_to("2026-05-02")
+    history.pause()
+    assert _discount_ends(history) == ["2026-07-02"]  # the other one uses it
+    history.advance_to("2026-05-12")
+    second = replace(history, shop=replace(history.shop, subscription=other))
+    second.pause()
+    assert _discount_ends(history) == [None]
+    history.advance_to("2026-05-22")
+    history.resume()
+    assert _discount_ends(history) == ["2026-07-12"]
+    second.now = history.now
+    second.resume()
+    assert _discount_ends(history) == ["2026-07-12"]
 
 
 def test_a_coupon_shared_with_another_subscription_is_not_suspended(app: Flask) -> None:

@@ -77,9 +77,9 @@ class RenewalBatch:
         if rows:
             _add_accounts_and_tax_ids(session, self.customers)
             # Load as of the earliest date that is billed: discounts that ended since then were in force on it.
-            since = min(min(row.step_at or at, at) for row in rows)
+            since = snapshots.due_since((row.step_at for row in rows), at)
             self.snapshots = snapshots.load(session, rows, self.customers, since)
-            self.states = {name: CustomerState(payer.balance, payer.currency) for name, payer in self.customers.items()}
+            self.states = {name: CustomerState(payer.balances) for name, payer in self.customers.items()}
             self.phases = _next_phases(session, [row.id for row in rows if row.schedule_id], at)
 
     def decide(self) -> None:
@@ -148,7 +148,7 @@ class RenewalBatch:
                 members["status"], members["marked_uncollectible_at"] = InvoiceStatus.UNCOLLECTIBLE, self.at
             invoice_row = self.writer.invoice(payer, row, invoice, self.at, **members)
             payer.number += 1
-            payer.balance, payer.currency = renewal.state.balance, renewal.state.currency
+            payer.balances = renewal.state.balances
             payer.touched = True
         self.consumed_discounts |= dict.fromkeys(renewal.consumed, date)
         self.invoiced += 1
@@ -232,6 +232,7 @@ def _payer_changes(payer: Payer) -> JsonObject:
         "balance": payer.balance,
         "next_invoice_sequence": payer.number,
         "currency": payer.currency,
+        "other_balances": payer.other_balances,
         "invoice_prefix": payer.invoice_prefix,
     }
 
@@ -267,12 +268,13 @@ def _items(snapshot: SubscriptionSnapshot, ends: Mapping[str, int]) -> JsonObjec
 
 def _add_accounts_and_tax_ids(session: Session, payers: Mapping[str, Payer]) -> None:
     """Add what invoices store of accounts, and the tax ids, besides the columns of the customer."""
-    accounts = select(Account.id, Account.business_name, Account.tax_ids).where(
+    accounts = select(Account.id, Account.business_name, Account.address, Account.tax_ids).where(
         Account.id.in_({payer.account_id for payer in payers.values()})
     )
     sellers = {row.id: row for row in session.execute(accounts)}
     for payer in payers.values():
         payer.account_name = sellers[payer.account_id].business_name
+        payer.account_address = sellers[payer.account_id].address
         payer.account_tax_ids = sellers[payer.account_id].tax_ids
     tax_ids = select(TaxId.customer_id, TaxId.type, TaxId.value).where(TaxId.customer_id.in_(list(payers)))
     for customer_id, kind, value in session.execute(tax_ids):

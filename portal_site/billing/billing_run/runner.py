@@ -19,7 +19,7 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
-from portal_site.billing.payments import collection
+from portal_site.billing.payments import collection, refunds
 from portal_site.billing.rules.payments import payment_times
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.db import db
@@ -92,6 +92,7 @@ def run(
     for unresolved in _unresolved_payments(at, clock_id):
         run.report.settled += 1
         run.pay(_resolve_payment, [unresolved])
+    run.ask_about_refunds()
     run.collect()
     parking.count_failed_collections(run.payments, at)
     run.renewals.stop("nothing that is due can be billed")
@@ -130,6 +131,17 @@ class _Run:
                 self.report.collected += 1
                 self.pay(_collect_payment, [(customer_id, invoice_id)])
                 self.beat(self.report)
+
+    def ask_about_refunds(self) -> None:
+        """Ask for refunds whose answer was lost, or which take days. The failure of one does not affect the others."""
+        for customer_id, refund_id in refunds.pending(self.at, self.clock_id):
+            try:
+                retry_on_conflict(refunds.ask, self.gateways, customer_id, refund_id, self.at)
+            except Exception as error:
+                if is_of_surroundings(error):
+                    raise
+                log.exception("refund %s could not be made", refund_id)
+                self.report.failed += 1
 
     def pay(self, action: Payment, invoices: Iterable[tuple[str, str]]) -> None:
         """Run `action` for invoices (customer id, invoice id). The failure of one does not affect the others."""

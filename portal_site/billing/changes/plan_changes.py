@@ -73,7 +73,7 @@ def change_plan(
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
         confirmation.check_time(at)
         change_options = plan_options.load(session, subscription, customer, features, confirmation.at)
-        if (refusal := plan_change.why_not_changeable(change_options.snapshot, at)) is not None:
+        if (refusal := change_options.policy.why_not_changeable(at)) is not None:
             raise StateChanged(refusal.message, refusal.code)  # the period ended after the quote
         code = _code(session, customer_id, request)
         quote = _quote(session, customer_id, change_options, request, code, confirmation.at)

@@ -116,6 +116,8 @@ def _create_subscription(
     change = PlanChange.of(new, key, at)
     change.outcome = ChangeOutcome.PENDING if due else ChangeOutcome.APPLIED
     change.invoice_id = _write_first_invoice(session, customer, new, quote.invoice, new_ids, at)
+    if not due:  # otherwise the time of the customer's coupons runs again once it is paid
+        applied_discounts.resume_shared_discounts(session, new, at, at)
     applied_discounts.end_discounts(session, new, sorted(quote.consumed_discounts), at)
     items = subscription_items.load_items(session, new)
     due_dates.recompute_due_at(session, new, items, at)
@@ -139,7 +141,8 @@ def _add_subscription(session: Session, old: Subscription, status: SubscriptionS
 
 def _add_items(session: Session, old: Subscription, new: Subscription, quote: Quote, at: int) -> dict[str, str]:
     """Add the items of the quote, which are the old subscription's, to the new one. Returns the new ids by old id."""
-    new_ids = {item.id: new_id("si") for item in quote.items}
+    # The items keep their order: those of one second are ordered by their ids.
+    new_ids = dict(zip((item.id for item in quote.items), sorted(new_id("si") for _ in quote.items), strict=True))
     rates = {item.id: item.tax_rates for item in subscription_items.load_items(session, old)}
     for item in quote.items:
         row = SubscriptionItem(

@@ -19,6 +19,7 @@ class InvoiceParties(TypedDict):
     """The columns of an invoice about the account and the customer."""
 
     account_name: str | None
+    account_address: JsonObject | None
     account_tax_ids: list[JsonObject]
     customer_name: str | None
     customer_email: str | None
@@ -39,6 +40,7 @@ class InvoiceAmounts(TypedDict):
     amount_remaining: int
     pre_payment_credit_notes_amount: int
     post_payment_credit_notes_amount: int
+    amount_refunded: int
     starting_balance: int
     ending_balance: int | None
     total_discount_amounts: list[JsonObject]
@@ -214,6 +216,7 @@ def invoice_parties(customer: Payer) -> InvoiceParties:
     """What the invoice says of the account and the customer, as of now."""
     return {
         "account_name": customer.account_name,
+        "account_address": customer.account_address,
         "account_tax_ids": customer.account_tax_ids,
         "customer_name": customer.name,
         "customer_email": customer.email,
@@ -235,6 +238,7 @@ def _invoice_amounts(bill: InvoiceTotals) -> InvoiceAmounts:
         "amount_remaining": bill.amount_due,
         "pre_payment_credit_notes_amount": 0,
         "post_payment_credit_notes_amount": 0,
+        "amount_refunded": 0,
         "starting_balance": bill.starting_balance,
         "ending_balance": bill.ending_balance,
         "total_discount_amounts": _summed_discounts(bill.lines),

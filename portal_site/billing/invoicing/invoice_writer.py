@@ -29,6 +29,7 @@ from portal_site.billing.models import (
     Subscription,
     TaxId,
 )
+from portal_site.billing.resources import customers as resources_of_customers
 from portal_site.billing.resources import invoices as resources
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
@@ -146,41 +147,49 @@ def add_open_invoice(
     if bill.amount_due and subscription.collection_method == "charge_automatically":
         members["next_payment_attempt"] = at
     row = writer.invoice(with_next_number(writer.session, customer), subscription, bill, at, **members)
-    before = {"balance": customer.balance, "currency": customer.currency}
-    add_to_balance(customer, bill.balance_used, bill.currency)
-    moved = {name: value for name, value in before.items() if value != getattr(customer, name)}
-    if moved:
-        emit(writer.session, "customer.updated", customer, at, previous=moved)
+    add_to_balance(writer.session, customer, bill.balance_used, bill.currency, at)
     subscription.latest_invoice_id = row["id"]
     return row["id"]
 
 
-def add_to_balance(customer: Customer, amount: int, currency: str) -> None:
-    """Add to the customer's balance the amount that an invoice used (> 0) or added as credit (< 0), in minor units.
+def check_place_for_credit(customer: Customer, bill: InvoiceTotals) -> None:
+    """Raise BillingError if the invoice of a change would leave credit that no invoice may ever use.
 
-    A balance has one currency, and takes on a new one while it is 0. Raises BillingError if it has another currency.
+    Nobody has to make such a change. What has to happen, such as the end of a subscription, keeps its credit beside the balance.
     """
-    if amount and customer.currency not in (None, currency):
-        if customer.balance:
-            raise BillingError(N_("Your credit is in another currency. Please contact us."), "currency_mismatch")
-        customer.currency = currency
-    customer.balance += amount
-    customer.currency = customer.currency or currency
+    if bill.balance_used < 0 and customer.balance and customer.currency not in (None, bill.currency):
+        raise BillingError(N_("Your credit is in another currency. Please contact us."), "currency_mismatch")
+
+
+def add_to_balance(session: Session, customer: Customer, amount: int, currency: str, at: int) -> int:
+    """Add to the customer's balances what an invoice used (> 0) or gave as credit (< 0), in minor units, and emit the event.
+
+    Returns the balance in this currency. It never fails: in another currency than the balance's, it is kept beside that.
+    """
+    names = ("balance", "currency", "invoice_credit_balance")
+    before = resources_of_customers.customer(customer)
+    after = Payer.of(customer).balances.add(amount, currency)
+    customer.balance, customer.currency, customer.other_balances = (
+        after.amount,
+        after.currency,
+        dict(after.others) or None,
+    )
+    now = resources_of_customers.customer(customer)
+    moved = {name: before[name] for name in names if before[name] != now[name]}
+    if moved:
+        emit(session, "customer.updated", customer, at, previous=moved)
+    return after.usable(currency)
 
 
 def move_balance(session: Session, customer: Customer, invoice: Invoice, amount: int, kind: str, at: int) -> None:
-    """Change the customer's balance as `add_to_balance` does, and write the balance transaction (type `kind`) and the event."""
+    """Change the customer's balance as `add_to_balance` does, and write the balance transaction (type `kind`)."""
     if amount:
-        previous = {"balance": customer.balance, "currency": customer.currency}
-        add_to_balance(customer, amount, invoice.currency)
-        moved = {name: value for name, value in previous.items() if value != getattr(customer, name)}
+        left = add_to_balance(session, customer, amount, invoice.currency, at)
         row = CustomerBalanceTransaction(
             id=new_id("cbtxn"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
-            created=at, type=kind, amount=amount, currency=invoice.currency, ending_balance=customer.balance,
-            invoice_id=invoice.id,
+            created=at, type=kind, amount=amount, currency=invoice.currency, ending_balance=left, invoice_id=invoice.id,
         )  # fmt: skip
         session.add(row)
-        emit(session, "customer.updated", customer, at, previous=moved)
 
 
 def with_next_number(session: Session, customer: Customer) -> Payer:
@@ -193,6 +202,6 @@ def with_next_number(session: Session, customer: Customer) -> Payer:
     customer.next_invoice_sequence += 1
     own = select(TaxId.type, TaxId.value).where(TaxId.customer_id == customer.id)
     payer.tax_ids = [{"type": kind, "value": value} for kind, value in session.execute(own)]
-    seller = select(Account.business_name, Account.tax_ids).where(Account.id == customer.account_id)
-    payer.account_name, payer.account_tax_ids = session.execute(seller).one()
+    seller = select(Account.business_name, Account.address, Account.tax_ids).where(Account.id == customer.account_id)
+    payer.account_name, payer.account_address, payer.account_tax_ids = session.execute(seller).one()
     return payer

@@ -13,13 +13,16 @@ from portal_site.billing.models import (
     Invoice,
     PaymentAttempt,
     PaymentMethod,
+    Refund,
     SetupIntent,
     Subscription,
     TaxId,
 )
 from portal_site.billing.translation_marks import N_
 
-Row = TypeVar("Row", CancellationAttempt, Invoice, PaymentAttempt, PaymentMethod, SetupIntent, Subscription, TaxId)
+Row = TypeVar(
+    "Row", CancellationAttempt, Invoice, PaymentAttempt, PaymentMethod, Refund, SetupIntent, Subscription, TaxId
+)
 
 
 def get_account(session: Session, account_id: str | None) -> Account:

@@ -6,8 +6,14 @@ from portal_site.billing.models.catalog import Coupon, Price, Product, Promotion
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
 from portal_site.billing.models.event import Event, EventCounter
 from portal_site.billing.models.imported import ImportedObject
-from portal_site.billing.models.invoice import CreditNote, CreditNoteLineItem, Invoice, InvoiceLineItem
-from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, SetupIntent
+from portal_site.billing.models.invoice import (
+    CreditNote,
+    CreditNoteLineItem,
+    Invoice,
+    InvoiceLineItem,
+    PrintedDocument,
+)
+from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, Refund, SetupIntent
 from portal_site.billing.models.portal import PortalConfiguration, PortalSession, PortalVisit
 from portal_site.billing.models.subscription import (
     Discount,
@@ -43,10 +49,12 @@ __all__ = [
     "PortalSession",
     "PortalVisit",
     "Price",
+    "PrintedDocument",
     "Product",
     "PromotionCode",
     "PromotionCodeTry",
     "ProviderCustomer",
+    "Refund",
     "SchedulePhase",
     "SchedulePhaseItem",
     "SetupIntent",

@@ -3,7 +3,7 @@
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, Document, Documents, Id
+from portal_site.billing.models.columns import AccountId, Document, Documents, Id, OptionalDocument
 from portal_site.db import Base
 
 
@@ -29,7 +29,8 @@ class Account(Base):
     dunning: Mapped[Document]
     # The hosts that are allowed in return URLs, checked by rules.portal.safe_urls.Returns.
     return_hosts: Mapped[Documents]
-    # The merchant's own tax ids as {type, value}; invoices print them.
+    # The merchant's postal address, with the members of a customer's, and its own tax ids as {type, value}; invoices print them.
+    address: Mapped[OptionalDocument]
     tax_ids: Mapped[Documents] = mapped_column(server_default="[]")
     logo_id: Mapped[str | None] = mapped_column()
     icon_id: Mapped[str | None] = mapped_column()

@@ -53,6 +53,9 @@ class Invoice(HasLivemode, HasMetadata, Base):
     amount_remaining: Mapped[int]
     pre_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
     post_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
+    amount_refunded: Mapped[int] = mapped_column(
+        default=0, server_default="0"
+    )  # of its payments; at Stripe on the charges
     starting_balance: Mapped[int] = mapped_column(default=0)
     ending_balance: Mapped[int | None]
     total_discount_amounts: Mapped[Documents]
@@ -66,6 +69,7 @@ class Invoice(HasLivemode, HasMetadata, Base):
     voided_at: Mapped[int | None]
     marked_uncollectible_at: Mapped[int | None]
     account_name: Mapped[LongText | None]
+    account_address: Mapped[OptionalDocument]  # null where it is not known
     account_tax_ids: Mapped[OptionalDocuments]  # as {type, value}; null where they are not known
     customer_name: Mapped[LongText | None]
     customer_email: Mapped[str | None]
@@ -99,6 +103,15 @@ class Invoice(HasLivemode, HasMetadata, Base):
             "id",
             sqlite_where=text("next_payment_attempt IS NOT NULL"),
             postgresql_where=text("next_payment_attempt IS NOT NULL"),
+        ),
+        Index(
+            "ix_invoices_amount",
+            "customer_id",
+            "total",
+            "created",
+            "id",
+            sqlite_where=text("status <> 'draft'"),
+            postgresql_where=text("status <> 'draft'"),
         ),
         Index("uq_invoices_customer_id_number", "customer_id", "number", unique=True),
         # Also serves look-ups of a subscription's invoices, since `subscription_id` is its first column.
@@ -227,3 +240,20 @@ class CreditNoteLineItem(Base):
             postgresql_where=text("period_start IS NOT NULL"),
         ),
     )
+
+
+class PrintedDocument(Base):
+    """A PDF of an invoice or a credit note, in one language and for one size of paper.
+
+    Its id is the hash of whose it is and of all that it was made from, so that it is found again as long as that is the same,
+    whatever later versions of the program would print.
+    """
+
+    __tablename__ = "printed_documents"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId] = mapped_column(index=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    created: Mapped[int]
+    data: Mapped[bytes]

@@ -60,6 +60,8 @@ _VISITOR = PageQuery(
         Customer.shipping,
         Customer.balance,
         Customer.currency,
+        Customer.invoice_prefix,
+        Customer.other_balances,
         Customer.tax_exempt,
         Customer.default_payment_method_id,
         Customer.preferred_locales,
@@ -158,6 +160,8 @@ class Visitor(PortalOwner):
     shipping: Mapping[str, Any] | None
     balance: int
     currency: str | None
+    invoice_prefix: str | None
+    other_balances: Mapping[str, int] | None
     tax_exempt: str
     default_payment_method_id: str | None
     customer_timezone: str | None
@@ -179,8 +183,8 @@ class Visitor(PortalOwner):
 
     @property
     def payer(self) -> CustomerBalance:
-        """The members of the customer that decide an amount."""
-        return CustomerBalance(self.balance, self.currency, self.tax_exempt)
+        """What of this customer decides an amount."""
+        return CustomerBalance(self.balance, self.currency, self.tax_exempt, self.other_balances)
 
     @property
     def scope(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.cancellation import cancellations
-from portal_site.billing.cancellation.cancellations import CancellationPreview, Reason
+from portal_site.billing.cancellation.cancellations import CancellationPreview
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
@@ -20,6 +20,7 @@ from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.portal import blueprint, payment_outcome, portal_feature
 from portal_site.portal.changes import confirmation_tokens
 from portal_site.portal.changes.cancellation_forms import ReasonForm
+from portal_site.portal.changes.confirmation_tokens import SignedConfirmation
 from portal_site.portal.changes.quote_pages import QuotePage
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.subscriptions import SubscriptionView
@@ -40,6 +41,7 @@ class EndingPage(QuotePage):
     token: str
     owed: bool = False
     problem: str = ""
+    form: ReasonForm | None = None  # None if no reason is asked for
 
     @property
     def quoted(self) -> Sequence[InvoiceLine]:
@@ -50,26 +52,24 @@ class EndingPage(QuotePage):
 @blueprint.get("/subscriptions/<subscription_id>/cancellation")
 @portal_feature(FEATURE)
 def show_cancellation(subscription_id: str) -> Page:
-    """Ask for the reason. If no reason is asked for and nothing can be offered, show the effect of cancelling."""
-    subscription = _own(subscription_id)
-    if not _is_asked(subscription_id):
-        return ending_page(subscription_id)
-    form = _reason_form()
-    return render_template("portal/cancellations/reason.html", subscription=subscription, form=form)
+    """The effect of cancelling, with the question for the reason if it is asked, and the button."""
+    return ending_page(subscription_id, form=_reason_form() if _is_asked(subscription_id) else None)
 
 
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/reason")
 @portal_feature(FEATURE)
 def tell_reason(subscription_id: str) -> Response | Page:
-    """Record the reason, if any, and continue with a matching offer, else with the effect of cancelling."""
-    subscription = _own(subscription_id)
+    """Record the reason, if one is given, then show a matching offer, or else cancel on the confirmed terms."""
+    _own(subscription_id)
     if not _is_asked(subscription_id):
         abort(404)
-    form, skipped = _reason_form(), "skip" in request.form
-    if not skipped and not form.validate():
-        return render_template("portal/cancellations/reason.html", subscription=subscription, form=form), 422
-    reason = Reason() if skipped else form.given(_own_reasons())
+    form = _reason_form()
+    if not form.validate():
+        return ending_page(subscription_id, status=422, form=form)
+    reason = form.given(_own_reasons())
     attempt = cancellations.start_attempt(g.visitor.customer_id, subscription_id, g.visitor.features, reason, g.now)
+    if not attempt.is_made(g.now) and (yes := confirmation_tokens.read(ENDING, subscription_id)):
+        return _cancel(subscription_id, yes, attempt.id)
     there = "portal.show_offer" if attempt.is_made(g.now) else "portal.show_cancellation_end"
     return redirect(url_for(there, subscription_id=subscription_id, attempt=attempt.id), 303)
 
@@ -89,7 +89,10 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
     yes = confirmation_tokens.read(ENDING, subscription_id)
     if yes is None:
         return ending_page(subscription_id, "", _("This page has expired. Please check it again."), 409)
-    attempt_id = yes.what["attempt"]
+    return _cancel(subscription_id, yes, yes.what["attempt"])
+
+
+def _cancel(subscription_id: str, yes: SignedConfirmation, attempt_id: str) -> Response | Page:
     ending = _situation(subscription_id).ending
     if ending is not None and (ending.immediate or ending.drops):
         # A payment of a pending update that awaits authentication is canceled.
@@ -176,7 +179,9 @@ def _situation(subscription_id: str) -> CancellationPreview:
         abort(404)
 
 
-def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", status: int = 200) -> Page:
+def ending_page(
+    subscription_id: str, attempt_id: str = "", problem: str = "", status: int = 200, form: ReasonForm | None = None
+) -> Page:
     """The page with the effect of cancelling, below an error message if there is one."""
     subscription, found = _own(subscription_id), _situation(subscription_id)
     if found.ending is None:
@@ -188,7 +193,7 @@ def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", s
         shown = cancellations.cancellation_fingerprint(found.ending)
         token = confirmation_tokens.issue(ENDING, subscription_id, shown, attempt=attempt_id)
         owed = found.snapshot.has_open_invoice
-        page = EndingPage(subscription, found.ending, following, token, owed, problem)
+        page = EndingPage(subscription, found.ending, following, token, owed, problem, form)
     return render_template("portal/cancellations/end.html", page=page), status
 
 

@@ -109,8 +109,11 @@ def resume_subscription(subscription_id: str) -> Response | Page:
             pauses.resume_collection(g.visitor.customer_id, subscription_id, g.now)
         else:
             change = pauses.resume(g.visitor.customer_id, subscription_id, yes.confirmation, g.now)
+            payment = payment_outcome.of_resumption(subscription_id, change.invoice_id or "")
             if change.outcome == ChangeOutcome.PENDING:
-                return payment_outcome.collect(payment_outcome.of_resumption(subscription_id, change.invoice_id or ""))
+                return payment_outcome.collect(payment)
+            if done := payment_outcome.already_paid(payment):
+                return done
     except StateChanged as changed:
         return _resumption_page(subscription_id, translated(changed), 409)
     flash(_("Your subscription has resumed."), "good")

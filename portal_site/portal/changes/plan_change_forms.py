@@ -1,9 +1,13 @@
 """The form of a plan change: what the customer chose, read from the query, and what the page shows of it."""
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from babel.numbers import NumberFormatError, parse_decimal
+from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from portal_site.billing.errors import BillingError
@@ -15,6 +19,7 @@ from portal_site.web.input.forms import translated
 from portal_site.web.rendering.filters import number
 
 LONGEST_NUMBER = 18  # digits that are parsed; longer numbers are above any limit
+GROUPED = re.compile(r"-?\d{1,3}([.,’']\d+)+")
 CODE = "promotion-code"
 NONE = "none"  # the value of the price field of an add-on for not having it
 
@@ -37,6 +42,28 @@ class ItemChoice:
         return next((offer for offer in self.offers if offer.price_id == self.price_id), self.item.offer)
 
     @property
+    def shown(self) -> list[PricedPlan]:
+        """The offers with the billing interval of the chosen one; the others are shown after one click."""
+        return [offer for offer in self.offers if offer.length == self.offer.length]
+
+    @property
+    def intervals(self) -> list["IntervalChoice"]:
+        """The billing intervals of the offers, each with the offer to select with it; none if all offers have the same."""
+        lengths = sorted({offer.length for offer in self.offers})
+        return [self._in_interval(length) for length in lengths] if len(lengths) > 1 else []
+
+    def _in_interval(self, length: int) -> "IntervalChoice":
+        offers = [offer for offer in self.offers if offer.length == length]
+        alike = next((offer for offer in offers if offer.product_id == self.offer.product_id), offers[0])
+        chosen = self.offer if length == self.offer.length else alike
+        return IntervalChoice(chosen, is_current=length == self.offer.length)
+
+    def counterpart(self, offer: PricedPlan) -> PricedPlan | None:
+        """The offer of the same product with the shortest interval, if that is shorter than this one's."""
+        alike = [each for each in self.offers if each.product_id == offer.product_id and each.length < offer.length]
+        return min(alike, key=lambda each: each.length, default=None)
+
+    @property
     def range(self) -> QuantityLimits | None:
         """The limits of the quantity of the chosen offer, or None if the quantity cannot be chosen."""
         return self.limits.get(self.offer.price_id)
@@ -45,6 +72,11 @@ class ItemChoice:
     def product(self) -> str:
         """The name of the item's product."""
         return self.item.offer.product
+
+    @property
+    def typed(self) -> int | None:
+        """The typed quantity, if it is valid."""
+        return _whole(self.quantity)
 
     @property
     def adjustable(self) -> bool:
@@ -71,6 +103,14 @@ class ItemChoice:
     def quantity_field(self) -> str:
         """The name of the form field for the quantity."""
         return f"quantity-{self.item.id}"
+
+
+@dataclass(frozen=True)
+class IntervalChoice:
+    """A billing interval of the offers for an item, and the offer that is selected with it."""
+
+    offer: PricedPlan
+    is_current: bool
 
 
 @dataclass
@@ -231,6 +271,10 @@ class ChangeForm:
         """The form's hidden fields."""
         return {name: value for name, value in (("code", self.code), ("attempt", self.attempt)) if value}
 
+    def fields_with(self, choice: ItemChoice, offer: PricedPlan) -> dict[str, str]:
+        """The form's query parameters with another offer for an item."""
+        return self.fields | {choice.price_field: offer.price_id}
+
     def order(self) -> PlanChangeRequest | None:
         """The request, or None after adding errors to the form fields with invalid input."""
         wanted: dict[str, Choice] = {}
@@ -271,9 +315,27 @@ def _quantity_error(text: str) -> str:
 
 
 def _whole(text: str) -> int | None:
-    plain = text.strip()
-    digits = plain.removeprefix("-")
-    return int(plain[:LONGEST_NUMBER]) if digits.isascii() and digits.isdigit() else None
+    """A whole number as people of the page's language write it: 1,000 or 1 000, with digits of any width."""
+    plain = "".join(unicodedata.normalize("NFKC", text).split())
+    if plain.removeprefix("-").isdecimal():
+        return int(plain[:LONGEST_NUMBER])
+    if not GROUPED.fullmatch(plain):
+        return None
+    try:
+        number = parse_decimal(plain[:LONGEST_NUMBER], locale=get_locale(), strict=True)
+    except (NumberFormatError, ValueError):
+        return None
+    return int(number) if number == number.to_integral_value() else None
+
+
+def stepped(given: Mapping[str, str]) -> dict[str, str]:
+    """The submitted form after the button next to a quantity that adds or removes one: `step` is “field +1”."""
+    found = {name: value for name, value in given.items() if name != "step"}
+    field, _blank, step = given.get("step", "").partition(" ")
+    quantity = _whole(found.get(field, ""))
+    if quantity is not None and step in ("+1", "-1"):
+        found[field] = str(max(0, quantity + int(step)))
+    return found
 
 
 def order_document(order: PlanChangeRequest) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Changing plan, quantity and add-ons: the choice, its quote, the confirmation, and the payment if one is needed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import abort, flash, g, make_response, redirect, render_template, request, session, url_for
@@ -21,11 +21,19 @@ from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, Subs
 from portal_site.billing.subscriptions import promotion_codes, schedules
 from portal_site.portal import blueprint, payment_outcome, portal_feature
 from portal_site.portal.changes import confirmation_tokens
-from portal_site.portal.changes.plan_change_forms import NONE, ChangeForm, order_document, order_of, sign_code
+from portal_site.portal.changes.plan_change_forms import (
+    NONE,
+    ChangeForm,
+    order_document,
+    order_of,
+    sign_code,
+    stepped,
+)
 from portal_site.portal.changes.quote_pages import QuotePage
 from portal_site.portal.payment_outcome import Payment
-from portal_site.portal.reads import overview
+from portal_site.portal.reads import overview, products
 from portal_site.portal.reads.payment_methods import PaymentMethodView
+from portal_site.portal.reads.products import ProductText
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web import htmx
 from portal_site.web.input.forms import translated
@@ -40,7 +48,8 @@ Page = str | tuple[str, int]
 class ChangePage(QuotePage):
     """The page. `quote` is None while nothing is chosen or the form has errors.
 
-    `mismatch` says why nothing can be chosen, if so.
+    `mismatch` says why nothing can be chosen, if so. `lacks_invoice` is true if no invoice of the present
+    period is here.
     """
 
     method: PaymentMethodView | None
@@ -51,6 +60,8 @@ class ChangePage(QuotePage):
     token: str = ""
     problem: str = ""
     code_words: str = ""
+    products: Mapping[str, ProductText] = field(default_factory=dict)
+    lacks_invoice: bool = False
 
     @property
     def quoted(self) -> Sequence[InvoiceLine]:
@@ -84,7 +95,7 @@ class ChangePage(QuotePage):
 @portal_feature(FEATURE)
 def show_plan_change(subscription_id: str) -> Page:
     """The page for changing the plan, with a quote for what is chosen."""
-    page = _page(subscription_id, request.args)
+    page = _page(subscription_id, stepped(request.args))
     return render_template("portal/plan_changes/show.html", page=page), page.status
 
 
@@ -92,9 +103,9 @@ def show_plan_change(subscription_id: str) -> Page:
 @portal_feature(FEATURE)
 def show_plan_change_quote(subscription_id: str) -> Response:
     """The quote for the current choice as a fragment."""
-    page = _page(subscription_id, request.args)
+    page = _page(subscription_id, stepped(request.args))
     chosen: dict[str, Any] = {"subscription_id": subscription_id, **page.form.fields}
-    quote = make_response(render_template("portal/plan_changes/_quote.html", page=page), page.status)
+    quote = make_response(render_template("portal/plan_changes/_new_quote.html", page=page), page.status)
     return htmx.replace_url(quote, url_for("portal.show_plan_change", **chosen))
 
 
@@ -141,8 +152,11 @@ def change_plan(subscription_id: str) -> Response | Page:
         # Another tab was first: the requested change has already been made.
         status = 409 if refusal.code == "no_changes" else 422
         return _again(subscription_id, order, attempt_id, translated(refusal), status)
+    payment = payment_outcome.of_plan_change(subscription_id, change.invoice_id or "")
     if change.outcome == ChangeOutcome.PENDING:
-        return payment_outcome.collect(payment_outcome.of_plan_change(subscription_id, change.invoice_id or ""))
+        return payment_outcome.collect(payment)
+    if done := payment_outcome.already_paid(payment):
+        return done
     if not session.get("_flashes"):  # a second click has no further message
         flash(_done(change), "good")
     return _to_subscription(subscription_id)
@@ -223,6 +237,9 @@ def _page(subscription_id: str, given: Any) -> ChangePage:
     refusal = translated(found.refusal) if found.refusal else ""
     mismatch = found.policy.incompatibility()
     page = ChangePage(subscription, method, refusal, form, translated(mismatch) if mismatch else "")
+    offered = {offer.product_id for choice in form.items for offer in choice.offers}
+    page.products = products.texts(g.visitor.account_id, offered)
+    page.lacks_invoice = found.lacks_invoice
     if not refusal and (order := form.order()):
         _fill(page, found, order)
     return page

@@ -62,9 +62,11 @@ def restart_subscription(subscription_id: str) -> Response | Page:
         change = reactivations.reactivate(g.visitor.customer_id, subscription_id, yes.confirmation, g.now)
     except StateChanged as changed:
         return _page(subscription_id, translated(changed), 409)
+    payment = payment_outcome.of_first_invoice(change.subscription_id, change.invoice_id or "")
     if change.outcome == ChangeOutcome.PENDING:
-        payment = payment_outcome.of_first_invoice(change.subscription_id, change.invoice_id or "")
         return payment_outcome.collect(payment)
+    if done := payment_outcome.already_paid(payment):
+        return done
     flash(_("Welcome back. Your subscription has begun."), "good")
     return _to(change.subscription_id)
 

@@ -2,31 +2,33 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
 
 from portal_site.billing.errors import Unreadable
-from portal_site.billing.models import Account, Invoice, InvoiceLineItem, PaymentAttempt
+from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
 from portal_site.db.page_query import NotJson, PageQuery, literal_limit
+from portal_site.portal.reads import invoice_parts
+from portal_site.portal.reads.invoice_parts import CreditNoteSummary, PaidWith, Seller
 
 log = logging.getLogger("portal_site")
 SHORT = 6
 LONG = 24
 MOST_OPEN = 20
-MOST_LINES = 1000
+MOST_LINES = 10_000
 
-_OWN = (
+OWN = (
     Invoice.account_id == bindparam("account_id"),
     Invoice.customer_id == bindparam("customer_id"),
     or_(bindparam("on_behalf_of", type_=Invoice.id.type).is_(None), Invoice.on_behalf_of == bindparam("on_behalf_of")),
 )
 # A literal, not a bound parameter: otherwise the databases could not use the partial index.
-_SHOWN = Invoice.status != literal_column("'draft'")
+SHOWN = Invoice.status != literal_column("'draft'")
 _SUMMARY = (
     Invoice.id,
     Invoice.created,
@@ -43,12 +45,12 @@ _SUMMARY = (
     Invoice.starting_balance,
     Invoice.ending_balance,
 )
-_NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
+NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
 
-def _page(size: int, *only: Any) -> Any:
+def newest(size: int, *only: Any) -> Any:
     """One row more than the page has tells whether another page follows, without counting."""
-    return select(*_SUMMARY).where(*_OWN, _SHOWN, *only).order_by(*_NEWEST_FIRST).limit(literal_limit(size + 1))
+    return select(*_SUMMARY).where(*OWN, SHOWN, *only).order_by(*NEWEST_FIRST).limit(literal_limit(size + 1))
 
 
 def _labelled(label: str, query: Any, *more: Any) -> Any:
@@ -79,51 +81,40 @@ _NO_ATTEMPT = (
 )
 _OPEN = (
     select(*_SUMMARY, *_ATTEMPTS)
-    .where(*_OWN, Invoice.status == literal_column("'open'"))
-    .order_by(*_NEWEST_FIRST)
+    .where(*OWN, Invoice.status == literal_column("'open'"))
+    .order_by(*NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
 # The newest and the open invoices in one select: two indexes of one table, and one query less.
-RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
+RECENT_AND_OPEN = union_all(_labelled("recent", newest(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
 OPEN = _OPEN
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
 # Uncollectible invoices can still be paid, and a subscription may be on hold because of one.
 WRITTEN_OFF_OF_ONE = (
     select(*_SUMMARY, *_ATTEMPTS)
     .where(
-        *_OWN,
+        *OWN,
         Invoice.status == literal_column("'uncollectible'"),
         Invoice.amount_remaining > 0,
         Invoice.subscription_id == bindparam("subscription_id"),
     )
-    .order_by(*_NEWEST_FIRST)
+    .order_by(*NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
 UNDER_WAY = (
     select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
-    .where(*_OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
+    .where(*OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
     .limit(literal_limit(MOST_OPEN))
 )
 _OWED = PageQuery(
     owed=select(Invoice.id)
     .where(
-        *_OWN,
+        *OWN,
         or_(Invoice.status == literal_column("'open'"), Invoice.status == literal_column("'uncollectible'")),
         Invoice.amount_remaining > 0,
     )
     .limit(literal_limit(1))
-)
-HISTORY = PageQuery(
-    invoices=_page(LONG),
-)
-HISTORY_AFTER = PageQuery(
-    invoices=_page(
-        LONG,
-        # `created <= at` first: a plain comparison is what makes both databases start at that place in the index.
-        Invoice.created <= bindparam("after_created"),
-        or_(Invoice.created < bindparam("after_created"), Invoice.id < bindparam("after_id")),
-    )
 )
 INVOICE = PageQuery(
     invoice=select(
@@ -133,6 +124,7 @@ INVOICE = PageQuery(
         Invoice.amount_paid,
         Invoice.pre_payment_credit_notes_amount,
         Invoice.post_payment_credit_notes_amount,
+        Invoice.amount_refunded,
         Invoice.total_discount_amounts,
         Invoice.total_taxes,
         Invoice.period_start,
@@ -142,6 +134,7 @@ INVOICE = PageQuery(
         Invoice.voided_at,
         Invoice.footer,
         Invoice.account_name,
+        Invoice.account_address,
         Invoice.account_tax_ids,
         Invoice.customer_name,
         Invoice.customer_email,
@@ -149,13 +142,13 @@ INVOICE = PageQuery(
         Invoice.customer_address,
         Invoice.customer_tax_ids,
         Invoice.customer_tax_exempt,
-    ).where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id")),
-    seller=select(Account.tax_ids).where(Account.id == bindparam("account_id")),
+    ).where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id")),
     lines=select(
         InvoiceLineItem.description,
         InvoiceLineItem.amount,
         InvoiceLineItem.currency,
         InvoiceLineItem.quantity,
+        InvoiceLineItem.unit_amount_decimal,
         InvoiceLineItem.period_start,
         InvoiceLineItem.period_end,
         InvoiceLineItem.product_name,
@@ -165,14 +158,19 @@ INVOICE = PageQuery(
         InvoiceLineItem.share_amount,
     )
     .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
-    .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
+    .where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(InvoiceLineItem.position)
     .limit(literal_limit(MOST_LINES)),
-    attempt=select(PaymentAttempt.status, PaymentAttempt.decline_code, PaymentAttempt.next_action_url)
+    attempt=select(
+        PaymentAttempt.status,
+        PaymentAttempt.decline_code,
+        PaymentAttempt.next_action_url,
+    )
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
-    .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
+    .where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(PaymentAttempt.created.desc(), PaymentAttempt.settled_at.is_not(None), PaymentAttempt.id)
     .limit(literal_limit(1)),
+    **invoice_parts.selects(*OWN, SHOWN, Invoice.id == bindparam("invoice_id")),
 )
 
 
@@ -192,6 +190,8 @@ class InvoiceSummary:
     description: str | None
     billing_reason: str | None
     subscription_id: str | None
+    starting_balance: int
+    ending_balance: int | None
     attempt_status: str | None = field(default=None, kw_only=True)
     decline_code: str | None = field(default=None, kw_only=True)
 
@@ -199,6 +199,12 @@ class InvoiceSummary:
     def owed(self) -> bool:
         """Whether an amount is left that can be paid."""
         return self.status.payable and self.amount_remaining > 0
+
+    @property
+    def is_carried_over(self) -> bool:
+        """Whether it was too small to charge, so that its amount is on the customer's balance until a later invoice."""
+        end = self.ending_balance
+        return self.total > 0 and not self.amount_due and end is not None and end > 0 and end >= self.total
 
     @property
     def in_doubt(self) -> bool:
@@ -235,6 +241,10 @@ class InvoicePage:
     next_cursor: str | None
     unreadable: tuple[str, ...] = ()  # numbers of invoices whose rows are invalid
 
+    def alone(self) -> "InvoicePage":
+        """The same invoices, without the cursor of the next page."""
+        return replace(self, next_cursor=None)
+
 
 @dataclass(frozen=True, slots=True)
 class LineView:
@@ -251,6 +261,7 @@ class LineView:
     period_end: int
     product_name: str | None = None
     unit_label: str | None = None
+    unit_amount_decimal: str | None = None
     share_left: int | None = None
     share_whole: int | None = None
     share_amount: int | None = None
@@ -276,15 +287,14 @@ class LineView:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceView(InvoiceSummary):
-    """An invoice with the names and addresses of its date. The account's tax ids are the current ones if it has none stored."""
+    """A whole invoice, with the names and addresses of its day; the seller's are today's where it has kept none."""
 
     subtotal: int
     total_excluding_tax: int | None
     amount_paid: int
     pre_payment_credit_notes_amount: int
     post_payment_credit_notes_amount: int
-    starting_balance: int
-    ending_balance: int | None
+    amount_refunded: int
     total_discount_amounts: Sequence[Mapping[str, Any]]
     total_taxes: Sequence[Mapping[str, Any]]
     period_start: int
@@ -293,8 +303,6 @@ class InvoiceView(InvoiceSummary):
     paid_at: int | None
     voided_at: int | None
     footer: str | None
-    account_name: str | None
-    account_tax_ids: Sequence[Mapping[str, Any]]
     customer_name: str | None
     customer_email: str | None
     customer_phone: str | None
@@ -303,6 +311,14 @@ class InvoiceView(InvoiceSummary):
     customer_tax_exempt: str | None
     lines: tuple[LineView, ...]
     attempt_url: str | None
+    seller: Seller
+    paid_with: PaidWith | None
+    credit_notes: tuple[CreditNoteSummary, ...]
+
+    @property
+    def has_receipt(self) -> bool:
+        """Whether money was paid for it, and nothing is left to pay."""
+        return self.status == InvoiceStatus.PAID and self.amount_paid > 0
 
     @property
     def discount(self) -> int:
@@ -345,16 +361,6 @@ def split(rows: Sequence[Mapping[str, Any]]) -> tuple[InvoicePage, list[InvoiceS
     return page(recent, SHORT), [summary(r) for r in rows if r["list"] == "open"]
 
 
-def history(scope: Mapping[str, Any], after: str | None) -> InvoicePage | None:
-    """A page of the history, or None for an invalid cursor."""
-    if after is None:
-        return page(HISTORY.fetch(**scope)["invoices"], LONG)
-    created, _, invoice_id = after.partition("-")
-    if not (created.isascii() and created.isdigit() and len(created) < 13 and invoice_id):
-        return None
-    return page(HISTORY_AFTER.fetch(**scope, after_created=int(created), after_id=invoice_id)["invoices"], LONG)
-
-
 def is_anything_owed(scope: Mapping[str, Any]) -> bool:
     """Whether the customer has an invoice to pay."""
     return bool(_OWED.fetch(**scope)["owed"])
@@ -368,12 +374,13 @@ def find(scope: Mapping[str, Any], invoice_id: str) -> InvoiceView | None:
     row = rows["invoice"][0]
     if row["status"] not in tuple(InvoiceStatus) or any(isinstance(value, NotJson) for value in row.values()):
         raise Unreadable(invoice_id)
-    seller = row["account_tax_ids"] if row["account_tax_ids"] is not None else rows["seller"][0]["tax_ids"]
+    kept = {name: row.pop(name) for name in ("account_name", "account_address", "account_tax_ids")}
     attempt = rows["attempt"][0] if rows["attempt"] else {}
     return InvoiceView(
-        **{**row, "status": InvoiceStatus(row["status"]), "account_tax_ids": seller},
+        **{**row, "status": InvoiceStatus(row["status"])},
         lines=tuple(LineView(**line) for line in rows["lines"]),
         attempt_status=attempt.get("status"),
         attempt_url=attempt.get("next_action_url"),
         decline_code=attempt.get("decline_code"),
+        **invoice_parts.build(kept, rows),
     )

@@ -2,7 +2,20 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, and_, bindparam, case, literal, literal_column, null, or_, select, type_coerce, union_all
+from sqlalchemy import (
+    JSON,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    type_coerce,
+    union_all,
+)
 
 from portal_site.billing.loading.plans import PLAN_COLUMNS
 from portal_site.billing.loading.snapshots import DISCOUNT_COLUMNS, SUBSCRIPTION_COLUMNS
@@ -115,13 +128,15 @@ def _planned_items(chosen: Any) -> Any:
 ROWS = _rows()
 _ONE = Subscription.id == bindparam("subscription_id")
 ROWS_BESIDE_ONE = _rows(or_(_ONE, and_(*(Subscription.status != status for status in ENDED))), first=_ONE)
+_FIRST_STEP = select(func.min(Subscription.step_at)).where(*_OWN).scalar_subquery()
 DISCOUNTS = (
     select(*DISCOUNT_COLUMNS, Discount.promotion_code, Coupon.id.label("coupon_id"), Coupon.name)
     .join(Coupon, and_(Coupon.account_id == Discount.account_id, Coupon.id == Discount.coupon_id))
     .where(
         Discount.account_id == bindparam("account_id"),
         Discount.customer_id == bindparam("customer_id"),
-        or_(Discount.end.is_(None), Discount.end > bindparam("at")),
+        # What is billed late has the discounts of its date.
+        or_(Discount.end.is_(None), Discount.end > bindparam("at"), Discount.end > _FIRST_STEP),
     )
     .order_by(Discount.start, Discount.id)
 )

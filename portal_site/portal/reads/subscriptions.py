@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.loading import awaiting, plans, snapshots, stored_lines
+from portal_site.billing.loading import awaiting, planned_phases, plans, snapshots, stored_lines
 from portal_site.billing.loading.plans import PlanRow
 from portal_site.billing.loading.snapshots import DiscountRow, Parts
 from portal_site.billing.models import InvoiceLineItem, Subscription
@@ -16,6 +16,7 @@ from portal_site.billing.rules.amounts import discounts as discount_rules
 from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.amounts.taxes import TaxRate
+from portal_site.billing.rules.invoicing.balances import Balances, as_others
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import cancellation, forecast, plan_change
 from portal_site.billing.rules.subscriptions.forecast import CustomerState, NextInvoice
@@ -23,6 +24,7 @@ from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
 from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.db.page_query import NotJson
+from portal_site.db.transactions import reading
 from portal_site.portal.reads.invoices import InvoiceSummary
 
 Rows = Sequence[Mapping[str, Any]]
@@ -172,9 +174,9 @@ class SubscriptionView:
         """The names of its products."""
         return list(dict.fromkeys(item.product for item in self.items))
 
-    def change_refusal(self, at: int) -> BillingError | None:
-        """Why its plan cannot be changed now, or None."""
-        return plan_change.why_not_changeable(self.snapshot, at) if self.items else None
+    def change_refusal(self, at: int, *, has_add_ons: bool) -> BillingError | None:
+        """Why its plan cannot be changed now, or None. `has_add_ons` says whether add-ons are offered."""
+        return plan_change.why_not_changeable(self.snapshot, at, has_add_ons=has_add_ons) if self.items else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,7 @@ class CustomerBalance:
     balance: int = 0
     currency: str | None = None
     tax_exempt: str = "none"
+    other_balances: Mapping[str, int] | None = None
 
 
 def build(
@@ -197,17 +200,18 @@ def build(
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows["subscriptions"]:
         groups.setdefault(row["id"], []).append(row)
-    discounts = [_discount(row, at) for row in rows["discounts"]]
+    since = snapshots.due_since((group[0]["step_at"] for group in groups.values()), at)
+    discounts = [_discount(row, since) for row in rows["discounts"]]
     whole = [group for group in groups.values() if not _has_broken_documents(group)]
     parts = _Parts.of(whole, rows["lines"], open_invoices, [view.terms for view in discounts])
     views = [view for group in whole if (view := _unless_broken(_view, group, parts, discounts, customer, at))]
     views.sort(key=lambda view: (view.status.ended, -view.created, view.id))
-    state = CustomerState(customer.balance, customer.currency)
+    state = CustomerState(Balances(customer.balance, customer.currency, as_others(customer.other_balances)))
     try:
-        views = _with_next_invoices(views, state)
-    except Exception:  # one of them fails the common forecast: find out which
+        views = _with_next_invoices(views, state, at)
+    except Exception:  # one of them stands in the way of all: it is found by itself
         views = _with_next_invoices(
-            [view for view in views if _unless_broken(_with_next_invoices, [view], state)], state
+            [view for view in views if _unless_broken(_with_next_invoices, [view], state, at)], state, at
         )
     return views, tuple(sorted(groups.keys() - {view.id for view in views}))
 
@@ -283,7 +287,7 @@ def _view(
         payment_method_id=row.default_payment_method_id,
         on_behalf_of=row.on_behalf_of,
         automatic_tax=row.automatic_tax,
-        items=tuple(map(_item_view, sorted(items, key=lambda item: (item.created, item.offer.product)))),
+        items=tuple(map(_item_view, items)),
         discounts=_in_force(discounts, row.id, at),
         planned=_planned(phases),
     )
@@ -334,7 +338,7 @@ def _phases(rows: Rows) -> Sequence[PlannedPhase]:
     named = [
         (SimpleNamespace(**row, subscription_id=row["id"]), plans.priced_plan(cast(PlanRow, row))) for row in in_order
     ]
-    return next(iter(snapshots.phases_of(named).values()))
+    return next(iter(planned_phases.phases_of(named).values()))
 
 
 def _planned(phases: Sequence[PlannedPhase]) -> PlannedChange | None:
@@ -358,11 +362,15 @@ def _discount(row: Mapping[str, Any], at: int) -> DiscountView:
     )
 
 
-def _with_next_invoices(views: Sequence[SubscriptionView], state: CustomerState) -> list[SubscriptionView]:
+def _with_next_invoices(views: Sequence[SubscriptionView], state: CustomerState, at: int) -> list[SubscriptionView]:
     shown = [view.id for view in views if view.status.renews and view.items]
     if not shown:
         return list(views)
-    invoices = forecast.forecast([view.snapshot for view in views], state, of=shown)
+    known = [view.snapshot for view in views]
+    if any(snapshot.has_prorated_phases for snapshot in known):  # rare, so the page's own read is without their charges
+        with reading() as reader:
+            known = snapshots.with_charges_for_phases(reader, known, at)
+    invoices = forecast.forecast(known, state, of=shown)
     return [replace(view, next_invoice=_unless_final(invoices.get(view.id), view)) for view in views]
 
 

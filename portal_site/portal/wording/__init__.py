@@ -14,6 +14,7 @@ from portal_site.portal.wording import (  # noqa: F401 - templates reach them th
     cancellations,
     frame,
     invoices,
+    paid,
     pauses,
     payment_methods,
     plan_changes,

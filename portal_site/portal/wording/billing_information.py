@@ -19,7 +19,7 @@ class Fact:
 
 
 def facts(visitor: Visitor) -> list[Fact]:
-    """The stored facts, and missing ones that the customer may add."""
+    """The stored facts apart from the tax ids."""
     shipping = visitor.shipping or {}
     recipient = (shipping["name"],) if shipping.get("name") else ()
     known = {
@@ -29,8 +29,21 @@ def facts(visitor: Visitor) -> list[Fact]:
         "phone": Fact(_("Phone"), phones.pretty(visitor.phone or "")),
         "shipping": Fact(_("Shipping address"), lines=(*recipient, *postal_addresses.lines(shipping.get("address")))),
     }
-    allowed = visitor.features.customer_update.allowed_updates
-    return [fact for name, fact in known.items() if name in allowed or getattr(visitor, name)]
+    return [fact for fact in known.values() if fact.text or fact.lines]
+
+
+def missing(visitor: Visitor) -> list[tuple[str, str]]:
+    """The missing facts that the customer may add, as (label, endpoint)."""
+    allowed, edit = visitor.features.customer_update.allowed_updates, "portal.edit_billing_information"
+    links = [
+        ("name", _("Add name"), visitor.name, edit),
+        ("email", _("Add e-mail"), visitor.email, edit),
+        ("address", _("Add billing address"), postal_addresses.lines(visitor.address), edit),
+        ("phone", _("Add phone number"), visitor.phone, edit),
+        ("shipping", _("Add shipping address"), visitor.shipping, edit),
+        ("tax_id", _("Add a tax ID"), None, "portal.new_tax_id"),
+    ]
+    return [(words, endpoint) for name, words, known, endpoint in links if name in allowed and not known]
 
 
 def tax_id_kind(tax_id: TaxIdView) -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from portal_site.billing.rules.invoicing.reductions import Reduction
 from portal_site.billing.rules.portal.portal_features import Features
+from portal_site.billing.rules.subscriptions.cancellation import CancellationQuote
 from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.wording import subscriptions
 from portal_site.web.rendering.filters import date, money
@@ -11,13 +12,6 @@ from portal_site.web.rendering.i18n import gettext as _
 
 if TYPE_CHECKING:
     from portal_site.portal.changes.cancellations import EndingPage
-
-
-def reason_intro(asked: bool) -> str:
-    """The introduction of the page with the reasons."""
-    if asked:
-        return _("Tell us why, so that we can improve. Nothing has been cancelled yet.")
-    return _("You will see what happens before anything is cancelled.")
 
 
 def consequences(page: "EndingPage") -> list[str]:
@@ -42,11 +36,12 @@ def consequences(page: "EndingPage") -> list[str]:
     return sentences
 
 
-def losses_and_debts(page: "EndingPage", features: Features) -> list[str]:
+def losses_and_debts(page: "EndingPage", visitor: Visitor) -> list[str]:
     """What else ends with the subscription, and what remains to be paid."""
-    ending = page.ending
+    ending, features = page.ending, visitor.features
     assert ending is not None
-    sentences = [_reduced(reduction, page.subscription.currency) for reduction in ending.reductions]
+    reduced = [_reduced(reduction, page.subscription.currency) for reduction in ending.reductions]
+    sentences = [*_credit_stays(ending, visitor), *reduced]
     if ending.lost:
         lost = money(ending.lost, page.subscription.currency)
         sentences.append(_("You will lose %(amount)s of credit that was meant for your next invoice.", amount=lost))
@@ -57,6 +52,17 @@ def losses_and_debts(page: "EndingPage", features: Features) -> list[str]:
     elif page.owed:
         sentences.append(_("Unpaid invoices remain due. You can find them on the overview."))
     return sentences
+
+
+def _credit_stays(ending: CancellationQuote, visitor: Visitor) -> list[str]:
+    """What happens to credit that no further invoice will use."""
+    credit = -ending.invoice.credit_used if ending.immediate else 0
+    if credit <= 0:
+        return []
+    stays = _("%(amount)s stays as credit for when you come back.", amount=money(credit, ending.invoice.currency))
+    if not visitor.support_email:
+        return [stays]
+    return [stays, _("To have it paid back, write to %(address)s.", address=visitor.support_email)]
 
 
 def _reduced(reduction: Reduction, currency: str) -> str:

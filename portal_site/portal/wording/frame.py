@@ -1,10 +1,20 @@
 """The frame of all pages: title, headline, test mode, links; and the pages for expired links and sessions."""
 
+from flask import request, url_for
 from markupsafe import Markup, escape
 
 from portal_site.portal.access.visitors import PortalOwner, Visitor
+from portal_site.web import urls
 from portal_site.web.rendering import filters
 from portal_site.web.rendering.i18n import gettext as _
+
+# The pages of forms that are submitted to a URL of their own; the others have the same URL.
+FORM_OF = {
+    "portal.apply_promotion_code": "portal.show_plan_change",
+    "portal.add_tax_id": "portal.new_tax_id",
+    "portal.choose_country": "portal.edit_billing_information",
+    "portal.tell_reason": "portal.show_cancellation",
+}
 
 
 def title(name: str, has_errors: object) -> str:
@@ -18,9 +28,20 @@ def headline(visitor: Visitor) -> str:
     return visitor.headline or _("Manage your plan, payment methods and invoices with %(business)s.", business=business)
 
 
-def test_mode(visitor: Visitor, now: int) -> str:
-    """The label of test mode, with the date of a test clock."""
-    return _("Test mode, at %(moment)s", moment=filters.instant(now)) if visitor.frozen_time else _("Test mode")
+def credit(visitor: Visitor) -> str:
+    """The customer's credit with the merchant; empty if there is none."""
+    if visitor.balance >= 0 or not visitor.currency:
+        return ""
+    amount = filters.money(-visitor.balance, visitor.currency)
+    return _("You have %(amount)s of credit. It is used for your next invoices.", amount=amount)
+
+
+def this_page() -> str:
+    """The URL that shows this page again in another language: after a refused form, that of the form's page."""
+    if request.method == "GET":
+        return request.full_path.rstrip("?")
+    form = FORM_OF.get(request.endpoint or "")
+    return url_for(form, **(request.view_args or {})) if form else urls.nearest_page(request.path, "portal")
 
 
 def links(visitor: Visitor) -> list[tuple[str, str]]:

@@ -1,14 +1,16 @@
 """Invoices: what is due, and the texts of lines."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from portal_site.billing.rules.amounts.items import Item
 from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
-from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
-from portal_site.portal.access.visitors import Visitor
+from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
+from portal_site.portal.reads.invoice_history import Wanted
+from portal_site.portal.reads.invoice_parts import Seller
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.input import postal_addresses
@@ -86,6 +88,33 @@ def pending_change(subscription: SubscriptionView) -> str:
     assert subscription.pending_update is not None
     until = _("You can pay until %(moment)s.", moment=minute(subscription.pending_update.expires_at))
     return f"{_after_failure(invoice, waits) if invoice else waits} {until}"
+
+
+def state(invoice: InvoiceSummary, now: int) -> tuple[str, str]:
+    """The status as text and tone. Settled states have no colour."""
+    if invoice.processing:
+        return _("Processing"), "note"
+    if invoice.owed and invoice.due_date and invoice.due_date > now:
+        return _("Due %(date)s", date=date(invoice.due_date, "medium")), "warning"
+    if invoice.status == InvoiceStatus.OPEN:
+        return _("Unpaid"), "bad"
+    if invoice.status != InvoiceStatus.PAID:
+        return _(invoice.status.label), invoice.status.tone
+    if invoice.total < 0:
+        return _("Credit"), "settled"
+    return (_("Carried over"), "quiet") if invoice.is_carried_over else (_("Paid"), "settled")
+
+
+def row_name(invoice: InvoiceSummary, now: int) -> str:
+    """The accessible name of a link in a list of invoices, for those who do not see its row."""
+    amount, words = money(invoice.total, invoice.currency), state(invoice, now)[0]
+    values = {"number": invoice.number or invoice.id, "date": date(invoice.created, "medium")}
+    return _("%(date)s, invoice %(number)s, %(amount)s, %(state)s", amount=amount, state=words, **values)
+
+
+def file_name(invoice: InvoiceSummary) -> str:
+    """What the link to an invoice's file is called."""
+    return _("Download invoice %(number)s as PDF", number=invoice.number or invoice.id)
 
 
 def pay(invoice: InvoiceSummary | None) -> str:
@@ -167,12 +196,17 @@ def waits_visibly(subscription: SubscriptionView, features: Features) -> bool:
     return shown and subscription.pending_update is not None
 
 
-def seller(invoice: InvoiceView, visitor: Visitor) -> list[str]:
-    """The seller's lines."""
-    return [
-        invoice.account_name or visitor.business_name,
-        *(str(tax_id["value"]) for tax_id in invoice.account_tax_ids),
-    ]
+def seller_name(seller: Seller) -> str:
+    """Who sells, and for whom where that is another business."""
+    if seller.behalf is None:
+        return seller.name
+    return _("%(seller)s for %(business)s", seller=seller.name, business=seller.behalf)
+
+
+def seller(invoice: InvoiceView) -> list[str]:
+    """Whom it is from, line by line."""
+    address = postal_addresses.lines(invoice.seller.address)
+    return [seller_name(invoice.seller), *address, *(str(tax_id["value"]) for tax_id in invoice.seller.tax_ids)]
 
 
 def without_tax(invoice: InvoiceView) -> str:
@@ -186,6 +220,13 @@ def without_tax(invoice: InvoiceView) -> str:
     if country and not european and not tax_ids.has_european_vat(country.upper()):
         return _("Reverse charge: the recipient accounts for the tax.")
     return _("Reverse charge: the recipient accounts for the VAT (Directive 2006/112/EC, article 226 (11a)).")
+
+
+def refunded(invoice: InvoiceView) -> str:
+    """What of its payment was given back; nothing where nothing was."""
+    if not invoice.amount_refunded:
+        return ""
+    return _("We refunded %(amount)s of your payment.", amount=money(invoice.amount_refunded, invoice.currency))
 
 
 def recipient(invoice: InvoiceView) -> list[str]:
@@ -223,8 +264,30 @@ def upcoming(invoice: NextInvoice) -> str:
     return _("Your next invoice, on %(date)s, will be %(amount)s.", **values)
 
 
-def none_found(after: str | None = None) -> str:
-    """The text of an empty list: no invoices yet, or no earlier ones."""
+@dataclass(frozen=True)
+class Filter:
+    """A filter of the history that can be chosen, with its query parameters."""
+
+    words: str
+    arguments: dict[str, str]
+    current: str | None
+
+
+def filters(wanted: Wanted, years: Sequence[int]) -> list[Filter]:
+    """The choices: all invoices, unpaid ones, and each year, with the current one marked."""
+    choices = [(_("All"), Wanted()), (_("Unpaid"), Wanted(unpaid=True))]
+    choices += [(str(year), Wanted(year=year)) for year in years]
+    return [Filter(words, choice.arguments, "true" if choice == wanted else None) for words, choice in choices]
+
+
+def none_found(after: str | None = None, wanted: Wanted | None = None) -> str:
+    """The text of an empty list: no invoices yet, no earlier ones, or none that match."""
+    if wanted is not None and wanted.text:
+        return _("No invoice has the number or the amount “%(text)s”.", text=wanted.text)
+    if wanted is not None and wanted.unpaid:
+        return _("Nothing is unpaid.")
+    if wanted is not None and wanted.year:
+        return _("There are no invoices of %(year)s.", year=wanted.year)
     return _("There are no older invoices.") if after else _("No invoices yet. Your invoices will appear here.")
 
 

@@ -20,6 +20,7 @@ BRANDS = {
     "unionpay": "UnionPay",
     "visa": "Visa",
 }
+MARKS = ("amex", "diners", "discover", "jcb", "mastercard", "sepa_debit", "unionpay", "visa")
 # Brand names are not translated; other words are.
 TYPES = {
     "acss_debit": N_("Pre-authorized debit"), "affirm": "Affirm", "afterpay_clearpay": "Afterpay", "alipay": "Alipay",
@@ -57,14 +58,21 @@ def name(method: Named) -> str:
     return _(TYPES[method.type]) if method.type in TYPES else method.type.replace("_", " ").title()
 
 
-def icon(method: Named) -> str:
-    """The name of its icon."""
-    return "card" if method.type == "card" else "bank"
+def mark(method: Named) -> str:
+    """The name of its icon: that of its brand, if there is one."""
+    if method.type == "card":
+        return method.brand if method.brand in MARKS else "card"
+    return method.type if method.type in MARKS else "bank"
 
 
 def which(method: Named) -> str:
     """Its name with the last digits or the label."""
     return " ".join(filter(None, (name(method), method.last4 or method.label)))
+
+
+def short_name(method: Named) -> str:
+    """Its name in a sentence: Visa •••• 4242."""
+    return f"{name(method)} •••• {method.last4}" if method.last4 else which(method)
 
 
 def added(method: Named) -> str:

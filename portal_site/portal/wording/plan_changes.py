@@ -10,8 +10,10 @@ from portal_site.billing.translation_marks import N_
 from portal_site.portal.changes.plan_change_forms import NONE, AddOnChoice, ItemChoice
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.portal.wording import invoices, prices
+from portal_site.web.rendering import units
 from portal_site.web.rendering.filters import date, every, money, number
 from portal_site.web.rendering.i18n import gettext as _
+from portal_site.web.rendering.i18n import ngettext
 
 if TYPE_CHECKING:
     from portal_site.portal.changes.plan_changes import ChangePage
@@ -22,6 +24,7 @@ BILLED = {
     "month": N_("Billed monthly"),
     "year": N_("Billed yearly"),
 }
+INTERVALS = {"day": N_("Daily"), "week": N_("Weekly"), "month": N_("Monthly"), "year": N_("Yearly")}
 UNLIMITED = 999_999  # a maximum that means no limit
 
 
@@ -42,10 +45,16 @@ def announcement(page: "ChangePage") -> str:
 def outlook(page: "ChangePage") -> list[str]:
     """When the change takes effect and what follows. What a deferred change replaces is shown above this."""
     assert page.quote is not None
-    sentences = [_effect(page), "" if page.quote.invoiced else _("Nothing is due today.")]
+    sentences = [_effect(page), "" if page.quote.invoiced else _("Nothing is due today."), _without_credit(page)]
     if page.quote.next_invoice:
         sentences.append(invoices.upcoming(page.quote.next_invoice))
     return [sentence for sentence in sentences if sentence]
+
+
+def _without_credit(page: "ChangePage") -> str:
+    if not page.lacks_invoice or not page.lines or page.quote is None or page.quote.deferred:
+        return ""
+    return _("Nothing is credited for the current period, because its invoice is not stored here.")
 
 
 def _effect(page: "ChangePage") -> str:
@@ -54,7 +63,7 @@ def _effect(page: "ChangePage") -> str:
     if quote.deferred:
         return ""
     if page.subscription.status == SubscriptionStatus.TRIALING and page.trial_ends:
-        return _("Your free trial ends with this change.")
+        return ""
     if page.subscription.status == SubscriptionStatus.TRIALING:
         return _("Your free trial continues until %(date)s.", date=date(quote.trial_end or 0))
     if not page.lines:
@@ -74,6 +83,19 @@ def price_before(item: Item, subscription: SubscriptionView) -> str:
     return f"{amount} {every(before.interval, before.interval_count)}" if other_interval else amount
 
 
+def price_after(item: Item) -> str:
+    """The price of an item after a deferred change."""
+    if item.offer.terms.metered:
+        return _("Price varies with usage")
+    often = every(item.offer.interval, item.offer.interval_count)
+    return f"{money(item.amount, item.offer.terms.currency)} {often}"
+
+
+def confirm_short(quote: Quote) -> str:
+    """The same button where the amount is shown next to it."""
+    return _("Pay and change") if quote.invoice.amount_due else _("Change plan")
+
+
 def confirm(quote: Quote) -> str:
     """The button that confirms a quote."""
     if quote.invoice.amount_due:
@@ -85,10 +107,108 @@ def confirm(quote: Quote) -> str:
 
 
 def billed(offer: PricedPlan) -> str:
-    """How often the offers of a group are billed."""
+    """The billing interval of an offer."""
     if offer.interval_count == 1:
         return _(BILLED[offer.interval])
     return _("Billed %(every)s", every=every(offer.interval, offer.interval_count))
+
+
+def interval(offer: PricedPlan) -> str:
+    """The name of a billing interval as an option."""
+    if offer.interval_count == 1:
+        return _(INTERVALS[offer.interval])
+    return every(offer.interval, offer.interval_count)
+
+
+def saving(choice: ItemChoice, offer: PricedPlan) -> str:
+    """What an offer saves per interval against the same product billed more often; empty if nothing."""
+    other = choice.counterpart(offer)
+    if other is None or other.terms.metered or offer.terms.metered or offer.length % other.length:
+        return ""
+    quantity = choice.item.quantity or 1
+    apart, whole = other.amount(quantity), offer.amount(quantity)
+    saved = apart * (offer.length // other.length) - whole
+    if saved <= 0:
+        return ""
+    if apart and saved % apart == 0 and other.interval == "month" and other.interval_count == 1:
+        return ngettext("%(num)s month free", "%(num)s months free", saved // apart)
+    return _("Save %(amount)s", amount=money(saved, offer.terms.currency))
+
+
+def offer_total(offer: PricedPlan, choice: ItemChoice) -> str:
+    """The price of the chosen quantity of an offer; empty for one."""
+    quantity = choice.typed
+    if quantity is None or quantity < 2 or offer.terms.metered:
+        return ""
+    count = units.named(number(quantity), quantity, offer.unit_label) if offer.unit_label else f"× {number(quantity)}"
+    often = every(offer.interval, offer.interval_count)
+    return _(
+        "%(amount)s %(often)s for %(count)s",
+        amount=money(offer.amount(quantity), offer.terms.currency),
+        often=often,
+        count=count,
+    )
+
+
+def quantity_now(choice: ItemChoice) -> str:
+    """The current quantity."""
+    count = choice.item.quantity
+    if count is None:
+        return ""
+    label = choice.item.offer.unit_label
+    return _("you have %(count)s", count=units.named(number(count), count, label) if label else number(count))
+
+
+def trial_warning(page: "ChangePage") -> str:
+    """That the change ends a free trial, and its cost today; shown above the total."""
+    quote = page.quote
+    if (
+        quote is None
+        or quote.deferred
+        or page.subscription.status != SubscriptionStatus.TRIALING
+        or not page.trial_ends
+    ):
+        return ""
+    bill = quote.invoice
+    amount = money(bill.amount_due, bill.currency)
+    return _("Your free trial ends now, and %(amount)s is charged today.", amount=amount)
+
+
+def difference(page: "ChangePage") -> list[str]:
+    """The changes in words, above the lines: 5 more seats, Team instead of Starter."""
+    quote = page.quote
+    assert quote is not None
+    before = {item.id: item for item in page.subscription.snapshot.items}
+    words = [_item_difference(before.pop(item.id, None), item) for item in quote.items]
+    words += [_("%(product)s ends", product=item.offer.product) for item in before.values()]
+    return [sentence for sentence in words if sentence]
+
+
+def _item_difference(before: Item | None, after: Item) -> str:
+    product, count = after.offer.product, after.quantity or 0
+    if before is None:
+        return _("%(what)s added", what=product if count < 2 else f"{number(count)} × {product}")
+    if before.offer.product_id != after.offer.product_id:
+        return _("%(product)s instead of %(before)s", product=product, before=before.offer.product)
+    if before.offer.price_id != after.offer.price_id:
+        return _("%(product)s, %(billed)s", product=product, billed=billed(after.offer).lower())
+    more = count - (before.quantity or 0)
+    if not more:
+        return ""
+    label = after.offer.unit_label
+    some = units.named(number(abs(more)), abs(more), label) if label else f"{number(abs(more))} × {product}"
+    return _("%(some)s more", some=some) if more > 0 else _("%(some)s fewer", some=some)
+
+
+def sum_today(page: "ChangePage") -> tuple[str, str]:
+    """The main label and amount of a quote."""
+    quote = page.quote
+    assert quote is not None
+    if quote.invoiced:
+        return _("Due today"), money(quote.invoice.amount_due, quote.invoice.currency)
+    if page.deferred_invoice is not None:
+        return _("Added to your next invoice"), money(page.deferred_invoice.total, page.deferred_invoice.currency)
+    return _("Due today"), money(0, quote.invoice.currency)
 
 
 def offer_price(offer: PricedPlan, choice: ItemChoice) -> tuple[str, str]:
@@ -135,7 +255,8 @@ def item_title(choice: ItemChoice, page: "ChangePage") -> str:
 
 def quantity_label(choice: ItemChoice | AddOnChoice) -> str:
     """The label of the form field for the quantity."""
-    return _("Quantity (%(unit)s)", unit=choice.unit_label) if choice.unit_label else _("Quantity")
+    label = units.plural(choice.unit_label) if choice.unit_label else _("Quantity")
+    return label[:1].upper() + label[1:]
 
 
 def quantity_range(choice: ItemChoice) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
+from portal_site.portal.reads.credit_notes import CreditNoteView
 from portal_site.portal.reads.invoices import InvoiceView
+from portal_site.portal.wording import payment_methods
 from portal_site.web.rendering.filters import date, percent
 from portal_site.web.rendering.i18n import gettext as _
 
@@ -41,15 +43,44 @@ def invoice(view: InvoiceView) -> list[Row]:
     credited, refunded = view.pre_payment_credit_notes_amount, view.post_payment_credit_notes_amount
     rows += _shown(view.currency, (_("Credit note"), -credited, credited))
     rows += _from_balance(view.currency, *_parts_of_balance(view))
+    is_open = view.status.payable
     rows += _shown(
         view.currency,
-        (_("Amount due"), view.amount_due, view.amount_due != view.total or view.amount_paid),
-        (_("Amount paid"), view.amount_paid, view.amount_paid),
+        (_("Amount due"), view.amount_due, is_open and view.amount_due != view.total),
+        (_("Amount paid") if is_open else paid(view), view.amount_paid, view.amount_paid),
         (_("Credited or refunded"), refunded, refunded),
     )
-    if view.status.payable:
+    if is_open:
         rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))
     return rows
+
+
+def credit_note(note: CreditNoteView) -> list[Row]:
+    """From what its lines take off to where that went."""
+    taxes: dict[tuple[bool, str], int] = {}
+    for line in note.lines:
+        for tax in line.taxes:
+            named = tax["tax_behavior"] == "inclusive", _rate(tax)
+            taxes[named] = taxes.get(named, 0) + tax["amount"]
+    on_top = sum(amount for (inclusive, _name), amount in taxes.items() if not inclusive)
+    adds_up = bool(taxes) and note.subtotal + on_top == note.amount
+    rows = _shown(note.currency, (_("Subtotal"), note.subtotal, adds_up))
+    rows += [Row(_tax(inclusive), amount, note.currency, note=rate) for (inclusive, rate), amount in taxes.items()]
+    rows.append(Row(_("Total"), note.amount, note.currency, kind=TOTAL))
+    before, after = note.pre_payment_amount, note.post_payment_amount
+    return rows + _shown(
+        note.currency, (_("Taken off what was due"), before, before), (_("Credited or refunded"), after, after)
+    )
+
+
+def paid(view: InvoiceView) -> str:
+    """That an invoice was paid: when and with which payment method, if known."""
+    if view.paid_at is None:
+        return _("Amount paid")
+    values = {"date": date(view.paid_at)}
+    if view.paid_with is None:
+        return _("Paid on %(date)s", **values)
+    return _("Paid on %(date)s with %(method)s", method=payment_methods.short_name(view.paid_with), **values)
 
 
 def next_invoice(upcoming: NextInvoice | None) -> list[Row]:
@@ -106,7 +137,7 @@ def _parts_of_balance(view: InvoiceView) -> tuple[int, int]:
 
 def _from_balance(currency: str, credit: int, carried: int) -> list[Row]:
     """Rows for credit that is used (> 0) or gained, and amounts carried to a later invoice (> 0) or from an earlier one."""
-    credit_label = _("Credit used") if credit > 0 else _("Kept as credit for your next invoices")
+    credit_label = _("Credit used") if credit > 0 else _("Kept as credit")
     carried_label = _("Added to your next invoice") if carried > 0 else _("Carried over from an earlier invoice")
     return _shown(currency, (credit_label, -credit, credit), (carried_label, -carried, carried))
 

@@ -28,11 +28,25 @@ from portal_site.billing.importing.schemas.field_types import (
 from portal_site.billing.rules.amounts import promotion_codes
 
 
+class AddressShape(Part):
+    line1: Text | None = None
+    line2: Text | None = None
+    city: Text | None = None
+    state: Text | None = None
+    postal_code: Text | None = None
+    country: Text | None = None
+
+
 class BusinessProfileShape(Part):
     name: Text | None = None
+    support_address: AddressShape | None = None
     support_email: Text | None = None
     support_phone: Text | None = None
     support_url: Link | None = None
+
+
+class CompanyShape(Part):
+    address: AddressShape | None = None
 
 
 class AccountTaxIdShape(Part):
@@ -45,8 +59,19 @@ class AccountShape(Shape):
     country: Text | None = None
     default_currency: Currency | None = None
     business_profile: BusinessProfileShape = Field(default_factory=BusinessProfileShape)
+    company: CompanyShape = Field(default_factory=CompanyShape)
     # Not a member of Stripe's, which has tax ids without a customer instead; both are taken.
     tax_ids: list[AccountTaxIdShape] = Field(default_factory=list)
+
+    @property
+    def address(self) -> AddressShape | None:
+        """What customers are told of where the business is, else where the company is. A person's home is nobody's business."""
+        places = (self.business_profile.support_address, self.company.address)
+        return next((place for place in places if place and any((place.line1, place.city, place.postal_code))), None)
+
+
+class MarketingFeatureShape(Part):
+    name: Text
 
 
 class ProductShape(HasLivemode):
@@ -55,6 +80,7 @@ class ProductShape(HasLivemode):
     active: bool = True
     description: Text | None = None
     unit_label: Text | None = None
+    marketing_features: list[MarketingFeatureShape] = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -222,15 +248,6 @@ class PromotionCodeShape(HasLivemode):
         if self.coupon_id is None:
             raise PydanticCustomError("coupon", "A promotion code needs its coupon")
         return self
-
-
-class AddressShape(Part):
-    line1: Text | None = None
-    line2: Text | None = None
-    city: Text | None = None
-    state: Text | None = None
-    postal_code: Text | None = None
-    country: Text | None = None
 
 
 class ShippingShape(Part):

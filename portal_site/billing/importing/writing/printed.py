@@ -1,4 +1,4 @@
-"""What invoices print and an export keeps elsewhere: the merchant's own tax ids, and the names of tax rates."""
+"""What invoices print and an export keeps elsewhere: the merchant's own address and tax ids, and the names of tax rates."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
@@ -15,6 +15,7 @@ from portal_site.billing.importing.schemas.catalog_schemas import (
     TaxIdShape,
     TaxRateShape,
 )
+from portal_site.billing.importing.writing import accounts
 from portal_site.billing.models import Account, Invoice, InvoiceLineItem, Subscription, SubscriptionItem
 from portal_site.db import Base, bulk
 
@@ -43,12 +44,13 @@ class Printed:
             result += [] if tax_id in result else [tax_id]
         return result
 
-    def add_tax_ids(self, session: Session, account_id: str) -> None:
-        """Add the tax ids of the files to the stored account."""
-        known = session.scalar(select(Account.tax_ids).where(Account.id == account_id)) or []
-        tax_ids = self.tax_ids(account_id, known)
-        if tax_ids != known:
-            bulk.update(session, Account, [{"id": account_id, "tax_ids": tax_ids}])
+    def complete_account(self, session: Session, account_id: str) -> None:
+        """Add the tax ids of the files to the stored account, and their address where it has none."""
+        address, known = session.execute(select(Account.address, Account.tax_ids).where(Account.id == account_id)).one()
+        addresses = (accounts.address_of(shape) for shape in self._accounts if shape.id == account_id)
+        now = {"address": address or next(addresses, None), "tax_ids": self.tax_ids(account_id, known)}
+        if now != {"address": address, "tax_ids": known}:
+            bulk.update(session, Account, [{"id": account_id, **now}])
 
     def complete(self, objects: Sequence[ImportedObject]) -> None:
         """Give the invoices of a batch the tax ids that they name, and all their taxes the names of their rates."""

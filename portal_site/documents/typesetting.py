@@ -1,0 +1,134 @@
+"""Sets a document as a tagged PDF/A that is the same, byte for byte, whenever its content is."""
+
+import io
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import typst
+from PIL import Image, UnidentifiedImageError
+
+from portal_site.documents import fonts, text
+
+log = logging.getLogger("portal_site")
+TEMPLATE = Path(__file__).parent / "templates" / "document.typ"
+STANDARDS: list[Any] = ["a-2a", "ua-1"]  # for archives, with text that can be searched; and for screen readers
+# Where people print on US Letter, as CLDR has it.
+LETTER = frozenset("BZ CA CL CO CR GT MX NI PA PH PR SV US VE".split())
+LARGEST = (50, 10)  # millimetres of a logo
+SHARP = (720, 144)  # the pixels that it needs for that, at 365 a inch
+SVG = "image/svg+xml"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A logo that was checked before."""
+
+    content_type: str
+    data: bytes
+    width: int
+    height: int
+
+    @property
+    def size(self) -> list[float]:
+        """How large it is printed, in millimetres."""
+        scale = min(most / max(side, 1) for most, side in zip(LARGEST, (self.width, self.height), strict=True))
+        return [round(max(side * scale, 0.1), 2) for side in (self.width, self.height)]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A document, and the characters in its texts that no font here has."""
+
+    data: bytes
+    missing: frozenset[str]
+
+
+def paper(*countries: str | None) -> str:
+    """The size of paper of the first country that is known."""
+    country = next(filter(None, countries), "")
+    return "us-letter" if country.upper() in LETTER else "a4"
+
+
+def render(
+    content: Mapping[str, Any], logo: Picture | None, *, serif: bool, country: str | None, regret: str
+) -> Printed:
+    """Print the content by the template; `regret` is what the document says where characters of its texts are missing.
+
+    Nothing that people may have typed keeps a document from being printed: where the typesetter refuses it all the same, it is
+    printed without its logo and with the letters alone that every document has.
+    """
+    families = fonts.families(serif)
+    plain = text.each(dict(content), text.plain)
+    extra, known = _extra(plain, country)
+    filled, missing = _fill(plain, fonts.characters() | known)
+    try:
+        return Printed(_set(filled, logo, (*families, *extra), regret if missing else ""), missing)
+    except typst.TypstError as refusal:
+        log.warning("a document is printed without its logo and foreign letters: %s", refusal.message)
+    filled, missing = _fill(plain, fonts.latin())
+    return Printed(_set(filled, None, families, regret), missing | {text.SUBSTITUTE})
+
+
+def _extra(plain: Any, country: str | None) -> tuple[tuple[str, ...], frozenset[int]]:
+    """The system's families that this content needs besides."""
+    seen: set[str] = set()
+    text.each(plain, lambda value: seen.update(value) or value)  # type: ignore[func-returns-value]
+    strange = {ord(sign) for sign in seen} - fonts.characters() - {ord("\n")}
+    return fonts.of_system(strange, country) if strange else ((), frozenset())
+
+
+def _fill(plain: Any, known: frozenset[int]) -> tuple[Any, frozenset[str]]:
+    missing: set[str] = set()
+
+    def printable(value: str) -> str:
+        changed, absent = text.printable(value, known)
+        missing.update(absent)
+        return changed
+
+    return text.each(plain, printable), frozenset(missing)
+
+
+def _set(content: Any, logo: Picture | None, families: tuple[str, ...], regret: str) -> bytes:
+    files = {"main": _template(), "content.json": b""}
+    picture = _picture(logo) if logo else None
+    if picture:
+        files[picture[0]] = picture[1]
+    shown = {"logo": picture[0] if picture else None, "logo-size": logo.size if logo else None}
+    whole = {**content, **shown, "families": families, "regret": regret}
+    files["content.json"] = json.dumps(whole, ensure_ascii=False, sort_keys=True).encode()
+    shipped = set(families) <= {*fonts.families(serif=True)}
+    compile_files: Any = typst.compile  # its types know of no files by name
+    data = compile_files(
+        files,
+        font_paths=fonts.shipped() if shipped else fonts.with_systems(),
+        ignore_system_fonts=True,
+        pdf_standards=STANDARDS,
+    )
+    assert isinstance(data, bytes)
+    return data
+
+
+@lru_cache(maxsize=1)
+def _template() -> bytes:
+    return TEMPLATE.read_bytes()
+
+
+def _picture(logo: Picture) -> tuple[str, bytes] | None:
+    """The logo under its file's name, no larger than it is printed."""
+    if logo.content_type == SVG:
+        return "logo.svg", logo.data
+    try:
+        with Image.open(io.BytesIO(logo.data), formats=("PNG",)) as image:
+            if image.width <= SHARP[0] and image.height <= SHARP[1]:
+                return "logo.png", logo.data
+            image.thumbnail(SHARP)
+            buffer = io.BytesIO()
+            image.save(buffer, "PNG")
+    except (UnidentifiedImageError, OSError, SyntaxError):
+        return None
+    return "logo.png", buffer.getvalue()
