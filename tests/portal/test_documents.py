@@ -481,6 +481,7 @@ def test_the_list_is_a_table_with_exact_amounts(visit: Visit) -> None:
     assert ",Open,EUR,24.00,0.00,24.00,0.00,24.00,," in lines[3]
 
 
+@pytest.mark.case("C15")
 @pytest.mark.parametrize("formula", ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"])
 def test_no_text_of_the_list_is_a_formula(visit: Visit, formula: str) -> None:
     scene = world.scene(invoices=1)
