@@ -8,7 +8,8 @@ import pytest
 from fontTools.ttLib import TTFont
 
 from portal_site.cli import checks
-from portal_site.documents import fonts, text, typesetting
+from portal_site.documents import fonts, text, typesetting, typst_runs
+from portal_site.documents.typst_runs import Refused
 from tests import pdf
 
 ALPHABETS = {
@@ -113,6 +114,33 @@ def test_what_the_typesetter_refuses_is_printed_plainly(monkeypatch: pytest.Monk
     assert "Hedda" in words
     assert "Not all." in words
     assert made.missing
+
+
+def test_a_large_document_is_the_same_from_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = typesetting.render(CONTENT, None, serif=False, country=None, regret="").data
+    monkeypatch.setattr(typst_runs, "LARGE", 0)
+    monkeypatch.setattr(typst_runs, "compile_here", None)
+    assert typesetting.render(CONTENT, None, serif=False, country=None, regret="").data == here
+
+
+def test_a_large_document_that_takes_too_long_or_fails_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"main": b"#panic(1)"}
+    with pytest.raises(Refused, match="panicked"):
+        typst_runs.compile_apart(files, fonts.FOLDER, [], system=False)
+    monkeypatch.setattr(typst_runs, "SECONDS", 0.01)
+    with pytest.raises(Refused, match="longer"):
+        typst_runs.compile_apart(files, fonts.FOLDER, [], system=False)
+
+
+def test_a_panic_of_the_typesetter_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    panic = type("PanicException", (BaseException,), {"__module__": typst_runs.PANIC})
+
+    def fails(*_args: object, **_options: object) -> None:
+        raise panic("at the disco")
+
+    monkeypatch.setattr(typst_runs.typst, "compile", fails)
+    with pytest.raises(Refused, match="disco"):
+        typst_runs.compile_here({}, fonts.shipped(), [])
 
 
 @pytest.mark.parametrize(("size", "printed"), [((184, 40), [46, 10]), ((1, 400), [0.1, 10]), ((4000, 100), [50, 1.25])])

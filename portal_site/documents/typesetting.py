@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import typst
 from PIL import Image, UnidentifiedImageError
 
-from portal_site.documents import fonts, text
+from portal_site.documents import fonts, text, typst_runs
+from portal_site.documents.typst_runs import Refused
 
 log = logging.getLogger("portal_site")
 TEMPLATE = Path(__file__).parent / "templates" / "document.typ"
@@ -68,8 +68,8 @@ def render(
     filled, missing = _fill(plain, fonts.characters() | known)
     try:
         return Printed(_set(filled, logo, (*families, *extra), regret if missing else ""), missing)
-    except typst.TypstError as refusal:
-        log.warning("a document is printed without its logo and foreign letters: %s", refusal.message)
+    except Refused as refusal:
+        log.warning("a document is printed without its logo and foreign letters: %s", refusal)
     filled, missing = _fill(plain, fonts.latin())
     return Printed(_set(filled, None, families, regret), missing | {text.SUBSTITUTE})
 
@@ -101,16 +101,10 @@ def _set(content: Any, logo: Picture | None, families: tuple[str, ...], regret: 
     shown = {"logo": picture[0] if picture else None, "logo-size": logo.size if logo else None}
     whole = {**content, **shown, "families": families, "regret": regret}
     files["content.json"] = json.dumps(whole, ensure_ascii=False, sort_keys=True).encode()
-    shipped = set(families) <= {*fonts.families(serif=True)}
-    compile_files: Any = typst.compile  # its types know of no files by name
-    data = compile_files(
-        files,
-        font_paths=fonts.shipped() if shipped else fonts.with_systems(),
-        ignore_system_fonts=True,
-        pdf_standards=STANDARDS,
-    )
-    assert isinstance(data, bytes)
-    return data
+    system = not set(families) <= {*fonts.families(serif=True)}
+    if len(files["content.json"]) > typst_runs.LARGE:
+        return typst_runs.compile_apart(files, fonts.FOLDER, STANDARDS, system=system)
+    return typst_runs.compile_here(files, fonts.with_systems() if system else fonts.shipped(), STANDARDS)
 
 
 @lru_cache(maxsize=1)

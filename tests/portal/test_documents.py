@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from portal_site.billing.models import Account, BrandAsset, Customer, Invoice, InvoiceLineItem, PrintedDocument
 from portal_site.demo import northlight
 from portal_site.documents import fonts, typesetting
-from portal_site.portal.documents import contents, exports
+from portal_site.portal.documents import contents, exports, pages
 from tests import pdf, world
 from tests.client import parse
 from tests.conftest import Visit, enter
@@ -451,12 +451,12 @@ def test_a_year_is_an_archive_of_the_same_files(visit: Visit) -> None:
     name = f"Credit-note-{newest.number}-CN-01.pdf"
     expected[_year_of(newest.created), name] = client.get("/credit-notes/cn_one/pdf").data
     for year in {year for year, _name in expected}:
-        response = client.get(f"/invoices/export/{year}.zip")
+        response = client.get(f"/invoices/export/{year}.zip", buffered=True)
         with zipfile.ZipFile(io.BytesIO(response.data)) as file:
             assert file.testzip() is None
             found = {(year, one): file.read(one) for one in file.namelist()}
         assert found == {key: data for key, data in expected.items() if key[0] == year}
-    assert client.get("/invoices/export/2001.zip").status_code == 200
+    assert client.get("/invoices/export/2001.zip", buffered=True).status_code == 200
     for year in ("0", "1970", "99999", "-1", "x"):
         assert client.get(f"/invoices/export/{year}.zip").status_code == 404
 
@@ -466,7 +466,7 @@ def test_the_archive_names_what_cannot_be_read(visit: Visit) -> None:
     with reading() as connection:
         row = connection.execute(select(Invoice.number, Invoice.created)).one()
     _now_has(Invoice, _of(scene), status="strange")
-    response = visit(scene.customer).get(f"/invoices/export/{_year_of(row.created)}.zip")
+    response = visit(scene.customer).get(f"/invoices/export/{_year_of(row.created)}.zip", buffered=True)
     with zipfile.ZipFile(io.BytesIO(response.data)) as file:
         assert file.namelist() == ["README.txt"]
         assert row.number in file.read("README.txt").decode()
@@ -491,6 +491,24 @@ def test_no_text_of_the_list_is_a_formula(visit: Visit, formula: str) -> None:
     assert row[0] == row[-1] == f"'{formula}"
     assert row[7] == "-7.00"
     assert not [cell for cell in row if cell[:1] in ("=", "+", "@", "\t", "\r")]
+
+
+def test_a_few_archives_at_a_time(visit: Visit) -> None:
+    client = visit(world.scene(invoices=1).customer)
+    with reading() as connection:
+        address = f"/invoices/export/{_year_of(connection.scalar(select(Invoice.created)) or 0)}.zip"
+    given_up = client.get(address, buffered=False)
+    assert next(given_up.iter_encoded())[:2] == b"PK"
+    given_up.close()
+    assert client.get(address, buffered=True).status_code == 200
+    for _ in range(pages.MOST_ARCHIVES):  # those of before are given back
+        assert pages._few_archives.acquire(blocking=False)
+    try:
+        refused = client.get(address)
+    finally:
+        pages._few_archives.release(pages.MOST_ARCHIVES)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
+    assert "Please try again in a moment" in refused.text
 
 
 def test_exports_take_no_more_memory_for_more_invoices(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -9,19 +10,21 @@ from datetime import datetime
 from typing import Any
 
 from flask import g
-from sqlalchemy import Integer, bindparam, literal_column, or_, select
+from sqlalchemy import BigInteger, bindparam, literal_column, or_, select
 
 from portal_site.billing.errors import Unreadable
 from portal_site.billing.models import CreditNote, Invoice
 from portal_site.billing.rules.amounts import money
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
 from portal_site.db.page_query import NotJson, PageQuery, literal_limit
+from portal_site.documents.typst_runs import Refused
 from portal_site.portal.documents import stored
 from portal_site.portal.reads import credit_notes, invoices
 from portal_site.spreadsheets import safe
 from portal_site.web.rendering import filters
 from portal_site.web.rendering.i18n import gettext as _
 
+log = logging.getLogger("portal_site")
 BATCH = 200
 YEARS = range(1971, 9999)
 FOREVER = 2**53
@@ -42,9 +45,9 @@ def _owned(model: Any) -> tuple[Any, ...]:
 def _after(model: Any) -> tuple[Any, ...]:
     """Those of a span that come after another, the oldest first."""
     return (
-        model.created >= bindparam("after_created", type_=Integer),
-        model.created < bindparam("end", type_=Integer),
-        or_(model.created > bindparam("after_created", type_=Integer), model.id > bindparam("after_id")),
+        model.created >= bindparam("after_created", type_=BigInteger),
+        model.created < bindparam("end", type_=BigInteger),
+        or_(model.created > bindparam("after_created", type_=BigInteger), model.id > bindparam("after_id")),
     )
 
 
@@ -120,29 +123,34 @@ def archive(start: int, end: int) -> Iterator[bytes]:
 
 
 def _documents(start: int, end: int) -> Iterator[tuple[str, int, bytes]]:
-    scope, unreadable = g.visitor.scope, []
-    for row in _rows(INVOICES, start, end):
-        number = row["number"] or row["id"]
-        try:
-            view = invoices.find(scope, row["id"])
-        except Unreadable:
-            unreadable.append(number)
-            continue
-        if view is not None:
-            yield file_name(_("Invoice"), number), row["created"], stored.invoice(view)
-            if view.has_receipt:
-                yield file_name(_("Receipt"), number), view.paid_at or row["created"], stored.receipt(view)
-    for row in _rows(CREDIT_NOTES, start, end):
-        try:
-            note = credit_notes.find(scope, row["id"])
-        except Unreadable:
-            unreadable.append(row["number"])
-            continue
-        if note is not None:
-            yield file_name(_("Credit note"), row["number"]), row["created"], stored.credit_note(note)
-    if unreadable:
-        lines = [_("The invoice %(number)s cannot be shown at the moment.", number=number) for number in unreadable]
+    """Name, date and content of each document, and of a list of those that could not be printed."""
+    left_out: list[str] = []
+    for query, files in ((INVOICES, _of_invoice), (CREDIT_NOTES, _of_credit_note)):
+        for row in _rows(query, start, end):
+            try:
+                yield from files(row)
+            except (Unreadable, Refused):
+                log.exception("%s is left out of an archive", row["id"])
+                left_out.append(row["number"] or row["id"])
+    if left_out:
+        lines = [_("The invoice %(number)s cannot be shown at the moment.", number=number) for number in left_out]
         yield "README.txt", start, "\n".join(lines).encode()
+
+
+def _of_invoice(row: Mapping[str, Any]) -> Iterator[tuple[str, int, bytes]]:
+    view = invoices.find(g.visitor.scope, row["id"])
+    if view is None:
+        return
+    number = view.number or view.id
+    yield file_name(_("Invoice"), number), view.created, stored.invoice(view)
+    if view.has_receipt:
+        yield file_name(_("Receipt"), number), view.paid_at or view.created, stored.receipt(view)
+
+
+def _of_credit_note(row: Mapping[str, Any]) -> Iterator[tuple[str, int, bytes]]:
+    note = credit_notes.find(g.visitor.scope, row["id"])
+    if note is not None:
+        yield file_name(_("Credit note"), note.number), note.created, stored.credit_note(note)
 
 
 def _unused(name: str, names: set[str]) -> str:

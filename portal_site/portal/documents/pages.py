@@ -1,6 +1,10 @@
 """Downloads: an invoice, its receipt, a credit note, all documents of a year, and the list of invoices."""
 
+import threading
+from collections.abc import Iterator
+
 from flask import Response, abort, g, stream_with_context
+from werkzeug.exceptions import ServiceUnavailable
 
 from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.documents import exports, stored
@@ -9,6 +13,9 @@ from portal_site.portal.reads import credit_notes
 from portal_site.web.rendering.i18n import gettext as _
 
 PDF = "application/pdf"
+# An archive may keep a thread for minutes, and there must be others for everybody else's pages.
+MOST_ARCHIVES, RETRY_SECONDS = 2, 60
+_few_archives = threading.BoundedSemaphore(MOST_ARCHIVES)
 
 
 @blueprint.get("/invoices/<invoice_id>/pdf")
@@ -39,10 +46,14 @@ def download_credit_note(credit_note_id: str) -> Response:
 @blueprint.get("/invoices/export/<int:year>.zip")
 @portal_feature("invoice_history")
 def download_year(year: int) -> Response:
-    """All documents of a year, one after the other as they are printed."""
+    """All documents of a year, one after the other as they are printed; a few such downloads at a time."""
     span = exports.span(year, g.visitor.timezone) or abort(404)
+    if not _few_archives.acquire(blocking=False):
+        raise ServiceUnavailable(retry_after=RETRY_SECONDS)
+    parts = _releasing(exports.archive(*span))
+    next(parts)
     name = exports.ascii_name(_("Invoices"))
-    return _download(stream_with_context(exports.archive(*span)), "application/zip", f"{name}-{year}.zip")
+    return _download(stream_with_context(parts), "application/zip", f"{name}-{year}.zip")
 
 
 @blueprint.get("/invoices/export.csv")
@@ -51,6 +62,18 @@ def download_list() -> Response:
     """The list of invoices as a table."""
     name = exports.ascii_name(_("Invoices"))
     return _download(stream_with_context(exports.table()), "text/csv; charset=utf-8", f"{name}.csv")
+
+
+def _releasing(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The parts; it is somebody else's turn once they are sent or nobody wants them any more.
+
+    The first one is taken at once: a generator that has not begun could not tell that it is closed.
+    """
+    try:
+        yield b""
+        yield from parts
+    finally:
+        _few_archives.release()
 
 
 def _file(data: bytes, kind: str, number: str) -> Response:
