@@ -79,7 +79,7 @@ class Settings:
             data_dir=data_dir,
             database_url=reader.database_url(f"sqlite:///{data_dir / 'portal.db'}"),
             secret_key=reader.secret_key(),
-            secret_key_fallbacks=tuple(environ.get("PORTAL_SECRET_KEY_FALLBACKS", "").split()),
+            secret_key_fallbacks=reader.former_keys(),
             base_url=reader.base_url(),
             trusted_proxies=reader.count("PORTAL_TRUSTED_PROXIES", most=10),
             queue=reader.queue_url(),
@@ -136,6 +136,15 @@ class _Reader:
         if len(key) < SECRET_KEY_LENGTH:
             return self._fault(f"PORTAL_SECRET_KEY is too short: use at least {SECRET_KEY_LENGTH} random characters.")
         return key
+
+    def former_keys(self) -> tuple[str, ...]:
+        keys = tuple(self.environ.get("PORTAL_SECRET_KEY_FALLBACKS", "").split())
+        if any(len(key) < SECRET_KEY_LENGTH for key in keys):
+            self._fault(
+                "PORTAL_SECRET_KEY_FALLBACKS has a key that is too short: write whole keys, separated by blanks; "
+                "one that has blanks in it cannot be used any more."
+            )
+        return keys
 
     def base_url(self) -> str:
         raw = self.environ.get("PORTAL_BASE_URL", "")

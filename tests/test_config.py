@@ -34,6 +34,7 @@ def test_every_way_to_write_postgresql_is_the_same(url: str) -> None:
     [
         ("PORTAL_SECRET_KEY", "", "PORTAL_SECRET_KEY is missing"),
         ("PORTAL_SECRET_KEY", "short", "too short"),
+        ("PORTAL_SECRET_KEY_FALLBACKS", "k" * 40 + " a secret with blanks, long enough", "a key that is too short"),
         ("PORTAL_BASE_URL", "", "PORTAL_BASE_URL is missing"),
         ("PORTAL_BASE_URL", "billing.acme.example", "must be http(s)"),
         ("PORTAL_BASE_URL", "ftp://billing.acme.example", "must be http(s)"),

@@ -193,6 +193,7 @@ def _stored() -> int:
         return reader.scalar(select(func.count()).select_from(Event)) or 0
 
 
+@pytest.mark.case("E8")
 def test_a_crash_between_emission_and_commit_leaves_no_event_and_no_gap(app: Flask) -> None:
     one, two = _customers("One", "Two")
 
@@ -213,6 +214,7 @@ def test_a_crash_between_emission_and_commit_leaves_no_event_and_no_gap(app: Fla
     assert (_names(found), [event.sequence for event in found]) == (["whole", "whole", "after"], [1, 2, 3])
 
 
+@pytest.mark.case("E8")
 def test_events_belong_to_a_whole_transaction(app: Flask) -> None:
     (customer,) = _customers("One")
     with pytest.raises(RuntimeError, match="no transaction"):

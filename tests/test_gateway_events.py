@@ -45,7 +45,7 @@ def _emitted(history: History, kind: str) -> int:
     return history.events.count(kind)
 
 
-@pytest.mark.case("F2")
+@pytest.mark.case("F2", "E6")
 def test_a_repeated_provider_event_has_no_second_effect(app: Flask, debited: History) -> None:
     debited.settle_debits()
     event = _event(app)
@@ -66,6 +66,7 @@ def test_a_failure_begins_dunning_at_the_customers_time(app: Flask, debited: His
         assert reader.scalar(select(Invoice.next_payment_attempt).where(*mine)) == debited.now + 3 * 24 * 60 * 60
 
 
+@pytest.mark.case("E6")
 @pytest.mark.parametrize("kind", ["charge.succeeded", "charge.failed", "charge.pending", "charge.refunded"])
 def test_the_provider_is_asked_instead_of_trusting_an_event(app: Flask, debited: History, kind: str) -> None:
     """Out of order, or by whoever knows the secret: the provider says that the bank is still at work."""
@@ -74,6 +75,7 @@ def test_the_provider_is_asked_instead_of_trusting_an_event(app: Flask, debited:
     assert _emitted(debited, "payment_intent.processing") == 1
 
 
+@pytest.mark.case("E6")
 def test_provider_events_out_of_order_have_the_same_result(app: Flask, debited: History) -> None:
     late = _event(app, "charge.pending")
     debited.settle_debits()
@@ -82,6 +84,7 @@ def test_provider_events_out_of_order_have_the_same_result(app: Flask, debited: 
     assert debited.payments == ["2026-05-01 succeeded"]
 
 
+@pytest.mark.case("E6")
 def test_an_event_before_the_recorded_answer_finds_the_attempt_by_its_key(app: Flask, debited: History) -> None:
     with world.transaction() as session:
         mine = PaymentAttempt.customer_id == debited.shop.customer.id
@@ -92,7 +95,7 @@ def test_an_event_before_the_recorded_answer_finds_the_attempt_by_its_key(app: F
     assert debited.payments == ["2026-05-01 succeeded"]
 
 
-@pytest.mark.case("B6")
+@pytest.mark.case("B6", "E6")
 @pytest.mark.parametrize("forged", ["body", "time", "signature", "none", "other secret", "nonsense"])
 def test_a_forged_event_is_refused(app: Flask, debited: History, forged: str) -> None:
     debited.settle_debits()
@@ -114,6 +117,7 @@ def test_a_forged_event_is_refused(app: Flask, debited: History, forged: str) ->
     assert debited.payments == ["2026-05-01 processing"]
 
 
+@pytest.mark.case("E6")
 @pytest.mark.parametrize(("seconds", "status"), [(299, 200), (301, 400), (-301, 400)])
 def test_an_old_event_is_refused(app: Flask, debited: History, seconds: int, status: int) -> None:
     debited.settle_debits()
@@ -127,6 +131,7 @@ def test_an_unknown_provider_has_no_event_endpoint(app: Flask, debited: History)
     assert app.test_client().get(ADDRESS).status_code == 405
 
 
+@pytest.mark.case("E6")
 def test_an_event_about_an_unknown_charge_is_accepted_and_ignored(app: Flask, debited: History) -> None:
     with world.transaction() as session:
         session.execute(update(SandboxCharge).values(reference="sbxc_other"), execution_options=EVERYBODY)

@@ -47,6 +47,8 @@ def cookie_settings(settings: Settings) -> dict[str, Any]:
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_PATH": "/",
+        # The newest key, which signs, comes last. Without this, forms of before a change of keys would be refused.
+        "WTF_CSRF_SECRET_KEY": [*settings.secret_key_fallbacks, settings.secret_key],
         "WTF_CSRF_TIME_LIMIT": None,  # a token is valid as long as the session, so that forms can stay open
         "PREFERRED_URL_SCHEME": "https" if settings.secure else "http",
     }

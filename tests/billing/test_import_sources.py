@@ -221,3 +221,13 @@ def test_the_report_is_a_table(lite_app: Flask, tmp_path: Path) -> None:
     assert len(report.summary()) == 2
     assert not _take(json.dumps({"product": [PRODUCT]}).encode()).write(tmp_path / "none.csv")
     assert not (tmp_path / "none.csv").exists()
+
+
+@pytest.mark.case("C15")
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(1)", "\t=1", "＝1"])
+def test_no_cell_of_the_report_is_a_formula(lite_app: Flask, tmp_path: Path, name: str) -> None:
+    report = _take(json.dumps({"price": [{**PRICE, "id": name, "product": "gone"}], "product": []}).encode())
+    assert [finding.id for finding in report.findings()] == [name]
+    assert report.write(tmp_path / "report.csv")
+    with (tmp_path / "report.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file))[1][2] == f"'{name}"

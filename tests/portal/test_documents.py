@@ -18,7 +18,7 @@ from portal_site.portal.documents import contents, exports, pages
 from tests import pdf, world
 from tests.client import parse
 from tests.conftest import Visit, enter
-from tests.scenarios.life import Life
+from tests.scenarios.history import History
 from tests.world import reading
 
 VAT = {"id": "txr_vat", "display_name": "VAT", "percentage": "20", "inclusive": False}
@@ -66,11 +66,13 @@ REGRET = "Some characters of this document could not be printed. They are shown 
 @pytest.mark.parametrize("language", ["en", "fr"])
 @pytest.mark.parametrize("customer", [{}, {"balance": -700}, {"tax_exempt": "reverse"}])
 def test_page_and_document_have_the_same_amounts_and_words(lite_app: Flask, language: str, customer: Any) -> None:
-    life = Life.begins(lite_app, tax=[VAT, CITY], customer=customer, policy={"proration_behavior": "always_invoice"})
-    life.goes_to("2026-04-16")
-    life.changes("team", 3)
-    life.goes_to("2026-06-02")
-    client = enter(lite_app, life.shop.customer)
+    history = History.start(
+        lite_app, tax=[VAT, CITY], customer=customer, policy={"proration_behavior": "always_invoice"}
+    )
+    history.advance_to("2026-04-16")
+    history.change_plan("team", 3)
+    history.advance_to("2026-06-02")
+    client = enter(lite_app, history.shop.customer)
     client.get("/")
     client.send("/language", {"language": language, "next": "/"})
     assert len(_ids()) == 4
@@ -481,6 +483,7 @@ def test_the_list_is_a_table_with_exact_amounts(visit: Visit) -> None:
     assert ",Open,EUR,24.00,0.00,24.00,0.00,24.00,," in lines[3]
 
 
+@pytest.mark.case("C15")
 @pytest.mark.parametrize("formula", ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"])
 def test_no_text_of_the_list_is_a_formula(visit: Visit, formula: str) -> None:
     scene = world.scene(invoices=1)

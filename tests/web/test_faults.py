@@ -234,6 +234,7 @@ def _every_connection(pragma: str) -> Iterator[None]:
     event.remove(db.engine, "checkout", prepare)
 
 
+@pytest.mark.case("F7")
 def test_the_program_waits_for_the_disk(tmp_path: Path) -> None:
     """As the apps of the tests do not: an invoice that was shown as paid survives a power cut."""
     url = f"sqlite:///{tmp_path / 'p.db'}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from portal_site.billing.errors import ImportRefused
+from portal_site.spreadsheets import safe
 
 MOST_NAMED = 20  # in a refusal
 EXAMPLES = 3  # in a line of the summary
@@ -124,7 +125,7 @@ class ImportReport:
         with open(path, "w", newline="", encoding="utf-8", opener=_private) as file:
             rows = csv.writer(file)
             rows.writerow(("result", "type", "id", "customer", "cause", "what it means"))
-            rows.writerows(self.findings())
+            rows.writerows(map(safe, finding) for finding in self.findings())
         return True
 
     def refuse_if_anything_is_left_out(self) -> None:

@@ -20,6 +20,7 @@ from portal_site.db.page_query import NotJson, PageQuery, literal_limit
 from portal_site.documents.typst_runs import Refused
 from portal_site.portal.documents import stored
 from portal_site.portal.reads import credit_notes, invoices
+from portal_site.spreadsheets import safe
 from portal_site.web.rendering import filters
 from portal_site.web.rendering.i18n import gettext as _
 
@@ -28,8 +29,6 @@ BATCH = 200
 YEARS = range(1971, 9999)
 FOREVER = 2**53
 OTHER_SIGNS = re.compile(r"[^\w.-]+", re.ASCII)
-# What a spreadsheet would take for a formula.
-FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 BYTE_ORDER_MARK = "\ufeff"  # without it Excel takes the text for Latin-1
 
 
@@ -218,8 +217,3 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         filters.iso(row["paid_at"]) if row["paid_at"] else "",
         safe(row["description"] or ""),
     ]
-
-
-def safe(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if FORMULA.match(text) else text
