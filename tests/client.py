@@ -23,6 +23,7 @@ class PortalClient(FlaskClient):
     token = ""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:  # type: ignore[override]
+        kwargs.setdefault("buffered", True)  # to the end, as a browser does: a response half read keeps its context
         # Each request gets its own app context. Otherwise requests would share the test's `g` and database session.
         with self.application.app_context():
             response = super().open(*args, **kwargs)
