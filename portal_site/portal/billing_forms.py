@@ -40,7 +40,7 @@ class BillingForm(PortalForm):
     def _check_address(self, part: str) -> bool:
         typed, changed = self.address(part), self._changed(part)
         if not any(typed[name] for name in typed if name != "country"):
-            return True  # an empty address is allowed, and so is a country alone, as card forms ask for it
+            return self._check_country_alone(part)
         normal, faults = postal_addresses.check(typed, changed)
         for name, kind in faults.items():
             field = self[f"{part}_{name}"]
@@ -50,6 +50,14 @@ class BillingForm(PortalForm):
             for name, value in normal.items():
                 self[f"{part}_{name}"].data = value
         return not faults
+
+    def _check_country_alone(self, part: str) -> bool:
+        """An empty address is allowed, and so is a country alone, as card forms ask for it; but it has to be one."""
+        field = self[f"{part}_country"]
+        if not field.data or not _is_changed(field) or postal_addresses.address_format(field.data):
+            return True
+        field.errors = [_("Choose a country.")]
+        return False
 
     def address(self, part: str) -> dict[str, str]:
         """The submitted values of one address by field, without the fields that its country lacks."""

@@ -68,7 +68,7 @@ def test_a_prorated_line_says_which_part_of_what_it_is() -> None:
     two_thirds = ProrationFactor(END - TENTH, END - START)
     assert part == InvoiceLine(
         LineKind.REMAINING, whole.offer, "si_0", 1, TENTH, END, 2000, (("di_a", 200), ("di_b", 67)), whole.taxes,
-        proration=two_thirds, full_amount=3000, id="il_0",
+        proration=two_thirds, full_amount=3000,
     )  # fmt: skip
 
 

@@ -207,6 +207,18 @@ def test_a_name_of_500_characters_is_shown_when_there_and_refused_when_typed(vis
     assert stored_customer(customer).address["line1"] == "é" * 500
 
 
+@pytest.mark.parametrize("part", ["address", "shipping"])
+@pytest.mark.parametrize("country", ["a\x85b", "\ufffe", "XX", "Germany", "<b>", "\ue000" * 500])
+def test_a_country_alone_has_to_be_one(visit: Visit, part: str, country: str) -> None:
+    client = visit(world.scene().customer)
+    blank = {f"{part}_{name}": "" for name in ("line1", "line2", "city", "state", "postal_code")}
+    refused = submit(client, **blank, **{f"{part}_country": country})
+    assert refused.status_code == 422
+    assert "Choose a country." in refused.text
+    client.get("/billing-information")
+    assert submit(client, **blank, **{f"{part}_country": "DE"}).status_code == 303
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.dictionaries(

@@ -59,7 +59,7 @@ def test_every_page_says_that_the_bank_is_at_work(app: Flask) -> None:
 def test_the_bank_answers_on_its_page_and_the_customer_sees_what_came_of_it(app: Flask, answer: str, said: str) -> None:
     client, scene, invoice = _paying(app)
     bank = f"/sandbox/charges/{_charge()}/challenge"
-    assert "2400 eur" in client.get(bank).text
+    assert "€24.00" in client.get(bank).text
     assert client.send(bank, {"answer": answer}).status_code == 303
     client.get(f"/invoices/{invoice}/payment/return")
     page = text(client.get(f"/invoices/{invoice}").text)
