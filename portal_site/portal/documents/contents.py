@@ -85,7 +85,10 @@ def state(view: InvoiceView) -> str:
         return _("Please pay by %(date)s", date=date(view.due_date)) if view.due_date else _("Not paid yet")
     if view.amount_paid > 0:
         return sums.paid(view)
-    return _("Credit") if view.total < 0 else _("Nothing to pay")
+    if view.total < 0:
+        return _("Credit")
+    is_carried_over = view.total > 0 and (view.ending_balance or 0) >= view.total
+    return _("Added to a later invoice") if is_carried_over else _("Nothing to pay")
 
 
 def _frame(view: InvoiceView, visitor: Visitor, title: str, at: int) -> Content:
