@@ -13,7 +13,18 @@ from bench.servers import CHECKOUT
 
 RULES = [
     f"portal_site/billing/rules/{name}.py"
-    for name in ("money", "proration", "periods", "taxes", "allocation", "pricing", "discounts", "invoices")
+    for name in (
+        *(
+            f"amounts/{name}"
+            for name in ("money", "proration", "periods", "taxes", "allocation", "pricing", "discounts")
+        ),
+        "invoicing/invoices",
+    )
+]
+# The tests of amounts that need no database: each fault that they miss has run through all of them.
+TESTS = [
+    f"tests/billing/test_{name}.py"
+    for name in ("money", "proration", "periods", "taxes", "pricing", "items", "invoices", "plan_change", "add_ons")
 ]
 COPY = tools.VAR / "bench-mutation"
 # One process and the same examples each time; what is computed without a database needs no second one.
@@ -56,7 +67,7 @@ def _coverage(python: str, modules: list[str], tests: list[str]) -> int:
 
 
 def _mutation(python: str, options: argparse.Namespace) -> int:
-    _copy(options.modules, options.tests or ["tests/billing"])
+    _copy(options.modules, options.tests or TESTS)
     mutmut = [python, "-m", "mutmut"]
 
     def ask(*words: str) -> str:

@@ -47,7 +47,12 @@ class Settings:
     @property
     def takes_live_mode(self) -> bool:
         """Whether there is a payment provider that moves money."""
-        return any(name != "sandbox" for name in self.gateways)
+        return bool(self.live_gateways)
+
+    @property
+    def live_gateways(self) -> frozenset[str]:
+        """The payment providers that move money."""
+        return frozenset(self.gateways) - {"sandbox"}
 
     @property
     def queue_url(self) -> str:

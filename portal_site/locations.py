@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
+_OTHERS = 0o077  # the rights of the group and of everybody
 
 
 def folder(name: str) -> Path:
@@ -30,3 +31,15 @@ def make_private_file(path: Path) -> None:
     """
     make_private_folder(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def opened_to_others(path: Path) -> str | None:
+    """The command that closes a file to other users of this machine, if they can read it; None if they cannot.
+
+    A file that is open itself is out of their reach in a folder that is not.
+    """
+    try:
+        modes = [place.stat().st_mode & _OTHERS for place in (path, path.parent)]
+    except OSError:
+        return None
+    return f"chmod 600 {path}*" if os.name == "posix" and all(modes) else None

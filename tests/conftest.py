@@ -26,6 +26,7 @@ from portal_site.billing.portal_access import portal_sessions
 from portal_site.config import Settings
 from portal_site.db import Base, db, migrations
 from portal_site.db.transactions import transaction
+from tests import order
 from tests.client import PortalClient
 
 SEEDS = 60  # histories of the simulation; who asks for more has time, and other proofs then take longer too
@@ -67,19 +68,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="Run only the history with this seed again.")
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Use one process for tests of single files, for one seed, or if output is not captured. `-n` overrides this."""
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Use one process for tests of single files, for one seed, or if output is not captured. `-n` overrides this.
+
+    Else three for two cores: some tests wait more than they compute, for a worker's minute, a lock, a slow client.
+    """
     only_files = all(Path(argument.partition("::")[0]).is_file() for argument in config.args)
     one_process = config.getoption("--seed") is not None or config.getoption("capture") == "no"
-    return 0 if only_files or one_process else None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if only_files or one_process else cores + (cores + 1) // 2
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave only the tests of the case that was asked for; begin with those that take long, so that none is left over."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """Leave only the tests of the case that was asked for."""
     wanted = config.getoption("--case")
     if wanted:
         items[:] = [item for item in items if any(wanted in mark.args for mark in item.iter_markers("case"))]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the plugin that orders the tests."""
+    config.pluginmanager.register(order, "order")
 
 
 def pytest_collection_finish() -> None:

@@ -15,6 +15,7 @@ POLICY = re.compile(
 )
 ACTIVE = re.compile(r"^(on|hx-on|hx-vals|hx-vars|hx-headers)")
 LABELLED_BY_WORDS = {"submit", "hidden", "button"}
+ROWS = re.compile(r"\s*<tr\b")
 FIELDS = ("input", "select", "textarea")
 
 
@@ -37,8 +38,12 @@ def check(html: str, policy: str, *, whole: bool) -> None:
         return
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     try:
-        # A fragment is parsed as the content of a div.
-        root: Element = parser.parse(html) if whole else parser.parseFragment(html, container="div")
+        # A fragment is parsed as the content of a div, rows as those of a table.
+        root: Element = (
+            parser.parse(html)
+            if whole
+            else parser.parseFragment(html, container="tbody" if ROWS.match(html) else "div")
+        )
     except html5lib.html5parser.ParseError as error:
         raise Fault(f"does not parse: {error}") from None
     faults = [*_faults(root), *(_page_faults(root) if whole else [])]

@@ -120,6 +120,7 @@ ROUTES = {
     "portal.show_invoice_rows": Route("GET", "/invoices/rows", "invoice_history"),
     # What is owed can be paid whatever is switched off; any other invoice is hidden then: below.
     "portal.show_invoice": Route("GET", "/invoices/{invoice}"),
+    "portal.show_paid": Route("GET", "/invoices/{invoice}/paid", ok=(200, 303)),
     "portal.show_invoice_lines": Route("GET", "/invoices/{invoice}/lines"),
     "portal.download_invoice": Route("GET", "/invoices/{invoice}/pdf"),
     "portal.download_receipt": Route("GET", "/invoices/{paid_invoice}/receipt.pdf", "invoice_history"),
@@ -207,7 +208,7 @@ def test_every_route_has_a_row(app: Flask) -> None:
 
 @pytest.mark.case("B1")
 @each_door
-def test_it_works_for_the_customer(app: Flask, endpoint: str) -> None:
+def test_every_route_answers_its_own_customer(app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
     things = own_things(app, scene)
     response = _send(enter(app, scene.customer), ROUTES[endpoint], things)
@@ -216,7 +217,7 @@ def test_it_works_for_the_customer(app: Flask, endpoint: str) -> None:
 
 @pytest.mark.case("B1")
 @each_door
-def test_a_stranger_is_shown_the_way_back(lite_app: Flask, endpoint: str) -> None:
+def test_a_page_without_a_session_links_back_to_the_merchant(lite_app: Flask, endpoint: str) -> None:
     client: PortalClient = lite_app.test_client()  # type: ignore[assignment]
     route = ROUTES[endpoint]
     client.token = "none"
@@ -233,7 +234,7 @@ def test_a_stranger_is_shown_the_way_back(lite_app: Flask, endpoint: str) -> Non
 @pytest.mark.case("B1")
 @pytest.mark.case("B2")
 @each_door_to_a_thing
-def test_a_strangers_thing_is_answered_as_one_that_does_not_exist(lite_app: Flask, endpoint: str) -> None:
+def test_a_row_of_another_customer_is_answered_as_missing(lite_app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
     things = own_things(lite_app, scene)
     with world.merchant("Other") as other:
@@ -250,7 +251,7 @@ def test_a_strangers_thing_is_answered_as_one_that_does_not_exist(lite_app: Flas
 
 @pytest.mark.case("A15")
 @pytest.mark.parametrize("endpoint", [name for name, route in ROUTES.items() if route.feature])
-def test_it_is_refused_when_switched_off(lite_app: Flask, endpoint: str) -> None:
+def test_every_route_is_refused_when_its_feature_is_off(lite_app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
     things = own_things(lite_app, scene)
     client = enter(lite_app, scene.customer)
@@ -266,7 +267,7 @@ def test_it_is_refused_when_switched_off(lite_app: Flask, endpoint: str) -> None
 
 @pytest.mark.case("A15")
 @pytest.mark.parametrize("status", ["paid", "void"])
-def test_without_the_history_what_is_not_owed_is_hidden_and_moves_no_money(app: Flask, status: str) -> None:
+def test_without_the_history_only_payable_invoices_are_reachable(app: Flask, status: str) -> None:
     scene = world.scene(last="open", features=OFF)
     with world.transaction() as session:
         mine = Invoice.customer_id == scene.customer.id
@@ -301,7 +302,7 @@ def test_an_hour_without_a_click_ends_the_session(lite_app: Flask, endpoint: str
 
 @pytest.mark.case("D21")
 @pytest.mark.parametrize("endpoint", [name for name, route in ROUTES.items() if "{" in route.address])
-def test_an_address_with_a_nul_leads_nowhere(app: Flask, endpoint: str) -> None:
+def test_a_url_with_a_nul_byte_is_not_found(app: Flask, endpoint: str) -> None:
     scene = world.scene()
     client = enter(app, scene.customer)
     client.get("/")
@@ -311,7 +312,7 @@ def test_an_address_with_a_nul_leads_nowhere(app: Flask, endpoint: str) -> None:
     assert _send(client, replace(route, data=data), things).status_code == 404
 
 
-def test_a_form_with_a_nul_finds_nothing(app: Flask) -> None:
+def test_a_form_with_a_nul_byte_finds_nothing(app: Flask) -> None:
     scene = world.scene(last="open")
     things = own_things(app, scene)
     client = enter(app, scene.customer)

@@ -22,7 +22,7 @@ from portal_site.db import db
 from tests import world
 from tests.client import PortalClient
 from tests.conftest import TESTER, Visit
-from tests.scenarios.life import Life
+from tests.scenarios.history import History
 from tests.test_cli import EXPORT, Portal
 from tests.world import reading
 
@@ -50,7 +50,7 @@ def _actors(found: list[tuple[str, str | None, str | None]]) -> set[tuple[str | 
     return {(kind, actor_id) for _, kind, actor_id in found}
 
 
-def test_what_nobody_does_is_not_done(app: Flask, nobody: Any) -> None:
+def test_emitting_without_an_actor_is_refused(app: Flask, nobody: Any) -> None:
     customer = world.scene().customer
     nobody()
     with _new_events() as found, pytest.raises(RuntimeError, match="nobody acts"):
@@ -58,7 +58,7 @@ def test_what_nobody_does_is_not_done(app: Flask, nobody: Any) -> None:
     assert found == []
 
 
-def test_the_innermost_actor_counts_and_the_outer_one_goes_on(nobody: Any) -> None:
+def test_the_innermost_actor_counts_until_its_block_ends(nobody: Any) -> None:
     nobody()
     with acting_as(ActorType.OPERATOR):
         with acting_as(ActorType.API_KEY, "key_one"):
@@ -119,7 +119,7 @@ def _pay(client: PortalClient) -> None:
     assert client.send(address, client.form(address)).status_code == 303
 
 
-def test_the_billing_steps_of_a_payment_are_the_customers_and_the_next_renewal_is_the_workers(
+def test_a_payments_events_have_the_customer_as_actor_and_renewals_the_worker(
     app: Flask, visit: Visit, nobody: Any
 ) -> None:
     scene = world.scene(last="open")
@@ -135,21 +135,21 @@ def test_the_billing_steps_of_a_payment_are_the_customers_and_the_next_renewal_i
     assert _actors(found) == {("worker", None)}
 
 
-def test_an_advanced_clock_is_whose_it_was_and_the_work_on_the_way_is_the_workers(app: Flask) -> None:
-    life = Life.begins(app)
+def test_advancing_a_clock_has_the_operator_as_actor_and_its_billing_the_worker(app: Flask) -> None:
+    history = History.start(app)
     with _new_events() as found:
-        life.goes_to("2026-05-01")
+        history.advance_to("2026-05-01")
     clocks = [event for event in found if event[0].startswith("test_helpers.")]
     assert {"invoice.paid", "charge.succeeded"} <= {kind for kind, *_ in found}
     assert _actors([event for event in found if event not in clocks]) == {("worker", None)}
     assert _actors(clocks) == {(TESTER.type, TESTER.id)}
 
 
-def test_what_a_providers_event_settles_is_the_providers(app: Flask, nobody: Any) -> None:
-    life = Life.begins(app)
-    life.gets_a_card(world.SLOW)
-    life.goes_to("2026-05-01")
-    life.bank_answers()
+def test_a_payment_settled_by_an_event_has_the_provider_as_actor(app: Flask, nobody: Any) -> None:
+    history = History.start(app)
+    history.add_card(world.SLOW)
+    history.advance_to("2026-05-01")
+    history.settle_debits()
     nobody()
     with reading() as reader:
         reference = str(reader.scalar(select(SandboxCharge.reference)))
@@ -170,9 +170,7 @@ def portal(tmp_path: Path) -> Portal:
     return portal
 
 
-def test_what_is_done_at_the_command_line_is_the_operators(
-    portal: Portal, nobody: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_have_the_operator_as_actor(portal: Portal, nobody: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody()
     seen = []
     write = TestClock.__init__

@@ -190,7 +190,7 @@ def test_a_page_includes_the_partial_that_its_fragment_is() -> None:
     assert rendered <= included
 
 
-def test_templates_do_not_decide_much() -> None:
+def test_templates_have_few_conditionals() -> None:
     """Sentences that depend on something are made in portal_site/portal/wording."""
     texts = [path.read_text() for path in locations.TEMPLATES.rglob("*.*")]
     lines = [line for text in texts for line in text.splitlines()]

@@ -15,7 +15,7 @@ from tests.world import reading
 AWKWARD = 'A "quoted" \\ back\nslash, %s, :name, {x}, Ünïcode, 中文, 🙂'
 
 
-def test_what_is_written_is_read_again(app: Flask) -> None:
+def test_bulk_rows_are_read_as_they_were_written(app: Flask) -> None:
     account = world.shop().customer.account_id
     data = {"text": AWKWARD, "none": None, "list": [], "large": 2**53 + 1, "yes": True, "status": InvoiceStatus.PAID}
     common = {"account_id": account, "livemode": True, "created": 2**40, "type": "bulk"}
@@ -26,7 +26,7 @@ def test_what_is_written_is_read_again(app: Flask) -> None:
     assert [tuple(row) for row in rows] == [(True, 2**40, data)] * 700
 
 
-def test_a_change_reaches_its_own_row_alone(app: Flask) -> None:
+def test_a_bulk_update_changes_only_its_own_row(app: Flask) -> None:
     first, second = (world.shop(name).customer.id for name in ("One", "Two"))
     address = {"line1": AWKWARD}
     for customer_id, name, given in ((first, AWKWARD, address), (second, None, None)):
@@ -41,7 +41,7 @@ def test_a_change_reaches_its_own_row_alone(app: Flask) -> None:
     assert missing == sum(row[3] is None for row in found.values())
 
 
-def test_a_row_that_is_not_there_is_told_and_nothing_is_kept(app: Flask) -> None:
+def test_a_bulk_update_of_a_missing_row_raises_and_writes_nothing(app: Flask) -> None:
     customer_id = world.shop().customer.id
     rows = [{"id": customer_id, "balance": -7}, {"id": "cus_gone", "balance": -7}]
     with pytest.raises(RuntimeError, match="1 rows, not 2"), transaction() as session:

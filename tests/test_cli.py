@@ -51,7 +51,29 @@ def portal(tmp_path: Path) -> Portal:
     return Portal(tmp_path)
 
 
-def test_from_nothing_to_a_link(portal: Portal, tmp_path: Path) -> None:
+def test_files_that_others_can_read_are_named(portal: Portal, tmp_path: Path) -> None:
+    assert portal("migrate").returncode == 0
+    database = tmp_path / "portal.db"
+    assert locations.opened_to_others(database) is None
+    database.chmod(0o644)
+    assert locations.opened_to_others(database) is None  # nobody else can enter the folder
+    tmp_path.chmod(0o755)
+    assert locations.opened_to_others(database) == f"chmod 600 {database}*"
+    database.chmod(0o600)
+    assert locations.opened_to_others(database) is None
+    assert locations.opened_to_others(tmp_path / "absent.db") is None
+
+
+def test_what_an_import_reports_is_private(portal: Portal, tmp_path: Path) -> None:
+    portal("migrate")
+    (tmp_path / "export.json").write_text(
+        '{"invoice": [{"id": "in_one", "object": "invoice", "customer": "cus_gone"}]}'
+    )
+    assert portal("import", str(tmp_path / "export.json")).returncode == 0
+    assert (tmp_path / "import-report.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_installation_creates_a_portal_link(portal: Portal, tmp_path: Path) -> None:
     assert portal("migrate").stdout == "The database is up to date.\n"
     (tmp_path / "export.json").write_text(EXPORT)
     imported = portal("import", str(tmp_path / "export.json"))
@@ -67,7 +89,7 @@ def test_from_nothing_to_a_link(portal: Portal, tmp_path: Path) -> None:
     assert checked.stderr == "worker: none has been seen for three minutes. Run `portal worker`.\n"
 
 
-def test_a_test_clock_from_its_making_to_next_month(portal: Portal, tmp_path: Path) -> None:
+def test_a_test_clock_is_created_and_advanced(portal: Portal, tmp_path: Path) -> None:
     portal("migrate")
     (tmp_path / "export.json").write_text(EXPORT)
     portal("import", str(tmp_path / "export.json"))
@@ -84,6 +106,7 @@ def test_a_test_clock_from_its_making_to_next_month(portal: Portal, tmp_path: Pa
         assert portal("clock", *words).stderr == "No such test clock: 'clock_none'\n"
     assert portal("clock", "attach", clock_id, "cus_none").stderr == "No such customer: 'cus_none'\n"
     assert portal("unpark", "sub_none").stderr == "No such subscription: 'sub_none'\n"
+    assert portal("refund", "in_none").stderr == "Nothing was paid here of the invoice 'in_none'.\n"
     assert portal("draft", "list").stderr == "There are no drafts.\n"
     for verb in ("finalize", "discard"):
         assert portal("draft", verb, "in_none").stderr == "No such invoice: 'in_none'\n"
@@ -102,9 +125,7 @@ def test_a_test_clock_from_its_making_to_next_month(portal: Portal, tmp_path: Pa
         (("import", "."), {}, "Cannot read ."),
     ],
 )
-def test_what_goes_wrong_is_one_line(
-    portal: Portal, words: tuple[str, ...], changed: dict[str, str], said: str
-) -> None:
+def test_errors_are_one_line(portal: Portal, words: tuple[str, ...], changed: dict[str, str], said: str) -> None:
     result = portal(*words, **changed)
     assert result.returncode == 1
     assert said in result.stderr
@@ -112,7 +133,7 @@ def test_what_goes_wrong_is_one_line(
     assert "Traceback" not in result.stderr
 
 
-def test_what_does_not_exist_is_one_line(portal: Portal, tmp_path: Path) -> None:
+def test_missing_objects_are_one_line(portal: Portal, tmp_path: Path) -> None:
     portal("migrate")
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "export.json").write_text(EXPORT)
@@ -142,11 +163,12 @@ def test_what_does_not_exist_is_one_line(portal: Portal, tmp_path: Path) -> None
         "link --customer cus_one --return-url https://acme.example/X",
         "unpark X",
         "draft finalize X",
+        "refund X",
         "draft list --account X",
         "clock attach X Y",
     ],
 )
-def test_bytes_that_are_no_text_are_one_line(portal: Portal, words: str) -> None:
+def test_undecodable_bytes_are_one_line(portal: Portal, words: str) -> None:
     portal("migrate")
     result = portal(*words.replace("X", "\udcff").split())
     assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
@@ -163,13 +185,13 @@ def test_a_port_that_is_taken_is_one_line(portal: Portal) -> None:
 
 
 @pytest.mark.parametrize("host", ["nonsense.invalid", "", "a" * 300, "203.0.113.7", "[::1", "127.0.0.1:99"])
-def test_an_address_that_is_not_this_machines_is_one_line(portal: Portal, host: str) -> None:
+def test_an_address_of_another_machine_is_one_line(portal: Portal, host: str) -> None:
     result = portal("run", "--host", host)
     assert (result.returncode, result.stdout) == (1, "")
     assert re.fullmatch(r"Cannot listen on .*\. Choose another with --(host|port)\.\n", result.stderr)
 
 
-def test_a_process_of_its_own_is_silent_when_piped(portal: Portal, tmp_path: Path) -> None:
+def test_a_piped_command_prints_no_progress(portal: Portal, tmp_path: Path) -> None:
     portal("migrate")
     (tmp_path / "export.json").write_text(EXPORT)
     environment = {

@@ -13,7 +13,7 @@ GOOD = {
 }
 
 
-def test_it_works() -> None:
+def test_settings_are_read() -> None:
     settings = Settings.from_environment(GOOD)
     assert settings.database_url == "sqlite:////srv/portal/portal.db"
     assert settings.secure

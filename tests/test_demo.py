@@ -49,9 +49,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
     return Demo(tmp_path / "demo", monkeypatch)
 
 
-def test_its_data_is_kept_for_a_week_and_then_made_anew_with_a_word(
-    demo: Demo, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_demo_data_is_kept_for_a_week_and_then_created_again(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
     made = demo.at(AT)
     assert made
     assert demo.at(AT + demo_server.STALE - 1) == made
@@ -61,13 +59,13 @@ def test_its_data_is_kept_for_a_week_and_then_made_anew_with_a_word(
 
 
 @pytest.mark.parametrize("made_at", [str(AT + 60), "nonsense", ""], ids=["the future", "nonsense", "nothing"])
-def test_data_that_nobody_can_have_made_is_made_anew(demo: Demo, made_at: str) -> None:
+def test_unreadable_demo_data_is_created_again(demo: Demo, made_at: str) -> None:
     made = demo.at(AT)
     (demo.data / "made-at").write_text(made_at)
     assert not demo.at(AT) & made
 
 
-def test_data_that_another_demo_serves_stays(demo: Demo) -> None:
+def test_demo_data_served_by_another_process_is_kept(demo: Demo) -> None:
     made = demo.at(AT)
     with (demo.data / "lock").open() as other:
         fcntl.flock(other, fcntl.LOCK_SH)

@@ -2,40 +2,30 @@
 
 import random
 import re
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-import flask_migrate
 import pytest
 from flask import Flask
 from sqlalchemy import func, insert, select, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from portal_site import locations
 from portal_site.billing.events import emission
 from portal_site.billing.events import reading as events
-from portal_site.billing.events.emission import emit
 from portal_site.billing.events.reading import StoredEvent, events_after
-from portal_site.billing.models import Customer, Event, EventCounter
+from portal_site.billing.models import Customer, Event
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 from portal_site.ids import ordered_id
 from tests import world
-from tests.conftest import empty_all, make_app, own_database
+from tests.conftest import empty_all
+from tests.named_events import emit_named
 from tests.proofs.kills import Killed, killing
 from tests.proofs.test_races import together
 from tests.world import reading
-
-
-def _emit(session: Any, customer: Customer, *names: str) -> None:
-    for name in names:
-        emit(session, "customer.updated", customer, 1, previous={"name": name})
 
 
 def _names(found: Sequence[StoredEvent]) -> list[str]:
@@ -46,12 +36,12 @@ def _customers(*names: str) -> list[Customer]:
     return [world.scene(name).customer for name in names]
 
 
-def test_events_are_told_in_the_order_of_emission_from_one_on(app: Flask) -> None:
+def test_events_are_numbered_in_the_order_of_emission(app: Flask) -> None:
     one, two = _customers("One", "Two")
     with transaction() as session:
-        _emit(session, one, "a", "b")
-        _emit(session, two, "c")
-        _emit(session, one, "d")
+        emit_named(session, one, "a", "b")
+        emit_named(session, two, "c")
+        emit_named(session, one, "d")
     found = events_after(0)
     assert [event.sequence for event in found] == [1, 2, 3, 4]
     assert _names(found) == ["a", "b", "c", "d"]
@@ -74,7 +64,7 @@ def test_an_event_holds_its_object_as_it_was_when_it_was_emitted(app: Flask) -> 
         row = session.merge(customer)
         for name in ("first", "second"):
             row.name = name
-            _emit(session, row, name)
+            emit_named(session, row, name)
     assert [event.data["object"]["name"] for event in events_after(0)] == ["first", "second"]
 
 
@@ -89,9 +79,9 @@ def writers(postgres_app: Flask) -> Iterator[Flask]:
 def test_what_commits_first_comes_first_though_it_was_emitted_last(writers: Flask) -> None:
     one, two = _customers("One", "Two")
     with transaction() as slow:
-        _emit(slow, one, "emitted first")
+        emit_named(slow, one, "emitted first")
         with writers.app_context(), transaction() as quick:
-            _emit(quick, two, "emitted last")
+            emit_named(quick, two, "emitted last")
         assert _names(_seen_elsewhere(writers)) == ["emitted last"]
     assert _names(events_after(0)) == ["emitted last", "emitted first"]
 
@@ -109,7 +99,7 @@ def test_the_counter_is_the_last_thing_that_a_transaction_waits_for(writers: Fla
 
     def write() -> None:
         with writers.app_context(), transaction() as session:
-            _emit(session, two, "waits")
+            emit_named(session, two, "waits")
             session.flush()
             seen.append("worked")
         seen.append("committed")
@@ -129,7 +119,7 @@ def test_the_counter_is_the_last_thing_that_a_transaction_waits_for(writers: Fla
     assert one.id
 
 
-def test_who_falls_silent_between_its_numbers_and_its_commit_stops_nobody_for_long(
+def test_a_silent_transaction_with_numbers_is_ended_by_the_server(
     writers: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a machine that is cut off: its connection stays open, and with it the lock, until the server ends it."""
@@ -138,19 +128,19 @@ def test_who_falls_silent_between_its_numbers_and_its_commit_stops_nobody_for_lo
 
     def write() -> None:
         with transaction() as session:
-            _emit(session, one, "goes on")
+            emit_named(session, one, "goes on")
 
     with pytest.raises(DBAPIError, match="idle-in-transaction timeout"), transaction() as session:
-        _emit(session, two, "falls silent")
+        emit_named(session, two, "falls silent")
         emission.take_numbers(session, 1)
         assert together(writers, [write], patience=30) == [None]
     with transaction() as session:
-        _emit(session, one, "after")
+        emit_named(session, one, "after")
     found = events_after(0)
     assert (_names(found), [event.sequence for event in found]) == (["goes on", "after"], [1, 2])
 
 
-def test_a_reader_beside_many_writers_misses_none_and_sees_no_number_before_a_smaller_one(app: Flask) -> None:
+def test_a_concurrent_reader_misses_no_event_and_reads_in_order(app: Flask) -> None:
     customers = _customers("One", "Two", "Three")
     seen: list[StoredEvent] = []
     done = threading.Event()
@@ -187,7 +177,7 @@ def _write(number: int, customer: Customer) -> None:
         count, fails = chance.randint(1, 3), chance.random() < 0.2
         try:
             with transaction() as session:
-                _emit(session, customer, *(f"{number} {stored} {place}" for place in range(count)))
+                emit_named(session, customer, *(f"{number} {stored} {place}" for place in range(count)))
                 time.sleep(chance.random() * 0.003)
                 if fails:
                     raise KeyError
@@ -209,7 +199,7 @@ def test_a_crash_between_emission_and_commit_leaves_no_event_and_no_gap(app: Fla
     def write(name: str) -> None:
         with transaction() as session:
             session.merge(one).name = name
-            _emit(session, one, name, name)
+            emit_named(session, one, name, name)
 
     with killing(None) as counted:
         write("whole")
@@ -218,7 +208,7 @@ def test_a_crash_between_emission_and_commit_leaves_no_event_and_no_gap(app: Fla
         with pytest.raises(Killed), killing(point):
             write(f"killed at {point}")
     with transaction() as session:
-        _emit(session, two, "after")
+        emit_named(session, two, "after")
     found = events_after(0)
     assert (_names(found), [event.sequence for event in found]) == (["whole", "whole", "after"], [1, 2, 3])
 
@@ -226,11 +216,11 @@ def test_a_crash_between_emission_and_commit_leaves_no_event_and_no_gap(app: Fla
 def test_events_belong_to_a_whole_transaction(app: Flask) -> None:
     (customer,) = _customers("One")
     with pytest.raises(RuntimeError, match="no transaction"):
-        _emit(db.session(), customer, "outside")
+        emit_named(db.session(), customer, "outside")
     with transaction() as session:
-        _emit(session, customer, "inside")
+        emit_named(session, customer, "inside")
         with pytest.raises(RuntimeError, match="savepoint"), session.begin_nested():
-            _emit(session, customer, "in a savepoint")
+            emit_named(session, customer, "in a savepoint")
     assert _names(events_after(0)) == ["inside"]
 
 
@@ -241,23 +231,23 @@ def _old_row(customer: Customer, created: int, name: str) -> dict[str, Any]:
     return {"id": ordered_id("evt"), "created": created, "data": data, **owner}
 
 
-def test_what_the_program_of_before_writes_meanwhile_is_numbered_before_it_is_read(app: Flask) -> None:
+def test_events_of_an_older_version_are_numbered_before_they_are_read(app: Flask) -> None:
     """While processes are replaced one by one, both programs write. Nothing that was read before gets another number."""
     (customer,) = _customers("One")
     with transaction() as session:
-        _emit(session, customer, "new 1")
+        emit_named(session, customer, "new 1")
     first = events_after(0)
     with transaction() as session:
         rows = [_old_row(customer, 7, "old 2"), _old_row(customer, 8, "old 3"), _old_row(customer, 6, "old 1")]
         session.execute(insert(Event), rows)
     with transaction() as session:
-        _emit(session, customer, "new 2")
+        emit_named(session, customer, "new 2")
     found = events_after(first[-1].sequence)
     assert _names(found) == ["new 2", "old 1", "old 2", "old 3"]
     assert [event.sequence for event in found] == [2, 3, 4, 5]
     assert {event.actor_type for event in found[1:]} == {None}
     with transaction() as session:
-        _emit(session, customer, "new 3")
+        emit_named(session, customer, "new 3")
     assert [event.sequence for event in events_after(5)] == [6]
 
 
@@ -286,7 +276,7 @@ def test_events_are_read_by_an_index_without_sorting(app: Flask) -> None:
     small, large = _customers("Small", "Large")
     with transaction() as session:
         for number in range(3000):
-            _emit(session, large if number % 50 else small, str(number))
+            emit_named(session, large if number % 50 else small, str(number))
     account_id = small.account_id
     for query, index in (
         (events.after(1500, 100, None), "uq_events_sequence"),
@@ -297,84 +287,3 @@ def test_events_are_read_by_an_index_without_sorting(app: Flask) -> None:
         assert set(re.findall(r"(?:ix|uq)_events_\w+", plan)) == {index}, plan
         assert "TEMP B-TREE" not in plan, plan
         assert "Sort" not in plan, plan
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """An app whose database is as the revision before the sequence left it, with events of that program."""
-    if request.param == "sqlite":
-        yield _with_events(f"sqlite:///{tmp_path / 'stored.db'}", tmp_path)
-        return
-    with own_database(request.getfixturevalue("postgres")) as url:
-        address = make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-        app = _with_events(address, tmp_path)
-        yield app
-        with app.app_context():
-            db.engine.dispose()
-
-
-STORED = 40
-ADD = text(
-    "INSERT INTO events (id, account_id, livemode, created, type, data)"
-    " VALUES (:id, :account, false, :created, 'customer.updated', '{}')"
-)
-
-
-def _with_events(url: str, folder: Path) -> Flask:
-    app = make_app(url, folder)
-    with app.app_context():
-        account_id = world.scene().account_id
-        db.session.remove()
-        flask_migrate.downgrade(directory=str(locations.MIGRATIONS), revision="0010")
-        with db.engine.begin() as connection:
-            for number in range(STORED):
-                row = {"id": f"evt_{number % 4}_{number:02}", "account": account_id, "created": number // 8 % 3}
-                connection.execute(ADD, row)
-    return app
-
-
-def _numbered() -> list[tuple[int, str]]:
-    with reading() as reader:
-        rows = reader.execute(select(Event.created, Event.id).order_by(Event.sequence)).all()
-        assert list(reader.scalars(select(Event.sequence).order_by(Event.sequence))) == list(range(1, STORED + 1))
-    return [(row.created, row.id) for row in rows]
-
-
-@pytest.fixture
-def small_batches(tmp_path: Path) -> str:
-    """The folder of a copy of the migrations that numbers a few stored events at once."""
-    copied = shutil.copytree(
-        locations.MIGRATIONS, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    script = copied / "versions" / "0011_event_sequence.py"
-    whole = script.read_text()
-    script.write_text(whole.replace("AT_ONCE = 5000", "AT_ONCE = 9"))
-    assert script.read_text() != whole
-    return str(copied)
-
-
-def test_stored_events_are_numbered_in_the_order_of_their_time(stored: Flask, small_batches: str) -> None:
-    with stored.app_context():
-        flask_migrate.upgrade(directory=small_batches)
-        numbered = _numbered()
-        assert numbered == sorted(numbered)
-        with reading() as reader:
-            assert reader.scalar(select(EventCounter.last)) == STORED
-        customer = world.scene("Two").customer
-        with transaction() as session:
-            _emit(session, customer, "new")
-        assert [event.sequence for event in events_after(STORED)] == [STORED + 1]
-
-
-def test_an_interrupted_migration_goes_on_where_it_was(stored: Flask, small_batches: str) -> None:
-    with stored.app_context():
-        with killing(None) as counted:
-            flask_migrate.upgrade(directory=small_batches)
-        whole = _numbered()
-        for point in range(0, counted.points, 4):
-            flask_migrate.downgrade(directory=small_batches, revision="0010")
-            # Alembic commits what the kill leaves of a block of its own, where the connection is gone already.
-            with pytest.raises((Killed, PendingRollbackError)), killing(point):
-                flask_migrate.upgrade(directory=small_batches)
-            flask_migrate.upgrade(directory=small_batches)
-            assert _numbered() == whole

@@ -14,7 +14,7 @@ from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.models import Invoice, PaymentAttempt
 from tests import world
 from tests.proofs import ledger
-from tests.scenarios.life import Life
+from tests.scenarios.history import History
 from tests.world import reading
 
 ADDRESS = "/gateways/sandbox/events"
@@ -22,11 +22,11 @@ EVERYBODY = {"unscoped": "the test's only charge"}
 
 
 @pytest.fixture
-def debited(app: Flask) -> Life:
+def debited(app: Flask) -> History:
     """A customer whose renewal of 1 May is being debited."""
-    life = Life.begins(app)
-    life.gets_a_card(world.SLOW)
-    return life.goes_to("2026-05-01")
+    history = History.start(app)
+    history.add_card(world.SLOW)
+    return history.advance_to("2026-05-01")
 
 
 def _event(app: Flask, kind: str = "charge.succeeded") -> tuple[dict[str, str], bytes]:
@@ -41,26 +41,24 @@ def _send(app: Flask, event: tuple[dict[str, str], bytes], address: str = ADDRES
     return app.test_client().post(address, data=body, headers=headers, content_type="application/json")
 
 
-def _told(life: Life, kind: str) -> int:
-    return life.events.count(kind)
+def _emitted(history: History, kind: str) -> int:
+    return history.events.count(kind)
 
 
 @pytest.mark.case("F2")
-def test_the_answer_of_the_provider_counts_and_an_event_that_comes_twice_does_nothing_twice(
-    app: Flask, debited: Life
-) -> None:
-    debited.bank_answers()
+def test_a_repeated_provider_event_has_no_second_effect(app: Flask, debited: History) -> None:
+    debited.settle_debits()
     event = _event(app)
     assert [_send(app, event).status_code for _ in range(3)] == [200, 200, 200]
     assert debited.payments == ["2026-05-01 succeeded"]
-    assert [bill[11:15] for bill in debited.bills()] == ["paid"]
-    assert (_told(debited, "invoice.paid"), _told(debited, "charge.succeeded")) == (1, 1)
+    assert [bill[11:15] for bill in debited.invoices()] == ["paid"]
+    assert (_emitted(debited, "invoice.paid"), _emitted(debited, "charge.succeeded")) == (1, 1)
     ledger.audit(debited.shop.customer.account_id)
 
 
-def test_a_failure_begins_dunning_at_the_customers_time(app: Flask, debited: Life) -> None:
-    debited.goes_to("2026-05-03")
-    debited.bank_answers("insufficient_funds")
+def test_a_failure_begins_dunning_at_the_customers_time(app: Flask, debited: History) -> None:
+    debited.advance_to("2026-05-03")
+    debited.settle_debits("insufficient_funds")
     assert _send(app, _event(app, "charge.failed")).status_code == 200
     assert (debited.payments, debited.subscription.status) == (["2026-05-01 declined"], "past_due")
     with reading() as reader:
@@ -69,35 +67,35 @@ def test_a_failure_begins_dunning_at_the_customers_time(app: Flask, debited: Lif
 
 
 @pytest.mark.parametrize("kind", ["charge.succeeded", "charge.failed", "charge.pending", "charge.refunded"])
-def test_what_an_event_says_is_never_believed(app: Flask, debited: Life, kind: str) -> None:
+def test_the_provider_is_asked_instead_of_trusting_an_event(app: Flask, debited: History, kind: str) -> None:
     """Out of order, or by whoever knows the secret: the provider says that the bank is still at work."""
     assert _send(app, _event(app, kind)).status_code == 200
     assert debited.payments == ["2026-05-01 processing"]
-    assert _told(debited, "payment_intent.processing") == 1
+    assert _emitted(debited, "payment_intent.processing") == 1
 
 
-def test_events_out_of_order_come_to_the_same(app: Flask, debited: Life) -> None:
+def test_provider_events_out_of_order_have_the_same_result(app: Flask, debited: History) -> None:
     late = _event(app, "charge.pending")
-    debited.bank_answers()
+    debited.settle_debits()
     assert _send(app, _event(app)).status_code == 200
     assert _send(app, late).status_code == 200
     assert debited.payments == ["2026-05-01 succeeded"]
 
 
-def test_an_event_that_is_quicker_than_our_own_row_finds_it_by_the_key(app: Flask, debited: Life) -> None:
+def test_an_event_before_the_recorded_answer_finds_the_attempt_by_its_key(app: Flask, debited: History) -> None:
     with world.transaction() as session:
         mine = PaymentAttempt.customer_id == debited.shop.customer.id
         unknown = {"status": "submitting", "gateway_reference": None, "checked_at": None}
         session.execute(update(PaymentAttempt).where(mine).values(**unknown))
-    debited.bank_answers()
+    debited.settle_debits()
     assert _send(app, _event(app)).status_code == 200
     assert debited.payments == ["2026-05-01 succeeded"]
 
 
 @pytest.mark.case("B6")
 @pytest.mark.parametrize("forged", ["body", "time", "signature", "none", "other secret", "nonsense"])
-def test_a_forged_event_is_refused(app: Flask, debited: Life, forged: str) -> None:
-    debited.bank_answers()
+def test_a_forged_event_is_refused(app: Flask, debited: History, forged: str) -> None:
+    debited.settle_debits()
     headers, body = _event(app)
     stamp, _, signature = headers[events.HEADER].partition(",")
     if forged == "body":
@@ -117,19 +115,19 @@ def test_a_forged_event_is_refused(app: Flask, debited: Life, forged: str) -> No
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(299, 200), (301, 400), (-301, 400)])
-def test_an_old_event_is_refused(app: Flask, debited: Life, seconds: int, status: int) -> None:
-    debited.bank_answers()
+def test_an_old_event_is_refused(app: Flask, debited: History, seconds: int, status: int) -> None:
+    debited.settle_debits()
     event = _event(app)
     with time_machine.travel(clock.now() + seconds, tick=False):
         assert _send(app, event).status_code == status
 
 
-def test_a_provider_that_is_not_ours_has_no_address(app: Flask, debited: Life) -> None:
+def test_an_unknown_provider_has_no_event_endpoint(app: Flask, debited: History) -> None:
     assert _send(app, _event(app), "/gateways/stripe/events").status_code == 404
     assert app.test_client().get(ADDRESS).status_code == 405
 
 
-def test_an_event_about_nothing_of_ours_is_taken_and_forgotten(app: Flask, debited: Life) -> None:
+def test_an_event_about_an_unknown_charge_is_accepted_and_ignored(app: Flask, debited: History) -> None:
     with world.transaction() as session:
         session.execute(update(SandboxCharge).values(reference="sbxc_other"), execution_options=EVERYBODY)
         session.execute(update(SandboxCharge).values(idempotency_key="other"), execution_options=EVERYBODY)

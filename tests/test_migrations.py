@@ -19,7 +19,7 @@ from portal_site.billing.billing_run import runner
 from portal_site.db import Base, db, migrations
 from tests import world
 from tests.conftest import make_app
-from tests.scenarios.life import Life
+from tests.scenarios.history import History
 
 
 def _is_ours(item: Any, name: str, kind: str, *_: Any) -> bool:
@@ -34,7 +34,7 @@ def test_the_newest_schema_is_what_the_models_say(app: Flask) -> None:
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_a_migrations_impatience_ends_with_it(postgres_app: Flask) -> None:
+def test_a_migrations_lock_timeout_ends_with_it(postgres_app: Flask) -> None:
     """Whoever waits for a lock longer than a migration would, such as one of many tabs on a slow machine, gets it."""
     migrations.upgrade(postgres_app)
     with postgres_app.app_context(), ExitStack() as stack:
@@ -81,7 +81,7 @@ def _columns(connection: Connection) -> dict[tuple[str, str], Any]:
 
 
 @pytest.mark.case("F13")
-def test_the_program_of_before_can_write_into_each_newer_schema(tmp_path: Path) -> None:
+def test_the_previous_version_can_write_into_each_newer_schema(tmp_path: Path) -> None:
     """While many processes are replaced one by one, the old ones go on: no step may take away or demand what they do not know."""
     app = make_app(f"sqlite:///{tmp_path / 'steps.db'}", tmp_path)
     with app.app_context():
@@ -105,7 +105,7 @@ def test_the_program_of_before_can_write_into_each_newer_schema(tmp_path: Path) 
 
 
 @pytest.mark.case("F13")
-def test_a_payment_under_way_in_a_stored_database_is_still_looked_up_after_the_upgrade(tmp_path: Path) -> None:
+def test_an_unresolved_payment_survives_the_upgrade(tmp_path: Path) -> None:
     """Until revision 0007, `processing` meant that the gateway is being called; now it means a debit that takes days."""
     app = make_app(f"sqlite:///{tmp_path / 'stored.db'}", tmp_path)
     with app.app_context():
@@ -137,11 +137,11 @@ def test_a_payment_under_way_in_a_stored_database_is_still_looked_up_after_the_u
 
 @pytest.mark.case("F13")
 @pytest.mark.both_databases
-def test_a_change_that_waits_in_a_stored_database_is_applied_after_the_upgrade(app: Flask) -> None:
+def test_a_pending_update_survives_the_upgrade(app: Flask) -> None:
     """Until revision 0012, its document named no version, and could lack members that were added since."""
-    life = Life.begins(app, card=world.FAILS).goes_to("2026-04-16")
-    assert life.changes(quantity=3).outcome == "pending"
-    life.gets_a_card()
+    history = History.start(app, card=world.FAILS).advance_to("2026-04-16")
+    assert history.change_plan(quantity=3).outcome == "pending"
+    history.add_card()
     db.session.remove()
     old = {"expires_at", "subscription_items", "billing_cycle_anchor", "trial_end", "discount", "spent", "invoice"}
     try:
@@ -158,8 +158,8 @@ def test_a_change_that_waits_in_a_stored_database_is_applied_after_the_upgrade(a
         migrations.upgrade(app)
     with db.engine.connect() as connection:
         assert _pending_update(connection)["version"] == 2
-    life.pays()
-    assert (life.item.quantity, life.subscription.pending_update) == (3, None)
+    history.pay()
+    assert (history.item.quantity, history.subscription.pending_update) == (3, None)
 
 
 def _pending_update(connection: Connection) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _pending_update(connection: Connection) -> dict[str, Any]:
 
 
 @pytest.mark.case("F13")
-def test_a_failure_that_moved_the_date_of_before_is_billed_by_the_period_again(tmp_path: Path) -> None:
+def test_a_renewal_postponed_by_an_older_version_is_billed_by_its_period(tmp_path: Path) -> None:
     """Until revision 0013, the next try of a renewal that had failed stood in the place of its date."""
     app = make_app(f"sqlite:///{tmp_path / 'stored.db'}", tmp_path)
     with app.app_context():

@@ -35,7 +35,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         ({"gateways": ("stub",), "demo": True}, "stub", True),
     ],
 )
-def test_the_setting_decides(
+def test_the_setting_chooses_the_provider(
     tmp_path: Path, stub: SimpleNamespace, members: dict[str, Any], default: str, has_sandbox: bool
 ) -> None:
     app = _app(tmp_path, **members)

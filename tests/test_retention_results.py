@@ -35,7 +35,7 @@ def _pays(shop: world.Shop, at: int) -> None:
         session.execute(update(Invoice).where(Invoice.customer_id == shop.customer.id).values(paid_at=at))
 
 
-def test_who_counts_and_what_they_paid(app: Flask) -> None:
+def test_results_count_each_customer_once_with_its_payments(app: Flask) -> None:
     first = world.shop()
     shops = [first, *(world.neighbour(first, number) for number in range(5))]
     for shop, days_after, paid, members in (

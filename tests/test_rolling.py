@@ -93,7 +93,7 @@ def test_a_migration_gives_up_rather_than_making_customers_wait(postgres_app: Fl
 
 
 @pytest.mark.case("F16")
-@pytest.mark.long
+@pytest.mark.long(40)
 def test_a_restart_under_load_fails_no_request(tmp_path: Path) -> None:
     port = free_port()
     environment = {

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_an_old_python_is_named(copy: Path, bare_path: str) -> None:
     assert "only Python 3.7.3" in result.stderr
 
 
-def test_packages_that_cannot_be_had_leave_it_ready_to_go_on(copy: Path) -> None:
+def test_an_interrupted_installation_can_be_repeated(copy: Path) -> None:
     """No index, no files: pip's own words, then ours."""
     uv_less = os.environ["PATH"]
     result = _run(
@@ -101,7 +102,7 @@ def test_packages_that_cannot_be_had_leave_it_ready_to_go_on(copy: Path) -> None
     assert not (copy.parent / ".venv.lock").exists()
 
 
-def test_another_word_goes_to_the_command(tmp_path: Path) -> None:
+def test_other_arguments_are_passed_to_the_command(tmp_path: Path) -> None:
     if not (SCRIPT.parent / ".venv").exists():
         pytest.skip("this checkout is not set up by the script")
     result = _run(SCRIPT, "check", PORTAL_DATA_DIR=str(tmp_path))
@@ -127,3 +128,46 @@ def test_a_set_up_that_goes_on_elsewhere_is_waited_for(copy: Path, bare_path: st
     assert result.returncode == 1
     assert "Another start is setting up" in result.stderr
     assert lock.exists()
+
+
+@pytest.fixture
+def set_up(copy: Path) -> Path:
+    """The script in a folder that is set up, where Python only tells its environment."""
+    python = copy.parent / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    _program(python, '[ "$1" = -V ] || env')
+    for name in ("requirements.txt", "requirements-test.txt"):
+        digest = sha256((copy.parent / name).read_bytes()).hexdigest()
+        (copy.parent / ".venv" / f"{name}.stamp").write_text(f"{digest}  -\n")
+    return copy
+
+
+def _program(path: Path, words: str) -> None:
+    path.write_text(f"#!/bin/sh\n{words}\n")
+    path.chmod(0o755)
+
+
+def test_the_tests_compile_each_module_once(set_up: Path) -> None:
+    """Whatever the surroundings say: without bytecode, each start of the program takes two seconds more of a processor."""
+    for word, kept in (("test", True), ("check", False)):
+        given = _run(set_up, word, CHROMIUM="none", PYTHONDONTWRITEBYTECODE="1").stdout.splitlines()
+        assert (f"PYTHONPYCACHEPREFIX={set_up.parent}/.venv/bytecode" in given) == kept
+        assert ("PYTHONDONTWRITEBYTECODE=1" in given) != kept
+
+
+def test_the_browser_without_windows_comes_first_and_the_named_one_before_it(set_up: Path, bare_path: str) -> None:
+    driver = set_up.parent / ".venv" / "lib" / "python3" / "site-packages" / "playwright" / "driver"
+    driver.mkdir(parents=True)
+    programs = {name: Path(bare_path) / name for name in ("chromium", "chromium-headless-shell", "env")}
+    programs["env"].symlink_to(shutil.which("env") or "")
+    _program(driver / "node", "exit 0")
+    _program(programs["chromium"], "exit 0")
+    for there, named, chosen in (
+        ("", "", "chromium"),
+        ("chromium-headless-shell", "", "chromium-headless-shell"),
+        ("chromium-headless-shell", "chromium", "chromium"),
+    ):
+        if there:
+            _program(programs[there], "exit 0")
+        given = _run(set_up, "test", PATH=bare_path, CHROMIUM=named).stdout.splitlines()
+        assert f"PORTAL_TEST_CHROMIUM={programs[chosen]}" in given

@@ -22,6 +22,6 @@ TOP = locations.TEMPLATES.parent
     ],
     ids=["lint", "format", "types", "format of templates", "lint of templates"],
 )
-def test_nothing_to_complain_about(command: tuple[str, ...]) -> None:
+def test_linters_and_type_checker_pass(command: tuple[str, ...]) -> None:
     result = subprocess.run([sys.executable, "-m", *command], cwd=TOP, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:]

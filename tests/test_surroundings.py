@@ -113,9 +113,7 @@ def _check(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.case("F21")
 @pytest.mark.parametrize("cause", [_no_invoices, _an_older_schema, _no_writes])
-def test_one_cause_for_all_counts_against_nobody_and_passes(
-    app: Flask, monkeypatch: pytest.MonkeyPatch, cause: Cause
-) -> None:
+def test_a_common_cause_parks_no_subscription(app: Flask, monkeypatch: pytest.MonkeyPatch, cause: Cause) -> None:
     for number in range(6):
         world.shop(f"Shop{number}")
     monkeypatch.setattr(clock, "now", lambda: LATER)
@@ -132,7 +130,7 @@ def test_one_cause_for_all_counts_against_nobody_and_passes(
 
 
 @pytest.mark.case("F21")
-def test_a_cause_that_comes_in_the_middle_of_a_run_stops_it(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_database_stops_a_run(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills up fails what is next, whatever went well before."""
     for number in range(6):
         world.shop(f"Shop{number}")
@@ -156,7 +154,7 @@ def test_a_cause_that_comes_in_the_middle_of_a_run_stops_it(app: Flask, monkeypa
 
 @pytest.mark.case("F21")
 @pytest.mark.parametrize("error", [KeyError("id"), ValueError("bad json"), RuntimeError("library"), SystemError("c")])
-def test_a_providers_library_that_raises_anything_parks_nothing_and_is_told(
+def test_an_error_in_a_providers_library_parks_nothing_and_is_reported(
     app: Flask, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     for number in range(8):
@@ -187,7 +185,7 @@ def test_a_providers_library_that_raises_anything_parks_nothing_and_is_told(
     assert "does not answer" not in _check(monkeypatch)
 
 
-def test_an_answer_that_is_lost_once_is_nothing_to_tell(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_lost_answer_is_not_reported(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     world.shop()
 
     def lose(*_given: object) -> object:
@@ -209,9 +207,7 @@ def _poison(monkeypatch: pytest.MonkeyPatch, *ids: str) -> None:
 
 
 @pytest.mark.case("F11")
-def test_more_bad_ones_than_a_batch_takes_do_not_hold_up_the_others(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_failures_than_a_batch_do_not_delay_the_others(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """One merchant's broken price, due before everybody else: the others are billed, and only then is it held against it."""
     shops = [world.shop(f"Shop{number}") for number in range(9)]
     bad = [shop.subscription.id for shop in shops[:5]]
@@ -237,9 +233,7 @@ def test_more_bad_ones_than_a_batch_takes_do_not_hold_up_the_others(
         assert set(reader.scalars(select(Subscription.due_at <= LATER + 3600))) == {False}
 
 
-def test_one_alone_of_which_nothing_is_known_is_told_and_not_counted(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_single_failure_in_a_run_is_reported_but_not_counted(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = world.shop()
     _poison(monkeypatch, shop.subscription.id)
     for _ in range(4):
@@ -267,7 +261,7 @@ def test_a_page_on_an_older_schema_is_503_and_the_log_says_why(
 
 
 @pytest.mark.case("F21")
-def test_a_schema_that_is_behind_is_told_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outdated_schema_is_reported_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     app = make_app(f"sqlite:///{tmp_path / 'portal.db'}", tmp_path)
     migrations.warn_if_behind(app)
     assert caplog.text == ""

@@ -27,7 +27,7 @@ def test_each_language_has_its_catalogue() -> None:
 
 
 @each_catalogue
-def test_nothing_is_untranslated_and_nothing_left_over(path: Path) -> None:
+def test_every_sentence_is_translated_and_none_is_obsolete(path: Path) -> None:
     wanted = {(message.id, message.context) for message in update.extracted() if message.id}
     catalogue = update.read(path)
     there = {(m.id, m.context) for m in catalogue if m.id and all(text for _, text in _both(m)) and not m.fuzzy}
@@ -47,13 +47,13 @@ def test_the_places_for_names_and_amounts_are_kept(path: Path) -> None:
 
 
 @each_catalogue
-def test_what_is_compiled_is_what_was_written(path: Path) -> None:
+def test_compiled_catalogues_are_up_to_date(path: Path) -> None:
     buffer = BytesIO()
     write_mo(buffer, update.read(path))
     assert buffer.getvalue() == path.with_suffix(".mo").read_bytes()
 
 
-def test_no_template_speaks_past_the_catalogue() -> None:
+def test_templates_have_no_untranslated_text() -> None:
     """Words between tags stand in a call of `_`; the sandbox's and the demo's pages are for developers."""
     silent = []
     for path in locations.TEMPLATES.rglob("*.html"):

@@ -1,7 +1,5 @@
 """Errors of the billing engine. The web layer maps them to HTTP statuses."""
 
-from typing import Any
-
 
 class BillingError(Exception):
     """An operation was refused.
@@ -10,7 +8,7 @@ class BillingError(Exception):
     codes. `param` is the parameter (form field) that caused the error, or None.
     """
 
-    def __init__(self, message: str, code: str = "", param: str | None = None, **values: Any) -> None:
+    def __init__(self, message: str, code: str = "", param: str | None = None, **values: object) -> None:
         super().__init__(message % values if values else message)
         self.message = message
         self.code = code

@@ -8,10 +8,12 @@ from portal_site.branding.oklch import Oklch, contrast, parse, to_hex
 TEXT, OUTLINE = 4.5, 3.0  # WCAG 2.2 contrast ratios: 1.4.3 for text, 1.4.11 for user interface components
 BLACK, WHITE = "#000000", "#ffffff"
 STEP = 0.01
-DIMMEST_PANEL = 0.36  # the highest lightness of a panel in dark mode; a brighter one would dazzle beside the dark page
+DARK_PANEL = (0.215, 0.012)  # lightness and chroma of a panel in dark mode where the brand's own colour would dazzle
+MOST_DARKENED = 0.07  # how much lightness a button may lose so that white stands on it; beyond that its text is black
 STATUS_HUES = {"danger": 25.0, "warning": 70.0, "success": 150.0, "info": 250.0}
 STATUS_SURFACES = tuple(f"{name}-surface" for name in STATUS_HUES)
-GROUNDS = ("surface", "surface-raised", *STATUS_SURFACES)
+# The page is the ground that cards lie on, and `soft` marks what is selected.
+GROUNDS = ("page", "card", "soft", *STATUS_SURFACES)
 Tokens = dict[str, str]
 
 # (foreground, background, required contrast ratio). A test checks all pairs for a grid of brand colours.
@@ -21,22 +23,26 @@ PAIRS: tuple[tuple[str, str, float], ...] = (
     ("panel-link", "panel", TEXT),
     ("button-text", "button", TEXT),
     ("button-text", "button-hover", TEXT),
-    ("muted", "surface", TEXT),
-    ("muted", "surface-raised", TEXT),
-    ("control-border", "surface", OUTLINE),
-    ("control-border", "surface-raised", OUTLINE),
+    *(("muted", ground, TEXT) for ground in ("page", "card", "soft")),
+    *(("control-border", ground, OUTLINE) for ground in ("page", "card", "soft")),
     ("focus-inner", "focus", OUTLINE),
     *((name, ground, TEXT) for name in ("text", "link") for ground in GROUNDS),
     *((name, ground, OUTLINE) for name in ("button-border", "focus") for ground in GROUNDS),
-    *((name, ground, TEXT) for name in STATUS_HUES for ground in ("surface", "surface-raised", f"{name}-surface")),
+    *((name, ground, TEXT) for name in STATUS_HUES for ground in ("page", "card", f"{name}-surface")),
+    *((name, ground, TEXT) for name in ("success", "danger") for ground in ("soft",)),
 )
 
 
 def tokens(background: str, button: str, *, dark: bool) -> Tokens:
     """All colours as `#rrggbb` by token name. `background` and `button` are the merchant's colours as `#rrggbb`."""
-    neutral = _neutral(round(_tint(background)), dark)
+    neutral = _neutral(round(_tint(background)), round(parse(button).hue), dark)
     grounds = [neutral[name] for name in GROUNDS]
     return {**neutral, **_panel(background, dark), **_button(button, grounds)}
+
+
+def panels(background: str) -> tuple[str, str]:
+    """The panel's colour in light and in dark mode, which browsers on phones also give their own frame."""
+    return background, _panel(background, dark=True)["panel"]
 
 
 def _tint(background: str) -> float:
@@ -46,21 +52,22 @@ def _tint(background: str) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _neutral(hue: int, dark: bool) -> Tokens:
-    """The page's greys, slightly tinted with the brand's hue, and the four status colours."""
+def _neutral(hue: int, selected: int, dark: bool) -> Tokens:
+    """The page's greys, tinted with the brand's hue, what is selected in a tint of its hue, and the four status colours."""
 
     def grey(lightness: float, chroma: float) -> str:
         return to_hex(Oklch(lightness, chroma, hue))
 
     if dark:
-        colours = {"surface": grey(0.19, 0.01), "surface-raised": grey(0.235, 0.012), "border": grey(0.34, 0.012)}
+        colours = {"page": grey(0.19, 0.01), "card": grey(0.235, 0.012), "border": grey(0.34, 0.012)}
         text, muted, outline, signal, signal_ground = 0.95, 0.7, 0.55, 0.72, (0.27, 0.05)
     else:
-        colours = {"surface": grey(0.995, 0.002), "surface-raised": grey(0.975, 0.005), "border": grey(0.9, 0.008)}
+        colours = {"page": grey(0.975, 0.005), "card": grey(0.997, 0.002), "border": grey(0.9, 0.008)}
         text, muted, outline, signal, signal_ground = 0.22, 0.52, 0.62, 0.5, (0.955, 0.025)
+    colours["soft"] = to_hex(Oklch(0.28 if dark else 0.955, 0.02, selected))
     for name, status_hue in STATUS_HUES.items():
         colours[f"{name}-surface"] = to_hex(Oklch(signal_ground[0], signal_ground[1], status_hue))
-    plain = [colours["surface"], colours["surface-raised"]]
+    plain = [colours[name] for name in ("page", "card", "soft")]
     colours["text"] = _readable(Oklch(text, 0.012, hue), [colours[name] for name in GROUNDS], TEXT)
     colours["muted"] = _readable(Oklch(muted, 0.015, hue), plain, TEXT)
     colours["control-border"] = _readable(Oklch(outline, 0.015, hue), plain, OUTLINE)
@@ -73,8 +80,8 @@ def _neutral(hue: int, dark: bool) -> Tokens:
 def _panel(background: str, dark: bool) -> Tokens:
     brand = parse(background)
     panel = background
-    if dark and brand.lightness > DIMMEST_PANEL:
-        panel = to_hex(brand._replace(lightness=DIMMEST_PANEL, chroma=min(brand.chroma, 0.14)))
+    if dark and brand.lightness > DARK_PANEL[0]:
+        panel = to_hex(Oklch(DARK_PANEL[0], min(brand.chroma, DARK_PANEL[1]), brand.hue))
     text = _on(panel)
     return {
         "brand": background,  # the background that the logo was designed for, even if the panel is darker
@@ -87,8 +94,8 @@ def _panel(background: str, dark: bool) -> Tokens:
 
 
 def _button(button: str, grounds: Sequence[str]) -> Tokens:
+    button, text = _filled(button)
     brand = parse(button)
-    text = _on(button)
     hover = to_hex(brand._replace(lightness=brand.lightness + (0.05 if text == BLACK else -0.05)))
     link = _readable(brand, grounds, TEXT)
     return {
@@ -101,6 +108,16 @@ def _button(button: str, grounds: Sequence[str]) -> Tokens:
         "focus": link,
         "focus-inner": grounds[0],
     }
+
+
+def _filled(button: str) -> tuple[str, str]:
+    """The colour of a filled button and of its text: white where the merchant's colour can carry it, hardly darkened."""
+    brand = parse(button)
+    for steps in range(round(MOST_DARKENED / STEP) + 1):
+        darker = to_hex(brand._replace(lightness=brand.lightness - steps * STEP)) if steps else button
+        if contrast(WHITE, darker) >= TEXT:
+            return darker, WHITE
+    return button, BLACK
 
 
 def _on(ground: str) -> str:

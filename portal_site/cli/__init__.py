@@ -12,6 +12,7 @@ from portal_site.cli import serving
 from portal_site.cli.checks import check
 from portal_site.cli.drafts import draft
 from portal_site.cli.groups import PlainGroup, with_app
+from portal_site.cli.refunds import refund
 from portal_site.cli.serving import fail
 from portal_site.cli.test_clocks import clock
 from portal_site.config import Settings
@@ -65,8 +66,7 @@ def import_objects(
     from portal_site.cli import progress
 
     settings: Settings = app.config["SETTINGS"]
-    live = any(name != "sandbox" for name in settings.gateways)
-    options = importer.Options(strict=strict, dry_run=dry_run, renew=renew, live_provider=live)
+    options = importer.Options(strict=strict, dry_run=dry_run, renew=renew, live_gateways=settings.live_gateways)
     with progress.steps("Importing") as advance:
         report = importer.import_objects(source, clock.now(), account_id, advance, options)
     click.echo(report.sentence(), err=True)
@@ -184,7 +184,7 @@ def demo(port: int, data: Path) -> None:
     demo_server.run(port, data.absolute())
 
 
-for command in (check, draft, clock):
+for command in (check, draft, refund, clock):
     main.add_command(command)
 
 

@@ -1,10 +1,13 @@
 """`portal check`: whether anything needs attention."""
 
+from pathlib import Path
+
 import click
 from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
+from portal_site import locations
 from portal_site.cli.groups import with_app
 from portal_site.cli.serving import fail
 
@@ -28,6 +31,22 @@ def check(app: Flask) -> None:
     click.echo("schema: up to date")
     _check_fonts()
     _check_worker()
+    _check_files(app)
+
+
+def _check_files(app: Flask) -> None:
+    """Files of before the portal made them private, and those that were made by hand, may be open to other users."""
+    from sqlalchemy.engine import make_url
+
+    from portal_site.config import Settings
+
+    settings: Settings = app.config["SETTINGS"]
+    urls = (make_url(url) for url in (settings.database_url, settings.queue_url))
+    files = [Path(url.database) for url in urls if url.get_backend_name() == "sqlite" and url.database]
+    commands = [command for path in files if (command := locations.opened_to_others(path.absolute()))]
+    if commands:
+        fail(f"files: other users of this machine can read the data. Run `{' && '.join(dict.fromkeys(commands))}`.")
+    click.echo("files: private")
 
 
 def _check_fonts() -> None:

@@ -5,8 +5,7 @@ all rows as one JSON text and unpacks it; SQLite, which runs in this process, re
 have the same columns as the first one.
 """
 
-from collections.abc import Iterable, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import JSON
@@ -14,17 +13,16 @@ from sqlalchemy.orm import Session
 
 from portal_site.db import Base
 from portal_site.db.json_columns import json_text
-from portal_site.db.page_query import Row
 
 
-def insert(session: Session, kind: type[Base], rows: Sequence[Row]) -> None:
+def insert(session: Session, kind: type[Base], rows: Sequence[Mapping[str, object]]) -> None:
     """Insert rows. Python-side defaults of the model are not applied. Raises RuntimeError unless every row was inserted."""
     table, columns, placeholders = kind.__tablename__, _listed(rows[0]), ", ".join("?" for _ in rows[0])
     source = f"SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s)"  # noqa: S608 - names of our own
     _send(session, kind, rows, f"INSERT INTO {table} ({columns})", sqlite=f"VALUES ({placeholders})", postgresql=source)
 
 
-def update(session: Session, kind: type[Base], rows: Sequence[Row]) -> None:
+def update(session: Session, kind: type[Base], rows: Sequence[Mapping[str, object]]) -> None:
     """Update rows by their `id`, which must be the first column. Raises RuntimeError unless every row was updated.
 
     It does not check the owner: the caller has already selected and locked the rows by their owner.
@@ -37,7 +35,7 @@ def update(session: Session, kind: type[Base], rows: Sequence[Row]) -> None:
     _send(session, kind, rows, f"UPDATE {table} SET", sqlite=sqlite, postgresql=postgresql)
 
 
-def _send(session: Session, kind: type[Base], rows: Sequence[Row], start: str, **rest: str) -> None:
+def _send(session: Session, kind: type[Base], rows: Sequence[Mapping[str, object]], start: str, **rest: str) -> None:
     """Execute `start` followed by the rest of the statement for the session's dialect."""
     connection, dialect = session.connection(), session.get_bind().dialect.name
     parameters: Any = _values(kind, rows) if dialect == "sqlite" else (json_text(rows),)
@@ -46,15 +44,13 @@ def _send(session: Session, kind: type[Base], rows: Sequence[Row], start: str, *
         raise RuntimeError(f"{start}: {result.rowcount} rows, not {len(rows)}")
 
 
-def _values(kind: type[Base], rows: Sequence[Row]) -> list[tuple[Any, ...]]:
+def _values(kind: type[Base], rows: Sequence[Mapping[str, object]]) -> list[tuple[Any, ...]]:
     columns = kind.__table__.columns
-    json_names = [name for name in rows[0] if isinstance(columns[name].type, JSON)]
-    values = itemgetter(*rows[0])
-    return [values(row | {name: _document(row[name]) for name in json_names}) for row in rows]
-
-
-def _document(value: Any) -> str | None:
-    return None if value is None else json_text(value)
+    kinds = [(name, isinstance(columns[name].type, JSON)) for name in rows[0]]
+    return [
+        tuple([json_text(row[name]) if is_json and row[name] is not None else row[name] for name, is_json in kinds])
+        for row in rows
+    ]
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -132,7 +132,7 @@ def execute_by_driver(connection: Connection, sql: str, bound: Any) -> Iterable[
     return rows
 
 
-def as_namespace(row: Row) -> Any:
+def as_namespace(row: Mapping[str, object]) -> Any:
     """A row that is still to be written, as a plain object."""
     return SimpleNamespace(**row)
 

@@ -37,7 +37,10 @@ def build(session: Session, at: int) -> None:
         address=ADDRESS, tax_ids=[{"type": "eu_vat", "value": "FR61954506077"}],
     )  # fmt: skip
     updates = ("name", "email", "address", "phone", "shipping", "tax_id")
-    review, workshops = merchant.product("La Revue"), merchant.product("Ateliers du samedi", "places")
+    review, workshops = (
+        merchant.product("La Revue", None, "Quatre numéros par an, imprimés à Lyon.", ("L’accès aux archives",)),
+        merchant.product("Ateliers du samedi", "places", "Un samedi par mois, le matériel est fourni."),
+    )
     monthly, yearly = merchant.price(review, 990, "eur"), merchant.price(review, 9900, "eur", "year")
     places = merchant.price(workshops, 4500, "eur")
     offered = (

@@ -6,16 +6,18 @@ It writes rows directly, with dates in the past, and is not meant for real data.
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from portal_site.billing.gateways.sandbox import test_numbers
 from portal_site.billing.gateways.sandbox.models import SandboxMethod
-from portal_site.billing.invoicing import invoice_writer
+from portal_site.billing.invoicing import invoice_rows
+from portal_site.billing.invoicing.invoice_rows import LineRow
 from portal_site.billing.invoicing.payers import Payer
 from portal_site.billing.loading import plans
+from portal_site.billing.loading.plans import PlanRow
 from portal_site.billing.models import (
     Account,
     BrandAsset,
@@ -108,9 +110,13 @@ class Merchant:
             PortalConfiguration, "bpc", updated=self.at, is_default=is_default, features=document, **members
         )
 
-    def product(self, name: str, unit: str | None = None) -> Product:
+    def product(
+        self, name: str, unit: str | None = None, description: str = "", features: Sequence[str] = ()
+    ) -> Product:
         """Create a product."""
-        return self.row(Product, "prod", name=name, unit_label=unit, created=self.at - 2 * YEAR_DAYS * DAY)
+        marketed = [{"name": feature} for feature in features]
+        texts = {"description": description or None, "marketing_features": marketed}
+        return self.row(Product, "prod", name=name, unit_label=unit, created=self.at - 2 * YEAR_DAYS * DAY, **texts)
 
     def price(self, product: Product, amount: int, currency: str, every: str = "month", **members: Any) -> Price:
         """Create a recurring price. `amount` is in minor units per interval."""
@@ -275,7 +281,7 @@ class Merchant:
         span: tuple[int, int],
         discount: Discounted | None,
         number: int,
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    ) -> tuple[dict[str, Any], list[LineRow]]:
         begin, end = span
         running = [DiscountTerms("di_demo", CouponTerms.of(coupon_columns(discount.coupon)))] if discount else []
         due = [
@@ -284,13 +290,15 @@ class Merchant:
         ]
         charged = invoices.with_discounts_and_tax(due, running, subscription.currency)
         bill = invoices.total_up(charged, 0, subscription.currency)
-        invoice = invoice_writer.invoice_row(_payer(customer, self.account, number), subscription, bill, begin) | {
+        payer = _payer(customer, self.account, number)
+        invoice: dict[str, Any] = {
+            **invoice_rows.invoice_row(payer, subscription, bill, begin),
             "status": "paid", "billing_reason": "subscription_cycle", "period_start": begin, "period_end": end,
             "amount_paid": bill.amount_due, "amount_remaining": 0, "attempt_count": 1, "paid_at": begin + 60,
             "due_date": begin + 14 * DAY if subscription.collection_method == "send_invoice" else None, "cycle_at": begin,
         }  # fmt: skip
         return invoice, [
-            invoice_writer.line_row(line, subscription, invoice["id"], at) for at, line in enumerate(charged)
+            invoice_rows.line_row(line, subscription, invoice["id"], at) for at, line in enumerate(charged)
         ]
 
 
@@ -308,7 +316,7 @@ def offer(product: Product, price: Price) -> PricedPlan:
     """A price with its product, as the billing rules use it."""
     columns = {column.key: getattr(price, column.key) for column in Price.__mapper__.column_attrs}
     named = {"price_id": price.id, "price_currency": price.currency, "product": product.name}
-    return plans.priced_plan({**columns, **named, "unit_label": product.unit_label})
+    return plans.priced_plan(cast(PlanRow, {**columns, **named, "unit_label": product.unit_label}))
 
 
 def coupon_columns(coupon: Coupon) -> dict[str, Any]:

@@ -52,11 +52,16 @@ def build(session: Session, at: int) -> None:
         address=ADDRESS, tax_ids=[{"type": "us_ein", "value": "04-2103594"}, {"type": "eu_oss_vat", "value": "EU372045678"}],
     )  # fmt: skip
     team, storage, calls = (
-        merchant.product("Team", "seats"),
+        merchant.product(
+            "Team",
+            "seats",
+            "For teams that plan together.",
+            ("Unlimited projects", "Single sign-on", "Priority support", "90 days of history"),
+        ),
         merchant.product("Storage", "GB"),
         merchant.product("API calls"),
     )
-    starter = merchant.product("Starter", "seats")
+    starter = merchant.product("Starter", "seats", "To begin with.", ("3 projects", "E-mail support"))
     monthly, yearly = merchant.price(team, 1200, "usd"), merchant.price(team, 12000, "usd", "year")
     small = merchant.price(starter, 900, "usd")
     support, backups = merchant.product("Priority support"), merchant.product("Backups", "sites")

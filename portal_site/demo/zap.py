@@ -50,7 +50,10 @@ def build(session: Session, at: int) -> None:
         session, at, "ZAP! Gyms", LOGO, branding=BRANDING, country="JP", default_currency="jpy", timezone="Asia/Tokyo",
         support_url="https://zap.example/help", address=SHIBUYA, tax_ids=[{"type": "jp_trn", "value": "T7000012050002"}],
     )  # fmt: skip
-    membership, classes = merchant.product("All-in membership"), merchant.product("Classes only")
+    membership, classes = (
+        merchant.product("All-in membership", None, "", ("Every gym, every hour", "All classes", "A guest a month")),
+        merchant.product("Classes only", None, "", ("Eight classes a month",)),
+    )
     yen, dinar = merchant.price(membership, 8800, "jpy"), merchant.price(membership, 18750, "kwd")
     few = merchant.price(classes, 3300, "jpy"), merchant.price(classes, 7250, "kwd")
     offered = (

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from portal_site import clock
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.portal_access import portal_sessions
+from portal_site.portal import subscription_actions
 from portal_site.portal.access import visitors
 from portal_site.web import htmx, security, urls
 
@@ -22,7 +23,7 @@ blueprint = Blueprint("portal", __name__)
 
 @blueprint.before_request
 def require_visitor() -> Answer:
-    """Let a customer with a living session in; show everybody else how to come back."""
+    """Admit a customer with a valid session, and show everybody else how to get a new one."""
     from portal_site.portal.access.sessions import over_page
 
     real = clock.now()
@@ -39,21 +40,26 @@ def require_visitor() -> Answer:
 
 @blueprint.teardown_request
 def stop_acting(_error: BaseException | None) -> None:
-    """The thread that served this customer serves others next."""
+    """Forget the actor: the thread will serve other customers."""
     if acting := g.pop("acting", None):
         acting.close()
 
 
 @blueprint.context_processor
 def add_visitor() -> dict[str, Any]:
-    """Give every template the visitor, the current instant and when to warn of the end of the session."""
+    """The variables of every template: the visitor, the current instant, and when to warn that the session is about to end."""
     if not g.get("visitor"):
         return {}
-    return {"visitor": g.visitor, "now": g.now, "warn_after": portal_sessions.IDLE_LIFE - WARNING}
+    return {
+        "visitor": g.visitor,
+        "now": g.now,
+        "warn_after": portal_sessions.IDLE_LIFE - WARNING,
+        "subscription_actions": subscription_actions.of,
+    }
 
 
 def portal_feature(*names: str) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:
-    """A route that does not exist where the configuration switches its feature, or all of its features, off."""
+    """Answer 404 if the configuration disables the route's feature, or all of its features if it has several."""
 
     def decorate(view: Callable[P, Answer]) -> Callable[P, Answer]:
         @wraps(view)
@@ -70,7 +76,7 @@ def portal_feature(*names: str) -> Callable[[Callable[P, Answer]], Callable[P, A
 
 @blueprint.post("/log-out")
 def log_out() -> Response:
-    """End the session on the server and empty this browser of it."""
+    """End the session on the server and delete it from this browser."""
     token = session.get(visitors.COOKIE_MEMBER)
     portal_sessions.end_session(g.visitor.account_id, g.visitor.session_id, clock.now())
     security.start_over()
@@ -81,7 +87,7 @@ def log_out() -> Response:
 
 
 def init(app: Flask) -> None:
-    """Register the blueprints: the few pages that need no session, then those for customers."""
+    """Register the blueprints: the pages that need no session, and those for customers."""
     # Each registers its routes on the blueprint.
     from portal_site.portal import (  # noqa: F401
         billing_information,
@@ -97,6 +103,7 @@ def init(app: Flask) -> None:
     from portal_site.portal.documents import pages  # noqa: F401
 
     wording.init(app)
+    app.extensions["find_owner"] = lambda: visitors.find_expired_owner(session.get(visitors.COOKIE_MEMBER))
     app.register_blueprint(sessions.blueprint)
     app.register_blueprint(gateway_events.blueprint)
     app.register_blueprint(blueprint)

@@ -1,4 +1,4 @@
-"""The form for billing information: just the fields that the configuration allows and the chosen country has."""
+"""The form for billing information, with the fields that the configuration allows and the chosen country has."""
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -20,10 +20,10 @@ PARTS = ("address", "shipping")
 
 
 class BillingForm(PortalForm):
-    """Built by `billing_form`; its fields depend on what is allowed and on the countries.
+    """The form. `billing_form` creates it, because its fields depend on the configuration and on the countries.
 
-    What comes back as it was shown is neither checked nor written, so that what another system stored blocks nothing and loses
-    nothing. A field that does not come back at all, because another country was shown, counts as unchanged too.
+    Unchanged values are neither checked nor written, so that values from other systems block nothing and are not
+    lost. A field that was not submitted, because another country was shown, counts as unchanged too.
     """
 
     parts: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class BillingForm(PortalForm):
     def _check_address(self, part: str) -> bool:
         typed, changed = self.address(part), self._changed(part)
         if not any(typed[name] for name in typed if name != "country"):
-            return True  # no address at all is allowed, and so is a country alone, as card forms ask for it
+            return True  # an empty address is allowed, and so is a country alone, as card forms ask for it
         normal, faults = postal_addresses.check(typed, changed)
         for name, kind in faults.items():
             field = self[f"{part}_{name}"]
@@ -52,12 +52,12 @@ class BillingForm(PortalForm):
         return not faults
 
     def address(self, part: str) -> dict[str, str]:
-        """What was typed of one address, by field; without those that its country lacks."""
+        """The submitted values of one address by field, without the fields that its country lacks."""
         prefix = f"{part}_"
         return {name: self[prefix + name].data or "" for name in postal_addresses.FIELDS if prefix + name in self}
 
     def _changed(self, part: str) -> set[str]:
-        """The fields of one address that changed: all of them with another country, or where there was no address before."""
+        """The changed fields of one address: all of them if the country changed or there was no address before."""
         shown = self.address(part)
         changed = {name for name in shown if _is_changed(self[f"{part}_{name}"])}
         before = any(self[f"{part}_{name}"].object_data for name in shown if name != "country")
@@ -69,7 +69,7 @@ class BillingForm(PortalForm):
         return [field for field in self if field.short_name in names]
 
     def changes(self) -> dict[str, Any]:
-        """The values to store, only what changed of what this form may change; an emptied field becomes None."""
+        """The changed values to store. An emptied field becomes None."""
         names = [name for name in ("name", "email", "phone") if name in self and _is_changed(self[name])]
         values: dict[str, Any] = {name: self[name].data or None for name in names}
         shipping = self.stored.get("shipping") or {}
@@ -86,7 +86,7 @@ class BillingForm(PortalForm):
         return values
 
     def _whole_address(self, part: str, stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        """The stored address with what changed in it; None if that leaves nothing but the country that it had."""
+        """The stored address with the changes; None if nothing but the old country is left."""
         typed, changed = self.address(part), self._changed(part)
         moved = _is_changed(self[f"{part}_country"])
         if not any(typed[name] for name in typed if name != "country" or moved):
@@ -94,7 +94,7 @@ class BillingForm(PortalForm):
         nothing = dict.fromkeys(postal_addresses.FIELDS)
         kept = {**nothing, **(stored or {})}
         if moved:
-            kept |= nothing  # what the other country has no field for belongs to the old one
+            kept |= nothing  # values without a field in the new country belong to the old address
         return kept | {name: typed[name] or None for name in changed}
 
 
@@ -123,7 +123,7 @@ def _fault(label: str, kind: str, address: Mapping[str, str]) -> str:
 
 
 def _usable_email(typed: str) -> str | None:
-    """The address in its usual form, also of one with full-width signs or with blanks in it. None if no mail gets there."""
+    """The e-mail address in its usual form, also if typed full-width or with blanks; None if it cannot receive mail."""
     for text in (typed, "".join(plain(typed).split())):
         try:
             # test_environment: merchants try the portal with addresses at example.test, and no mail is sent from here.
@@ -141,7 +141,7 @@ def _check_email(_form: Any, field: Field) -> None:
 
 
 class _PhoneCheck:
-    """A number without its country's code is read as one of the country beside it, else of one of the customer's."""
+    """A number without a country code belongs to the country next to it in the form, else to one of the customer's."""
 
     def __init__(self, country_field: str, others: Collection[str]) -> None:
         self.country_field = country_field
@@ -176,17 +176,17 @@ def _address_fields(part: str, country: str, shown: Mapping[str, str]) -> dict[s
 
 
 def _with_shown(pairs: Sequence[tuple[str, str]], value: str) -> Sequence[tuple[str, str]]:
-    """The choices of a list, and what is stored if the list lacks it: it could not come back otherwise."""
+    """The choices, with the stored value if it is not one of them: it would be lost otherwise."""
     return pairs if not value or value in dict(pairs) else (*pairs, (value, value))
 
 
 def billing_form(
     allowed: Collection[str], customer: Mapping[str, Any], countries: Mapping[str, str], *, bound: bool
 ) -> BillingForm:
-    """The form for what is allowed of name, email, phone, address and shipping.
+    """The form with the allowed ones of name, email, phone, address and shipping.
 
     `countries` is the country chosen for `address` and for `shipping`; a part without one has the stored country's fields.
-    `customer` is what is stored. Unbound, the form shows it; bound, it tells by it what changed.
+    `customer` is the stored data: shown by an unbound form, and compared with what a bound one submits.
     """
     shown = _shown(customer, countries)
     own = [shown[f"{part}_country"] for part in PARTS]
@@ -194,7 +194,7 @@ def billing_form(
     if "name" in allowed:
         members["name"] = text_field(_l("Name"), LONGEST_NAME)
     if "email" in allowed:
-        # Whoever has an address that no mail gets to may also have none.
+        # A stored address that cannot receive mail can be removed.
         required = bool(customer["email"]) and _usable_email(customer["email"]) is not None
         members["email"] = checked_field(_l("E-mail"), LONGEST_EMAIL, required, _check_email)
     if "phone" in allowed:
@@ -212,7 +212,7 @@ def billing_form(
 
 
 def _shown(customer: Mapping[str, Any], countries: Mapping[str, str]) -> dict[str, str]:
-    """What is stored, by field, as the fields show it."""
+    """The stored values by field, as the form shows them."""
     shipping = customer.get("shipping") or {}
     data = {"name": customer["name"], "email": customer["email"], "phone": phones.pretty(customer["phone"] or "")}
     data |= {"shipping_name": shipping.get("name"), "shipping_phone": phones.pretty(shipping.get("phone") or "")}
@@ -222,13 +222,13 @@ def _shown(customer: Mapping[str, Any], countries: Mapping[str, str]) -> dict[st
             stored["country"] = stored["country"].upper()
             stored["state"] = postal_addresses.state_code(stored["country"], stored["state"]) or stored["state"]
         if countries.get(part, stored["country"]) != stored["country"]:
-            stored |= {"state": "", "postal_code": ""}  # these two mean nothing elsewhere
+            stored |= {"state": "", "postal_code": ""}  # these two are of this form only
         data |= {f"{part}_{name}": value for name, value in stored.items()}
     return {name: clean(value) for name, value in data.items()}
 
 
 class TaxIdForm(PortalForm):
-    """A tax id's type and number; the number is checked by the operation, which knows the types."""
+    """The type and number of a tax id. The operation checks the number."""
 
     type = SelectField(_l("Type"), validate_choice=False)
     value = checked_field(_l("Number"), 50, True)

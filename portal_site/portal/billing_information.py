@@ -17,35 +17,35 @@ from portal_site.web.rendering import filters
 
 @blueprint.app_template_global()
 def tax_id_name(kind: str) -> str:
-    """What customers call a type of tax id; the type itself for one that came from elsewhere."""
+    """The name of a type of tax id; the type itself if it is unknown."""
     return tax_ids.TYPES[kind].name if kind in tax_ids.TYPES else kind
 
 
 @blueprint.get("/billing-information")
 @portal_feature("customer_update")
 def show_billing_information() -> str:
-    """What will stand on the next invoice."""
+    """The billing information for future invoices, with the tax ids."""
     return render_template("portal/billing_information/index.html", tax_ids=_tax_ids())
 
 
 @blueprint.get("/billing-information/summary")
 @portal_feature("customer_update")
 def show_billing_summary() -> str:
-    """The section alone."""
+    """The section as a fragment."""
     return render_template("portal/billing_information/_summary.html", tax_ids=_tax_ids())
 
 
 @blueprint.get("/billing-information/edit")
 @portal_feature("customer_update")
 def edit_billing_information() -> str:
-    """The form, filled with what is stored."""
+    """The form with the stored data."""
     return _form_page(_form(bound=False))
 
 
 @blueprint.post("/billing-information/edit")
 @portal_feature("customer_update")
 def update_billing_information() -> Response | tuple[str, int]:
-    """Store it, or show what is wrong with everything that was typed still there."""
+    """Store the changes, or show the form again with its errors and all input."""
     form = _form(bound=True)
     if not form.validate():
         return _form_page(form), 422
@@ -57,14 +57,14 @@ def update_billing_information() -> Response | tuple[str, int]:
 @blueprint.post("/billing-information/country")
 @portal_feature("customer_update")
 def choose_country() -> str:
-    """The same form with the fields of the chosen country; nothing is stored. A POST, so that nothing typed gets into a URL."""
+    """The form with the fields of the chosen country. It stores nothing; a POST keeps the input out of URLs."""
     return _form_page(_form(bound=True))
 
 
 @blueprint.post("/billing-information/<part>/fields")
 @portal_feature("customer_update")
 def show_address_fields(part: str) -> str:
-    """The fields of one address alone, for the country chosen there."""
+    """The fields of one address as a fragment, for its chosen country."""
     form = _form(bound=True)
     if part not in form.parts:
         abort(404)
@@ -97,7 +97,7 @@ def _require_tax_ids() -> None:
 @blueprint.get("/tax-ids/new")
 @portal_feature("customer_update")
 def new_tax_id() -> str:
-    """The form for one more tax id."""
+    """The form for adding a tax id."""
     _require_tax_ids()
     return _tax_id_page(_tax_id_form())
 
@@ -105,7 +105,7 @@ def new_tax_id() -> str:
 @blueprint.post("/tax-ids")
 @portal_feature("customer_update")
 def add_tax_id() -> Response | tuple[str, int]:
-    """Check its format and put it on future invoices."""
+    """Add a tax id, which is printed on future invoices."""
     _require_tax_ids()
     form = _tax_id_form()
     if form.validate():
@@ -139,7 +139,7 @@ def _tax_id_page(form: TaxIdForm) -> str:
 @blueprint.get("/tax-ids/<tax_id>/removal")
 @portal_feature("customer_update")
 def confirm_tax_id_removal(tax_id: str) -> str:
-    """What removing it means."""
+    """Ask before a tax id is removed."""
     _require_tax_ids()
     return render_template("portal/billing_information/tax_id_removal.html", tax_id=_own_tax_id(tax_id))
 
@@ -147,7 +147,7 @@ def confirm_tax_id_removal(tax_id: str) -> str:
 @blueprint.post("/tax-ids/<tax_id>/removal")
 @portal_feature("customer_update")
 def remove_tax_id(tax_id: str) -> Response:
-    """Leave it off future invoices."""
+    """Remove a tax id from future invoices."""
     _require_tax_ids()
     billing_information.remove_tax_id(g.visitor.customer_id, tax_id, g.now)
     flash(_("The tax ID was removed. Past invoices do not change."), "good")

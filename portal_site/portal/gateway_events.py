@@ -19,7 +19,7 @@ def _return_url(invoice_id: str) -> str:
 @blueprint.post("/gateways/<name>/events")
 @security.csrf.exempt
 def receive_event(name: str) -> tuple[str, int]:
-    """Take an event. A provider sends anew whatever is not answered with 200, so only a forged one is refused."""
+    """Receive an event. Providers send events again that are not answered with 200, so only forged ones are refused."""
     body, headers = request.get_data(cache=False), dict(request.headers)
     gateways = current_app.extensions["gateways"]
     try:

@@ -5,32 +5,43 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
-from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
-from portal_site.portal import blueprint, payment_outcome, portal_feature, wording
-from portal_site.portal.reads import invoices, overview
+from portal_site.portal import blueprint, invoice_search, payment_outcome, portal_feature, wording
+from portal_site.portal.reads import invoice_history, invoices, overview
+from portal_site.portal.reads.invoice_history import Wanted
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
 from portal_site.web.input.forms import translated
+
+JUST_PAID = 60 * 60  # seconds
 
 
 @blueprint.get("/invoices")
 @portal_feature("invoice_history")
 def show_invoices() -> str:
-    """A page of the history, newest first."""
-    return render_template("portal/invoices/index.html", history=_history(), after=request.args.get("after"))
+    """A page of the history, newest first: all invoices, a year's, unpaid ones, or those with a number or an amount."""
+    wanted, history = _history()
+    return render_template(
+        "portal/invoices/index.html",
+        history=history,
+        wanted=wanted,
+        years=invoice_history.years(g.visitor.scope, g.visitor.timezone),
+        after=request.args.get("after"),
+    )
 
 
 @blueprint.get("/invoices/rows")
 @portal_feature("invoice_history")
 def show_invoice_rows() -> str:
-    """The rows alone, to go on below those that are there."""
-    return render_template("portal/invoices/_rows.html", history=_history(), more=True)
+    """The next rows of the history as a fragment."""
+    wanted, history = _history()
+    return render_template("portal/invoices/_rows.html", history=history, wanted=wanted, more=True)
 
 
-def _history() -> InvoicePage:
-    found = invoices.history(g.visitor.scope, request.args.get("after"))
+def _history() -> tuple[Wanted, InvoicePage]:
+    wanted = invoice_search.wanted(request.args)
+    found = invoice_history.find(g.visitor.scope, wanted, g.visitor.timezone, request.args.get("after"))
     if found is None:
         abort(404)
-    return found
+    return wanted, found
 
 
 @blueprint.get("/invoices/<invoice_id>")
@@ -56,7 +67,7 @@ def confirm_payment(invoice_id: str) -> str | Response:
 
 @blueprint.post("/invoices/<invoice_id>/payment")
 def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
-    """Pay exactly the amount that was shown, or nothing."""
+    """Pay the invoice, if its amount is still the one that was shown."""
     invoice = _own_invoice(invoice_id)
     shown, method_id = request.form.get("amount", ""), request.form.get("payment_method", "")
     amount = int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 18 else -1
@@ -73,9 +84,22 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
         return _payment_page(invoice, translated(refusal)), 422
 
 
+@blueprint.get("/invoices/<invoice_id>/paid")
+def show_paid(invoice_id: str) -> str | Response:
+    """The page after a payment. Without the history it is available for an hour."""
+    invoice = _own_invoice(invoice_id)
+    fresh = invoice.paid_at is not None and g.now - invoice.paid_at < JUST_PAID
+    if not (invoice.amount_paid and (fresh or g.visitor.features.invoice_history.enabled)):
+        return redirect(url_for("portal.show_overview"), 303)
+    found = overview.find(g.visitor, g.now)
+    subscription = next((each for each in found.subscriptions if each.id == invoice.subscription_id), None)
+    what = request.args.get("what", "invoice")
+    return render_template("portal/invoices/paid.html", invoice=invoice, subscription=subscription, what=what)
+
+
 @blueprint.get("/invoices/<invoice_id>/payment/return")
 def finish_payment(invoice_id: str) -> Response:
-    """Back from the bank's page, or looking again at a payment whose outcome was not known. It shows nothing of the invoice."""
+    """Return from authentication, or check a payment with an unknown outcome again. It shows nothing of the invoice."""
     _own_invoice(invoice_id)
     return payment_outcome.finish(payment_outcome.of_invoice(invoice_id))
 
@@ -86,13 +110,12 @@ def _payment_page(invoice: InvoiceView, refusal: str | None = None) -> str:
     others = [
         other for other in found.open if other.subscription_id == invoice.subscription_id and other.id != invoice.id
     ]
-    section_pays = g.visitor.features.payment_method_update.enabled and invoice.status == InvoiceStatus.OPEN
     return render_template(
         "portal/invoices/payment.html",
         invoice=invoice,
         methods=found.methods,
         brings_about=wording.invoices.brings_about(next(own, None), len(others), g.now),
-        return_here="" if section_pays else url_for("portal.confirm_payment", invoice_id=invoice.id),
+        return_here=url_for("portal.confirm_payment", invoice_id=invoice.id),
         refusal=refusal,
     )
 

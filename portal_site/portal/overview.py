@@ -8,5 +8,5 @@ from portal_site.portal.reads import overview
 
 @blueprint.get("/")
 def show_overview() -> str:
-    """The page that a link leads to."""
+    """The overview, to which portal links lead."""
     return render_template("portal/overview/show.html", page=overview.find(g.visitor, g.now))

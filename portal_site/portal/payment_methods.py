@@ -1,4 +1,4 @@
-"""Payment methods: the section, the way to the gateway's page and back, the default, and removal."""
+"""Payment methods: the section, adding one on the gateway's page, the default, and removal."""
 
 from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -18,22 +18,22 @@ from portal_site.web.input.forms import translated
 @blueprint.get("/payment-methods")
 @portal_feature("payment_method_update")
 def show_payment_methods() -> str:
-    """All of them."""
+    """The page with the section."""
     return render_template("portal/payment_methods/index.html", page=overview.find(g.visitor, g.now))
 
 
 @blueprint.get("/payment-methods/list")
 @portal_feature("payment_method_update")
 def show_payment_method_list() -> str:
-    """The section alone."""
+    """The section as a fragment."""
     return render_template("portal/payment_methods/_list.html", page=overview.find(g.visitor, g.now))
 
 
 @blueprint.post("/payment-methods")
 def add_payment_method() -> Response:
-    """Go to the gateway's page; card data is typed there and never comes here. `to` is the page that needs it.
+    """Redirect to the gateway's page, which alone receives card data. `to` is the page to return to.
 
-    Where payment methods are switched off, whoever owes something can still pay it with a new one.
+    Without the section for payment methods, a customer can still add one to pay an open invoice.
     """
     if not (_are_shown() or invoices.is_anything_owed(g.visitor.scope)):
         abort(404)
@@ -58,7 +58,7 @@ def _are_shown() -> bool:
 
 @blueprint.app_template_global()
 def other_methods_url(invoice: InvoiceSummary | None) -> str:
-    """Where to find or add another payment method for this invoice: its payment page where the section is switched off."""
+    """Where another payment method can be chosen or added for this invoice: its payment page if there is no section for them."""
     if invoice is None or _are_shown():
         return _section()
     return url_for("portal.confirm_payment", invoice_id=invoice.id)
@@ -70,7 +70,7 @@ def _section() -> str:
 
 @blueprint.get("/payment-methods/setups/<setup_id>")
 def finish_payment_method(setup_id: str) -> Response:
-    """Back from the gateway. A GET that writes: the gateway can only redirect, and coming twice adds nothing twice."""
+    """Return from the gateway. It writes although it is a GET: a gateway can only redirect. Repeating it has no effect."""
     gateways = current_app.extensions["gateways"]
     there = urls.page(request.args.get("to", ""), "portal") or _section()
     try:
@@ -90,7 +90,7 @@ def finish_payment_method(setup_id: str) -> Response:
 @blueprint.post("/payment-methods/<method_id>/default")
 @portal_feature("payment_method_update")
 def make_default_payment_method(method_id: str) -> Response:
-    """Charge this one from now on."""
+    """Make this payment method the default."""
     try:
         method = payment_methods.make_default(g.visitor.customer_id, method_id, g.now)
         flash(wording.made_default(method), "good")
@@ -104,14 +104,14 @@ def make_default_payment_method(method_id: str) -> Response:
 @blueprint.get("/payment-methods/<method_id>/removal")
 @portal_feature("payment_method_update")
 def confirm_removal(method_id: str) -> str:
-    """What removing it means, before it is done."""
+    """Ask before a payment method is removed."""
     return render_template("portal/payment_methods/removal.html", method=_own_method(method_id), refusal=None)
 
 
 @blueprint.post("/payment-methods/<method_id>/removal")
 @portal_feature("payment_method_update")
 def remove_payment_method(method_id: str) -> Response | tuple[str, int]:
-    """Remove it, or say why not."""
+    """Remove the payment method, or show why it is needed."""
     method = _own_method(method_id)
     try:
         payment_methods.remove(current_app.extensions["gateways"], g.visitor.customer_id, method_id, g.now)

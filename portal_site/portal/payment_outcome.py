@@ -1,7 +1,7 @@
-"""From the gateway's answer to what the customer sees: one path for everything that is paid for in the portal.
+"""What follows after a payment: the page and the message for each outcome, for everything that is paid in the portal.
 
-What stands on a page until it is settled, such as a debit that the bank is processing or why a payment failed, is not said a
-second time here.
+An outcome that pages show anyway, such as a processing debit or the reason of a failed payment, is not repeated
+in a message.
 """
 
 from dataclasses import dataclass
@@ -20,71 +20,71 @@ from portal_site.web.rendering import decline_messages
 
 @dataclass(frozen=True)
 class Payment:
-    """What is being paid for: the invoice, where the bank sends the customer back to, and where each outcome leads."""
+    """A payment: its invoice, the URL to return to from authentication, and the page for each outcome."""
 
     invoice_id: str
     return_url: str
     outcome_url: str
-    paid: str
-    retry_url: str = ""  # where a decline leads, when that is another page than the one on which the outcome shows
-    no_method: str = ""  # what to do first when there is nothing to charge
-    says_why: bool = True  # whether the page to which a decline leads says why, for as long as it is so
+    what: str  # the key of what was paid for, for the page after the payment
+    retry_url: str = ""  # the page after a decline, if it is not the one that shows the outcome
+    no_method: str = ""  # the message if there is no payment method
+    says_why: bool = True  # whether the page after a decline shows the reason
 
 
 def of_invoice(invoice_id: str) -> Payment:
-    """An invoice that the customer pays. Without the history, one that is paid has no page."""
+    """The payment of an invoice. Without the history, a paid invoice has no page."""
     invoice = url_for("portal.show_invoice", invoice_id=invoice_id)
     return Payment(
         invoice_id,
         url_for("portal.finish_payment", invoice_id=invoice_id, _external=True),
         invoice if g.visitor.features.invoice_history.enabled else url_for("portal.show_overview"),
-        _("Thank you. The invoice is paid."),
+        "invoice",
         retry_url=url_for("portal.confirm_payment", invoice_id=invoice_id),
         says_why=False,
     )
 
 
 def of_plan_change(subscription_id: str, invoice_id: str) -> Payment:
-    """A change that takes effect once it is paid."""
+    """The payment of a pending update."""
     return Payment(
         invoice_id,
         url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True),
         _subscription(subscription_id),
-        _("Thank you. It is paid, and your plan was changed."),
+        "plan_change",
         no_method=_("Add a payment method, then pay for the change."),
     )
 
 
 def of_resumption(subscription_id: str, invoice_id: str) -> Payment:
-    """A paused subscription that goes on once it is paid."""
+    """The payment of a resumption."""
     return Payment(
         invoice_id,
         url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True),
         _subscription(subscription_id),
-        _("Thank you. It is paid, and your subscription continues."),
+        "resumption",
         no_method=_("Add a payment method, then pay for it."),
     )
 
 
 def of_first_invoice(subscription_id: str, invoice_id: str) -> Payment:
-    """A subscription that begins once it is paid."""
+    """The payment of the first invoice of a subscription."""
     return Payment(
         invoice_id,
         url_for("portal.finish_first_payment", subscription_id=subscription_id, _external=True),
         _subscription(subscription_id),
-        _("Welcome back. Your subscription has begun."),
+        "first_invoice",
         no_method=_("Add a payment method, then pay for it."),
     )
 
 
 def of_final_invoice(subscription_id: str, invoice_id: str) -> Payment:
-    """What is left to pay of a subscription that has just ended."""
+    """The payment of the final invoice of a subscription that has just ended."""
     back = {"subscription_id": subscription_id, "invoice_id": invoice_id}
     return Payment(
         invoice_id,
         url_for("portal.finish_final_payment", **back, _external=True),
         _subscription(subscription_id),
-        _("Thank you. Your last invoice is paid."),
+        "final_invoice",
         no_method=_("Add a payment method, then pay your last invoice."),
     )
 
@@ -94,22 +94,30 @@ def _subscription(subscription_id: str) -> str:
 
 
 def collect(payment: Payment) -> Response:
-    """Collect it from what the subscription is paid with, and lead to where its outcome shows."""
+    """Charge the subscription's payment method, and redirect to the page for the outcome."""
     gateways = current_app.extensions["gateways"]
     try:
         attempt = collection.collect(gateways, g.visitor.customer_id, payment.invoice_id, g.now, payment.return_url)
-    except StateChanged:  # another click is paying it
+    except StateChanged:  # another request is paying it
         return redirect(payment.outcome_url, 303)
     if attempt is None:
         invoice = invoices.find(g.visitor.scope, payment.invoice_id)
         if invoice is not None and invoice.owed:
             flash(payment.no_method, "bad")
+        elif invoice is not None and invoice.amount_paid:  # a second click
+            return _to_done(payment)
         return redirect(payment.outcome_url, 303)
     return lead(payment, attempt)
 
 
+def already_paid(payment: Payment) -> Response | None:
+    """Redirect a second click to the page after the payment, if there was one."""
+    invoice = invoices.find(g.visitor.scope, payment.invoice_id) if payment.invoice_id else None
+    return _to_done(payment) if invoice is not None and invoice.amount_paid else None
+
+
 def pay(payment: Payment, method_id: str, amount: int) -> Response:
-    """Pay it with the method that the customer chose, exactly the amount that was shown. Raises BillingError."""
+    """Pay exactly the shown amount with the chosen payment method. Raises BillingError."""
     gateways, customer_id = current_app.extensions["gateways"], g.visitor.customer_id
     attempt = collection.pay_invoice(
         gateways, customer_id, payment.invoice_id, method_id, amount, g.now, payment.return_url
@@ -118,26 +126,30 @@ def pay(payment: Payment, method_id: str, amount: int) -> Response:
 
 
 def finish(payment: Payment) -> Response:
-    """The customer is back from the bank's page, or asks again what became of a payment."""
+    """Ask the provider for the outcome: the customer has returned from authentication, or checks again."""
     gateways, customer_id = current_app.extensions["gateways"], g.visitor.customer_id
     attempt = collection.resolve_payment(gateways, customer_id, payment.invoice_id, g.now, payment.return_url)
     return redirect(payment.outcome_url, 303) if attempt is None else lead(payment, attempt, came_back=True)
 
 
 def cancel_awaiting(subscription_id: str) -> None:
-    """Let go of a payment for a change of this subscription that waits for the customer at the bank."""
+    """Cancel a payment for a change of this subscription that awaits authentication."""
     gateways, customer_id = current_app.extensions["gateways"], g.visitor.customer_id
     back = url_for("portal.show_subscription", subscription_id=subscription_id, _external=True)
     collection.cancel_awaiting_payments(gateways, customer_id, subscription_id, g.now, back)
 
 
 def lead(payment: Payment, attempt: PaymentAttempt, came_back: bool = False) -> Response:
-    """Say what came of it, and go where each outcome leads."""
+    """Redirect to the page for the outcome, with a message."""
     if attempt.status == AttemptStatus.REQUIRES_ACTION and attempt.next_action_url and not came_back:
         return redirect(attempt.next_action_url, 303)
     if attempt.status == AttemptStatus.DECLINED:
         flash(_("The payment failed.") if payment.says_why else decline_messages.message(attempt.decline_code), "bad")
         return redirect(payment.retry_url or payment.outcome_url, 303)
     if attempt.status == AttemptStatus.SUCCEEDED:
-        flash(payment.paid, "good")
+        return _to_done(payment)
     return redirect(payment.outcome_url, 303)
+
+
+def _to_done(payment: Payment) -> Response:
+    return redirect(url_for("portal.show_paid", invoice_id=payment.invoice_id, what=payment.what), 303)

@@ -9,32 +9,30 @@ from portal_site.web.input.forms import translated
 
 @blueprint.get("/subscriptions")
 def show_subscriptions() -> str:
-    """All of them, ended ones too."""
+    """The page with the section, ended subscriptions included."""
     page = overview.find(g.visitor, g.now)
     return render_template("portal/subscriptions/index.html", page=page)
 
 
 @blueprint.get("/subscriptions/list")
 def show_subscription_list() -> str:
-    """The section alone."""
+    """The section as a fragment."""
     page = overview.find(g.visitor, g.now)
     return render_template("portal/subscriptions/_list.html", page=page)
 
 
 @blueprint.get("/subscriptions/<subscription_id>")
 def show_subscription(subscription_id: str) -> str:
-    """One subscription with everything about it."""
+    """The page of one subscription."""
     found = overview.find_subscription(g.visitor, subscription_id, g.now)
     if found is None:
         abort(404)
     subscription, method = found
-    refusal = subscription.change_refusal(g.now)
     features = g.visitor.features.subscription_update
-    products = {item.offer.product_id for item in subscription.items} - set(features.add_on_ids)
+    refusal = subscription.change_refusal(g.now, has_add_ons=bool(features.add_on_ids))
     return render_template(
         "portal/subscriptions/show.html",
         subscription=subscription,
         method=method,
         change_refusal=translated(refusal) if refusal else "",
-        limited={product for product in products if features.limits(product) is not None},
     )

@@ -15,8 +15,8 @@ from babel.messages.pofile import read_po, write_po
 from portal_site import locations
 
 FOLDER = Path(__file__).parent
-# The sandbox's and the demo's pages are for developers and stay in English.
-ENGLISH_ONLY = ("sandbox", "demo")
+# The demo's page is for developers and stays in English.
+ENGLISH_ONLY = ("demo",)
 KEYWORDS: dict[str, Any] = {**DEFAULT_KEYWORDS, "NN_": (1, 2), "_l": None}
 METHODS = [("**.py", "python"), ("**.html", "jinja2"), ("**.txt", "jinja2")]
 JINJA = {"trimmed": "true", "extensions": "jinja2.ext.i18n"}

@@ -2,7 +2,7 @@
 
 import logging
 
-from flask import Flask, Response, make_response, render_template
+from flask import Flask, Response, current_app, g, make_response, render_template
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, SecurityErro
 
 from portal_site.billing.errors import NotFound, Unreadable
 from portal_site.db.faults import described, is_of_surroundings
+from portal_site.web.rendering import themes
 
 log = logging.getLogger("portal_site")
 RETRY_SECONDS = "10"
@@ -40,7 +41,7 @@ def show_http_error(error: HTTPException) -> Response:
 
 
 def show_unreadable(error: Unreadable) -> Response:
-    """The page for a row that makes no sense. The others are shown as ever."""
+    """The page for an invalid row. All others are shown as usual."""
     log.error("%s makes no sense", error)
     return page(409)
 
@@ -56,7 +57,13 @@ def show_database_error(error: DBAPIError | TimeoutError) -> Response:
 
 
 def page(status: int) -> Response:
-    """The error page for an HTTP status."""
+    """The error page for an HTTP status, in the merchant's colours where it is known whose page it is.
+
+    An address that does not exist belongs to no blueprint, which would have looked for the visitor. After a fault of the
+    server nothing is asked of the database.
+    """
+    if status < 500 and themes.owner() is None:
+        g.lost_visitor = current_app.extensions["find_owner"]()
     title, advice = _words(status)
     response = make_response(render_template("errors/error.html", title=title, advice=advice, status=status), status)
     response.headers["Cache-Control"] = "no-store"

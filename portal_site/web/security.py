@@ -90,7 +90,7 @@ def add_headers(response: Response) -> Response:
 
 
 def refusal_headers(settings: Settings) -> list[tuple[str, str]]:
-    """The headers of what a server refuses before the program sees it."""
+    """The headers of responses that a server refuses before the program receives the request."""
     transport = {"Strict-Transport-Security": f"max-age={YEAR}; includeSubDomains"} if settings.secure else {}
     return list({**HEADERS, **transport, "Cache-Control": "no-store"}.items())
 

@@ -44,6 +44,13 @@ def page(path: str, blueprint: str) -> str | None:
     return path if endpoint.startswith(f"{blueprint}.") else None
 
 
+def nearest_page(path: str, blueprint: str) -> str:
+    """The path if it is a page of this blueprint, else the nearest page above it, in the end `/`."""
+    while path and not page(path, blueprint):
+        path = path.rpartition("/")[0]
+    return path or "/"
+
+
 def _pattern(rule: str, names: set[str]) -> tuple[str, set[str]]:
     pattern = rule.replace("%", "%%")
     for name in names:

@@ -97,7 +97,7 @@ def test_an_item_with_a_longer_interval_follows_the_anchor() -> None:
     assert quote.items[1].period_end == at("2027-04-01")
 
 
-def test_an_added_item_follows_an_item_that_left_the_subscriptions_days() -> None:
+def test_an_added_item_follows_an_item_with_its_own_billing_day() -> None:
     own = replace(_team().items[0], period_start=at("2026-04-10"), period_end=at("2026-05-10"), anchor=at("2026-04-10"))
     now = snapshot(own, start=START)
     (_, added) = plan_change.quote(now, _with(now, (STORAGE, 1)), NOW, at("2026-04-25")).items
@@ -160,7 +160,7 @@ PATHS = st.lists(
 
 @settings(max_examples=300)
 @given(PATHS, st.booleans())
-def test_no_path_of_items_that_come_and_go_pays_more_or_less_than_its_time(path: Any, at_once: bool) -> None:
+def test_any_sequence_of_added_and_removed_items_pays_for_its_time(path: Any, at_once: bool) -> None:
     """What was paid in a period is the price of each stretch of it, to half a unit for each line."""
     policy = NOW if at_once else LATER
     now, paid, used, lines = _team(), Fraction(1000), Fraction(0), 1

@@ -11,12 +11,22 @@ from portal_site.billing.billing_run import runner
 from portal_site.billing.cancellation import cancellations
 from portal_site.billing.changes import plan_changes
 from portal_site.billing.changes.plan_changes import PlanChangeRequest
+from portal_site.billing.customers import payment_methods
 from portal_site.billing.errors import ImportRefused
 from portal_site.billing.importing import importer
 from portal_site.billing.importing.report import ImportReport
-from portal_site.billing.models import Customer, Invoice, InvoiceLineItem, PortalConfiguration, Subscription
+from portal_site.billing.models import (
+    Customer,
+    Invoice,
+    InvoiceLineItem,
+    PaymentMethod,
+    PortalConfiguration,
+    Subscription,
+)
 from portal_site.billing.rules.portal import portal_features
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
+from portal_site.billing.subscriptions import trials
+from portal_site.db.transactions import transaction
 from tests.client import text
 from tests.conftest import SHARED, enter
 from tests.world import reading
@@ -143,6 +153,18 @@ def test_a_period_without_its_invoice_is_named(lite_app: Flask) -> None:
     assert list(_take("04-").findings()) == []
 
 
+@pytest.mark.parametrize(("name", "due", "is_said"), [("32-", "€25.00", True), ("04-", "€10.00", False)])
+def test_the_quote_says_where_the_period_is_not_credited(
+    lite_app: Flask, monkeypatch: pytest.MonkeyPatch, name: str, due: str, is_said: bool
+) -> None:
+    _take(name)
+    monkeypatch.setattr(clock, "now", lambda: MARCH_16_NOON)
+    found = text(enter(lite_app, CUSTOMER).get(f"{ONE}/plan-change?price-si_a=price_big_a&quantity-si_a=1").text)
+    assert due in found
+    sentence = "Nothing is credited for the current period, because its invoice is not stored here."
+    assert (sentence in found) == is_said
+
+
 def test_what_cannot_be_taken_is_named(lite_app: Flask) -> None:
     report = _take("38-")
     named = {
@@ -150,8 +172,8 @@ def test_what_cannot_be_taken_is_named(lite_app: Flask) -> None:
         for finding in report.findings()
         if "refers" in finding.sentence
     }
-    assert {"product prod_a", "payment method pm_a"} <= named
-    with pytest.raises(ImportRefused, match="product prod_a.*payment method pm_a"):
+    assert {"product prod_a", "payment method pm_a", "invoice in_a"} <= named
+    with pytest.raises(ImportRefused, match="product prod_a.*invoice in_a.*payment method pm_a"):
         _take("38-", strict=True)
 
 
@@ -179,7 +201,7 @@ def test_a_customer_may_have_any_id(lite_app: Flask) -> None:
 @pytest.mark.parametrize(
     ("name", "billed"),
     [("18-", ("LIND-0002", 3000)), ("22-discount", ("LIND-0002", 4800)), ("22-phases", ("LIND-0002", 6000)),
-     ("23-", None), ("24-", None), ("09-automatic", None), ("39-", None), ("02-latest-invoice", None), ("12-lines", None),
+     ("23-", None), ("24-", None), ("09-automatic", None), ("02-latest-invoice", None), ("12-lines", None),
      ("21-", ("LIND-0002", 4250))],
 )  # fmt: skip
 def test_only_what_is_billed_right_is_taken_over(
@@ -194,3 +216,45 @@ def test_only_what_is_billed_right_is_taken_over(
     assert [tuple(invoice) for invoice in new] == ([billed] if billed else [])
     assert error is None
     assert _causes(report, "not renewed") == ([] if billed else ["sub_a"])
+
+
+def _after_the_trial(app: Flask, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[int]]:
+    monkeypatch.setattr(clock, "now", lambda: APRIL_1 + 60)
+    runner.run(app.extensions["gateways"], APRIL_1 + 60, lambda _id: "http://127.0.0.1/back")
+    with reading() as connection:
+        status = connection.scalar(select(Subscription.status))
+        totals = list(connection.scalars(select(Invoice.total).where(Invoice.created >= APRIL_1)))
+    return str(status), totals
+
+
+def test_a_trial_without_a_card_ends_and_nothing_is_billed(lite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = _take("39-", renew=True)
+    assert (report.renewed, list(report.findings())) == (1, [])
+    page = text(enter(lite_app, CUSTOMER).get(ONE).text)
+    assert "Free until April 1, 2024. It ends then unless you add a payment method." in page
+    assert "€30.00." not in page
+    assert _after_the_trial(lite_app, monkeypatch) == ("canceled", [])
+
+
+def test_a_card_that_comes_in_time_keeps_the_subscription(lite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    _take("39-", renew=True)
+    method = PaymentMethod(
+        id="pm_new", account_id="", customer_id=CUSTOMER, livemode=False, created=MARCH_1, type="card", last4="4242"
+    )
+    with transaction() as session:
+        method.account_id = session.scalars(select(Customer.account_id).where(Customer.id == CUSTOMER)).one()
+        session.add(method)
+    payment_methods.make_default(CUSTOMER, "pm_new", MARCH_1 + HOUR)
+    page = text(enter(lite_app, CUSTOMER).get(ONE).text)
+    assert "After that, your first payment is €30.00." in page
+    assert _after_the_trial(lite_app, monkeypatch)[1] == [3000]
+
+
+def test_a_trial_of_the_other_system_is_not_billed_here_because_of_a_card(lite_app: Flask) -> None:
+    _take("39-")
+    with transaction() as session:
+        customer = session.scalars(select(Customer).where(Customer.id == CUSTOMER)).one()
+        trials.follow_payment_method(session, customer, MARCH_1 + HOUR)
+    with reading() as connection:
+        columns = Subscription.cancel_at, Subscription.due_at
+        assert tuple(connection.execute(select(*columns)).one()) == (APRIL_1, None)

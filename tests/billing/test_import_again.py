@@ -15,6 +15,7 @@ from portal_site.billing.importing.writing import writer
 from portal_site.billing.models import (
     Customer,
     Discount,
+    Event,
     Invoice,
     InvoiceLineItem,
     PaymentAttempt,
@@ -65,6 +66,13 @@ def test_an_invoice_that_was_paid_there_is_paid_here(app: Flask) -> None:
         "paid", 0, NOW + DAY, None,
     )  # fmt: skip
     assert _again(*PAID).updated == {}
+
+
+def test_imports_emit_no_events(app: Flask) -> None:
+    _take(EXPORT, renew=True)
+    assert _again(*PAID).updated == {"invoices": 1}
+    with reading() as connection:
+        assert connection.execute(select(Event.id).execution_options(**HERE)).all() == []
 
 
 def test_columns_that_changed_on_one_side_only_are_merged(app: Flask) -> None:

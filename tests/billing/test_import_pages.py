@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
@@ -57,6 +58,7 @@ def _statuses(app: Flask) -> dict[str, int]:
 
 @settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=2))
+@pytest.mark.long
 def test_what_is_taken_over_can_be_shown(lite_app: Flask, changes: Sequence[tuple[Place, Any]]) -> None:
     empty_all()
     try:
@@ -73,6 +75,7 @@ def test_what_is_taken_over_can_be_shown(lite_app: Flask, changes: Sequence[tupl
 
 @settings(max_examples=90, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=4))
+@pytest.mark.long
 def test_what_is_left_out_breaks_no_page_and_comes_the_same_again(
     lite_app: Flask, changes: Sequence[tuple[Place, Any]]
 ) -> None:

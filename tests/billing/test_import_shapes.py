@@ -341,7 +341,8 @@ def test_what_a_configuration_leaves_unsaid_is_off(lite_app: Flask) -> None:
 
 
 def test_the_default_that_is_there_stays_the_default(app: Flask) -> None:
-    _take({"customer": [{"id": "cus_first"}]})
+    bare = {**CONFIGURATION, "id": "bpc_first", "features": {}}
+    _take({"customer": [{"id": "cus_first"}], "billing_portal.configuration": [bare]})
     second = {**CONFIGURATION, "id": "bpc_two", "is_default": False}
     _take({**EXPORT, "account": [], "billing_portal.configuration": [CONFIGURATION, second]})
     with reading() as connection:

@@ -48,7 +48,7 @@ def _rows() -> int:
         return sum(connection.scalar(select(func.count()).select_from(t)) or 0 for t in Base.metadata.sorted_tables)
 
 
-def test_it_works(app: Flask) -> None:
+def test_an_export_is_imported(app: Flask) -> None:
     report = _take({"customer": [CUSTOMER], "product": {"object": "list", "data": [PRODUCT]}, "price": [PRICE]})
     assert report.added == {"customers": 1, "products": 1, "prices": 1}
     with reading() as connection:

@@ -74,7 +74,7 @@ def test_what_was_cut_off_is_the_rest_and_no_more(anchor: int, every: tuple[str,
         ("2026-01-31", "2026-02-14", "2026-01-31", ["2026-02-28", "2026-03-31"]),  # cut short by a fortnight
     ],
 )
-def test_which_day_counts(start: str, end: str, anchor: str, days: list[str]) -> None:
+def test_an_item_renews_on_its_billing_day(start: str, end: str, anchor: str, days: list[str]) -> None:
     item = replace(_item(("month", 1), at(start), at(end)), anchor=at(start) if start == "2026-02-28" else None)
     found = []
     for _ in days:

@@ -67,7 +67,7 @@ def _read(written: str, currency: str) -> Decimal:
     return Decimal(re.sub(r"\D", "", number[0])).scaleb(-places)
 
 
-def test_the_table_differs_from_iso_only_where_the_field_does() -> None:
+def test_decimals_differ_from_iso_only_where_stripe_does() -> None:
     fields_own = {
         "MGA",
         "ISK",
@@ -91,6 +91,49 @@ def test_the_table_differs_from_iso_only_where_the_field_does() -> None:
     assert {c for c in fields_own if money.exponent(c) == 2} == {"ISK", "UGX"}
 
 
+@pytest.mark.case("D15")
+@pytest.mark.parametrize(
+    ("currency", "minimum", "step"),
+    [
+        ("eur", 50, 1),
+        ("EUR", 50, 1),
+        ("gbp", 30, 1),
+        ("huf", 17500, 1),
+        ("jpy", 50, 1),
+        ("rsd", 50, 1),  # where Stripe names no minimum, half of the major unit
+        ("kwd", 500, 10),
+        ("KWD", 500, 10),
+        ("krw", 1, 1),  # of which there is no half
+        ("KRW", 1, 1),
+        ("isk", 50, 100),
+        ("ISK", 50, 100),
+    ],
+)
+def test_what_can_be_charged_in_a_currency(currency: str, minimum: int, step: int) -> None:
+    assert (money.minimum_charge(currency), money.step(currency)) == (minimum, step)
+    assert isinstance(money.minimum_charge(currency), int)  # and never half of the minor unit
+
+
+@pytest.mark.parametrize(
+    ("total", "weights", "parts"),
+    [
+        (10, [1, 1], [5, 5]),
+        (100, [1, 2], [33, 67]),  # the larger remainder has the unit that is over
+        (5, [2, 1, 2], [2, 1, 2]),
+        (11, [1, 1], [6, 5]),  # of equal remainders, the first
+        (2, [1, 1, 1], [1, 1, 0]),
+        (-11, [1, 1], [-6, -5]),
+        (-100, [1, 2], [-33, -67]),
+        (7, [0, 3, 0], [0, 7, 0]),
+        (7, [0, 0, 0], [7, 0, 0]),
+        (-7, [0, 0], [-7, 0]),
+        (0, [3, 4], [0, 0]),
+    ],
+)
+def test_an_amount_is_split_by_the_largest_remainder(total: int, weights: list[int], parts: list[int]) -> None:
+    assert allocation.allocate(total, weights) == parts
+
+
 @given(AMOUNTS, st.lists(st.integers(0, 10**12), min_size=1, max_size=50))
 def test_parts_add_up_to_the_whole_and_are_fair(total: int, weights: list[int]) -> None:
     parts = allocation.allocate(total, weights)
@@ -101,5 +144,5 @@ def test_parts_add_up_to_the_whole_and_are_fair(total: int, weights: list[int]) 
         assert all(abs(part * whole - total * weight) <= whole for part, weight in zip(parts, weights, strict=True))
 
 
-def test_nothing_is_split_among_nobody() -> None:
+def test_an_amount_without_parts_is_not_split() -> None:
     assert allocation.allocate(5, []) == []

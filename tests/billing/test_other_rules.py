@@ -74,9 +74,7 @@ def test_customers_go_back_to_no_host_but_a_registered_one(address: str) -> None
     st.lists(st.one_of(st.sampled_from([HOST, "evil.example", "@", ".", ":", ":8443", "/", "?", "#", "\\", "%2e", "。", "а"]),
                        st.text(max_size=3)), max_size=6),
 )  # fmt: skip
-def test_what_is_allowed_leads_to_the_registered_host_by_anybodys_reading(
-    scheme: str, colon: str, rest: list[str]
-) -> None:
+def test_an_allowed_url_has_a_registered_host_for_every_parser(scheme: str, colon: str, rest: list[str]) -> None:
     address = f"{scheme}{colon}{''.join(rest)}"
     if Returns.of(livemode=True, registered=[HOST], default=None).allow(address):
         # Read as simply as can be: what stands between the slashes and whatever may end it.
@@ -141,7 +139,7 @@ def test_an_option_that_does_not_exist_is_refused(document: dict[str, object]) -
         (True, 0, False, None),
     ],
 )
-def test_when_a_payment_method_may_go(is_default: bool, others: int, needed: bool, code: str | None) -> None:
+def test_when_a_payment_method_can_be_removed(is_default: bool, others: int, needed: bool, code: str | None) -> None:
     refusal = why_not_removable(is_default=is_default, others=others, needed=needed)
     assert (refusal.code if refusal else None) == code
 

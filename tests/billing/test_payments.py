@@ -73,7 +73,7 @@ def _invoice(invoice: Any) -> Any:
         return connection.execute(select(Invoice.__table__).where(Invoice.id == invoice.id)).one()
 
 
-def test_it_works(app: Flask) -> None:
+def test_an_invoice_is_paid(app: Flask) -> None:
     scene, invoice = _open_invoice()
     assert _pay(Provider(), scene, invoice).status == "succeeded"
     paid = _invoice(invoice)
@@ -84,7 +84,7 @@ def test_it_works(app: Flask) -> None:
     assert {"charge.succeeded", "invoice.paid", "invoice.payment_succeeded", "customer.subscription.updated"} <= events
 
 
-def test_a_decline_leaves_it_open_and_says_why(app: Flask) -> None:
+def test_a_declined_invoice_stays_open_with_the_reason(app: Flask) -> None:
     scene, invoice = _open_invoice()
     attempt = _pay(Provider(answer=Charge("declined", "ch_1", "insufficient_funds")), scene, invoice)
     assert (attempt.status, attempt.decline_code) == ("declined", "insufficient_funds")
@@ -136,7 +136,7 @@ def test_a_lost_answer_is_asked_for_and_never_charged_again(app: Flask, lost: st
     assert len(gateway.charges) == 1
 
 
-def test_while_nobody_knows_no_second_try_begins(app: Flask) -> None:
+def test_no_second_attempt_while_a_payment_is_unresolved(app: Flask) -> None:
     scene, invoice = _open_invoice()
     gateway = Provider(lose="after")
     _pay(gateway, scene, invoice)
@@ -144,7 +144,7 @@ def test_while_nobody_knows_no_second_try_begins(app: Flask) -> None:
     assert len(gateway.charges) == 1
 
 
-def test_authentication_is_waited_for_then_settled(app: Flask) -> None:
+def test_a_payment_is_settled_after_authentication(app: Flask) -> None:
     scene, invoice = _open_invoice()
     gateway = Provider(answer=Charge("requires_action", "ch_1", None, "https://bank.example/3ds"))
     attempt = _pay(gateway, scene, invoice)
@@ -156,7 +156,7 @@ def test_authentication_is_waited_for_then_settled(app: Flask) -> None:
     assert collection.resolve_payment(Gateways(gateway), scene.customer.id, invoice.id, AT, BACK) is None
 
 
-def test_trying_again_gives_up_the_question_that_nobody_answered(app: Flask) -> None:
+def test_a_new_attempt_cancels_an_unauthenticated_one(app: Flask) -> None:
     scene, invoice = _open_invoice()
     gateway = Provider(answer=Charge("requires_action", "ch_1", None, "https://bank.example/3ds"))
     first = _pay(gateway, scene, invoice)
@@ -174,7 +174,7 @@ def test_a_removed_card_pays_nothing(app: Flask) -> None:
         _pay(Provider(), scene, invoice)
 
 
-def test_eight_at_once_charge_once(app: Flask) -> None:
+def test_eight_concurrent_payments_charge_once(app: Flask) -> None:
     scene, invoice = _open_invoice()
     gateway, barrier, outcomes = Provider(), threading.Barrier(8), []
 
@@ -219,7 +219,7 @@ def test_a_provider_that_is_no_longer_there_charges_nothing_and_the_customer_is_
     assert _invoice(invoice).status == "open"
 
 
-def test_a_payment_under_way_with_a_provider_that_is_gone_stays_in_doubt(app: Flask) -> None:
+def test_a_payment_with_a_removed_provider_stays_unresolved(app: Flask) -> None:
     scene, invoice = _open_invoice()
     _pay(Provider(lose="after"), scene, invoice)
     gone = Gateways(Provider(name="newer"))
@@ -229,7 +229,7 @@ def test_a_payment_under_way_with_a_provider_that_is_gone_stays_in_doubt(app: Fl
 
 
 @pytest.mark.parametrize("off_session", [False, True])
-def test_a_provider_learns_what_it_is_for_and_whether_the_customer_is_there(app: Flask, off_session: bool) -> None:
+def test_a_charge_names_its_purpose_and_whether_it_is_off_session(app: Flask, off_session: bool) -> None:
     scene, invoice = _open_invoice()
     gateway = Provider()
     known = scene.customer.id, invoice.id, AT, BACK

@@ -1,6 +1,7 @@
 """Prices, discounts and the next invoice: tables for the rules, properties for the sums."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -9,14 +10,14 @@ from hypothesis import strategies as st
 from portal_site.billing.importing.schemas.billing_schemas import MOST_ITEMS
 from portal_site.billing.importing.schemas.field_types import MOST_AN_AMOUNT
 from portal_site.billing.rules.amounts import discounts, money, pricing
-from portal_site.billing.rules.amounts.discounts import Discountable, DiscountTerms
+from portal_site.billing.rules.amounts.discounts import CouponTerms, Discountable, DiscountTerms
 from portal_site.billing.rules.amounts.items import Item
 from portal_site.billing.rules.amounts.pricing import MOST_A_UNIT, PriceTerms, Tier
 from portal_site.billing.rules.amounts.taxes import TaxRate
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals, settle
 from portal_site.billing.rules.portal.portal_features import MOST
 from portal_site.billing.rules.subscriptions.forecast import next_invoice
-from tests.billing.terms import off, offer, snapshot
+from tests.billing.terms import at, off, offer, snapshot
 from tests.billing.terms import price as _price
 
 TIERS = (Tier(10, Decimal(100), Decimal(0)), Tier(20, Decimal(80), Decimal(500)), Tier(None, Decimal(50), Decimal(0)))
@@ -36,14 +37,62 @@ TIERS = (Tier(10, Decimal(100), Decimal(0)), Tier(20, Decimal(80), Decimal(500))
         (_price("0", billing_scheme="tiered", tiers_mode="graduated", tiers=TIERS), 25, 1000 + 500 + 800 + 250),
         (_price("0", billing_scheme="tiered", tiers_mode="volume", tiers=TIERS), 10, 1000),
         (_price("0", billing_scheme="tiered", tiers_mode="volume", tiers=TIERS), 11, 880 + 500),
+        (_price("0", billing_scheme="tiered", tiers_mode="volume", tiers=TIERS), 20, 1600 + 500),
         (_price("0", billing_scheme="tiered", tiers_mode="volume", tiers=TIERS), 25, 1250),
+        (_price("0", billing_scheme="tiered", tiers_mode="graduated", tiers=TIERS), 11, 1000 + 500 + 80),
+        (_price("0", billing_scheme="tiered", tiers_mode="graduated", tiers=TIERS[1:]), 0, 500),  # the first is reached
+        # What is beyond the last tier has no price.
+        (_price("0", billing_scheme="tiered", tiers_mode="graduated", tiers=TIERS[:2]), 25, 1000 + 500 + 800),
+        (_price("0", billing_scheme="tiered", tiers_mode="volume", tiers=TIERS[:2]), 25, 0),
+        (_price("500", divide_by=10), 10, 500),
+        (_price("500", divide_by=10, round_up=False), 20, 1000),
+        (_price("-0.5"), 3, -2),
+        (_price("0.5"), 1, 1),
     ],
 )
-def test_a_quantity_costs(terms: PriceTerms, quantity: int, amount: int) -> None:
+def test_the_price_of_a_quantity(terms: PriceTerms, quantity: int, amount: int) -> None:
     assert pricing.amount(terms, quantity) == amount
 
 
+PRICE: dict[str, Any] = {
+    "unit_amount": 1200, "unit_amount_decimal": None, "billing_scheme": "per_unit", "tiers_mode": None, "tiers": None,
+    "transform_quantity": None, "usage_type": "licensed",
+}  # fmt: skip
+STORED_TIERS = [
+    {"up_to": 10, "unit_amount": 100, "flat_amount": None},
+    {"up_to": None, "unit_amount_decimal": "0.25", "unit_amount": None, "flat_amount_decimal": "500"},
+]
+
+
+@pytest.mark.parametrize(
+    ("members", "terms"),
+    [
+        ({}, _price("1200")),
+        ({"unit_amount": None}, _price("0")),
+        ({"unit_amount": None, "unit_amount_decimal": "0.02"}, _price("0.02")),
+        ({"unit_amount_decimal": "0"}, _price("0")),  # what is exact comes first, even if it is nothing
+        ({"usage_type": "metered"}, _price("1200", metered=True)),
+        ({"transform_quantity": {"divide_by": 10, "round": "up"}}, _price("1200", divide_by=10)),
+        ({"transform_quantity": {"divide_by": 10, "round": "down"}}, _price("1200", divide_by=10, round_up=False)),
+        ({"transform_quantity": {"divide_by": 10}}, _price("1200", divide_by=10)),
+        ({"transform_quantity": {"round": "down"}}, _price("1200", round_up=False)),
+        (
+            {"billing_scheme": "tiered", "tiers_mode": "volume", "tiers": STORED_TIERS},
+            _price(
+                "1200", billing_scheme="tiered", tiers_mode="volume",
+                tiers=(Tier(10, Decimal(100), Decimal(0)), Tier(None, Decimal("0.25"), Decimal(500))),
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_the_terms_of_a_price_are_read_as_they_are_stored(members: dict[str, Any], terms: PriceTerms) -> None:
+    assert PriceTerms.of({**PRICE, **members}, "eur") == terms
+
+
 Lines = list[tuple[int, str]]
+
+
+NOTHING_OFF = DiscountTerms("di_0", CouponTerms(None, 0, "eur"), subscription_id="sub")
 
 
 def _taken(lines: Lines, running: list[DiscountTerms], currency: str = "eur") -> list[list[int]]:
@@ -60,14 +109,46 @@ def _taken(lines: Lines, running: list[DiscountTerms], currency: str = "eur") ->
         ([(100, "a")], [off(amount=300)], [[100]]),
         ([(1000, "a")], [off("50"), off("50")], [[500], [250]]),
         ([(1000, "a"), (-400, "a")], [off("10")], [[100, 0]]),
+        ([(25, "a")], [off("10")], [[3]]),  # a half is the customer's
+        ([(1000, "a")], [NOTHING_OFF], [[0]]),
     ],
 )
-def test_coupons_take_off(lines: Lines, coupons: list[DiscountTerms], taken: list[list[int]]) -> None:
+def test_the_amount_that_coupons_take_off(lines: Lines, coupons: list[DiscountTerms], taken: list[list[int]]) -> None:
     assert _taken(lines, coupons) == taken
 
 
 def test_an_amount_in_another_currency_takes_nothing_off() -> None:
     assert _taken([(1000, "a")], [off(amount=300)], "usd") == [[0]]
+    assert _taken([(1000, "a")], [off("10")], "usd") == [[100]]
+
+
+@pytest.mark.parametrize(
+    ("members", "terms"),
+    [
+        ({"percent_off": "12.5"}, CouponTerms(Decimal("12.5"), None, None)),
+        ({"amount_off": 300, "coupon_currency": "eur"}, CouponTerms(None, 300, "eur")),
+        ({"percent_off": 10, "applies_to_products": ["a", "b"]}, CouponTerms(Decimal(10), None, None, frozenset("ab"))),
+        ({"percent_off": 10, "applies_to_products": []}, CouponTerms(Decimal(10), None, None)),
+    ],
+)
+def test_the_terms_of_a_coupon_are_read_as_they_are_stored(members: dict[str, Any], terms: CouponTerms) -> None:
+    nothing = {"percent_off": None, "amount_off": None, "coupon_currency": None, "applies_to_products": None}
+    assert CouponTerms.of({**nothing, **members}) == terms
+
+
+@pytest.mark.parametrize(
+    ("duration", "months", "end"),
+    [
+        ("repeating", 3, "2026-04-30"),
+        ("repeating", 1, "2026-02-28"),
+        ("repeating", None, "2026-02-28"),  # a month, where nothing is said
+        ("forever", None, None),
+        ("forever", 3, None),
+        ("once", None, None),
+    ],
+)
+def test_a_repeating_discount_ends_after_its_months(duration: str, months: int | None, end: str | None) -> None:
+    assert discounts.discount_end(duration, months, at("2026-01-31")) == (at(end) if end else None)
 
 
 COUPONS = st.one_of(
@@ -123,7 +204,7 @@ def test_a_charge_is_a_multiple_of_what_providers_take_and_the_rest_is_owed(
         (-500, 30, -470, -30),
     ],
 )
-def test_credit_and_what_is_carried_are_told_apart(total: int, balance: int, credit_used: int, carried: int) -> None:
+def test_credit_and_carried_amounts_are_distinguished(total: int, balance: int, credit_used: int, carried: int) -> None:
     due, after = settle(total, balance, minimum=50)
     found = InvoiceTotals("eur", (), total, 0, 0, total, balance, after, due)
     assert (found.credit_used, found.carried) == (credit_used, carried)
@@ -142,7 +223,7 @@ def test_credit_and_what_is_carried_are_told_apart(total: int, balance: int, cre
         (-500, 0, (0, -500)),
     ],
 )
-def test_less_than_can_be_charged_is_owed_until_later(total: int, balance: int, settled: tuple[int, int]) -> None:
+def test_amounts_below_the_minimum_charge_are_owed(total: int, balance: int, settled: tuple[int, int]) -> None:
     assert settle(total, balance, minimum=50) == settled
 
 
@@ -153,9 +234,25 @@ def test_less_than_can_be_charged_is_owed_until_later(total: int, balance: int, 
         ([off("5", id="b", subscription_id=None)], ["b"]),
         ([off("10", id="a"), off("20", id="c", item_id="si_1")], ["c", "a"]),
         ([off("10", id="a", end=100)], []),
+        ([off("10", id="a", end=101)], ["a"]),
+        ([off("10", id="a", start=100)], ["a"]),
+        ([off("10", id="a", start=101)], []),
+        ([off("10", id="a", end=100), off("5", id="b", subscription_id=None)], ["b"]),
+        ([off("10", id="a"), off("20", id="d")], ["a", "d"]),
         ([off("10", id="a", subscription_id="sub_other")], []),
     ],
-    ids=["the customer's gives way", "the customer's", "items first", "over", "another's"],
+    ids=[
+        "the customer's gives way",
+        "the customer's",
+        "items first",
+        "over",
+        "not yet over",
+        "begins",
+        "to come",
+        "over, so the customer's",
+        "in their order",
+        "another's",
+    ],
 )
 def test_which_discounts_apply(running: list[DiscountTerms], applied: list[str]) -> None:
     assert [discount.id for discount in discounts.discounts_in_force(running, "sub", 100)] == applied

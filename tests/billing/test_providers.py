@@ -86,7 +86,7 @@ def test_a_method_that_came_from_elsewhere_is_charged_without_a_customer(app: Fl
     assert [request.customer for request in provider.requests] == [None]
 
 
-def test_a_visit_ends_at_the_provider_at_which_it_began(app: Flask) -> None:
+def test_a_setup_finishes_at_the_provider_where_it_began(app: Flask) -> None:
     scene = world.scene()
     older, newer = Provider(name="older"), Provider(name="newer")
     setup = _adds(Gateways(older), scene.customer.id)  # type: ignore[arg-type]

@@ -169,13 +169,13 @@ def _group(paid: list[int], stayed: int) -> Group:
     return Group(len(paid), stayed, sum(paid), sum(amount * amount for amount in paid))
 
 
-def test_too_few_say_nothing() -> None:
+def test_small_groups_have_no_result() -> None:
     many, few = _group([1000] * 500, 250), _group([1000] * 29, 10)
     assert Comparison(many, few).stayed is None
     assert Comparison(few, many).paid is None
 
 
-def test_the_bounds_are_those_of_the_literature() -> None:
+def test_confidence_bounds_match_published_examples() -> None:
     # Newcombe's own example: 56 of 70 against 48 of 80 differ by 0.0524 to 0.3339.
     found = Comparison(_group([0] * 70, 56), _group([0] * 80, 48)).stayed
     assert found
@@ -183,7 +183,7 @@ def test_the_bounds_are_those_of_the_literature() -> None:
     assert found.is_clear
 
 
-def test_the_bounds_hold_the_truth_as_often_as_they_say() -> None:
+def test_confidence_bounds_cover_as_often_as_stated() -> None:
     dice = random.Random(11)
     held = 0
     for _ in range(400):

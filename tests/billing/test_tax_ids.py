@@ -21,7 +21,7 @@ def test_each_types_example_is_right_and_written_as_it_is(kind: str) -> None:
     assert tax_ids.check(kind, tax_ids.TYPES[kind].example) == tax_ids.TYPES[kind].example
 
 
-def test_the_types_are_the_fields() -> None:
+def test_the_types_are_stripes() -> None:
     listed = SHARED / "tax_id_types.txt"
     if not listed.exists():
         pytest.skip("the field's list is not here")

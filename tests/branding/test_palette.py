@@ -40,8 +40,29 @@ def test_two_different_colours_are_readable_too(background: str, button: str) ->
 
 
 def test_the_merchants_own_colours_are_used_as_they_are() -> None:
-    tokens = palette.tokens("#12131f", "#ff2e88", dark=False)
-    assert (tokens["panel"], tokens["button"]) == ("#12131f", "#ff2e88")
+    tokens = palette.tokens("#12131f", "#1f4fd8", dark=False)
+    assert (tokens["panel"], tokens["button"], tokens["button-text"]) == ("#12131f", "#1f4fd8", "#ffffff")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "used", "text"),
+    [
+        ("#7c5cff", "#7959fb", "#ffffff"),
+        ("#ff2e88", "#e02276", "#ffffff"),
+        ("#ffe000", "#ffe000", "#000000"),
+        ("#ff8c00", "#ff8c00", "#000000"),
+        ("#33dd55", "#33dd55", "#000000"),
+    ],
+)
+def test_white_stands_on_a_button_that_is_hardly_darkened_for_it(chosen: str, used: str, text: str) -> None:
+    tokens = palette.tokens("#12131f", chosen, dark=False)
+    assert tokens["button-text"] == text
+    assert abs(oklch.parse(tokens["button"]).lightness - oklch.parse(used).lightness) < 0.012
+
+
+def test_a_bright_panel_becomes_a_neutral_one_in_the_dark() -> None:
+    assert oklch.parse(palette.panels("#ffe000")[1]).chroma < 0.015
+    assert palette.panels("#12131f") == ("#12131f", "#12131f")
 
 
 @given(COLOURS)

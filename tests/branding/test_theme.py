@@ -50,11 +50,18 @@ def test_nothing_else_gets_in(member: str, value: str) -> None:
     assert branding.shape in theme.SHAPES
 
 
+PANEL_IN_THE_DARK = ["box-shadow", "padding", "box-sizing", "background", "border-radius", "max-width"]
+
+
 def test_a_dark_page_differs_from_a_light_one_in_colours_only() -> None:
     """So the browser tests hold dark pages to the rules on colours, and to all others in the light."""
     sheets = [path.read_text() for path in (locations.STATIC / "css").rglob("*.css")]
     sheets.append(theme.stylesheet(Branding(background="#12131f", button="#7c5cff")))
     dark = [rest for sheet in sheets for rest in re.split(r"@media[^{]*prefers-color-scheme[^{]*", sheet)[1:]]
-    assert len(dark) == 2
+    assert len(dark) == 3
+    # The panel's stripe and the logo's ground are the brand's colour, and stand in no line of text.
+    panel = next(rest for rest in dark if ".panel-head" in rest)
+    assert re.findall(r"[\w-]+(?=: )", panel.partition("@media")[0]) == PANEL_IN_THE_DARK
+    dark.remove(panel)
     colours = r"\{\s*:root\s*\{(\s*--[\w-]+:\s*#[0-9a-f]{3,8};?)+\s*\}\s*\}"
     assert all(re.match(colours, rest) for rest in dark)

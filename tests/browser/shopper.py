@@ -82,7 +82,6 @@ class Shopper:
     def opens_plans(self, page: Page) -> None:
         """From the link to the page for changing the plan."""
         page.goto(self.site.link(self.shop.customer))
-        page.get_by_role("link", name="Team").first.click()
         page.get_by_role("link", name="Change plan").click()
 
     def paid(self) -> tuple[int, int]:

@@ -78,7 +78,7 @@ def test_a_failed_payment_is_mended_with_a_new_card(site: Site, customer: Custom
     expect(page.get_by_role("alert")).to_contain_text("Your card was declined")
     fill_card(page, "4242 4242 4242 4242")
     expect(page.get_by_text("Payment method ending in 4242 was added")).to_be_visible()
-    page.get_by_role("link", name="Pay €24.00").click()
+    expect(page.get_by_role("radio", name="4242")).to_be_checked()
     page.get_by_role("button", name="Pay €24.00").click()
     expect(page.get_by_text("Thank you. The invoice is paid.")).to_be_visible()
     page.get_by_role("link", name="Overview").click()
@@ -123,15 +123,13 @@ def test_read_old_invoices(site: Site, open_page: OpenPage, script: bool) -> Non
     page = open_page(320)
     page.goto(site.link("3,000 invoices"))
     page.get_by_role("link", name="All invoices").click()
-    rows = page.locator(".invoice-row")
+    rows = page.locator(".invoices tbody tr:not(.more)")
     expect(rows).to_have_count(24)
-    first = rows.first.locator(".row-main").inner_text()
+    first = rows.first.inner_text()
     page.get_by_role("link", name="View more").click()
     expect(rows).to_have_count(48 if script else 24)
     if script:
-        assert rows.first.locator(".row-main").inner_text() == first
-        rows.first.get_by_text("Details").click()
-        expect(rows.first.get_by_role("cell", name="US$0.40").first).to_be_visible()
+        assert rows.first.inner_text() == first
     else:
         page.go_back()
     rows.first.get_by_role("link").first.click()

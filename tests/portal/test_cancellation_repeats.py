@@ -12,7 +12,7 @@ from tests.portal.test_cancellations import HALF, _address, _cancel, _confirm, _
 
 
 @HALF
-def test_who_comes_back_to_an_old_page_after_keeping_it_is_cancelled_when_told_so(app: Flask) -> None:
+def test_an_old_page_cancels_again_only_with_a_new_confirmation(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     client.get("/")
@@ -49,7 +49,7 @@ def test_what_cannot_be_changed_here_can_still_be_cancelled(app: Flask, kind: st
 @HALF
 @pytest.mark.case("D6")
 @pytest.mark.both_databases
-def test_a_yes_that_was_taken_back_counts_no_second_time(app: Flask) -> None:
+def test_a_confirmation_counts_only_once_after_an_undone_cancellation(app: Flask) -> None:
     shop = world.shop()
     client = enter(app, shop.customer)
     end = client.get(_address(shop, "/end"))
@@ -65,7 +65,7 @@ def test_a_yes_that_was_taken_back_counts_no_second_time(app: Flask) -> None:
 @HALF
 @pytest.mark.case("D6")
 @pytest.mark.both_databases
-def test_a_double_click_after_an_offer_was_taken_is_one_cancellation(app: Flask) -> None:
+def test_a_double_click_after_an_accepted_offer_is_one_cancellation(app: Flask) -> None:
     shop = world.shop()
     with world.transaction() as session:
         taken = CancellationAttempt.of(shop.subscription, world.HALF, outcome="saved", closed_at=world.HALF)

@@ -1,16 +1,17 @@
 """Invoices: fast pagination of long histories, an invoice as it was issued, and payment of open invoices."""
 
 import re
+import time
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy import text as sql
 
-from portal_site.billing.models import Invoice, PaymentAttempt, PaymentMethod
+from portal_site.billing.models import Customer, Invoice, PaymentAttempt, PaymentMethod
 from portal_site.db import db
 from portal_site.db.page_query import PageQuery
-from portal_site.portal.reads import invoices, overview
+from portal_site.portal.reads import invoice_history, overview
 from tests import world
 from tests.client import PortalClient, parse, text
 from tests.conftest import Visit
@@ -28,10 +29,10 @@ def _pay(client: PortalClient, invoice_id: str, **changed: str) -> "object":
 
 
 @pytest.mark.both_databases
-def test_it_works(visit: Visit) -> None:
+def test_the_invoice_history(visit: Visit) -> None:
     client = visit(world.scene(invoices=3).customer)
     page = text(client.get("/invoices").text)
-    assert re.findall(r"(-000\d) Paid", page) == ["-0003", "-0002", "-0001"]
+    assert re.findall(r"(-000\d) €[\d.]+ Paid", page) == ["-0003", "-0002", "-0001"]
     assert "There are no older invoices." not in page
 
 
@@ -70,7 +71,7 @@ def test_invoices_of_one_instant_are_not_lost_between_pages(visit: Visit) -> Non
         )
     scope = {"account_id": scene.account_id, "customer_id": scene.customer.id, "on_behalf_of": None}
     found, after = [], None
-    while (page := invoices.history(scope, after)) is not None:
+    while (page := invoice_history.find(scope, invoice_history.Wanted(), "UTC", after)) is not None:
         found += [invoice.id for invoice in page.invoices]
         after = page.next_cursor
         if after is None:
@@ -82,9 +83,53 @@ def test_invoices_of_one_instant_are_not_lost_between_pages(visit: Visit) -> Non
     "cursor", ["x", "", "1", "-1_in", "99999999999999999999_in_x", "1_", "é_in", "1_" + "x" * 5000]
 )
 @pytest.mark.both_databases
-def test_a_cursor_that_is_none_is_a_page_that_does_not_exist(visit: Visit, cursor: str) -> None:
+def test_an_invalid_cursor_is_not_found(visit: Visit, cursor: str) -> None:
     response = visit(world.scene().customer).get("/invoices", query_string={"after": cursor})
     assert response.status_code in (200, 404)
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"q": "LEWCTMBS-0002"}, ["0002"]),
+        ({"q": " lewctmbs-0002 "}, ["0002"]),
+        ({"q": "2"}, ["0002"]),
+        ({"q": "0003"}, ["0003"]),
+        ({"q": "€24.00"}, ["0003", "0002", "0001"]),
+        ({"q": "24"}, ["0003", "0002", "0001"]),
+        ({"q": "24.01"}, []),
+        ({"q": "' OR 1=1 --"}, []),
+        ({"q": "\u0662"}, ["0002"]),
+        ({"q": "２"}, ["0002"]),
+        ({"q": "9" * 60}, []),
+        ({"year": "1999"}, []),
+        ({"year": "nonsense"}, ["0003", "0002", "0001"]),
+        ({"status": "unpaid"}, ["0003"]),
+        ({"status": "nonsense"}, ["0003", "0002", "0001"]),
+    ],
+)
+def test_an_invoice_is_found_by_year_state_number_or_amount(
+    visit: Visit, asked: dict[str, str], found: list[str]
+) -> None:
+    scene = world.scene(last="open", invoices=3)
+    client = visit(scene.customer)
+    with world.transaction() as session:
+        mine = Customer.account_id == scene.account_id, Customer.id == scene.customer.id
+        session.execute(update(Customer).where(*mine).values(invoice_prefix="LEWCTMBS", currency="eur"))
+    page = text(client.get("/invoices", query_string=asked).text)
+    assert re.findall(r"LEWCTMBS-(\d{4}) €24", page) == found
+
+
+def test_the_years_of_the_invoices_are_a_click_away(visit: Visit) -> None:
+    client = visit(world.scene(invoices=3).customer)
+    with reading() as reader:
+        newest = reader.scalar(select(func.max(Invoice.created)))
+    year = time.gmtime(newest).tm_year
+    shown = client.get("/invoices").text
+    assert f'href="/invoices?year={year}"' in shown
+    assert "-0003" in text(client.get(f"/invoices?year={year}").text)
+    assert 'aria-current="true">' in client.get(f"/invoices?year={year}").text
 
 
 @pytest.mark.case("D22")
@@ -103,8 +148,12 @@ def test_a_long_history_is_read_from_the_right_place_of_the_right_index(app: Fla
         session.execute(Invoice.__table__.insert(), rows)
     bound = {"account_id": scene.account_id, "customer_id": scene.customer.id, "on_behalf_of": None, "at": 0}
     bound |= {"after_created": 500_000, "after_id": "in_x5"}
-    assert _plan(invoices.HISTORY, "invoices", bound) >= {"ix_invoices_history"}
-    assert _plan(invoices.HISTORY_AFTER, "invoices", bound) >= {"ix_invoices_history"}
+    bound |= {"since": 100_000, "until": 900_000, "amount": 7, "number": "X-5"}
+    index = {"all": "ix_invoices_history", "year": "ix_invoices_history", "unpaid": "ix_invoices_open"}
+    for (kind, after), query in invoice_history.PAGES.items():
+        assert _plan(query, "invoices", bound) >= {index.get(kind, "ix_invoices_amount")}, (kind, after)
+    for end in ("newest", "oldest"):
+        assert _plan(invoice_history.ENDS, end, bound) == {"ix_invoices_history"}
     assert _plan(overview._OVERVIEW, "invoices", bound) >= {"ix_invoices_history", "ix_invoices_open"}
 
 
@@ -176,7 +225,7 @@ def test_an_invoice_shows_who_when_what_and_how_much(visit: Visit) -> None:
 
 
 @pytest.mark.both_databases
-def test_drafts_are_the_merchants_own_business(visit: Visit) -> None:
+def test_drafts_are_not_shown(visit: Visit) -> None:
     scene = world.scene(last="draft", invoices=2)
     client = visit(scene.customer)
     with reading() as connection:
@@ -186,14 +235,17 @@ def test_drafts_are_the_merchants_own_business(visit: Visit) -> None:
 
 
 @pytest.mark.both_databases
-def test_an_open_one_is_paid(visit: Visit) -> None:
+def test_an_open_invoice_is_paid(visit: Visit) -> None:
     client = visit(world.scene(last="open").customer)
     invoice = _open_invoice()
     assert "You will be charged €24.00 now, once only." in text(client.get(f"/invoices/{invoice}/payment").text)
     response = _pay(client, invoice)
-    assert response.location == f"/invoices/{invoice}"  # type: ignore[attr-defined]
+    assert response.location == f"/invoices/{invoice}/paid?what=invoice"  # type: ignore[attr-defined]
+    done = text(client.get(f"/invoices/{invoice}/paid?what=invoice").text)
+    assert "Thank you. The invoice is paid. €24.00 was charged to Visa •••• 4242 on" in done
     page = text(client.get(f"/invoices/{invoice}").text)
-    assert "Thank you. The invoice is paid." in page
+    assert "Amount due" not in page
+    assert "with Visa •••• 4242 €24.00" in page
     assert "Pay €" not in page
     assert "is unpaid" not in text(client.get("/").text)
     assert client.get(f"/invoices/{invoice}/payment").location == f"/invoices/{invoice}"
@@ -211,13 +263,13 @@ def test_a_declined_card_says_so_and_leaves_it_open(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"), [("complete", "The invoice is paid."), ("fail", "could not verify your identity")]
 )
-def test_the_bank_asks(visit: Visit, answer: str, said: str) -> None:
+def test_paying_an_invoice_with_authentication(visit: Visit, answer: str, said: str) -> None:
     client = visit(world.scene(last="open", card=world.ASKS).customer)
     invoice = _open_invoice()
     challenge = _pay(client, invoice).location  # type: ignore[attr-defined]
     assert "/sandbox/charges/" in challenge
     assert "Your bank needs you" in text(client.get(f"/invoices/{invoice}").text)
-    assert "2400 eur" in client.get(challenge).text
+    assert "€24.00" in client.get(challenge).text
     back = client.send(challenge, {"answer": answer})
     after = client.get(back.location)
     assert said in text(client.get(after.location).text)

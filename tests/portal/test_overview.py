@@ -16,10 +16,10 @@ from tests.conftest import Recorder, Visit, enter
 
 
 @pytest.mark.both_databases
-def test_it_works(visit: Visit) -> None:
+def test_the_overview(visit: Visit) -> None:
     page = text(visit(world.scene().customer).get("/").text)
     assert "Team" in page
-    assert "€24.00 per month" in page
+    assert "2 seats · €12.00 each per month" in page
     assert "Visa" in page
     assert "1 rue de la Paix" in page
     assert page.index("Payment methods") < page.index("Billing information") < page.index("Invoice history")

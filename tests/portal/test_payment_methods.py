@@ -42,7 +42,7 @@ def _count(model: type[Base]) -> int:
 
 
 @pytest.mark.both_databases
-def test_it_works(visit: Visit) -> None:
+def test_adding_a_payment_method(visit: Visit) -> None:
     scene = world.scene()
     client = visit(scene.customer)
     page = _come_back(client, _leave(client, number="5555555555554444"))
@@ -59,7 +59,7 @@ def test_it_works(visit: Visit) -> None:
 @pytest.mark.parametrize(
     "to", ["ours", "https://evil.example/", "//evil.example", "/nowhere", "/sandbox/x", "x" * 2000]
 )
-def test_whoever_was_sent_for_a_card_goes_on_where_it_was_missing(visit: Visit, to: str) -> None:
+def test_adding_a_card_returns_to_the_interrupted_page(visit: Visit, to: str) -> None:
     shop = world.shop(card=None)
     client = visit(shop.customer)
     there = f"/subscriptions/{shop.subscription.id}/plan-change?price-{shop.item_id}={shop.prices['solo'].id}"
@@ -85,7 +85,7 @@ def test_coming_back_twice_adds_it_once(visit: Visit) -> None:
     assert _count(PaymentMethod) == 2
 
 
-def test_coming_back_without_having_left_anything(visit: Visit) -> None:
+def test_returning_without_a_payment_method(visit: Visit) -> None:
     client = visit(world.scene().customer)
     _go_to_provider(client)
     with reading() as connection:
@@ -113,7 +113,7 @@ def test_coming_back_without_having_left_anything(visit: Visit) -> None:
         ({"kind": "nonsense", "number": "DE89370400440532013000"}, "takes only the test numbers"),
     ],
 )
-def test_what_the_provider_refuses_stays_there(visit: Visit, typed: dict[str, str], said: str) -> None:
+def test_a_card_refused_by_the_provider_is_not_added(visit: Visit, typed: dict[str, str], said: str) -> None:
     client = visit(world.scene().customer)
     response = _leave(client, **typed)
     assert response.status_code == 422  # type: ignore[attr-defined]

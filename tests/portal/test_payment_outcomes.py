@@ -94,12 +94,12 @@ def test_a_final_invoice_that_is_declined_says_so(app: Flask, time: Clock) -> No
 def test_a_final_invoice_that_the_bank_asks_about_leads_there_and_back(
     app: Flask, time: Clock, invoice_history: bool
 ) -> None:
-    client, shop, done = _cancels(app, time, world.ASKS, invoice_history=invoice_history)
+    client, _shop, done = _cancels(app, time, world.ASKS, invoice_history=invoice_history)
     assert "/sandbox/charges/" in done.location
     client.get(done.location)
     back = client.send(done.location, {"answer": "complete"})
     landed = client.get(back.location)
-    assert landed.location == f"/subscriptions/{shop.subscription.id}"
+    assert landed.location.endswith("/paid?what=final_invoice")
     page = text(client.get(landed.location).text)
     assert ENDED in page
     assert "Your last invoice is paid." in page
@@ -120,7 +120,7 @@ def test_a_strangers_final_invoice_does_not_exist(app: Flask, time: Clock) -> No
         assert client.get(address.format(invoice)).status_code == 404
 
 
-def test_going_on_after_a_pause_says_what_was_paid_for(app: Flask, time: Clock) -> None:
+def test_a_paid_resumption_says_what_was_paid(app: Flask, time: Clock) -> None:
     shop = world.shop(card=world.ASKS)
     with world.transaction() as session:
         pausing = SubscriptionPause(enabled=True, interval_options=({"interval": "month", "interval_count": 1},))

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select
 
-from portal_site.billing.models import Product, SubscriptionItem
+from portal_site.billing.models import Price, Product, SubscriptionItem
 from portal_site.db import db
 from tests import world
 from tests.client import PortalClient, parse, text
@@ -84,7 +84,7 @@ def test_what_is_not_sent_stays_as_it_is(app: Flask) -> None:
 
 
 @HALF
-def test_a_number_that_cannot_be_says_why_at_its_field(app: Flask) -> None:
+def test_an_invalid_add_on_quantity_is_explained_at_its_field(app: Flask) -> None:
     shop, client = _shop(app)
     product_id = shop.prices["storage"].product_id
     for typed, words in (
@@ -137,3 +137,36 @@ def test_names_of_add_ons_are_data(app: Flask) -> None:
         session.scalars(select(Product).where(*owned)).one().name = '<script>alert("x")</script>'
     page = client.get(address(shop), query_string=_choice(shop, support=True))
     assert "<script>alert" not in page.text
+
+
+def _pays_for_usage(shop: world.Shop) -> None:
+    """The plan's price becomes one that only usage decides."""
+    with world.transaction() as session:
+        price = session.get(Price, shop.prices["team"].id)
+        assert price
+        price.usage_type, price.unit_amount, price.unit_amount_decimal = "metered", None, "0.02"
+        mine = SubscriptionItem.id == shop.item_id, SubscriptionItem.account_id == shop.customer.account_id
+        session.scalars(select(SubscriptionItem).where(*mine)).one().quantity = None
+
+
+@HALF
+def test_who_pays_for_usage_only_can_have_add_ons(app: Flask) -> None:
+    shop, client = _shop(app)
+    _pays_for_usage(shop)
+    page = text(client.get(f"/subscriptions/{shop.subscription.id}").text)
+    assert "there is nothing to change here" not in page
+    assert "Add-ons" in text(client.get(address(shop)).text)
+    storage = {key: value for key, value in _choice(shop, storage=2).items() if "support" not in key}
+    quoted = client.get(address(shop), query_string=storage)
+    assert "Remaining time: 2 × Storage" in text(quoted.text)
+    assert confirm(client, shop, quoted).status_code == 303
+    assert {name: quantity for name, quantity in _items(shop).items() if quantity} == {"storage": 2}
+
+
+@HALF
+def test_who_pays_for_usage_only_has_nothing_to_change_without_add_ons(app: Flask) -> None:
+    shop = world.shop()
+    _pays_for_usage(shop)
+    client = enter(app, shop.customer)
+    page = text(client.get(f"/subscriptions/{shop.subscription.id}").text)
+    assert "You pay for what you use, so there is nothing to change here." in page

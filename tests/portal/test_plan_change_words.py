@@ -19,7 +19,7 @@ from tests.world import reading
 
 
 @HALF
-def test_what_waits_for_the_next_invoice_adds_up_on_the_page(app: Flask) -> None:
+def test_deferred_lines_add_up_on_the_page(app: Flask) -> None:
     vat = [{"id": "txr_vat", "display_name": "VAT", "percentage": "20", "inclusive": False}]
     shop = world.shop(tax=vat, policy={"proration_behavior": "create_prorations"})
     with world.transaction() as session:
@@ -55,7 +55,7 @@ def test_plans_that_cannot_be_chosen_say_why(app: Flask, members: dict[str, str]
 
 
 @HALF
-def test_who_pays_by_invoice_is_told_to_write_before_being_told_to_pay(app: Flask) -> None:
+def test_customers_who_pay_by_invoice_are_told_to_contact_the_merchant_first(app: Flask) -> None:
     shop = world.shop(collection_method="send_invoice")
     with world.transaction() as session:
         mine = Invoice.customer_id == shop.customer.id
@@ -119,7 +119,7 @@ def test_two_parts_cannot_become_the_same_plan(app: Flask) -> None:
 
 
 @pytest.mark.both_databases
-def test_a_debt_that_ends_a_hold_says_that_a_new_period_begins(app: Flask) -> None:
+def test_paying_the_last_debt_announces_the_new_period(app: Flask) -> None:
     scene = world.scene(last="open")
     with world.transaction() as session:
         session.merge(scene.subscription).status = "unpaid"

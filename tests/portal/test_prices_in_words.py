@@ -58,7 +58,7 @@ def test_a_plan_says_how_its_price_comes_about(app: Flask, members: dict[str, An
 
 @HALF
 @pytest.mark.parametrize(("members", "words"), PRICED, ids=[words for _, words in PRICED])
-def test_so_does_an_add_on(app: Flask, members: dict[str, Any], words: str) -> None:
+def test_an_add_on_says_how_its_price_comes_about(app: Flask, members: dict[str, Any], words: str) -> None:
     shop = world.shop(add_ons=True)
     _price(shop, "storage", **members)
     with world.transaction() as session:
@@ -71,7 +71,7 @@ def test_so_does_an_add_on(app: Flask, members: dict[str, Any], words: str) -> N
 
 
 @HALF
-def test_one_alone_costs_what_is_charged_for_one(app: Flask) -> None:
+def test_the_price_of_one_unit_is_what_is_charged_for_one(app: Flask) -> None:
     shop = world.shop(add_ons=True)
     _price(shop, "support", **PACKS)
     assert "€5.00 per month" in (page := text(enter(app, shop.customer).get(address(shop)).text))
@@ -83,7 +83,7 @@ def test_the_overview_says_what_all_of_them_cost(app: Flask) -> None:
     shop = world.shop(quantity=60)
     _price(shop, "team", **PACKS)
     client = enter(app, shop.customer)
-    assert "€30.00 per month 60 seats" in text(client.get("/").text)
+    assert "60 seats · €30.00 per month" in text(client.get("/").text)
     assert "€30.00 per month" in text(client.get(f"/subscriptions/{shop.subscription.id}").text)
     assert "€10.00" not in text(quote(client, shop, quantity=60).text).replace("€10.00 per month for each 25", "")
 
@@ -98,7 +98,7 @@ TIER = st.tuples(st.integers(1, 40), st.integers(0, 500), st.integers(0, 500))
     round_up=st.booleans(),
     quantity=st.integers(1, 250),
 )
-def test_nothing_costs_less_than_from(
+def test_no_price_is_below_its_from_price(
     tiers: list[tuple[int, int, int]], mode: str, divide_by: int, round_up: bool, quantity: int
 ) -> None:
     ends = sorted(tier[0] for tier in tiers)[:-1]

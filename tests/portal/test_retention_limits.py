@@ -32,7 +32,7 @@ from tests.world import reading
 @HALF
 @pytest.mark.case("B6", "D1")
 @pytest.mark.both_databases
-def test_only_the_offer_that_was_shown_can_be_taken(app: Flask) -> None:
+def test_only_the_shown_offer_can_be_accepted(app: Flask) -> None:
     shop, other = world.shop(), world.shop("Other")
     dear = _coupon(shop, percent_off="90")
     _offering(shop, coupon=_coupon(shop))
@@ -61,7 +61,7 @@ def test_only_the_offer_that_was_shown_can_be_taken(app: Flask) -> None:
 
 
 @HALF
-def test_an_offer_that_is_over_is_a_sentence_and_changes_nothing(app: Flask) -> None:
+def test_an_expired_offer_is_explained_and_changes_nothing(app: Flask) -> None:
     shop = world.shop()
     coupon = _coupon(shop, max_redemptions=1)
     _offering(shop, coupon=coupon)
@@ -129,7 +129,7 @@ def test_a_plan_that_does_not_come_in_this_quantity_is_not_offered(app: Flask) -
 
 @HALF
 @pytest.mark.both_databases
-def test_another_change_than_the_one_that_was_offered_is_no_offer_taken(app: Flask) -> None:
+def test_another_change_does_not_accept_the_offer(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, {"offer": {"type": "price", "price": shop.prices["solo"].id}})
     client = enter(app, shop.customer)
@@ -155,7 +155,7 @@ def test_an_offered_plan_that_costs_something_is_taken_when_it_is_paid(app: Flas
 
 
 @HALF
-def test_a_trial_that_ended_meanwhile_is_not_made_longer(app: Flask) -> None:
+def test_an_ended_trial_is_not_extended(app: Flask) -> None:
     shop = world.shop(status="trialing", trial_start=world.START, trial_end=world.HALF + 600)
     _offering(shop, {"offer": {"type": "trial", "days": 14}})
     client = enter(app, shop.customer)
@@ -168,7 +168,7 @@ def test_a_trial_that_ended_meanwhile_is_not_made_longer(app: Flask) -> None:
 
 @HALF
 @pytest.mark.case("D1")
-def test_an_offer_whose_amounts_moved_is_shown_anew_and_not_taken(app: Flask) -> None:
+def test_an_offer_with_changed_amounts_is_shown_again(app: Flask) -> None:
     shop = world.shop()
     _offering(shop, coupon=_coupon(shop))
     client = enter(app, shop.customer)

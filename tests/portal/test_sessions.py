@@ -53,7 +53,7 @@ def test_an_old_link_names_the_business_and_leads_back(app: Flask) -> None:
 
 
 @pytest.mark.case("A2")
-def test_a_link_that_never_was_says_nothing_about_anybody(lite_app: Flask) -> None:
+def test_an_unknown_link_reveals_nothing(lite_app: Flask) -> None:
     response = lite_app.test_client().get("/p/session/nonsense")
     assert response.status_code == 403
     assert "Go back to the site or e-mail" in response.text
@@ -62,9 +62,7 @@ def test_a_link_that_never_was_says_nothing_about_anybody(lite_app: Flask) -> No
 @pytest.mark.case("A2")
 @pytest.mark.parametrize(("step", "clicks", "status"), [(3500, 11, 200), (3500, 13, 403), (3601, 1, 403)])
 @pytest.mark.both_databases
-def test_a_session_lives_an_hour_after_each_click_and_twelve_in_all(
-    app: Flask, step: int, clicks: int, status: int
-) -> None:
+def test_a_session_ends_after_an_idle_hour_or_twelve_hours(app: Flask, step: int, clicks: int, status: int) -> None:
     with time_machine.travel(AT, tick=False) as traveller:
         client = enter(app, world.scene().customer)
         for _ in range(clicks):

@@ -15,7 +15,7 @@ from tests import world
 from tests.billing.exports import EXPORT, changed
 from tests.client import text
 from tests.conftest import enter
-from tests.scenarios.life import Life
+from tests.scenarios.history import History
 from tests.world import reading
 
 VAT = {"id": "txr_vat", "display_name": "VAT", "percentage": "20", "inclusive": False}
@@ -34,27 +34,27 @@ def _page(app: Flask, customer: Any, invoice: str) -> str:
     return text(enter(app, customer).get(f"/invoices/{invoice}").text)
 
 
-def _is_now(life: Life, **members: Any) -> None:
+def _set_customer(history: History, **members: Any) -> None:
     with world.transaction() as session:
-        mine = Customer.id == life.shop.customer.id, Customer.account_id == life.shop.customer.account_id
+        mine = Customer.id == history.shop.customer.id, Customer.account_id == history.shop.customer.account_id
         session.execute(update(Customer).where(*mine).values(**members))
 
 
-def _sells_as(life: Life, *numbers: str) -> None:
+def _set_seller_tax_ids(history: History, *numbers: str) -> None:
     with world.transaction() as session:
         own = [{"type": "eu_vat", "value": number} for number in numbers]
-        session.execute(update(Account).where(Account.id == life.shop.customer.account_id).values(tax_ids=own))
+        session.execute(update(Account).where(Account.id == history.shop.customer.account_id).values(tax_ids=own))
 
 
-def _renewal(app: Flask, life: Life, date: str) -> str:
-    life.goes_to(date)
-    return _page(app, life.shop.customer, _newest())
+def _renewal(app: Flask, history: History, date: str) -> str:
+    history.advance_to(date)
+    return _page(app, history.shop.customer, _newest())
 
 
 @pytest.mark.both_databases
 def test_each_rate_has_its_name_and_percentage(app: Flask) -> None:
-    life = Life.begins(app, tax=[VAT, CITY])
-    page = _renewal(app, life, "2026-05-01")
+    history = History.start(app, tax=[VAT, CITY])
+    page = _renewal(app, history, "2026-05-01")
     assert "Tax VAT 20% €1.97" in page
     assert "Included tax City tax 1.5% €0.15" in page
     assert "Reverse charge" not in page
@@ -63,31 +63,31 @@ def test_each_rate_has_its_name_and_percentage(app: Flask) -> None:
 @pytest.mark.both_databases
 @pytest.mark.parametrize("how", ["renewal", "change", "draft"])
 def test_a_reverse_charge_is_that_of_the_invoices_day(app: Flask, how: str) -> None:
-    life = Life.begins(
+    history = History.start(
         app, tax=[VAT], customer={"tax_exempt": "reverse"}, policy={"proration_behavior": "always_invoice"}
     )
-    _sells_as(life, "DE123456789")
+    _set_seller_tax_ids(history, "DE123456789")
     if how == "draft":
-        life.has(pause_collection={"behavior": "keep_as_draft", "resumes_at": None})
+        history.set_members(pause_collection={"behavior": "keep_as_draft", "resumes_at": None})
     if how == "change":
-        life.goes_to("2026-04-16")
-        life.changes("team", 3)
+        history.advance_to("2026-04-16")
+        history.change_plan("team", 3)
     else:
-        life.goes_to("2026-05-01")
+        history.advance_to("2026-05-01")
     if how == "draft":
-        _is_now(life, tax_exempt="none")  # the amounts are those of the draft, and so is why there is no tax
+        _set_customer(history, tax_exempt="none")  # the amounts are those of the draft, and so is why there is no tax
         with reading() as reader:
             draft = str(reader.scalar(select(Invoice.id).where(Invoice.status == "draft")))
         drafts.finalize(draft, clock.now())
     invoice = _newest()
-    _is_now(life, tax_exempt="none")
-    _sells_as(life, "DE999999999")
-    page = _page(app, life.shop.customer, invoice)
+    _set_customer(history, tax_exempt="none")
+    _set_seller_tax_ids(history, "DE999999999")
+    page = _page(app, history.shop.customer, invoice)
     assert REVERSE in page
     assert "DE123456789" in page
     assert "DE999999999" not in page
     if how != "draft":
-        page = _renewal(app, life, "2026-06-01")
+        page = _renewal(app, history, "2026-06-01")
         assert "Reverse charge" not in page
         assert "DE999999999" in page
 
@@ -100,24 +100,24 @@ def test_a_reverse_charge_is_that_of_the_invoices_day(app: Flask, how: str) -> N
     ],
 )  # fmt: skip
 def test_the_directive_is_named_where_it_is_in_force(app: Flask, address: Any, said: str) -> None:
-    life = Life.begins(app, customer={"tax_exempt": "reverse", "address": address})
-    assert said in _renewal(app, life, "2026-05-01")
+    history = History.start(app, customer={"tax_exempt": "reverse", "address": address})
+    assert said in _renewal(app, history, "2026-05-01")
 
 
 def test_an_exemption_is_said_too(app: Flask) -> None:
-    life = Life.begins(app, tax=[VAT], customer={"tax_exempt": "exempt"})
-    assert "Tax exempt: no tax is charged to the recipient." in _renewal(app, life, "2026-05-01")
+    history = History.start(app, tax=[VAT], customer={"tax_exempt": "exempt"})
+    assert "Tax exempt: no tax is charged to the recipient." in _renewal(app, history, "2026-05-01")
 
 
 @pytest.mark.both_databases
 def test_an_invoice_of_before_has_the_numbers_of_today(app: Flask) -> None:
-    life = Life.begins(app)
-    life.goes_to("2026-05-01")
+    history = History.start(app)
+    history.advance_to("2026-05-01")
     with world.transaction() as session:
-        mine = Invoice.customer_id == life.shop.customer.id
+        mine = Invoice.customer_id == history.shop.customer.id
         session.execute(update(Invoice).where(mine).values(account_tax_ids=None, customer_tax_exempt=None))
-    _sells_as(life, "DE123456789", "ATU12345678")
-    page = _page(app, life.shop.customer, _newest())
+    _set_seller_tax_ids(history, "DE123456789", "ATU12345678")
+    page = _page(app, history.shop.customer, _newest())
     assert "Acme DE123456789 ATU12345678" in page
     assert "Reverse charge" not in page
 

@@ -19,10 +19,15 @@ from tests.world import reading
 
 @dataclass
 class Forecasts:
-    """What was shown for each subscription, if no change is paid for that awaits its payment: the invoices `awaited`."""
+    """What was shown for each subscription, if no change is paid for that awaits its payment: the invoices `awaited`.
+
+    With `prorates`, a phase is to come that credits what is paid by then: nothing, while one of the invoices `owed` is open.
+    """
 
     invoices: Mapping[str, NextInvoice] = field(default_factory=dict)
     awaited: set[str] = field(default_factory=set)
+    prorates: bool = False
+    owed: set[str] = field(default_factory=set)
 
 
 def shown(customer_id: str, at: int) -> Forecasts:
@@ -32,7 +37,7 @@ def shown(customer_id: str, at: int) -> Forecasts:
         row = reader.execute(select(Customer.__table__).where(Customer.id == customer_id)).one()
         ids = list(reader.scalars(select(Subscription.id).where(Subscription.customer_id == customer_id)))
     scope = {"account_id": row.account_id, "customer_id": row.id, "on_behalf_of": None}
-    payer = CustomerBalance(row.balance, row.currency, row.tax_exempt)
+    payer = CustomerBalance(row.balance, row.currency, row.tax_exempt, row.other_balances)
     method = row.default_payment_method_id
     visitor: Any = SimpleNamespace(scope=scope, payer=payer, default_payment_method_id=method, on_behalf_of=None)
     views = overview.find(visitor, at).subscriptions
@@ -45,7 +50,10 @@ def shown(customer_id: str, at: int) -> Forecasts:
             if subscription_id in found:
                 assert forecast.next_invoice(loaded) == found[subscription_id], "two loaders disagree"
     awaited = {view.pending_update.invoice_id for view in views if view.pending_update}
-    return Forecasts(found, awaited)
+    with reading() as reader:
+        unpaid = Invoice.customer_id == customer_id, Invoice.status.in_(("open", "uncollectible", "draft"))
+        owed = set(reader.scalars(select(Invoice.id).where(*unpaid)))
+    return Forecasts(found, awaited, any(view.snapshot.has_prorated_phases for view in views), owed)
 
 
 def numbers(customer_id: str) -> set[str]:
@@ -56,24 +64,35 @@ def numbers(customer_id: str) -> set[str]:
 
 
 def check(customer_id: str, expected: Forecasts, before: set[str]) -> None:
-    """Assert that the first renewal of each subscription among the invoices since `before` is what was expected."""
+    """Assert that the first invoice of each subscription among those since `before` is what was expected.
+
+    The forecast takes what is owed to stay so, and what is billed on the way to be paid. Where a phase prorates, an invoice
+    counts until a payment went otherwise.
+    """
     db.session.remove()
     with reading() as reader:
-        renewals = (
-            select(Invoice.__table__)
-            .where(Invoice.customer_id == customer_id, Invoice.cycle_at.is_not(None))
-            .order_by(Invoice.cycle_at)
-        )
-        paid = select(Invoice.id).where(Invoice.customer_id == customer_id, Invoice.status == "paid")
-        if expected.awaited & set(reader.scalars(paid)):
-            return
-        billed: dict[str, Any] = {}
-        for invoice in reader.execute(renewals):
-            if invoice.id not in before and invoice.status != "draft":
-                billed.setdefault(invoice.subscription_id, invoice)
-    for subscription_id, invoice in billed.items():
-        promised = expected.invoices.get(subscription_id)
-        if promised is not None:
+        own = Invoice.customer_id == customer_id
+        written = reader.execute(select(Invoice.__table__).where(own, Invoice.number.is_not(None)))
+        in_order = sorted(written, key=lambda invoice: int(invoice.number[-4:]))
+    paid = {invoice.id for invoice in in_order if invoice.status == "paid"}
+    if expected.awaited & paid or (expected.prorates and expected.owed & paid):
+        return
+    seen: set[str] = set()
+    for invoice in in_order:
+        if invoice.id in before:
+            continue
+        promised = expected.invoices.get(invoice.subscription_id)
+        if promised is not None and invoice.subscription_id not in seen:
             said = promised.date, promised.subtotal - promised.discount + promised.tax, promised.amount_due
-            done = invoice.cycle_at, invoice.total, invoice.amount_due
+            # The invoice of a phase is dated when it is written.
+            assert promised.renews == (invoice.cycle_at is not None), f"the portal said {promised}"
+            done = invoice.cycle_at or promised.date, invoice.total, invoice.amount_due + _credited_since(invoice)
             assert done == said, f"the portal said {said}, and {done} was billed"
+        seen.add(invoice.subscription_id)
+        if expected.prorates and invoice.status != "paid":
+            return
+
+
+def _credited_since(invoice: Any) -> int:
+    """What credit notes took off an invoice after it was written, because its subscription ended unpaid."""
+    return int(invoice.pre_payment_credit_notes_amount)

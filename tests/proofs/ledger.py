@@ -6,18 +6,20 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from portal_site.billing.gateways.sandbox.models import SandboxCharge
+from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxRefund
 from portal_site.billing.models import (
     CreditNote,
     CreditNoteLineItem,
     Customer,
     CustomerBalanceTransaction,
+    Discount,
     Event,
     Invoice,
     InvoiceLineItem,
     PaymentAttempt,
     PlanChange,
     PromotionCode,
+    Refund,
     Subscription,
     SubscriptionItem,
 )
@@ -40,7 +42,10 @@ def audit(account_id: str, first_balance: int = 0) -> None:
         charges = list(reader.execute(select(SandboxCharge.__table__).where(SandboxCharge.idempotency_key.in_(keys))))
         customers, transactions, events = rows(Customer), rows(CustomerBalanceTransaction), rows(Event)
         subscriptions, items = rows(Subscription), rows(SubscriptionItem)
-        changes, codes = rows(PlanChange), rows(PromotionCode)
+        changes, codes, refunds = rows(PlanChange), rows(PromotionCode), rows(Refund)
+        of_ours = SandboxRefund.idempotency_key.in_([refund.id for refund in refunds])
+        given_back = list(reader.execute(select(SandboxRefund.__table__).where(of_ours)))
+        discounts = rows(Discount)
         notes, note_lines = rows(CreditNote), rows(CreditNoteLineItem)
     drafts = [invoice for invoice in invoices if invoice.status == "draft"]
     for draft in drafts:  # a draft has no number and does not affect the balance
@@ -55,6 +60,7 @@ def audit(account_id: str, first_balance: int = 0) -> None:
     _invoices_add_up(invoices, lines)
     _balances_add_up(customers, invoices, transactions, first_balance)
     _charges_are_invoiced(invoices, attempts, charges)
+    _refunds_add_up(invoices, attempts, refunds, given_back, events)
     _nothing_is_billed_twice(invoices, lines)
     _credits_are_covered(lines, invoices)
     _credit_notes_add_up(notes, note_lines, invoices, lines)
@@ -67,6 +73,11 @@ def audit(account_id: str, first_balance: int = 0) -> None:
         limit = code.max_redemptions
         assert code.times_redeemed >= 0
         assert limit is None or code.times_redeemed <= limit
+        with_code = [discount for discount in discounts if discount.promotion_code_id == code.id]
+        pending = [
+            each for each in subscriptions if each.pending_update and each.pending_update.promotion_code_id == code.id
+        ]
+        assert code.times_redeemed == len(with_code) + len(pending), "a code is counted that brought no discount"
 
 
 def _invoices_add_up(invoices: Rows, lines: Rows) -> None:
@@ -89,14 +100,15 @@ def _balances_add_up(customers: Rows, invoices: Rows, transactions: Rows, first_
     for customer in customers:
         own_invoices = [invoice for invoice in invoices if invoice.customer_id == customer.id]
         change = sum(transaction.amount for transaction in transactions if transaction.customer_id == customer.id)
-        assert customer.balance == first_balance + change
+        own = customer.balance + sum((customer.other_balances or {}).values())
+        assert own == first_balance + change
         valid = [invoice for invoice in own_invoices if invoice.status != "void"]
         billed = sum(invoice.total for invoice in valid)
         settled = sum(invoice.amount_paid + invoice.amount_remaining for invoice in valid)
         reduced = sum(
             invoice.pre_payment_credit_notes_amount + invoice.post_payment_credit_notes_amount for invoice in valid
         )
-        assert billed - reduced == settled + customer.balance - first_balance
+        assert billed - reduced == settled + own - first_balance
         assert sorted(int(invoice.number[-4:]) for invoice in own_invoices) == list(range(1, len(own_invoices) + 1))
         assert customer.next_invoice_sequence == len(own_invoices) + 1
 
@@ -117,7 +129,9 @@ def _charges_are_invoiced(invoices: Rows, attempts: Rows, charges: Rows) -> None
             assert attempt_of[charge.idempotency_key].settled_at is None, "given up while the bank is at work"
     for invoice in invoices:
         amount = charged[invoice.id]
-        assert amount <= invoice.amount_due or not amount, f"{invoice.number} was charged twice"
+        # What is reduced while a payment is in progress brings the surplus to the balance once that is known.
+        most = invoice.amount_due + (invoice.pre_payment_credit_notes_amount if invoice.id in unsettled else 0)
+        assert amount <= most or not amount, f"{invoice.number} was charged twice"
         if invoice.id not in unsettled and invoice.cycle_at != invoice.created:
             assert amount in (invoice.amount_paid, 0), invoice.number
         if amount:
@@ -129,6 +143,36 @@ def _charges_are_invoiced(invoices: Rows, attempts: Rows, charges: Rows) -> None
             assert status[attempt.invoice_id] in ("open", "uncollectible"), "the bank pays what is not to be paid"
         counts[attempt.invoice_id] += attempt.settled_at is None
     assert max(counts.values(), default=0) <= 1
+
+
+def _refunds_add_up(invoices: Rows, attempts: Rows, refunds: Rows, given_back: Rows, events: Rows) -> None:
+    """What was given back is at the gateway what it is here, of no payment more than it brought, and each has its events."""
+    paid = {attempt.id: attempt.amount for attempt in attempts if attempt.status == "succeeded"}
+    of_attempt: dict[str, int] = defaultdict(int)
+    of_invoice: dict[str, int] = defaultdict(int)
+    answers = {row.idempotency_key: row for row in given_back}
+    for refund in refunds:
+        if refund.status != "failed":
+            of_attempt[refund.payment_attempt_id] += refund.amount
+            of_invoice[refund.invoice_id] += refund.amount
+        answer = answers.get(refund.id)
+        assert refund.status == "pending" or (answer and answer.status == refund.status), "the gateway knows otherwise"
+        assert answer is None or answer.amount == refund.amount
+        kinds = [event.type for event in events if event.data["object"]["id"] == refund.id]
+        assert sorted(kinds) == sorted(
+            {
+                "pending": ["refund.created"],
+                "succeeded": ["refund.created", "refund.updated"],
+                "failed": ["refund.created", "refund.failed", "refund.updated"],
+            }[refund.status]
+        )
+    for attempt_id, amount in of_attempt.items():
+        assert 0 < amount <= paid[attempt_id]
+    for invoice in invoices:
+        assert invoice.amount_refunded == of_invoice[invoice.id], invoice.number
+        assert 0 <= invoice.amount_refunded <= invoice.amount_paid, invoice.number
+    charged = sum(event.type == "charge.refunded" for event in events)
+    assert charged == sum(refund.status == "succeeded" for refund in refunds)
 
 
 def _nothing_is_billed_twice(invoices: Rows, lines: Rows) -> None:

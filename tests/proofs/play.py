@@ -5,6 +5,7 @@ operation can be repeated.
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,70 +16,49 @@ from sqlalchemy import select, update
 from portal_site.billing.billing_run import runner, test_clocks
 from portal_site.billing.cancellation import cancellations
 from portal_site.billing.changes import pauses, plan_changes
-from portal_site.billing.errors import BillingError, GatewayUnavailable
+from portal_site.billing.errors import BillingError
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
 from portal_site.billing.models import (
     Customer,
+    Discount,
     Event,
     Invoice,
+    PaymentAttempt,
     PlanChange,
-    Subscription,
     SubscriptionItem,
-    SubscriptionSchedule,
 )
-from portal_site.billing.payments import collection
+from portal_site.billing.payments import collection, refunds
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel, SubscriptionPause, SubscriptionUpdate
 from portal_site.billing.rules.subscriptions import pauses as pause_rules
 from portal_site.billing.rules.subscriptions.pauses import PauseLength
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
-from portal_site.billing.subscriptions import due_dates, promotion_codes, schedules, subscription_items
+from portal_site.billing.subscriptions import promotion_codes, schedules
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 from tests import world
 from tests.proofs import forecasts, ledger
+from tests.proofs.flaky import FlakyGateway
 from tests.proofs.kills import Killed, killing
+from tests.proofs.merchant_moves import MerchantMoves
 from tests.world import reading
 
 BACK = "http://127.0.0.1:8000/back"
 DAY = 24 * 60 * 60
+# Codes for one invoice, for some months, for good, and one that is worth less than most of what it would replace.
+CODES: dict[str, dict[str, Any]] = {
+    "QUARTER": {"percent_off": "25", "duration": "once"},
+    "MONTHS": {"percent_off": "50", "duration": "repeating", "duration_in_months": 2},
+    "ALWAYS": {"percent_off": "100", "duration": "forever"},
+    "CENT": {"percent_off": "1", "duration": "forever"},
+}
 T = TypeVar("T")
 
 
 @dataclass
-class FlakyGateway:
-    """The sandbox gateway behind an unreliable network. A call or its answer is lost with probability `losses`."""
-
-    inner: Any
-    dice: random.Random
-    losses: float = 0.0
-    name: str = "sandbox"
-
-    def _call(self, action: Callable[..., T], *args: Any) -> T:
-        if self.dice.random() < self.losses:
-            raise GatewayUnavailable("The line is bad.")
-        answer = action(*args)
-        if self.dice.random() < self.losses:
-            raise GatewayUnavailable("The line is bad.")
-        return answer
-
-    def charge(self, *args: Any) -> Any:
-        """See Gateway."""
-        return self._call(self.inner.charge, *args)
-
-    def find_charge(self, *args: Any) -> Any:
-        """See Gateway."""
-        return self._call(self.inner.find_charge, *args)
-
-    def cancel_charge(self, *args: Any) -> Any:
-        """See Gateway."""
-        return self._call(self.inner.cancel_charge, *args)
-
-
-@dataclass
-class Play:
+class Play(MerchantMoves):
     """The state of one simulation. `now` is the time of the customer's test clock."""
 
     dice: random.Random
@@ -91,7 +71,8 @@ class Play:
     now: int
     gateway: Any = None
     gateways: Any = None
-    code_id: str | None = None
+    codes: dict[str, str] = field(default_factory=dict)  # their ids by name
+    tried_codes: Counter[str] = field(default_factory=Counter)  # what came of the codes that were entered alone
     other_id: str | None = None  # a second item
     add_ons: dict[str, tuple[str, ...]] = field(default_factory=dict)  # their price ids by product id
     first_balance: int = 0
@@ -103,7 +84,7 @@ class Play:
 
     @classmethod
     def begin(cls, app: Flask, dice: random.Random, dunning: dict[str, Any] | None = None, **options: Any) -> "Play":
-        """A customer of a new shop, with one promotion code that may be redeemed twice."""
+        """A customer of a new shop, which has a few promotion codes."""
         second, discount = options.pop("second", None), options.pop("discount", None)
         shop = world.shop(**options)
         clock = test_clocks.create(world.START, world.START, shop.customer.account_id)
@@ -111,8 +92,10 @@ class Play:
         with transaction() as session:
             made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
             made.account.dunning = dunning or {}
-            coupon = made.coupon("Quarter", percent_off="25", duration="once")
-            code = made.promotion_code("QUARTER", coupon, max_redemptions=2)
+            codes = {
+                name: made.promotion_code(name, made.coupon(name, **coupon), max_redemptions=2).id
+                for name, coupon in CODES.items()
+            }
             if discount:
                 made.discount(shop.subscription, made.coupon("Own", **discount), world.START + 80 * DAY)
         if second:
@@ -131,7 +114,7 @@ class Play:
             now=world.START + 3600,
             gateway=gateway,
             gateways=Gateways(gateway),
-            code_id=code.id,
+            codes=codes,
             other_id=other_id,
             add_ons={offered["product"]: tuple(offered["prices"]) for offered in shop.features.add_ons},
             first_balance=balance,
@@ -151,8 +134,13 @@ class Play:
         self.now += seconds
 
     def run(self) -> None:
-        """The worker's minute."""
+        """The worker's minute. It bills what the portal had said, after the last move and just before."""
+        before = forecasts.numbers(self.ids[0])
+        promised = (self.expected, forecasts.shown(self.ids[0], self.now))
+        self.expected = forecasts.Forecasts()  # a run that is killed has billed some of it
         runner.run(self.gateways, self.now, lambda _id: BACK, self.clock_id)
+        for expected in promised:
+            forecasts.check(self.ids[0], expected, before)
 
     def change_add_ons(self, counts: tuple[int | None, ...], hesitates: int, dies: int | None) -> None:
         """The customer sets how many there are of each add-on (None: as it is), at its first or second price by turns."""
@@ -171,8 +159,48 @@ class Play:
         changes: dict[str, tuple[str | None, int | None]] = {self.item_id: (self.prices[price], quantity)}
         if self.other_id and quantity != 2:
             changes[self.other_id] = (None, quantity)
-        order = PlanChangeRequest(changes, self.code_id if with_code else None)
+        order = PlanChangeRequest(changes, self.codes["QUARTER"] if with_code else None)
         self._change(order, f"{quantity} {price}", hesitates, dies)
+
+    def redeem(self, name: str, hesitates: int, dies: int | None) -> None:
+        """The customer enters a code without another change. One that brings nothing is refused, and stays unused."""
+        before = self._discounts()
+        self.find_code(f" {name.lower()} ")
+        order = PlanChangeRequest(code_id=self.codes[name])
+        try:
+            quote = self._quote(order)
+        except BillingError as refusal:
+            self.log.append(f"refused: {refusal.message}")
+            self.tried_codes["brings nothing" if refusal.message == plan_changes.NO_SAVING else "refused"] += 1
+            assert self._discounts() == before, "a code that was refused was used"
+            return
+        assert quote.code is not None
+        assert not quote.changes_items
+        self._change(order, name, hesitates, dies)
+        if self._discounts() != before:
+            replaced = quote.code.replaces & before
+            self.tried_codes["replaces" if replaced else "is added"] += 1
+            assert not (quote.code.replaces & self._discounts()), "what a code replaces is still in force"
+
+    def _discounts(self) -> set[str]:
+        """The ids of the subscription's discounts that are in force."""
+        db.session.remove()
+        with reading() as reader:
+            mine = Discount.customer_id == self.ids[0], Discount.subscription_id == self.ids[1]
+            running = Discount.end.is_(None) | (Discount.end > self.now)
+            return set(reader.scalars(select(Discount.id).where(*mine, running)))
+
+    def is_refunded(self, amount: int | None, dies: int | None) -> None:
+        """The merchant gives back a part of the newest payment, or (None) all that is left of it, and clicks a second time."""
+        with reading() as reader:
+            paid = PaymentAttempt.customer_id == self.ids[0], PaymentAttempt.status == "succeeded"
+            newest = select(PaymentAttempt.id).where(*paid).order_by(PaymentAttempt.created.desc(), PaymentAttempt.id)
+            attempt_id = reader.scalar(newest.limit(1))
+        if attempt_id:
+            key = self._key()
+            for point in (dies, None):
+                given = self.gateways, self.ids[0], attempt_id, self.now, key, amount
+                self._try(lambda given=given: refunds.refund(*given), point)
 
     def _change(self, order: PlanChangeRequest, name: str, hesitates: int, dies: int | None) -> None:
         try:
@@ -324,35 +352,6 @@ class Play:
     def _key(self) -> str:
         self.changes += 1
         return f"{self.ids[0]}:{self.changes}"
-
-    def is_given_notice(self, seconds: int | None) -> None:
-        """The merchant sets the subscription's `cancel_at`, or removes it (None)."""
-        with transaction() as session:
-            owned = Subscription.customer_id == self.ids[0], Subscription.id == self.ids[1]
-            subscription = session.scalars(select(Subscription).where(*owned)).one()
-            if subscription.ended_at is None:
-                subscription.cancel_at = seconds and self.now + seconds
-                items = subscription_items.load_items(session, subscription)
-                due_dates.recompute_due_at(session, subscription, items, self.now)
-
-    def is_planned_for(
-        self, seconds: int, price: str, quantity: int, proration: str, lasts: int | None, behavior: str
-    ) -> None:
-        """The merchant schedules another plan in `seconds`, which replaces all items, for `lasts` seconds (None: open-ended).
-
-        Nothing happens if the subscription has an active schedule, or has ended.
-        """
-        with reading() as reader:
-            owned = SubscriptionItem.subscription_id == self.ids[1], SubscriptionItem.account_id == self.account_id
-            items = reader.execute(select(SubscriptionItem.price_id, SubscriptionItem.quantity).where(*owned)).all()
-            active = SubscriptionSchedule.subscription_id == self.ids[1], SubscriptionSchedule.status == "active"
-            schedule_id = reader.scalar(select(SubscriptionSchedule.id).where(*active).limit(1))
-            ended_at = reader.scalar(select(Subscription.ended_at).where(Subscription.id == self.ids[1]))
-        if schedule_id is None and ended_at is None:
-            start, current = self.now + seconds, {row.price_id: row.quantity for row in items}
-            end = lasts and start + lasts
-            phases = [(self.now, current), (start, {self.prices[price]: quantity})]
-            world.plan(*self.ids, phases, end, proration, end_behavior=behavior)
 
     def die_in_a_run(self, point: int) -> None:
         """The worker is killed during a billing run, and another worker does the next run."""

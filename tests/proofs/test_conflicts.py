@@ -49,7 +49,7 @@ def every_write_fails(times: int, every: int = 1) -> Iterator[SimpleNamespace]:
 
 @pytest.mark.case("F9")
 @pytest.mark.parametrize(("times", "status", "name"), [(TRIES - 1, 303, "After"), (TRIES, 503, "Hedda Berg")])
-def test_a_request_that_lost_a_conflict_is_done_again_three_times_at_most(
+def test_a_request_is_retried_at_most_three_times_after_conflicts(
     app: Flask, visit: Visit, times: int, status: int, name: str
 ) -> None:
     client = visit(world.scene().customer)
@@ -68,7 +68,7 @@ def test_a_request_that_lost_a_conflict_is_done_again_three_times_at_most(
 
 @pytest.mark.case("F9")
 @pytest.mark.parametrize("every", [1, 2, 3, 4, 5, 6, 7])
-def test_a_billing_run_that_lost_conflicts_bills_all_the_same_and_counts_no_failure(app: Flask, every: int) -> None:
+def test_a_billing_run_retries_conflicts_without_counting_failures(app: Flask, every: int) -> None:
     for number in range(3):
         world.shop(f"Shop{number}")
     with every_write_fails(2, every) as counter:
@@ -79,7 +79,7 @@ def test_a_billing_run_that_lost_conflicts_bills_all_the_same_and_counts_no_fail
         assert set(reader.scalars(select(Subscription.billing_failures))) == {0}
 
 
-def test_what_failed_for_another_reason_is_not_done_again() -> None:
+def test_only_conflicts_are_retried() -> None:
     calls = []
 
     def fails() -> None:

@@ -126,7 +126,7 @@ STORIES: dict[str, tuple[Any, tuple[int, ...], str, int]] = {
 @pytest.mark.case("F1", "F2")
 @pytest.mark.long
 @pytest.mark.parametrize("story", STORIES)
-def test_a_kill_at_any_point_loses_nothing_and_does_nothing_twice(
+def test_a_kill_at_any_statement_loses_and_repeats_nothing(
     app: Flask, request: pytest.FixtureRequest, story: str
 ) -> None:
     prepare, moments, card, seats = STORIES[story]

@@ -161,7 +161,7 @@ class Ledger(RuleBasedStateMachine):
 
 @pytest.mark.case("D10", "D18")
 @pytest.mark.long
-def test_no_order_of_things_brings_the_books_out_of_true(app: Flask) -> None:
+def test_the_ledger_holds_for_any_order_of_operations(app: Flask) -> None:
     machine = type("Ledger", (Ledger,), {"app": app})
     on_postgresql = app.config["SQLALCHEMY_DATABASE_URI"].startswith("postgresql")
     run_state_machine_as_test(

@@ -96,7 +96,7 @@ def _count(kind: Any, *where: Any) -> int:
 
 
 @pytest.mark.case("D6", "F5")
-def test_fifty_clicks_on_one_quote_are_one_change_one_invoice_and_one_charge(app: Flask) -> None:
+def test_fifty_concurrent_confirmations_of_one_quote_make_one_change(app: Flask) -> None:
     shop = world.shop()
     results = together(app, [_confirm(app, shop)] * 50)
     change_ids = {result.id for result in results if isinstance(result, PlanChange)}
@@ -108,7 +108,7 @@ def test_fifty_clicks_on_one_quote_are_one_change_one_invoice_and_one_charge(app
 
 
 @pytest.mark.case("D6", "D7")
-def test_of_twenty_tabs_with_quotes_of_their_own_one_wins_and_the_others_are_shown_a_new_one(app: Flask) -> None:
+def test_of_twenty_concurrent_quotes_one_is_applied(app: Flask) -> None:
     shop = world.shop()
     results = together(app, [_confirm(app, shop, quantity) for quantity in range(2, 22)])
     changes = [result for result in results if isinstance(result, PlanChange)]
@@ -121,7 +121,7 @@ def test_of_twenty_tabs_with_quotes_of_their_own_one_wins_and_the_others_are_sho
 
 
 @pytest.mark.case("D4")
-def test_a_code_for_five_is_redeemed_five_times_by_sixteen_at_once(app: Flask) -> None:
+def test_sixteen_concurrent_customers_redeem_a_limited_code_five_times(app: Flask) -> None:
     first = world.shop("First")
     with world.transaction() as session:
         made = world.Merchant(session, world.START, session.get(world.Account, first.customer.account_id))
@@ -135,7 +135,7 @@ def test_a_code_for_five_is_redeemed_five_times_by_sixteen_at_once(app: Flask) -
 
 
 @pytest.mark.case("D3")
-def test_ten_tries_an_hour_are_ten_however_many_come_at_once(app: Flask) -> None:
+def test_the_limit_of_code_tries_holds_for_concurrent_requests(app: Flask) -> None:
     shop = world.shop()
     customer_id = shop.customer.id
     results = together(app, [lambda: promotion_codes.find(customer_id, "WRONG", AT)] * 24)
@@ -146,7 +146,7 @@ def test_ten_tries_an_hour_are_ten_however_many_come_at_once(app: Flask) -> None
 
 @pytest.mark.case("D7")
 @pytest.mark.parametrize("round_", range(6))
-def test_a_change_against_the_renewal_ends_as_if_one_came_after_the_other(app: Flask, round_: int) -> None:
+def test_a_concurrent_change_and_renewal_are_serialized(app: Flask, round_: int) -> None:
     shop = world.shop()
     change = _confirm(app, shop, at=world.END - 60)
     gateway = app.extensions["gateways"]
@@ -170,7 +170,7 @@ def test_a_change_against_the_renewal_ends_as_if_one_came_after_the_other(app: F
 
 
 @pytest.mark.case("D7")
-def test_between_the_periods_end_and_the_renewal_nothing_can_be_changed(app: Flask) -> None:
+def test_no_change_between_the_period_end_and_the_renewal(app: Flask) -> None:
     shop = world.shop()
     confirm = _confirm(app, shop, at=world.END - 60)
     options = plan_changes.options(shop.customer.id, shop.subscription.id, shop.features, world.END)
@@ -192,7 +192,7 @@ def _applied(change_id: str) -> bool:
 
 
 @pytest.mark.case("F10", "D23")
-def test_four_workers_share_the_work_and_do_none_of_it_twice(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_workers_bill_each_subscription_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "BATCH", {"sqlite": 3, "postgresql": 3})
     shops = [world.shop(f"Shop{number}") for number in range(24)]
     gateway = app.extensions["gateways"]
@@ -207,7 +207,7 @@ def test_four_workers_share_the_work_and_do_none_of_it_twice(app: Flask, monkeyp
 
 
 @pytest.mark.case("D23")
-def test_numbers_taken_at_once_and_thrown_away_leave_no_gap(app: Flask, request: pytest.FixtureRequest) -> None:
+def test_concurrent_rollbacks_leave_no_gap_in_invoice_numbers(app: Flask, request: pytest.FixtureRequest) -> None:
     """Eight threads run 1,000 transactions for one customer (10,000 in the long mode). Every seventh is rolled back."""
     per_thread, threads = 1250 if request.config.getoption("--seeds") > SEEDS else 125, 8
     shop = world.shop()
@@ -242,9 +242,7 @@ def test_numbers_taken_at_once_and_thrown_away_leave_no_gap(app: Flask, request:
 
 
 @pytest.mark.case("F10")
-def test_work_that_another_worker_has_just_done_is_no_sign_that_none_is_left(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_continues_after_another_took_its_batch(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = world.shop()
     find, calls = batches._due, []
 
@@ -260,7 +258,7 @@ def test_work_that_another_worker_has_just_done_is_no_sign_that_none_is_left(
 
 
 @pytest.mark.case("D5")
-def test_fifty_attempts_to_cancel_at_once_are_made_one_offer_and_take_it_once(app: Flask) -> None:
+def test_fifty_concurrent_cancellations_get_one_offer(app: Flask) -> None:
     shop = world.shop()
     with world.transaction() as session:
         made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
@@ -290,7 +288,7 @@ def test_fifty_attempts_to_cancel_at_once_are_made_one_offer_and_take_it_once(ap
 
 
 @pytest.mark.case("F2")
-def test_one_key_is_one_charge_however_many_ask_with_it(app: Flask) -> None:
+def test_one_idempotency_key_makes_one_charge(app: Flask) -> None:
     shop = world.shop()
     gateway = app.extensions["gateways"].default
     assert shop.method
@@ -301,7 +299,7 @@ def test_one_key_is_one_charge_however_many_ask_with_it(app: Flask) -> None:
 
 
 @pytest.mark.case("D4")
-def test_a_coupon_for_five_keeps_five_of_sixteen_who_take_it_at_once(app: Flask) -> None:
+def test_sixteen_concurrent_customers_accept_a_limited_coupon_five_times(app: Flask) -> None:
     first = world.shop("First")
     shops = [first] + [world.neighbour(first, number) for number in range(15)]
     with world.transaction() as session:

@@ -13,7 +13,7 @@ from portal_site.billing.models import Event
 from portal_site.db import db
 from tests import world
 from tests.conftest import SHARED
-from tests.scenarios.life import Life
+from tests.scenarios.history import History
 from tests.world import reading
 
 NAMES = SHARED / "events.txt"
@@ -25,83 +25,83 @@ COLLECTED = [BEGUN, *TAKEN, *PAID, "invoice_payment.paid"]
 FAILED = ["charge.failed", "payment_intent.payment_failed", "invoice.payment_failed"]
 DOWN = {"schedule_at_period_end": ("decreasing_item_amount",)}
 WAITING = {"proration_behavior": "create_prorations"}
-Told = list[str | tuple[str, set[str]]]
+Emitted = list[str | tuple[str, set[str]]]
 
 
-def _told(life: Life, since: int) -> Told:
+def _emitted(history: History, since: int) -> Emitted:
     """The events after the first `since`: each by its type, with the names of the members that were different."""
-    found: Told = []
-    for kind, data in _events(life)[since:]:
+    found: Emitted = []
+    for kind, data in _events(history)[since:]:
         before = data.get("previous_attributes")
         found.append((kind, set(before)) if before else kind)
     return found
 
 
-def _events(life: Life) -> list[Any]:
+def _events(history: History) -> list[Any]:
     db.session.remove()
     with reading() as reader:
-        mine = Event.account_id == life.shop.customer.account_id
+        mine = Event.account_id == history.shop.customer.account_id
         query = select(Event.type, Event.data).where(mine, Event.type.not_like("test_helpers.%"))
         return list(reader.execute(query.order_by(Event.created, Event.id)))
 
 
-def _upgrade(life: Life) -> None:
-    life.changes(quantity=3)
+def _upgrade(history: History) -> None:
+    history.change_plan(quantity=3)
 
 
-def _credit(life: Life) -> None:
-    life.changes("solo")
+def _credit(history: History) -> None:
+    history.change_plan("solo")
 
 
-def _code(life: Life) -> None:
-    life.changes(quantity=3, code=life.code(percent_off="50", duration="once"))
+def _code(history: History) -> None:
+    history.change_plan(quantity=3, code=history.create_code(percent_off="50", duration="once"))
 
 
-def _plan(life: Life) -> None:
-    life.changes("solo")
+def _plan(history: History) -> None:
+    history.change_plan("solo")
 
 
-def _undo(life: Life) -> None:
-    life.takes_it_back()
+def _undo(history: History) -> None:
+    history.undo_planned_change()
 
 
-def _renew(life: Life) -> None:
-    life.goes_to("2026-05-01")
+def _renew(history: History) -> None:
+    history.advance_to("2026-05-01")
 
 
-def _declined(life: Life) -> None:
-    life.gets_a_card(world.FAILS)
-    life.changes(quantity=3)
+def _declined(history: History) -> None:
+    history.add_card(world.FAILS)
+    history.change_plan(quantity=3)
 
 
-def _asked(life: Life) -> None:
-    life.gets_a_card(world.ASKS)
-    life.changes(quantity=3)
+def _awaiting_authentication(history: History) -> None:
+    history.add_card(world.ASKS)
+    history.change_plan(quantity=3)
 
 
-def _paid_later(life: Life) -> None:
-    life.gets_a_card()
-    life.pays()
+def _paid_later(history: History) -> None:
+    history.add_card()
+    history.pay()
 
 
-def _given_up(life: Life) -> None:
-    life.goes_to("2026-04-17 12:00:00")
+def _abandoned(history: History) -> None:
+    history.advance_to("2026-04-17 12:00:00")
 
 
-def _cancel(life: Life) -> None:
-    life.cancels()
+def _cancel(history: History) -> None:
+    history.cancel()
 
 
-def _keep(life: Life) -> None:
-    life.keeps()
+def _keep(history: History) -> None:
+    history.undo_cancellation()
 
 
-def _pause(life: Life) -> None:
-    life.pauses("month")
+def _pause(history: History) -> None:
+    history.pause("month")
 
 
-def _resume(life: Life) -> None:
-    life.resumes()
+def _resume(history: History) -> None:
+    history.resume()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def _resume(life: Life) -> None:
             "customer.subscription.pending_update_applied",
         ], id="upgrade"),
         pytest.param({}, [], _credit, [
-            *INVOICED, *PAID, ("customer.updated", {"balance"}), (UPDATED, {"items", "latest_invoice"}),
+            *INVOICED, *PAID, ("customer.updated", {"balance", "invoice_credit_balance"}), (UPDATED, {"items", "latest_invoice"}),
         ], id="credit to the balance"),
         pytest.param({}, [], _code, [
             *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), *COLLECTED, "customer.discount.created",
@@ -132,7 +132,7 @@ def _resume(life: Life) -> None:
         pytest.param({}, [], _declined, [
             *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), BEGUN, *FAILED,
         ], id="declined"),
-        pytest.param({}, [], _asked, [
+        pytest.param({}, [], _awaiting_authentication, [
             *INVOICED, (UPDATED, {"latest_invoice", "pending_update"}), BEGUN, "payment_intent.requires_action",
             "invoice.payment_action_required", "invoice.payment_failed",
         ], id="asked to confirm"),
@@ -140,7 +140,7 @@ def _resume(life: Life) -> None:
             *TAKEN, *PAID, "invoice_payment.paid", (UPDATED, {"items", "pending_update"}),
             "customer.subscription.pending_update_applied",
         ], id="paid later"),
-        pytest.param({}, [_declined], _given_up, [
+        pytest.param({}, [_declined], _abandoned, [
             "invoice.voided", "payment_intent.canceled", (UPDATED, {"pending_update"}),
             "customer.subscription.pending_update_expired",
         ], id="never paid"),
@@ -162,38 +162,38 @@ def _resume(life: Life) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.both_databases
-def test_each_thing_that_happens_is_told_in_order(
+def test_operations_emit_their_events_in_order(
     app: Flask,
     policy: dict[str, Any],
-    before: list[Callable[[Life], None]],
-    action: Callable[[Life], None],
-    told: Told,
+    before: list[Callable[[History], None]],
+    action: Callable[[History], None],
+    told: Emitted,
 ) -> None:
-    life = Life.begins(app, policy=policy).goes_to("2026-04-16")
+    history = History.start(app, policy=policy).advance_to("2026-04-16")
     for step in before:
-        step(life)
-    known = len(_events(life))
-    action(life)
-    assert _told(life, known) == told
+        step(history)
+    known = len(_events(history))
+    action(history)
+    assert _emitted(history, known) == told
 
 
 @pytest.mark.both_databases
-def test_a_subscription_is_told_as_the_same_object_everywhere(app: Flask) -> None:
-    life = Life.begins(app).goes_to("2026-04-16")
-    life.changes(quantity=3)
-    life.goes_to("2026-05-01")
-    life.cancels()
-    told = [data["object"] for kind, data in _events(life) if kind == UPDATED]
+def test_subscription_events_have_one_object_shape(app: Flask) -> None:
+    history = History.start(app).advance_to("2026-04-16")
+    history.change_plan(quantity=3)
+    history.advance_to("2026-05-01")
+    history.cancel()
+    told = [data["object"] for kind, data in _events(history) if kind == UPDATED]
     assert len({frozenset(document) for document in told}) == 1
     assert len({frozenset(item) for document in told for item in document["items"]["data"]}) == 1
 
 
 @pytest.mark.both_databases
-def test_a_payment_is_told_as_one_intent_with_a_charge_for_each_try(app: Flask) -> None:
-    life = Life.begins(app).goes_to("2026-04-16")
-    _declined(life)
-    _paid_later(life)
-    told = {kind: data["object"] for kind, data in _events(life)}
+def test_a_payment_emits_one_intent_with_a_charge_per_attempt(app: Flask) -> None:
+    history = History.start(app).advance_to("2026-04-16")
+    _declined(history)
+    _paid_later(history)
+    told = {kind: data["object"] for kind, data in _events(history)}
     failed, intent, paid = (
         told[name] for name in ("charge.failed", "payment_intent.succeeded", "invoice_payment.paid")
     )
@@ -207,20 +207,20 @@ def test_a_payment_is_told_as_one_intent_with_a_charge_for_each_try(app: Flask) 
     assert (error["code"], error["decline_code"]) == ("card_declined", "card_declined")
 
 
-def test_who_does_not_confirm_at_the_bank_is_not_charged_there(app: Flask) -> None:
-    life = Life.begins(app).goes_to("2026-04-16")
-    _asked(life)
-    known = len(_events(life))
-    life.gets_a_card()
-    life.pays()
-    assert _told(life, known)[:3] == ["payment_intent.payment_failed", *TAKEN]
-    error = next(data["object"] for kind, data in _events(life) if kind == "payment_intent.payment_failed")
+def test_an_unauthenticated_payment_is_canceled_at_the_provider(app: Flask) -> None:
+    history = History.start(app).advance_to("2026-04-16")
+    _awaiting_authentication(history)
+    known = len(_events(history))
+    history.add_card()
+    history.pay()
+    assert _emitted(history, known)[:3] == ["payment_intent.payment_failed", *TAKEN]
+    error = next(data["object"] for kind, data in _events(history) if kind == "payment_intent.payment_failed")
     assert error["last_payment_error"]["code"] == "payment_intent_authentication_failure"
     assert error["latest_charge"] is None
 
 
 @pytest.mark.skipif(not NAMES.exists(), reason="the field's list of events is not here")
-def test_every_name_is_one_of_the_fields() -> None:
+def test_every_event_type_is_one_of_stripes() -> None:
     known = {line.split()[0] for line in NAMES.read_text().splitlines() if line.strip()}
     source = Path(__file__).parents[2] / "portal_site" / "billing"
     text = "\n".join(path.read_text() for path in source.rglob("*.py"))

@@ -14,37 +14,39 @@ from portal_site.db import db
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
-from tests.scenarios.life import BACK, Life
+from tests.scenarios.history import BACK, History
 from tests.world import reading
 
 FIVE_WEEKS_LATE = at("2026-06-03")  # two periods: those of May and of June
-Story = Callable[[Life], object]
+Story = Callable[[History], object]
 
 STORIES: dict[str, tuple[Story, int]] = {
     # what is agreed, and when the first step is due
-    "plain": (lambda life: None, world.END),
+    "plain": (lambda history: None, world.END),
     "a coupon that ends a minute later": (
-        lambda life: life.gets_a_discount(world.END + 60, percent_off="50"),
+        lambda history: history.add_discount(world.END + 60, percent_off="50"),
         world.END,
     ),
-    "a coupon for one invoice": (lambda life: life.gets_a_discount(percent_off="30", duration="once"), world.END),
-    "a new price with the period": (lambda life: life.is_scheduled(("2026-05-01", {"solo": 3})), world.END),
+    "a coupon for one invoice": (lambda history: history.add_discount(percent_off="30", duration="once"), world.END),
+    "a new price with the period": (lambda history: history.add_schedule(("2026-05-01", {"solo": 3})), world.END),
     "two phases": (
-        lambda life: life.is_scheduled(("2026-05-01", {"team": 2}), ("2026-06-01", {"solo": 5}), ends="2026-07-01"),
+        lambda history: history.add_schedule(
+            ("2026-05-01", {"team": 2}), ("2026-06-01", {"solo": 5}), ends="2026-07-01"
+        ),
         world.END,
     ),
-    "a phase inside the period": (lambda life: life.is_scheduled(("2026-04-16", {"team": 4})), world.HALF),
-    "an end with the period": (lambda life: life.has(cancel_at_period_end=True), world.END),
-    "an end later": (lambda life: life.has(cancel_at=at("2026-05-11")), world.END),
+    "a phase inside the period": (lambda history: history.add_schedule(("2026-04-16", {"team": 4})), world.HALF),
+    "an end with the period": (lambda history: history.set_members(cancel_at_period_end=True), world.END),
+    "an end later": (lambda history: history.set_members(cancel_at=at("2026-05-11")), world.END),
     "a schedule that ends it": (
-        lambda life: life.is_scheduled(("2026-04-01", {"team": 1}), ends="2026-05-01", end_behavior="cancel"),
+        lambda history: history.add_schedule(("2026-04-01", {"team": 1}), ends="2026-05-01", end_behavior="cancel"),
         world.END,
     ),
     "a pause that ends": (
-        lambda life: life.has(pause_collection={"behavior": "void", "resumes_at": world.END}),
+        lambda history: history.set_members(pause_collection={"behavior": "void", "resumes_at": world.END}),
         world.END,
     ),
-    "a weekly item beside": (lambda life: life.gets_item(100, every="week"), at("2026-04-08")),
+    "a weekly item beside": (lambda history: history.add_item(100, every="week"), at("2026-04-08")),
 }
 
 
@@ -70,11 +72,11 @@ def _failing(monkeypatch: pytest.MonkeyPatch, subscription_id: str) -> Iterator[
         yield
 
 
-def _beside(life: Life, due_at: int, name: str) -> None:
+def _add_subscription(history: History, due_at: int, name: str) -> None:
     """Another customer on the clock, who is to be billed at this instant."""
     good = world.shop(name)
     with world.transaction() as session:
-        session.merge(good.customer).test_clock_id = life.clock_id
+        session.merge(good.customer).test_clock_id = history.clock_id
         row = session.merge(good.subscription)
         row.due_at = row.billing_cycle_anchor = due_at
         session.scalars(
@@ -87,42 +89,50 @@ def _beside(life: Life, due_at: int, name: str) -> None:
 def _lives(app: Flask, monkeypatch: pytest.MonkeyPatch, story: str, first_try: int, failures: int) -> tuple[Any, ...]:
     """What became of a subscription that failed so many times, each beside another that was billed, and was billed then."""
     agree, _ = STORIES[story]
-    life = Life.begins(app)
-    agree(life)
+    history = History.start(app)
+    agree(history)
     db.session.remove()  # what is rolled back below must not expire the objects of the shop
-    run = lambda now: runner.run(app.extensions["gateways"], now, lambda _invoice: BACK, life.clock_id)  # noqa: E731
-    with life._context():
+    run = lambda now: runner.run(app.extensions["gateways"], now, lambda _invoice: BACK, history.clock_id)  # noqa: E731
+    with history.gateways():
         for number in range(failures):
-            _beside(life, first_try, f"Good{number}")
-            with _failing(monkeypatch, life.shop.subscription.id):
+            _add_subscription(history, first_try, f"Good{number}")
+            with _failing(monkeypatch, history.shop.subscription.id):
                 run(first_try + number * parking.RETRY)
-            assert life.subscription.billing_failures == number + 1
+            assert history.subscription.billing_failures == number + 1
         last_try = first_try + parking.MOST_FAILURES * parking.RETRY
         if failures == parking.MOST_FAILURES:
-            assert parking.parked() == [(life.shop.subscription.id, "ValueError: for a moment")]
-            parking.unpark(life.shop.subscription.id, last_try)
+            assert parking.parked() == [(history.shop.subscription.id, "ValueError: for a moment")]
+            parking.unpark(history.shop.subscription.id, last_try)
         for _ in range(2):  # what a first run writes, a second may act on
             run(last_try)
-    ledger.audit(life.shop.customer.account_id)
-    row = life.subscription
+    ledger.audit(history.shop.customer.account_id)
+    row = history.subscription
     assert (row.billing_failures, row.billing_error, row.overdue_since) == (0, None, None)
     with reading() as reader:
-        mine = Invoice.customer_id == life.shop.customer.id
+        mine = Invoice.customer_id == history.shop.customer.id
         periods = reader.execute(
             select(Invoice.cycle_at, Invoice.period_start, Invoice.period_end, Invoice.amount_due)
             .where(mine)
             .order_by(Invoice.number)
         ).all()
         kinds = reader.scalars(
-            select(Event.type).where(Event.account_id == life.shop.customer.account_id).order_by(Event.type)
+            select(Event.type).where(Event.account_id == history.shop.customer.account_id).order_by(Event.type)
         ).all()
-    return life.bills(), list(map(tuple, periods)), row.status, row.ended_at, row.due_at, life.balance, list(kinds)
+    return (
+        history.invoices(),
+        list(map(tuple, periods)),
+        row.status,
+        row.ended_at,
+        row.due_at,
+        history.balance,
+        list(kinds),
+    )
 
 
 @pytest.mark.case("F22")
 @pytest.mark.parametrize("late", [False, True], ids=["on time", "two periods late"])
 @pytest.mark.parametrize("story", STORIES)
-def test_what_failed_and_passed_is_billed_as_if_it_never_had(
+def test_a_renewal_that_failed_temporarily_is_billed_as_usual(
     app: Flask, monkeypatch: pytest.MonkeyPatch, story: str, late: bool
 ) -> None:
     first_try = FIVE_WEEKS_LATE if late else STORIES[story][1]
@@ -132,7 +142,9 @@ def test_what_failed_and_passed_is_billed_as_if_it_never_had(
 
 
 @pytest.mark.case("F11")
-def test_the_sister_of_a_subscription_that_fails_goes_on(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_subscription_does_not_affect_the_customers_other_one(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop = world.shop()
     sister = world.second_subscription(shop, days=30)  # due at the same instant
     db.session.remove()
@@ -150,24 +162,24 @@ def test_the_sister_of_a_subscription_that_fails_goes_on(app: Flask, monkeypatch
 
 
 @pytest.mark.case("D14")
-def test_one_that_was_too_far_behind_is_billed_for_all_of_it_once_somebody_says_so(app: Flask) -> None:
-    life = Life.begins(app)
+def test_an_unparked_subscription_is_billed_for_all_missed_periods(app: Flask) -> None:
+    history = History.start(app)
     now = at("2027-09-15")
-    with life._context() as gateways:
-        runner.run(gateways, now, lambda _invoice: BACK, life.clock_id)
-        assert parking.parked() == [(life.shop.subscription.id, "more than 15 periods behind")]
+    with history.gateways() as gateways:
+        runner.run(gateways, now, lambda _invoice: BACK, history.clock_id)
+        assert parking.parked() == [(history.shop.subscription.id, "more than 15 periods behind")]
         assert parking.unpark_all(now, "periods behind") == 1
-        runner.run(gateways, now, lambda _invoice: BACK, life.clock_id)
-    assert len(life.bills()) == 17
-    assert (life.subscription.billing_error, life.subscription.due_at) == (None, at("2027-10-01"))
+        runner.run(gateways, now, lambda _invoice: BACK, history.clock_id)
+    assert len(history.invoices()) == 17
+    assert (history.subscription.billing_error, history.subscription.due_at) == (None, at("2027-10-01"))
 
 
 @pytest.mark.case("F13")
-def test_what_a_program_of_before_left_standing_changes_nothing(app: Flask) -> None:
+def test_state_left_by_an_older_version_is_handled(app: Flask) -> None:
     """During an upgrade it takes a step that was put off, and does not know of the column that says so."""
-    expected = Life.begins(app).goes_to("2026-06-02").bills()
-    life = Life.begins(app).goes_to("2026-05-02")
-    life.has(overdue_since=world.END, due_at=at("2026-06-01"))
-    life.goes_to("2026-06-02")
-    assert life.bills() == expected
-    assert (life.subscription.overdue_since, life.subscription.due_at) == (None, at("2026-07-01"))
+    expected = History.start(app).advance_to("2026-06-02").invoices()
+    history = History.start(app).advance_to("2026-05-02")
+    history.set_members(overdue_since=world.END, due_at=at("2026-06-01"))
+    history.advance_to("2026-06-02")
+    assert history.invoices() == expected
+    assert (history.subscription.overdue_since, history.subscription.due_at) == (None, at("2026-07-01"))

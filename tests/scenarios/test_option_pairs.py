@@ -15,7 +15,8 @@ from portal_site.billing.models import Price, SubscriptionItem
 from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from tests import world
 from tests.billing.terms import at
-from tests.scenarios.life import Life, day
+from tests.scenarios.history import History
+from tests.scenarios.history_state import day
 from tests.world import reading
 
 PRORATION = {"none": "none", "wait": "create_prorations", "at once": "always_invoice"}
@@ -28,10 +29,10 @@ def _policy(proration: str, anchor: str, **more: Any) -> dict[str, Any]:
     return {"proration_behavior": PRORATION[proration], "billing_cycle_anchor": ANCHOR[anchor], **more}
 
 
-def _bills(life: Life, first: int = 1) -> list[str]:
-    """The bills of a life, in few words."""
+def _bills(history: History, first: int = 1) -> list[str]:
+    """The bills of a history, in few words."""
     words = {"Unused time on ": "-", "Remaining time on ": "+", " after 16 Apr 2026": "", "seats ": ""}
-    return [re.sub(r" \(at [^)]*\)|2026-| paid", "", _replaced(bill, words)) for bill in life.bills(first)]
+    return [re.sub(r" \(at [^)]*\)|2026-| paid", "", _replaced(bill, words)) for bill in history.invoices(first)]
 
 
 def _replaced(text: str, words: dict[str, str]) -> str:
@@ -40,10 +41,10 @@ def _replaced(text: str, words: dict[str, str]) -> str:
     return text
 
 
-def _lived(app: Flask, wish: dict[str, Any], policy: dict[str, Any], **members: Any) -> Life:
-    life = Life.begins(app, policy=policy, **members).goes_to("2026-04-16")
-    life.changes(**wish)
-    return life.goes_to("2026-06-02")
+def _lived(app: Flask, wish: dict[str, Any], policy: dict[str, Any], **members: Any) -> History:
+    history = History.start(app, policy=policy, **members).advance_to("2026-04-16")
+    history.change_plan(**wish)
+    return history.advance_to("2026-06-02")
 
 
 THREE = ["05-01: 3 × Team 30.00 = 30.00", "06-01: 3 × Team 30.00 = 30.00"]
@@ -94,29 +95,27 @@ EACH = [(proration, anchor) for proration in PRORATION for anchor in ANCHOR]
         ("continue_trial", THREE),
     ],
 )
-def test_a_trial_ends_or_goes_on_whatever_else_is_chosen(
+def test_trial_behavior_with_each_other_option(
     lite_app: Flask, trial: str, bills: list[str], proration: str, anchor: str
 ) -> None:
     free = {"status": "trialing", "trial_start": world.START, "trial_end": at("2026-05-01")}
     policy = _policy(proration, anchor, trial_update_behavior=trial)
-    life = _lived(lite_app, WISHES["three"], policy, **free, billing_cycle_anchor=at("2026-05-01"))
-    assert _bills(life, 0) == bills
+    history = _lived(lite_app, WISHES["three"], policy, **free, billing_cycle_anchor=at("2026-05-01"))
+    assert _bills(history, 0) == bills
 
 
 @pytest.mark.parametrize(("proration", "anchor"), EACH)
 @pytest.mark.parametrize("wish", ["solo", "year"])
-def test_less_waits_for_the_end_of_the_period_whatever_else_is_chosen(
+def test_downgrades_wait_for_the_period_end_with_each_other_option(
     lite_app: Flask, wish: str, proration: str, anchor: str
 ) -> None:
     """A year costs less a month than twelve months do, so it waits as well."""
-    life = _lived(lite_app, WISHES[wish], _policy(proration, anchor, schedule_at_period_end=(FALLING,)))
-    assert _bills(life) == (SOLO if wish == "solo" else ["05-01: 1 × Team 100.00 = 100.00"])
+    history = _lived(lite_app, WISHES[wish], _policy(proration, anchor, schedule_at_period_end=(FALLING,)))
+    assert _bills(history) == (SOLO if wish == "solo" else ["05-01: 1 × Team 100.00 = 100.00"])
 
 
 @pytest.mark.parametrize(("proration", "anchor"), EACH)
-def test_only_a_shorter_interval_waits_where_only_that_is_configured(
-    lite_app: Flask, proration: str, anchor: str
-) -> None:
+def test_only_a_shorter_interval_waits_if_only_that_is_configured(lite_app: Flask, proration: str, anchor: str) -> None:
     plain = _bills(_lived(lite_app, WISHES["solo"], _policy(proration, anchor)))
     shorter = _bills(_lived(lite_app, WISHES["solo"], _policy(proration, anchor, schedule_at_period_end=(SHORTER,))))
     assert shorter == plain
@@ -157,16 +156,16 @@ HALVED = "05-01: 3 × Team 30.00, discount -15.00 = 15.00"
 def test_a_code_with_each_proration_and_billing_date(
     lite_app: Flask, duration: str, proration: str, anchor: str, bills: list[str]
 ) -> None:
-    life = Life.begins(lite_app, policy=_policy(proration, anchor)).goes_to("2026-04-16")
-    life.changes(quantity=3, code=life.code(percent_off="50", duration=duration))
-    assert _bills(life.goes_to("2026-06-02")) == bills
+    history = History.start(lite_app, policy=_policy(proration, anchor)).advance_to("2026-04-16")
+    history.change_plan(quantity=3, code=history.create_code(percent_off="50", duration=duration))
+    assert _bills(history.advance_to("2026-06-02")) == bills
 
 
-def test_a_code_with_less_that_waits(lite_app: Flask) -> None:
+def test_a_code_with_a_deferred_downgrade(lite_app: Flask) -> None:
     policy = _policy("at once", "stays", schedule_at_period_end=(FALLING,))
-    life = Life.begins(lite_app, policy=policy).goes_to("2026-04-16")
-    life.changes("solo", code=life.code(percent_off="50", duration="once"))
-    assert _bills(life.goes_to("2026-06-02")) == ["05-01: 1 × Solo 4.00, discount -2.00 = 2.00", SOLO[1]]
+    history = History.start(lite_app, policy=policy).advance_to("2026-04-16")
+    history.change_plan("solo", code=history.create_code(percent_off="50", duration="once"))
+    assert _bills(history.advance_to("2026-06-02")) == ["05-01: 1 × Solo 4.00, discount -2.00 = 2.00", SOLO[1]]
 
 
 FREE = {"status": "trialing", "trial_start": world.START, "trial_end": world.END, "billing_cycle_anchor": world.END}
@@ -176,9 +175,7 @@ FREE = {"status": "trialing", "trial_start": world.START, "trial_end": world.END
     ("trial", "bills"),
     [("continue_trial", SOLO), ("end_trial", ["04-16: 1 × Solo 4.00 = 4.00", "05-16: 1 × Solo 4.00 = 4.00"])],
 )
-def test_less_in_a_trial_takes_effect_with_the_trials_end_or_at_once(
-    lite_app: Flask, trial: str, bills: list[str]
-) -> None:
+def test_a_downgrade_in_a_trial_takes_effect_at_its_end_or_now(lite_app: Flask, trial: str, bills: list[str]) -> None:
     policy = _policy("at once", "stays", schedule_at_period_end=(FALLING,), trial_update_behavior=trial)
     assert _bills(_lived(lite_app, WISHES["solo"], policy, **FREE), 0) == bills
 
@@ -195,56 +192,60 @@ def test_less_in_a_trial_takes_effect_with_the_trials_end_or_at_once(
 )  # fmt: skip
 def test_a_code_in_a_trial(lite_app: Flask, duration: str, trial: str, bills: list[str]) -> None:
     policy = _policy("at once", "stays", trial_update_behavior=trial)
-    life = Life.begins(lite_app, policy=policy, **FREE).goes_to("2026-04-16")
-    life.changes(quantity=3, code=life.code(percent_off="50", duration=duration))
-    assert _bills(life.goes_to("2026-06-02"), 0) == bills
+    history = History.start(lite_app, policy=policy, **FREE).advance_to("2026-04-16")
+    history.change_plan(quantity=3, code=history.create_code(percent_off="50", duration=duration))
+    assert _bills(history.advance_to("2026-06-02"), 0) == bills
 
 
 @pytest.mark.parametrize(("proration", "anchor"), EACH)
-def test_a_shorter_interval_waits_for_the_years_end_whatever_else_is_chosen(
+def test_a_shorter_interval_waits_for_the_year_end_with_each_other_option(
     lite_app: Flask, proration: str, anchor: str
 ) -> None:
-    life = Life.begins(lite_app, policy=_policy("at once", "stays"))
-    life.changes("year")
+    history = History.start(lite_app, policy=_policy("at once", "stays"))
+    history.change_plan("year")
     policy = _policy(proration, anchor, schedule_at_period_end=(SHORTER,))
-    life.shop.features = replace(life.shop.features, **policy)
-    life.goes_to("2026-07-16")
-    assert life.changes("team").outcome == "scheduled"
-    assert _bills(life.goes_to("2027-05-02"))[1:] == [
+    history.shop.features = replace(history.shop.features, **policy)
+    history.advance_to("2026-07-16")
+    assert history.change_plan("team").outcome == "scheduled"
+    assert _bills(history.advance_to("2027-05-02"))[1:] == [
         "2027-04-01: 1 × Team 10.00 = 10.00",
         "2027-05-01: 1 × Team 10.00 = 10.00",
     ]
 
 
-def test_only_the_item_that_gets_less_decides_how_long_the_change_waits(lite_app: Flask) -> None:
+def test_the_downgraded_item_decides_when_a_change_takes_effect(lite_app: Flask) -> None:
     """The month's item goes down at the month's end, though a year's stands beside it, and the other way round."""
-    life = Life.begins(lite_app, policy=_policy("at once", "stays", schedule_at_period_end=(FALLING,)))
-    extra = life.gets_item(12000, "year", quantity=2)
-    product = _product(life, extra)
+    history = History.start(lite_app, policy=_policy("at once", "stays", schedule_at_period_end=(FALLING,)))
+    extra = history.add_item(12000, "year", quantity=2)
+    product = _product(history, extra)
     adjustable = {"product": product[0], "prices": [product[1]]}
-    life.shop.features = replace(life.shop.features, products=(*life.shop.features.products, adjustable))
-    life.goes_to("2026-04-16")
-    month = life.quote_of(PlanChangeRequest({life.shop.item_id: (life.shop.prices["solo"].id, 1)}))
-    year = life.quote_of(PlanChangeRequest({extra: (None, 1)}))
-    both = life.quote_of(PlanChangeRequest({life.shop.item_id: (life.shop.prices["solo"].id, 1), extra: (None, 1)}))
+    history.shop.features = replace(history.shop.features, products=(*history.shop.features.products, adjustable))
+    history.advance_to("2026-04-16")
+    month = history.quote_of(PlanChangeRequest({history.shop.item_id: (history.shop.prices["solo"].id, 1)}))
+    year = history.quote_of(PlanChangeRequest({extra: (None, 1)}))
+    both = history.quote_of(
+        PlanChangeRequest({history.shop.item_id: (history.shop.prices["solo"].id, 1), extra: (None, 1)})
+    )
     ends = [day(quote.effective_at) for quote in (month, year, both)]
     assert ends == ["2026-05-01", "2027-04-01", "2027-04-01"]
 
 
-def _product(life: Life, item_id: str) -> tuple[str, str]:
+def _product(history: History, item_id: str) -> tuple[str, str]:
     with reading() as reader:
         query = select(Price.product_id, Price.id).join(SubscriptionItem, SubscriptionItem.price_id == Price.id)
         found = reader.execute(query.where(SubscriptionItem.id == item_id)).one()
     return found[0], found[1]
 
 
-def test_a_planned_change_gives_way_to_another_planned_one(lite_app: Flask) -> None:
-    life = Life.begins(lite_app, quantity=9, policy=_policy("at once", "stays", schedule_at_period_end=(FALLING,)))
-    life.goes_to("2026-04-16")
+def test_a_planned_change_is_replaced_by_another(lite_app: Flask) -> None:
+    history = History.start(lite_app, quantity=9, policy=_policy("at once", "stays", schedule_at_period_end=(FALLING,)))
+    history.advance_to("2026-04-16")
     for quantity in (5, 2):
-        assert life.changes(quantity=quantity).outcome == "scheduled"
-    assert _bills(life.goes_to("2026-05-02")) == ["05-01: 2 × Team 20.00 = 20.00"]
-    assert life.events.count("subscription_schedule.released") == 2  # the one that gave way, and the one that is done
+        assert history.change_plan(quantity=quantity).outcome == "scheduled"
+    assert _bills(history.advance_to("2026-05-02")) == ["05-01: 2 × Team 20.00 = 20.00"]
+    assert (
+        history.events.count("subscription_schedule.released") == 2
+    )  # the one that gave way, and the one that is done
 
 
 @pytest.mark.parametrize(
@@ -257,6 +258,6 @@ def test_a_planned_change_gives_way_to_another_planned_one(lite_app: Flask) -> N
                 "06-01: 3 × Team 30.00 (tax 5.00) = 30.00"]),
     ],
 )  # fmt: skip
-def test_tax_on_lines_that_wait(lite_app: Flask, inclusive: bool, bills: list[str]) -> None:
+def test_tax_on_deferred_lines(lite_app: Flask, inclusive: bool, bills: list[str]) -> None:
     vat = [{"id": "txr", "display_name": "VAT", "percentage": "20", "inclusive": inclusive}]
     assert _bills(_lived(lite_app, WISHES["three"], _policy("wait", "stays"), tax=vat)) == bills

@@ -14,172 +14,172 @@ from portal_site.db import db
 from tests import world
 from tests.billing.terms import at
 from tests.proofs import ledger
-from tests.scenarios.life import BACK, Life
+from tests.scenarios.history import BACK, History
 from tests.world import reading
 
 SEAT = "1 seats × Team (at €10.00 / month) 10.00"
 
 
-def _true(life: Life) -> None:
-    ledger.audit(life.shop.customer.account_id)
-    ledger.settled(life.shop.customer.account_id, life.now)
+def _check_ledger(history: History) -> None:
+    ledger.audit(history.shop.customer.account_id)
+    ledger.settled(history.shop.customer.account_id, history.now)
 
 
-def _renewing(app: Flask, account: str = world.SLOW) -> Life:
+def _renewing(app: Flask, account: str = world.SLOW) -> History:
     """A customer whose renewal of 1 May is paid by a debit that the bank carries out until the 5th."""
-    life = Life.begins(app)
-    life.gets_a_card(account)
-    return life.goes_to("2026-05-01")
+    history = History.start(app)
+    history.add_card(account)
+    return history.advance_to("2026-05-01")
 
 
-def _changing(app: Flask, date: str = "2026-04-16", account: str = world.SLOW) -> Life:
+def _changing(app: Flask, date: str = "2026-04-16", account: str = world.SLOW) -> History:
     """A customer who pays for more seats by such a debit."""
-    life = Life.begins(app).goes_to(date)
-    life.gets_a_card(account)
-    life.changes(quantity=9)
-    return life
+    history = History.start(app).advance_to(date)
+    history.add_card(account)
+    history.change_plan(quantity=9)
+    return history
 
 
-def _invoice(life: Life) -> tuple[int, int | None]:
+def _invoice(history: History) -> tuple[int, int | None]:
     """How many tries of the newest invoice failed, and when the next is."""
     db.session.remove()
     with reading() as reader:
-        mine = Invoice.__table__.c.customer_id == life.shop.customer.id
+        mine = Invoice.__table__.c.customer_id == history.shop.customer.id
         row = reader.execute(Invoice.__table__.select().where(mine).order_by(Invoice.number.desc())).first()
     assert row is not None
     return row.attempt_count, row.next_payment_attempt
 
 
 @pytest.mark.case("F2")
-def test_a_renewal_waits_for_the_bank_and_is_paid(app: Flask) -> None:
-    life = _renewing(app)
+def test_a_renewal_by_debit_is_paid_days_later(app: Flask) -> None:
+    history = _renewing(app)
     for date in ("2026-05-01", "2026-05-03", "2026-05-04 23:59:59"):
-        life.goes_to(date)
-        assert life.bills() == [f"2026-05-01 open: {SEAT} = 10.00"]
-        assert life.payments == ["2026-05-01 processing"]
-        assert life.subscription.status == "active"
-        assert _invoice(life)[0] == 0
-        _true(life)
-    assert life.events.count("payment_intent.processing") == 1
-    assert "invoice.payment_failed" not in life.events
-    life.goes_to("2026-05-05")
-    assert life.bills() == [f"2026-05-01 paid: {SEAT} = 10.00"]
-    assert life.payments == ["2026-05-01 succeeded"]
-    assert {"charge.succeeded", "payment_intent.succeeded", "invoice.paid"} <= set(life.events)
-    assert life.goes_to("2026-05-31").period == ("2026-05-01", "2026-06-01")
-    _true(life)
+        history.advance_to(date)
+        assert history.invoices() == [f"2026-05-01 open: {SEAT} = 10.00"]
+        assert history.payments == ["2026-05-01 processing"]
+        assert history.subscription.status == "active"
+        assert _invoice(history)[0] == 0
+        _check_ledger(history)
+    assert history.events.count("payment_intent.processing") == 1
+    assert "invoice.payment_failed" not in history.events
+    history.advance_to("2026-05-05")
+    assert history.invoices() == [f"2026-05-01 paid: {SEAT} = 10.00"]
+    assert history.payments == ["2026-05-01 succeeded"]
+    assert {"charge.succeeded", "payment_intent.succeeded", "invoice.paid"} <= set(history.events)
+    assert history.advance_to("2026-05-31").period == ("2026-05-01", "2026-06-01")
+    _check_ledger(history)
 
 
-def test_dunning_begins_on_the_day_on_which_the_bank_says_no(app: Flask) -> None:
-    life = _renewing(app, world.SLOW_FAILS).goes_to("2026-05-04 23:59:59")
-    assert (life.payments, life.subscription.status) == (["2026-05-01 processing"], "active")
-    life.goes_to("2026-05-05")
-    assert life.payments == ["2026-05-01 declined"]
-    assert life.subscription.status == "past_due"
-    tries, following = _invoice(life)
+def test_dunning_begins_when_the_debit_fails(app: Flask) -> None:
+    history = _renewing(app, world.SLOW_FAILS).advance_to("2026-05-04 23:59:59")
+    assert (history.payments, history.subscription.status) == (["2026-05-01 processing"], "active")
+    history.advance_to("2026-05-05")
+    assert history.payments == ["2026-05-01 declined"]
+    assert history.subscription.status == "past_due"
+    tries, following = _invoice(history)
     assert (tries, following) == (1, at("2026-05-08"))
-    life.gets_a_card()
-    life.goes_to("2026-05-09")
-    assert life.payments == ["2026-05-01 declined", "2026-05-08 succeeded"]
-    assert life.subscription.status == "active"
-    _true(life)
+    history.add_card()
+    history.advance_to("2026-05-09")
+    assert history.payments == ["2026-05-01 declined", "2026-05-08 succeeded"]
+    assert history.subscription.status == "active"
+    _check_ledger(history)
 
 
-def test_a_debit_that_the_customer_began_stands_in_for_the_try_that_fell_due_meanwhile(app: Flask) -> None:
-    life = Life.begins(app, card=world.FAILS).goes_to("2026-05-01")
-    assert _invoice(life) == (1, at("2026-05-04"))
-    life.gets_a_card(world.SLOW_FAILS)
-    life.goes_to("2026-05-03").pays()
-    life.goes_to("2026-05-06 23:59:59")
-    assert (life.payments[1:], _invoice(life)[0]) == (["2026-05-03 processing"], 1)
-    life.goes_to("2026-05-07")
-    tries, following = _invoice(life)
-    assert (life.payments[1:], tries) == (["2026-05-03 declined"], 2)
+def test_a_customers_debit_replaces_the_automatic_attempt_due_meanwhile(app: Flask) -> None:
+    history = History.start(app, card=world.FAILS).advance_to("2026-05-01")
+    assert _invoice(history) == (1, at("2026-05-04"))
+    history.add_card(world.SLOW_FAILS)
+    history.advance_to("2026-05-03").pay()
+    history.advance_to("2026-05-06 23:59:59")
+    assert (history.payments[1:], _invoice(history)[0]) == (["2026-05-03 processing"], 1)
+    history.advance_to("2026-05-07")
+    tries, following = _invoice(history)
+    assert (history.payments[1:], tries) == (["2026-05-03 declined"], 2)
     assert following == at("2026-05-12")  # five days after the answer, not at once
-    _true(life)
+    _check_ledger(history)
 
 
-def test_a_change_waits_longer_than_a_day_while_the_bank_is_at_work(app: Flask) -> None:
-    life = _changing(app)
-    life.goes_to("2026-04-19")
-    assert life.subscription.pending_update.expires_at == at("2026-04-30")
-    assert (life.item.quantity, life.payments) == (1, ["2026-04-16 processing"])
-    assert [bill[:15] for bill in life.bills()] == ["2026-04-16 open"]
-    _true(life)
-    life.goes_to("2026-04-21")
-    assert (life.item.quantity, life.subscription.pending_update) == (9, None)
-    assert [bill[:15] for bill in life.bills()] == ["2026-04-16 paid"]
-    _true(life)
+def test_a_pending_update_is_extended_while_its_debit_is_processing(app: Flask) -> None:
+    history = _changing(app)
+    history.advance_to("2026-04-19")
+    assert history.subscription.pending_update.expires_at == at("2026-04-30")
+    assert (history.item.quantity, history.payments) == (1, ["2026-04-16 processing"])
+    assert [bill[:15] for bill in history.invoices()] == ["2026-04-16 open"]
+    _check_ledger(history)
+    history.advance_to("2026-04-21")
+    assert (history.item.quantity, history.subscription.pending_update) == (9, None)
+    assert [bill[:15] for bill in history.invoices()] == ["2026-04-16 paid"]
+    _check_ledger(history)
 
 
-def test_a_change_whose_debit_fails_can_be_paid_in_another_way_for_a_day(app: Flask) -> None:
-    life = _changing(app, account=world.SLOW_FAILS).goes_to("2026-04-20")
-    assert life.subscription.pending_update.expires_at == at("2026-04-20 23:00:00")
-    life.gets_a_card()
-    life.pays()
-    assert life.item.quantity == 9
-    _true(life)
+def test_a_pending_update_can_be_paid_for_a_day_after_its_debit_failed(app: Flask) -> None:
+    history = _changing(app, account=world.SLOW_FAILS).advance_to("2026-04-20")
+    assert history.subscription.pending_update.expires_at == at("2026-04-20 23:00:00")
+    history.add_card()
+    history.pay()
+    assert history.item.quantity == 9
+    _check_ledger(history)
 
 
-def test_a_change_whose_debit_fails_is_over_when_nobody_pays(app: Flask) -> None:
-    life = _changing(app, account=world.SLOW_FAILS).goes_to("2026-04-22")
-    assert (life.item.quantity, life.subscription.pending_update) == (1, None)
-    assert [bill[:15] for bill in life.bills()] == ["2026-04-16 void"]
-    assert "customer.subscription.pending_update_expired" in life.events
-    _true(life)
+def test_a_pending_update_expires_after_its_debit_failed(app: Flask) -> None:
+    history = _changing(app, account=world.SLOW_FAILS).advance_to("2026-04-22")
+    assert (history.item.quantity, history.subscription.pending_update) == (1, None)
+    assert [bill[:15] for bill in history.invoices()] == ["2026-04-16 void"]
+    assert "customer.subscription.pending_update_expired" in history.events
+    _check_ledger(history)
 
 
 @pytest.mark.parametrize(("answer", "seats"), [(None, 9), ("insufficient_funds", 1)])
-def test_a_renewal_waits_for_the_answer_on_which_its_amount_depends(app: Flask, answer: str | None, seats: int) -> None:
-    life = _changing(app, "2026-04-29").goes_to("2026-05-02")
-    assert [bill[:15] for bill in life.bills()] == ["2026-04-29 open"]
-    life.bank_answers(answer)
-    life.gets_a_card()
-    life.goes_to("2026-05-03")
+def test_a_renewal_waits_for_the_debit_of_a_pending_update(app: Flask, answer: str | None, seats: int) -> None:
+    history = _changing(app, "2026-04-29").advance_to("2026-05-02")
+    assert [bill[:15] for bill in history.invoices()] == ["2026-04-29 open"]
+    history.settle_debits(answer)
+    history.add_card()
+    history.advance_to("2026-05-03")
     first = "paid" if answer is None else "void"
-    assert [bill[11:15] for bill in life.bills()] == [first, "paid"]
-    assert life.bills()[1].endswith(f"{seats} seats × Team (at €10.00 / month) {seats}0.00 = {seats}0.00")
-    assert life.period == ("2026-05-01", "2026-06-01")
-    _true(life)
+    assert [bill[11:15] for bill in history.invoices()] == [first, "paid"]
+    assert history.invoices()[1].endswith(f"{seats} seats × Team (at €10.00 / month) {seats}0.00 = {seats}0.00")
+    assert history.period == ("2026-05-01", "2026-06-01")
+    _check_ledger(history)
 
 
-def test_a_change_that_the_bank_is_paying_for_cannot_be_taken_back(app: Flask) -> None:
-    life = _changing(app)
-    known = life.shop.customer.id, life.shop.subscription.id, life.now
-    with life._context() as gateway:
+def test_a_change_with_a_processing_debit_cannot_be_undone(app: Flask) -> None:
+    history = _changing(app)
+    known = history.shop.customer.id, history.shop.subscription.id, history.now
+    with history.gateways() as gateway:
         collection.cancel_awaiting_payments(gateway, *known, BACK)
     with pytest.raises(StateChanged, match="payment for this change is in progress"):
         plan_changes.withdraw(*known)
-    assert life.pays() is not None  # a second try is the one under way
-    assert life.payments == ["2026-04-16 processing"]
+    assert history.pay() is not None  # a second try is the one under way
+    assert history.payments == ["2026-04-16 processing"]
 
 
-def test_a_debit_goes_on_though_its_account_was_removed(app: Flask) -> None:
-    life = _changing(app)
+def test_a_debit_continues_after_its_payment_method_was_removed(app: Flask) -> None:
+    history = _changing(app)
     with world.transaction() as session:
-        mine = PaymentMethod.customer_id == life.shop.customer.id
-        session.execute(update(PaymentMethod).where(mine).values(detached_at=life.now))
-    attempt = life.pays()
+        mine = PaymentMethod.customer_id == history.shop.customer.id
+        session.execute(update(PaymentMethod).where(mine).values(detached_at=history.now))
+    attempt = history.pay()
     assert attempt is not None
-    assert (attempt.status, _invoice(life)[0]) == ("processing", 0)
-    assert "invoice.payment_failed" not in life.events
-    life.goes_to("2026-04-21")
-    assert life.item.quantity == 9
-    _true(life)
+    assert (attempt.status, _invoice(history)[0]) == ("processing", 0)
+    assert "invoice.payment_failed" not in history.events
+    history.advance_to("2026-04-21")
+    assert history.item.quantity == 9
+    _check_ledger(history)
 
 
-def _beginning_again(app: Flask, account: str = world.SLOW) -> tuple[Life, str]:
+def _beginning_again(app: Flask, account: str = world.SLOW) -> tuple[History, str]:
     """A subscription that ended on 16 April and begins again on the 20th, by a debit; the new one's id."""
-    life = Life.begins(app).goes_to("2026-04-16")
-    life.cancels(mode="immediately")
-    life.goes_to("2026-04-20").gets_a_card(account)
-    known = life.shop.customer.id, life.shop.subscription.id
-    quote = reactivations.preview(*known, life.now).quote
+    history = History.start(app).advance_to("2026-04-16")
+    history.cancel(mode="immediately")
+    history.advance_to("2026-04-20").add_card(account)
+    known = history.shop.customer.id, history.shop.subscription.id
+    quote = reactivations.preview(*known, history.now).quote
     assert quote
-    change = reactivations.reactivate(*known, Confirmation(life.now, quote_fingerprint(quote), "again"), life.now)
-    with life._context() as gateway:
-        collection.collect(gateway, known[0], change.invoice_id or "", life.now, BACK)
-    return life, change.subscription_id
+    change = reactivations.reactivate(*known, Confirmation(history.now, quote_fingerprint(quote), "again"), history.now)
+    with history.gateways() as gateway:
+        collection.collect(gateway, known[0], change.invoice_id or "", history.now, BACK)
+    return history, change.subscription_id
 
 
 def _status(subscription_id: str) -> str:
@@ -190,66 +190,66 @@ def _status(subscription_id: str) -> str:
 
 
 def test_a_reactivation_begins_when_the_debit_succeeds(app: Flask) -> None:
-    life, new = _beginning_again(app)
-    life.goes_to("2026-04-23 23:59:59")
+    history, new = _beginning_again(app)
+    history.advance_to("2026-04-23 23:59:59")
     assert _status(new) == "incomplete"
-    life.goes_to("2026-04-24")
+    history.advance_to("2026-04-24")
     assert _status(new) == "active"
-    ledger.audit(life.shop.customer.account_id)
+    ledger.audit(history.shop.customer.account_id)
 
 
-def test_a_reactivation_whose_debit_fails_can_be_paid_in_another_way_for_a_day(app: Flask) -> None:
-    life, new = _beginning_again(app, world.SLOW_FAILS)
-    life.goes_to("2026-04-24 22:59:59")
+def test_a_reactivation_can_be_paid_for_a_day_after_its_debit_failed(app: Flask) -> None:
+    history, new = _beginning_again(app, world.SLOW_FAILS)
+    history.advance_to("2026-04-24 22:59:59")
     assert _status(new) == "incomplete"
-    life.goes_to("2026-04-24 23:00:00")
+    history.advance_to("2026-04-24 23:00:00")
     assert _status(new) == "incomplete_expired"
-    assert [bill[11:15] for bill in life.bills()][-1] == "void"
-    ledger.audit(life.shop.customer.account_id)
+    assert [bill[11:15] for bill in history.invoices()][-1] == "void"
+    ledger.audit(history.shop.customer.account_id)
 
 
 @pytest.mark.parametrize("answer", [None, "insufficient_funds"])
 def test_a_subscription_is_cancelled_at_once_while_its_renewal_is_being_debited(app: Flask, answer: str | None) -> None:
-    life = _renewing(app).goes_to("2026-05-02")
-    life.cancels(mode="immediately", proration_behavior="none")
-    assert life.subscription.status == "canceled"
-    life.bank_answers(answer)
-    life.goes_to("2026-05-20")
-    assert life.subscription.status == "canceled"
-    assert life.bills() == [f"2026-05-01 {'open' if answer else 'paid'}: {SEAT} = 10.00"]
-    assert life.payments == [f"2026-05-01 {'declined' if answer else 'succeeded'}"]  # and nobody tries again
-    _true(life)
+    history = _renewing(app).advance_to("2026-05-02")
+    history.cancel(mode="immediately", proration_behavior="none")
+    assert history.subscription.status == "canceled"
+    history.settle_debits(answer)
+    history.advance_to("2026-05-20")
+    assert history.subscription.status == "canceled"
+    assert history.invoices() == [f"2026-05-01 {'open' if answer else 'paid'}: {SEAT} = 10.00"]
+    assert history.payments == [f"2026-05-01 {'declined' if answer else 'succeeded'}"]  # and nobody tries again
+    _check_ledger(history)
 
 
-def test_a_change_that_is_being_debited_stands_in_the_way_of_an_end_at_once(app: Flask) -> None:
-    life = _changing(app)
+def test_cancelling_now_is_refused_while_a_change_is_being_debited(app: Flask) -> None:
+    history = _changing(app)
     with pytest.raises(BillingError, match="bank is processing"):
-        life.cancels(mode="immediately")
+        history.cancel(mode="immediately")
 
 
 @pytest.mark.parametrize(("answer", "seats"), [(None, 9), ("insufficient_funds", 1)])
-def test_an_end_at_the_periods_end_leaves_the_debit_to_the_bank(app: Flask, answer: str | None, seats: int) -> None:
-    life = _changing(app)
-    life.cancels()
-    assert life.subscription.pending_update
-    life.goes_to("2026-04-19")
-    life.bank_answers(answer)
-    life.goes_to("2026-04-20")
-    assert (life.item.quantity, life.subscription.pending_update) == (seats, None)
-    life.goes_to("2026-05-02")
-    assert (life.subscription.status, life.subscription.ended_at) == ("canceled", at("2026-05-01"))
-    _true(life)
+def test_cancelling_at_the_period_end_keeps_a_processing_debit(app: Flask, answer: str | None, seats: int) -> None:
+    history = _changing(app)
+    history.cancel()
+    assert history.subscription.pending_update
+    history.advance_to("2026-04-19")
+    history.settle_debits(answer)
+    history.advance_to("2026-04-20")
+    assert (history.item.quantity, history.subscription.pending_update) == (seats, None)
+    history.advance_to("2026-05-02")
+    assert (history.subscription.status, history.subscription.ended_at) == ("canceled", at("2026-05-01"))
+    _check_ledger(history)
 
 
-def test_a_provider_that_is_away_changes_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    life = _renewing(app)
+def test_an_outage_of_the_provider_changes_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = _renewing(app)
 
     def away(*_given: object) -> None:
         raise GatewayUnavailable("away")
 
     with monkeypatch.context() as outage:
         outage.setattr(app.extensions["gateways"].default, "find_charge", away)
-        life.goes_to("2026-05-04")
-    assert (life.payments, life.subscription.status) == (["2026-05-01 processing"], "active")
-    assert parking.count_unresolved(life.now) == 0
+        history.advance_to("2026-05-04")
+    assert (history.payments, history.subscription.status) == (["2026-05-01 processing"], "active")
+    assert parking.count_unresolved(history.now) == 0
     assert parking.count_unresolved(at("2026-05-15")) == 1  # longer than any bank takes

@@ -27,9 +27,11 @@ README = (CHECKOUT / "README.md").read_text()
 
 
 def _gunicorn() -> list[str]:
-    """The README's own line, on another port."""
+    """The README's own line, on another port, and with two of its processes: each takes seconds to load the program."""
     words = next(line for line in README.splitlines() if line.strip().startswith("gunicorn wsgi:app")).split()
-    return [sys.executable, "-m", *("127.0.0.1:{port}" if word == "127.0.0.1:8000" else word for word in words)]
+    assert words[2:4] == ["--workers", "4"]
+    here = ["127.0.0.1:{port}" if word == "127.0.0.1:8000" else word for word in words]
+    return [sys.executable, "-m", *here, "--workers", "2"]
 
 
 # The servers that the README names, by the words that it starts them with.
@@ -37,6 +39,23 @@ SERVERS = {
     "portal run": [sys.executable, "-m", "portal_site.cli", "run", "--port", "{port}"],
     "gunicorn": _gunicorn(),
 }
+
+# Runs a module as `python -m` does, in a program in which each answer takes so many seconds of a processor at least.
+_SLOWLY = """
+import runpy, sys, time
+from flask import Flask
+
+def dispatch(app, answer=Flask.full_dispatch_request):
+    began = time.thread_time()
+    response = answer(app)
+    while time.thread_time() - began < {seconds}:
+        pass
+    return response
+
+Flask.full_dispatch_request = dispatch
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 class Browser:
@@ -85,8 +104,18 @@ class Place:
         self, server: str = "portal run", also: Sequence[str] = (), **environment: str
     ) -> tuple[subprocess.Popen[bytes], int]:
         """One more process of one of SERVERS, with `also` as further options and these settings, and its port."""
+        return self._serve(server, [*SERVERS[server], *also], **environment)
+
+    def serve_slowly(
+        self, server: str, seconds: float, also: Sequence[str] = ()
+    ) -> tuple[subprocess.Popen[bytes], int]:
+        """As `serve`, but an answer takes a thread so many seconds at least, however fast the machine is."""
+        python, _, *words = SERVERS[server]
+        return self._serve(server, [python, "-c", _SLOWLY.replace("{seconds}", str(seconds)), *words, *also])
+
+    def _serve(self, server: str, command: Sequence[str], **environment: str) -> tuple[subprocess.Popen[bytes], int]:
         port = free_port()
-        process = self.start([*SERVERS[server], *also], port, f"stderr-{port}", **environment)
+        process = self.start(command, port, f"stderr-{port}", **environment)
         if (
             server == "gunicorn"
         ):  # it listens before its workers have loaded the program, which takes long on a busy machine
@@ -106,7 +135,7 @@ class Place:
             "PYTHONPATH": str(CHECKOUT),
             **environment,
         }
-        words = [word.format(port=port) for word in command]
+        words = [word.replace("{port}", str(port)) for word in command]
         process = self.stack.enter_context(_running(words, given, self.folder / log))
         wait_for(port)
         return process

@@ -1,5 +1,6 @@
 """The proxies that the README names, with the README's own lines, on ports of the test's."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -52,9 +53,10 @@ def _nginx(place: Place, inside: int) -> int:
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    user = "user root; " if os.getuid() == 0 else ""
     (folder / "nginx.conf").write_text(
-        f"daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr; events {{ worker_connections 900; }}\n"
-        f"http {{ access_log off; {temporary}\n{server}\n}}\n"
+        f"{user}daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;\n"
+        f"events {{ worker_connections 900; }}\nhttp {{ access_log off; {temporary}\n{server}\n}}\n"
     )
     place.start(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], outside, "nginx-log")
     return outside

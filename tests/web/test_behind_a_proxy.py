@@ -1,10 +1,11 @@
 """The servers that the README names, behind a proxy that terminates TLS, and Caddy with the README's configuration."""
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -15,7 +16,7 @@ from sqlalchemy import select
 from portal_site.billing.gateways.sandbox.models import SandboxSetup
 from portal_site.billing.models import Customer
 from tests.client import parse
-from tests.web.processes import EDIT, SERVERS, Place
+from tests.web.processes import EDIT, SERVERS, Place, free_port
 from tests.web.proxies import HOST, PROXIES, start_proxy
 
 BEHIND_TLS = {"PORTAL_BASE_URL": f"https://{HOST}", "PORTAL_TRUSTED_PROXIES": "1"}
@@ -51,15 +52,29 @@ class Browser:
         self.cookie = (response.getheader("Set-Cookie") or self.cookie).partition(";")[0]
         return response
 
+    def send(self, raw: bytes) -> str:
+        """All that comes back after these bytes, in small letters."""
+        answer = b""
+        with self._socket() as connection:
+            with suppress(OSError):  # who has read enough may close before all of it came
+                connection.sendall(raw)
+            with suppress(OSError):
+                while part := connection.recv(65536):
+                    answer += part
+        return answer.decode("latin-1").lower()
+
     def _connection(self) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection(HOST if self.encrypted else "127.0.0.1", self.port, timeout=60)
+        connection.sock = self._socket()
+        return connection
+
+    def _socket(self) -> socket.socket:
         raw = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         if self.encrypted:
             trusting = ssl.create_default_context()
             trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-            raw = trusting.wrap_socket(raw, server_hostname=HOST)
-        connection.sock = raw
-        return connection
+            return trusting.wrap_socket(raw, server_hostname=HOST)
+        return raw
 
     def token(self, path: str) -> str:
         """The token of the form on a page."""
@@ -141,7 +156,7 @@ def test_only_as_many_proxies_are_believed_as_are_trusted(trusting: tuple[Place,
 
 @pytest.mark.case("C17", "F20")
 @pytest.mark.parametrize("proxy", PROXIES)
-def test_a_proxy_by_the_readmes_own_lines(trusting: tuple[Place, int], proxy: str) -> None:
+def test_the_readmes_proxy_configuration_works(trusting: tuple[Place, int], proxy: str) -> None:
     place, inside = trusting
     outside = start_proxy(place, proxy, inside)
     browser = Browser(outside, {"Host": HOST}, encrypted=True)
@@ -151,3 +166,64 @@ def test_a_proxy_by_the_readmes_own_lines(trusting: tuple[Place, int], proxy: st
     assert followed.status == 200
     assert followed.getheader("Strict-Transport-Security")
     assert "evil.example" not in followed.body  # type: ignore[attr-defined]
+
+
+HEADERS = (
+    "strict-transport-security", "content-security-policy", "x-content-type-options", "x-frame-options",
+    "referrer-policy", "cache-control",
+)  # fmt: skip
+GET = b"GET / HTTP/1.1\r\nHost: " + HOST.encode() + b"\r\n"
+FORM = GET.replace(b"GET /", b"POST /language")
+# What a proxy may refuse by itself, whether the server behind it would have refused it or not.
+REFUSED = {
+    "large body": FORM + b"Content-Length: 1500000\r\n\r\n" + b"a" * 1_500_000,
+    "large body in pieces": FORM
+    + b"Transfer-Encoding: chunked\r\n\r\n"
+    + (b"10000\r\n" + b"a" * 65_536 + b"\r\n") * 20,
+    "body over the program's limit": FORM + b"Content-Length: 600000\r\nConnection: close\r\n\r\n" + b"a" * 600_000,
+    "pieces that are none": FORM + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "long address": GET.replace(b"/ ", b"/" + b"a" * 40_000 + b" ") + b"Connection: close\r\n\r\n",
+    "long header": GET + b"X: " + b"a" * 40_000 + b"\r\nConnection: close\r\n\r\n",
+    "unusual method": GET.replace(b"GET", b"TRACE") + b"Connection: close\r\n\r\n",
+}
+NO_HTTP = {
+    "nonsense": b"nonsense\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two lengths": FORM + b"Content-Length: 4\r\nContent-Length: 60\r\n\r\nabcd",
+    "unknown coding": FORM + b"Transfer-Encoding: x\r\n\r\n",
+    "unknown version": GET.replace(b"1.1", b"7.1") + b"\r\n",
+    "endless header": GET + b"X: " + b"a" * 2_000_000 + b"\r\n\r\n",
+}
+
+
+def _check_headers(answer: str, name: str) -> None:
+    assert re.match(r"http/1\.1 [45]\d\d ", answer), name
+    assert [header for header in HEADERS if answer.count(f"\r\n{header}: ") != 1] == [], name
+
+
+@pytest.mark.case("C17", "C20")
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_what_a_proxy_refuses_has_the_headers_too(trusting: tuple[Place, int], proxy: str) -> None:
+    place, inside = trusting
+    browser = Browser(start_proxy(place, proxy, inside), encrypted=True)
+    for name, raw in REFUSED.items():
+        _check_headers(browser.send(raw), name)
+    for name, raw in NO_HTTP.items():
+        answer = browser.send(raw)
+        if proxy == "nginx":
+            _check_headers(answer, name)
+        else:  # Caddy's library answers before anything that can be configured
+            assert re.match(r"http/1\.1 [45]\d\d [^<]*\r\ncontent-type: text/plain; charset=utf-8\r\n[^<]*$", answer), (
+                name
+            )
+    browser.headers = {"Host": HOST}
+    assert browser.ask("GET", f"/p/session/{place.link()}").status == 303
+
+
+@pytest.mark.case("C20")
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_proxy_with_no_program_behind_it_has_the_headers_too(place: Place, proxy: str) -> None:
+    browser = Browser(start_proxy(place, proxy, free_port()), encrypted=True)
+    answer = browser.send(GET + b"Connection: close\r\n\r\n")
+    assert answer.startswith("http/1.1 502 ")
+    _check_headers(answer, proxy)

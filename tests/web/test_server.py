@@ -112,7 +112,7 @@ HALVES = [
 
 
 @pytest.mark.case("C17")
-def test_a_thousand_who_send_half_a_request_keep_nobody_waiting(served: Address) -> None:
+def test_a_thousand_incomplete_requests_do_not_delay_others(served: Address) -> None:
     with ExitStack() as stack:
         for number in range(1100):  # more than the default limit, and more files than select() knows
             slow = stack.enter_context(socket.create_connection(served, timeout=10))

@@ -55,7 +55,7 @@ def _a_writer() -> Iterator[None]:
 
 
 @pytest.mark.case("F5")
-def test_no_page_that_reads_waits_for_a_writer(app: Flask) -> None:
+def test_reading_pages_do_not_wait_for_a_writer(app: Flask) -> None:
     scene = world.scene(last="open")
     things = own_things(app, scene)
     client = enter(app, scene.customer)

@@ -32,6 +32,7 @@ _CUSTOMER = (
     Customer.shipping,
     Customer.balance,
     Customer.currency,
+    Customer.other_balances,
     Customer.tax_exempt,
     Customer.invoice_prefix,
     Customer.next_invoice_sequence,

@@ -1,7 +1,5 @@
 """Removes rows that are over: links, visits, wrong promotion codes and set-ups of payment methods, after 90 days."""
 
-from typing import Any
-
 from sqlalchemy import ColumnElement, delete, select
 
 from portal_site.billing.models import PortalSession, PortalVisit, PromotionCodeTry, SetupIntent
@@ -10,6 +8,7 @@ from portal_site.db.transactions import reading, transaction
 KEPT = 90 * 24 * 60 * 60  # seconds; none of these lasts for more than a day
 BATCH = 500
 MOST_BATCHES = 20  # of each kind in one run; the next one goes on
+Removable = type[PortalVisit | PortalSession | PromotionCodeTry | SetupIntent]
 UNSCOPED = {"unscoped": "what is over is removed for all merchants"}
 
 
@@ -25,7 +24,7 @@ def remove_old_rows(at: int) -> int:
     )
 
 
-def _remove(kind: type[Any], *is_over: ColumnElement[bool]) -> int:
+def _remove(kind: Removable, *is_over: ColumnElement[bool]) -> int:
     removed = 0
     for _ in range(MOST_BATCHES):
         with reading() as reader:

@@ -3,6 +3,7 @@
 import logging
 
 from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy.orm import Session
 
 from portal_site.billing.billing_run.failures import Tally
 from portal_site.billing.billing_run.renewal_batch import TOO_FAR_BEHIND
@@ -73,21 +74,23 @@ def count_failed_collections(tally: Tally, at: int) -> None:
         with transaction() as session:
             ownership.lock_customer(session, customer_id)
             invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
-            subscription = None
-            if invoice.subscription_id is not None:
-                subscription = ownership.get_owned(
-                    session, Subscription, customer_id, invoice.subscription_id, lock=True
-                )
-            if not (tally.went_well or _is_known(subscription, error)):
-                continue
-            del tally.failures[invoice_id]
-            attempt = payment_state.unsettled_attempt(session, customer_id, invoice_id)
-            if attempt is not None:
-                attempt.checked_at = at
-            if subscription is not None and _note_failure(subscription, error):
-                due_dates.put_off(subscription, None)
-            if invoice.next_payment_attempt is not None:
-                invoice.next_payment_attempt = at + RETRY
+            name = invoice.subscription_id
+            subscription = ownership.get_owned(session, Subscription, customer_id, name, lock=True) if name else None
+            if tally.went_well or _is_known(subscription, error):
+                del tally.failures[invoice_id]
+                _put_off_collection(session, invoice, subscription, error, at)
+
+
+def _put_off_collection(
+    session: Session, invoice: Invoice, subscription: Subscription | None, error: Exception, at: int
+) -> None:
+    attempt = payment_state.unsettled_attempt(session, invoice.customer_id, invoice.id)
+    if attempt is not None:
+        attempt.checked_at = at
+    if subscription is not None and _note_failure(subscription, error):
+        due_dates.put_off(subscription, None)
+    if invoice.next_payment_attempt is not None:
+        invoice.next_payment_attempt = at + RETRY
 
 
 def is_parked() -> ColumnElement[bool]:

@@ -1,15 +1,15 @@
 """Renewal batches: the renewals of one transaction, decided by the rules in memory."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import TypedDict
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.billing_run.due_subscriptions import DueSubscription
 from portal_site.billing.events.emission import emit
+from portal_site.billing.invoicing.invoice_rows import InvoiceChanges
 from portal_site.billing.invoicing.invoice_writer import InvoiceWriter
 from portal_site.billing.invoicing.payers import Payer
 from portal_site.billing.loading import snapshots
@@ -29,12 +29,33 @@ from portal_site.billing.rules.subscriptions.forecast import CustomerState, Rene
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus, next_due
 from portal_site.billing.subscriptions import due_dates
-from portal_site.db import Base, bulk
+from portal_site.db import bulk
 from portal_site.db.json_columns import JsonObject
 
 MOST_BEHIND = 15  # in periods; a subscription further behind is parked instead of billed for all of them
 TOO_FAR_BEHIND = f"more than {MOST_BEHIND} periods behind"
 UNSCOPED = {"unscoped": "a billing run is about all merchants"}
+
+
+class SubscriptionChanges(TypedDict):
+    """What changes in a subscription."""
+
+    id: str
+    latest_invoice_id: str | None
+    due_at: int | None
+    overdue_since: int | None
+    status: str
+    billing_error: str | None
+    billing_failures: int
+
+
+class ItemChanges(TypedDict):
+    """What changes in an item that was billed for a further period."""
+
+    id: str
+    current_period_start: int
+    current_period_end: int
+    billing_cycle_anchor: int | None
 
 
 class RenewalBatch:
@@ -49,15 +70,16 @@ class RenewalBatch:
         self.session, self.rows, self.at = session, rows, at
         self.customers = {name: Payer.of(row) for name, row in customers.items()}
         self.writer = InvoiceWriter(session)
-        self.changed: dict[type[Base], list[JsonObject]] = defaultdict(list)
+        self.subscriptions: list[SubscriptionChanges] = []
+        self.items: list[ItemChanges] = []
         self.consumed_discounts: dict[str, int] = {}
         self.invoiced = self.late = self.parked = 0
         if rows:
             _add_accounts_and_tax_ids(session, self.customers)
             # Load as of the earliest date that is billed: discounts that ended since then were in force on it.
-            since = min(min(row.step_at or at, at) for row in rows)
+            since = snapshots.due_since((row.step_at for row in rows), at)
             self.snapshots = snapshots.load(session, rows, self.customers, since)
-            self.states = {name: CustomerState(payer.balance, payer.currency) for name, payer in self.customers.items()}
+            self.states = {name: CustomerState(payer.balances) for name, payer in self.customers.items()}
             self.phases = _next_phases(session, [row.id for row in rows if row.schedule_id], at)
 
     def decide(self) -> None:
@@ -74,7 +96,8 @@ class RenewalBatch:
             elif (date <= moment and snapshot.status.renews) or (ended and snapshot.pending_lines):
                 self._renew(row, snapshot, (row.ended_at or date) if ended else date)
             else:
-                self._set(row, due_at=self._next_due(row, row.status, [item.period_end for item in snapshot.items]))
+                ends = [item.period_end for item in snapshot.items]
+                self._advance(row, row.status, self._next_due(row, row.status, ends), row.latest_invoice_id)
 
     def _renew(self, row: DueSubscription, snapshot: SubscriptionSnapshot, date: int) -> None:
         self.late += self.at - date > 24 * 60 * 60
@@ -82,14 +105,23 @@ class RenewalBatch:
         state = self.states[row.customer_id]
         renewal = renew(snapshot, state, date)
         self.states[row.customer_id] = renewal.state
+        latest = row.latest_invoice_id
         if renewal.invoice is not None:
-            self._add_invoice(row, payer, renewal, renewal.invoice, date)
+            latest = self._add_invoice(row, payer, renewal, renewal.invoice, date)
+        ends = self._begin_periods(snapshot, renewal)
+        status = row.status if row.status != SubscriptionStatus.TRIALING else SubscriptionStatus.ACTIVE
+        self._advance(row, status, self._next_due(row, status, ends.values()), latest)
+        if not SubscriptionStatus(row.status).ended:
+            self._add_updated_event(row, status, latest, _items(snapshot, {}), _items(snapshot, ends))
+
+    def _begin_periods(self, snapshot: SubscriptionSnapshot, renewal: Renewal) -> dict[str, int]:
+        """Move each item that was billed to its new period. Returns the period ends of all items by item id."""
         items = {item.id: item for item in snapshot.items}
         ends = {item.id: item.period_end for item in snapshot.items}
         for line in renewal.lines:
             if line.id is None:
                 ends[line.item_id] = line.period_end
-                self.changed[SubscriptionItem].append(
+                self.items.append(
                     {
                         "id": line.item_id,
                         "current_period_start": line.period_start,
@@ -97,51 +129,62 @@ class RenewalBatch:
                         "billing_cycle_anchor": items[line.item_id].renewed(snapshot.anchor).anchor,
                     }
                 )
-        status = row.status if row.status != SubscriptionStatus.TRIALING else SubscriptionStatus.ACTIVE
-        self._set(row, status=status, due_at=self._next_due(row, status, ends.values()))
-        if not SubscriptionStatus(row.status).ended:
-            self._add_updated_event(row, status, snapshot, ends)
+        return ends
 
     def _add_invoice(
         self, row: DueSubscription, payer: Payer, renewal: Renewal, invoice: InvoiceTotals, date: int
-    ) -> None:
-        """Add the invoice of a renewal: a draft if collection is paused with `keep_as_draft`, else a finalized one."""
+    ) -> str:
+        """Add the invoice of a renewal: a draft if collection is paused with `keep_as_draft`, else a finalized one.
+
+        Returns its id.
+        """
         members = _cycle_columns(invoice, date)
         if renewal.is_draft:
             invoice_row = self.writer.draft(payer, row, invoice, self.at, **members)
         else:
             automatic = row.collection_method == "charge_automatically" and not row.pause_collection
-            collect_at = self.at if invoice.amount_due and automatic else None
+            members["next_payment_attempt"] = self.at if invoice.amount_due and automatic else None
             if renewal.is_uncollectible:
-                members |= {"status": InvoiceStatus.UNCOLLECTIBLE, "marked_uncollectible_at": self.at}
-            invoice_row = self.writer.invoice(payer, row, invoice, self.at, **members, next_payment_attempt=collect_at)
+                members["status"], members["marked_uncollectible_at"] = InvoiceStatus.UNCOLLECTIBLE, self.at
+            invoice_row = self.writer.invoice(payer, row, invoice, self.at, **members)
             payer.number += 1
-            payer.balance, payer.currency = renewal.state.balance, renewal.state.currency
+            payer.balances = renewal.state.balances
             payer.touched = True
         self.consumed_discounts |= dict.fromkeys(renewal.consumed, date)
-        self.changed[Subscription].append({"id": row.id, "latest_invoice_id": invoice_row["id"]})
         self.invoiced += 1
+        return invoice_row["id"]
 
     def _park(self, row: DueSubscription) -> None:
         self.parked += 1
-        self._set(row, due_at=None, overdue_since=row.step_at, billing_error=TOO_FAR_BEHIND)
+        self.subscriptions.append(
+            {
+                "id": row.id,
+                "latest_invoice_id": row.latest_invoice_id,
+                "due_at": None,
+                "overdue_since": row.step_at,
+                "status": row.status,
+                "billing_error": TOO_FAR_BEHIND,
+                "billing_failures": 0,
+            }
+        )
 
-    def _set(self, row: DueSubscription, **values: Any) -> None:
-        """Set columns in the subscription's update. Raises ValueError if the due date does not advance."""
-        updates = self.changed[Subscription]
-        if updates and updates[-1]["id"] == row.id:
-            updates[-1].update(values)
-        else:
-            updates.append({"id": row.id, "latest_invoice_id": row.latest_invoice_id, **values})
-        due = updates[-1]["due_at"]
-        if due is not None and row.step_at is not None and due <= min(row.step_at, self.at):
+    def _advance(self, row: DueSubscription, status: str, due_at: int | None, latest_invoice_id: str | None) -> None:
+        """Set when the subscription is due next. Raises ValueError if that is not later than now."""
+        if due_at is not None and row.step_at is not None and due_at <= min(row.step_at, self.at):
             raise ValueError(f"{row.id} does not move on from {row.step_at}")  # otherwise the run would not terminate
-        updates[-1].setdefault("overdue_since", None)
-        updates[-1].setdefault("status", row.status)
         # What an operator unparked though it was too far behind is billed until it has caught up.
-        accepted = row.billing_error == TOO_FAR_BEHIND and due is not None and due <= self.at
-        updates[-1].setdefault("billing_error", TOO_FAR_BEHIND if accepted else None)
-        updates[-1]["billing_failures"] = 0
+        accepted = row.billing_error == TOO_FAR_BEHIND and due_at is not None and due_at <= self.at
+        self.subscriptions.append(
+            {
+                "id": row.id,
+                "latest_invoice_id": latest_invoice_id,
+                "due_at": due_at,
+                "overdue_since": None,
+                "status": status,
+                "billing_error": TOO_FAR_BEHIND if accepted else None,
+                "billing_failures": 0,
+            }
+        )
 
     def _next_due(self, row: DueSubscription, status: str, ends: Iterable[int]) -> int | None:
         resumes = pauses.resumes_at(row.status_details, row.pause_collection)
@@ -149,14 +192,13 @@ class RenewalBatch:
         return next_due(status, ends, row.cancel_at, expires, resumes, self.phases.get(row.id))
 
     def _add_updated_event(
-        self, row: DueSubscription, status: str, snapshot: SubscriptionSnapshot, ends: Mapping[str, int]
+        self, row: DueSubscription, status: str, latest_invoice_id: str | None, before: JsonObject, after: JsonObject
     ) -> None:
-        """Add Stripe's event for the new status, periods and latest invoice."""
-        latest = self.changed[Subscription][-1]["latest_invoice_id"]
-        current = {"status": status, "latest_invoice": latest, "items": _items(snapshot, ends)}
+        """Add Stripe's event for the new status, latest invoice and periods, which are in the items before and after."""
+        current = {"status": status, "latest_invoice": latest_invoice_id, "items": after}
         document = resources.subscription(row)
-        before = {name: document[name] for name in ("status", "latest_invoice") if document[name] != current[name]}
-        previous = {**before, "items": _items(snapshot, {})}
+        changed = {name: document[name] for name in ("status", "latest_invoice") if document[name] != current[name]}
+        previous = {**changed, "items": before}
         document.update(current)
         kind = "customer.subscription.updated"
         emit(self.session, kind, row, self.at, document=document, previous=previous)
@@ -176,18 +218,26 @@ class RenewalBatch:
         if self.consumed_discounts:
             self._end_single_use_discounts()
         self.writer.write()
-        for payer in self.customers.values():
-            if payer.touched:
-                self.changed[Customer].append(
-                    {"id": payer.id, "balance": payer.balance, "next_invoice_sequence": payer.number,
-                     "currency": payer.currency, "invoice_prefix": payer.invoice_prefix}
-                )  # fmt: skip
-        for kind in (SubscriptionItem, Subscription, Customer):
-            if self.changed[kind]:
-                bulk.update(self.session, kind, self.changed[kind])
+        if self.items:
+            bulk.update(self.session, SubscriptionItem, self.items)
+        if self.subscriptions:
+            bulk.update(self.session, Subscription, self.subscriptions)
+        if payers := [_payer_changes(payer) for payer in self.customers.values() if payer.touched]:
+            bulk.update(self.session, Customer, payers)
 
 
-def _cycle_columns(bill: InvoiceTotals, date: int) -> JsonObject:
+def _payer_changes(payer: Payer) -> JsonObject:
+    return {
+        "id": payer.id,
+        "balance": payer.balance,
+        "next_invoice_sequence": payer.number,
+        "currency": payer.currency,
+        "other_balances": payer.other_balances,
+        "invoice_prefix": payer.invoice_prefix,
+    }
+
+
+def _cycle_columns(bill: InvoiceTotals, date: int) -> InvoiceChanges:
     """The invoice columns about the renewal: its date, and the period that its new lines cover."""
     starts = [line.period_start for line in bill.lines if line.id is None] or [date]
     ends = [line.period_end for line in bill.lines if line.id is None] or [date]

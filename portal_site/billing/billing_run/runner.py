@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from sqlalchemy import ColumnElement, and_, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.billing_run import batches, parking
@@ -19,7 +19,7 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
-from portal_site.billing.payments import collection
+from portal_site.billing.payments import collection, refunds
 from portal_site.billing.rules.payments import payment_times
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.db import db
@@ -88,16 +88,11 @@ def run(
     asked, silent = gateways.for_one_run()
     run = _Run(asked, at, return_url, clock_id, beat)
     run.pay(collection.cancel_awaiting_payment, _superseded_payments(at, clock_id))
-    most = BATCH[db.engine.dialect.name]
-    while (batch := retry_on_conflict(batches.renew_due, at, most, clock_id, run.renewals)).claimed:
-        run.report.batch += batch
-        beat(run.report)
-        if batch.late:  # after downtime, the next bill may depend on whether these invoices are paid
-            run.collect()
-    run.report.batch.parked += parking.count_repeated_renewals(run.renewals, at)
+    run.renew()
     for unresolved in _unresolved_payments(at, clock_id):
         run.report.settled += 1
         run.pay(_resolve_payment, [unresolved])
+    run.ask_about_refunds()
     run.collect()
     parking.count_failed_collections(run.payments, at)
     run.renewals.stop("nothing that is due can be billed")
@@ -119,6 +114,16 @@ class _Run:
     renewals: Tally = field(default_factory=Tally)
     payments: Tally = field(default_factory=Tally)
 
+    def renew(self) -> None:
+        """Renew all that is due, batch by batch."""
+        most = BATCH[db.engine.dialect.name]
+        while (batch := retry_on_conflict(batches.renew_due, self.at, most, self.clock_id, self.renewals)).claimed:
+            self.report.batch += batch
+            self.beat(self.report)
+            if batch.late:  # after downtime, the next bill may depend on whether these invoices are paid
+                self.collect()
+        self.report.batch.parked += parking.count_repeated_renewals(self.renewals, self.at)
+
     def collect(self) -> None:
         """Collect each due invoice."""
         for customer_id, invoice_id in _to_collect(self.at, self.clock_id):
@@ -126,6 +131,17 @@ class _Run:
                 self.report.collected += 1
                 self.pay(_collect_payment, [(customer_id, invoice_id)])
                 self.beat(self.report)
+
+    def ask_about_refunds(self) -> None:
+        """Ask for refunds whose answer was lost, or which take days. The failure of one does not affect the others."""
+        for customer_id, refund_id in refunds.pending(self.at, self.clock_id):
+            try:
+                retry_on_conflict(refunds.ask, self.gateways, customer_id, refund_id, self.at)
+            except Exception as error:
+                if is_of_surroundings(error):
+                    raise
+                log.exception("refund %s could not be made", refund_id)
+                self.report.failed += 1
 
     def pay(self, action: Payment, invoices: Iterable[tuple[str, str]]) -> None:
         """Run `action` for invoices (customer id, invoice id). The failure of one does not affect the others."""
@@ -148,7 +164,20 @@ class _Run:
 def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
     """The due invoices as (customer id, invoice id), oldest first. Reads pages; each invoice is yielded once."""
     tried: set[str] = set()
-    query = (
+    query = _due_invoices(at, clock_id)
+    while True:
+        with reading() as reader:
+            page = [
+                (row[0], row[1]) for row in reader.execute(query.execution_options(**UNSCOPED)) if row[1] not in tried
+            ]
+        if not page:
+            return
+        tried |= {invoice_id for _, invoice_id in page}
+        yield from page
+
+
+def _due_invoices(at: int, clock_id: str | None) -> Select[str, str]:
+    return (
         select(Invoice.customer_id, Invoice.id)
         .join(Customer, Customer.id == Invoice.customer_id)
         .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
@@ -162,15 +191,6 @@ def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
         .order_by(Invoice.next_payment_attempt, Invoice.id)
         .limit(COLLECTED_AT_ONCE)
     )
-    while True:
-        with reading() as reader:
-            page = [
-                (row[0], row[1]) for row in reader.execute(query.execution_options(**UNSCOPED)) if row[1] not in tried
-            ]
-        if not page:
-            return
-        tried |= {invoice_id for _, invoice_id in page}
-        yield from page
 
 
 def _superseded_payments(at: int, clock_id: str | None) -> list[tuple[str, str]]:

@@ -52,12 +52,7 @@ def advance(gateways: Gateways, clock_id: str, to: int, return_url: Address) -> 
 
     Raises NotFound, and BillingError for a time before the clock's or more than ten years after it.
     """
-    with transaction() as session:
-        clock = _lock_clock(session, clock_id)
-        if to < clock.frozen_time or to > clock.frozen_time + FURTHEST:
-            raise BillingError("A test clock moves forward, by at most ten years at once.", "", "frozen_time")
-        clock.status, clock.target_frozen_time = "advancing", to
-        emit(session, "test_helpers.test_clock.advancing", clock, clock.frozen_time)
+    _begin_advancing(clock_id, to)
     for _ in range(MOST_STEPS):
         with transaction() as session:
             clock = _lock_clock(session, clock_id)
@@ -71,3 +66,12 @@ def advance(gateways: Gateways, clock_id: str, to: int, return_url: Address) -> 
         clock.status, clock.target_frozen_time = "ready", None
         emit(session, "test_helpers.test_clock.ready", clock, clock.frozen_time)
     return clock
+
+
+def _begin_advancing(clock_id: str, to: int) -> None:
+    with transaction() as session:
+        clock = _lock_clock(session, clock_id)
+        if to < clock.frozen_time or to > clock.frozen_time + FURTHEST:
+            raise BillingError("A test clock moves forward, by at most ten years at once.", "", "frozen_time")
+        clock.status, clock.target_frozen_time = "advancing", to
+        emit(session, "test_helpers.test_clock.advancing", clock, clock.frozen_time)

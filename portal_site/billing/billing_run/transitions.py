@@ -50,15 +50,8 @@ def apply_due_transitions(session: Session, customer: Customer, subscription_id:
     if subscription.status == SubscriptionStatus.INCOMPLETE:
         is_done = _expire_if_overdue(session, customer, subscription, moment, at)
         return Outcome.TAKEN if is_done else Outcome.LATER
-    pending_update = subscription.pending_update
-    if pending_update:
-        attempt = payment_state.unsettled_attempt(session, customer.id, pending_update.invoice_id)
-        if attempt:
-            # The next invoice depends on whether the change is paid, so even a renewal waits for the outcome.
-            due_dates.put_off(subscription, at + _recheck_delay(attempt))
-            return Outcome.LATER
-        if pending_update.expires_at <= at or _period_end(session, subscription) <= moment:
-            pending_updates.discard(session, customer, subscription, at, expired=True)
+    if not _discard_overdue_update(session, customer, subscription, moment, at):
+        return Outcome.LATER
     resumes_at = pauses.resumes_at(subscription.status_details, subscription.pause_collection)
     if resumes_at is not None and resumes_at <= moment:
         if subscription.pending_update and subscription.status == SubscriptionStatus.PAUSED:
@@ -75,6 +68,23 @@ def apply_due_transitions(session: Session, customer: Customer, subscription_id:
         end(session, subscription, moment, at)
     session.flush()
     return Outcome.TAKEN
+
+
+def _discard_overdue_update(
+    session: Session, customer: Customer, subscription: Subscription, moment: int, at: int
+) -> bool:
+    """Discard a pending update past its deadline or its period. Returns False if a payment in progress delays that."""
+    pending_update = subscription.pending_update
+    if not pending_update:
+        return True
+    attempt = payment_state.unsettled_attempt(session, customer.id, pending_update.invoice_id)
+    if attempt:
+        # The next invoice depends on whether the change is paid, so even a renewal waits for the outcome.
+        due_dates.put_off(subscription, at + _recheck_delay(attempt))
+        return False
+    if pending_update.expires_at <= at or _period_end(session, subscription) <= moment:
+        pending_updates.discard(session, customer, subscription, at, expired=True)
+    return True
 
 
 def _recheck_delay(attempt: PaymentAttempt) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -184,34 +183,48 @@ def cancel(
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
-        key_id = f"cxl_{confirmation.key}"  # the id of an attempt created below, so that the confirmation counts once
-        by_key = _find_attempt(session, subscription, key_id)
+        # The id of an attempt created below comes from the confirmation's key, so that the confirmation counts once.
+        by_key = _find_attempt(session, subscription, f"cxl_{confirmation.key}")
         attempt = by_key or _find_attempt(session, subscription, attempt_id)
-        ends_at = subscription.ended_at or subscription.cancel_at
-        if attempt is not None and attempt.outcome == "canceled" and ends_at is not None:  # a second click
-            return CancellationResult(ends_at, subscription.ended_at is not None)
+        if (earlier := _earlier_result(subscription, attempt)) is not None:
+            return earlier
         if by_key is not None:  # the cancellation was undone since; the same confirmation must not repeat it
             raise StateChanged(CHANGED, "quote_changed")
-        preview = _preview(session, subscription, customer, features, confirmation.at)
-        if preview.ending is None:
-            assert preview.refusal
-            raise StateChanged(preview.refusal.message, preview.refusal.code)
-        confirmation.check_time(at)
-        confirmation.check(cancellation_fingerprint(preview.ending))
+        ending = _confirmed_quote(session, subscription, customer, features, confirmation, at)
         if attempt is None or attempt.closed_at is not None:  # no reason was given, or an offer was accepted before
-            attempt = CancellationAttempt.of(subscription, at, id=key_id)
+            attempt = CancellationAttempt.of(subscription, at, id=f"cxl_{confirmation.key}")
             session.add(attempt)
         attempt.cancel(at)
-        if preview.ending.immediate:
-            invoice_id = _end(session, customer, subscription, preview.ending, attempt, at)
-            return CancellationResult(at, True, invoice_id)
-        # A debit cannot be taken back: the change takes effect if it succeeds, and is dropped if it fails.
-        if not payment_state.is_being_debited(session, customer.id, payment_state.blocking_invoice(subscription)):
-            _drop_change(session, customer, subscription, at)
-        # Set both members, because event consumers may check only one. The date is fixed in either billing mode.
-        _update(session, subscription, at, cancel_at=preview.ending.ends_at, cancel_at_period_end=True, canceled_at=at,
-                 cancellation_details=attempt.details)  # fmt: skip
-        return CancellationResult(preview.ending.ends_at, False)
+        if ending.immediate:
+            return CancellationResult(at, True, _end(session, customer, subscription, ending, attempt, at))
+        _schedule_end(session, customer, subscription, ending.ends_at, attempt, at)
+        return CancellationResult(ending.ends_at, False)
+
+
+def _earlier_result(subscription: Subscription, attempt: CancellationAttempt | None) -> CancellationResult | None:
+    """The result of this attempt if it has ended the subscription already: it is a second click."""
+    ends_at = subscription.ended_at or subscription.cancel_at
+    if attempt is None or attempt.outcome != "canceled" or ends_at is None:
+        return None
+    return CancellationResult(ends_at, subscription.ended_at is not None)
+
+
+def _confirmed_quote(
+    session: Session,
+    subscription: Subscription,
+    customer: Customer,
+    features: SubscriptionCancel,
+    confirmation: Confirmation,
+    at: int,
+) -> CancellationQuote:
+    """The quote as of the confirmation, if the customer agreed to its terms. Raises StateChanged."""
+    preview = _preview(session, subscription, customer, features, confirmation.at)
+    if preview.ending is None:
+        assert preview.refusal
+        raise StateChanged(preview.refusal.message, preview.refusal.code)
+    confirmation.check_time(at)
+    confirmation.check(cancellation_fingerprint(preview.ending))
+    return preview.ending
 
 
 def _find_attempt(session: Session, subscription: Subscription, attempt_id: str) -> CancellationAttempt | None:
@@ -247,6 +260,24 @@ def _end(
     return invoice_id if ending.invoice.amount_due else None
 
 
+def _schedule_end(
+    session: Session,
+    customer: Customer,
+    subscription: Subscription,
+    ends_at: int,
+    attempt: CancellationAttempt,
+    at: int,
+) -> None:
+    """Let the subscription end at `ends_at`."""
+    # A debit cannot be taken back: the change takes effect if it succeeds, and is dropped if it fails.
+    if not payment_state.is_being_debited(session, customer.id, payment_state.blocking_invoice(subscription)):
+        _drop_change(session, customer, subscription, at)
+    with subscription_update(session, subscription, at):
+        # Set both members, because event consumers may check only one. The date is fixed in either billing mode.
+        subscription.cancel_at, subscription.cancel_at_period_end = ends_at, True
+        subscription.canceled_at, subscription.cancellation_details = at, attempt.details
+
+
 def _drop_change(session: Session, customer: Customer, subscription: Subscription, at: int) -> None:
     """Discard a pending update, which a cancelling customer no longer wants to pay for.
 
@@ -276,12 +307,6 @@ def keep(customer_id: str, subscription_id: str, at: int) -> None:
             subscription.cancellation_details,
         ):  # fmt: skip
             raise StateChanged(N_("There is no cancellation left to undo."), "not_canceled")
-        _update(session, subscription, at, cancel_at=None, cancel_at_period_end=False, canceled_at=None,
-                 cancellation_details={})  # fmt: skip
-
-
-def _update(session: Session, subscription: Subscription, at: int, **members: Any) -> None:
-    """Set these members, and emit an event with the previous values of the changed ones."""
-    with subscription_update(session, subscription, at):
-        for name, value in members.items():
-            setattr(subscription, name, value)
+        with subscription_update(session, subscription, at):
+            subscription.cancel_at, subscription.cancel_at_period_end = None, False
+            subscription.canceled_at, subscription.cancellation_details = None, {}

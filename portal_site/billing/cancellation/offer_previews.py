@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import cast
 
 from sqlalchemy import or_, select
 
@@ -11,6 +11,7 @@ from portal_site.billing.changes import plan_options
 from portal_site.billing.loading.confirmations import hash_terms
 from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import Account, Coupon, Customer, Discount, Subscription
+from portal_site.billing.models.columns import values
 from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms, discount_end
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.portal.portal_features import Features, QuantityLimits, RetentionOffer
@@ -19,6 +20,18 @@ from portal_site.billing.rules.retention import offer_rules
 from portal_site.billing.rules.subscriptions import cancellation, pauses
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.db.json_columns import JsonObject
+
+COUPON_TERMS = ("percent_off", "amount_off", "applies_to_products")
+
+
+@dataclass(frozen=True)
+class Support:
+    """The merchant's contacts. `url` is one that is safe to link."""
+
+    url: str | None
+    email: str | None
+    phone: str | None
 
 
 @dataclass(frozen=True)
@@ -30,13 +43,13 @@ class OfferPreview:
     """
 
     offer: RetentionOffer
-    coupon: Mapping[str, Any] | None = None
+    coupon: Coupon | None = None
     discount: DiscountTerms | None = None
     invoices: tuple[NextInvoice, NextInvoice] | None = None
     trial_end: int | None = None
     item: Item | None = None
     plan: PricedPlan | None = None
-    support: Mapping[str, Any] | None = None
+    support: Support | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -66,34 +79,39 @@ def preview(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
 
 
 def _coupon(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
-    owned = (
-        Coupon.account_id == case.customer.account_id,
-        Coupon.id == offer.coupon,
-        Coupon.livemode == case.row.livemode,
-    )
-    row = case.reader.execute(
-        select(Coupon.__table__).where(
-            *owned,
-            Coupon.valid,
-            or_(Coupon.redeem_by.is_(None), Coupon.redeem_by > case.at),
-            or_(Coupon.max_redemptions.is_(None), Coupon.times_redeemed < Coupon.max_redemptions),
-        )
-    ).first()
-    running = (
-        select(Discount.id)
-        .where(Discount.customer_id == case.customer.id, Discount.coupon_id == offer.coupon)
-        .where(Discount.end.is_(None) | (Discount.end > case.at))
-    )
-    if row is None or case.reader.execute(running.limit(1)).first() is not None:
+    coupon = _redeemable_coupon(case, offer.coupon)
+    if coupon is None or _has_discount_of(case, coupon):
         return None
-    coupon = dict(row._mapping)
     # The id is fixed before the discount exists, because the preview of the next invoice already refers to it.
     discount_id = "di_" + hashlib.sha256(case.key.encode()).hexdigest()[:24]
-    terms = CouponTerms.of({**coupon, "coupon_currency": coupon["currency"]})
-    end = discount_end(coupon["duration"], coupon["duration_in_months"], case.at)
-    discount = DiscountTerms(discount_id, terms, coupon["duration"], end=end, subscription_id=case.row.id)
+    terms = CouponTerms.of({**values(coupon, *COUPON_TERMS), "coupon_currency": coupon.currency})
+    end = discount_end(coupon.duration, coupon.duration_in_months, case.at)
+    discount = DiscountTerms(discount_id, terms, coupon.duration, end=end, subscription_id=case.row.id)
     invoices = offer_rules.reduced(case.snapshot, discount)
     return OfferPreview(offer, coupon=coupon, discount=discount, invoices=invoices) if invoices else None
+
+
+def _redeemable_coupon(case: OfferContext, coupon_id: str | None) -> Coupon | None:
+    """The account's coupon in the customer's mode, unless it is no longer valid or used up."""
+    query = select(Coupon.__table__).where(
+        Coupon.account_id == case.customer.account_id,
+        Coupon.id == coupon_id,
+        Coupon.livemode == case.row.livemode,
+        Coupon.valid,
+        or_(Coupon.redeem_by.is_(None), Coupon.redeem_by > case.at),
+        or_(Coupon.max_redemptions.is_(None), Coupon.times_redeemed < Coupon.max_redemptions),
+    )
+    return cast(Coupon | None, case.reader.execute(query).first())
+
+
+def _has_discount_of(case: OfferContext, coupon: Coupon) -> bool:
+    """Whether the customer has a discount of this coupon already."""
+    running = (
+        select(Discount.id)
+        .where(Discount.customer_id == case.customer.id, Discount.coupon_id == coupon.id)
+        .where(Discount.end.is_(None) | (Discount.end > case.at))
+    )
+    return case.reader.execute(running.limit(1)).first() is not None
 
 
 def _pause(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
@@ -136,8 +154,8 @@ def _contact(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
     account_id = case.row.on_behalf_of or case.customer.account_id
     account = case.reader.execute(select(*columns).where(Account.id == account_id)).one()
     url = offer.url or account.support_url
-    support = {**account._mapping, "support_url": url if url and is_safe(url) else None}
-    return OfferPreview(offer, support=support) if any(support.values()) else None
+    support = Support(url if url and is_safe(url) else None, account.support_email, account.support_phone)
+    return OfferPreview(offer, support=support) if any((support.url, support.email, support.phone)) else None
 
 
 _PREVIEWS: Mapping[str, Callable[[OfferContext, RetentionOffer], OfferPreview | None]] = {
@@ -145,6 +163,6 @@ _PREVIEWS: Mapping[str, Callable[[OfferContext, RetentionOffer], OfferPreview | 
 }  # fmt: skip
 
 
-def document(offer: RetentionOffer) -> dict[str, Any]:
+def document(offer: RetentionOffer) -> JsonObject:
     """An offer as the JSON document that a cancellation attempt stores."""
     return {name: value for name, value in asdict(offer).items() if value is not None}

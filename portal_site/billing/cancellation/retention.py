@@ -142,12 +142,12 @@ def _preview(
 def _add_discount(session: Session, subscription: Subscription, proposal: OfferPreview, at: int) -> None:
     assert proposal.discount
     assert proposal.coupon
-    if not promotion_codes.count_redemption(session, Coupon, subscription.account_id, proposal.coupon["id"]):
+    if not promotion_codes.count_redemption(session, Coupon, subscription.account_id, proposal.coupon.id):
         raise StateChanged(OVER, "offer_over")
     owned = Discount.customer_id == subscription.customer_id, Discount.subscription_id == subscription.id
     before = list(session.scalars(select(Discount.id).where(*owned, Discount.end.is_(None) | (Discount.end > at))))
-    end = discount_end(proposal.discount.duration, proposal.coupon["duration_in_months"], at)
-    discount = PendingDiscount(proposal.discount.id, proposal.coupon["id"], at, end)
+    end = discount_end(proposal.discount.duration, proposal.coupon.duration_in_months, at)
+    discount = PendingDiscount(proposal.discount.id, proposal.coupon.id, at, end)
     with subscription_update(session, subscription, at) as update:
         update.note("discounts", before, [*before, proposal.discount.id])
         applied_discounts.add_discount(session, subscription, discount, at)

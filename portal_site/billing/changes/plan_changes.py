@@ -73,7 +73,7 @@ def change_plan(
         subscription = ownership.get_owned(session, Subscription, customer_id, subscription_id, lock=True)
         confirmation.check_time(at)
         change_options = plan_options.load(session, subscription, customer, features, confirmation.at)
-        if (refusal := plan_change.why_not_changeable(change_options.snapshot, at)) is not None:
+        if (refusal := change_options.policy.why_not_changeable(at)) is not None:
             raise StateChanged(refusal.message, refusal.code)  # the period ended after the quote
         code = _code(session, customer_id, request)
         quote = _quote(session, customer_id, change_options, request, code, confirmation.at)
@@ -161,8 +161,15 @@ def _make_change(
     key: str,
     at: int,
 ) -> PlanChange:
-    if not quote.deferred:
-        return pending_updates.apply_or_await_payment(session, customer, subscription, quote, update, key, at)
+    if quote.deferred:
+        return _schedule_change(session, subscription, quote, update, key, at)
+    return pending_updates.apply_or_await_payment(session, customer, subscription, quote, update, key, at)
+
+
+def _schedule_change(
+    session: Session, subscription: Subscription, quote: Quote, update: PendingUpdate, key: str, at: int
+) -> PlanChange:
+    """Plan the change for the end of the period, in a schedule of the customer's."""
     if update.replaces_planned_change:
         schedules.release_portal_schedules(session, subscription, at)
     change = PlanChange.of(subscription, key, at)

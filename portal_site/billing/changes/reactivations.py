@@ -1,5 +1,6 @@
 """Reactivation: a new subscription with the items of an ended one. It is incomplete until paid, for 23 hours at most."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -21,6 +22,7 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionItem,
 )
+from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
 from portal_site.billing.rules.subscriptions import reactivation
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
@@ -107,16 +109,40 @@ def first_invoice(customer_id: str, subscription_id: str) -> str | None:
 def _create_subscription(
     session: Session, customer: Customer, old: Subscription, quote: Quote, key: str, at: int
 ) -> PlanChange:
+    """A new subscription with the quote's items, and its first invoice."""
     due = bool(quote.invoice.amount_due)
+    new = _add_subscription(session, old, SubscriptionStatus.INCOMPLETE if due else SubscriptionStatus.ACTIVE, at)
+    new_ids = _add_items(session, old, new, quote, at)
+    change = PlanChange.of(new, key, at)
+    change.outcome = ChangeOutcome.PENDING if due else ChangeOutcome.APPLIED
+    change.invoice_id = _write_first_invoice(session, customer, new, quote.invoice, new_ids, at)
+    if not due:  # otherwise the time of the customer's coupons runs again once it is paid
+        applied_discounts.resume_shared_discounts(session, new, at, at)
+    applied_discounts.end_discounts(session, new, sorted(quote.consumed_discounts), at)
+    items = subscription_items.load_items(session, new)
+    due_dates.recompute_due_at(session, new, items, at)
+    session.add(change)
+    session.flush()
+    emit(session, "customer.subscription.created", new, at, items=resources.subscriptions.subscription_items(items))
+    return change
+
+
+def _add_subscription(session: Session, old: Subscription, status: SubscriptionStatus, at: int) -> Subscription:
     new = Subscription(
-        id=new_id("sub"), account_id=old.account_id, customer_id=customer.id, livemode=old.livemode, created=at,
+        id=new_id("sub"), account_id=old.account_id, customer_id=old.customer_id, livemode=old.livemode, created=at,
         start_date=at, billing_cycle_anchor=at, default_payment_method_id=_payment_method(session, old),
-        status=SubscriptionStatus.INCOMPLETE if due else SubscriptionStatus.ACTIVE,
+        status=status,
         **{name: getattr(old, name) for name in COPIED_COLUMNS},
     )  # fmt: skip
     session.add(new)
     session.flush()
-    new_ids = {item.id: new_id("si") for item in quote.items}
+    return new
+
+
+def _add_items(session: Session, old: Subscription, new: Subscription, quote: Quote, at: int) -> dict[str, str]:
+    """Add the items of the quote, which are the old subscription's, to the new one. Returns the new ids by old id."""
+    # The items keep their order: those of one second are ordered by their ids.
+    new_ids = dict(zip((item.id for item in quote.items), sorted(new_id("si") for _ in quote.items), strict=True))
     rates = {item.id: item.tax_rates for item in subscription_items.load_items(session, old)}
     for item in quote.items:
         row = SubscriptionItem(
@@ -126,21 +152,25 @@ def _create_subscription(
         )  # fmt: skip
         session.add(row)
     session.flush()
+    return new_ids
+
+
+def _write_first_invoice(
+    session: Session,
+    customer: Customer,
+    new: Subscription,
+    bill: InvoiceTotals,
+    new_ids: Mapping[str, str],
+    at: int,
+) -> str:
+    """The invoice of the quote, with the ids of the new items."""
+    lines = tuple(replace(line, item_id=new_ids[line.item_id]) for line in bill.lines)
     writer = InvoiceWriter(session)
-    bill = replace(
-        quote.invoice, lines=tuple(replace(line, item_id=new_ids[line.item_id]) for line in quote.invoice.lines)
+    invoice_id = add_open_invoice(
+        writer, customer, new, replace(bill, lines=lines), at, billing_reason="subscription_create"
     )
-    change = PlanChange.of(new, key, at)
-    change.outcome = ChangeOutcome.PENDING if due else ChangeOutcome.APPLIED
-    change.invoice_id = add_open_invoice(writer, customer, new, bill, at, billing_reason="subscription_create")
     writer.write()
-    applied_discounts.end_discounts(session, new, sorted(quote.consumed_discounts), at)
-    items = subscription_items.load_items(session, new)
-    due_dates.recompute_due_at(session, new, items, at)
-    session.add(change)
-    session.flush()
-    emit(session, "customer.subscription.created", new, at, items=resources.subscriptions.subscription_items(items))
-    return change
+    return invoice_id
 
 
 def _payment_method(session: Session, old: Subscription) -> str | None:

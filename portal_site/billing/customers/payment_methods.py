@@ -13,13 +13,14 @@ from portal_site.billing.loading import ownership
 from portal_site.billing.models import Customer, PaymentMethod, ProviderCustomer, SetupIntent, Subscription
 from portal_site.billing.rules.customers.payment_methods import why_not_removable
 from portal_site.billing.rules.subscriptions.statuses import ENDED
+from portal_site.billing.subscriptions import trials
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
 
 def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
-    """The address of the gateway's page where the customer leaves a payment method. `return_url` takes the setup's id."""
+    """The URL of the gateway's page for entering a payment method. `return_url` maps the setup's id to the URL to return to."""
     gateway, setup_id = gateways.default, new_id("seti")
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
@@ -39,7 +40,7 @@ def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Call
 
 
 def _provider_customer(gateway: Gateway, customer: Customer, at: int) -> str:
-    """The provider's name for a customer, made known to it if it is not yet."""
+    """The provider's id of a customer, which is created there if necessary."""
     mine = ProviderCustomer.customer_id == customer.id, ProviderCustomer.gateway == gateway.name
     with transaction() as session:
         known = session.scalar(select(ProviderCustomer.reference).where(*mine))
@@ -50,7 +51,7 @@ def _provider_customer(gateway: Gateway, customer: Customer, at: int) -> str:
     with transaction() as session:
         ownership.lock_customer(session, customer.id)
         known = session.scalar(select(ProviderCustomer.reference).where(*mine))
-        if known is None:  # else another window was quicker, with the same key
+        if known is None:  # otherwise a concurrent request stored it, with the same key
             row = ProviderCustomer(
                 id=new_id("pcus"),
                 account_id=customer.account_id,
@@ -65,7 +66,7 @@ def _provider_customer(gateway: Gateway, customer: Customer, at: int) -> str:
 
 
 def finish_adding(gateways: Gateways, customer_id: str, setup_id: str, at: int) -> PaymentMethod | None:
-    """Take over what the customer left at the gateway and make it the default; None when nothing was left.
+    """Store the payment method that was entered at the gateway, and make it the default. Returns None if there is none.
 
     A second call for the same setup intent returns the same payment method. Raises NotFound.
     """
@@ -130,10 +131,11 @@ def _choose(session: Session, customer: Customer, method: PaymentMethod, at: int
         .where(Subscription.customer_id == customer.id, Subscription.status.not_in(ENDED))
         .values(default_payment_method_id=None)
     )
+    trials.follow_payment_method(session, customer, at)
 
 
 def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> PaymentMethod:
-    """Forget a payment method, here and at the gateway. Raises BillingError while it is needed."""
+    """Remove a payment method, here and at the gateway. Raises BillingError while it is needed."""
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         method = _own_attached(session, customer_id, method_id)
@@ -144,19 +146,24 @@ def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> Pay
         )
         if refusal is not None:
             raise refusal
-        method.detached_at = at
-        if customer.default_payment_method_id == method.id:
-            customer.default_payment_method_id = None
-        session.execute(
-            update(Subscription)
-            .where(Subscription.customer_id == customer_id, Subscription.default_payment_method_id == method.id)
-            .values(default_payment_method_id=None)
-        )
-        emit(session, "payment_method.detached", method, at)
+        _detach(session, customer, method, at)
     gateway = gateways.for_method(method)
     if gateway is not None and method.gateway_reference:
         gateway.forget(method.gateway_reference)
     return method
+
+
+def _detach(session: Session, customer: Customer, method: PaymentMethod, at: int) -> None:
+    method.detached_at = at
+    if customer.default_payment_method_id == method.id:
+        customer.default_payment_method_id = None
+    session.execute(
+        update(Subscription)
+        .where(Subscription.customer_id == customer.id, Subscription.default_payment_method_id == method.id)
+        .values(default_payment_method_id=None)
+    )
+    trials.follow_payment_method(session, customer, at)
+    emit(session, "payment_method.detached", method, at)
 
 
 def _own_attached(session: Session, customer_id: str, method_id: str) -> PaymentMethod:

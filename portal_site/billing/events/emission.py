@@ -1,6 +1,6 @@
 """The emission of events: collected with a transaction, numbered and written as its last statements."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -38,7 +38,7 @@ def emit(
     *,
     document: JsonObject | None = None,
     previous: JsonObject | None = None,
-    **members: Any,
+    **members: object,
 ) -> None:
     """Emit an event of Stripe's type `kind` about a row that has just changed; it is stored if the transaction is.
 

@@ -1,11 +1,12 @@
 """Reading events in the order of their commits, for whatever follows them: mail, webhooks, exports."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import cast
 
 from sqlalchemy import Select, select
 from sqlalchemy.engine import Connection
+from sqlalchemy.orm import InstrumentedAttribute
 
 from portal_site.billing.events.emission import take_numbers
 from portal_site.billing.models import Event
@@ -50,9 +51,13 @@ def events_after(cursor: int, *, limit: int = 100, account_id: str | None = None
     return [StoredEvent(*row) for row in rows]
 
 
-def after(cursor: int, limit: int, account_id: str | None) -> Select[*tuple[Any, ...]]:
+def after(
+    cursor: int, limit: int, account_id: str | None
+) -> Select[int, str, str, bool, int, str, JsonObject, str | None, str | None]:
     """The select of `events_after`."""
-    query = select(*(getattr(Event, field.name) for field in fields(StoredEvent))).where(Event.sequence > cursor)
+    columns = Event.id, Event.account_id, Event.livemode, Event.created, Event.type, Event.data
+    sequence = cast(InstrumentedAttribute[int], Event.sequence)  # events without one are not greater than `cursor`
+    query = select(sequence, *columns, Event.actor_type, Event.actor_id).where(Event.sequence > cursor)
     query = query.order_by(Event.sequence).limit(literal_limit(limit))
     return query.execution_options(**UNSCOPED) if account_id is None else query.where(Event.account_id == account_id)
 

@@ -22,7 +22,7 @@ class PaymentDetails:
 
 @dataclass(frozen=True, slots=True)
 class CustomerDetails:
-    """What a provider learns of a customer of ours. Payment methods are saved for, and charged with, its own customer."""
+    """What a provider stores of a customer. Payment methods belong to the provider's own customer."""
 
     id: str
     livemode: bool
@@ -55,7 +55,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Where a refund stands: `succeeded`, `pending` (the bank takes days), or `failed`."""
+    """The status of a refund: `succeeded`, `pending` (the bank takes days), or `failed`."""
 
     status: str
     reference: str
@@ -63,11 +63,11 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class ChargeRequest:
-    """A charge that we want. Asking for it again says the same in everything but `return_url`, `off_session` and `reference`.
+    """A charge to make. A repeated request only differs in `return_url`, `off_session` and `reference`.
 
-    `livemode` says whether money moves. `created` is the instant of the first call, by the customer's clock. `reference` is the
-    provider's name for the charge, once that is known. `off_session` says that the customer is not there to be asked anything:
-    the charge is automatic.
+    With `livemode` real money moves. `created` is the instant of the first call, by the customer's clock. `reference` is the
+    provider's id of the charge, once it is known. With `off_session` the charge is automatic, and the customer is not present
+    to authenticate it.
     """
 
     payment_method: str
@@ -86,7 +86,7 @@ class ChargeRequest:
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvent:
-    """An event that a provider sent: which charge it is about, by its own reference or by our key. It says nothing else."""
+    """An event of a provider: only which charge it is about, by the provider's reference or by the idempotency key."""
 
     id: str
     type: str
@@ -100,38 +100,38 @@ class Gateway(Protocol):
     name: str
 
     def create_customer(self, customer: CustomerDetails, idempotency_key: str) -> str:
-        """The provider's customer for one of ours, made if the key is new."""
+        """The provider's id of a customer, which is created if the key is new."""
 
     def begin_setup(self, customer: str, livemode: bool, return_url: str) -> SetupSession:
-        """Prepare the page on which the provider's customer leaves a payment method; it leads back to `return_url`."""
+        """Prepare the page for entering a payment method of the provider's customer; it returns to `return_url`."""
 
     def find_setup(self, reference: str) -> SetupSession | None:
         """The setup with its details, if it was completed; None if the provider does not know the reference."""
 
     def charge(self, request: ChargeRequest) -> Charge:
-        """Collect `amount` minor units. The same key never charges twice; it answers what came of it the first time."""
+        """Collect `amount` minor units. The same key never charges twice: a second call answers with the outcome of the first."""
 
     def find_charge(self, request: ChargeRequest, at: int) -> Charge | None:
-        """What came of a charge, asked at `at` by the customer's clock; None when the provider never received it.
+        """The state of a charge at `at` by the customer's clock, or None if the provider never received it.
 
         It moves no money. Most providers look a charge up by its `reference`. Without one, because the first answer was lost,
         some look it up by the key. Others, such as Stripe, cannot: they make the charge in two steps, of which only the second
-        moves money. Here they repeat the first step with its key, which within 24 hours answers with the reference of what is
-        there, and read that: one that still waits for its second step was never asked for money, so it is None. After 24 hours,
-        which `created` tells, they have to search by `metadata`.
+        moves money. Here they repeat the first step with its key, which within 24 hours answers with the existing
+        reference, and read that: one that still awaits its second step moved no money, so it is None. After 24 hours,
+        by `created`, they have to search by `metadata`.
         """
 
     def cancel_charge(self, request: ChargeRequest) -> Charge | None:
-        """Give up a charge that waits for the customer; the answer says what became of it, which may be `succeeded`."""
+        """Cancel a charge that awaits authentication. Returns its state, which may be `succeeded`."""
 
     def refund(self, charge_reference: str, amount: int, idempotency_key: str) -> Refund:
-        """Give back `amount` minor units of a charge that succeeded. The same key never gives back twice."""
+        """Refund `amount` minor units of a successful charge. The same key never refunds twice."""
 
     def forget(self, payment_method: str) -> None:
         """Delete a payment method that the customer removed."""
 
     def parse_event(self, headers: Mapping[str, str], body: bytes) -> GatewayEvent | None:
-        """What an event is about; None when it is about nothing that we act on. Raises EventRefused when it is not signed."""
+        """The charge that an event is about, or None for an event of another kind. Raises EventRefused if it is not signed."""
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The payment providers that this program works with: the one for new payment methods, and each for those made with it."""
+"""The installed payment providers: the default, for new payment methods, and those that store existing ones."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -9,35 +9,35 @@ from portal_site.billing.errors import BillingError, GatewayUnavailable
 from portal_site.billing.gateways import Gateway
 from portal_site.db.faults import described
 
-MOST_SILENT = 5  # calls in a row without an answer, after which a billing run asks a provider no more
+MOST_SILENT = 5  # calls in a row without an answer, after which a billing run no longer calls a provider
 
 
 class MadeWithGateway(Protocol):
-    """What names the provider that holds it, such as a payment method."""
+    """An object stored at a provider, such as a payment method."""
 
     @property
     def gateway(self) -> str: ...
 
 
 class Gateways:
-    """All providers by name. A payment method is charged with the provider that it was left with, whatever is set since."""
+    """All providers by name. A payment method is charged by the provider that stores it, even if another is the default now."""
 
     def __init__(self, default: Gateway, *others: Gateway) -> None:
         self.default = default
         self._by_name = {gateway.name: gateway for gateway in (default, *others)}
 
     def named(self, name: str) -> Gateway | None:
-        """The provider with this name; None when the program does not work with it any more."""
+        """The provider with this name, or None if it is no longer installed."""
         return self._by_name.get(name)
 
     def for_method(self, method: MadeWithGateway) -> Gateway | None:
-        """The provider that holds a payment method; None when the program does not work with it any more."""
+        """The provider that stores a payment method, or None if it is no longer installed."""
         return self.named(method.gateway)
 
     def for_one_run(self) -> tuple["Gateways", Callable[[], str | None]]:
-        """The same providers for one billing run, and a function that says which of them gave no answer in it, if any.
+        """The providers for one billing run, and a function that returns the fault of one that never answered in it, if any.
 
-        One that fails five times in a row is not called any more: thousands of time-outs would hold up the others.
+        One that fails five times in a row is no longer called: thousands of time-outs would delay the others.
         """
         guarded = [_Impatient(gateway) for gateway in self._by_name.values()]
         default, *others = (cast("Gateway", gateway) for gateway in guarded)
@@ -45,13 +45,14 @@ class Gateways:
 
 
 class _Impatient:
-    """A provider during one run. Whatever its library raises means that there is no answer."""
+    """A provider during one run. Any error of its library counts as no answer."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.name = gateway.name
         self._gateway = gateway
         self._silent, self._answered, self._error = 0, False, ""
 
+    # Any: it passes on all calls of the protocol, each with its own arguments and answer.
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*given: Any) -> Any:
             if self._silent >= MOST_SILENT:
@@ -72,7 +73,7 @@ class _Impatient:
         return call
 
     def fault(self) -> str | None:
-        """What it raised, if it has not answered once."""
+        """Its error, if it has never answered."""
         if self._answered or not self._error:
             return None
         is_passing = self._error.startswith(GatewayUnavailable.__name__) and self._silent < MOST_SILENT

@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, select
 
 from portal_site.billing.importing.objects import Row
-from portal_site.billing.models import Account, Coupon, Customer, Price, Product, PromotionCode, Subscription
+from portal_site.billing.models import (
+    Account,
+    Coupon,
+    Customer,
+    PaymentMethod,
+    Price,
+    Product,
+    PromotionCode,
+    Subscription,
+)
 from portal_site.db import Base
 
 BATCH = 500  # ids per query: both databases accept that many parameters
@@ -28,6 +37,8 @@ _TERMS: dict[type[Base], tuple[str, ...]] = {
     Coupon: ("amount_off", "currency"),
     Product: ("name",),
     Subscription: ("currency",),
+    Customer: ("default_payment_method_id",),
+    PaymentMethod: ("gateway",),
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from portal_site.billing.importing.currencies import Currencies
@@ -38,6 +39,7 @@ ORDER = (
     *OF_CUSTOMERS[1:],
 )
 WORLDS = ("the other mode", "another customer")  # the words for the first two members of a target
+COUPONS = " Deleted ones come with expand[]=data.discounts.source.coupon."
 ABSENT = "their {word} is neither in the files nor here"
 FOREIGN = "their {word} is of {whose}"
 UNKNOWN_DISCOUNT = "a discount whose coupon is unknown"
@@ -71,6 +73,8 @@ REFERENCES: dict[type[Base], tuple[Reference, ...]] = {
     Invoice: (_CUSTOMER, Reference("subscription_id", "subscription", Subscription, required=False), _CONNECTED),
     CreditNote: (_CUSTOMER, _INVOICE),
 }
+TARGETS = {PromotionCode, *(reference.target for references in REFERENCES.values() for reference in references)}
+ComesLater = Callable[[str], bool]
 ENDED_SCHEDULES = ("canceled", "completed", "released")
 
 
@@ -103,7 +107,7 @@ class Resolver:
     def __init__(self, known: Known, currencies: Currencies, report: ImportReport) -> None:
         self._known, self._currencies, self._report = known, currencies, report
 
-    def resolve(self, objects: Sequence[ImportedObject], comes_later: Callable[[str], bool]) -> list[ImportedObject]:
+    def resolve(self, objects: Sequence[ImportedObject], comes_later: ComesLater) -> list[ImportedObject]:
         """The objects that can be taken, in the order of their references; what they refer to is among them, or stored.
 
         `comes_later` tells whether an invoice is in a later batch.
@@ -116,19 +120,23 @@ class Resolver:
             if one.kind == "subscription" and one.customer in incomplete and not list(one.parts(Discount)):
                 sentence = f"{one.name} has a discount of its customer's whose coupon is neither in the file nor here."
                 self._leave_out(one, UNKNOWN_DISCOUNT, sentence)
-            elif self._has_what_it_needs(one):
+            elif self._has_what_it_needs(one, comes_later):
                 prices, problem = self._currencies.fit(one)
                 taken += prices
                 if problem is not None:
                     self._leave_out(one, *problem)
                     continue
                 taken.append(one)
-                for row in one.rows:
-                    self._known.add(row)
+                self._make_known(one)
         for one in taken:
             for row in one.rows:
                 self._clear_optional(one, row, comes_later)
         return taken
+
+    def _make_known(self, one: ImportedObject) -> None:
+        for row in one.rows:
+            if row.model in TARGETS:
+                self._known.add(row)
 
     def _drop_unknown_discount(self, customer: ImportedObject) -> bool:
         """Take a discount of unknown terms from a customer; its subscriptions cannot be taken without it."""
@@ -140,16 +148,23 @@ class Resolver:
                 return True
         return False
 
-    def _has_what_it_needs(self, one: ImportedObject) -> bool:
-        for row in one.rows:
-            for reference, name in _of(row):
-                if not self._is_required(reference, row):
-                    continue
-                problem = self._problem(row, reference, name)
-                if problem is not None:
-                    self._leave_out(one, *problem)
-                    return False
-        return True
+    def _has_what_it_needs(self, one: ImportedObject, comes_later: ComesLater) -> bool:
+        """Whether it can be taken; if not, everything that it lacks is reported at once, what it needs first."""
+        found = [
+            (not self._is_required(reference, row), problem)
+            for row in one.rows
+            for reference, name in _of(row)
+            if (problem := self._problem(row, reference, name)) is not None
+            and (self._is_required(reference, row) or reference.target is not Invoice or not comes_later(name))
+        ]
+        if all(is_optional for is_optional, _ in found):
+            return True
+        for number, (_, problem) in enumerate(sorted(dict.fromkeys(found), key=itemgetter(0))):
+            if number == 0:
+                self._leave_out(one, *problem)
+            elif not one.embedded:
+                self._report.find(Result.MISSING, one.kind, one.id, *problem, one.customer)
+        return False
 
     @staticmethod
     def _is_required(reference: Reference, row: Row) -> bool:
@@ -161,6 +176,8 @@ class Resolver:
         target = self._known.get(reference.target, name)
         if target is None:
             sentence = f"{row.name} refers to {reference.word} {name}, which is neither in the file nor here."
+            if reference.target is Coupon:
+                sentence += COUPONS
             return ABSENT.format(word=reference.word), sentence
         for own, other, whose in zip(_world(row), target, WORLDS, strict=False):
             if None not in (own, other) and own != other:
@@ -173,7 +190,7 @@ class Resolver:
             return  # whatever holds it says what is missing
         self._report.find(Result.LEFT_OUT, one.kind, one.id, cause, sentence, one.customer)
 
-    def _clear_optional(self, one: ImportedObject, row: Row, comes_later: Callable[[str], bool]) -> None:
+    def _clear_optional(self, one: ImportedObject, row: Row, comes_later: ComesLater) -> None:
         for reference, name in _of(row):
             if self._is_required(reference, row):
                 continue

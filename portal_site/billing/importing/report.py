@@ -1,6 +1,7 @@
 """The report of an import: what was stored, what was left out and why, and what the merchant has to know of the rest."""
 
 import csv
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -46,6 +47,10 @@ class Finding(NamedTuple):
 def first_line(error: object) -> str:
     """The first line of an error's message, up to 120 characters, for use within a sentence."""
     return (str(error).splitlines() or [""])[0][:120]
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @dataclass
@@ -115,7 +120,8 @@ class ImportReport:
         if not self._counts:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as file:
+        # What is left out names customers: nobody else on the machine has to read it.
+        with open(path, "w", newline="", encoding="utf-8", opener=_private) as file:
             rows = csv.writer(file)
             rows.writerow(("result", "type", "id", "customer", "cause", "what it means"))
             rows.writerows(self.findings())

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.events.emission import emit
 from portal_site.billing.invoicing import voiding
-from portal_site.billing.invoicing.invoice_writer import due_date, invoice_parties, move_balance, with_next_number
+from portal_site.billing.invoicing.invoice_rows import balance_type, due_date, invoice_parties, number_of
+from portal_site.billing.invoicing.invoice_writer import move_balance, with_next_number
 from portal_site.billing.loading import ownership, snapshots
 from portal_site.billing.models import Coupon, Customer, Discount, Invoice, Subscription, TestClock
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
@@ -54,33 +55,37 @@ def finalize(invoice_id: str, at: int) -> Invoice:
         customer, invoice, at = _lock_draft(session, invoice_id, at)
         subscription = ownership.get_owned(session, Subscription, customer.id, invoice.subscription_id or "", lock=True)
         snapshot = snapshots.load(session, [subscription], {customer.id: customer}, at)[subscription.id]
+        _number(session, customer, invoice)
         due, ending_balance = snapshot.settled(invoice.total)
-        payer = with_next_number(session, customer)
-        changes = invoice_parties(payer) | {
-            "number": f"{payer.invoice_prefix}-{payer.number:04d}",
-            "status": InvoiceStatus.OPEN,
-            "due_date": due_date(subscription, at),
-            "amount_due": due,
-            "amount_remaining": due,
-            "starting_balance": snapshot.usable_balance,
-            "ending_balance": ending_balance,
-            "finalized_at": at,
-        }
-        for name, value in changes.items():
-            setattr(invoice, name, value)
+        invoice.status, invoice.finalized_at, invoice.due_date = InvoiceStatus.OPEN, at, due_date(subscription, at)
+        invoice.amount_due = invoice.amount_remaining = due
+        invoice.starting_balance, invoice.ending_balance = snapshot.usable_balance, ending_balance
         ended = SubscriptionStatus(subscription.status).ended  # then the card is not charged automatically
         automatic = subscription.collection_method == "charge_automatically" and not ended
         invoice.next_payment_attempt = at if due and automatic else None
-        kind = "invoice_too_small" if due == 0 and ending_balance > 0 else "applied_to_invoice"
-        move_balance(session, customer, invoice, ending_balance - snapshot.usable_balance, kind, at)
-        session.flush()
-        emit(session, "invoice.finalized", invoice, at)
-        if not due:
-            invoice.status, invoice.paid_at = InvoiceStatus.PAID, at
-            session.flush()
-            emit(session, "invoice.paid", invoice, at)
-            emit(session, "invoice.payment_succeeded", invoice, at)
+        moved = ending_balance - snapshot.usable_balance
+        move_balance(session, customer, invoice, moved, balance_type(due, ending_balance), at)
+        _emit_finalized(session, invoice, at)
     return invoice
+
+
+def _number(session: Session, customer: Customer, invoice: Invoice) -> None:
+    """Give the invoice the customer's next number, and the names and addresses of today."""
+    payer = with_next_number(session, customer)
+    invoice.number = number_of(payer)
+    for name, value in invoice_parties(payer).items():
+        setattr(invoice, name, value)
+
+
+def _emit_finalized(session: Session, invoice: Invoice, at: int) -> None:
+    """Emit the events of a finalized invoice. One of which nothing is due is paid with it."""
+    session.flush()
+    emit(session, "invoice.finalized", invoice, at)
+    if not invoice.amount_due:
+        invoice.status, invoice.paid_at = InvoiceStatus.PAID, at
+        session.flush()
+        emit(session, "invoice.paid", invoice, at)
+        emit(session, "invoice.payment_succeeded", invoice, at)
 
 
 def discard(invoice_id: str, at: int) -> None:

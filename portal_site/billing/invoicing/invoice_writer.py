@@ -1,14 +1,24 @@
 """Writes invoices, their lines and balance transactions in bulk: for one change as for a whole renewal batch."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Unpack
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.events.emission import Owned, emit
+from portal_site.billing.invoicing.invoice_rows import (
+    DRAFT,
+    BalanceTransactionRow,
+    InvoiceChanges,
+    InvoiceRow,
+    LineRow,
+    TakenLine,
+    balance_row,
+    invoice_row,
+    line_row,
+)
 from portal_site.billing.invoicing.payers import Payer
 from portal_site.billing.models import (
     Account,
@@ -19,24 +29,15 @@ from portal_site.billing.models import (
     Subscription,
     TaxId,
 )
+from portal_site.billing.resources import customers as resources_of_customers
 from portal_site.billing.resources import invoices as resources
-from portal_site.billing.rules.invoicing.descriptions import describe
-from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals, summed_taxes
+from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
 from portal_site.billing.translation_marks import N_
-from portal_site.db import Base, bulk
+from portal_site.db import bulk
 from portal_site.db.json_columns import JsonObject
 from portal_site.db.page_query import as_namespace
 from portal_site.ids import new_id
-
-Row = JsonObject  # the columns of a row that is written in bulk, by name
-# The columns in which a draft differs from a finalized invoice.
-DRAFT: Row = {
-    "status": InvoiceStatus.DRAFT, "number": None, "due_date": None, "starting_balance": 0, "ending_balance": None,
-    "next_payment_attempt": None, "finalized_at": None, "paid_at": None, "marked_uncollectible_at": None,
-}  # fmt: skip
-# The order of the inserts: a table comes after those that it refers to.
-ORDER: tuple[type[Base], ...] = (Invoice, InvoiceLineItem, CustomerBalanceTransaction)
 
 
 class InvoiceWriter:
@@ -44,49 +45,65 @@ class InvoiceWriter:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.rows: dict[type[Base], list[Row]] = defaultdict(list)
-        self.taken: list[Row] = []  # updates of pending lines that an invoice takes
+        self.invoices: list[InvoiceRow] = []
+        self.lines: list[LineRow] = []
+        self.taken: list[TakenLine] = []
+        self.balance_transactions: list[BalanceTransactionRow] = []
 
     def add_pending(self, subscription: Subscription, lines: Iterable[InvoiceLine], at: int) -> None:
         """Add pending lines, which go on the subscription's next invoice."""
         for position, line in enumerate(lines):
-            row = line_row(line, subscription, None, position) | {"pending_since": at}
-            self.rows[InvoiceLineItem].append(row)
+            row = line_row(line, subscription, None, position)
+            row["pending_since"] = at
+            self.lines.append(row)
             self._emit("invoiceitem.created", subscription, resources.invoice_item(as_namespace(row)), at)
 
-    def invoice(self, customer: Payer, subscription: Subscription, bill: InvoiceTotals, at: int, **members: Any) -> Row:
+    def invoice(
+        self,
+        customer: Payer,
+        subscription: Subscription,
+        bill: InvoiceTotals,
+        at: int,
+        **members: Unpack[InvoiceChanges],
+    ) -> InvoiceRow:
         """Add a finalized invoice and its balance transaction, and return its row. It is paid if nothing is due.
 
         `customer` is as from `with_next_number`: among others, `invoice_prefix` and `number`, the sequence number of this
         invoice. The caller updates the customer's balance.
         """
-        row = self._add(invoice_row(customer, subscription, bill, at) | members, subscription, bill)
-        self._emit("invoice.created", customer, _document(row | DRAFT), at)
+        row = self._add({**invoice_row(customer, subscription, bill, at), **members}, subscription, bill)
+        self._emit("invoice.created", customer, _document({**row, **DRAFT}), at)
         if bill.balance_used:
-            self.rows[CustomerBalanceTransaction].append(balance_row(customer, bill, row["id"], at))
+            self.balance_transactions.append(balance_row(customer, bill, row["id"], at))
         self._add_finalized_events(customer, row, at)
         return row
 
-    def draft(self, customer: Payer, subscription: Subscription, bill: InvoiceTotals, at: int, **members: Any) -> Row:
+    def draft(
+        self,
+        customer: Payer,
+        subscription: Subscription,
+        bill: InvoiceTotals,
+        at: int,
+        **members: Unpack[InvoiceChanges],
+    ) -> InvoiceRow:
         """Add a draft and return its row. It has no number and does not change the balance; customers do not see it."""
-        row = self._add(invoice_row(customer, subscription, bill, at) | DRAFT | members, subscription, bill)
+        row = self._add({**invoice_row(customer, subscription, bill, at), **DRAFT, **members}, subscription, bill)
         self._emit("invoice.created", customer, _document(row), at)
         return row
 
-    def _add(self, row: Row, subscription: Subscription, bill: InvoiceTotals) -> Row:
-        row = {"metadata": {}, **row}
-        self.rows[Invoice].append(row)
+    def _add(self, row: InvoiceRow, subscription: Subscription, bill: InvoiceTotals) -> InvoiceRow:
+        self.invoices.append(row)
         for position, line in enumerate(bill.lines):
             if line.id is None:
-                self.rows[InvoiceLineItem].append(line_row(line, subscription, row["id"], position))
+                self.lines.append(line_row(line, subscription, row["id"], position))
             else:
                 self.taken.append({"id": line.id, "invoice_id": row["id"], "position": position})
         return row
 
-    def _add_finalized_events(self, customer: Payer, row: Row, at: int) -> None:
+    def _add_finalized_events(self, customer: Payer, row: InvoiceRow, at: int) -> None:
         document = _document(row)
-        opened = {"status": InvoiceStatus.OPEN, "paid_at": None, "marked_uncollectible_at": None}
-        self._emit("invoice.finalized", customer, _document(row | opened), at)
+        opened: InvoiceChanges = {"status": InvoiceStatus.OPEN, "paid_at": None, "marked_uncollectible_at": None}
+        self._emit("invoice.finalized", customer, _document({**row, **opened}), at)
         if row["status"] == InvoiceStatus.PAID:
             self._emit("invoice.paid", customer, document, at)
             self._emit("invoice.payment_succeeded", customer, document, at)
@@ -98,202 +115,81 @@ class InvoiceWriter:
 
     def write(self) -> None:
         """Write the collected rows and clear them."""
-        for kind in ORDER:
-            if self.rows[kind]:
-                bulk.insert(self.session, kind, self.rows[kind])
+        # The order matters: a table comes after those that it refers to.
+        if self.invoices:
+            bulk.insert(self.session, Invoice, self.invoices)
+        if self.lines:
+            bulk.insert(self.session, InvoiceLineItem, self.lines)
+        if self.balance_transactions:
+            bulk.insert(self.session, CustomerBalanceTransaction, self.balance_transactions)
         if self.taken:
             bulk.update(self.session, InvoiceLineItem, self.taken)
-        self.rows.clear()
-        self.taken.clear()
+        for written in (self.invoices, self.lines, self.balance_transactions, self.taken):
+            written.clear()
 
 
-def _document(row: Row) -> JsonObject:
+def _document(row: InvoiceRow) -> JsonObject:
     return resources.invoice(as_namespace(row))
 
 
-def invoice_row(customer: Payer, subscription: Subscription, bill: InvoiceTotals, at: int) -> Row:
-    """The columns of a finalized invoice, with the current names and addresses of account and customer."""
-    paid = bill.amount_due == 0
-    return {
-        "id": new_id("in"),
-        "account_id": customer.account_id,
-        "livemode": customer.livemode,
-        "customer_id": customer.id,
-        "subscription_id": subscription.id,
-        "on_behalf_of": subscription.on_behalf_of,
-        "created": at,
-        "number": f"{customer.invoice_prefix}-{customer.number:04d}",
-        "status": InvoiceStatus.PAID if paid else InvoiceStatus.OPEN,
-        "billing_reason": "subscription_update",
-        "collection_method": subscription.collection_method,
-        "currency": bill.currency,
-        "period_start": at,
-        "period_end": at,
-        "due_date": due_date(subscription, at),
-        **amounts(bill),
-        "customer_tax_exempt": customer.tax_exempt,  # like the amounts, which it decided: a draft keeps both
-        "amount_paid": 0,
-        "amount_remaining": bill.amount_due,
-        "pre_payment_credit_notes_amount": 0,
-        "post_payment_credit_notes_amount": 0,
-        "attempt_count": 0,
-        "next_payment_attempt": None,
-        "cycle_at": None,
-        "finalized_at": at,
-        "paid_at": at if paid else None,
-        "voided_at": None,
-        "marked_uncollectible_at": None,
-        **invoice_parties(customer),
-    }
-
-
-def due_date(subscription: Subscription, at: int) -> int | None:
-    """When an invoice written at `at` is due, with `send_invoice`; None for automatic charges."""
-    if subscription.collection_method != "send_invoice":
-        return None
-    return at + (subscription.days_until_due or 0) * 24 * 60 * 60
-
-
-def invoice_parties(customer: Payer) -> Row:
-    """The invoice columns about the account and the customer, as of now."""
-    return {
-        "account_name": customer.account_name,
-        "account_address": customer.account_address,
-        "account_tax_ids": customer.account_tax_ids,
-        "customer_name": customer.name,
-        "customer_email": customer.email,
-        "customer_phone": customer.phone,
-        "customer_address": customer.address,
-        "customer_shipping": customer.shipping,
-        "customer_tax_ids": customer.tax_ids,
-    }
-
-
-def amounts(bill: InvoiceTotals) -> Row:
-    """The invoice columns for amounts, in minor units."""
-    included = sum(tax.amount for line in bill.lines for tax in line.taxes if tax.rate.inclusive)
-    return {
-        "subtotal": bill.subtotal,
-        "total": bill.total,
-        "total_excluding_tax": bill.total - bill.tax - included,
-        "amount_due": bill.amount_due,
-        "starting_balance": bill.starting_balance,
-        "ending_balance": bill.ending_balance,
-        "total_discount_amounts": _summed_discounts(bill.lines),
-        "total_taxes": _summed_taxes(bill.lines),
-    }
-
-
-def _summed_discounts(lines: Sequence[InvoiceLine]) -> list[Row]:
-    sums: dict[str, int] = defaultdict(int)
-    for line in lines:
-        for discount_id, amount in line.discounts:
-            sums[discount_id] += amount
-    return [resources.discount_amount(discount_id, amount) for discount_id, amount in sums.items()]
-
-
-def _summed_taxes(lines: Sequence[InvoiceLine]) -> list[Row]:
-    return [resources.tax_amount(tax) for tax in summed_taxes(lines)]
-
-
-def line_row(line: InvoiceLine, subscription: Subscription, invoice_id: str | None, position: int) -> Row:
-    """The columns of a line; `invoice_id` is None for a pending line."""
-    offer = line.offer
-    return {
-        "id": new_id("il"),
-        "account_id": subscription.account_id,
-        "customer_id": subscription.customer_id,
-        "invoice_id": invoice_id,
-        "position": position,
-        "amount": line.amount,
-        "total": line.total,
-        "currency": offer.terms.currency,
-        "description": describe(line),
-        "quantity": line.quantity,
-        "unit_amount_decimal": None if line.proration or line.offer.terms.tiers else str(offer.terms.unit_amount),
-        "period_start": line.period_start,
-        "period_end": line.period_end,
-        "proration": line.proration is not None,
-        "discountable": line.proration is None,
-        "price_id": offer.price_id,
-        "product_id": offer.product_id,
-        "subscription_id": subscription.id,
-        "subscription_item_id": line.item_id,
-        "product_name": offer.product,
-        "unit_label": offer.unit_label,
-        "share_left": line.proration.seconds if line.proration else None,
-        "share_whole": line.proration.period_seconds if line.proration else None,
-        "share_amount": line.full_amount if line.proration else None,
-        "credited_line_id": line.credits,
-        "pending_since": None,
-        "discount_amounts": [resources.discount_amount(discount_id, amount) for discount_id, amount in line.discounts],
-        "taxes": [resources.tax_amount(tax) for tax in line.taxes],
-    }
-
-
-def balance_row(customer: Payer, bill: InvoiceTotals, invoice_id: str, at: int) -> Row:
-    """The columns of the balance transaction that an invoice causes."""
-    kind = "invoice_too_small" if bill.amount_due == 0 and bill.ending_balance > 0 else "applied_to_invoice"
-    return {
-        "id": new_id("cbtxn"),
-        "account_id": customer.account_id,
-        "livemode": customer.livemode,
-        "customer_id": customer.id,
-        "created": at,
-        "type": kind,
-        "amount": bill.balance_used,
-        "currency": bill.currency,
-        "ending_balance": bill.ending_balance,
-        "invoice_id": invoice_id,
-    }
-
-
 def add_open_invoice(
-    writer: InvoiceWriter, customer: Customer, subscription: Subscription, bill: InvoiceTotals, at: int, **members: Any
+    writer: InvoiceWriter,
+    customer: Customer,
+    subscription: Subscription,
+    bill: InvoiceTotals,
+    at: int,
+    **members: Unpack[InvoiceChanges],
 ) -> str:
     """Add an invoice that is collected at once, with the customer's next number, and update the balance. Returns its id.
 
     Without automatic charges it is only written. The customer's row must be locked, so that numbers have no gaps.
     """
-    due = at if bill.amount_due and subscription.collection_method == "charge_automatically" else None
-    row = writer.invoice(
-        with_next_number(writer.session, customer), subscription, bill, at, next_payment_attempt=due, **members
-    )
-    before = {"balance": customer.balance, "currency": customer.currency}
-    add_to_balance(customer, bill.balance_used, bill.currency)
-    moved = {name: value for name, value in before.items() if value != getattr(customer, name)}
-    if moved:
-        emit(writer.session, "customer.updated", customer, at, previous=moved)
+    if bill.amount_due and subscription.collection_method == "charge_automatically":
+        members["next_payment_attempt"] = at
+    row = writer.invoice(with_next_number(writer.session, customer), subscription, bill, at, **members)
+    add_to_balance(writer.session, customer, bill.balance_used, bill.currency, at)
     subscription.latest_invoice_id = row["id"]
-    return str(row["id"])
+    return row["id"]
 
 
-def add_to_balance(customer: Customer, amount: int, currency: str) -> None:
-    """Add to the customer's balance the amount that an invoice used (> 0) or added as credit (< 0), in minor units.
+def check_place_for_credit(customer: Customer, bill: InvoiceTotals) -> None:
+    """Raise BillingError if the invoice of a change would leave credit that no invoice may ever use.
 
-    A balance has one currency, and takes on a new one while it is 0. Raises BillingError if it has another currency.
+    Nobody has to make such a change. What has to happen, such as the end of a subscription, keeps its credit beside the balance.
     """
-    if amount and customer.currency not in (None, currency):
-        if customer.balance:
-            raise BillingError(N_("Your credit is in another currency. Please contact us."), "currency_mismatch")
-        customer.currency = currency
-    customer.balance += amount
-    customer.currency = customer.currency or currency
+    if bill.balance_used < 0 and customer.balance and customer.currency not in (None, bill.currency):
+        raise BillingError(N_("Your credit is in another currency. Please contact us."), "currency_mismatch")
+
+
+def add_to_balance(session: Session, customer: Customer, amount: int, currency: str, at: int) -> int:
+    """Add to the customer's balances what an invoice used (> 0) or gave as credit (< 0), in minor units, and emit the event.
+
+    Returns the balance in this currency. It never fails: in another currency than the balance's, it is kept beside that.
+    """
+    names = ("balance", "currency", "invoice_credit_balance")
+    before = resources_of_customers.customer(customer)
+    after = Payer.of(customer).balances.add(amount, currency)
+    customer.balance, customer.currency, customer.other_balances = (
+        after.amount,
+        after.currency,
+        dict(after.others) or None,
+    )
+    now = resources_of_customers.customer(customer)
+    moved = {name: before[name] for name in names if before[name] != now[name]}
+    if moved:
+        emit(session, "customer.updated", customer, at, previous=moved)
+    return after.usable(currency)
 
 
 def move_balance(session: Session, customer: Customer, invoice: Invoice, amount: int, kind: str, at: int) -> None:
-    """Change the customer's balance as `add_to_balance` does, and write the balance transaction (type `kind`) and the event."""
+    """Change the customer's balance as `add_to_balance` does, and write the balance transaction (type `kind`)."""
     if amount:
-        previous = {"balance": customer.balance, "currency": customer.currency}
-        add_to_balance(customer, amount, invoice.currency)
-        moved = {name: value for name, value in previous.items() if value != getattr(customer, name)}
+        left = add_to_balance(session, customer, amount, invoice.currency, at)
         row = CustomerBalanceTransaction(
             id=new_id("cbtxn"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
-            created=at, type=kind, amount=amount, currency=invoice.currency, ending_balance=customer.balance,
-            invoice_id=invoice.id,
+            created=at, type=kind, amount=amount, currency=invoice.currency, ending_balance=left, invoice_id=invoice.id,
         )  # fmt: skip
         session.add(row)
-        emit(session, "customer.updated", customer, at, previous=moved)
 
 
 def with_next_number(session: Session, customer: Customer) -> Payer:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from portal_site.billing.models import Customer
+from portal_site.billing.rules.invoicing.balances import Balances, as_others
 from portal_site.db.json_columns import JsonObject
 from portal_site.ids import new_id
 
@@ -24,8 +25,7 @@ class Payer:
     address: JsonObject | None
     shipping: JsonObject | None
     tax_exempt: str
-    balance: int
-    currency: str | None
+    balances: Balances
     invoice_prefix: str
     number: int
     account_name: str | None = ""
@@ -33,6 +33,21 @@ class Payer:
     account_tax_ids: list[JsonObject] = field(default_factory=list)
     tax_ids: list[JsonObject] = field(default_factory=list)
     touched: bool = False
+
+    @property
+    def balance(self) -> int:
+        """The customer's balance in its currency."""
+        return self.balances.amount
+
+    @property
+    def currency(self) -> str | None:
+        """The currency of the balance."""
+        return self.balances.currency
+
+    @property
+    def other_balances(self) -> dict[str, int] | None:
+        """The balances in other currencies, as they are stored."""
+        return dict(self.balances.others) or None
 
     @classmethod
     def of(cls, customer: Customer) -> Self:
@@ -47,8 +62,7 @@ class Payer:
             address=customer.address,
             shipping=customer.shipping,
             tax_exempt=customer.tax_exempt,
-            balance=customer.balance,
-            currency=customer.currency,
+            balances=Balances(customer.balance, customer.currency, as_others(customer.other_balances)),
             invoice_prefix=customer.invoice_prefix or new_id("x").upper()[2:10],
             number=customer.next_invoice_sequence,
         )

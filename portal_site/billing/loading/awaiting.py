@@ -44,14 +44,15 @@ def awaiting_of(
         (invoice.starting_balance - (invoice.ending_balance or 0)) if invoice is not None and is_open else 0
     )
     is_being_paid = is_open and invoice is not None and invoice.attempt_status is not None
+    name = awaited_invoice_id(row) if is_open else None
     if row.status == SubscriptionStatus.INCOMPLETE:
-        return AwaitingPayment(
-            row.created + PENDING_UPDATE_LIFETIME, returned_balance, tuple(lines), is_being_paid=is_being_paid
-        )
-    if not row.pending_update:
+        expires_at, reserved = row.created + PENDING_UPDATE_LIFETIME, frozenset[str]()
+    elif row.pending_update:
+        update: PendingUpdate = row.pending_update
+        expires_at, reserved = update.expires_at, update.ended_discounts
+    else:
         return None
-    update: PendingUpdate = row.pending_update
-    return AwaitingPayment(update.expires_at, returned_balance, tuple(lines), update.ended_discounts, is_being_paid)
+    return AwaitingPayment(expires_at, returned_balance, tuple(lines), reserved, is_being_paid, name)
 
 
 def load_awaiting(reader: Reader, rows: Sequence[Subscription]) -> dict[str, AwaitingPayment | None]:

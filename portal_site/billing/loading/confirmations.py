@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -37,7 +37,7 @@ class Confirmation:
             raise StateChanged(CHANGED, "quote_changed")
 
 
-def hash_terms(terms: Any) -> str:
+def hash_terms(terms: Sequence[object]) -> str:
     """A fingerprint of terms that are JSON-serializable, in 64 characters (SHA-256, hexadecimal)."""
     return hashlib.sha256(json.dumps(terms).encode()).hexdigest()
 

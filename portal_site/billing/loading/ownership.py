@@ -1,6 +1,6 @@
 """Loading and locking rows by their owner. A row of another owner is treated as if it did not exist."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -8,11 +8,21 @@ from sqlalchemy.orm import Session
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.models import (
     Account,
+    CancellationAttempt,
     Customer,
+    Invoice,
+    PaymentAttempt,
+    PaymentMethod,
+    Refund,
+    SetupIntent,
+    Subscription,
+    TaxId,
 )
 from portal_site.billing.translation_marks import N_
 
-Row = TypeVar("Row", bound=Any)
+Row = TypeVar(
+    "Row", CancellationAttempt, Invoice, PaymentAttempt, PaymentMethod, Refund, SetupIntent, Subscription, TaxId
+)
 
 
 def get_account(session: Session, account_id: str | None) -> Account:

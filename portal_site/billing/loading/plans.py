@@ -1,15 +1,16 @@
 """Loads prices with their products as PricedPlan, the input of the rules."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import TypedDict, cast
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnExpressionArgument, bindparam, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Price, Product
 from portal_site.billing.rules.amounts.items import PricedPlan
 from portal_site.billing.rules.amounts.pricing import PriceTerms
+from portal_site.db.json_columns import JsonObject
 
 Reader = Session | Connection
 # Labelled, so that they do not clash with the columns of tables that refer to a price.
@@ -32,8 +33,28 @@ PLAN_COLUMNS = (
 )
 
 
-def priced_plan(row: Mapping[str, Any]) -> PricedPlan:
-    """The plan of a row with the columns of PLAN_COLUMNS. Without an interval it is monthly."""
+class PlanRow(TypedDict):
+    """A row with the columns of PLAN_COLUMNS, by name."""
+
+    price_id: str
+    price_currency: str
+    billing_scheme: str
+    unit_amount: int | None
+    unit_amount_decimal: str | None
+    tiers_mode: str | None
+    tiers: list[JsonObject] | None
+    transform_quantity: JsonObject | None
+    usage_type: str
+    interval: str | None
+    interval_count: int | None
+    tax_behavior: str
+    product_id: str
+    product: str
+    unit_label: str | None
+
+
+def priced_plan(row: PlanRow) -> PricedPlan:
+    """The plan of a row. Without an interval it is monthly."""
     return PricedPlan(
         price_id=row["price_id"],
         product_id=row["product_id"],
@@ -54,7 +75,9 @@ _PLANS = (
 _PLANS_REFERRED_TO = _PLANS.execution_options(unscoped="prices that a subscription of ours refers to")
 
 
-def load_plans(reader: Reader, account_id: str | None, price_ids: Iterable[str], *only: Any) -> dict[str, PricedPlan]:
+def load_plans(
+    reader: Reader, account_id: str | None, price_ids: Iterable[str], *only: ColumnExpressionArgument[bool]
+) -> dict[str, PricedPlan]:
     """The plans with these prices, by price id.
 
     With `account_id` None the account is not checked: the ids must come from rows that the caller may read. `only` are further
@@ -62,4 +85,4 @@ def load_plans(reader: Reader, account_id: str | None, price_ids: Iterable[str],
     """
     query = _PLANS_REFERRED_TO if account_id is None else _PLANS.where(Price.account_id == account_id, *only)
     rows = reader.execute(query, {"ids": sorted(set(price_ids))})
-    return {row.price_id: priced_plan(cast(Mapping[str, Any], row._mapping)) for row in rows}
+    return {row.price_id: priced_plan(cast(PlanRow, row._mapping)) for row in rows}

@@ -7,28 +7,26 @@ operations call `load`, which reads the same columns.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from typing import Any, Protocol, cast
+from typing import Protocol, TypedDict, cast
 
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import and_, select
 
 from portal_site.billing.errors import NotFound
 from portal_site.billing.loading import plans, stored_lines
 from portal_site.billing.loading.awaiting import load_awaiting
+from portal_site.billing.loading.planned_phases import load_phases
 from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Coupon,
     Customer,
     Discount,
-    SchedulePhase,
-    SchedulePhaseItem,
     Subscription,
     SubscriptionItem,
-    SubscriptionSchedule,
 )
 from portal_site.billing.rules.amounts.discounts import CouponTerms, DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.amounts.taxes import UNTAXED, TaxRate
+from portal_site.billing.rules.invoicing.balances import as_others
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import pauses
 from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
@@ -91,17 +89,22 @@ DISCOUNT_COLUMNS = (
     Coupon.currency.label("coupon_currency"),
     Coupon.applies_to_products,
 )
-PHASE_COLUMNS = (
-    SchedulePhase.id.label("phase_id"),
-    SubscriptionSchedule.subscription_id,
-    SubscriptionSchedule.origin,
-    SubscriptionSchedule.end_behavior,
-    SchedulePhase.start_date,
-    SchedulePhase.end_date,
-    SchedulePhase.proration_behavior,
-    SchedulePhaseItem.quantity,
-    SchedulePhaseItem.price_id,
-)
+
+
+class DiscountRow(TypedDict):
+    """A row with the columns of DISCOUNT_COLUMNS, by name."""
+
+    id: str
+    customer_id: str
+    subscription_id: str | None
+    subscription_item_id: str | None
+    start: int
+    end: int | None
+    duration: str
+    percent_off: str | None
+    amount_off: int | None
+    coupon_currency: str | None
+    applies_to_products: list[str] | None
 
 
 class CustomerTerms(Protocol):
@@ -111,6 +114,8 @@ class CustomerTerms(Protocol):
     def balance(self) -> int: ...
     @property
     def currency(self) -> str | None: ...
+    @property
+    def other_balances(self) -> Mapping[str, int] | None: ...
     @property
     def tax_exempt(self) -> str: ...
 
@@ -157,6 +162,7 @@ def build(row: Subscription, customer: CustomerTerms, parts: Parts) -> Subscript
         tax_rates=tuple(map(TaxRate.of, row.default_tax_rates)) if taxed else (),
         balance=customer.balance,
         balance_currency=customer.currency,
+        other_balances=as_others(customer.other_balances),
         pending_lines=tuple(parts.pending_lines),
         phases=tuple(parts.phases),
         awaiting_payment=parts.awaiting_payment,
@@ -183,6 +189,11 @@ def load(
         )
         for row in subscriptions
     }
+
+
+def due_since(steps: Iterable[int | None], at: int) -> int:
+    """The earliest instant of what is due: discounts that ended since then were in force on it, as a billing run has it."""
+    return min([at, *(step for step in steps if step is not None)])
 
 
 def item_of(row: SubscriptionItem, plan: PricedPlan) -> Item:
@@ -219,12 +230,12 @@ _DISCOUNTS = _ANY_DISCOUNTS.where(
 def _load_discounts(reader: Reader, customer_ids: Sequence[str], at: int) -> dict[str, list[DiscountTerms]]:
     discounts: dict[str, list[DiscountTerms]] = defaultdict(list)
     for row in reader.execute(_DISCOUNTS, {"ids": customer_ids, "at": at}):
-        discounts[row.customer_id].append(discount_of(cast(Mapping[str, Any], row._mapping), at))
+        discounts[row.customer_id].append(discount_of(cast(DiscountRow, row._mapping), at))
     return discounts
 
 
-def discount_of(row: Mapping[str, Any], at: int) -> DiscountTerms:
-    """The DiscountTerms of a row with the columns of DISCOUNT_COLUMNS.
+def discount_of(row: DiscountRow, at: int) -> DiscountTerms:
+    """The DiscountTerms of a discount and its coupon.
 
     One that has started by `at` applies to what is billed late as well, for dates before its start.
     """
@@ -265,7 +276,9 @@ def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> t
     """The rows of a customer's own subscription and of the customer, as `load_for_quote` needs them. Raises NotFound."""
     owned = Subscription.id == subscription_id, Subscription.customer_id == customer_id
     row = reader.execute(select(*SUBSCRIPTION_COLUMNS).where(*owned)).first()
-    columns = (Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.tax_exempt)
+    columns = (
+        Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.other_balances, Customer.tax_exempt
+    )  # fmt: skip
     customer = reader.execute(select(*columns).where(Customer.id == customer_id)).first()
     if row is None or customer is None:
         raise NotFound(N_("We could not find this."), "resource_missing")
@@ -278,8 +291,8 @@ def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: in
         Subscription.customer_id == customer.id, Subscription.id != row.id, Subscription.status.not_in(ENDED)
     )
     rows = [row, *cast(Sequence[Subscription], reader.execute(others.order_by(Subscription.id)).all())]
-    loaded = load(reader, rows, {customer.id: customer}, at)
-    phases = _load_phases(reader, customer.id, at)
+    loaded = load(reader, rows, {customer.id: customer}, due_since((each.step_at for each in rows), at))
+    phases = load_phases(reader, customer.id, at)
     awaiting = load_awaiting(reader, rows)
     complete = [
         replace(
@@ -289,55 +302,43 @@ def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: in
         )
         for subscription in rows
     ]
-    snapshot = stored_lines.with_creditable_lines(reader, replace(complete[0], siblings=tuple(complete[1:])), at)
-    return replace(snapshot, past_discounts=_load_past_discounts(reader, snapshot, customer.id, at))
+    chosen = [snapshot for snapshot in complete if snapshot.id == row.id or snapshot.has_prorated_phases]
+    charged = {snapshot.id: snapshot for snapshot in _with_charges(reader, chosen, at)}
+    siblings = tuple(charged.get(snapshot.id, snapshot) for snapshot in complete[1:])
+    return replace(charged[row.id], siblings=siblings)
 
 
-def _load_past_discounts(
-    reader: Reader, snapshot: SubscriptionSnapshot, customer_id: str, at: int
-) -> tuple[DiscountTerms, ...]:
-    """The discounts of the creditable lines that are used up or over."""
-    applied = {discount_id for line in snapshot.creditable_lines for discount_id, _ in line.discounts}
-    past = applied - {discount.id for discount in snapshot.discounts}
-    if not past:
-        return ()
-    query = _ANY_DISCOUNTS.where(Discount.customer_id == customer_id, Discount.id.in_(sorted(past)))
-    return tuple(discount_of(cast(Mapping[str, Any], row._mapping), at) for row in reader.execute(query))
+def with_charges_for_phases(
+    reader: Reader, subscriptions: Sequence[SubscriptionSnapshot], at: int
+) -> list[SubscriptionSnapshot]:
+    """The snapshots as a forecast needs them: those with phases that prorate know what was charged."""
+    chosen = [snapshot for snapshot in subscriptions if snapshot.has_prorated_phases]
+    charged = {snapshot.id: snapshot for snapshot in _with_charges(reader, chosen, at)} if chosen else {}
+    return [charged.get(snapshot.id, snapshot) for snapshot in subscriptions]
 
 
-_PHASES = (
-    select(*PHASE_COLUMNS)
-    .join(SubscriptionSchedule, SubscriptionSchedule.id == SchedulePhase.schedule_id)
-    .join(SchedulePhaseItem, SchedulePhaseItem.phase_id == SchedulePhase.id)
-    .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
-    .where(
-        SubscriptionSchedule.customer_id == bindparam("customer_id"),
-        SubscriptionSchedule.status == "active",
-        # A phase that is overdue because the worker was not running still decides what will be billed.
-        or_(SchedulePhase.start_date > stored_lines.AT, SchedulePhase.start_date >= Subscription.step_at),
-    )
-    .order_by(SchedulePhase.start_date, SchedulePhase.id, SchedulePhaseItem.id)
-)
+def _with_charges(reader: Reader, subscriptions: Sequence[SubscriptionSnapshot], at: int) -> list[SubscriptionSnapshot]:
+    """The snapshots with their creditable lines, and with the discounts of these that are used up or over.
+
+    A phase that is overdue, because the worker was not running, credits what was charged for the time after its own start.
+    """
+    overdue = [each.due_at for each in subscriptions if each.has_prorated_phases and each.due_at is not None]
+    charged = stored_lines.with_creditable_lines(reader, subscriptions, min([at, *overdue]))
+    charged = [each if each.has_prorated_phases or each.is_behind(at) else each.as_of(at) for each in charged]
+    past = {snapshot.id: _past_discounts(snapshot, at) for snapshot in charged}
+    if not any(past.values()):
+        return charged
+    query = _ANY_DISCOUNTS.where(Discount.id.in_(sorted(frozenset().union(*past.values()))))
+    rows = reader.execute(query, execution_options={"unscoped": "discounts of lines that were found by their owner"})
+    terms = [discount_of(cast(DiscountRow, row._mapping), at) for row in rows]
+    return [
+        replace(snapshot, past_discounts=tuple(each for each in terms if each.id in past[snapshot.id]))
+        for snapshot in charged
+    ]
 
 
-def _load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[PlannedPhase]]:
-    rows = reader.execute(_PHASES, {"customer_id": customer_id, "at": at}).all()
-    plan_of = plans.load_plans(reader, None, (row.price_id for row in rows)) if rows else {}
-    return phases_of((row, plan_of[row.price_id]) for row in rows)
-
-
-def phases_of(rows: Iterable[tuple[Any, PricedPlan]]) -> dict[str, list[PlannedPhase]]:
-    """The phases by subscription id, in order of their start, from pairs of a row (PHASE_COLUMNS) and its item's plan."""
-    phases: dict[str, list[PlannedPhase]] = defaultdict(list)
-    last: dict[str, Any] = {}
-    for _, group in groupby(rows, key=lambda pair: pair[0].phase_id):
-        pairs = list(group)
-        first = pairs[0][0]
-        items = tuple((plan, row.quantity) for row, plan in pairs)
-        phase = PlannedPhase(first.start_date, items, first.origin == "portal", first.proration_behavior)
-        phases[first.subscription_id].append(phase)
-        last[first.subscription_id] = first
-    for subscription_id, row in last.items():
-        if row.end_date is not None and row.end_behavior == "cancel":
-            phases[subscription_id][-1] = replace(phases[subscription_id][-1], cancels_at=row.end_date)
-    return phases
+def _past_discounts(snapshot: SubscriptionSnapshot, at: int) -> frozenset[str]:
+    awaiting = snapshot.awaiting_payment
+    lines = (*snapshot.creditable_lines, *(awaiting.freed_lines if awaiting else ()))
+    applied = {discount_id for line in lines for discount_id, _ in line.discounts}
+    return frozenset(applied - {terms.id for terms in snapshot.discounts if terms.end is None or terms.end > at})

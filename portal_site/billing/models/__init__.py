@@ -13,7 +13,7 @@ from portal_site.billing.models.invoice import (
     InvoiceLineItem,
     PrintedDocument,
 )
-from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, SetupIntent
+from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, Refund, SetupIntent
 from portal_site.billing.models.portal import PortalConfiguration, PortalSession, PortalVisit
 from portal_site.billing.models.subscription import (
     Discount,
@@ -54,6 +54,7 @@ __all__ = [
     "PromotionCode",
     "PromotionCodeTry",
     "ProviderCustomer",
+    "Refund",
     "SchedulePhase",
     "SchedulePhaseItem",
     "SetupIntent",

@@ -1,7 +1,5 @@
 """Cancellation attempts: the reasons given, the retention offer made, and the outcome."""
 
-from typing import Any
-
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -17,6 +15,7 @@ from portal_site.billing.models.columns import (
 from portal_site.billing.models.subscription import Subscription
 from portal_site.billing.rules.retention.offer_rules import OFFER_LIFETIME
 from portal_site.db import Base
+from portal_site.db.json_columns import JsonObject
 from portal_site.ids import new_id
 
 
@@ -58,7 +57,7 @@ class CancellationAttempt(HasLivemode, Base):
     __table_args__ = (Index("ix_cancellation_attempts_customer_id_created", "customer_id", "created"),)
 
     @classmethod
-    def of(cls, subscription: Subscription, at: int, **members: Any) -> "CancellationAttempt":
+    def of(cls, subscription: Subscription, at: int, **members: object) -> "CancellationAttempt":
         """A new, open attempt to cancel this subscription, not yet added to a session."""
         owner = values(subscription, "account_id", "customer_id", "livemode")
         return cls(**{"id": new_id("cxl"), "subscription_id": subscription.id, "created": at, **owner, **members})
@@ -78,7 +77,7 @@ class CancellationAttempt(HasLivemode, Base):
             self.offer_outcome = "declined"
 
     @property
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         """The subscription's `cancellation_details`, in Stripe's format."""
         feedback = {**values(self, "comment", "feedback"), "feedback_option": self.feedback_option_id}
         return {"reason": "cancellation_requested", **feedback}

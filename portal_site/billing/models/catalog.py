@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, CustomerId, HasLivemode, HasMetadata, Id
+from portal_site.billing.models.columns import AccountId, CustomerId, Documents, HasLivemode, HasMetadata, Id
 from portal_site.db import Base
 
 
@@ -21,6 +21,8 @@ class Product(HasLivemode, HasMetadata, Base):
     name: Mapped[str]
     description: Mapped[str | None] = mapped_column(Text)
     unit_label: Mapped[str | None]
+    # What it offers, as {name}; the page for changing plans lists the first few.
+    marketing_features: Mapped[Documents] = mapped_column(server_default="[]")
 
 
 class Price(HasLivemode, HasMetadata, Base):

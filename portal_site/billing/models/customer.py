@@ -19,7 +19,8 @@ from portal_site.db import Base
 class Customer(HasLivemode, HasMetadata, Base):
     """A customer. `address` is {line1, line2, city, state, postal_code, country}; `shipping` is {name, phone, address}.
 
-    `balance` is in the minor unit of `currency`; a negative balance is credit that the next invoice uses.
+    `balance` is in the minor unit of `currency`; a negative balance is credit that the next invoice uses. `other_balances` are
+    those in other currencies, by currency, as in Stripe's `invoice_credit_balance` but with the sign of `balance`.
     """
 
     __tablename__ = "customers"
@@ -35,6 +36,7 @@ class Customer(HasLivemode, HasMetadata, Base):
     shipping: Mapped[OptionalDocument]
     balance: Mapped[int] = mapped_column(default=0)
     currency: Mapped[str | None]
+    other_balances: Mapped[OptionalDocument]
     delinquent: Mapped[bool] = mapped_column(default=False)
     invoice_prefix: Mapped[str | None]
     next_invoice_sequence: Mapped[int] = mapped_column(default=1)

@@ -53,6 +53,9 @@ class Invoice(HasLivemode, HasMetadata, Base):
     amount_remaining: Mapped[int]
     pre_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
     post_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
+    amount_refunded: Mapped[int] = mapped_column(
+        default=0, server_default="0"
+    )  # of its payments; at Stripe on the charges
     starting_balance: Mapped[int] = mapped_column(default=0)
     ending_balance: Mapped[int | None]
     total_discount_amounts: Mapped[Documents]
@@ -100,6 +103,15 @@ class Invoice(HasLivemode, HasMetadata, Base):
             "id",
             sqlite_where=text("next_payment_attempt IS NOT NULL"),
             postgresql_where=text("next_payment_attempt IS NOT NULL"),
+        ),
+        Index(
+            "ix_invoices_amount",
+            "customer_id",
+            "total",
+            "created",
+            "id",
+            sqlite_where=text("status <> 'draft'"),
+            postgresql_where=text("status <> 'draft'"),
         ),
         Index("uq_invoices_customer_id_number", "customer_id", "number", unique=True),
         # Also serves look-ups of a subscription's invoices, since `subscription_id` is its first column.

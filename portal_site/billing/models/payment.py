@@ -63,6 +63,39 @@ class SetupIntent(HasLivemode, Base):
     payment_method_id: Mapped[str | None] = mapped_column(ForeignKey("payment_methods.id"))
 
 
+class Refund(HasLivemode, Base):
+    """Money of a payment that is given back, in minor units of `currency`: `pending`, `succeeded` or `failed`.
+
+    It is written before the gateway is called, whose key is its id. `idempotency_key` is the caller's.
+    """
+
+    __tablename__ = "refunds"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId]
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    payment_attempt_id: Mapped[str] = mapped_column(ForeignKey("payment_attempts.id"), index=True)
+    created: Mapped[int]
+    amount: Mapped[int]
+    currency: Mapped[str]
+    reason: Mapped[str | None]
+    status: Mapped[str]
+    idempotency_key: Mapped[str]
+    gateway_reference: Mapped[str | None]
+    checked_at: Mapped[int | None]
+
+    __table_args__ = (
+        UniqueConstraint("customer_id", "idempotency_key"),
+        Index(
+            "ix_refunds_pending",
+            "created",
+            sqlite_where=text("status = 'pending'"),
+            postgresql_where=text("status = 'pending'"),
+        ),
+    )
+
+
 class PaymentAttempt(HasLivemode, Base):
     """One attempt to collect an invoice. It is written before the gateway is called and settled afterwards, so none is lost.
 

@@ -42,6 +42,8 @@ class Subscription(HasLivemode, HasMetadata, Base):
     billing_cycle_anchor: Mapped[int]
     trial_start: Mapped[int | None]
     trial_end: Mapped[int | None]
+    # How the trial ends without a payment method; while that is `cancel` and there is none, `cancel_at` is the trial's end.
+    trial_settings: Mapped[OptionalDocument]
     cancel_at: Mapped[int | None]
     cancel_at_period_end: Mapped[bool] = mapped_column(default=False)
     canceled_at: Mapped[int | None]

@@ -1,6 +1,6 @@
-"""Collecting an invoice: the attempt is written down, the gateway is called outside any transaction, the outcome is written down.
+"""Collecting an invoice: the attempt is stored, the gateway is called outside any transaction, and the outcome is stored.
 
-So a crash or a lost answer leaves an attempt under way, which is settled by asking the gateway; nothing is charged twice.
+A crash or a lost answer leaves an unsettled attempt, which is resolved by asking the gateway; nothing is charged twice.
 """
 
 import logging
@@ -24,12 +24,12 @@ from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
 log = logging.getLogger("portal.billing")
-NOT_HERE = "payment_method_unactivated"  # the decline code of a method whose provider the program does not work with
+NOT_HERE = "payment_method_unactivated"  # the decline code if the method's provider is not installed
 
 
 @dataclass(frozen=True)
 class _Terms:
-    """What a provider is told of a try to collect, besides the try itself."""
+    """The parts of a charge request besides the attempt itself."""
 
     method: PaymentMethod
     invoice: Invoice
@@ -37,14 +37,14 @@ class _Terms:
 
     @classmethod
     def load(cls, session: Session, attempt: PaymentAttempt, method: PaymentMethod, invoice: Invoice) -> "_Terms":
-        """With the provider's own name for the customer."""
+        """The terms, with the provider's id of the customer."""
         known = select(ProviderCustomer.reference).where(
             ProviderCustomer.customer_id == attempt.customer_id, ProviderCustomer.gateway == method.gateway
         )
         return cls(method, invoice, session.scalar(known))
 
     def request(self, attempt: PaymentAttempt, return_url: str, off_session: bool) -> ChargeRequest:
-        """What is asked of the provider."""
+        """The request to the provider."""
         return ChargeRequest(
             payment_method=self.method.gateway_reference or self.method.id,
             customer=self.payer,
@@ -72,10 +72,10 @@ def pay_invoice(
     *,
     off_session: bool = False,
 ) -> PaymentAttempt:
-    """Pay what is left of an open invoice: exactly `amount` minor units, or nothing (StateChanged).
+    """Pay what is left of an open invoice. Raises StateChanged unless that is exactly `amount` minor units.
 
-    The attempt that comes back says how it went; an earlier one that is still under way is settled first, and if that one
-    took the money, or the bank is carrying it out, it is the answer. `off_session` says that the customer is not there.
+    Returns the attempt with its outcome. An earlier unsettled attempt is resolved first, and returned unless it was
+    declined. With `off_session` the customer is not present.
     """
     earlier = _unsettled(customer_id, invoice_id)
     if earlier is not None:
@@ -93,7 +93,7 @@ def pay_invoice(
 def resolve_payment(
     gateways: Gateways, customer_id: str, invoice_id: str, at: int, return_url: str, *, off_session: bool = False
 ) -> PaymentAttempt | None:
-    """Find out what became of the attempt under way, if there is one; the customer came back or time has passed."""
+    """Ask the provider for the outcome of the invoice's unsettled attempt, if there is one."""
     attempt = _unsettled(customer_id, invoice_id)
     if attempt is None:
         return None
@@ -103,7 +103,7 @@ def resolve_payment(
 def cancel_awaiting_payment(
     gateways: Gateways, customer_id: str, invoice_id: str, at: int, return_url: str
 ) -> PaymentAttempt | None:
-    """Let go of a payment that waits for the customer at the bank. One that was confirmed meanwhile counts; others stay."""
+    """Cancel a payment that awaits authentication, unless it was authenticated meanwhile. Other payments are not affected."""
     attempt = _unsettled(customer_id, invoice_id)
     if attempt is None or attempt.status != AttemptStatus.REQUIRES_ACTION:
         return None
@@ -113,7 +113,7 @@ def cancel_awaiting_payment(
 def cancel_awaiting_payments(
     gateways: Gateways, customer_id: str, subscription_id: str, at: int, return_url: str
 ) -> None:
-    """The same of what a change of this subscription waits for, or its beginning, so that it can be taken back."""
+    """The same for the payment that a pending update, or the start, of this subscription awaits, so that it can be undone."""
     with transaction() as session:
         invoice_id = payment_state.blocking_invoice(
             ownership.get_owned(session, Subscription, customer_id, subscription_id)
@@ -125,9 +125,9 @@ def cancel_awaiting_payments(
 def collect(
     gateways: Gateways, customer_id: str, invoice_id: str, at: int, return_url: str, *, off_session: bool = False
 ) -> PaymentAttempt | None:
-    """Charge an open invoice to what its subscription is paid with; None when there is nothing left to collect.
+    """Charge an open invoice to the payment method of its subscription. Returns None if there is nothing to collect.
 
-    Without a payment method it counts as a try that failed.
+    Without a payment method this counts as a failed attempt.
     """
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
@@ -140,7 +140,7 @@ def collect(
             outcomes.note_failed_try(session, invoice, at, automatic=True)
             return None
         amount = invoice.amount_remaining
-    if method_id is None:  # what it is being paid with was removed since
+    if method_id is None:  # the payment method of the unsettled attempt was removed since
         return resolve_payment(gateways, customer_id, invoice_id, at, return_url, off_session=off_session)
     return pay_invoice(gateways, customer_id, invoice_id, method_id, amount, at, return_url, off_session=off_session)
 
@@ -162,38 +162,49 @@ def _unsettled(customer_id: str, invoice_id: str) -> PaymentAttempt | None:
 
 
 def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: int) -> tuple[PaymentAttempt, _Terms]:
+    """Store the attempt, and return it with the terms of its request."""
     with transaction() as session:
         ownership.lock_customer(session, customer_id)
         invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
-        if not InvoiceStatus(invoice.status).payable:
-            raise StateChanged(N_("This invoice can no longer be paid."), "invoice_not_open")
-        if invoice.amount_remaining != amount:
-            raise StateChanged(N_("The amount of this invoice has changed. Please check it again."), "amount_changed")
-        if payment_state.unsettled_attempt(session, customer_id, invoice.id) is not None:
-            raise StateChanged(
-                N_("A payment for this invoice is already in progress. Please check it again."), "payment_under_way"
-            )
+        _check_payable(session, invoice, amount)
         method = ownership.get_owned(session, PaymentMethod, customer_id, method_id)
         if method.detached_at is not None:
             raise BillingError(N_("Choose one of your payment methods."), "resource_missing", "payment_method")
-        attempt = PaymentAttempt(
-            id=new_id("payatt"),
-            account_id=invoice.account_id,
-            customer_id=customer_id,
-            invoice_id=invoice.id,
-            payment_method_id=method.id,
-            livemode=invoice.livemode,
-            created=at,
-            amount=amount,
-            currency=invoice.currency,
-            status=AttemptStatus.SUBMITTING,
-            idempotency_key=new_id("charge"),
-            automatic=invoice.next_payment_attempt is not None and invoice.next_payment_attempt <= at,
-        )
+        attempt = _new_attempt(invoice, method, at)
         session.add(attempt)
         payment_events.emit_created(session, invoice, attempt, at)
         terms = _Terms.load(session, attempt, method, invoice)
     return attempt, terms
+
+
+def _check_payable(session: Session, invoice: Invoice, amount: int) -> None:
+    """Raise StateChanged unless exactly `amount` can be paid now."""
+    if not InvoiceStatus(invoice.status).payable:
+        raise StateChanged(N_("This invoice can no longer be paid."), "invoice_not_open")
+    if invoice.amount_remaining != amount:
+        raise StateChanged(N_("The amount of this invoice has changed. Please check it again."), "amount_changed")
+    if payment_state.unsettled_attempt(session, invoice.customer_id, invoice.id) is not None:
+        raise StateChanged(
+            N_("A payment for this invoice is already in progress. Please check it again."), "payment_under_way"
+        )
+
+
+def _new_attempt(invoice: Invoice, method: PaymentMethod, at: int) -> PaymentAttempt:
+    """An attempt to collect what is left of the invoice, not yet sent to the provider."""
+    return PaymentAttempt(
+        id=new_id("payatt"),
+        account_id=invoice.account_id,
+        customer_id=invoice.customer_id,
+        invoice_id=invoice.id,
+        payment_method_id=method.id,
+        livemode=invoice.livemode,
+        created=at,
+        amount=invoice.amount_remaining,
+        currency=invoice.currency,
+        status=AttemptStatus.SUBMITTING,
+        idempotency_key=new_id("charge"),
+        automatic=invoice.next_payment_attempt is not None and invoice.next_payment_attempt <= at,
+    )
 
 
 def _resolve(
@@ -204,12 +215,12 @@ def _resolve(
         invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id)
         terms = _Terms.load(session, attempt, method, invoice)
     gateway = gateways.for_method(method)
-    if gateway is None:  # nobody is there to be asked; `portal check` tells the operator
+    if gateway is None:  # the provider is not installed; `portal check` reports that
         return outcomes.record(attempt, None, at, given_up=give_up)
     request = terms.request(attempt, return_url, off_session)
 
     def ask() -> Charge | None:
-        # None: the gateway never heard of it. Asking again under the same key is safe even if the first call is only late.
+        # None: the gateway never received it. A second call with the same key is safe even if the first is only late.
         charge = gateway.find_charge(request, at) or gateway.charge(request)
         if give_up and charge.status == AttemptStatus.REQUIRES_ACTION:
             return gateway.cancel_charge(replace(request, reference=charge.reference))
@@ -219,14 +230,14 @@ def _resolve(
 
 
 def _answer(ask: Callable[[], Charge | None], reference: str) -> Charge | None:
-    """What a provider answers. None if it does not, or if its library raises anything instead: the outcome is unknown."""
+    """The provider's answer, or None if it does not answer or its library raises anything: the outcome is unknown."""
     try:
         return ask()
     except GatewayUnavailable:
         return None
     except SQLAlchemyError:  # the sandbox keeps its charges in the portal's database
         raise
-    except BillingError as error:  # it takes no such payment at all, such as the sandbox in live mode
+    except BillingError as error:  # the provider refuses such payments, as the sandbox does in live mode
         log.error("a payment provider refuses: %s", error)
         return Charge("declined", reference, NOT_HERE)
     except Exception:

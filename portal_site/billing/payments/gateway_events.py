@@ -1,6 +1,6 @@
-"""Events that payment providers send us. An event is a reason to ask, never an answer: only what the provider says then counts.
+"""Events from payment providers. An event only causes a query: what counts is the provider's answer to that.
 
-So an event that comes twice, late, out of order or before our own row knows its charge does nothing wrong.
+So events may come twice, late, out of order, or before the answer to the charge was stored.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ UNSCOPED = {"unscoped": "a provider names a charge, not whose it is"}
 def handle_gateway_event(
     gateways: Gateways, name: str, headers: Mapping[str, str], body: bytes, at: int, return_url: Callable[[str], str]
 ) -> PaymentAttempt | None:
-    """Ask the provider `name` about the payment that its event is about; None when no payment under way is.
+    """Ask the provider `name` about the payment of its event. Returns None if that is no unsettled payment.
 
-    `return_url` makes the address to which a bank sends the customer of an invoice back. Raises NotFound for a provider that we
-    do not work with, and EventRefused for an event that is not the provider's.
+    `return_url` maps an invoice id to the URL to return to from authentication. Raises NotFound for a provider that is
+    not installed, and EventRefused for an event that the provider did not sign.
     """
     gateway = gateways.named(name)
     if gateway is None:
@@ -42,7 +42,7 @@ def handle_gateway_event(
 
 
 def _attempt_of(session: Session, gateway: str, event: GatewayEvent) -> PaymentAttempt | None:
-    """The payment under way that the event is about: by the provider's reference, or by our key where that is not known yet."""
+    """The unsettled payment of the event: by the provider's reference, or by the idempotency key if that is not stored yet."""
     names = []
     if event.charge_reference is not None:
         names.append(PaymentAttempt.gateway_reference == event.charge_reference)
@@ -58,7 +58,7 @@ def _attempt_of(session: Session, gateway: str, event: GatewayEvent) -> PaymentA
 
 
 def _time_of(session: Session, customer_id: str, real: int) -> int:
-    """What time it is for the customer, who may live by a test clock."""
+    """The customer's current instant: that of its test clock, else the real one."""
     clock = (
         select(TestClock.frozen_time)
         .join(Customer, Customer.test_clock_id == TestClock.id)

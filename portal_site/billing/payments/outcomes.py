@@ -1,6 +1,6 @@
-"""What an answer of the gateway does: the attempt, its invoice and its subscription, in one transaction.
+"""The effect of a gateway's answer on the attempt, its invoice and its subscription, in one transaction.
 
-An immediate answer, one that the worker asked for and one that an event announced come here alike, and do the same.
+It is the same for an immediate answer, for one that the worker asked for, and for one that an event announced.
 """
 
 from sqlalchemy import select, update
@@ -27,13 +27,19 @@ from portal_site.billing.rules.subscriptions.statuses import (
     InvoiceStatus,
     SubscriptionStatus,
 )
-from portal_site.billing.subscriptions import due_dates, pending_updates, subscription_items, termination
+from portal_site.billing.subscriptions import (
+    applied_discounts,
+    due_dates,
+    pending_updates,
+    subscription_items,
+    termination,
+)
 from portal_site.billing.subscriptions.subscription_update import subscription_update
 from portal_site.db.transactions import transaction
 
 
 def record(attempt: PaymentAttempt, charge: Charge | None, at: int, given_up: bool = False) -> PaymentAttempt:
-    """Write down the outcome; None: the gateway did not answer. What is settled already stays as it is."""
+    """Store the outcome; None means that the gateway did not answer. A settled attempt is not changed."""
     with transaction() as session:
         ownership.lock_customer(session, attempt.customer_id)
         invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id, lock=True)
@@ -42,32 +48,42 @@ def record(attempt: PaymentAttempt, charge: Charge | None, at: int, given_up: bo
             return row
         row.checked_at = at
         if charge is None:
-            # What the gateway answered before still holds, unless we wanted to take the customer's question back.
-            asked = row.status == AttemptStatus.REQUIRES_ACTION and not given_up
-            if not asked and not _is_processing(row):
-                row.status = AttemptStatus.UNKNOWN
-            return row
-        if charge.status == AttemptStatus.REQUIRES_ACTION:
+            _note_silence(row, given_up)
+        elif charge.status == AttemptStatus.REQUIRES_ACTION:
             _note_question(session, invoice, row, charge, at)
         elif charge.status == AttemptStatus.PROCESSING:
             _note_processing(session, invoice, row, charge, at)
-        else:
+        elif charge.status == AttemptStatus.SUCCEEDED:
             _settle(session, invoice, row, charge, at)
+            subscription = _mark_paid(session, invoice, row.amount, at)
+            if subscription is not None and _is_for_a_change(subscription, invoice):
+                pending_updates.apply(session, subscription, at)
+            elif subscription is not None:
+                _restore_subscription(session, subscription, invoice, at)
+        else:
+            _note_decline(session, invoice, row, charge, at)
     return row
 
 
+def _note_silence(row: PaymentAttempt, given_up: bool) -> None:
+    """The gateway did not answer. Its last answer still holds, unless we tried to cancel a payment that awaits 3-D Secure."""
+    asked = row.status == AttemptStatus.REQUIRES_ACTION and not given_up
+    if not asked and not _is_processing(row):
+        row.status = AttemptStatus.UNKNOWN
+
+
 def _is_processing(row: PaymentAttempt) -> bool:
-    # Portals of before this status wrote "processing" for a call without an answer, which has no reference yet.
+    # Earlier versions used this status for calls without an answer, which have no reference.
     return row.status == AttemptStatus.PROCESSING and row.gateway_reference is not None
 
 
 def _was_asked(row: PaymentAttempt) -> bool:
-    # The address stays when an answer is lost or the debit goes on: a question counts as one try, once.
+    # The URL is kept when an answer is lost or the debit continues: an authentication counts as one failed attempt, once.
     return row.status == AttemptStatus.REQUIRES_ACTION or row.next_action_url is not None
 
 
 def _note_question(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
-    """The customer has to confirm at the bank: until then it is a try that failed."""
+    """The customer has to authenticate the payment. Until then it counts as a failed attempt."""
     asked_before = _was_asked(row)
     row.status, row.gateway_reference = AttemptStatus.REQUIRES_ACTION, charge.reference
     row.next_action_url = charge.next_action_url
@@ -78,7 +94,7 @@ def _note_question(session: Session, invoice: Invoice, row: PaymentAttempt, char
 
 
 def _note_processing(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
-    """The bank carries the payment out, which takes days. Nothing has failed, and nothing is paid yet."""
+    """The bank is processing the payment, which takes days. It has neither failed nor succeeded yet."""
     known = _is_processing(row)
     row.status, row.gateway_reference = AttemptStatus.PROCESSING, charge.reference
     if known:
@@ -91,18 +107,19 @@ def _note_processing(session: Session, invoice: Invoice, row: PaymentAttempt, ch
 
 
 def _settle(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
-    """The money came, or this try is over without."""
-    asked, debited = _was_asked(row), _is_processing(row)
+    """Close the attempt with its outcome."""
     row.status, row.gateway_reference = AttemptStatus(charge.status), charge.reference
     row.next_action_url, row.settled_at = None, at
     if row.status == AttemptStatus.DECLINED:
         row.decline_code = charge.decline_code or "generic_decline"
     payment_events.emit_outcome(session, invoice, row, at)
     _forget_failures(session, invoice)
-    if row.status == AttemptStatus.SUCCEEDED:
-        _mark_paid(session, invoice, row.amount, at)
-        return
-    # A debit that ran while an automatic try fell due stood in for it.
+
+
+def _note_decline(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
+    asked, debited = _was_asked(row), _is_processing(row)
+    _settle(session, invoice, row, charge, at)
+    # A debit that was processing when an automatic attempt fell due replaces that.
     stood_in = debited and invoice.next_payment_attempt is not None and invoice.next_payment_attempt <= at
     if not asked or stood_in:
         note_failed_try(session, invoice, at, row.automatic or stood_in)
@@ -111,30 +128,30 @@ def _settle(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Cha
 
 
 def _let_pay_otherwise(session: Session, invoice: Invoice, at: int) -> None:
-    """The customer learns only now that a debit failed: what waits for the invoice waits as long as it would have from now on."""
+    """A debit has failed, which the customer learns only now: start the deadline of what awaits the invoice again."""
     subscription = _subscription_of(session, invoice)
     if subscription is None or subscription.due_at is None:
         return
     if _is_for_a_change(subscription, invoice):
         leaving = subscription.cancel_at is not None or subscription.cancel_at_period_end
         pending_updates.extend(session, subscription, at if leaving else at + PENDING_UPDATE_LIFETIME, at)
-        subscription.due_at = min(subscription.due_at, at)  # steps that waited for the answer are taken by the next run
+        subscription.due_at = min(subscription.due_at, at)  # the next run takes the steps that waited for the answer
     elif subscription.status == SubscriptionStatus.INCOMPLETE:
         items = subscription_items.load_items(session, subscription)
         due_dates.recompute_due_at(session, subscription, items, at)
 
 
 def _forget_failures(session: Session, invoice: Invoice) -> None:
-    """The provider answered: tries that failed for another reason count no more."""
+    """Reset the failures of earlier runs, because the provider has answered."""
     subscription = _subscription_of(session, invoice)
     if subscription is not None and subscription.due_at is not None and subscription.billing_failures:
         subscription.billing_failures, subscription.billing_error = 0, None
 
 
 def note_failed_try(session: Session, invoice: Invoice, at: int, automatic: bool) -> None:
-    """A try brought no money: decide when the next one is, or what becomes of the subscription when there is none.
+    """Count a failed attempt, and schedule the next one, or apply the end of dunning to the subscription.
 
-    As in the field, only the first try and automatic ones count; what the customer tries in between moves nothing.
+    As at Stripe, only the first attempt and automatic ones count; other attempts of the customer change nothing.
     """
     counts = automatic or invoice.attempt_count == 0
     invoice.attempt_count += counts
@@ -144,11 +161,16 @@ def note_failed_try(session: Session, invoice: Invoice, at: int, automatic: bool
     if not counts or subscription is None:
         return
     if SubscriptionStatus(subscription.status).ended and invoice.next_payment_attempt is None:
-        return  # it ended while this was being paid: what is open stays owed, and nobody's account is tried for it
+        return  # it ended meanwhile: the invoice stays open, and is not collected automatically
     beginning = subscription.status == SubscriptionStatus.INCOMPLETE
     if beginning or _is_for_a_change(subscription, invoice) or invoice.collection_method == "send_invoice":
-        invoice.next_payment_attempt = None  # the customer's turn: the old plan stays in force
+        invoice.next_payment_attempt = None  # the customer has to act; the old plan stays in force
         return
+    _schedule_retry(session, invoice, subscription, at)
+
+
+def _schedule_retry(session: Session, invoice: Invoice, subscription: Subscription, at: int) -> None:
+    """Set the next automatic attempt by the account's dunning policy, or apply the policy's end to the subscription."""
     document = session.scalar(select(Account.dunning).where(Account.id == invoice.account_id))
     policy = dunning.DunningPolicy.of(document or {})
     invoice.next_payment_attempt = policy.next_try(invoice.attempt_count, at)
@@ -162,7 +184,7 @@ def note_failed_try(session: Session, invoice: Invoice, at: int, automatic: bool
 
 
 def _change_status(session: Session, subscription: Subscription, status: SubscriptionStatus, at: int) -> None:
-    """Bring a subscription into another state, with what follows from it."""
+    """Change the status of a subscription, with the effects on its periods and invoices."""
     if subscription.status == status:
         return
     if status == SubscriptionStatus.CANCELED:
@@ -174,11 +196,13 @@ def _change_status(session: Session, subscription: Subscription, status: Subscri
         if status == SubscriptionStatus.UNPAID:
             reduced = _reduce_owed(session, subscription, at)
             for item in update.items:
-                if item.id in reduced:  # what is owed is for the time until now; who comes back begins a new period
+                if (
+                    item.id in reduced
+                ):  # the reduced invoice is for the time until now; a new period begins when it is paid
                     item.current_period_end = at
         over = [item for item in update.items if item.current_period_end <= at]
         if subscription.status == SubscriptionStatus.UNPAID and over:
-            # Nothing was delivered since, so a new period begins now and the time between is not billed.
+            # Nothing was delivered meanwhile, so a new period begins now, and the time in between is not billed.
             termination.reset_periods(over, at)
             if len(over) == len(update.items):
                 subscription.billing_cycle_anchor = at
@@ -191,7 +215,7 @@ def _reduce_owed(session: Session, subscription: Subscription, at: int) -> froze
 
 
 def _lock_customer(session: Session, customer_id: str) -> Customer:
-    """The customer, locked, even if it is deleted: what it owed may still be paid."""
+    """The customer, locked, even if it is deleted: its invoices can still be paid."""
     return session.scalars(select(Customer).where(Customer.id == customer_id).with_for_update()).one()
 
 
@@ -205,7 +229,8 @@ def _is_for_a_change(subscription: Subscription, invoice: Invoice) -> bool:
     return subscription.pending_update is not None and subscription.pending_update.invoice_id == invoice.id
 
 
-def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None:
+def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> Subscription | None:
+    """The invoice is paid. Returns its subscription, if it has one."""
     invoice.amount_paid += amount
     invoice.amount_remaining -= amount
     if invoice.amount_remaining < 0:
@@ -217,25 +242,11 @@ def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> None
     emit(session, "invoice.paid", invoice, at)
     emit(session, "invoice.payment_succeeded", invoice, at)
     payment_events.emit_paid(session, invoice, amount, at)
-    subscription = _subscription_of(session, invoice)
-    if subscription is None:
-        return
-    if _is_for_a_change(subscription, invoice):
-        _complete_change(session, subscription, invoice, at)
-    else:
-        _restore_subscription(session, subscription, invoice, at)
-
-
-def _complete_change(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:
-    """The change that waited for this payment takes effect with it, in the same transaction."""
-    pending_updates.apply(session, subscription, at)
-    mine = PlanChange.customer_id == invoice.customer_id, PlanChange.invoice_id == invoice.id
-    session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.APPLIED))
-    emit(session, "customer.subscription.pending_update_applied", subscription, at)
+    return _subscription_of(session, invoice)
 
 
 def _restore_subscription(session: Session, subscription: Subscription, invoice: Invoice, at: int) -> None:
-    """A subscription whose last debt, or whose first invoice, was just paid is in force."""
+    """Activate a subscription whose last open invoice, or whose first one, was just paid."""
     still_open = select(Invoice.id).where(
         Invoice.customer_id == invoice.customer_id,
         Invoice.subscription_id == subscription.id,
@@ -246,5 +257,6 @@ def _restore_subscription(session: Session, subscription: Subscription, invoice:
         begins = subscription.status == SubscriptionStatus.INCOMPLETE
         _change_status(session, subscription, SubscriptionStatus.ACTIVE, at)
         if begins:
+            applied_discounts.resume_shared_discounts(session, subscription, subscription.created, at)
             mine = PlanChange.customer_id == invoice.customer_id, PlanChange.invoice_id == invoice.id
             session.execute(update(PlanChange).where(*mine).values(outcome=ChangeOutcome.APPLIED))

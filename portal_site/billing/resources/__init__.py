@@ -12,6 +12,7 @@ from portal_site.billing.models import (
     Customer,
     Invoice,
     PaymentMethod,
+    Refund,
     Subscription,
     SubscriptionItem,
     SubscriptionSchedule,
@@ -21,11 +22,13 @@ from portal_site.billing.models import (
 from portal_site.billing.resources import customers, invoices, payments, subscriptions, test_clocks
 from portal_site.db.json_columns import JsonObject
 
+# Any: each function takes entities of its own key, which a dict's type cannot say.
 _SHAPES: dict[type, Callable[[Any], JsonObject]] = {
     CreditNote: invoices.credit_note,
     Customer: customers.customer,
     Invoice: invoices.invoice,
     PaymentMethod: payments.payment_method,
+    Refund: payments.refund,
     Subscription: subscriptions.subscription,
     SubscriptionItem: subscriptions.subscription_item,
     SubscriptionSchedule: subscriptions.subscription_schedule,

@@ -11,9 +11,16 @@ def customer(row: Customer) -> JsonObject:
     return {
         "object": "customer",
         **values(row, *names, "delinquent", "description", "invoice_prefix", "preferred_locales", "tax_exempt"),
+        "invoice_credit_balance": _invoice_credit_balance(row),
         "invoice_settings": {"default_payment_method": row.default_payment_method_id},
         "metadata": row.metadata_,
     }
+
+
+def _invoice_credit_balance(row: Customer) -> JsonObject:
+    """What the customer has in each currency; here, unlike in `balance`, credit is positive."""
+    amounts = {**({row.currency: row.balance} if row.currency else {}), **(row.other_balances or {})}
+    return {currency: -amount for currency, amount in amounts.items() if amount}
 
 
 def tax_id(row: TaxId) -> JsonObject:

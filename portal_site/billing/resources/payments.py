@@ -1,10 +1,10 @@
-"""Payment methods, and what a payment is told as: payment intent, charge and invoice payment.
+"""Payment methods, and the objects of a payment: payment intent, charge and invoice payment.
 
 An invoice has one payment intent, and each payment attempt that reaches the customer's bank is a charge of it. They have no rows
 of their own: a payment intent is derived from the invoice and a charge from the attempt, with the row's id under another prefix.
 """
 
-from portal_site.billing.models import Invoice, PaymentAttempt, PaymentMethod
+from portal_site.billing.models import Invoice, PaymentAttempt, PaymentMethod, Refund
 from portal_site.billing.models.columns import values
 from portal_site.billing.rules.subscriptions.statuses import UNCONFIRMED, AttemptStatus
 from portal_site.db.json_columns import JsonObject
@@ -63,8 +63,8 @@ def _payment_error(attempt: PaymentAttempt) -> JsonObject:
     }
 
 
-def charge(attempt: PaymentAttempt) -> JsonObject:
-    """The `charge` that a settled payment attempt is; amounts are in minor units."""
+def charge(attempt: PaymentAttempt, refunded: int = 0) -> JsonObject:
+    """The `charge` that a settled payment attempt is, of which `refunded` was given back; amounts are in minor units."""
     succeeded = attempt.status == AttemptStatus.SUCCEEDED
     return {
         "object": "charge",
@@ -73,6 +73,8 @@ def charge(attempt: PaymentAttempt) -> JsonObject:
         "livemode": attempt.livemode,
         "amount": attempt.amount,
         "amount_captured": attempt.amount if succeeded else 0,
+        "amount_refunded": refunded,
+        "refunded": 0 < refunded == attempt.amount,
         "captured": succeeded,
         "paid": succeeded,
         "status": "succeeded" if succeeded else "failed",
@@ -81,6 +83,16 @@ def charge(attempt: PaymentAttempt) -> JsonObject:
         "customer": attempt.customer_id,
         "payment_intent": _with_prefix(attempt.invoice_id, "pi"),
         "payment_method": attempt.payment_method_id,
+    }
+
+
+def refund(row: Refund) -> JsonObject:
+    """A `refund`: money of a charge that is given back, in minor units."""
+    return {
+        "object": "refund",
+        **values(row, "id", "created", "amount", "currency", "reason", "status"),
+        "charge": _with_prefix(row.payment_attempt_id, "ch"),
+        "payment_intent": _with_prefix(row.invoice_id, "pi"),
     }
 
 

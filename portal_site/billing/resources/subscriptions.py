@@ -13,7 +13,7 @@ _ENDING = ("cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "canc
 
 
 class ItemColumns(Protocol):
-    """What is told of a subscription item: of an entity, or of an item that a renewal is about to change."""
+    """The columns of a subscription item that its object has: of an entity, or of an item that a renewal is about to change."""
 
     id: str
     created: int

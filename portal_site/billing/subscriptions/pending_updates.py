@@ -7,7 +7,7 @@ from sqlalchemy import update as update_rows
 from sqlalchemy.orm import Session
 
 from portal_site.billing.events.emission import emit
-from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice
+from portal_site.billing.invoicing.invoice_writer import InvoiceWriter, add_open_invoice, check_place_for_credit
 from portal_site.billing.invoicing.voiding import void_invoice
 from portal_site.billing.models import (
     Customer,
@@ -81,6 +81,7 @@ def bill_change(session: Session, customer: Customer, subscription: Subscription
     writer = InvoiceWriter(session)
     invoice_id = None
     if quote.invoiced:
+        check_place_for_credit(customer, quote.invoice)
         start = min(item.period_start for item in quote.items)
         invoice_id = add_open_invoice(writer, customer, subscription, quote.invoice, at, period_start=start)
     writer.add_pending(subscription, quote.deferred_lines, at)
@@ -90,9 +91,13 @@ def bill_change(session: Session, customer: Customer, subscription: Subscription
 
 def apply(session: Session, subscription: Subscription, at: int) -> None:
     """Apply the pending update, whose invoice was paid."""
-    assert subscription.pending_update is not None
+    change = subscription.pending_update
+    assert change is not None
     with subscription_update(session, subscription, at):
-        make_change(session, subscription, subscription.pending_update, at)
+        make_change(session, subscription, change, at)
+    owned = PlanChange.customer_id == subscription.customer_id, PlanChange.invoice_id == change.invoice_id
+    session.execute(update_rows(PlanChange).where(*owned).values(outcome=ChangeOutcome.APPLIED))
+    emit(session, "customer.subscription.pending_update_applied", subscription, at)
 
 
 def make_change(session: Session, subscription: Subscription, update: PendingUpdate, at: int) -> None:
@@ -112,10 +117,18 @@ def make_change(session: Session, subscription: Subscription, update: PendingUpd
     # A customer can redeem a code once. If it was redeemed meanwhile, the paid change still applies, without the discount.
     if update.discount and not (code and promotion_codes.has_redeemed(session, customer_id, code)):
         add_discount(session, subscription, update.discount, at)
-    end_discounts(session, subscription, update.ended_discounts, at)
-    accepted_offers.accept_price_offer(
-        session, subscription, update.attempt_id, [item.price_id for item in update.items], at
-    )
+    # They were used, or replaced, by the invoice of the change: what is billed late has them no more, if that was paid later.
+    end_discounts(session, subscription, update.ended_discounts, _billed_at(session, subscription, update, at))
+    price_ids = [item.price_id for item in update.items]
+    accepted_offers.accept_price_offer(session, subscription, update.attempt_id, price_ids, at)
+
+
+def _billed_at(session: Session, subscription: Subscription, update: PendingUpdate, at: int) -> int:
+    """When the invoice of a change was written; `at`, if it has none."""
+    if not update.ended_discounts or update.invoice_id is None:
+        return at
+    owned = Invoice.customer_id == subscription.customer_id, Invoice.id == update.invoice_id
+    return session.scalar(select(Invoice.created).where(*owned)) or at
 
 
 def extend(session: Session, subscription: Subscription, expires_at: int, at: int) -> None:
@@ -136,11 +149,7 @@ def discard(
     assert change is not None
     with subscription_update(session, subscription, at) as update:
         subscription.pending_update = None
-        invoice = session.scalar(
-            select(Invoice).where(Invoice.customer_id == customer.id, Invoice.id == change.invoice_id)
-        )
-        if invoice is not None and invoice.status == InvoiceStatus.OPEN:
-            void_invoice(session, customer, invoice, at)
+        _void_open_invoice(session, customer, change.invoice_id, at)
         if change.discount and change.discount.promotion_code_id:
             promotion_codes.give_back(
                 session, customer.account_id, change.discount.promotion_code_id, change.discount.coupon_id
@@ -150,3 +159,9 @@ def discard(
     if expired:
         items = items_object(update.items)
         emit(session, "customer.subscription.pending_update_expired", subscription, at, items=items)
+
+
+def _void_open_invoice(session: Session, customer: Customer, invoice_id: str | None, at: int) -> None:
+    invoice = session.scalar(select(Invoice).where(Invoice.customer_id == customer.id, Invoice.id == invoice_id))
+    if invoice is not None and invoice.status == InvoiceStatus.OPEN:
+        void_invoice(session, customer, invoice, at)

@@ -1,7 +1,6 @@
 """Promotion codes: lookup of entered codes with a limit on failed tries, and redemption within the allowed number."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -53,6 +52,7 @@ _COUPON = (
     Coupon.max_redemptions.label("coupon_max_redemptions"),
     Coupon.times_redeemed.label("coupon_times_redeemed"),
 )
+_COUPON_TERMS = ("percent_off", "amount_off", "coupon_currency", "applies_to_products")
 
 
 def find(customer_id: str, typed: str, at: int) -> str:
@@ -114,8 +114,8 @@ def load(reader: Reader, account_id: str, code_id: str) -> CodeTerms:
     row = reader.execute(query).first()
     if row is None:
         raise rules.unknown()
-    members: dict[str, Any] = dict(row._mapping)
-    coupon = CouponTerms.of({name: members.pop(name) for name in ("percent_off", "amount_off", "applies_to_products", "coupon_currency")})  # fmt: skip # noqa: E501
+    members = dict(row._mapping)
+    coupon = CouponTerms.of({name: members.pop(name) for name in _COUPON_TERMS})
     return CodeTerms(coupon=coupon, **members)
 
 

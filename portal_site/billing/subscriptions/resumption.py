@@ -11,6 +11,7 @@ from portal_site.billing.subscriptions import applied_discounts
 def resume(session: Session, subscription: Subscription, moment: int, period_end: int, at: int) -> None:
     """End a pause at `moment`. A change that the customer planned moves to the end of the new period, `period_end`."""
     applied_discounts.resume_discounts(session, subscription, moment, at)
+    applied_discounts.resume_shared_discounts(session, subscription, moment, at)
     subscription.status = SubscriptionStatus(subscription.status).become(SubscriptionStatus.ACTIVE)
     subscription.status_details = None
     planned = (

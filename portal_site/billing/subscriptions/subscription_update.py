@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -25,7 +24,7 @@ class SubscriptionUpdate:
     before: JsonObject = field(default_factory=dict)
     after: JsonObject = field(default_factory=dict)
 
-    def note(self, member: str, before: Any, after: Any) -> None:
+    def note(self, member: str, before: object, after: object) -> None:
         """Add a member to the event that is not a column of the subscription, such as the schedule or the discounts."""
         self.before[member], self.after[member] = before, after
 

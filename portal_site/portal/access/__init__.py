@@ -1,1 +1,1 @@
-"""How customers get in and out: links, sessions and what is read of the visitor for each request."""
+"""Portal links, sessions, and what is read of the visitor on each request."""

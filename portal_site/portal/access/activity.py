@@ -1,4 +1,4 @@
-"""Notes of visitors' activity. A page that only reads does not wait for them, however long a billing run holds the database."""
+"""Records visitors' activity. Pages that only read do not wait for this, however long a billing run holds the database."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ _pending: dict[
 
 
 def note(account_id: str, visit_id: str, at: int) -> None:
-    """Record a visit's activity: now if nobody writes, else in a thread, as soon as it can be."""
+    """Record a visit's activity: now if nobody else is writing, otherwise in a thread as soon as possible."""
     try:
         portal_sessions.note_activity(account_id, visit_id, at, wait=False)
     except OperationalError:
@@ -38,7 +38,7 @@ def _write_pending(app: Flask) -> None:
         try:
             with app.app_context():
                 portal_sessions.note_activity(account_id, visit_id, at)
-        except SQLAlchemyError as error:  # the next click is noted anew
+        except SQLAlchemyError as error:  # the next click will be recorded
             log.error("an activity could not be noted: %s", described(error))
         with _lock:
             if _pending.get(visit_id) == (account_id, at):

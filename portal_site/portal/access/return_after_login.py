@@ -1,4 +1,4 @@
-"""Coming back: a customer who was turned away on a page lands there again, and the forms in its other tabs are still good."""
+"""Return after an expired session: to the page that was refused, with the forms in other tabs still valid."""
 
 from flask import session
 
@@ -8,20 +8,20 @@ from portal_site.portal.access.visitors import PortalOwner
 from portal_site.web import security, urls
 
 MEMBER = "turned_away"
-LIFE = 60 * 60  # seconds: tomorrow, whoever comes by a new link wants to begin at the beginning
+LIFE = 60 * 60  # seconds; after that, a new link leads to the overview
 
 
 def remember_page(lost: PortalOwner | None, there: str | None, at: int) -> None:
-    """Keep in this browser's cookie where its customer wanted to go."""
+    """Remember the refused page in the browser's cookie."""
     if lost is not None and there is not None:
         session[MEMBER] = [there, _who(lost), at]
 
 
 def resume_page(token: str, cookie: str, at: int) -> str | None:
-    """Let the browser in that followed a link, and say where its customer was turned away, if it was this customer.
+    """Start a session for this browser. Returns the page on which this customer was refused before, if any.
 
-    What an earlier customer left in this browser goes first: its cookie, its language, its forms' secret. The same
-    customer's secret stays, since the forms in its other tabs hold what it typed.
+    The cookie, language and CSRF secret of an earlier customer are deleted first. The CSRF secret of the same
+    customer is kept, because forms in its other tabs hold what it typed.
     """
     coming, before = (
         visitors.find_expired_owner(token),
@@ -42,4 +42,4 @@ def _recall(coming: PortalOwner | None, at: int) -> str | None:
 
 
 def _who(business: PortalOwner) -> str:
-    return hash_token(business.customer_id)  # a cookie can be read, and need not say whose it is
+    return hash_token(business.customer_id)  # the cookie is readable, and should not show the customer's id

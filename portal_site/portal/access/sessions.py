@@ -1,4 +1,4 @@
-"""The pages that need no session: following a link, a session that is over, choosing a language, being logged out."""
+"""The pages that need no session: following a link, an expired session, choosing a language, and after logging out."""
 
 from flask import Blueprint, abort, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
@@ -15,9 +15,9 @@ blueprint = Blueprint("sessions", __name__)
 
 @blueprint.get("/p/session/<token>")
 def follow_link(token: str) -> Response | tuple[str, int]:
-    """Swap the link for a cookie and go to an address that can be shown, shared and bookmarked.
+    """Exchange the link for a cookie, and redirect to a URL without the token.
 
-    That is the page which the link names as `to`, else the one on which this customer was turned away, else the overview.
+    That is the page that the link names as `to`, else the one on which this customer was refused, else the overview.
     """
     at, asked = clock.now(), urls.page(request.args.get("to", ""), "portal")
     try:
@@ -30,12 +30,12 @@ def follow_link(token: str) -> Response | tuple[str, int]:
 
 @blueprint.get("/session-over")
 def show_session_over() -> tuple[str, int]:
-    """Where a page that was left open too long ends up."""
+    """The page for a session that has expired."""
     return over_page(session.get(visitors.COOKIE_MEMBER), "session")
 
 
 def over_page(token: str | None, reason: str, there: str | None = None) -> tuple[str, int]:
-    """The page that says so, names the business when it is known, and leads back, in the end to the page `there`."""
+    """The page for an expired link or session. It names the business if known, and links back, finally to the page `there`."""
     g.lost_visitor = visitors.find_expired_owner(token)
     return_after_login.remember_page(g.lost_visitor, there, clock.now())
     return render_template("portal/sessions/over.html", business=g.lost_visitor, reason=reason), 403
@@ -43,14 +43,14 @@ def over_page(token: str | None, reason: str, there: str | None = None) -> tuple
 
 @blueprint.get("/logged-out")
 def show_logged_out() -> str:
-    """The way out, after the session ended on the server."""
+    """The page after logging out."""
     g.lost_visitor = visitors.find_expired_owner(session.pop("left", None))
     return render_template("portal/sessions/logged_out.html", business=g.lost_visitor)
 
 
 @blueprint.post("/language")
 def choose_language() -> Response:
-    """Speak another language from now on, and show the same page again."""
+    """Change the language, and show the same page again."""
     language = request.form.get("language", "")
     if language not in i18n.LANGUAGES:
         abort(400)

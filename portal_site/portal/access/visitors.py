@@ -1,4 +1,4 @@
-"""Who is looking at the portal: found anew on each request, so that what changed counts from the next click on."""
+"""The visitor of a request. It is loaded on each request, so that changes take effect with the next click."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from portal_site.portal.reads.subscriptions import CustomerBalance
 COOKIE_MEMBER = "visit"
 
 _SHOWN_ACCOUNT = func.coalesce(PortalSession.on_behalf_of, PortalSession.account_id)
-_OWNER = aliased(Account)  # a platform's customers go back to the platform, whoever's name they see
+_OWNER = aliased(Account)  # a platform's customers return to the platform, even if they see a connected account's name
 _BUSINESS = (
     Account.business_name,
     Account.branding.label("account_branding"),
@@ -60,6 +60,8 @@ _VISITOR = PageQuery(
         Customer.shipping,
         Customer.balance,
         Customer.currency,
+        Customer.invoice_prefix,
+        Customer.other_balances,
         Customer.tax_exempt,
         Customer.default_payment_method_id,
         Customer.preferred_locales,
@@ -88,7 +90,7 @@ _BY_TOKEN = union_all(
     select(PortalSession.id).where(PortalSession.token_hash == bindparam("token_hash")),
     select(PortalVisit.session_id).where(PortalVisit.token_hash == bindparam("token_hash")),
 )
-# A link or a cookie that is over still tells whose portal it was; of the customer nothing but its id is read.
+# An expired link or cookie still identifies the portal's owner; only the id of the customer is read.
 _LOST = PageQuery(
     visitor=select(*_BUSINESS)
     .select_from(PortalSession)
@@ -101,7 +103,7 @@ _LOST = PageQuery(
 
 @dataclass(frozen=True, kw_only=True)
 class PortalOwner:
-    """Whose portal this is: the merchant's public details and look."""
+    """The merchant who owns the portal: its public details and branding."""
 
     business_name: str
     account_branding: Mapping[str, Any]
@@ -125,7 +127,7 @@ class PortalOwner:
 
     @cached_property
     def branding(self) -> Branding:
-        """The configuration's branding where it has one, the account's for the rest."""
+        """The configuration's branding, with the account's for missing members."""
         return theme.parse(**{**self.account_branding, **(self.configuration_branding or {})})
 
     @property
@@ -135,7 +137,7 @@ class PortalOwner:
 
     @property
     def safe_return_url(self) -> str | None:
-        """Where «Return to …» leads; never anywhere but to where the merchant sends its customers."""
+        """The URL of the link “Return to …”, if it has one of the merchant's registered hosts."""
         address = self.return_url or self.default_return_url
         returns = Returns.of(self.livemode, self.return_hosts, self.default_return_url)
         return address if address and returns.allow(address) else None
@@ -143,7 +145,7 @@ class PortalOwner:
 
 @dataclass(frozen=True, kw_only=True)
 class Visitor(PortalOwner):
-    """A customer in its portal."""
+    """The customer of a request, with the portal's owner and configuration."""
 
     visit_id: str
     last_seen_at: int
@@ -158,18 +160,20 @@ class Visitor(PortalOwner):
     shipping: Mapping[str, Any] | None
     balance: int
     currency: str | None
+    invoice_prefix: str | None
+    other_balances: Mapping[str, int] | None
     tax_exempt: str
     default_payment_method_id: str | None
     customer_timezone: str | None
     frozen_time: int | None
 
     def time(self, real: int) -> int:
-        """The instant at which this customer lives: its test clock's, else the real one."""
+        """The customer's current instant: that of its test clock, else the real one."""
         return real if self.frozen_time is None else self.frozen_time
 
     @cached_property
     def features(self) -> Features:
-        """What the configuration lets this customer do."""
+        """The options of the configuration."""
         return portal_features.read(self.feature_document)
 
     @property
@@ -180,16 +184,16 @@ class Visitor(PortalOwner):
     @property
     def payer(self) -> CustomerBalance:
         """What of this customer decides an amount."""
-        return CustomerBalance(self.balance, self.currency, self.tax_exempt)
+        return CustomerBalance(self.balance, self.currency, self.tax_exempt, self.other_balances)
 
     @property
     def scope(self) -> dict[str, Any]:
-        """What every query of this visitor's is bound to."""
+        """The parameters that limit each query to this visitor."""
         return {"account_id": self.account_id, "customer_id": self.customer_id, "on_behalf_of": self.on_behalf_of}
 
 
 def find_visitor(at: int) -> Visitor | None:
-    """The visitor whom this browser's cookie lets in, or None."""
+    """The visitor with this browser's cookie, or None if it has no valid session."""
     token = session.get(COOKIE_MEMBER)
     if not token:
         return None
@@ -203,6 +207,6 @@ def find_visitor(at: int) -> Visitor | None:
 
 
 def find_expired_owner(token: str | None) -> PortalOwner | None:
-    """Whose portal a link or cookie that lets nobody in was for, when that is known."""
+    """The owner of the portal of an expired link or cookie, or None if it is unknown."""
     row = _LOST.one(token_hash=hash_token(token)) if token else None
     return PortalOwner(**row) if row else None

@@ -1,1 +1,1 @@
-"""Pages where a subscription is changed: each shows a quote, and carries out what the customer confirms."""
+"""Pages that change a subscription: each shows a quote and makes the change that the customer confirms."""

@@ -1,4 +1,4 @@
-"""Why a customer leaves: the form, and the reasons in words."""
+"""The form for a cancellation reason, and the labels of the reasons."""
 
 from collections.abc import Mapping
 
@@ -38,7 +38,7 @@ class ReasonForm(PortalForm):
 
     @classmethod
     def make(cls, features: CancellationReason, own: Mapping[str, str], session_id: str) -> "ReasonForm":
-        """The form with the configured reasons, in this session's order; `own` are the merchant's by their ids."""
+        """The form with the configured reasons, in this session's random order. `own` are the merchant's reasons by id."""
         form = cls()
         names = cancellation.shuffled([*features.options, *own], session_id) if features.asked else []
         form.reason.choices = [SelectChoice(name, own.get(name) or str(LABELS[name])) for name in names]
@@ -46,7 +46,7 @@ class ReasonForm(PortalForm):
         return form
 
     def given(self, own: Mapping[str, str]) -> Reason:
-        """What was said."""
+        """The reason that was submitted."""
         if not self.reason.choices:
             return Reason()
         chosen = self.reason.data or None

@@ -1,4 +1,4 @@
-"""Cancelling a subscription, in at most two pages, and keeping it after all."""
+"""Cancelling a subscription, in at most two pages, and undoing that."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.cancellation import cancellations
-from portal_site.billing.cancellation.cancellations import CancellationPreview, Reason
+from portal_site.billing.cancellation.cancellations import CancellationPreview
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
@@ -20,6 +20,7 @@ from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.portal import blueprint, payment_outcome, portal_feature
 from portal_site.portal.changes import confirmation_tokens
 from portal_site.portal.changes.cancellation_forms import ReasonForm
+from portal_site.portal.changes.confirmation_tokens import SignedConfirmation
 from portal_site.portal.changes.quote_pages import QuotePage
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.subscriptions import SubscriptionView
@@ -33,43 +34,42 @@ Page = str | tuple[str, int]
 
 @dataclass
 class EndingPage(QuotePage):
-    """What cancelling would bring about, and the signed yes to exactly that."""
+    """The effect of a cancellation, and the signed confirmation of exactly that."""
 
     ending: CancellationQuote | None
     following: NextInvoice | None
     token: str
     owed: bool = False
     problem: str = ""
+    form: ReasonForm | None = None  # None if no reason is asked for
 
     @property
     def quoted(self) -> Sequence[InvoiceLine]:
-        """What is settled at once."""
+        """The lines of the final invoice."""
         return self.ending.invoice.lines if self.ending else ()
 
 
 @blueprint.get("/subscriptions/<subscription_id>/cancellation")
 @portal_feature(FEATURE)
 def show_cancellation(subscription_id: str) -> Page:
-    """Why? Or, where neither that is asked nor anything offered, what cancelling means."""
-    subscription = _own(subscription_id)
-    if not _is_asked(subscription_id):
-        return ending_page(subscription_id)
-    form = _reason_form()
-    return render_template("portal/cancellations/reason.html", subscription=subscription, form=form)
+    """The effect of cancelling, with the question for the reason if it is asked, and the button."""
+    return ending_page(subscription_id, form=_reason_form() if _is_asked(subscription_id) else None)
 
 
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/reason")
 @portal_feature(FEATURE)
 def tell_reason(subscription_id: str) -> Response | Page:
-    """Note why, or that it was skipped, and go on to the offer that fits, else to what cancelling means."""
-    subscription = _own(subscription_id)
+    """Record the reason, if one is given, then show a matching offer, or else cancel on the confirmed terms."""
+    _own(subscription_id)
     if not _is_asked(subscription_id):
         abort(404)
-    form, skipped = _reason_form(), "skip" in request.form
-    if not skipped and not form.validate():
-        return render_template("portal/cancellations/reason.html", subscription=subscription, form=form), 422
-    reason = Reason() if skipped else form.given(_own_reasons())
+    form = _reason_form()
+    if not form.validate():
+        return ending_page(subscription_id, status=422, form=form)
+    reason = form.given(_own_reasons())
     attempt = cancellations.start_attempt(g.visitor.customer_id, subscription_id, g.visitor.features, reason, g.now)
+    if not attempt.is_made(g.now) and (yes := confirmation_tokens.read(ENDING, subscription_id)):
+        return _cancel(subscription_id, yes, attempt.id)
     there = "portal.show_offer" if attempt.is_made(g.now) else "portal.show_cancellation_end"
     return redirect(url_for(there, subscription_id=subscription_id, attempt=attempt.id), 303)
 
@@ -77,22 +77,25 @@ def tell_reason(subscription_id: str) -> Response | Page:
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/end")
 @portal_feature(FEATURE)
 def show_cancellation_end(subscription_id: str) -> Page:
-    """What cancelling means, with the button."""
+    """The effect of cancelling, with the button that confirms it."""
     return ending_page(subscription_id, request.args.get("attempt", ""))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/cancellation")
 @portal_feature(FEATURE)
 def cancel_subscription(subscription_id: str) -> Response | Page:
-    """Do exactly what was shown, or show what it would be now."""
+    """Make exactly the confirmed change, or show the current quote if it has changed."""
     _own(subscription_id)
     yes = confirmation_tokens.read(ENDING, subscription_id)
     if yes is None:
         return ending_page(subscription_id, "", _("This page has expired. Please check it again."), 409)
-    attempt_id = yes.what["attempt"]
+    return _cancel(subscription_id, yes, yes.what["attempt"])
+
+
+def _cancel(subscription_id: str, yes: SignedConfirmation, attempt_id: str) -> Response | Page:
     ending = _situation(subscription_id).ending
     if ending is not None and (ending.immediate or ending.drops):
-        # A payment that waits at the bank for a change is not waited for.
+        # A payment of a pending update that awaits authentication is canceled.
         payment_outcome.cancel_awaiting(subscription_id)
     try:
         done = cancellations.cancel(
@@ -102,7 +105,7 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
         return ending_page(subscription_id, attempt_id, translated(changed), 409)
     if done.immediate:
         flash(_("Your subscription is cancelled. It has ended."), "good")
-        if done.invoice_id:  # what was settled at once and left something to pay is collected at once
+        if done.invoice_id:  # a final invoice with an amount due is collected at once
             return payment_outcome.collect(payment_outcome.of_final_invoice(subscription_id, done.invoice_id))
     else:
         flash(_("Your subscription is cancelled. It ends on %(date)s.", date=filters.date(done.ends_at)), "good")
@@ -112,7 +115,7 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/invoices/<invoice_id>/return")
 @portal_feature(FEATURE)
 def finish_final_payment(subscription_id: str, invoice_id: str) -> Response:
-    """Back from the bank's page, which asked about the last invoice. A GET that writes: a bank can only redirect."""
+    """Return from the authentication of the final invoice's payment. It writes although it is a GET: a bank can only redirect."""
     invoice = invoices.find(g.visitor.scope, invoice_id)
     if invoice is None or invoice.subscription_id != subscription_id:
         abort(404)
@@ -122,7 +125,7 @@ def finish_final_payment(subscription_id: str, invoice_id: str) -> Response:
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/removal")
 @portal_feature(FEATURE)
 def keep_subscription(subscription_id: str) -> Response:
-    """Do not cancel after all."""
+    """Undo a scheduled cancellation."""
     _own(subscription_id)
     try:
         cancellations.keep(g.visitor.customer_id, subscription_id, g.now)
@@ -135,7 +138,7 @@ def keep_subscription(subscription_id: str) -> Response:
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/acknowledgement")
 @portal_feature(FEATURE)
 def download_acknowledgement(subscription_id: str) -> FlaskResponse:
-    """A lasting copy: what was cancelled, when to the second, and from when it holds."""
+    """The confirmation of receipt as a file: what was cancelled, when to the second, and when it takes effect."""
     subscription = _own(subscription_id)
     if not (_features().acknowledgement and subscription.canceled_at):
         abort(404)
@@ -164,7 +167,7 @@ def _reason_form() -> ReasonForm:
 
 
 def _is_asked(subscription_id: str) -> bool:
-    """Whether there is a step before: something to choose from or perhaps to offer, and something to cancel."""
+    """Whether the page with the reasons comes first: there are reasons or possible offers, and cancelling is possible."""
     wanted = _features().cancellation_reason.asked or _features().retention.all_rules
     return bool(wanted) and _situation(subscription_id).refusal is None
 
@@ -176,8 +179,10 @@ def _situation(subscription_id: str) -> CancellationPreview:
         abort(404)
 
 
-def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", status: int = 200) -> Page:
-    """What cancelling means, with the button; before it what went wrong, if something did."""
+def ending_page(
+    subscription_id: str, attempt_id: str = "", problem: str = "", status: int = 200, form: ReasonForm | None = None
+) -> Page:
+    """The page with the effect of cancelling, below an error message if there is one."""
     subscription, found = _own(subscription_id), _situation(subscription_id)
     if found.ending is None:
         assert found.refusal
@@ -188,7 +193,7 @@ def ending_page(subscription_id: str, attempt_id: str = "", problem: str = "", s
         shown = cancellations.cancellation_fingerprint(found.ending)
         token = confirmation_tokens.issue(ENDING, subscription_id, shown, attempt=attempt_id)
         owed = found.snapshot.has_open_invoice
-        page = EndingPage(subscription, found.ending, following, token, owed, problem)
+        page = EndingPage(subscription, found.ending, following, token, owed, problem, form)
     return render_template("portal/cancellations/end.html", page=page), status
 
 

@@ -1,4 +1,4 @@
-"""Pausing a subscription and going on with it."""
+"""Pausing and resuming a subscription."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,14 @@ from portal_site.web.input.forms import translated
 
 FEATURE = "subscription_pause"
 PAUSE, RESUMPTION = "pause", "resumption"
-COLLECTION, SUBSCRIPTION = "collection", "subscription"  # what is resumed: taking money, or the service itself
+# What is resumed: paused collection, or the paused subscription.
+COLLECTION, SUBSCRIPTION = "collection", "subscription"
 Page = str | tuple[str, int]
 
 
 @dataclass
 class PausePage:
-    """The spans to choose from, and what each would bring about."""
+    """The lengths to choose from, and the effect of each."""
 
     subscription: SubscriptionView
     offers: list[tuple[PauseLength, Pause, str]]
@@ -42,7 +43,7 @@ class PausePage:
 
 @dataclass
 class ResumptionPage(QuotePage):
-    """What going on costs; `quote` is None where it costs nothing now."""
+    """The costs of resuming. `quote` is None if only collection was paused, which costs nothing now."""
 
     method: PaymentMethodView | None
     quote: Quote | None
@@ -51,26 +52,26 @@ class ResumptionPage(QuotePage):
 
     @property
     def due(self) -> int:
-        """What has to be paid at once."""
+        """The amount due now."""
         return self.quote.invoice.amount_due if self.quote else 0
 
     @property
     def quoted(self) -> Sequence[InvoiceLine]:
-        """The lines of the invoice that it would make."""
+        """The lines of the invoice."""
         return self.quote.invoice.lines if self.quote else ()
 
 
 @blueprint.get("/subscriptions/<subscription_id>/pause")
 @portal_feature(FEATURE)
 def show_pause(subscription_id: str) -> Page:
-    """For how long, and what happens meanwhile."""
+    """The lengths of a pause to choose from, and its effect."""
     return _pause_page(subscription_id, request.args.get("attempt", ""))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/pause")
 @portal_feature(FEATURE)
 def pause_subscription(subscription_id: str) -> Response | Page:
-    """Pause as it was shown."""
+    """Pause on the confirmed terms."""
     _own(subscription_id)
     yes = confirmation_tokens.read(PAUSE, subscription_id, "span")
     if yes is None:
@@ -90,14 +91,14 @@ def pause_subscription(subscription_id: str) -> Response | Page:
 @blueprint.get("/subscriptions/<subscription_id>/resumption")
 @portal_feature(FEATURE)
 def show_resumption(subscription_id: str) -> Page:
-    """What going on costs."""
+    """The costs of resuming."""
     return _resumption_page(subscription_id)
 
 
 @blueprint.post("/subscriptions/<subscription_id>/resumption")
 @portal_feature(FEATURE)
 def resume_subscription(subscription_id: str) -> Response | Page:
-    """Go on as it was shown; what costs something is collected first."""
+    """Resume on the confirmed terms. An amount due is collected first."""
     _own(subscription_id)
     yes = confirmation_tokens.read(RESUMPTION, subscription_id)
     kind = yes.what.get("kind") if yes else None
@@ -108,8 +109,11 @@ def resume_subscription(subscription_id: str) -> Response | Page:
             pauses.resume_collection(g.visitor.customer_id, subscription_id, g.now)
         else:
             change = pauses.resume(g.visitor.customer_id, subscription_id, yes.confirmation, g.now)
+            payment = payment_outcome.of_resumption(subscription_id, change.invoice_id or "")
             if change.outcome == ChangeOutcome.PENDING:
-                return payment_outcome.collect(payment_outcome.of_resumption(subscription_id, change.invoice_id or ""))
+                return payment_outcome.collect(payment)
+            if done := payment_outcome.already_paid(payment):
+                return done
     except StateChanged as changed:
         return _resumption_page(subscription_id, translated(changed), 409)
     flash(_("Your subscription has resumed."), "good")
@@ -128,7 +132,7 @@ def _situation(subscription_id: str) -> PausePreview:
 
 
 def _pause_page(subscription_id: str, attempt_id: str, problem: str = "", status: int = 200) -> Page:
-    """`attempt_id` names the attempt to cancel in which the pause was offered, if it was."""
+    """The page. `attempt_id` is the cancellation attempt in which the pause was offered, if any."""
     subscription, _method = _own(subscription_id)
     found = _situation(subscription_id)
     if found.refusal is not None:

@@ -1,7 +1,7 @@
-"""Changing plan and quantity: choose, see what it costs, confirm, and what follows when it has to be paid first."""
+"""Changing plan, quantity and add-ons: the choice, its quote, the confirmation, and the payment if one is needed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import abort, flash, g, make_response, redirect, render_template, request, session, url_for
@@ -21,26 +21,35 @@ from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, Subs
 from portal_site.billing.subscriptions import promotion_codes, schedules
 from portal_site.portal import blueprint, payment_outcome, portal_feature
 from portal_site.portal.changes import confirmation_tokens
-from portal_site.portal.changes.plan_change_forms import NONE, ChangeForm, order_document, order_of, sign_code
+from portal_site.portal.changes.plan_change_forms import (
+    NONE,
+    ChangeForm,
+    order_document,
+    order_of,
+    sign_code,
+    stepped,
+)
 from portal_site.portal.changes.quote_pages import QuotePage
 from portal_site.portal.payment_outcome import Payment
-from portal_site.portal.reads import overview
+from portal_site.portal.reads import overview, products
 from portal_site.portal.reads.payment_methods import PaymentMethodView
+from portal_site.portal.reads.products import ProductText
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web import htmx
 from portal_site.web.input.forms import translated
 
 FEATURE = "subscription_update"
-PAUSE = "subscription_pause"  # going on after one is paid for in the same way
+PAUSE = "subscription_pause"  # a resumption is paid for in the same way
 QUOTE = "plan-change"
 Page = str | tuple[str, int]
 
 
 @dataclass
 class ChangePage(QuotePage):
-    """All that the page and its quote show. `quote` is None while nothing is chosen or something is wrong.
+    """The page. `quote` is None while nothing is chosen or the form has errors.
 
-    `mismatch` says why there is nothing to choose from, where that is so.
+    `mismatch` says why nothing can be chosen, if so. `lacks_invoice` is true if no invoice of the present
+    period is here.
     """
 
     method: PaymentMethodView | None
@@ -51,57 +60,59 @@ class ChangePage(QuotePage):
     token: str = ""
     problem: str = ""
     code_words: str = ""
+    products: Mapping[str, ProductText] = field(default_factory=dict)
+    lacks_invoice: bool = False
 
     @property
     def quoted(self) -> Sequence[InvoiceLine]:
-        """What is billed now, and what is added to the next invoice."""
+        """The lines billed now, and those added to the next invoice."""
         return (*self.quote.invoice.lines, *self.quote.deferred_lines) if self.quote else ()
 
     @property
     def deferred_invoice(self) -> InvoiceTotals | None:
-        """What is added to the next invoice, as it adds up; the balance is used there, not here."""
+        """The totals of what is added to the next invoice, without the balance, which that invoice will use."""
         if self.quote is None or not self.quote.deferred_lines:
             return None
         return invoice_rules.total_up(self.quote.deferred_lines, 0, self.quote.invoice.currency)
 
     @property
     def trial_ends(self) -> bool:
-        """Whether the change would end a free trial."""
+        """Whether the change ends a free trial."""
         return self.quote is not None and (self.quote.trial_end or 0) <= self.quote.at
 
     @property
     def choices_without_code(self) -> dict[str, str]:
-        """The form's fields but for the code."""
+        """The query parameters of the form without the code."""
         return {name: value for name, value in self.form.fields.items() if name != "code"}
 
     @property
     def status(self) -> int:
-        """The answer's status."""
+        """The status code of the response."""
         return 422 if self.form.wrong or self.problem else 200
 
 
 @blueprint.get("/subscriptions/<subscription_id>/plan-change")
 @portal_feature(FEATURE)
 def show_plan_change(subscription_id: str) -> Page:
-    """Choose another plan or quantity, and see what it costs."""
-    page = _page(subscription_id, request.args)
+    """The page for changing the plan, with a quote for what is chosen."""
+    page = _page(subscription_id, stepped(request.args))
     return render_template("portal/plan_changes/show.html", page=page), page.status
 
 
 @blueprint.get("/subscriptions/<subscription_id>/plan-change/quote")
 @portal_feature(FEATURE)
 def show_plan_change_quote(subscription_id: str) -> Response:
-    """What the present choice costs, alone."""
-    page = _page(subscription_id, request.args)
+    """The quote for the current choice as a fragment."""
+    page = _page(subscription_id, stepped(request.args))
     chosen: dict[str, Any] = {"subscription_id": subscription_id, **page.form.fields}
-    quote = make_response(render_template("portal/plan_changes/_quote.html", page=page), page.status)
+    quote = make_response(render_template("portal/plan_changes/_new_quote.html", page=page), page.status)
     return htmx.replace_url(quote, url_for("portal.show_plan_change", **chosen))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/promotion-code")
 @portal_feature(FEATURE)
 def apply_promotion_code(subscription_id: str) -> Response | Page:
-    """Look a code up and go on with it. Here, and only here, a code can be tried; wrong ones are counted."""
+    """Look up an entered code and show the page with it. This is the only way to try a code, and unknown ones are counted."""
     features = g.visitor.features.subscription_update
     if "promotion_code" not in features.default_allowed_updates:
         abort(404)
@@ -123,11 +134,11 @@ def apply_promotion_code(subscription_id: str) -> Response | Page:
 @blueprint.post("/subscriptions/<subscription_id>/plan-change")
 @portal_feature(FEATURE)
 def change_plan(subscription_id: str) -> Response | Page:
-    """Do exactly what was shown, or show what it would be now."""
+    """Make exactly the confirmed change, or show the current quote if it has changed."""
     _own(subscription_id)
     yes = confirmation_tokens.read(QUOTE, subscription_id)
     if yes is None:
-        # What it says was chosen is not to be trusted; what the form says was, is as good as a new choice.
+        # The request in an invalid confirmation is not trusted; the form's fields are as good as a new choice.
         return _anew(subscription_id, request.form, _("This quote is not valid. Please choose again."), 409)
     order, attempt_id = order_of(yes.what["order"]), yes.what["attempt"]
     features = g.visitor.features.subscription_update
@@ -138,12 +149,15 @@ def change_plan(subscription_id: str) -> Response | Page:
     except StateChanged as changed:
         return _again(subscription_id, order, attempt_id, translated(changed), 409)
     except BillingError as refusal:
-        # Another tab was first: what was asked for is there already.
+        # Another tab was first: the requested change has already been made.
         status = 409 if refusal.code == "no_changes" else 422
         return _again(subscription_id, order, attempt_id, translated(refusal), status)
+    payment = payment_outcome.of_plan_change(subscription_id, change.invoice_id or "")
     if change.outcome == ChangeOutcome.PENDING:
-        return payment_outcome.collect(payment_outcome.of_plan_change(subscription_id, change.invoice_id or ""))
-    if not session.get("_flashes"):  # a second click tells nothing that the first has not
+        return payment_outcome.collect(payment)
+    if done := payment_outcome.already_paid(payment):
+        return done
+    if not session.get("_flashes"):  # a second click has no further message
         flash(_done(change), "good")
     return _to_subscription(subscription_id)
 
@@ -151,7 +165,7 @@ def change_plan(subscription_id: str) -> Response | Page:
 @blueprint.post("/subscriptions/<subscription_id>/plan-change/payment")
 @portal_feature(FEATURE, PAUSE)
 def pay_plan_change(subscription_id: str) -> Response:
-    """Try once more to pay for a change that waits."""
+    """Try again to pay for a pending update."""
     payment = _waiting_payment(subscription_id)
     return payment_outcome.collect(payment) if payment else _to_subscription(subscription_id)
 
@@ -159,13 +173,13 @@ def pay_plan_change(subscription_id: str) -> Response:
 @blueprint.get("/subscriptions/<subscription_id>/plan-change/return")
 @portal_feature(FEATURE, PAUSE)
 def finish_plan_change(subscription_id: str) -> Response:
-    """Back from the bank's page, or looking again. A GET that writes: a bank can only redirect."""
+    """Return from authentication, or check again. It writes although it is a GET: a bank can only redirect."""
     payment = _waiting_payment(subscription_id)
     return payment_outcome.finish(payment) if payment else _to_subscription(subscription_id)
 
 
 def _waiting_payment(subscription_id: str) -> Payment | None:
-    """The payment for which a change waits; of a paused subscription it is that of going on."""
+    """The payment of the pending update, which resumes a subscription if it is paused."""
     subscription, _method = _own(subscription_id)
     if not subscription.pending_update:
         return None
@@ -177,7 +191,7 @@ def _waiting_payment(subscription_id: str) -> Payment | None:
 @blueprint.post("/subscriptions/<subscription_id>/plan-change/withdrawal")
 @portal_feature(FEATURE, PAUSE)
 def withdraw_plan_change(subscription_id: str) -> Response:
-    """Give up a change that waits for its payment."""
+    """Discard a pending update."""
     _own(subscription_id)
     try:
         payment_outcome.cancel_awaiting(subscription_id)
@@ -191,7 +205,7 @@ def withdraw_plan_change(subscription_id: str) -> Response:
 @blueprint.post("/subscriptions/<subscription_id>/planned-change/removal")
 @portal_feature(FEATURE)
 def undo_planned_change(subscription_id: str) -> Response:
-    """Keep the plan that there is: the change at the end of the period will not come."""
+    """Undo a change that is planned for the end of the period."""
     _own(subscription_id)
     try:
         schedules.undo_planned_change(g.visitor.customer_id, subscription_id, g.now)
@@ -223,13 +237,16 @@ def _page(subscription_id: str, given: Any) -> ChangePage:
     refusal = translated(found.refusal) if found.refusal else ""
     mismatch = found.policy.incompatibility()
     page = ChangePage(subscription, method, refusal, form, translated(mismatch) if mismatch else "")
+    offered = {offer.product_id for choice in form.items for offer in choice.offers}
+    page.products = products.texts(g.visitor.account_id, offered)
+    page.lacks_invoice = found.lacks_invoice
     if not refusal and (order := form.order()):
         _fill(page, found, order)
     return page
 
 
 def _fill(page: ChangePage, found: PlanChangeOptions, order: PlanChangeRequest | None) -> None:
-    """Add the quote for an order, signed so that confirming it means exactly this."""
+    """Add the quote for a request to the page, with its signed confirmation."""
     if order is None:
         return
     try:
@@ -245,7 +262,7 @@ def _fill(page: ChangePage, found: PlanChangeOptions, order: PlanChangeRequest |
 
 
 def _again(subscription_id: str, order: PlanChangeRequest, attempt_id: str, problem: str, status: int) -> Page:
-    """The page anew, with what was asked for and what it costs now."""
+    """The page again, with the same request and its current quote."""
     given = {"attempt": attempt_id}
     for choices, no_price in ((order.items, ""), (order.add_ons, NONE)):
         for key, (price, quantity) in choices.items():

@@ -1,4 +1,4 @@
-"""What the pages have in common that show what something would cost, line by line, before it is confirmed."""
+"""The base of pages that show a quote line by line before it is confirmed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from portal_site.portal.reads.subscriptions import SubscriptionView
 
 @dataclass
 class QuotePage:
-    """A page about one subscription with a quote, or with none where nothing is chosen or something is wrong."""
+    """A page about one subscription with a quote, or without one while nothing is chosen or the form has errors."""
 
     subscription: SubscriptionView
 
@@ -23,7 +23,7 @@ class QuotePage:
 
     @property
     def lines(self) -> list[LineView]:
-        """The quote's lines as they will be on an invoice."""
+        """The quote's lines as the invoice will show them."""
         return [LineView.of(line) for line in self.quoted]
 
     @property

@@ -1,4 +1,4 @@
-"""Coming back: beginning an ended subscription again."""
+"""Reactivating a canceled subscription."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ Page = str | tuple[str, int]
 
 @dataclass
 class RestartPage(QuotePage):
-    """What beginning again costs."""
+    """The costs of reactivating."""
 
     method: PaymentMethodView | None
     quote: Quote | None
@@ -46,14 +46,14 @@ class RestartPage(QuotePage):
 @blueprint.get("/subscriptions/<subscription_id>/restart")
 @portal_feature(FEATURE)
 def show_restart(subscription_id: str) -> Page:
-    """What it had, and what it costs now."""
+    """What the subscription contained, and what it costs now."""
     return _page(subscription_id)
 
 
 @blueprint.post("/subscriptions/<subscription_id>/restart")
 @portal_feature(FEATURE)
 def restart_subscription(subscription_id: str) -> Response | Page:
-    """Begin again as it was shown, and collect what is due."""
+    """Reactivate on the confirmed terms, and collect the amount due."""
     _own(subscription_id)
     yes = confirmation_tokens.read(RESTART, subscription_id)
     if yes is None:
@@ -62,9 +62,11 @@ def restart_subscription(subscription_id: str) -> Response | Page:
         change = reactivations.reactivate(g.visitor.customer_id, subscription_id, yes.confirmation, g.now)
     except StateChanged as changed:
         return _page(subscription_id, translated(changed), 409)
+    payment = payment_outcome.of_first_invoice(change.subscription_id, change.invoice_id or "")
     if change.outcome == ChangeOutcome.PENDING:
-        payment = payment_outcome.of_first_invoice(change.subscription_id, change.invoice_id or "")
         return payment_outcome.collect(payment)
+    if done := payment_outcome.already_paid(payment):
+        return done
     flash(_("Welcome back. Your subscription has begun."), "good")
     return _to(change.subscription_id)
 
@@ -72,7 +74,7 @@ def restart_subscription(subscription_id: str) -> Response | Page:
 @blueprint.post("/subscriptions/<subscription_id>/first-payment")
 @portal_feature(FEATURE)
 def pay_first_invoice(subscription_id: str) -> Response:
-    """Try once more to pay for a subscription that has not begun."""
+    """Try again to pay the first invoice of an incomplete subscription."""
     payment = _first_payment(subscription_id)
     return payment_outcome.collect(payment) if payment else _to(subscription_id)
 
@@ -80,7 +82,7 @@ def pay_first_invoice(subscription_id: str) -> Response:
 @blueprint.get("/subscriptions/<subscription_id>/first-payment/return")
 @portal_feature(FEATURE)
 def finish_first_payment(subscription_id: str) -> Response:
-    """Back from the bank's page. A GET that writes: a bank can only redirect."""
+    """Return from authentication. It writes although it is a GET: a bank can only redirect."""
     payment = _first_payment(subscription_id)
     return payment_outcome.finish(payment) if payment else _to(subscription_id)
 

@@ -1,4 +1,4 @@
-"""The offer to a customer who wants to leave: one page, which says what taking it brings, and goes on in one click."""
+"""The retention offer: one page with its effect, and one click to accept it or to continue cancelling."""
 
 from flask import abort, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -19,14 +19,14 @@ OFFER = "retention-offer"
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/offer")
 @portal_feature(FEATURE)
 def show_offer(subscription_id: str) -> Response | Page:
-    """The offer of this attempt to cancel; one that does not stand any more is passed over."""
+    """The offer of this cancellation attempt. One that can no longer be accepted is skipped."""
     return _offer_page(subscription_id, request.args.get("attempt", ""))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/offer/acceptance")
 @portal_feature(FEATURE)
 def accept_offer(subscription_id: str) -> Response | Page:
-    """Take the offer exactly as it was shown, and cancel nothing."""
+    """Accept the offer on the confirmed terms. Nothing is cancelled."""
     _own(subscription_id)
     yes = confirmation_tokens.read(OFFER, subscription_id)
     if yes is None:
@@ -45,7 +45,7 @@ def accept_offer(subscription_id: str) -> Response | Page:
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/offer/refusal")
 @portal_feature(FEATURE)
 def decline_offer(subscription_id: str) -> Response:
-    """No thanks: on to what cancelling means."""
+    """Decline the offer, and continue with the effect of cancelling."""
     _own(subscription_id)
     attempt_id = request.form.get("attempt", "")
     try:

@@ -1,1 +1,1 @@
-"""What pages show: selects of just those columns, read into small frozen values. Nothing here changes anything."""
+"""The selects of pages, and the frozen dataclasses that their rows become. Nothing here writes."""

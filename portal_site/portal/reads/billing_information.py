@@ -1,4 +1,4 @@
-"""Tax ids as a customer sees them; the other billing information comes with the visitor."""
+"""Tax ids for pages. The other billing information is part of the visitor."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,5 +29,5 @@ class TaxIdView:
 
 
 def build(rows: Iterable[Mapping[str, Any]]) -> list[TaxIdView]:
-    """The tax ids in those rows."""
+    """The views of these rows."""
     return [TaxIdView(**row) for row in rows]

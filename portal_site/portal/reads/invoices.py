@@ -1,8 +1,8 @@
-"""Invoices as a customer sees them: the history by keyset pages, one invoice with its lines, and what is open."""
+"""Invoices for pages: the history with keyset pagination, one invoice with its lines, and open invoices."""
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
@@ -22,13 +22,13 @@ LONG = 24
 MOST_OPEN = 20
 MOST_LINES = 10_000
 
-_OWN = (
+OWN = (
     Invoice.account_id == bindparam("account_id"),
     Invoice.customer_id == bindparam("customer_id"),
     or_(bindparam("on_behalf_of", type_=Invoice.id.type).is_(None), Invoice.on_behalf_of == bindparam("on_behalf_of")),
 )
-# A literal, not a bound value: only so do both databases know that the partial index serves.
-_SHOWN = Invoice.status != literal_column("'draft'")
+# A literal, not a bound parameter: otherwise the databases could not use the partial index.
+SHOWN = Invoice.status != literal_column("'draft'")
 _SUMMARY = (
     Invoice.id,
     Invoice.created,
@@ -45,12 +45,12 @@ _SUMMARY = (
     Invoice.starting_balance,
     Invoice.ending_balance,
 )
-_NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
+NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
 
-def _page(size: int, *only: Any) -> Any:
-    """One row more than a page holds tells whether another follows; nothing is ever counted."""
-    return select(*_SUMMARY).where(*_OWN, _SHOWN, *only).order_by(*_NEWEST_FIRST).limit(literal_limit(size + 1))
+def newest(size: int, *only: Any) -> Any:
+    """One row more than the page has tells whether another page follows, without counting."""
+    return select(*_SUMMARY).where(*OWN, SHOWN, *only).order_by(*NEWEST_FIRST).limit(literal_limit(size + 1))
 
 
 def _labelled(label: str, query: Any, *more: Any) -> Any:
@@ -59,7 +59,7 @@ def _labelled(label: str, query: Any, *more: Any) -> Any:
 
 
 def _of_attempts(column: Any, *only: Any) -> Any:
-    """What the newest of these tries to collect an invoice says."""
+    """A column of the newest of these payment attempts of an invoice."""
     return (
         select(column)
         .where(PaymentAttempt.customer_id == Invoice.customer_id, PaymentAttempt.invoice_id == Invoice.id, *only)
@@ -70,7 +70,7 @@ def _of_attempts(column: Any, *only: Any) -> Any:
     )
 
 
-# The try that is under way, and why the last one that is over failed: each is the first row of an index.
+# The unsettled attempt, and the reason why the last settled one failed: each is the first row of an index.
 _ATTEMPTS = (
     _of_attempts(PaymentAttempt.status, PaymentAttempt.settled_at.is_(None)).label("attempt_status"),
     _of_attempts(PaymentAttempt.decline_code, PaymentAttempt.settled_at.is_not(None)).label("decline_code"),
@@ -81,51 +81,40 @@ _NO_ATTEMPT = (
 )
 _OPEN = (
     select(*_SUMMARY, *_ATTEMPTS)
-    .where(*_OWN, Invoice.status == literal_column("'open'"))
-    .order_by(*_NEWEST_FIRST)
+    .where(*OWN, Invoice.status == literal_column("'open'"))
+    .order_by(*NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
-# The newest and the open ones in one select: they are two indexes of one table, and one question less.
-RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
+# The newest and the open invoices in one select: two indexes of one table, and one query less.
+RECENT_AND_OPEN = union_all(_labelled("recent", newest(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
 OPEN = _OPEN
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
-# What the merchant has written off can still be paid, and a subscription may be on hold because of it.
+# Uncollectible invoices can still be paid, and a subscription may be on hold because of one.
 WRITTEN_OFF_OF_ONE = (
     select(*_SUMMARY, *_ATTEMPTS)
     .where(
-        *_OWN,
+        *OWN,
         Invoice.status == literal_column("'uncollectible'"),
         Invoice.amount_remaining > 0,
         Invoice.subscription_id == bindparam("subscription_id"),
     )
-    .order_by(*_NEWEST_FIRST)
+    .order_by(*NEWEST_FIRST)
     .limit(literal_limit(MOST_OPEN))
 )
 UNDER_WAY = (
     select(PaymentAttempt.invoice_id, PaymentAttempt.status, PaymentAttempt.next_action_url)
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
-    .where(*_OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
+    .where(*OWN, Invoice.subscription_id == bindparam("subscription_id"), PaymentAttempt.settled_at.is_(None))
     .limit(literal_limit(MOST_OPEN))
 )
 _OWED = PageQuery(
     owed=select(Invoice.id)
     .where(
-        *_OWN,
+        *OWN,
         or_(Invoice.status == literal_column("'open'"), Invoice.status == literal_column("'uncollectible'")),
         Invoice.amount_remaining > 0,
     )
     .limit(literal_limit(1))
-)
-HISTORY = PageQuery(
-    invoices=_page(LONG),
-)
-HISTORY_AFTER = PageQuery(
-    invoices=_page(
-        LONG,
-        # `created <= at` first: a plain comparison is what makes both databases start at that place in the index.
-        Invoice.created <= bindparam("after_created"),
-        or_(Invoice.created < bindparam("after_created"), Invoice.id < bindparam("after_id")),
-    )
 )
 INVOICE = PageQuery(
     invoice=select(
@@ -135,6 +124,7 @@ INVOICE = PageQuery(
         Invoice.amount_paid,
         Invoice.pre_payment_credit_notes_amount,
         Invoice.post_payment_credit_notes_amount,
+        Invoice.amount_refunded,
         Invoice.total_discount_amounts,
         Invoice.total_taxes,
         Invoice.period_start,
@@ -152,7 +142,7 @@ INVOICE = PageQuery(
         Invoice.customer_address,
         Invoice.customer_tax_ids,
         Invoice.customer_tax_exempt,
-    ).where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id")),
+    ).where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id")),
     lines=select(
         InvoiceLineItem.description,
         InvoiceLineItem.amount,
@@ -168,21 +158,25 @@ INVOICE = PageQuery(
         InvoiceLineItem.share_amount,
     )
     .join(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
-    .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
+    .where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(InvoiceLineItem.position)
     .limit(literal_limit(MOST_LINES)),
-    attempt=select(PaymentAttempt.status, PaymentAttempt.decline_code, PaymentAttempt.next_action_url)
+    attempt=select(
+        PaymentAttempt.status,
+        PaymentAttempt.decline_code,
+        PaymentAttempt.next_action_url,
+    )
     .join(Invoice, Invoice.id == PaymentAttempt.invoice_id)
-    .where(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id"))
+    .where(*OWN, SHOWN, Invoice.id == bindparam("invoice_id"))
     .order_by(PaymentAttempt.created.desc(), PaymentAttempt.settled_at.is_not(None), PaymentAttempt.id)
     .limit(literal_limit(1)),
-    **invoice_parts.selects(*_OWN, _SHOWN, Invoice.id == bindparam("invoice_id")),
+    **invoice_parts.selects(*OWN, SHOWN, Invoice.id == bindparam("invoice_id")),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceSummary:
-    """A row of the history. How the last try to pay went is known where open invoices are shown as such."""
+    """A row of the history. The state of the last payment is only loaded where open invoices are shown."""
 
     id: str
     created: int
@@ -196,55 +190,67 @@ class InvoiceSummary:
     description: str | None
     billing_reason: str | None
     subscription_id: str | None
+    starting_balance: int
+    ending_balance: int | None
     attempt_status: str | None = field(default=None, kw_only=True)
     decline_code: str | None = field(default=None, kw_only=True)
 
     @property
     def owed(self) -> bool:
-        """Whether something of it is left to pay, and can be paid."""
+        """Whether an amount is left that can be paid."""
         return self.status.payable and self.amount_remaining > 0
 
     @property
+    def is_carried_over(self) -> bool:
+        """Whether it was too small to charge, so that its amount is on the customer's balance until a later invoice."""
+        end = self.ending_balance
+        return self.total > 0 and not self.amount_due and end is not None and end > 0 and end >= self.total
+
+    @property
     def in_doubt(self) -> bool:
-        """Whether nobody knows yet what became of a payment: the provider was asked, and did not answer."""
+        """Whether the outcome of a payment is unknown, because the provider did not answer."""
         return self.attempt_status in (AttemptStatus.SUBMITTING, AttemptStatus.UNKNOWN)
 
     @property
     def processing(self) -> bool:
-        """Whether the bank is carrying out a payment."""
+        """Whether a payment is processing."""
         return self.attempt_status == AttemptStatus.PROCESSING
 
     @property
     def longest_processing(self) -> int:
-        """How long that can take, in seconds."""
+        """How long processing can take, in seconds."""
         return LONGEST_PROCESSING
 
     @property
     def declined(self) -> bool:
-        """Whether the last try to pay failed, none is under way, and the invoice can still be paid."""
+        """Whether the last payment failed, none is in progress, and the invoice can still be paid."""
         over = self.decline_code is not None and self.attempt_status in (None, AttemptStatus.DECLINED)
         return over and self.owed
 
     @property
     def cursor(self) -> str:
-        """Where the next page begins."""
+        """The position in the history at which the next page starts."""
         return f"{self.created}-{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class InvoicePage:
-    """Some invoices and, when there are more, where they begin."""
+    """A page of invoices, and the cursor of the next page if there is one."""
 
     invoices: tuple[InvoiceSummary, ...]
     next_cursor: str | None
-    unreadable: tuple[str, ...] = ()  # numbers of those that make no sense
+    unreadable: tuple[str, ...] = ()  # numbers of invoices whose rows are invalid
+
+    def alone(self) -> "InvoicePage":
+        """The same invoices, without the cursor of the next page."""
+        return replace(self, next_cursor=None)
 
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """One line; `period_end` equals `period_start` for what has no duration.
+    """One line. `period_end` equals `period_start` if the line has no period.
 
-    Lines of our own name the product, and of a proration how many seconds of how many; others have their `description` alone.
+    Lines of this program have the product, and prorations their seconds; imported lines have only a `description`.
     """
 
     description: str | None
@@ -262,7 +268,7 @@ class LineView:
 
     @classmethod
     def of(cls, line: InvoiceLine) -> "LineView":
-        """A line of a quote, shown as it will be on the invoice."""
+        """A line of a quote as the invoice will show it."""
         factor = line.proration
         return cls(
             description=None,
@@ -288,8 +294,7 @@ class InvoiceView(InvoiceSummary):
     amount_paid: int
     pre_payment_credit_notes_amount: int
     post_payment_credit_notes_amount: int
-    starting_balance: int
-    ending_balance: int | None
+    amount_refunded: int
     total_discount_amounts: Sequence[Mapping[str, Any]]
     total_taxes: Sequence[Mapping[str, Any]]
     period_start: int
@@ -317,7 +322,7 @@ class InvoiceView(InvoiceSummary):
 
     @property
     def discount(self) -> int:
-        """What coupons took off, ≥ 0."""
+        """The sum of the discounts, ≥ 0."""
         return sum(part["amount"] for part in self.total_discount_amounts)
 
     @property
@@ -332,7 +337,7 @@ _SUMMARY_NAMES = {field.name for field in fields(InvoiceSummary)}
 
 
 def summary(row: Mapping[str, Any]) -> InvoiceSummary:
-    """A row of the selects above."""
+    """The summary of a row of the selects above."""
     values = {name: value for name, value in row.items() if name in _SUMMARY_NAMES}
     return InvoiceSummary(**{**values, "status": InvoiceStatus(row["status"])})
 
@@ -351,23 +356,13 @@ def page(rows: Sequence[Mapping[str, Any]], size: int) -> InvoicePage:
 
 
 def split(rows: Sequence[Mapping[str, Any]]) -> tuple[InvoicePage, list[InvoiceSummary]]:
-    """The newest invoices and the open ones, from RECENT_AND_OPEN."""
+    """The newest and the open invoices in the rows of RECENT_AND_OPEN."""
     recent = sorted((r for r in rows if r["list"] == "recent"), key=lambda r: (r["created"], r["id"]), reverse=True)
     return page(recent, SHORT), [summary(r) for r in rows if r["list"] == "open"]
 
 
-def history(scope: Mapping[str, Any], after: str | None) -> InvoicePage | None:
-    """A page of the history; None for a cursor that makes no sense."""
-    if after is None:
-        return page(HISTORY.fetch(**scope)["invoices"], LONG)
-    created, _, invoice_id = after.partition("-")
-    if not (created.isascii() and created.isdigit() and len(created) < 13 and invoice_id):
-        return None
-    return page(HISTORY_AFTER.fetch(**scope, after_created=int(created), after_id=invoice_id)["invoices"], LONG)
-
-
 def is_anything_owed(scope: Mapping[str, Any]) -> bool:
-    """Whether a customer has an invoice to pay."""
+    """Whether the customer has an invoice to pay."""
     return bool(_OWED.fetch(**scope)["owed"])
 
 

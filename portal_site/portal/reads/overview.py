@@ -1,4 +1,4 @@
-"""Everything that the overview and its sections show, read in one go, and what of it needs attention."""
+"""The overview and its sections, read with one PageQuery, and what needs attention."""
 
 from dataclasses import dataclass, replace
 
@@ -38,21 +38,28 @@ class Overview:
     """The whole page."""
 
     subscriptions: list[SubscriptionView]
-    unreadable: tuple[str, ...]  # ids of subscriptions that make no sense
+    unreadable: tuple[str, ...]  # ids of subscriptions whose rows are invalid
     methods: list[PaymentMethodView]
     recent: InvoicePage
     open: list[InvoiceSummary]
     tax_ids: list[TaxIdView]
     expiring: list[PaymentMethodView]
     trials_ending: list[SubscriptionView]
+    default_method_id: str | None
+
+    def method_of(self, subscription: SubscriptionView) -> PaymentMethodView | None:
+        """The payment method to which a subscription is charged."""
+        charged = subscription.payment_method_id or self.default_method_id
+        return next((method for method in self.methods if method.id == charged), None)
 
 
 def find(visitor: Visitor, at: int) -> Overview:
-    """What this customer has."""
+    """The overview of this customer."""
     rows = _OVERVIEW.fetch(**visitor.scope, at=at)
     open_rows = [row for row in rows["invoices"] if row["list"] == "open"]
     readable, unreadable = subscriptions.build(rows, open_rows, visitor.payer, at)
-    subs = _shown(readable, visitor)
+    unpaid = {row["subscription_id"] for row in open_rows}
+    subs = [_standing(each, has_open_invoice=each.id in unpaid) for each in _shown(readable, visitor)]
     methods = payment_methods.build(rows["methods"], visitor.default_payment_method_id, subs, at)
     recent, still_open = invoices.split(rows["invoices"])
     return Overview(
@@ -64,11 +71,28 @@ def find(visitor: Visitor, at: int) -> Overview:
         tax_ids=billing_information.build(rows["tax_ids"]),
         expiring=[m for m in methods if m.expiry and (m.is_default or m.used_by)],
         trials_ending=[s for s in subs if _ends_soon(s, at)],
+        default_method_id=visitor.default_payment_method_id,
     )
 
 
+def _standing(
+    subscription: SubscriptionView, *, has_open_invoice: bool, has_uncollected: bool = False
+) -> SubscriptionView:
+    """The subscription with the data in other rows that decides whether its plan can be changed."""
+    arranged = subscription.planned is not None and not subscription.planned.by_customer
+    if not (has_open_invoice or has_uncollected or arranged):
+        return subscription
+    snapshot = replace(
+        subscription.snapshot,
+        has_open_invoice=has_open_invoice,
+        has_uncollected_invoice=has_uncollected,
+        managed_by_merchant_schedule=arranged,
+    )
+    return replace(subscription, snapshot=snapshot)
+
+
 def _shown(subs: list[SubscriptionView], visitor: Visitor) -> list[SubscriptionView]:
-    """Those that this portal shows: a platform's session may be about one connected account only."""
+    """The subscriptions that this portal shows: a session on behalf of a connected account shows only that account's."""
     owner = visitor.on_behalf_of
     return subs if owner is None else [each for each in subs if each.on_behalf_of == owner]
 
@@ -81,7 +105,7 @@ def _ends_soon(subscription: SubscriptionView, at: int) -> bool:
 def find_subscription(
     visitor: Visitor, subscription_id: str, at: int
 ) -> tuple[SubscriptionView, PaymentMethodView | None] | None:
-    """A customer's own subscription and what it is charged to, or None. Raises Unreadable for one that makes no sense."""
+    """A customer's own subscription with its payment method, or None. Raises Unreadable if its row is invalid."""
     rows = _SUBSCRIPTION.fetch(**visitor.scope, at=at, subscription_id=subscription_id)
     readable, unreadable = subscriptions.build(rows, rows["awaited"], visitor.payer, at)
     if subscription_id in unreadable:
@@ -95,11 +119,7 @@ def find_subscription(
     methods = payment_methods.build(rows["methods"], default, subs, at)
     under_way = {row["invoice_id"]: row for row in rows["under_way"]}
     unpaid = tuple(map(invoices.summary, rows["open"]))
-    arranged = subscription.planned is not None and not subscription.planned.by_customer
-    snapshot = replace(
-        subscription.snapshot, has_open_invoice=bool(unpaid), has_uncollected_invoice=bool(rows["uncollected"]),
-        managed_by_merchant_schedule=arranged,
-    )  # fmt: skip
+    standing = _standing(subscription, has_open_invoice=bool(unpaid), has_uncollected=bool(rows["uncollected"]))
     written_off = tuple(map(invoices.summary, rows["written_off"]))
-    shown = replace(subscription, snapshot=snapshot, open_invoices=unpaid, written_off=written_off, under_way=under_way)
+    shown = replace(standing, open_invoices=unpaid, written_off=written_off, under_way=under_way)
     return shown, next((method for method in methods if method.id == charged), None)

@@ -1,4 +1,4 @@
-"""Payment methods as a customer sees them, and which subscriptions are charged with each."""
+"""Payment methods for pages, and the subscriptions that are charged to each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ METHODS = (
 class PaymentMethodView:
     """A card, bank debit or wallet; `expiry` is empty, `expiring` or `expired`; `used_by` names products.
 
-    `last4` is empty for what has no digits, which its owner knows by `label`, if at all.
+    `last4` is empty for a payment method without digits; `label` then identifies it, if anything does.
     """
 
     id: str
@@ -55,7 +55,7 @@ class PaymentMethodView:
 def build(
     rows: Iterable[Mapping[str, Any]], default_id: str | None, subscriptions: Sequence[SubscriptionView], at: int
 ) -> list[PaymentMethodView]:
-    """The payment methods in those rows, the default first."""
+    """The views of these rows, the default first."""
     methods = sorted(rows, key=lambda row: row["id"] != default_id)
     charged = [s for s in subscriptions if not s.status.ended and s.collection_method == "charge_automatically"]
     used: dict[str | None, list[str]] = {}

@@ -1,8 +1,21 @@
-"""The selects by which pages read subscriptions, with the columns of billing.loading.snapshots: what the forecast needs."""
+"""The selects for subscriptions on pages. They have the columns of billing.loading.snapshots, which the forecast needs."""
 
 from typing import Any
 
-from sqlalchemy import JSON, and_, bindparam, case, literal, literal_column, null, or_, select, type_coerce, union_all
+from sqlalchemy import (
+    JSON,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    type_coerce,
+    union_all,
+)
 
 from portal_site.billing.loading.plans import PLAN_COLUMNS
 from portal_site.billing.loading.snapshots import DISCOUNT_COLUMNS, SUBSCRIPTION_COLUMNS
@@ -79,7 +92,7 @@ def _planned_items(chosen: Any) -> Any:
         SubscriptionSchedule.customer_id == bindparam("customer_id"),
         SubscriptionSchedule.status == "active",
     )
-    # A phase that is due and has not begun, since the worker was away, still decides what will be billed.
+    # A phase that is overdue because the worker was not running still decides what will be billed.
     not_begun = or_(SchedulePhase.start_date > bindparam("at"), SchedulePhase.start_date >= chosen.c.step_at)
     phase_to_come = and_(SchedulePhase.schedule_id == SubscriptionSchedule.id, not_begun)
     return (
@@ -110,18 +123,20 @@ def _planned_items(chosen: Any) -> Any:
     )
 
 
-# All of a customer's subscriptions, since what is billed first decides what is left of balance and coupons for the others. The
-# page of one subscription may be that of one that has ended.
+# All subscriptions of the customer: those billed first decide what is left of balance and coupons for the others. The
+# page of one subscription may be about an ended one.
 ROWS = _rows()
 _ONE = Subscription.id == bindparam("subscription_id")
 ROWS_BESIDE_ONE = _rows(or_(_ONE, and_(*(Subscription.status != status for status in ENDED))), first=_ONE)
+_FIRST_STEP = select(func.min(Subscription.step_at)).where(*_OWN).scalar_subquery()
 DISCOUNTS = (
     select(*DISCOUNT_COLUMNS, Discount.promotion_code, Coupon.id.label("coupon_id"), Coupon.name)
     .join(Coupon, and_(Coupon.account_id == Discount.account_id, Coupon.id == Discount.coupon_id))
     .where(
         Discount.account_id == bindparam("account_id"),
         Discount.customer_id == bindparam("customer_id"),
-        or_(Discount.end.is_(None), Discount.end > bindparam("at")),
+        # What is billed late has the discounts of its date.
+        or_(Discount.end.is_(None), Discount.end > bindparam("at"), Discount.end > _FIRST_STEP),
     )
     .order_by(Discount.start, Discount.id)
 )
@@ -141,7 +156,7 @@ _LINE = (
     InvoiceLineItem.share_amount,
     InvoiceLineItem.credited_line_id,
 )
-# In this order, so that SQLite reads the index of the open ones, and not all invoices of the customer.
+# In this order, so that SQLite uses the index of open invoices instead of reading all of the customer's.
 _OPEN_INVOICES = (
     select(Invoice.id)
     .where(
@@ -152,7 +167,7 @@ _OPEN_INVOICES = (
     .order_by(Invoice.created.desc(), Invoice.id.desc())
     .limit(literal_limit(MOST))
 )
-# Pending lines, and those that had been pending before an open invoice took them: they are pending again if that is voided.
+# Pending lines, and lines of open invoices that were pending before: they are pending again if the invoice is voided.
 LINES = (
     select(InvoiceLineItem.invoice_id, *_LINE, *PLAN_COLUMNS)
     .join(Subscription, Subscription.id == InvoiceLineItem.subscription_id)
@@ -170,7 +185,7 @@ LINES = (
         )
     )
 )
-# Whether an invoice for a period that still runs was kept as a draft or written off: then nothing can be changed.
+# Whether an invoice for the current period is a draft or uncollectible: then nothing can be changed.
 UNCOLLECTED = (
     select(Invoice.id)
     .join(InvoiceLineItem, InvoiceLineItem.invoice_id == Invoice.id)

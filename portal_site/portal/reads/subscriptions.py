@@ -1,4 +1,4 @@
-"""Subscriptions as a customer sees them: what, how much, until when, and what is planned."""
+"""Subscriptions for pages: items, amounts, periods and planned changes."""
 
 import logging
 from collections import defaultdict
@@ -8,13 +8,15 @@ from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.loading import awaiting, plans, snapshots, stored_lines
-from portal_site.billing.loading.snapshots import Parts
-from portal_site.billing.models import Subscription
+from portal_site.billing.loading import awaiting, planned_phases, plans, snapshots, stored_lines
+from portal_site.billing.loading.plans import PlanRow
+from portal_site.billing.loading.snapshots import DiscountRow, Parts
+from portal_site.billing.models import InvoiceLineItem, Subscription
 from portal_site.billing.rules.amounts import discounts as discount_rules
 from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.amounts.taxes import TaxRate
+from portal_site.billing.rules.invoicing.balances import Balances, as_others
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import cancellation, forecast, plan_change
 from portal_site.billing.rules.subscriptions.forecast import CustomerState, NextInvoice
@@ -22,6 +24,7 @@ from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
 from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.db.page_query import NotJson
+from portal_site.db.transactions import reading
 from portal_site.portal.reads.invoices import InvoiceSummary
 
 Rows = Sequence[Mapping[str, Any]]
@@ -31,7 +34,7 @@ log = logging.getLogger("portal_site")
 
 @dataclass(frozen=True, slots=True)
 class ItemView:
-    """A line of a subscription, now or once a planned change takes effect."""
+    """An item of a subscription, now or after a planned change."""
 
     id: str
     offer: PricedPlan
@@ -39,17 +42,17 @@ class ItemView:
 
     @property
     def amount(self) -> int | None:
-        """What the whole quantity costs each interval; None when usage decides."""
+        """The price of the whole quantity per interval, or None for a metered item."""
         return None if self.offer.terms.metered else self.offer.amount(self.quantity)
 
     @property
     def product(self) -> str:
-        """What is sold."""
+        """The name of the product."""
         return self.offer.product
 
     @property
     def unit_label(self) -> str | None:
-        """What one of it is called."""
+        """The unit label."""
         return self.offer.unit_label
 
     @property
@@ -64,7 +67,7 @@ class ItemView:
 
     @property
     def interval_count(self) -> int:
-        """How many of them between two invoices."""
+        """The number of intervals between two invoices."""
         return self.offer.interval_count
 
 
@@ -83,7 +86,7 @@ class DiscountView:
 
 @dataclass(frozen=True, slots=True)
 class PlannedChange:
-    """What a schedule will make of the subscription at `date`; the customer's own choice or the merchant's."""
+    """The items after the schedule phase that starts at `date`; planned by the customer or by the merchant."""
 
     date: int
     items: tuple[ItemView, ...]
@@ -92,11 +95,11 @@ class PlannedChange:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionView:
-    """All that the portal shows of a subscription.
+    """A subscription with everything that pages show.
 
-    `snapshot` is what the rules see of it, and `next_invoice` their forecast: None when nothing more will be billed, while it is
-    paused, and when the proration of a planned change decides what it will be. `open_invoices`, those `written_off`, and the
-    attempts `under_way` to pay an open one, are there on the page of one subscription.
+    `snapshot` is the input of the rules, and `next_invoice` their forecast: None if nothing more will be billed, while it is
+    paused, and if it depends on the proration of a planned change. `open_invoices`, those `written_off`, and the
+    attempts `under_way` to pay an open one are only loaded for the page of one subscription.
     """
 
     snapshot: SubscriptionSnapshot
@@ -130,7 +133,7 @@ class SubscriptionView:
 
     @property
     def collection_method(self) -> str:
-        """How its invoices are paid: charge_automatically or send_invoice."""
+        """How its invoices are collected: charge_automatically or send_invoice."""
         return self.snapshot.collection_method
 
     @property
@@ -145,12 +148,12 @@ class SubscriptionView:
 
     @property
     def resumes_at(self) -> int | None:
-        """When its pause ends by itself."""
+        """When its pause ends automatically."""
         return self.snapshot.resumes_at
 
     @property
     def waiting_invoice(self) -> InvoiceSummary | None:
-        """What a change that waits for its payment costs."""
+        """The open invoice that its pending update awaits."""
         if self.pending_update is None:
             return None
         invoice_id = self.pending_update.invoice_id
@@ -158,55 +161,57 @@ class SubscriptionView:
 
     @property
     def first_invoice(self) -> InvoiceSummary | None:
-        """What has to be paid before the subscription begins."""
+        """The newest open invoice: of an incomplete subscription, its first one."""
         return self.open_invoices[0] if self.open_invoices else None
 
     @property
     def waiting_payment(self) -> Mapping[str, Any] | None:
-        """The attempt to pay for a change that is not settled yet."""
+        """The unsettled payment attempt of its pending update."""
         return self.under_way.get(self.pending_update.invoice_id or "") if self.pending_update else None
 
     @property
     def products(self) -> list[str]:
-        """The names of what it contains."""
+        """The names of its products."""
         return list(dict.fromkeys(item.product for item in self.items))
 
-    def change_refusal(self, at: int) -> BillingError | None:
-        """Why its plan cannot be changed now, or None."""
-        return plan_change.why_not_changeable(self.snapshot, at) if self.items else None
+    def change_refusal(self, at: int, *, has_add_ons: bool) -> BillingError | None:
+        """Why its plan cannot be changed now, or None. `has_add_ons` says whether add-ons are offered."""
+        return plan_change.why_not_changeable(self.snapshot, at, has_add_ons=has_add_ons) if self.items else None
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerBalance:
-    """What of the customer decides an amount: its balance, of which currency that is, and whether it is taxed."""
+    """The members of a customer that decide an amount: the balance with its currency, and the tax exemption."""
 
     balance: int = 0
     currency: str | None = None
     tax_exempt: str = "none"
+    other_balances: Mapping[str, int] | None = None
 
 
 def build(
     rows: Mapping[str, Rows], open_invoices: Rows, customer: CustomerBalance, at: int
 ) -> tuple[list[SubscriptionView], tuple[str, ...]]:
-    """The customer's subscriptions, running ones first, then newest first, each with its forecast; and the ids of those that
-    make no sense.
+    """The customer's subscriptions, running ones first, then newest first, each with its forecast; and the ids of those whose
+    rows are invalid.
 
     `rows` are those of subscription_rows, by name: subscriptions, discounts and lines.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows["subscriptions"]:
         groups.setdefault(row["id"], []).append(row)
-    discounts = [_discount(row, at) for row in rows["discounts"]]
+    since = snapshots.due_since((group[0]["step_at"] for group in groups.values()), at)
+    discounts = [_discount(row, since) for row in rows["discounts"]]
     whole = [group for group in groups.values() if not _has_broken_documents(group)]
     parts = _Parts.of(whole, rows["lines"], open_invoices, [view.terms for view in discounts])
     views = [view for group in whole if (view := _unless_broken(_view, group, parts, discounts, customer, at))]
     views.sort(key=lambda view: (view.status.ended, -view.created, view.id))
-    state = CustomerState(customer.balance, customer.currency)
+    state = CustomerState(Balances(customer.balance, customer.currency, as_others(customer.other_balances)))
     try:
-        views = _with_next_invoices(views, state)
+        views = _with_next_invoices(views, state, at)
     except Exception:  # one of them stands in the way of all: it is found by itself
         views = _with_next_invoices(
-            [view for view in views if _unless_broken(_with_next_invoices, [view], state)], state
+            [view for view in views if _unless_broken(_with_next_invoices, [view], state, at)], state, at
         )
     return views, tuple(sorted(groups.keys() - {view.id for view in views}))
 
@@ -216,7 +221,7 @@ def _has_broken_documents(group: Rows) -> bool:
 
 
 def _unless_broken(make: Callable[..., T], *given: Any) -> T | None:
-    """What is made of a subscription; None if its row makes no sense, such as a status or an interval that does not exist."""
+    """The result of `make`, or None if the row is invalid, such as an unknown status or interval."""
     try:
         return make(*given)
     except Exception:
@@ -226,7 +231,7 @@ def _unless_broken(make: Callable[..., T], *given: Any) -> T | None:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What subscriptions consist of besides their own rows."""
+    """The parts of all subscriptions besides their own rows."""
 
     discounts: Sequence[DiscountTerms]
     reserved: Mapping[str, str]
@@ -251,7 +256,8 @@ class _Parts:
 def _lines(rows: Rows) -> Mapping[str, Sequence[InvoiceLine]]:
     lines: dict[str, list[InvoiceLine]] = defaultdict(list)
     for row in rows:
-        lines[row["subscription_id"]].append(stored_lines.line_of(SimpleNamespace(**row), plans.priced_plan(row)))
+        line = cast(InvoiceLineItem, SimpleNamespace(**row))
+        lines[row["subscription_id"]].append(stored_lines.line_of(line, plans.priced_plan(cast(PlanRow, row))))
     return lines
 
 
@@ -281,7 +287,7 @@ def _view(
         payment_method_id=row.default_payment_method_id,
         on_behalf_of=row.on_behalf_of,
         automatic_tax=row.automatic_tax,
-        items=tuple(map(_item_view, sorted(items, key=lambda item: (item.created, item.offer.product)))),
+        items=tuple(map(_item_view, items)),
         discounts=_in_force(discounts, row.id, at),
         planned=_planned(phases),
     )
@@ -302,7 +308,7 @@ def _in_force(discounts: Sequence[DiscountView], subscription_id: str, at: int) 
 
 
 def _status(snapshot: SubscriptionSnapshot) -> SubscriptionStatus:
-    """As the customer has to see it: what collects nothing is paused, though Stripe calls it active."""
+    """The status as customers see it: with paused collection it is paused, though active at Stripe."""
     paused = snapshot.status == SubscriptionStatus.ACTIVE and snapshot.collection_paused
     return SubscriptionStatus.PAUSED if paused else snapshot.status
 
@@ -310,7 +316,7 @@ def _status(snapshot: SubscriptionSnapshot) -> SubscriptionStatus:
 def _item(row: Mapping[str, Any]) -> Item:
     return Item(
         id=row["item_id"],
-        offer=plans.priced_plan(row),
+        offer=plans.priced_plan(cast(PlanRow, row)),
         quantity=row["quantity"],
         period_start=row["current_period_start"],
         period_end=row["current_period_end"],
@@ -329,12 +335,14 @@ def _phases(rows: Rows) -> Sequence[PlannedPhase]:
         return ()
     in_order = sorted(rows, key=lambda row: (row["start_date"], row["phase_id"], row["item_id"]))
     # The rows of one subscription carry its own id as `id`.
-    named = [(SimpleNamespace(**row, subscription_id=row["id"]), plans.priced_plan(row)) for row in in_order]
-    return next(iter(snapshots.phases_of(named).values()))
+    named = [
+        (SimpleNamespace(**row, subscription_id=row["id"]), plans.priced_plan(cast(PlanRow, row))) for row in in_order
+    ]
+    return next(iter(planned_phases.phases_of(named).values()))
 
 
 def _planned(phases: Sequence[PlannedPhase]) -> PlannedChange | None:
-    """The nearest phase only: what comes after it is too far away to matter on this page."""
+    """The next phase only; later ones do not matter on this page."""
     if not phases:
         return None
     phase = phases[0]
@@ -350,19 +358,23 @@ def _discount(row: Mapping[str, Any], at: int) -> DiscountView:
         currency=row["coupon_currency"],
         duration=row["duration"],
         end=row["end"],
-        terms=snapshots.discount_of(row, at),
+        terms=snapshots.discount_of(cast(DiscountRow, row), at),
     )
 
 
-def _with_next_invoices(views: Sequence[SubscriptionView], state: CustomerState) -> list[SubscriptionView]:
+def _with_next_invoices(views: Sequence[SubscriptionView], state: CustomerState, at: int) -> list[SubscriptionView]:
     shown = [view.id for view in views if view.status.renews and view.items]
     if not shown:
         return list(views)
-    invoices = forecast.forecast([view.snapshot for view in views], state, of=shown)
+    known = [view.snapshot for view in views]
+    if any(snapshot.has_prorated_phases for snapshot in known):  # rare, so the page's own read is without their charges
+        with reading() as reader:
+            known = snapshots.with_charges_for_phases(reader, known, at)
+    invoices = forecast.forecast(known, state, of=shown)
     return [replace(view, next_invoice=_unless_final(invoices.get(view.id), view)) for view in views]
 
 
 def _unless_final(invoice: NextInvoice | None, view: SubscriptionView) -> NextInvoice | None:
-    """The invoice of a renewal; what is settled when a subscription ends is not called its next invoice."""
+    """The next invoice, unless it is the final settlement of a subscription that ends, which is not called so."""
     is_final = invoice is not None and view.cancel_at is not None and invoice.date >= view.cancel_at
     return None if is_final else invoice

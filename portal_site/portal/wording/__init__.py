@@ -1,8 +1,8 @@
-"""What pages say where that depends on something: functions from what a page shows to text in its language.
+"""The sentences of pages that depend on conditions: functions from views to translated text.
 
-A template does not choose between sentences. This package is the Jinja global `wording`, with one module for each noun, so that
-a template says `{{ wording.invoices.due(invoice, of_changes, now) }}` and one finds the words in `invoices.due`. The functions
-return plain text, or a list of sentences or rows; the template puts the markup around it and escapes it.
+Templates do not choose between sentences. This package is the Jinja global `wording`, with a module for each noun:
+for `{{ wording.invoices.due(invoice, of_changes, now) }}`, see `invoices.due`. The functions
+return plain text, or a list of sentences or rows; the template adds the markup and escapes them.
 """
 
 import sys
@@ -14,6 +14,7 @@ from portal_site.portal.wording import (  # noqa: F401 - templates reach them th
     cancellations,
     frame,
     invoices,
+    paid,
     pauses,
     payment_methods,
     plan_changes,
@@ -25,5 +26,5 @@ from portal_site.portal.wording import (  # noqa: F401 - templates reach them th
 
 
 def init(app: Flask) -> None:
-    """Give the package to every template."""
+    """Make the package available in every template."""
     app.jinja_env.globals["wording"] = sys.modules[__name__]

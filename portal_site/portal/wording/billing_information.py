@@ -1,4 +1,4 @@
-"""Billing information: what is known of the customer, and whether its tax ids are verified."""
+"""Billing information: the stored facts, and the verification of tax ids."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from portal_site.web.rendering.i18n import gettext as _
 
 @dataclass(frozen=True)
 class Fact:
-    """A label and what stands beside it, nothing where it is not given; an address stands on several lines."""
+    """A label with its value, which is empty if it is not stored; an address has several lines."""
 
     label: str
     text: str = ""
@@ -19,7 +19,7 @@ class Fact:
 
 
 def facts(visitor: Visitor) -> list[Fact]:
-    """What is known, and what the customer may add to it."""
+    """The stored facts apart from the tax ids."""
     shipping = visitor.shipping or {}
     recipient = (shipping["name"],) if shipping.get("name") else ()
     known = {
@@ -29,12 +29,25 @@ def facts(visitor: Visitor) -> list[Fact]:
         "phone": Fact(_("Phone"), phones.pretty(visitor.phone or "")),
         "shipping": Fact(_("Shipping address"), lines=(*recipient, *postal_addresses.lines(shipping.get("address")))),
     }
-    allowed = visitor.features.customer_update.allowed_updates
-    return [fact for name, fact in known.items() if name in allowed or getattr(visitor, name)]
+    return [fact for fact in known.values() if fact.text or fact.lines]
+
+
+def missing(visitor: Visitor) -> list[tuple[str, str]]:
+    """The missing facts that the customer may add, as (label, endpoint)."""
+    allowed, edit = visitor.features.customer_update.allowed_updates, "portal.edit_billing_information"
+    links = [
+        ("name", _("Add name"), visitor.name, edit),
+        ("email", _("Add e-mail"), visitor.email, edit),
+        ("address", _("Add billing address"), postal_addresses.lines(visitor.address), edit),
+        ("phone", _("Add phone number"), visitor.phone, edit),
+        ("shipping", _("Add shipping address"), visitor.shipping, edit),
+        ("tax_id", _("Add a tax ID"), None, "portal.new_tax_id"),
+    ]
+    return [(words, endpoint) for name, words, known, endpoint in links if name in allowed and not known]
 
 
 def tax_id_kind(tax_id: TaxIdView) -> str:
-    """Its type, and how far its check has come, where somebody checks it."""
+    """The type of a tax id, with the state of its verification if it is verified at all."""
     kind = tax_ids.TYPES[tax_id.type].name if tax_id.type in tax_ids.TYPES else tax_id.type
     checked = {
         "pending": _("being verified"),

@@ -1,9 +1,10 @@
-"""Cancelling: what it brings about, in sentences, and what its buttons say."""
+"""Cancelling: its effects, and the labels of buttons."""
 
 from typing import TYPE_CHECKING
 
 from portal_site.billing.rules.invoicing.reductions import Reduction
 from portal_site.billing.rules.portal.portal_features import Features
+from portal_site.billing.rules.subscriptions.cancellation import CancellationQuote
 from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.wording import subscriptions
 from portal_site.web.rendering.filters import date, money
@@ -13,15 +14,8 @@ if TYPE_CHECKING:
     from portal_site.portal.changes.cancellations import EndingPage
 
 
-def reason_intro(asked: bool) -> str:
-    """What the first page is for."""
-    if asked:
-        return _("Tell us why, so that we can improve. Nothing has been cancelled yet.")
-    return _("You will see what happens before anything is cancelled.")
-
-
 def consequences(page: "EndingPage") -> list[str]:
-    """When it ends and what is billed until then. What is settled at once, if anything is, stands below in figures."""
+    """When the subscription ends and what is billed until then. The amounts settled now are shown below."""
     ending, subscription = page.ending, page.subscription
     assert ending is not None
     names = ", ".join(subscription.products)
@@ -42,11 +36,12 @@ def consequences(page: "EndingPage") -> list[str]:
     return sentences
 
 
-def losses_and_debts(page: "EndingPage", features: Features) -> list[str]:
-    """What goes with it, and what does not."""
-    ending = page.ending
+def losses_and_debts(page: "EndingPage", visitor: Visitor) -> list[str]:
+    """What else ends with the subscription, and what remains to be paid."""
+    ending, features = page.ending, visitor.features
     assert ending is not None
-    sentences = [_reduced(reduction, page.subscription.currency) for reduction in ending.reductions]
+    reduced = [_reduced(reduction, page.subscription.currency) for reduction in ending.reductions]
+    sentences = [*_credit_stays(ending, visitor), *reduced]
     if ending.lost:
         lost = money(ending.lost, page.subscription.currency)
         sentences.append(_("You will lose %(amount)s of credit that was meant for your next invoice.", amount=lost))
@@ -59,19 +54,30 @@ def losses_and_debts(page: "EndingPage", features: Features) -> list[str]:
     return sentences
 
 
+def _credit_stays(ending: CancellationQuote, visitor: Visitor) -> list[str]:
+    """What happens to credit that no further invoice will use."""
+    credit = -ending.invoice.credit_used if ending.immediate else 0
+    if credit <= 0:
+        return []
+    stays = _("%(amount)s stays as credit for when you come back.", amount=money(credit, ending.invoice.currency))
+    if not visitor.support_email:
+        return [stays]
+    return [stays, _("To have it paid back, write to %(address)s.", address=visitor.support_email)]
+
+
 def _reduced(reduction: Reduction, currency: str) -> str:
-    """What becomes of an unpaid invoice."""
+    """How an unpaid invoice is reduced."""
     off = money(reduction.amount, currency)
     return _("Invoice %(number)s is reduced by %(amount)s for unused time.", number=reduction.number, amount=off)
 
 
 def invoices_stay(features: Features) -> str:
-    """That the history stays, where there is one."""
+    """That invoices remain available, if the history is shown."""
     return _("You will still find your invoices here.") if features.invoice_history.enabled else ""
 
 
 def confirm(page: "EndingPage", visitor: Visitor) -> str:
-    """The button; its words may be the merchant's."""
+    """The button; the merchant may set its label."""
     assert page.ending is not None
     own = visitor.features.subscription_cancel.confirm_label
     return own or (_("Cancel now") if page.ending.immediate else _("Cancel subscription"))

@@ -1,30 +1,51 @@
-"""What stands around every page: title, headline, mode, links; and the pages for those who are not let in."""
+"""The frame of all pages: title, headline, test mode, links; and the pages for expired links and sessions."""
 
+from flask import request, url_for
 from markupsafe import Markup, escape
 
 from portal_site.portal.access.visitors import PortalOwner, Visitor
+from portal_site.web import urls
 from portal_site.web.rendering import filters
 from portal_site.web.rendering.i18n import gettext as _
 
+# The pages of forms that are submitted to a URL of their own; the others have the same URL.
+FORM_OF = {
+    "portal.apply_promotion_code": "portal.show_plan_change",
+    "portal.add_tax_id": "portal.new_tax_id",
+    "portal.choose_country": "portal.edit_billing_information",
+    "portal.tell_reason": "portal.show_cancellation",
+}
+
 
 def title(name: str, has_errors: object) -> str:
-    """A page's name, after a warning that something in it has to be corrected."""
+    """The title of a page, after a warning if its form has errors."""
     return " ".join((_("Error:"), name)) if has_errors else name
 
 
 def headline(visitor: Visitor) -> str:
-    """The merchant's own, else what the portal is for."""
+    """The merchant's headline, else the portal's."""
     business = visitor.business_name
     return visitor.headline or _("Manage your plan, payment methods and invoices with %(business)s.", business=business)
 
 
-def test_mode(visitor: Visitor, now: int) -> str:
-    """The mark on pages where no money moves, with the date where a test clock has its own."""
-    return _("Test mode, at %(moment)s", moment=filters.instant(now)) if visitor.frozen_time else _("Test mode")
+def credit(visitor: Visitor) -> str:
+    """The customer's credit with the merchant; empty if there is none."""
+    if visitor.balance >= 0 or not visitor.currency:
+        return ""
+    amount = filters.money(-visitor.balance, visitor.currency)
+    return _("You have %(amount)s of credit. It is used for your next invoices.", amount=amount)
+
+
+def this_page() -> str:
+    """The URL that shows this page again in another language: after a refused form, that of the form's page."""
+    if request.method == "GET":
+        return request.full_path.rstrip("?")
+    form = FORM_OF.get(request.endpoint or "")
+    return url_for(form, **(request.view_args or {})) if form else urls.nearest_page(request.path, "portal")
 
 
 def links(visitor: Visitor) -> list[tuple[str, str]]:
-    """The merchant's own pages, as name and address."""
+    """The merchant's own pages as (name, URL)."""
     mail = f"mailto:{visitor.support_email}" if visitor.support_email else ""
     found = [
         (_("Terms"), filters.safe_link(visitor.terms_of_service_url)),
@@ -35,25 +56,25 @@ def links(visitor: Visitor) -> list[tuple[str, str]]:
 
 
 def session_ended(come_back: Markup) -> Markup:
-    """What a page says that was left open too long; `come_back` is the link to a new one."""
+    """The notice on a page whose session has expired; `come_back` is the URL for a new session."""
     sentence = _("Your session has ended. What you entered is still here: %(come_back)s, then continue in this one.")
     return Markup(escape(sentence)) % {"come_back": come_back}  # noqa: S704 - escaped here
 
 
 def over_title(reason: str) -> str:
-    """What is over: the link or the session."""
+    """The title: the link or the session has expired."""
     return _("This link has expired") if reason == "link" else _("Your session has ended")
 
 
 def over_explanation(reason: str) -> str:
-    """Why it is over."""
+    """Why it has expired."""
     if reason == "link":
         return _("For your security, links to your billing page only work for a few minutes.")
     return _("For your security, you are logged out after an hour of inactivity. Nothing you saved is lost.")
 
 
 def new_link(business: PortalOwner | None) -> str:
-    """What to do about it."""
+    """How to get a new link."""
     if business is None:
         return _("Go back to the site or e-mail you came from and open your billing page again.")
     name = business.business_name
@@ -61,7 +82,7 @@ def new_link(business: PortalOwner | None) -> str:
 
 
 def contact(business: PortalOwner | None) -> list[tuple[str, str]]:
-    """Where to ask for help, as name and address, if it is known whom."""
+    """The merchant's contact as (name, URL), if known."""
     if business is None:
         return []
     name, site, mail = business.business_name, filters.safe_link(business.support_url), business.support_email

@@ -1,13 +1,15 @@
-"""Invoices: what is to be paid, and what each line is for."""
+"""Invoices: what is due, and the texts of lines."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from portal_site.billing.rules.amounts.items import Item
 from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
-from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
+from portal_site.portal.reads.invoice_history import Wanted
 from portal_site.portal.reads.invoice_parts import Seller
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
@@ -21,7 +23,7 @@ MOST_DUE = 3
 
 
 def due(invoice: InvoiceSummary, of_changes: Collection[str], now: int) -> str:
-    """Why this invoice has to be paid; `of_changes` are the ids of invoices that a change of plan waits for."""
+    """Why this invoice is due. `of_changes` are the ids of invoices that pending updates await."""
     return _after_failure(invoice, _due(invoice, of_changes, now))
 
 
@@ -36,12 +38,12 @@ def _due(invoice: InvoiceSummary, of_changes: Collection[str], now: int) -> str:
 
 
 def _after_failure(invoice: InvoiceSummary, sentence: str) -> str:
-    """The sentence, with why the last payment failed, if it did."""
+    """The sentence, after the reason of the last failed payment, if any."""
     return f"{sentence} {decline_messages.message(invoice.decline_code)}" if invoice.declined else sentence
 
 
 def notice(invoice: InvoiceView) -> str | None:
-    """The partial that says how its last payment went, if there is something to say."""
+    """The template of the notice about its last payment, if there is one."""
     if invoice.processing:
         return "portal/invoices/_processing.html"
     return "portal/invoices/_declined.html" if invoice.declined else None
@@ -59,7 +61,7 @@ def processing(invoice: InvoiceSummary) -> str:
 
 
 def processing_change(invoice: InvoiceSummary) -> str:
-    """The same of the debit that a change of plan waits for."""
+    """The same for the debit of a pending update."""
     return _(
         "Your bank is processing the payment of %(amount)s for your change. This can take up to %(days)s days. Until then, "
         "your plan stays as it is.",
@@ -76,7 +78,7 @@ def _change_waits_for(amount: str) -> str:
 
 
 def pending_change(subscription: SubscriptionView) -> str:
-    """What a change waits for, and how long."""
+    """What a pending update awaits, and until when."""
     invoice = subscription.waiting_invoice
     waits = (
         _change_waits_for(money(invoice.amount_remaining, invoice.currency))
@@ -88,21 +90,48 @@ def pending_change(subscription: SubscriptionView) -> str:
     return f"{_after_failure(invoice, waits) if invoice else waits} {until}"
 
 
+def state(invoice: InvoiceSummary, now: int) -> tuple[str, str]:
+    """The status as text and tone. Settled states have no colour."""
+    if invoice.processing:
+        return _("Processing"), "note"
+    if invoice.owed and invoice.due_date and invoice.due_date > now:
+        return _("Due %(date)s", date=date(invoice.due_date, "medium")), "warning"
+    if invoice.status == InvoiceStatus.OPEN:
+        return _("Unpaid"), "bad"
+    if invoice.status != InvoiceStatus.PAID:
+        return _(invoice.status.label), invoice.status.tone
+    if invoice.total < 0:
+        return _("Credit"), "settled"
+    return (_("Carried over"), "quiet") if invoice.is_carried_over else (_("Paid"), "settled")
+
+
+def row_name(invoice: InvoiceSummary, now: int) -> str:
+    """The accessible name of a link in a list of invoices, for those who do not see its row."""
+    amount, words = money(invoice.total, invoice.currency), state(invoice, now)[0]
+    values = {"number": invoice.number or invoice.id, "date": date(invoice.created, "medium")}
+    return _("%(date)s, invoice %(number)s, %(amount)s, %(state)s", amount=amount, state=words, **values)
+
+
+def file_name(invoice: InvoiceSummary) -> str:
+    """What the link to an invoice's file is called."""
+    return _("Download invoice %(number)s as PDF", number=invoice.number or invoice.id)
+
+
 def pay(invoice: InvoiceSummary | None) -> str:
-    """The button that pays it, or what is due where no invoice is known."""
+    """The button that pays the invoice, without the amount if the invoice is unknown."""
     if invoice is None:
         return _("Pay now")
     return _("Pay %(amount)s", amount=money(invoice.amount_remaining, invoice.currency))
 
 
 def charged_now(invoice: InvoiceSummary) -> str:
-    """What the button does."""
+    """What paying now does."""
     amount = money(invoice.amount_remaining, invoice.currency)
     return _("You will be charged %(amount)s now, once only.", amount=amount)
 
 
 def brings_about(subscription: SubscriptionView | None, others: int, now: int) -> list[str]:
-    """What paying does for a subscription on hold, of which `others` more invoices are open."""
+    """The effect of paying for a subscription on hold with `others` more open invoices."""
     if subscription is None or subscription.status != SubscriptionStatus.UNPAID:
         return []
     on_hold = _("Your subscription is on hold.")
@@ -121,7 +150,7 @@ def brings_about(subscription: SubscriptionView | None, others: int, now: int) -
 
 
 def _resumes_whole(period_end: int, now: int) -> str:
-    """The rule is in payments.outcomes: a period that is over is not delivered later, one that runs goes on."""
+    """Whether the current period continues, as `payments.outcomes` decides it: a period that is over is not delivered later."""
     if period_end > now:
         return _(
             "With this payment it resumes at once. The current period stays as it is, and nothing more is billed before "
@@ -146,12 +175,12 @@ def _resumes(item: Item, now: int) -> str:
 
 
 def due_first(open_invoices: Sequence[InvoiceSummary], features: Features) -> Sequence[InvoiceSummary]:
-    """Those that a page offers to pay: the first few if the history has the others, else all."""
+    """The invoices that a page offers to pay: the first few if the history shows the others, else all."""
     return open_invoices[:MOST_DUE] if features.invoice_history.enabled else open_invoices
 
 
 def due_of(subscription: SubscriptionView, features: Features) -> Sequence[InvoiceSummary]:
-    """What the page of a subscription offers to pay, apart from what another part of it offers with a button of its own."""
+    """The invoices that a subscription's page offers to pay, without those that have their own button elsewhere on it."""
     if subscription.status == SubscriptionStatus.INCOMPLETE and features.subscription_restart.enabled:
         return ()
     elsewhere = subscription.waiting_invoice if waits_visibly(subscription, features) else None
@@ -162,7 +191,7 @@ def due_of(subscription: SubscriptionView, features: Features) -> Sequence[Invoi
 
 
 def waits_visibly(subscription: SubscriptionView, features: Features) -> bool:
-    """Whether the page shows the change that waits, which it cannot where all changes are switched off."""
+    """Whether the page shows the pending update, which it does unless all changes are disabled."""
     shown = features.subscription_update.enabled or features.subscription_pause.enabled
     return shown and subscription.pending_update is not None
 
@@ -181,7 +210,7 @@ def seller(invoice: InvoiceView) -> list[str]:
 
 
 def without_tax(invoice: InvoiceView) -> str:
-    """Why it has no tax, as the law asks invoices to say; nothing where it has some, or where nobody knows why not."""
+    """Why the invoice has no tax, as laws require; empty if it has some or the reason is unknown."""
     if invoice.customer_tax_exempt == "exempt" and not invoice.total_taxes:
         return _("Tax exempt: no tax is charged to the recipient.")
     if invoice.customer_tax_exempt != "reverse" or invoice.total_taxes:
@@ -193,15 +222,22 @@ def without_tax(invoice: InvoiceView) -> str:
     return _("Reverse charge: the recipient accounts for the VAT (Directive 2006/112/EC, article 226 (11a)).")
 
 
+def refunded(invoice: InvoiceView) -> str:
+    """What of its payment was given back; nothing where nothing was."""
+    if not invoice.amount_refunded:
+        return ""
+    return _("We refunded %(amount)s of your payment.", amount=money(invoice.amount_refunded, invoice.currency))
+
+
 def recipient(invoice: InvoiceView) -> list[str]:
-    """Whom it is for, line by line."""
+    """The recipient's lines."""
     address = postal_addresses.lines(invoice.customer_address)
     own = [str(tax_id["value"]) for tax_id in invoice.customer_tax_ids]
     return [line for line in (invoice.customer_name, *address, invoice.customer_email, *own) if line]
 
 
 def dates(invoice: InvoiceView) -> list[tuple[str, int]]:
-    """Its days, each with its label."""
+    """The dates of an invoice with their labels."""
     days_of = [
         (_("Date"), invoice.finalized_at or invoice.created),
         (_("Due date"), invoice.due_date),
@@ -212,7 +248,7 @@ def dates(invoice: InvoiceView) -> list[tuple[str, int]]:
 
 
 def open_ones(count: int) -> str:
-    """How many can be paid with the payment methods on the page."""
+    """How many open invoices can be paid with the payment methods on the page."""
     return ngettext(
         "You have an unpaid invoice. You can pay it with one of these.",
         "You have %(num)s unpaid invoices. You can pay them with one of these.",
@@ -221,20 +257,42 @@ def open_ones(count: int) -> str:
 
 
 def upcoming(invoice: NextInvoice) -> str:
-    """When the next one comes, and what it will be."""
+    """The date and the amount of the next invoice."""
     values: dict[str, Any] = {"date": date(invoice.date), "amount": money(invoice.amount_due, invoice.currency)}
     if invoice.varies:
         return _("Your next invoice, on %(date)s, will be %(amount)s plus your usage.", **values)
     return _("Your next invoice, on %(date)s, will be %(amount)s.", **values)
 
 
-def none_found(after: str | None = None) -> str:
-    """An empty list: nothing yet, or nothing before what one came from."""
+@dataclass(frozen=True)
+class Filter:
+    """A filter of the history that can be chosen, with its query parameters."""
+
+    words: str
+    arguments: dict[str, str]
+    current: str | None
+
+
+def filters(wanted: Wanted, years: Sequence[int]) -> list[Filter]:
+    """The choices: all invoices, unpaid ones, and each year, with the current one marked."""
+    choices = [(_("All"), Wanted()), (_("Unpaid"), Wanted(unpaid=True))]
+    choices += [(str(year), Wanted(year=year)) for year in years]
+    return [Filter(words, choice.arguments, "true" if choice == wanted else None) for words, choice in choices]
+
+
+def none_found(after: str | None = None, wanted: Wanted | None = None) -> str:
+    """The text of an empty list: no invoices yet, no earlier ones, or none that match."""
+    if wanted is not None and wanted.text:
+        return _("No invoice has the number or the amount “%(text)s”.", text=wanted.text)
+    if wanted is not None and wanted.unpaid:
+        return _("Nothing is unpaid.")
+    if wanted is not None and wanted.year:
+        return _("There are no invoices of %(year)s.", year=wanted.year)
     return _("There are no older invoices.") if after else _("No invoices yet. Your invoices will appear here.")
 
 
 def line_title(line: LineView) -> str:
-    """What a line is for."""
+    """The title of a line."""
     if not line.product_name:
         return line.description or _("Item")
     what = f"{_count(line)}{line.product_name}"
@@ -257,7 +315,7 @@ def _is_several(line: LineView) -> bool:
 
 
 def line_detail(line: LineView) -> str:
-    """How its amount comes about, or for which time it is; nothing for what has no duration."""
+    """The calculation or the period of a line; empty if it has no period."""
     if line.share_whole:
         return _share(line)
     described = (line.description or "").startswith(f"{line.quantity} ×")

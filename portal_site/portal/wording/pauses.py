@@ -1,4 +1,4 @@
-"""Pauses: how long, what happens meanwhile, and what going on costs."""
+"""Pauses: their length and effect, and resuming."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def consequences(page: "PausePage") -> list[str]:
-    """What happens meanwhile, and what becomes of the time that is paid for and not used."""
+    """The effect of a pause, and what happens to the unused paid time."""
     names = ", ".join(page.subscription.products)
     sentences = [
         _(
@@ -36,28 +36,28 @@ def consequences(page: "PausePage") -> list[str]:
 
 
 def length(span: PauseLength) -> str:
-    """One of the lengths to choose from."""
+    """A length of a pause."""
     if span.interval is None:
         return _("Until I resume it")
     return _("For %(time)s", time=stretch(span.count, span.interval))
 
 
 def end(pause: Pause) -> str:
-    """When it goes on by itself, if it does."""
+    """When the pause ends automatically, if it does."""
     if pause.resumes_at is None:
         return ""
     return _("It resumes, and is billed again, on %(date)s.", date=date(pause.resumes_at))
 
 
 def resumption(quote: Quote | None) -> list[str]:
-    """What comes after what is due today; without a quote nothing is."""
+    """What is billed after today's invoice. Without a quote nothing is due today."""
     if quote is None:
         return [_("It resumes now. Nothing is due today.")]
     return [invoices.upcoming(quote.next_invoice)] if quote.next_invoice else []
 
 
 def resume(quote: Quote | None) -> str:
-    """The button that goes on."""
+    """The button that resumes."""
     if quote is None or not quote.invoice.amount_due:
         return _("Resume subscription")
     return _("Resume and pay %(amount)s", amount=money(quote.invoice.amount_due, quote.invoice.currency))

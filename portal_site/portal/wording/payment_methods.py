@@ -1,4 +1,4 @@
-"""Payment methods: what they are called, whether they expire, and what a customer without one is told."""
+"""Payment methods: their names and expiry, and what a customer without one is told."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -20,7 +20,8 @@ BRANDS = {
     "unionpay": "UnionPay",
     "visa": "Visa",
 }
-# As people know them. Names are not translated; words are.
+MARKS = ("amex", "diners", "discover", "jcb", "mastercard", "sepa_debit", "unionpay", "visa")
+# Brand names are not translated; other words are.
 TYPES = {
     "acss_debit": N_("Pre-authorized debit"), "affirm": "Affirm", "afterpay_clearpay": "Afterpay", "alipay": "Alipay",
     "alma": "Alma", "amazon_pay": "Amazon Pay", "au_becs_debit": N_("BECS direct debit"), "bacs_debit": N_("Bacs direct debit"),
@@ -38,7 +39,7 @@ TYPES = {
 
 
 class Named(Protocol):
-    """What tells a payment method from others: a row of it, or its view."""
+    """The members that identify a payment method: of a row or a view."""
 
     @property
     def type(self) -> str: ...
@@ -51,19 +52,21 @@ class Named(Protocol):
 
 
 def name(method: Named) -> str:
-    """What it is called: a card's brand, or its type."""
+    """The name of a payment method: the brand of a card, or the type."""
     if method.brand and (method.brand in BRANDS or method.type not in TYPES or method.type == "card"):
         return BRANDS.get(method.brand) or method.brand.replace("_", " ").title()
     return _(TYPES[method.type]) if method.type in TYPES else method.type.replace("_", " ").title()
 
 
-def icon(method: Named) -> str:
-    """The picture beside it."""
-    return "card" if method.type == "card" else "bank"
+def mark(method: Named) -> str:
+    """The name of its icon: that of its brand, if there is one."""
+    if method.type == "card":
+        return method.brand if method.brand in MARKS else "card"
+    return method.type if method.type in MARKS else "bank"
 
 
 def which(method: Named) -> str:
-    """Its name with what tells it from others of the same name."""
+    """Its name with the last digits or the label."""
     return " ".join(filter(None, (name(method), method.last4 or method.label)))
 
 
@@ -73,14 +76,14 @@ def short_name(method: Named) -> str:
 
 
 def added(method: Named) -> str:
-    """That it is there now."""
+    """The message after it was added."""
     if not method.last4:
         return _("%(name)s was added and is now your default.", name=name(method))
     return _("Payment method ending in %(last4)s was added and is now your default.", last4=method.last4)
 
 
 def made_default(method: Named) -> str:
-    """That it is charged from now on."""
+    """The message after it became the default."""
     if not method.last4:
         return _("Future payments will be charged to %(name)s.", name=which(method))
     return _("Future payments will be charged to the payment method ending in %(last4)s.", last4=method.last4)
@@ -94,14 +97,14 @@ def remove(method: Named) -> str:
 
 
 def removed(method: Named) -> str:
-    """That it is gone."""
+    """The message after it was removed."""
     if not method.last4:
         return _("%(name)s was removed.", name=which(method))
     return _("Payment method ending in %(last4)s was removed.", last4=method.last4)
 
 
 def expiry(method: PaymentMethodView) -> str:
-    """When it expires, as cards have it printed; nothing for what does not."""
+    """Its expiry as printed on cards; empty if it does not expire."""
     if not method.exp_month:
         return ""
     printed = f"{method.exp_month:02d}/{method.exp_year}"
@@ -111,7 +114,7 @@ def expiry(method: PaymentMethodView) -> str:
 
 
 def warning(method: PaymentMethodView) -> str:
-    """That it has expired, or soon will."""
+    """The warning that it has expired or will soon."""
     values = {"name": name(method), "last4": method.last4}
     if method.expiry == "expired":
         return _("Your %(name)s ending in %(last4)s has expired.", **values)
@@ -120,7 +123,7 @@ def warning(method: PaymentMethodView) -> str:
 
 
 def trial_ends(subscription: SubscriptionView, methods: Sequence[PaymentMethodView]) -> str:
-    """That a free trial ends, and what it takes for the subscription to continue."""
+    """That a free trial ends, and what is needed to continue."""
     products = ", ".join(subscription.products)
     ends = _(
         "Your free trial of %(product)s ends on %(date)s.", product=products, date=date(subscription.trial_end or 0)
@@ -129,5 +132,5 @@ def trial_ends(subscription: SubscriptionView, methods: Sequence[PaymentMethodVi
 
 
 def why_kept(method: PaymentMethodView, refusal: str | None) -> str:
-    """Why it cannot be removed; nothing where it can."""
+    """Why it cannot be removed; empty if it can."""
     return refusal or (translated(method.removal_refusal) if method.removal_refusal else "")

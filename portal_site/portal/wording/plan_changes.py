@@ -1,4 +1,4 @@
-"""Changes of plan: what they cost, when they take effect, what the buttons say."""
+"""Plan changes: their costs, when they take effect, and the labels of buttons."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,8 +10,10 @@ from portal_site.billing.translation_marks import N_
 from portal_site.portal.changes.plan_change_forms import NONE, AddOnChoice, ItemChoice
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.portal.wording import invoices, prices
+from portal_site.web.rendering import units
 from portal_site.web.rendering.filters import date, every, money, number
 from portal_site.web.rendering.i18n import gettext as _
+from portal_site.web.rendering.i18n import ngettext
 
 if TYPE_CHECKING:
     from portal_site.portal.changes.plan_changes import ChangePage
@@ -22,11 +24,12 @@ BILLED = {
     "month": N_("Billed monthly"),
     "year": N_("Billed yearly"),
 }
-UNLIMITED = 999_999  # a maximum that stands for none
+INTERVALS = {"day": N_("Daily"), "week": N_("Weekly"), "month": N_("Monthly"), "year": N_("Yearly")}
+UNLIMITED = 999_999  # a maximum that means no limit
 
 
 def announcement(page: "ChangePage") -> str:
-    """What is read aloud when the quote changes."""
+    """What screen readers announce when the quote changes."""
     if page.form.wrong:
         return " ".join(page.form.summary.values())
     if page.refusal:
@@ -40,12 +43,18 @@ def announcement(page: "ChangePage") -> str:
 
 
 def outlook(page: "ChangePage") -> list[str]:
-    """When the change takes effect and what comes after it; what a deferred one replaces stands above this."""
+    """When the change takes effect and what follows. What a deferred change replaces is shown above this."""
     assert page.quote is not None
-    sentences = [_effect(page), "" if page.quote.invoiced else _("Nothing is due today.")]
+    sentences = [_effect(page), "" if page.quote.invoiced else _("Nothing is due today."), _without_credit(page)]
     if page.quote.next_invoice:
         sentences.append(invoices.upcoming(page.quote.next_invoice))
     return [sentence for sentence in sentences if sentence]
+
+
+def _without_credit(page: "ChangePage") -> str:
+    if not page.lacks_invoice or not page.lines or page.quote is None or page.quote.deferred:
+        return ""
+    return _("Nothing is credited for the current period, because its invoice is not stored here.")
 
 
 def _effect(page: "ChangePage") -> str:
@@ -54,7 +63,7 @@ def _effect(page: "ChangePage") -> str:
     if quote.deferred:
         return ""
     if page.subscription.status == SubscriptionStatus.TRIALING and page.trial_ends:
-        return _("Your free trial ends with this change.")
+        return ""
     if page.subscription.status == SubscriptionStatus.TRIALING:
         return _("Your free trial continues until %(date)s.", date=date(quote.trial_end or 0))
     if not page.lines:
@@ -63,7 +72,7 @@ def _effect(page: "ChangePage") -> str:
 
 
 def price_before(item: Item, subscription: SubscriptionView) -> str:
-    """What an item costs until a deferred change; nothing where that stays the same."""
+    """What an item costs until a deferred change; empty if its price stays the same."""
     before = next((view for view in subscription.items if view.id == item.id), None)
     if before is None or before.amount is None:
         return ""
@@ -74,8 +83,21 @@ def price_before(item: Item, subscription: SubscriptionView) -> str:
     return f"{amount} {every(before.interval, before.interval_count)}" if other_interval else amount
 
 
+def price_after(item: Item) -> str:
+    """The price of an item after a deferred change."""
+    if item.offer.terms.metered:
+        return _("Price varies with usage")
+    often = every(item.offer.interval, item.offer.interval_count)
+    return f"{money(item.amount, item.offer.terms.currency)} {often}"
+
+
+def confirm_short(quote: Quote) -> str:
+    """The same button where the amount is shown next to it."""
+    return _("Pay and change") if quote.invoice.amount_due else _("Change plan")
+
+
 def confirm(quote: Quote) -> str:
-    """The button that agrees to a quote."""
+    """The button that confirms a quote."""
     if quote.invoice.amount_due:
         amount = money(quote.invoice.amount_due, quote.invoice.currency)
         return _("Change plan and pay %(amount)s", amount=amount)
@@ -85,20 +107,118 @@ def confirm(quote: Quote) -> str:
 
 
 def billed(offer: PricedPlan) -> str:
-    """How often the offers of a group are billed."""
+    """The billing interval of an offer."""
     if offer.interval_count == 1:
         return _(BILLED[offer.interval])
     return _("Billed %(every)s", every=every(offer.interval, offer.interval_count))
 
 
+def interval(offer: PricedPlan) -> str:
+    """The name of a billing interval as an option."""
+    if offer.interval_count == 1:
+        return _(INTERVALS[offer.interval])
+    return every(offer.interval, offer.interval_count)
+
+
+def saving(choice: ItemChoice, offer: PricedPlan) -> str:
+    """What an offer saves per interval against the same product billed more often; empty if nothing."""
+    other = choice.counterpart(offer)
+    if other is None or other.terms.metered or offer.terms.metered or offer.length % other.length:
+        return ""
+    quantity = choice.item.quantity or 1
+    apart, whole = other.amount(quantity), offer.amount(quantity)
+    saved = apart * (offer.length // other.length) - whole
+    if saved <= 0:
+        return ""
+    if apart and saved % apart == 0 and other.interval == "month" and other.interval_count == 1:
+        return ngettext("%(num)s month free", "%(num)s months free", saved // apart)
+    return _("Save %(amount)s", amount=money(saved, offer.terms.currency))
+
+
+def offer_total(offer: PricedPlan, choice: ItemChoice) -> str:
+    """The price of the chosen quantity of an offer; empty for one."""
+    quantity = choice.typed
+    if quantity is None or quantity < 2 or offer.terms.metered:
+        return ""
+    count = units.named(number(quantity), quantity, offer.unit_label) if offer.unit_label else f"× {number(quantity)}"
+    often = every(offer.interval, offer.interval_count)
+    return _(
+        "%(amount)s %(often)s for %(count)s",
+        amount=money(offer.amount(quantity), offer.terms.currency),
+        often=often,
+        count=count,
+    )
+
+
+def quantity_now(choice: ItemChoice) -> str:
+    """The current quantity."""
+    count = choice.item.quantity
+    if count is None:
+        return ""
+    label = choice.item.offer.unit_label
+    return _("you have %(count)s", count=units.named(number(count), count, label) if label else number(count))
+
+
+def trial_warning(page: "ChangePage") -> str:
+    """That the change ends a free trial, and its cost today; shown above the total."""
+    quote = page.quote
+    if (
+        quote is None
+        or quote.deferred
+        or page.subscription.status != SubscriptionStatus.TRIALING
+        or not page.trial_ends
+    ):
+        return ""
+    bill = quote.invoice
+    amount = money(bill.amount_due, bill.currency)
+    return _("Your free trial ends now, and %(amount)s is charged today.", amount=amount)
+
+
+def difference(page: "ChangePage") -> list[str]:
+    """The changes in words, above the lines: 5 more seats, Team instead of Starter."""
+    quote = page.quote
+    assert quote is not None
+    before = {item.id: item for item in page.subscription.snapshot.items}
+    words = [_item_difference(before.pop(item.id, None), item) for item in quote.items]
+    words += [_("%(product)s ends", product=item.offer.product) for item in before.values()]
+    return [sentence for sentence in words if sentence]
+
+
+def _item_difference(before: Item | None, after: Item) -> str:
+    product, count = after.offer.product, after.quantity or 0
+    if before is None:
+        return _("%(what)s added", what=product if count < 2 else f"{number(count)} × {product}")
+    if before.offer.product_id != after.offer.product_id:
+        return _("%(product)s instead of %(before)s", product=product, before=before.offer.product)
+    if before.offer.price_id != after.offer.price_id:
+        return _("%(product)s, %(billed)s", product=product, billed=billed(after.offer).lower())
+    more = count - (before.quantity or 0)
+    if not more:
+        return ""
+    label = after.offer.unit_label
+    some = units.named(number(abs(more)), abs(more), label) if label else f"{number(abs(more))} × {product}"
+    return _("%(some)s more", some=some) if more > 0 else _("%(some)s fewer", some=some)
+
+
+def sum_today(page: "ChangePage") -> tuple[str, str]:
+    """The main label and amount of a quote."""
+    quote = page.quote
+    assert quote is not None
+    if quote.invoiced:
+        return _("Due today"), money(quote.invoice.amount_due, quote.invoice.currency)
+    if page.deferred_invoice is not None:
+        return _("Added to your next invoice"), money(page.deferred_invoice.total, page.deferred_invoice.currency)
+    return _("Due today"), money(0, quote.invoice.currency)
+
+
 def offer_price(offer: PricedPlan, choice: ItemChoice) -> tuple[str, str]:
-    """What an offer for an item costs, and what for."""
+    """The price of an offer for an item."""
     return prices.of_offer(offer, several=choice.adjustable or choice.item.quantity != 1)
 
 
 @dataclass(frozen=True)
 class AddOnOption:
-    """A way to have an add-on, or to go without it: the value of its radio button, and its text."""
+    """An option of an add-on, one of which may be not to have it: the value of its radio button, and the text."""
 
     price_id: str
     title: str
@@ -106,19 +226,19 @@ class AddOnOption:
 
 
 def add_on_options(choice: AddOnChoice) -> list[AddOnOption]:
-    """The prices of an add-on; going without it is one of them where there is no field for the quantity."""
+    """The options of an add-on. Not to have it is one of them if there is no form field for the quantity."""
     titles = {} if choice.adjustable else {NONE: _("Not included")}
     titles |= {plan.price_id: add_on_price(choice, plan) for plan in choice.add_on.plans}
     return [AddOnOption(price_id, title, price_id == choice.current_price_id) for price_id, title in titles.items()]
 
 
 def add_on_price(choice: AddOnChoice, plan: PricedPlan) -> str:
-    """What an add-on costs, such as “€3.00 per month each”."""
+    """The price of an add-on, such as “€3.00 per month each”."""
     return " ".join(filter(None, prices.of_offer(plan, several=choice.adjustable)))
 
 
 def add_on_range(choice: AddOnChoice) -> str:
-    """How many of an add-on one may have."""
+    """The limits of the quantity of an add-on."""
     limits = choice.add_on.limits
     if limits.maximum >= UNLIMITED:
         return _("Enter 0 for none.")
@@ -129,17 +249,18 @@ def add_on_range(choice: AddOnChoice) -> str:
 
 
 def item_title(choice: ItemChoice, page: "ChangePage") -> str:
-    """The name of an item's part of the form: the item's own, where there are several."""
+    """The heading of an item's part of the form: the product's name if there are several items."""
     return choice.item.offer.product if len(page.form.items) > 1 else _("Plan")
 
 
 def quantity_label(choice: ItemChoice | AddOnChoice) -> str:
-    """The label of the field for how many."""
-    return _("Quantity (%(unit)s)", unit=choice.unit_label) if choice.unit_label else _("Quantity")
+    """The label of the form field for the quantity."""
+    label = units.plural(choice.unit_label) if choice.unit_label else _("Quantity")
+    return label[:1].upper() + label[1:]
 
 
 def quantity_range(choice: ItemChoice) -> str:
-    """How many one may choose, where that is limited."""
+    """The limits of the quantity, if there are any."""
     limits = choice.range
     if limits is None or limits.maximum >= UNLIMITED:
         return ""
@@ -147,7 +268,7 @@ def quantity_range(choice: ItemChoice) -> str:
 
 
 def replaces(subscription: SubscriptionView) -> str:
-    """What another change does to one that is planned already."""
+    """That a further change replaces the planned one."""
     planned = subscription.planned
     if planned is None or not planned.by_customer:
         return ""
@@ -155,7 +276,7 @@ def replaces(subscription: SubscriptionView) -> str:
 
 
 def code_instead(code: NewDiscount) -> str:
-    """What a code does to other discounts."""
+    """The effect of a code on other discounts."""
     sentences = [_("This code replaces your current discount.")] if code.replaces else []
     if code.costs:
         sentences.append(_("Some of your upcoming invoices will be higher with this code than without it."))
@@ -163,7 +284,7 @@ def code_instead(code: NewDiscount) -> str:
 
 
 def checking() -> str:
-    """What is said while nobody knows yet whether a change is paid."""
+    """The notice while the outcome of a change's payment is unknown."""
     return _(
         "We are checking the payment for your change with the bank. You will not be charged twice. "
         "Until then, your plan stays as it is."
@@ -171,12 +292,12 @@ def checking() -> str:
 
 
 def link(can_change_price: bool) -> str:
-    """What leads to the page."""
+    """The label of the link to the page."""
     return _("Change plan") if can_change_price else _("Update quantity")
 
 
 def reactivate(quote: Quote) -> str:
-    """The button that begins an ended subscription again."""
+    """The button that reactivates a canceled subscription."""
     if not quote.invoice.amount_due:
         return _("Resubscribe")
     return _("Resubscribe and pay %(amount)s", amount=money(quote.invoice.amount_due, quote.invoice.currency))

@@ -1,4 +1,4 @@
-"""What offers cost, before a quantity is chosen: the price of each where all units cost the same, else how it comes about."""
+"""The prices of offers before a quantity is chosen: per unit if all units cost the same, else with an explanation."""
 
 from portal_site.billing.rules.amounts.items import PricedPlan
 from portal_site.billing.rules.amounts.pricing import PriceTerms
@@ -7,7 +7,7 @@ from portal_site.web.rendering.i18n import gettext as _
 
 
 def of_offer(offer: PricedPlan, several: bool) -> tuple[str, str]:
-    """An amount and what it pays for, such as “€3.00” and “per month each”; of a single one, if there cannot be `several`."""
+    """An amount and what it is for, such as “€3.00” and “per month each”; for a single unit unless there can be `several`."""
     terms, often = offer.terms, every(offer.interval, offer.interval_count)
     if terms.metered:
         return _("Price varies with usage"), ""
@@ -27,7 +27,7 @@ def of_offer(offer: PricedPlan, several: bool) -> tuple[str, str]:
 
 
 def _cheapest_quantities(terms: PriceTerms) -> list[int]:
-    """Where the whole can be cheapest: with one, and with the first of each tier, which may cost less than the last before it."""
+    """The quantities whose total can be lowest: one, and the first of each tier, which may cost less than the one before."""
     starts = [1, *(tier.up_to + 1 for tier in terms.tiers if tier.up_to is not None)]
     if terms.round_up:
         return [(start - 1) * terms.divide_by + 1 for start in starts]

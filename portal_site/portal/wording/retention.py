@@ -1,4 +1,4 @@
-"""Offers to customers who want to leave."""
+"""Retention offers."""
 
 from decimal import Decimal
 
@@ -12,30 +12,30 @@ from portal_site.web.rendering.i18n import gettext as _
 
 
 def off(percent_off: str | Decimal | None, amount_off: int | None, currency: str | None) -> str:
-    """How much a coupon takes off: a share or an amount."""
+    """What a coupon takes off: a percentage or an amount."""
     return percent(percent_off) if percent_off else money(amount_off or 0, currency or "")
 
 
 def coupon_off(proposal: OfferPreview) -> str:
-    """How much the offered coupon takes off."""
+    """What the offered coupon takes off."""
     coupon = proposal.coupon
     assert coupon is not None
-    return off(coupon["percent_off"], coupon["amount_off"], coupon["currency"])
+    return off(coupon.percent_off, coupon.amount_off, coupon.currency)
 
 
 def coupon_title(proposal: OfferPreview) -> str:
-    """How much, and for how long."""
+    """What it takes off, and for how long."""
     coupon, less = proposal.coupon, coupon_off(proposal)
     assert coupon is not None
-    if coupon["duration"] == "once":
+    if coupon.duration == "once":
         return _("%(off)s off your next invoice", off=less)
-    if coupon["duration"] == "repeating":
-        return _("%(off)s off for %(time)s", off=less, time=stretch(coupon["duration_in_months"] or 1, "month"))
+    if coupon.duration == "repeating":
+        return _("%(off)s off for %(time)s", off=less, time=stretch(coupon.duration_in_months or 1, "month"))
     return _("%(off)s off for as long as you stay", off=less)
 
 
 def coupon_effect(proposal: OfferPreview, subscription: SubscriptionView) -> str:
-    """What the next invoice will be with it; nothing where that stays the same or another change decides it."""
+    """The next invoice with the coupon; empty if it stays the same or depends on a planned change."""
     assert proposal.invoices is not None
     usual, reduced = proposal.invoices
     if reduced.amount_due == usual.amount_due or subscription.planned:
@@ -49,7 +49,7 @@ def coupon_effect(proposal: OfferPreview, subscription: SubscriptionView) -> str
 
 
 def cheaper_plan(proposal: OfferPreview) -> str:
-    """What the offered plan costs, beside what is paid now."""
+    """The price of the offered plan, compared with the current one."""
     item, plan = proposal.item, proposal.plan
     assert item is not None
     assert plan is not None
@@ -63,7 +63,7 @@ def cheaper_plan(proposal: OfferPreview) -> str:
 
 
 def longer_trial(proposal: OfferPreview, subscription: SubscriptionView) -> str:
-    """Until when the trial would last."""
+    """The end of the extended trial."""
     assert proposal.trial_end is not None
     assert subscription.trial_end is not None
     return _(
@@ -74,12 +74,12 @@ def longer_trial(proposal: OfferPreview, subscription: SubscriptionView) -> str:
 
 
 def contacts(proposal: OfferPreview, visitor: Visitor) -> list[tuple[str, str]]:
-    """Ways to somebody to talk to, as name and address."""
+    """The merchant's contacts as (name, URL)."""
     assert proposal.support is not None
-    site, mail, phone = (proposal.support[f"support_{name}"] for name in ("url", "email", "phone"))
+    site, mail, phone = proposal.support.url, proposal.support.email, proposal.support.phone
     found = [
         (_("Contact %(business)s", business=visitor.business_name), filters.safe_link(site)),
-        (mail, f"mailto:{mail}" if mail else ""),
+        (mail or "", f"mailto:{mail}" if mail else ""),
         (phones.pretty(phone or ""), f"tel:{phone}" if phone else ""),
     ]
     return [(name, address) for name, address in found if address]

@@ -1,4 +1,4 @@
-"""How invoices, quotes and forecasts add up: the rows below the lines, each with its label."""
+"""The totals of invoices, quotes and forecasts: the rows below the lines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ TOTAL = "total"
 
 @dataclass(frozen=True)
 class Row:
-    """One row; a `kind` sets it apart in the style sheet, `test_id` marks what published browser tests look for."""
+    """One row. `kind` is for the style sheet, and `test_id` for published browser tests."""
 
     label: str
     amount: int
@@ -28,7 +28,7 @@ class Row:
 
 
 def invoice(view: InvoiceView) -> list[Row]:
-    """From the subtotal to what is left to pay."""
+    """The rows of an invoice, from the subtotal to the amount remaining."""
     adds_up = bool(view.discount or view.total_taxes or view.subtotal != view.total)
     rows = _shown(
         view.currency,
@@ -43,13 +43,14 @@ def invoice(view: InvoiceView) -> list[Row]:
     credited, refunded = view.pre_payment_credit_notes_amount, view.post_payment_credit_notes_amount
     rows += _shown(view.currency, (_("Credit note"), -credited, credited))
     rows += _from_balance(view.currency, *_parts_of_balance(view))
+    is_open = view.status.payable
     rows += _shown(
         view.currency,
-        (_("Amount due"), view.amount_due, view.amount_due != view.total or view.amount_paid),
-        (_("Amount paid"), view.amount_paid, view.amount_paid),
+        (_("Amount due"), view.amount_due, is_open and view.amount_due != view.total),
+        (_("Amount paid") if is_open else paid(view), view.amount_paid, view.amount_paid),
         (_("Credited or refunded"), refunded, refunded),
     )
-    if view.status.payable:
+    if is_open:
         rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))
     return rows
 
@@ -73,7 +74,7 @@ def credit_note(note: CreditNoteView) -> list[Row]:
 
 
 def paid(view: InvoiceView) -> str:
-    """That an invoice was paid: when, and with what, as far as it is known."""
+    """That an invoice was paid: when and with which payment method, if known."""
     if view.paid_at is None:
         return _("Amount paid")
     values = {"date": date(view.paid_at)}
@@ -83,7 +84,7 @@ def paid(view: InvoiceView) -> str:
 
 
 def next_invoice(upcoming: NextInvoice | None) -> list[Row]:
-    """The next invoice of a subscription; no rows where its amount is what its items cost."""
+    """The rows of the next invoice of a subscription; none if its amount is the price of its items."""
     if upcoming is None or not (upcoming.discount or upcoming.balance_used or upcoming.tax):
         return []
     rows = _shown(
@@ -98,12 +99,12 @@ def next_invoice(upcoming: NextInvoice | None) -> list[Row]:
 
 
 def caption(quote: Any) -> str:
-    """What a quote's table is: today's invoice, or what the next one will hold besides."""
+    """The caption of a quote's table: today's invoice, or the lines added to the next one."""
     return _("Today’s invoice") if quote.invoiced else _("Added to your next invoice")
 
 
 def quote(page: Any, quote: Any) -> list[Row]:
-    """Of a page with a quote: from its discount down to what is due today, or to what is added to the next invoice."""
+    """The rows of a quote, from the discount to the amount due today or added to the next invoice."""
     bill: InvoiceTotals = quote.invoice if quote.invoiced else page.deferred_invoice
     rows = _shown(bill.currency, (_("Discount"), -bill.discount, bill.discount))
     for tax in page.taxes:
@@ -117,7 +118,7 @@ def quote(page: Any, quote: Any) -> list[Row]:
 
 
 def _rate(tax: Mapping[str, Any]) -> str:
-    """The name and the percentage of a stored tax; nothing of one that came from elsewhere without them."""
+    """The name and percentage of a stored tax; empty if it was imported without them."""
     percentage = tax.get("percentage")
     return " ".join(filter(None, (tax.get("display_name"), percent(percentage) if percentage else "")))
 
@@ -127,7 +128,7 @@ def _tax(inclusive: bool) -> str:
 
 
 def _parts_of_balance(view: InvoiceView) -> tuple[int, int]:
-    """How much of what the balance paid is credit, and how much is carried to or from another invoice."""
+    """The parts of the used balance: credit, and amounts carried to or from another invoice."""
     start, end = view.starting_balance, view.ending_balance
     if end is None or end - start != view.balance_used:
         return view.balance_used, 0
@@ -135,12 +136,12 @@ def _parts_of_balance(view: InvoiceView) -> tuple[int, int]:
 
 
 def _from_balance(currency: str, credit: int, carried: int) -> list[Row]:
-    """Credit that is used (> 0) or won, and what is carried to a later invoice (> 0) or from an earlier one."""
-    credit_label = _("Credit used") if credit > 0 else _("Kept as credit for your next invoices")
+    """Rows for credit that is used (> 0) or gained, and amounts carried to a later invoice (> 0) or from an earlier one."""
+    credit_label = _("Credit used") if credit > 0 else _("Kept as credit")
     carried_label = _("Added to your next invoice") if carried > 0 else _("Carried over from an earlier invoice")
     return _shown(currency, (credit_label, -credit, credit), (carried_label, -carried, carried))
 
 
 def _shown(currency: str, *rows: tuple[str, int, object]) -> list[Row]:
-    """Rows from label, amount and whether there is one."""
+    """The rows whose condition is true, from (label, amount, condition)."""
     return [Row(label, amount, currency) for label, amount, there_is_one in rows if there_is_one]

@@ -1,1 +1,1 @@
-"""Forms, and the forms that typed values are taken in."""
+"""Forms, and the normalization of typed values."""

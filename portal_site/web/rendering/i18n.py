@@ -61,13 +61,13 @@ def translate_plural(one: str, many: str, num: int, **values: object) -> Markup:
 
 
 def gettext(message: str, **values: object) -> str:
-    """A sentence of code in the page's language, as plain text: Flask-Babel's, but for finding the catalogue only once."""
+    """A message of Python code in the page's language, as plain text. Unlike Flask-Babel it looks up the catalogue only once."""
     text = current().gettext(message)
     return text % values if values else text
 
 
 def ngettext(one: str, many: str, num: int, **values: object) -> str:
-    """The same for a sentence that depends on a number."""
+    """The same for a message that depends on a number."""
     return current().ngettext(one, many, num) % {"num": num, **values}
 
 

@@ -1,10 +1,15 @@
 """Serves the merchant's stylesheet and logo. Both are public, and named by their content so that they can be cached."""
 
+from functools import lru_cache
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
 from flask import Flask, Response, abort, g, url_for
 from sqlalchemy import bindparam, select
 
 from portal_site.billing.models import BrandAsset
-from portal_site.branding import logos, theme
+from portal_site.branding import logos, palette, theme
 from portal_site.branding.theme import Branding
 from portal_site.db.transactions import reading
 from portal_site.web.rendering import assets
@@ -21,7 +26,43 @@ def init(app: Flask) -> None:
     """Register the routes of themes and logos, and add `theme_address` to every template."""
     app.add_url_rule("/theme/<name>.css", "theme", show_theme)
     app.add_url_rule("/brand/<asset_id>", "brand_asset", show_asset)
-    app.context_processor(lambda: {"theme_address": theme_address})
+    app.context_processor(
+        lambda: {"theme_address": theme_address, "theme_colours": theme_colours, "favicon": favicon, "owner": owner()}
+    )
+
+
+def owner() -> Any:
+    """Whose page this is, where that is known: of the visitor, or of one whose session is over."""
+    return g.get("visitor") or g.get("lost_visitor")
+
+
+def theme_colours() -> tuple[str, str]:
+    """The panel's colour in light and dark mode, for the browser's toolbar on phones."""
+    return palette.panels(_branding().background)
+
+
+def favicon() -> str:
+    """The merchant's icon, else the first letter of its name on its colour, which needs no request."""
+    visitor = owner()
+    if visitor is None:
+        return "data:,"
+    if visitor.icon_id:
+        return url_for("brand_asset", asset_id=visitor.icon_id)
+    return _initial(visitor.business_name.strip()[:1].upper(), visitor.branding)
+
+
+@lru_cache(maxsize=512)
+def _initial(letter: str, branding: Branding) -> str:
+    tokens = palette.tokens(branding.background, branding.button, dark=False)
+    box = f"<rect width='32' height='32' rx='7' fill='{tokens['panel']}'/>"
+    text = f"<text x='16' y='23' text-anchor='middle' font-family='sans-serif' font-size='20' fill='{tokens['panel-text']}'>"
+    drawing = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'>{box}{text}{escape(letter)}</text></svg>"
+    return f"data:image/svg+xml,{quote(drawing, safe=' =/:')}"
+
+
+def _branding() -> Branding:
+    visitor = owner()
+    return visitor.branding if visitor is not None else NEUTRAL
 
 
 def theme_address() -> str:
@@ -29,8 +70,7 @@ def theme_address() -> str:
 
     The file's name contains all of the branding, so the stylesheet can be generated without a database query.
     """
-    visitor = g.get("visitor") or g.get("lost_visitor")
-    branding = visitor.branding if visitor is not None else NEUTRAL
+    branding = _branding()
     return url_for("theme", name=f"{_slug(branding)}-{theme.name(branding)}")
 
 

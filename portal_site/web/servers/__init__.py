@@ -1,1 +1,1 @@
-"""What belongs to the program's servers: their bounds, and their log."""
+"""The servers: their limits, and the access log."""

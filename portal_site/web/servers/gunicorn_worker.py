@@ -1,4 +1,4 @@
-"""The bounds of `portal run` for gunicorn: its threads get complete requests only, and none that waited for too long.
+"""The limits of `portal run` for gunicorn: its threads get only complete requests, and none that waited too long.
 
 gunicorn's own worker reads a request in the thread that answers it, so a few slow ones occupy all threads.
 """
@@ -17,27 +17,28 @@ from waitress.adjustments import Adjustments
 from waitress.utilities import Error
 
 from portal_site.web import security
-from portal_site.web.servers.waitress_server import BOUNDS, MOST_WAIT, PATIENCE, Overloaded, Parser
+from portal_site.web.servers.waitress_server import BOUNDS, MOST_WAIT, PATIENCE, Doors, Overloaded, Parser
 
-LINGER = 2  # seconds in which a client whose connection ends may read its answer
+LINGER = 2  # seconds that a client has to read its response before the connection is closed
 MOST_HELD = 64 * 1024 * 1024  # bytes of incomplete requests in one process
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ADJUSTMENTS = Adjustments(**BOUNDS)
 
 
 def bound(worker: Worker) -> None:
-    """Give gunicorn's worker the bounds, once it has loaded the program. Says so if it is of another class than `gthread`."""
+    """Add the limits to gunicorn's worker after it has loaded the program. Logs an error if its class is not `gthread`."""
     if not isinstance(worker, ThreadWorker):
         worker.log.error("Slow requests stop this server: start it with --worker-class gthread.")
         return
     worker.__class__ = BoundedWorker
     worker.gathered, worker.lingering = {}, {}
+    worker.doors = Doors(listener.sock for listener in worker.sockets)
     worker.refusal_headers = security.refusal_headers(worker.wsgi.config["SETTINGS"])
 
 
 @dataclass
 class _Request:
-    """What has come of a request. waitress's parser says where it ends and whether it is one; gunicorn gets the bytes."""
+    """A request in progress. waitress's parser tells where it ends and whether it is valid; gunicorn gets the bytes."""
 
     deadline: float
     parser: Parser = field(default_factory=lambda: Parser(_ADJUSTMENTS))
@@ -52,20 +53,35 @@ class _Request:
 
 
 class BoundedWorker(ThreadWorker):
-    """All but `handle` runs in the main thread, which waits for all connections at once."""
+    """Everything but `handle` runs in the main thread, which waits for all connections at once."""
 
     gathered: dict[TConn, _Request]
     lingering: dict[TConn, float]  # with their deadlines
+    doors: Doors
     refusal_headers: list[tuple[str, str]]
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Let more connections in, or none for now."""
+        super().set_accept_enabled(enabled)
+        if enabled:
+            self.doors.open()
+        else:
+            self.doors.shut()
+
+    def accept(self, listener: Any) -> None:
+        """Let a connection in."""
+        super().accept(listener)
+        self.doors.open()
+
     def enqueue_req(self, conn: TConn) -> None:
-        """Gather the connection's next request. gunicorn calls it for a new connection, and when another request begins."""
+        """Receive the connection's next request. gunicorn calls it for a new connection, and when another request begins."""
         if self.cfg.is_ssl:
             super().enqueue_req(conn)
             return
         if not conn.initialized:
             # So that a client that does not read its answer does not hold a thread either.
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", PATIENCE, 0))
+        conn.patience = MOST_WAIT if conn.initialized else self.doors.patience()
         conn.init()
         held = conn.parser.unreader.take_buffered()
         self.gathered[conn] = _Request(time.monotonic() + PATIENCE)
@@ -105,24 +121,24 @@ class BoundedWorker(ThreadWorker):
 
     def handle(self, conn: TConn) -> Any:
         """Answer a request, in one of the threads."""
-        if not self.cfg.is_ssl and time.monotonic() - conn.queued_at > MOST_WAIT:
+        if not self.cfg.is_ssl and time.monotonic() - conn.queued_at > conn.patience:
             self._answer(conn, Overloaded("Please try again in a moment."))
             return False
         return super().handle(conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """Answer what gunicorn refuses."""
+        """Answer a request that gunicorn refuses."""
         super().handle_error(req, _WithHeaders(client, self.refusal_headers), addr, exc)
 
     def finish_request(self, conn: TConn, fs: Any) -> None:
-        """Go on with a connection after an answer. One that ends is ended without waiting for its client, as gunicorn would."""
+        """Continue with a connection after a response. Unlike gunicorn, closing one does not wait for its client."""
         if self.cfg.is_ssl or (not fs.cancelled() and fs.exception() is None and fs.result() is not False):
             super().finish_request(conn, fs)
         else:
             self._end(conn)
 
     def murder_pending(self) -> None:
-        """Close the connections whose time is over. gunicorn calls it about once a second."""
+        """Close the connections past their deadline. gunicorn calls it about once a second."""
         super().murder_pending()
         now = time.monotonic()
         for conn in [conn for conn, request in self.gathered.items() if request.deadline < now]:
@@ -131,7 +147,7 @@ class BoundedWorker(ThreadWorker):
             self._forget(conn)
 
     def _end(self, conn: TConn) -> None:
-        """Close a connection once its client has closed it too, which it does when it has read its answer."""
+        """Close a connection after its client has closed it, which clients do when they have read the response."""
         self.nr_conns -= 1
         try:
             conn.sock.setblocking(False)
@@ -182,7 +198,7 @@ class BoundedWorker(ThreadWorker):
 
 
 class _WithHeaders:
-    """A socket that adds headers to the one answer that is sent on it."""
+    """A socket that adds headers to the one response that is sent on it."""
 
     def __init__(self, client: Any, headers: list[tuple[str, str]]) -> None:
         self._client, self._headers = client, headers

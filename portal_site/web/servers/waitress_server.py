@@ -1,16 +1,20 @@
-"""The server of `portal run`: waitress, with bounds for slow, large and ambiguous requests, and for the wait of the others.
+"""The server of `portal run`: waitress, with limits for slow, large and ambiguous requests, and for waiting ones.
 
-`gunicorn_worker` has the same bounds for gunicorn.
+`gunicorn_worker` has the same limits for gunicorn.
 """
 
 import resource
+import select
+import socket
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import waitress
 from flask import Flask
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
 from waitress.utilities import Error
 
@@ -21,6 +25,7 @@ LOOK = 5  # seconds between two checks of that limit
 CONNECTIONS = 2000  # more than one attacker opens by hand; each costs a file and two microseconds per turn of the loop
 SPARE_FILES = 500  # for the database, for bodies that are too large for memory, for the program itself
 MOST_WAIT = 5  # seconds that a complete request waits for a thread; then it is refused, which costs next to nothing
+LEAST_WAIT = 1  # seconds that it waits for a thread even if it may have waited long before it was let in
 BOUNDS = {
     "max_request_header_size": 32 * 1024,
     "max_request_body_size": 1024
@@ -29,15 +34,41 @@ BOUNDS = {
 
 
 class Overloaded(Error):
-    """More requests came than can be answered in time."""
+    """There are more requests than can be answered in time."""
 
     code = 503
     reason = "Service Unavailable"
 
     def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
-        """Status, headers and body, as waitress asks for them."""
+        """Status, headers and body in waitress's format."""
         status, headers, body = super().to_response(ident)
         return status, [*headers, ("Retry-After", "10")], body
+
+
+class Doors:
+    """Since when a server has held as many connections as it can, so that others wait in the system's queue."""
+
+    def __init__(self, listeners: Iterable[socket.socket]) -> None:
+        self._poll = select.poll()
+        for listener in listeners:
+            self._poll.register(listener.fileno(), select.POLLIN)
+        self._shut_since: float | None = None
+
+    def shut(self) -> None:
+        """No more connections are let in."""
+        if self._shut_since is None:
+            self._shut_since = time.monotonic()
+
+    def open(self) -> None:
+        """Connections are let in, or one was."""
+        if self._shut_since is not None and not self._poll.poll(0):  # nobody is left who came while they were shut
+            self._shut_since = None
+
+    def patience(self) -> float:
+        """Seconds that the first request of a connection may wait for a thread, if the connection is let in now."""
+        if self._shut_since is None:
+            return MOST_WAIT
+        return max(LEAST_WAIT, MOST_WAIT - (time.monotonic() - self._shut_since))
 
 
 class Parser(HTTPRequestParser):
@@ -60,10 +91,10 @@ class Parser(HTTPRequestParser):
 
 
 class Refusal(ErrorTask):
-    """What the server refuses by itself, with the headers that the program's own answers have."""
+    """A refusal by the server itself, with the headers of the program's own responses."""
 
     def execute(self) -> None:
-        """Answer."""
+        """Send the refusal."""
         self.response_headers.extend(self.channel.server.refusal_headers)
         super().execute()
 
@@ -75,11 +106,17 @@ class Channel(HTTPChannel):
     error_task_class = Refusal
     last_activity: float
 
+    def __init__(self, server: "Server", *args: Any, **kwargs: Any) -> None:
+        self.patience = server.doors.patience()
+        super().__init__(server, *args, **kwargs)
+        server.doors.open()
+
     def service(self) -> None:
         """Answer the next request."""
         request = self.requests[0]
-        if request.error is None and time.monotonic() - request.completed_at > MOST_WAIT:
+        if request.error is None and time.monotonic() - request.completed_at > self.patience:
             request.error = Overloaded("Please try again in a moment.")
+        self.patience = MOST_WAIT
         super().service()
 
     def handle_read(self) -> None:
@@ -91,6 +128,23 @@ class Channel(HTTPChannel):
         super().handle_read()
         if request is not None and self.request is request:
             self.last_activity = last_activity
+
+
+class Server(TcpWSGIServer):
+    """A listener with these channels, which knows since when it lets nobody in."""
+
+    channel_class = Channel
+    doors: Doors
+    refusal_headers: list[tuple[str, str]]
+
+    def readable(self) -> bool:
+        """Tell whether another connection is let in."""
+        lets_in: bool = super().readable()
+        if self.in_connection_overflow:
+            self.doors.shut()
+        else:
+            self.doors.open()
+        return lets_in
 
 
 def make_server(app: Flask, host: str, port: int, threads: int) -> Any:
@@ -113,8 +167,9 @@ def make_server(app: Flask, host: str, port: int, threads: int) -> Any:
         clear_untrusted_proxy_headers=not app.config["SETTINGS"].trusted_proxies,
         log_socket_errors=False,  # clients that disconnect are normal and could fill the log
     )
-    for listener in listeners.values():
-        listener.channel_class = Channel
+    for listener in [one for one in listeners.values() if isinstance(one, TcpWSGIServer)]:
+        listener.__class__ = Server
+        listener.doors = Doors([listener.socket])
         listener.refusal_headers = security.refusal_headers(app.config["SETTINGS"])
     return server
 

@@ -8,6 +8,7 @@ import re
 import time
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -15,16 +16,18 @@ from werkzeug.wrappers import Response
 from portal_site.billing.gateways.sandbox import test_numbers
 from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxSetup
 from portal_site.billing.gateways.sandbox.test_numbers import Behaviour
+from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
+from portal_site.web.rendering import filters
 
 blueprint = Blueprint("sandbox", __name__, url_prefix="/sandbox")
 EXPIRY = re.compile(r"\s*(0?[1-9]|1[0-2])\s*/\s*(?:20)?(\d\d)\s*")
 REFUSALS = {
-    "card_declined": "Your card was declined. Try another one.",
-    "insufficient_funds": "Your card has insufficient funds. Try another one.",
-    "expired_card": "Your card has expired. Try another one.",
-    "incorrect_cvc": "Your card's security code is incorrect.",
+    "card_declined": N_("Your card was declined. Try another one."),
+    "insufficient_funds": N_("Your card has insufficient funds. Try another one."),
+    "expired_card": N_("Your card has expired. Try another one."),
+    "incorrect_cvc": N_("Your card’s security code is incorrect."),
 }
 REFUSED_BY = {"requires_action": "authentication_not_handled", "processing": "insufficient_funds"}
 
@@ -33,8 +36,8 @@ REFUSED_BY = {"requires_action": "authentication_not_handled", "processing": "in
 def show_setup(reference: str) -> str:
     """The form for a card or a bank account."""
     with transaction() as session:
-        _setup(session, reference)
-    return _setup_page(reference, {})
+        return_url = _setup(session, reference).return_url
+    return _setup_page(reference, {}, return_url)
 
 
 @blueprint.post("/setups/<reference>")
@@ -51,7 +54,7 @@ def submit_setup(reference: str) -> Response | tuple[str, int]:
             session.add(method)
             setup.method_reference = method.reference
     if errors:
-        return _setup_page(reference, errors), 422
+        return _setup_page(reference, errors, return_url), 422
     if behaviour is not None and behaviour.setup == "authenticate":
         return redirect(url_for("sandbox.show_setup_challenge", reference=reference), 303)
     return redirect(return_url, 303)
@@ -60,17 +63,19 @@ def submit_setup(reference: str) -> Response | tuple[str, int]:
 def _faults(kind: str, behaviour: Behaviour | None) -> tuple[dict[str, str], tuple[int, int] | None]:
     expected_type = "sepa_debit" if kind == "iban" else "card"
     if behaviour is None or behaviour.type != expected_type:
-        return {"iban" if kind == "iban" else "number": "This sandbox takes only the test numbers listed below."}, None
+        return {
+            "iban" if kind == "iban" else "number": _("This sandbox takes only the test numbers listed below.")
+        }, None
     if kind == "iban":
         return {}, None
     errors = {}
     expiry = _expiry(request.form.get("expiry", ""))
     if expiry is None:
-        errors["expiry"] = "Enter a month and a year that are not over, such as 12/34."
+        errors["expiry"] = _("Enter a month and a year that are not over, such as 12/34.")
     if not re.fullmatch(r"[0-9]{3,4}", request.form.get("cvc", "").strip()):
-        errors["cvc"] = "Enter the three or four digits of the security code."
+        errors["cvc"] = _("Enter the three or four digits of the security code.")
     if behaviour.setup in REFUSALS and not errors:
-        errors["number"] = REFUSALS[behaviour.setup]
+        errors["number"] = _(REFUSALS[behaviour.setup])
     return errors, expiry
 
 
@@ -129,7 +134,7 @@ def show_challenge(reference: str) -> str:
     """The page for authenticating a payment, or for settling a debit that is processing."""
     with transaction() as session:
         charge = _charge(session, reference)
-    amount = f"{charge.amount} {charge.currency}"
+    amount = filters.money(charge.amount, charge.currency)
     page = "sandbox/debit.html" if charge.status == "processing" else "sandbox/challenge.html"
     return render_template(page, action=url_for("sandbox.answer_charge", reference=reference), amount=amount)
 
@@ -156,8 +161,8 @@ def _charge(session: Session, reference: str) -> SandboxCharge:
     return session.scalar(query) or abort(404)
 
 
-def _setup_page(reference: str, errors: dict[str, str]) -> str:
+def _setup_page(reference: str, errors: dict[str, str], return_url: str) -> str:
     return render_template(
         "sandbox/setup.html", reference=reference, errors=errors, kind=request.form.get("kind", "card"),
-        cards=test_numbers.CARDS, ibans=test_numbers.IBANS,
+        cards=test_numbers.CARDS, ibans=test_numbers.IBANS, return_url=return_url,
     )  # fmt: skip

@@ -249,11 +249,17 @@ def amounts_paid(invoice: Document) -> None:
 
 
 def lines_by_type(invoice: Document) -> None:
-    """Before 2013 an invoice's lines were three lists: for subscriptions, prorations and invoice items."""
+    """Before 2013-08-13 an invoice's lines were three lists: for the customer's one subscription, prorations, and items."""
     lines = invoice.get("lines")
     if isinstance(lines, dict) and "data" not in lines and lines:
         names = ("subscriptions", "prorations", "invoiceitems")
         if lines.keys() <= {*names, "object", "url"}:
+            own = f"sub_{id_of(invoice.get('customer'))}"  # as `subscriptions_in_place_of_one` calls it
+            for line in (*data(lines.get("subscriptions")), *data(lines.get("prorations"))):
+                if line.get("subscription") is None and invoice.get("subscription") is None:
+                    line["subscription"] = own
+            if data(lines.get("subscriptions")) and invoice.get("subscription") is None:
+                invoice["subscription"] = own
             invoice["lines"] = {"data": [line for name in names for line in data(lines.get(name))]}
 
 

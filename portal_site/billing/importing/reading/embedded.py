@@ -20,25 +20,25 @@ def find(document: dict[str, Any], customer: str | None) -> list[tuple[str, str,
     the document on the way: they are as good as missing ones.
     """
     found: list[tuple[str, str, dict[str, Any]]] = []
-    _look_into(document, customer, found)
+    waiting = [document]
+    for value in waiting:  # it grows on the way: what stands further outside comes first
+        if "object" in value and value is not document:
+            _look_at(value, customer, found)
+        nulls = []
+        for name, inner in value.items():
+            if inner is None:
+                nulls.append(name)
+            elif type(inner) is dict:
+                waiting.append(inner)
+            elif type(inner) is list:
+                waiting += [one for one in inner if type(one) is dict]
+        for name in nulls:
+            del value[name]
     return found
 
 
-def _look_into(value: dict[str, Any], customer: str | None, found: list[tuple[str, str, dict[str, Any]]]) -> None:
-    nulls = [name for name, inner in value.items() if inner is None]
-    for name in nulls:
-        del value[name]
-    for inner in value.values():
-        if type(inner) is dict:
-            _look_at(inner, customer, found)
-        elif type(inner) is list:
-            for one in inner:
-                if type(one) is dict:
-                    _look_at(one, customer, found)
-
-
 def _look_at(value: dict[str, Any], customer: str | None, found: list[tuple[str, str, dict[str, Any]]]) -> None:
-    read_as = value.get("object")
+    read_as = value["object"]
     kind = READ_AS.get(read_as) if type(read_as) is str else None
     if kind in KINDS and type(value.get("id")) is str and not value.get("deleted"):
         adapters.newest(str(read_as), value)
@@ -46,4 +46,3 @@ def _look_at(value: dict[str, Any], customer: str | None, found: list[tuple[str,
         owner = id_of(value.get("customer")) if kind != "customer" else name
         if kind in OF_THE_ACCOUNT or owner == customer:
             found.append((str(kind), name, value))
-    _look_into(value, customer, found)

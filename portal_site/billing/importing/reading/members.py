@@ -32,12 +32,9 @@ def _prints(value: Any, _document: dict[str, Any]) -> bool:
     return any(inner(value).get(name) for name in ("account_tax_ids", "custom_fields", "description", "footer"))
 
 
-def _ends_trial_otherwise(value: Any, document: dict[str, Any]) -> bool:
+def _pauses_after_trial(value: Any, document: dict[str, Any]) -> bool:
     behavior = inner(inner(value).get("end_behavior"))
-    return document.get("status") == "trialing" and behavior.get("missing_payment_method") not in (
-        None,
-        "create_invoice",
-    )
+    return document.get("status") == "trialing" and behavior.get("missing_payment_method") == "pause"
 
 
 def _other_day(value: Any, document: dict[str, Any]) -> bool:
@@ -119,7 +116,7 @@ LISTS: dict[str, Lists] = {
         KINDS["product"][0],
         read=_names("default_price"),
         harmless=_COMMON | _names(
-            "images marketing_features features package_dimensions shippable statement_descriptor tax_code tax_details type "
+            "images features package_dimensions shippable statement_descriptor tax_code tax_details type "
             "updated url attributes caption deactivate_on skus"
         ),
     ),
@@ -179,7 +176,7 @@ LISTS: dict[str, Lists] = {
             "billing_cycle_anchor_config": Left("its billing day is not its anchor's", _other_day, unbillable=True),
             "pending_invoice_item_interval": Left("its pending items are billed between periods", unbillable=True),
             "managed_payments": Left("the other system sells it in its own name", _enabled, unbillable=True),
-            "trial_settings": Left("how its trial ends without a payment method", _ends_trial_otherwise, unbillable=True),
+            "trial_settings": Left("its trial ends in a pause without a payment method", _pauses_after_trial, unbillable=True),
             "invoice_settings": _PRINTED,
         },
         harmless=_COMMON | _names(
@@ -331,8 +328,9 @@ def _found(one: ImportedObject) -> Iterator[tuple[str, Left]]:
 
 
 def _left(kind: str, document: dict[str, Any]) -> Iterator[tuple[str, Left]]:
-    for name, left in LISTS[kind].left.items():
-        value = document.get(name)
+    listed = LISTS[kind].left
+    for name in [name for name in listed if name in document]:
+        value, left = document[name], listed[name]
         if value is not None and left.says(value, document):
             yield name, left
 
@@ -362,13 +360,12 @@ def _part(annotation: Any) -> type[Part] | None:
     return next(filter(None, map(_part, get_args(annotation))), None)
 
 
-def _unknown(schema: type[Part], document: Any) -> list[str]:
+def _unknown(schema: type[Part], document: dict[str, Any]) -> list[str]:
     """The members of a document, and of its parts, that are on no list."""
     known, parts = _tree(schema)
-    names = list(document.keys() - known)
+    names = [] if known.issuperset(document) else list(document.keys() - known)
     for name, part in parts:
-        value = document.get(name)
-        if value:
+        if name in document and (value := document[name]):
             for one in data(value) if isinstance(value, list) or "data" in value else (value,):
                 if isinstance(one, dict):
                     names += _unknown(part, one)

@@ -70,12 +70,17 @@ class AccountShape(Shape):
         return next((place for place in places if place and any((place.line1, place.city, place.postal_code))), None)
 
 
+class MarketingFeatureShape(Part):
+    name: Text
+
+
 class ProductShape(HasLivemode):
     id: Code
     name: Text
     active: bool = True
     description: Text | None = None
     unit_label: Text | None = None
+    marketing_features: list[MarketingFeatureShape] = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
 
 

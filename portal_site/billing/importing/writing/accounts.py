@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import ImportRefused
@@ -12,6 +12,7 @@ from portal_site.billing.importing.reading.sources import Connected
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.schemas.catalog_schemas import AccountShape, BusinessProfileShape
 from portal_site.billing.models import Account, PortalConfiguration
+from portal_site.billing.models import ImportedObject as Imported
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.db import bulk
 from portal_site.ids import new_id
@@ -110,30 +111,47 @@ class DefaultConfigurations:
 
     def __init__(self, account_id: str, at: int) -> None:
         self._account_id, self._at = account_id, at
-        self._modes: set[bool] | None = None
+        self._defaults: dict[bool, str | None] | None = None
 
-    def _load(self, reader: Any) -> set[bool]:
-        if self._modes is None:
-            query = select(PortalConfiguration.livemode).where(
+    def _load(self, reader: Any) -> dict[bool, str | None]:
+        """The modes with a default; with its id where an earlier import made it up and nobody has touched it since."""
+        if self._defaults is None:
+            columns = PortalConfiguration.livemode, PortalConfiguration.id, PortalConfiguration.features
+            unchanged = PortalConfiguration.updated == PortalConfiguration.created
+            imported = select(Imported.id).where(
+                Imported.account_id == self._account_id,
+                Imported.kind == "billing_portal.configuration",
+                Imported.id == PortalConfiguration.id,
+            )
+            query = select(*columns, and_(unchanged, ~imported.exists())).where(
                 PortalConfiguration.account_id == self._account_id, PortalConfiguration.is_default
             )
-            self._modes = {row[0] for row in reader.execute(query)}
-        return self._modes
+            ours = Features().as_document()
+            self._defaults = {
+                livemode: name if made_up and features == ours else None
+                for livemode, name, features, made_up in reader.execute(query)
+            }
+        return self._defaults
 
-    def keep_one(self, reader: Any, rows: Sequence[Row]) -> None:
-        """Let a new configuration be the default only if it is active and its mode has none yet."""
-        modes = self._load(reader)
+    def keep_one(self, reader: Any, rows: Sequence[Row], *, dry_run: bool) -> None:
+        """Let a new configuration be the default only if it is active and its mode has none yet, or one that was made up."""
+        defaults = self._load(reader)
         for row in rows:
-            if row.model is PortalConfiguration and row.is_default:
-                row.values["is_default"] = row.active and row.livemode not in modes
-                modes |= {row.livemode} if row.values["is_default"] else set()
+            if row.model is not PortalConfiguration or not row.is_default:
+                continue
+            made_up = defaults.get(row.livemode)
+            row.values["is_default"] = row.active and (row.livemode not in defaults or made_up is not None)
+            if row.is_default:
+                defaults[row.livemode] = None
+                if made_up is not None and not dry_run:
+                    bulk.update(reader, PortalConfiguration, [{"id": made_up, "is_default": False}])
 
     def ensure(self, session: Session, modes: set[bool]) -> None:
         """Store a configuration that allows what is allowed by default for each of these modes without one."""
-        for livemode in modes - self._load(session):
+        for livemode in modes - self._load(session).keys():
             values = {
                 "id": new_id("bpc"), "account_id": self._account_id, "livemode": livemode, "created": self._at,
                 "updated": self._at, "is_default": True, "features": Features().as_document(),
             }  # fmt: skip
             bulk.insert(session, PortalConfiguration, [Row(PortalConfiguration, values).values])
-            self._load(session).add(livemode)
+            self._load(session)[livemode] = None

@@ -1,4 +1,4 @@
-"""Completes discounts and quantities with what other objects say: the words of a promotion code, whether a price is metered."""
+"""Completes rows with what other objects say: the words of a promotion code, whether a price is metered, a payment method."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,9 @@ from sqlalchemy import select
 
 from portal_site.billing.importing.known import BATCH, Known
 from portal_site.billing.importing.objects import ImportedObject, Row
+from portal_site.billing.importing.schemas.billing_schemas import SubscriptionShape
 from portal_site.billing.models import (
+    Customer,
     Discount,
     InvoiceLineItem,
     Price,
@@ -16,10 +18,14 @@ from portal_site.billing.models import (
     SchedulePhaseItem,
     SubscriptionItem,
 )
+from portal_site.billing.rules.subscriptions import cancellation
 
 
 def complete(reader: Any, objects: Sequence[ImportedObject], known: Known) -> None:
     """Complete the rows of these objects."""
+    for one in objects:
+        if isinstance(one.shape, SubscriptionShape) and one.shape.default_payment_method is None:
+            _end_with_trial(one.rows[0], known)
     rows = [row for one in objects for row in one.rows]
     _copy_codes(reader, [row for row in rows if row.model is Discount], known)
     for row in rows:
@@ -50,6 +56,14 @@ def _copy_codes(reader: Any, rows: Sequence[Row], known: Known) -> None:
         row.values["promotion_code"] = code.terms["code"] if code else None
         if code is None or redeemed.setdefault((row.customer_id, code_id), row.id) != row.id:
             row.values["promotion_code_id"] = None
+
+
+def _end_with_trial(row: Row, known: Known) -> None:
+    """Let a subscription end with its trial if it says so and nobody has named a payment method, even one that is not here."""
+    end = cancellation.end_without_method(row.status, row.collection_method, row.trial_end, row.trial_settings)
+    customer = known.get(Customer, row.customer_id)
+    if end is not None and customer is not None and customer.terms["default_payment_method_id"] is None:
+        row.values["cancel_at"] = min(end, row.cancel_at or end)
 
 
 def _set_missing_quantity(row: Row, known: Known) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
+from pydantic_core import to_json
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -35,13 +36,12 @@ from portal_site.billing.models import (
 )
 from portal_site.billing.models import ImportedObject as Base_
 from portal_site.db import Base, bulk
-from portal_site.db.json_columns import json_text
 
 Group = tuple[str, ...]
 PARTS: Group = ("parts",)  # items and discounts, phases, or the lines of a draft
 # Columns that change together are compared and brought together. New groups are added at the end: see `_checksums`.
 GROUPS: dict[type[Base], tuple[Group, ...]] = {
-    Product: (("name",), ("active",), ("description",), ("unit_label",), ("metadata",)),
+    Product: (("name",), ("active",), ("description",), ("unit_label",), ("marketing_features",), ("metadata",)),
     Price: (("active",), ("nickname",), ("lookup_key",), ("metadata",)),
     Coupon: (("name",), ("valid", "redeem_by"), ("times_redeemed", "max_redemptions"), ("metadata",)),
     PromotionCode: (("active", "expires_at"), ("times_redeemed", "max_redemptions"), ("metadata",)),
@@ -56,14 +56,14 @@ GROUPS: dict[type[Base], tuple[Group, ...]] = {
         ("status", "cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "cancellation_details", "status_details"),
         ("pause_collection",), ("collection_method", "days_until_due"), ("description",),
         ("currency", "billing_cycle_anchor", "trial_start", "trial_end"), ("default_tax_rates", "automatic_tax"),
-        ("default_payment_method_id",), ("latest_invoice_id",), ("metadata",), PARTS,
+        ("default_payment_method_id",), ("latest_invoice_id",), ("metadata",), PARTS, ("trial_settings",),
     ),
     SubscriptionSchedule: (("status", "end_behavior", "released_at", "canceled_at", "completed_at", "subscription_id"), PARTS),
     Invoice: (
         ("status", "number", "amount_due", "amount_paid", "amount_remaining", "finalized_at", "paid_at", "voided_at",
          "marked_uncollectible_at", "ending_balance", "attempt_count", "pre_payment_credit_notes_amount",
          "post_payment_credit_notes_amount", "subtotal", "total"),
-        ("due_date",), PARTS,
+        ("due_date",), PARTS, ("subscription_id",), ("total_taxes",),
     ),
     InvoiceLineItem: (
         ("amount", "total", "description", "quantity", "period_start", "period_end", "price_id", "subscription_id"),
@@ -75,6 +75,7 @@ GROUPS: dict[type[Base], tuple[Group, ...]] = {
 }  # fmt: skip
 # What an invoice prints besides. It is brought with the lines of a draft, and with its finalization.
 PRINTED = ("account_tax_ids", "customer_tax_exempt", "total_discount_amounts", "total_excluding_tax", "total_taxes")
+TAXES: Group = ("total_taxes",)  # their rates' names come with the objects that have them; the lines' taxes follow
 CHECKSUM = 8  # characters
 CHANGED_BOTH = "changed there and here since the last import: stays as it is here"
 OTHER_ACCOUNT = "they belong to another account"
@@ -117,9 +118,12 @@ def _compare(one: ImportedObject, found: Stored, before: str, merge: Merge, repo
     for position, group in enumerate(GROUPS[one.rows[0].model]):
         theirs, ours = _checksum(parts.values(one, group)), _checksum(found.values(group))
         last = before[position * CHECKSUM : (position + 1) * CHECKSUM]
+        is_newer = (
+            bool(before) and not last
+        )  # the last import did not know the group: then nothing here changes it either
         if theirs in {ours, last}:
             checksums += theirs
-        elif ours == last and not found.locked:
+        elif (ours == last or is_newer) and not found.locked:
             changed.append(group)
             checksums += theirs
         else:
@@ -140,7 +144,7 @@ def _compare(one: ImportedObject, found: Stored, before: str, merge: Merge, repo
 
 
 def _checksum(values: Any) -> str:
-    return f"{crc32(json_text(values).encode()):08x}"
+    return f"{crc32(to_json(values)):08x}"
 
 
 def _last_import(reader: Any, objects: Sequence[ImportedObject], account_id: str) -> dict[Any, str]:
@@ -183,6 +187,8 @@ def apply(session: Session, merge: Merge, account_id: str) -> None:
             bulk.update(session, row.model, [{"id": row.id, **values}])
         if PARTS in groups:
             parts.replace(session, one)
+        elif TAXES in groups:
+            parts.name_taxes(session, one)
     for one, checksums in merge.checksums:
         key = Base_.account_id == account_id, Base_.kind == one.kind, Base_.id == one.id
         session.execute(delete(Base_).where(*key))

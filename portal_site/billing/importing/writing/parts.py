@@ -30,7 +30,7 @@ from portal_site.db import Base, bulk
 BILLED_HERE = "changed there, and billed here: stays as it is here"
 BEING_PAID = "changed there while it is being paid here: stays as it is here"
 Groups = Mapping[type[Base], Sequence[tuple[str, ...]]]
-_DISCOUNT = ("id", "coupon_id", "start", "end", "subscription_item_id")
+_DISCOUNT = ("id", "coupon_id", "start", "end", "subscription_item_id", "promotion_code", "promotion_code_id")
 # For each model with parts: the models of its parts, the column that names the whole, and the columns that are compared.
 _OF: dict[type[Base], tuple[tuple[Any, str, tuple[str, ...]], ...]] = {
     Customer: ((Discount, "customer_id", _DISCOUNT),),
@@ -159,6 +159,16 @@ def replace(session: Session, one: ImportedObject) -> None:
             gone = gone.where(Discount.subscription_id.is_(None))
         session.execute(gone, execution_options={**unscoped, "synchronize_session": False})
     writer.insert(session, one.rows[1:])
+
+
+def name_taxes(session: Session, one: ImportedObject) -> None:
+    """Give the taxes on an invoice's stored lines the names of their rates that its taxes have now."""
+    account = one.rows[0].account_id
+    mine = InvoiceLineItem.account_id == account, InvoiceLineItem.invoice_id == one.id
+    stored = set(session.scalars(select(InvoiceLineItem.id).where(*mine)))
+    named = [{"id": line.id, "taxes": line.taxes} for line in one.parts(InvoiceLineItem) if line.id in stored]
+    if named:
+        bulk.update(session, InvoiceLineItem, named)
 
 
 def _replace_items(session: Session, one: ImportedObject) -> None:

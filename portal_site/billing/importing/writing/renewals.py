@@ -6,29 +6,39 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.importing.known import Known
-from portal_site.billing.importing.objects import ImportedObject
+from portal_site.billing.importing.objects import ImportedObject, Row
 from portal_site.billing.importing.report import ImportReport, Result
-from portal_site.billing.models import InvoiceLineItem, Price, Subscription, SubscriptionItem
+from portal_site.billing.models import Customer, InvoiceLineItem, PaymentMethod, Price, Subscription, SubscriptionItem
 from portal_site.billing.rules.subscriptions.statuses import ENDED, SubscriptionStatus
 from portal_site.billing.subscriptions import due_dates, subscription_items
 
 NOT_RENEWED = "{reason}: left to the other system"
-LIVE = "it is of live mode, and no payment provider here can charge it"
+LIVE = "it is of live mode, and no payment provider here can charge its payment method"
 NO_CREDIT = "no invoice of their present period is here: a change of plan gives no credit for it"
 USAGE = "it bills usage, which is not known here"
 
 CanCharge = Callable[[ImportedObject], bool]
 
 
-def check(one: ImportedObject, known: Known, *, live_provider: bool) -> list[str]:
+def check(one: ImportedObject, known: Known, live_gateways: frozenset[str]) -> list[str]:
     """The reasons why a subscription cannot be billed right here, or not charged; none if it can."""
     reasons = list(one.unbillable)
-    if one.rows[0].livemode and not live_provider:
+    if one.rows[0].livemode and not _is_charged_live(one.rows[0], known, live_gateways):
         reasons.append(LIVE)
     prices = (known.get(Price, row.price_id) for row in one.parts(SubscriptionItem))
     if any(price is not None and price.terms["usage_type"] == "metered" for price in prices):
         reasons.append(USAGE)
     return reasons
+
+
+def _is_charged_live(subscription: Row, known: Known, live_gateways: frozenset[str]) -> bool:
+    """Whether what its invoices would be charged to is held by such a provider; an imported payment method is not."""
+    if subscription.collection_method == "send_invoice":
+        return bool(live_gateways)
+    customer = known.get(Customer, subscription.customer_id)
+    default = customer.terms["default_payment_method_id"] if customer else None
+    method = known.get(PaymentMethod, subscription.default_payment_method_id or default or "")
+    return method is not None and method.terms["gateway"] in live_gateways
 
 
 def renew(session: Session, billable: Sequence[ImportedObject], account_id: str, at: int, report: ImportReport) -> None:

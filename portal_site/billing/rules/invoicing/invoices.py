@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
 from portal_site.billing.rules.amounts import discounts, money, taxes
 from portal_site.billing.rules.amounts.allocation import allocate
@@ -55,6 +56,11 @@ class InvoiceLine:
         period_seconds = max(1, self.period_end - self.period_start)
         seconds = (self.period_end if end is None else end) - at
         return ProrationFactor(min(period_seconds, max(0, seconds)), period_seconds)
+
+    def with_id(self, position: int) -> Self:
+        """The line as it is once it is stored: with an id, if only a preliminary one."""
+        name = f"{self.item_id}:{self.kind}:{self.period_start}:{self.period_end}:{position}"
+        return self if self.id is not None else replace(self, id=name)
 
     @property
     def total(self) -> int:

@@ -100,6 +100,24 @@ def can_be_kept(status: str, cancel_at: int | None, at_period_end: bool, details
     return not SubscriptionStatus(status).ended and was_requested and (at_period_end or cancel_at is not None)
 
 
+def end_without_method(
+    status: str, collection_method: str, trial_end: int | None, settings: Mapping[str, Any] | None
+) -> int | None:
+    """When a subscription ends if nobody leaves a payment method; None if that does not end it.
+
+    `settings` are Stripe's `trial_settings`. Other behaviors than `cancel` bill the first invoice as any other.
+    """
+    behavior = ((settings or {}).get("end_behavior") or {}).get("missing_payment_method")
+    is_charged = status == SubscriptionStatus.TRIALING and collection_method == "charge_automatically"
+    return trial_end if is_charged and behavior == "cancel" else None
+
+
+def is_for_want_of_method(status: str, trial_end: int | None, cancel_at: int | None, canceled_at: int | None) -> bool:
+    """Whether the end that is set comes from the trial, and not from somebody who asked for it."""
+    nobody_asked = canceled_at is None and cancel_at is not None
+    return status == SubscriptionStatus.TRIALING and nobody_asked and cancel_at == trial_end
+
+
 def shuffled(reasons: Sequence[str], session_id: str) -> list[str]:
     """The reasons in a random order, fixed for the session, so that no reason is favored by its position; `other` is last."""
     order = [reason for reason in reasons if reason != LAST]

@@ -5,15 +5,17 @@ subscription after the other. So the two cannot disagree on the customer's balan
 update that returns both if it is not paid.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Self
 
 from portal_site.billing.rules.invoicing import invoices
+from portal_site.billing.rules.invoicing.balances import Balances
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
 from portal_site.billing.rules.subscriptions import phases
-from portal_site.billing.rules.subscriptions.snapshot import AwaitingPayment, SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.snapshot import AwaitingPayment, Billed, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 
 MOST_STEPS = 500  # per forecast; enough to follow a daily subscription beside a yearly one for a year and a quarter
@@ -24,7 +26,7 @@ class NextInvoice:
     """The next invoice, in minor units: `amount_due` = subtotal − discount + tax − balance_used.
 
     `varies` is true if metered usage will be added. `balance_used` is `credit_used` plus the amount `carried` to later invoices
-    or from earlier ones, as in InvoiceTotals.
+    or from earlier ones, as in InvoiceTotals. `renews` is false if no period begins with it: a schedule's phase is prorated.
     """
 
     date: int
@@ -37,6 +39,7 @@ class NextInvoice:
     carried: int
     amount_due: int
     varies: bool
+    renews: bool = True
 
     @property
     def total(self) -> int:
@@ -44,7 +47,7 @@ class NextInvoice:
         return self.subtotal - self.discount + self.tax
 
     @classmethod
-    def of(cls, invoice: InvoiceTotals, date: int, varies: bool) -> Self:
+    def of(cls, invoice: InvoiceTotals, date: int, varies: bool, renews: bool = True) -> Self:
         """The invoice with these totals."""
         return cls(
             date=date,
@@ -57,34 +60,36 @@ class NextInvoice:
             carried=invoice.carried,
             amount_due=invoice.amount_due,
             varies=varies,
+            renews=renews,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """The state that all invoices of a customer share: balance, its currency, and the single-use discounts already consumed."""
+    """The state that all invoices of a customer share: the balances, and the single-use discounts already consumed."""
 
-    balance: int = 0
-    currency: str | None = None
+    balances: Balances = field(default_factory=Balances)
     consumed: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, snapshot: SubscriptionSnapshot) -> Self:
         """The state when this snapshot was loaded."""
-        return cls(snapshot.balance, snapshot.balance_currency)
+        return cls(Balances(snapshot.balance, snapshot.balance_currency, snapshot.other_balances))
 
     def applied_to(self, snapshot: SubscriptionSnapshot) -> SubscriptionSnapshot:
         """The subscription as it is billed in this state."""
-        current = snapshot.without_discounts(self.consumed)
-        if (current.balance, current.balance_currency) == (self.balance, self.currency):
+        current, own = snapshot.without_discounts(self.consumed), self.balances
+        if (current.balance, current.balance_currency, current.other_balances) == (
+            own.amount,
+            own.currency,
+            own.others,
+        ):
             return current
-        return replace(current, balance=self.balance, balance_currency=self.currency)
+        return replace(current, balance=own.amount, balance_currency=own.currency, other_balances=own.others)
 
     def add(self, amount: int, currency: str) -> Self:
-        """The state after `amount` was added to the balance, which takes on `currency`. Amount 0 only sets a missing currency."""
-        if not amount:
-            return replace(self, currency=self.currency or currency)
-        return replace(self, balance=self.balance + amount, currency=currency)
+        """The state after `amount` was added to the balances. Amount 0 only sets a missing currency."""
+        return replace(self, balances=self.balances.add(amount, currency))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +130,8 @@ def renew(snapshot: SubscriptionSnapshot, state: CustomerState, date: int) -> Re
     """The renewal of the subscription at `date`, with the customer in `state`."""
     current = state.applied_to(snapshot)
     lines = renewal_lines(current, date)
-    if current.balance_in_other_currency and sum(line.total for line in lines) < 0:
-        # The balance, in another currency, cannot take the credit, so it stays pending.
+    if current.balance_in_other_currency and not current.status.ended and sum(line.total for line in lines) < 0:
+        # The balance, in another currency, does not take the credit, so it waits for the next invoice, if there is one.
         lines = tuple(line for line in lines if line.id is None)
     paused = current.pauses_collection_at(date)
     invoice = _uncollected_invoice(current, lines, paused) if paused else current.invoice_for(lines)
@@ -159,10 +164,10 @@ def next_invoice(snapshot: SubscriptionSnapshot) -> NextInvoice | None:
 def forecast(
     snapshots: Iterable[SubscriptionSnapshot], state: CustomerState, of: Sequence[str] | None = None
 ) -> dict[str, NextInvoice | None]:
-    """The next invoice of each subscription (of those in `of`), if nothing is changed or paid until then.
+    """The next invoice of each subscription (of those in `of`), if nothing is changed or paid until then but what is charged
+    automatically for the periods that begin on the way.
 
-    None for a subscription that is not billed again, and for one whose next invoice depends on a proration that is only known
-    when a phase begins inside a period: a phase of its own, or of another subscription, which may change the balance.
+    None for a subscription that is not billed again, and for one whose next invoice depends on a payment that is in progress.
     """
     by_id = {snapshot.id: snapshot for snapshot in snapshots}
     next_invoices: dict[str, NextInvoice | None] = dict.fromkeys(by_id if of is None else of)
@@ -180,14 +185,12 @@ def forecast(
     return next_invoices
 
 
-def invoices_until(
-    snapshot: SubscriptionSnapshot, state: CustomerState, until: int
-) -> tuple[dict[int, NextInvoice], bool]:
-    """The invoices of this subscription before `until`, by date, given its siblings, if nothing is changed or paid.
+def totals_until(snapshot: SubscriptionSnapshot, state: CustomerState, until: int) -> tuple[dict[int, int], bool]:
+    """What the invoices of this subscription before `until` come to, by date, given its siblings, as `forecast` knows them.
 
-    The second value is false if later ones depend on a proration that is only known when a phase begins.
+    The second value is false if later ones depend on a payment that is in progress.
     """
-    invoices_by_date: dict[int, NextInvoice] = {}
+    totals: dict[int, int] = defaultdict(int)
     walk = _Walk({each.id: each for each in (snapshot, *snapshot.siblings)}, state)
     walk.start()
     for _ in range(MOST_STEPS):
@@ -195,8 +198,8 @@ def invoices_until(
             break
         step = walk.step()
         if step.invoice is not None and step.subscription_id == snapshot.id:
-            invoices_by_date[step.invoice.date] = step.invoice
-    return invoices_by_date, not walk.is_uncertain
+            totals[step.invoice.date] += step.invoice.total
+    return totals, not walk.is_uncertain
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ class _Walk:
     """The simulation of a customer's subscriptions over time.
 
     `queue` is a heap of (date, 0 for a transition or 1 for a renewal, subscription id): the next step of each. From
-    `certain_until` on, a proration that is not known yet may have changed the customer's state.
+    `certain_until` on, the outcome of a payment that is not known yet may have changed the customer's state.
     """
 
     snapshots: dict[str, SubscriptionSnapshot]
@@ -223,7 +226,7 @@ class _Walk:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether the next step depends on a proration that is not known yet."""
+        """Whether the next step depends on a payment whose outcome is not known yet."""
         return self.certain_until is not None and bool(self.queue) and self.queue[0][0] >= self.certain_until
 
     def start(self) -> set[str]:
@@ -244,20 +247,17 @@ class _Walk:
         date, _, subscription_id = heappop(self.queue)
         snapshot = self.snapshots[subscription_id]
         invoice = None
-        if (awaiting := snapshot.awaiting_payment) is not None and snapshot.is_discarding_at(date):
+        phase, awaiting = snapshot.phase_due_at(date), snapshot.awaiting_payment
+        discards = snapshot.is_discarding_at(date) or (phase is not None and phases.changes_items(snapshot))
+        if awaiting is not None and (discards or (phase is not None and awaiting.is_being_paid)):
             if awaiting.is_being_paid:  # everything that is due then waits for the outcome
                 self.certain_until = min(date, self.certain_until or date)
                 return _Step(subscription_id, None, is_last=True)
             snapshot = self._discard(snapshot, awaiting)
         elif snapshot.resumes_at is not None and snapshot.resumes_at <= date:
             snapshot = snapshot.resumed(snapshot.resumes_at)
-        elif (phase := snapshot.phase_due_at(date)) is not None:
-            in_phase = phases.begin_next_phase(snapshot)
-            if in_phase is None:
-                invoiced_at = date if phase.proration_behavior == "always_invoice" else snapshot.period_end
-                self.certain_until = min(invoiced_at, self.certain_until or invoiced_at)
-                return _Step(subscription_id, None, is_last=True)
-            snapshot = in_phase
+        elif phase is not None:
+            snapshot, invoice = self._begin_phase(snapshot, date)
         else:
             if snapshot.cancel_at is not None and snapshot.cancel_at <= date:
                 snapshot = replace(snapshot, status=SubscriptionStatus.CANCELED)
@@ -265,13 +265,26 @@ class _Walk:
         self.snapshots[subscription_id] = snapshot
         return _Step(subscription_id, invoice, is_last=not self._queue(snapshot))
 
+    def _begin_phase(
+        self, snapshot: SubscriptionSnapshot, date: int
+    ) -> tuple[SubscriptionSnapshot, NextInvoice | None]:
+        begun = phases.begin_next_phase(self.state.applied_to(snapshot), date)
+        if begun.invoice is None:
+            return begun.subscription, None
+        consumed = self.state.consumed | begun.consumed
+        self.state = replace(self.state, consumed=consumed).add(begun.invoice.balance_used, snapshot.currency)
+        return begun.subscription, NextInvoice.of(begun.invoice, date, varies=False, renews=False)
+
     def _bill(self, snapshot: SubscriptionSnapshot, date: int) -> tuple[SubscriptionSnapshot, NextInvoice | None]:
         varies = any(item.offer.terms.metered for item in snapshot.items if item.period_end == date)
         renewal = renew(snapshot, self.state, date)
         self.state = renewal.state
         renewed = snapshot.after_renewal(renewal.lines, taken=renewal.invoice is not None)
-        if renewal.invoice is None or renewal.is_draft or renewal.is_uncollectible:
+        if renewal.invoice is None:
             return renewed, None
+        if renewal.is_draft or renewal.is_uncollectible:
+            return renewed.after_billing(renewal.lines, Billed.UNCOLLECTED), None
+        renewed = renewed.after_billing(renewal.lines, renewed.billed(renewal.invoice.amount_due))
         return renewed, NextInvoice.of(renewal.invoice, date, varies)
 
     def _discard(self, snapshot: SubscriptionSnapshot, awaiting: AwaitingPayment) -> SubscriptionSnapshot:

@@ -87,7 +87,7 @@ def pause(snapshot: SubscriptionSnapshot, span: PauseLength, at: int) -> Pause:
 
 def resumption(snapshot: SubscriptionSnapshot, at: int) -> Quote:
     """The quote for resuming at `at`: new periods from then on, less the pending credit."""
-    return plan_change.restart_periods(snapshot.with_resumed_discounts(at), at)
+    return plan_change.restart_periods(snapshot.with_resumed_discounts(at).with_shared_discounts_resumed(at), at)
 
 
 def suspended_ends(status_details: Mapping[str, Any] | None, at: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, ItemSpec, PricedPlan
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
-from portal_site.billing.rules.subscriptions.forecast import CustomerState, NextInvoice, forecast, invoices_until
+from portal_site.billing.rules.subscriptions.forecast import CustomerState, NextInvoice, forecast, totals_until
 from portal_site.billing.rules.subscriptions.item_changes import (
     ItemChanges,
     ItemDifference,
@@ -70,8 +70,8 @@ class Quote:
         return bool(self.invoice.lines)
 
 
-def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError | None:
-    """Why this subscription cannot be changed now, or None."""
+def why_not_changeable(snapshot: SubscriptionSnapshot, at: int, *, has_add_ons: bool = False) -> BillingError | None:
+    """Why this subscription cannot be changed now, or None. `has_add_ons` says whether it may have add-ons."""
     reasons = (
         (snapshot.status.ended, N_("This subscription has ended.")),
         (
@@ -90,7 +90,7 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int) -> BillingError 
         ),
         (snapshot.has_uncollected_invoice, UNCOLLECTED_INVOICE),
         (
-            all(item.offer.terms.metered for item in snapshot.items),
+            not has_add_ons and all(item.offer.terms.metered for item in snapshot.items),
             N_("You pay for what you use, so there is nothing to change here."),
         ),
         (
@@ -218,7 +218,7 @@ def code_effect(
 ) -> CodeEffect:
     """The effect of a code on the invoices while its discount lasts, in two years at most, for a change to these items.
 
-    If they are not known, because usage or a later proration decides them, the code is taken to save something.
+    If they are not known, because usage or a payment in progress decides them, the code is taken to save something.
     """
     difference = ItemDifference.between(snapshot.items, target)
     longest = max(item.period_end for item in snapshot.items) + 1
@@ -240,5 +240,5 @@ def _totals(changes: ItemChanges, at: int, until: int) -> tuple[dict[int, int], 
     """The totals of the invoices from the change on, by date, and whether all of them are known."""
     invoice = changes.subscription.invoice_for(changes.lines)
     after_change, state = _after(changes, invoice, at)
-    later, known = invoices_until(after_change, state, until)
-    return {at: invoice.total, **{date: each.total for date, each in later.items()}}, known
+    later, known = totals_until(after_change, state, until)
+    return {at: invoice.total, **later}, known

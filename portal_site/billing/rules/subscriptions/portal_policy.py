@@ -69,6 +69,10 @@ class PortalPolicy:
         """The items that are not add-ons."""
         return tuple(item for item in self.snapshot.items if item.offer.product_id not in self.features.add_on_ids)
 
+    def why_not_changeable(self, at: int) -> BillingError | None:
+        """Why the subscription cannot be changed now, or None. Who pays for usage only may still have add-ons."""
+        return plan_change.why_not_changeable(self.snapshot, at, has_add_ons=bool(self.add_ons))
+
     def plans_for(self, item: Item) -> list[PricedPlan]:
         """The plans that an item may change to, its own first; none for metered items and for add-ons.
 

@@ -39,6 +39,7 @@ def why_not_reactivatable(
 
 def quote(snapshot: SubscriptionSnapshot, at: int) -> Quote:
     """The quote for reactivating at `at`. The customer's discounts and balance apply, those of the old subscription do not."""
+    snapshot = snapshot.with_shared_discounts_resumed(at)
     customer_discounts = tuple(
         discount for discount in snapshot.discounts if discount.subscription_id is None and discount.item_id is None
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Self
 
 from portal_site.billing.rules.amounts import discounts, periods
@@ -9,6 +10,7 @@ from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, ItemSpec, PricedPlan
 from portal_site.billing.rules.amounts.taxes import TaxRate
 from portal_site.billing.rules.invoicing import invoices
+from portal_site.billing.rules.invoicing.balances import Balances, Others
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
 from portal_site.billing.rules.invoicing.reductions import OwedInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
@@ -62,8 +64,9 @@ class PlannedPhase:
 class AwaitingPayment:
     """A pending update or first period that awaits the payment of its invoice, and what is returned if it is not paid.
 
-    `expires_at` is when it is discarded. `returned_balance` is added to the customer's balance then, in minor units.
-    `is_being_paid` is true while a payment is in progress and its outcome is unknown.
+    `expires_at` is when it is discarded. `returned_balance` is added to the customer's balance then, in minor units, and
+    `freed_lines` can be credited again. `is_being_paid` is true while a payment is in progress and its outcome is unknown.
+    `invoice_id` is set while the invoice is open.
     """
 
     expires_at: int
@@ -71,20 +74,33 @@ class AwaitingPayment:
     returned_lines: tuple[InvoiceLine, ...] = ()
     reserved_discounts: frozenset[str] = frozenset()
     is_being_paid: bool = False
+    invoice_id: str | None = None
+    freed_lines: tuple[InvoiceLine, ...] = ()
+
+
+class Billed(StrEnum):
+    """Where lines went: on an invoice that is paid, open, or not collected (a draft or uncollectible), or to pending lines."""
+
+    PAID = "paid"
+    OPEN = "open"
+    UNCOLLECTED = "uncollected"
+    PENDING = "pending"
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSnapshot:
     """Everything about a subscription and its customer that decides an amount, or whether a change is possible.
 
-    `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `pending_lines` go on the next invoice.
+    `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `other_balances` are kept beside it in
+    other currencies. `pending_lines` go on the next invoice.
     `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet; `owed` are unpaid invoices
     with such charges. `due_at` is the instant of the next step of a billing run. `pause_collection` is the `behavior`
     of a pause of collection. `suspended_ends` are the ends, by id, of the discounts that a pause since `paused_at` suspended.
     `phases` have not begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending
     updates of other subscriptions will consume. `past_discounts` are those of the creditable lines that are used up or over.
-    `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or uncollectible. `siblings`
-    are the customer's other subscriptions that have not ended.
+    `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or uncollectible, which is
+    the case until `uncollected_until`. `open_invoices` are the ids of the open ones. `siblings` are the customer's other
+    subscriptions that have not ended.
     """
 
     id: str
@@ -107,6 +123,7 @@ class SubscriptionSnapshot:
     tax_rates: tuple[TaxRate, ...] = ()
     balance: int = 0
     balance_currency: str | None = None
+    other_balances: Others = ()
     pending_lines: tuple[InvoiceLine, ...] = ()
     creditable_lines: tuple[InvoiceLine, ...] = ()
     owed: tuple[OwedInvoice, ...] = ()
@@ -115,6 +132,8 @@ class SubscriptionSnapshot:
     managed_by_merchant_schedule: bool = False
     has_open_invoice: bool = False
     has_uncollected_invoice: bool = False
+    open_invoices: frozenset[str] = frozenset()
+    uncollected_until: int = 0
     siblings: tuple["SubscriptionSnapshot", ...] = ()
 
     @property
@@ -139,13 +158,13 @@ class SubscriptionSnapshot:
 
     @property
     def balance_in_other_currency(self) -> bool:
-        """Whether the balance is in another currency, so that invoices of this subscription can neither use nor change it."""
+        """Whether the balance is in another currency, so that invoices of this subscription neither use it nor carry anything."""
         return bool(self.balance) and self.balance_currency not in (None, self.currency)
 
     @property
     def usable_balance(self) -> int:
-        """The customer's balance, or 0 if it is in another currency."""
-        return self.balance if self.balance_currency in (None, self.currency) else 0
+        """What the customer has, or owes from before, in the subscription's currency."""
+        return Balances(self.balance, self.balance_currency, self.other_balances).usable(self.currency)
 
     def is_behind(self, at: int) -> bool:
         """Whether the billing run has not yet processed something that is due. Until then the current terms are unknown."""
@@ -174,8 +193,12 @@ class SubscriptionSnapshot:
         return replace(self, cancel_at=end)
 
     def without_discounts(self, consumed: frozenset[str]) -> Self:
-        """The same subscription without the consumed discounts."""
-        return replace(self, discounts=tuple(d for d in self.discounts if d.id not in consumed)) if consumed else self
+        """The same subscription without the consumed discounts, which are past."""
+        used = tuple(discount for discount in self.discounts if discount.id in consumed)
+        if not used:
+            return self
+        rest = tuple(discount for discount in self.discounts if discount.id not in consumed)
+        return replace(self, discounts=rest, past_discounts=(*self.past_discounts, *used))
 
     # --- steps of a billing run ---------------------------------------------------------------------------------------
 
@@ -213,8 +236,15 @@ class SubscriptionSnapshot:
         status = self.status
         if status == SubscriptionStatus.INCOMPLETE:
             status = SubscriptionStatus.INCOMPLETE_EXPIRED
-        lines = (*self.pending_lines, *self.awaiting_payment.returned_lines)
-        return replace(self, status=status, pending_lines=lines, awaiting_payment=None)
+        returned, still_open = (
+            self.awaiting_payment.returned_lines,
+            self.open_invoices - {self.awaiting_payment.invoice_id},
+        )
+        charges = (*self.awaiting_payment.freed_lines, *(line for line in returned if line.amount > 0))
+        return replace(
+            self, status=status, pending_lines=(*self.pending_lines, *returned), awaiting_payment=None,
+            creditable_lines=(*self.creditable_lines, *charges), open_invoices=still_open, has_open_invoice=bool(still_open),
+        )  # fmt: skip
 
     def with_resumed_discounts(self, date: int) -> Self:
         """The same subscription with the discounts that its pause suspended as they are if it is over at `date`."""
@@ -224,6 +254,26 @@ class SubscriptionSnapshot:
         ends = {discount_id: end + length for discount_id, end in self.suspended_ends}
         resumed = (replace(terms, end=ends.get(terms.id, terms.end)) for terms in self.discounts)
         return replace(self, discounts=tuple(resumed), suspended_ends=())
+
+    def with_shared_discounts_resumed(self, date: int) -> Self:
+        """The same subscription once it begins or goes on at `date`: the customer's discounts that others suspended run again."""
+        ends = {
+            discount_id: end + date - (sibling.paused_at or date)
+            for sibling in self.siblings
+            for discount_id, end in sibling.suspended_ends
+        }
+        shared = {terms.id for terms in self.discounts if terms.subscription_id is None} & ends.keys()
+        if not shared:
+            return self
+
+        def run_again(snapshot: Self) -> Self:
+            discounts = (
+                replace(terms, end=ends[terms.id]) if terms.id in shared else terms for terms in snapshot.discounts
+            )
+            kept = tuple(pair for pair in snapshot.suspended_ends if pair[0] not in shared)
+            return replace(snapshot, discounts=tuple(discounts), suspended_ends=kept)
+
+        return replace(run_again(self), siblings=tuple(map(run_again, self.siblings)))
 
     def resumed(self, date: int) -> Self:
         """The same subscription after a pause ends automatically at `date`. After status `paused`, new periods start then."""
@@ -242,6 +292,40 @@ class SubscriptionSnapshot:
         """The phases after new periods start: the customer's planned change moves to the end of the new period."""
         planned = next((phase for phase in self.phases if phase.by_customer), None)
         return tuple(replace(phase, start=period_end) if phase is planned else phase for phase in self.phases)
+
+    @property
+    def has_prorated_phases(self) -> bool:
+        """Whether a phase is still to come that prorates: what it credits depends on what was charged until then."""
+        return any(phase.proration_behavior != "none" for phase in self.phases)
+
+    def as_of(self, date: int) -> Self:
+        """The same subscription as it is loaded at a later `date`: without what is over by then."""
+        over = tuple(discount for discount in self.discounts if discount.end is not None and discount.end <= date)
+        return replace(
+            self,
+            discounts=tuple(discount for discount in self.discounts if discount not in over),
+            past_discounts=(*self.past_discounts, *over),
+            creditable_lines=tuple(line for line in self.creditable_lines if line.period_end > date),
+            has_uncollected_invoice=self.uncollected_until > date,
+        )
+
+    def billed(self, amount_due: int) -> Billed:
+        """What becomes of a final invoice: what is charged automatically counts as paid, what the customer has to send not."""
+        return Billed.OPEN if amount_due and self.collection_method == "send_invoice" else Billed.PAID
+
+    def after_billing(self, lines: Sequence[InvoiceLine], billed: Billed) -> Self:
+        """The same subscription with these lines written: what can be credited later, and whether something is unpaid."""
+        if not self.has_prorated_phases:
+            return self
+        gone = {line.credits for line in lines} | {line.id for line in lines}
+        kept = tuple(line for line in self.creditable_lines if line.id not in gone)
+        charges = tuple(line.with_id(position) for position, line in enumerate(lines) if line.amount > 0)
+        if billed == Billed.OPEN:
+            return replace(self, creditable_lines=kept, has_open_invoice=True)
+        if billed == Billed.UNCOLLECTED:
+            until = max((line.period_end for line in charges), default=0)
+            return replace(self, creditable_lines=kept, uncollected_until=max(until, self.uncollected_until))
+        return replace(self, creditable_lines=(*kept, *charges))
 
     def phase_due_at(self, date: int) -> PlannedPhase | None:
         """The next phase if it begins at or before `date`, else None."""
