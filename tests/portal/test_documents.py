@@ -19,7 +19,7 @@ from portal_site.portal.documents import contents, exports, pages
 from tests import pdf, world
 from tests.client import parse
 from tests.conftest import Visit, enter
-from tests.scenarios.life import Life
+from tests.scenarios.history import History
 from tests.world import reading
 
 VAT = {"id": "txr_vat", "display_name": "VAT", "percentage": "20", "inclusive": False}
@@ -67,11 +67,13 @@ REGRET = "Some characters of this document could not be printed. They are shown 
 @pytest.mark.parametrize("language", ["en", "fr"])
 @pytest.mark.parametrize("customer", [{}, {"balance": -700}, {"tax_exempt": "reverse"}])
 def test_page_and_document_have_the_same_amounts_and_words(lite_app: Flask, language: str, customer: Any) -> None:
-    life = Life.begins(lite_app, tax=[VAT, CITY], customer=customer, policy={"proration_behavior": "always_invoice"})
-    life.goes_to("2026-04-16")
-    life.changes("team", 3)
-    life.goes_to("2026-06-02")
-    client = enter(lite_app, life.shop.customer)
+    history = History.start(
+        lite_app, tax=[VAT, CITY], customer=customer, policy={"proration_behavior": "always_invoice"}
+    )
+    history.advance_to("2026-04-16")
+    history.change_plan("team", 3)
+    history.advance_to("2026-06-02")
+    client = enter(lite_app, history.shop.customer)
     client.get("/")
     client.send("/language", {"language": language, "next": "/"})
     assert len(_ids()) == 4
@@ -185,6 +187,29 @@ def test_a_credit_note_names_its_invoice_its_taxes_and_where_it_went(visit: Visi
                  "Taken off what was due", "Credited or refunded"):  # fmt: skip
         assert part in words
     assert {"€4.00", "€0.80", "€4.80", "€3.00", "€1.80"} <= _amounts(words)
+
+
+@pytest.mark.both_databases
+def test_a_credit_note_names_lines_of_ours_in_the_language_of_the_page(app: Flask) -> None:
+    scene = world.scene(invoices=1)
+    world.credit_note(_ids()[0], "cn_one")
+    with world.transaction() as session:
+        mine = InvoiceLineItem.customer_id == scene.customer.id
+        session.execute(update(InvoiceLineItem).where(mine).values(id="il_any"))
+    client = enter(app, scene.customer)
+    client.get("/")
+    client.send("/language", {"language": "fr", "next": "/"})
+    words = pdf.text(client.get("/credit-notes/cn_one/pdf").data)
+    assert "Temps non utilisé : Team" in words
+    assert "Unused time" not in words
+
+
+def test_what_was_refunded_is_said(visit: Visit) -> None:
+    scene = world.scene(invoices=1)
+    _now_has(Invoice, _of(scene), amount_refunded=500)
+    assert "We refunded €5.00 of your payment." in pdf.text(
+        visit(scene.customer).get(f"/invoices/{_ids()[0]}/pdf").data
+    )
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
