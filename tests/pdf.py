@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 import pikepdf
-from pdfminer.high_level import extract_pages, extract_text
-from pdfminer.layout import LAParams, LTFigure, LTImage
+from pdfminer.high_level import extract_text
+from pdfminer.layout import LAParams
 
 BREAKS = "\u200b"  # where a word that is longer than a line may be broken
 
@@ -36,9 +36,11 @@ def size(data: bytes) -> tuple[int, int]:
     return round(box[2]), round(box[3])
 
 
-def pictures(data: bytes) -> int:
-    """How many pictures and drawings its pages hold."""
-    return sum(isinstance(part, LTFigure | LTImage) for page in extract_pages(io.BytesIO(data)) for part in page)
+def pixels(data: bytes) -> set[tuple[int, int]]:
+    """The sizes of the pictures in it."""
+    with pikepdf.open(io.BytesIO(data)) as document:
+        streams = [part for part in document.objects if isinstance(part, pikepdf.Stream)]
+        return {(int(part.Width), int(part.Height)) for part in streams if part.get("/Subtype") == "/Image"}
 
 
 def roles(data: bytes) -> Counter[str]:

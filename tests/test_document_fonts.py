@@ -1,12 +1,17 @@
 """Fonts of documents: what is shipped, what the system has besides, and what `portal check` says is missing."""
 
+import io
+import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fontTools.ttLib import TTFont
+from PIL import Image
 
+from portal_site.branding import logos
 from portal_site.cli import checks
 from portal_site.documents import fonts, text, typesetting, typst_runs
 from portal_site.documents.typst_runs import Refused
@@ -113,7 +118,15 @@ def test_what_the_typesetter_refuses_is_printed_plainly(monkeypatch: pytest.Monk
     words = pdf.text(made.data)
     assert "Hedda" in words
     assert "Not all." in words
-    assert made.missing
+    assert not made.is_whole
+
+
+def test_a_logo_that_is_refused_takes_nothing_else_with_it() -> None:
+    logo = typesetting.Picture(typesetting.SVG, b"<svg", 10, 10)
+    made = typesetting.render(CONTENT, logo, serif=False, country=None, regret="Not all.")
+    assert "Not all." not in pdf.text(made.data)
+    assert set("שלום") <= set(pdf.letters(made.data))
+    assert (made.missing, made.is_whole) == (frozenset(), False)
 
 
 def test_a_large_document_is_the_same_from_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +154,36 @@ def test_a_panic_of_the_typesetter_is_a_refusal(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(typst_runs.typst, "compile", fails)
     with pytest.raises(Refused, match="disco"):
         typst_runs.compile_here({}, fonts.shipped(), [])
+
+
+def _png(width: int, height: int) -> typesetting.Picture:
+    """A picture of noise, half of it transparent, as an upload leaves it."""
+    dice, buffer = random.Random(1), io.BytesIO()
+    Image.frombytes("RGBA", (width, height), dice.randbytes(width * height * 4)).save(buffer, "PNG")
+    logo = logos.accept(buffer.getvalue()) if buffer.tell() < logos.MOST_BYTES else None
+    data, size = (logo.data, (logo.width, logo.height)) if logo else (buffer.getvalue(), (width, height))
+    return typesetting.Picture("image/png", data, *size)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 400), (4000, 10), (1, 1), (960, 480)])
+def test_a_picture_is_printed_no_larger_than_one_can_see(width: int, height: int) -> None:
+    logo = _png(width, height)
+    made = typesetting.render(CONTENT, logo, serif=False, country=None, regret="Not all.")
+    assert made.is_whole
+    shown = pdf.pixels(made.data)
+    assert shown
+    assert all(across <= typesetting.SHARP[0] and down <= typesetting.SHARP[1] for across, down in shown)
+
+
+def test_documents_are_printed_side_by_side() -> None:
+    def printed(number: int) -> bytes:
+        content = {**CONTENT, "title": f"Invoice {number}"}
+        return typesetting.render(content, None, serif=False, country=None, regret="").data
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(printed, [1, 2, 3, 4] * 5))
+    assert [pdf.claims(data)["title"] for data in found[:4]] == [f"Invoice {number}" for number in (1, 2, 3, 4)]
+    assert found == found[:4] * 5
 
 
 @pytest.mark.parametrize(("size", "printed"), [((184, 40), [46, 10]), ((1, 400), [0.1, 10]), ((4000, 100), [50, 1.25])])

@@ -1,5 +1,6 @@
 """Sets a document as a tagged PDF/A that is the same, byte for byte, whenever its content is."""
 
+import base64
 import io
 import json
 import logging
@@ -42,10 +43,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Printed:
-    """A document, and the characters in its texts that no font here has."""
+    """A document, the characters in its texts that no font here has, and whether it has all that it should."""
 
     data: bytes
     missing: frozenset[str]
+    is_whole: bool
 
 
 def paper(*countries: str | None) -> str:
@@ -59,19 +61,22 @@ def render(
 ) -> Printed:
     """Print the content by the template; `regret` is what the document says where characters of its texts are missing.
 
-    Nothing that people may have typed keeps a document from being printed: where the typesetter refuses it all the same, it is
-    printed without its logo and with the letters alone that every document has.
+    Nothing that people may have typed or uploaded keeps a document from being printed: where the typesetter refuses it, it is
+    printed without its logo, and if that was not the reason, with the letters alone that every document has.
     """
-    families = fonts.families(serif)
     plain = text.each(dict(content), text.plain)
+    families = fonts.families(serif)
     extra, known = _extra(plain, country)
     filled, missing = _fill(plain, fonts.characters() | known)
-    try:
-        return Printed(_set(filled, logo, (*families, *extra), regret if missing else ""), missing)
-    except Refused as refusal:
-        log.warning("a document is printed without its logo and foreign letters: %s", refusal)
-    filled, missing = _fill(plain, fonts.latin())
-    return Printed(_set(filled, None, families, regret), missing | {text.SUBSTITUTE})
+    said = regret if missing else ""
+    tries = [(filled, logo, (*families, *extra), said), (filled, None, (*families, *extra), said)]
+    for number, (texts, picture, used, words) in enumerate(tries):
+        try:
+            return Printed(_set(texts, picture, used, words), missing, is_whole=not (missing or number))
+        except Refused as refusal:
+            log.warning("a document is printed with less than it should have: %s", refusal)
+    latin, _absent = _fill(plain, fonts.latin())
+    return Printed(_set(latin, None, families, regret), missing, is_whole=False)
 
 
 def _extra(plain: Any, country: str | None) -> tuple[tuple[str, ...], frozenset[int]]:
@@ -95,10 +100,10 @@ def _fill(plain: Any, known: frozenset[int]) -> tuple[Any, frozenset[str]]:
 
 def _set(content: Any, logo: Picture | None, families: tuple[str, ...], regret: str) -> bytes:
     files = {"main": _template(), "content.json": b""}
-    picture = _picture(logo) if logo else None
-    if picture:
-        files[picture[0]] = picture[1]
-    shown = {"logo": picture[0] if picture else None, "logo-size": logo.size if logo else None}
+    drawing = _drawing(logo) if logo else None
+    if drawing:
+        files["logo.svg"] = drawing
+    shown = {"logo": "logo.svg" if drawing else None, "logo-size": logo.size if logo else None}
     whole = {**content, **shown, "families": families, "regret": regret}
     files["content.json"] = json.dumps(whole, ensure_ascii=False, sort_keys=True).encode()
     system = not set(families) <= {*fonts.families(serif=True)}
@@ -112,17 +117,20 @@ def _template() -> bytes:
     return TEMPLATE.read_bytes()
 
 
-def _picture(logo: Picture) -> tuple[str, bytes] | None:
-    """The logo under its file's name, no larger than it is printed."""
+def _drawing(logo: Picture) -> bytes | None:
+    """The logo as SVG, its pixels no more than can be seen. Typst takes no other bytes than those of a text."""
     if logo.content_type == SVG:
-        return "logo.svg", logo.data
+        return logo.data
     try:
         with Image.open(io.BytesIO(logo.data), formats=("PNG",)) as image:
-            if image.width <= SHARP[0] and image.height <= SHARP[1]:
-                return "logo.png", logo.data
             image.thumbnail(SHARP)
             buffer = io.BytesIO()
             image.save(buffer, "PNG")
+            width, height = image.size
     except (UnidentifiedImageError, OSError, SyntaxError):
         return None
-    return "logo.png", buffer.getvalue()
+    pixels = base64.b64encode(buffer.getvalue()).decode()
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
+        f'<image width="{width}" height="{height}" href="data:image/png;base64,{pixels}"/></svg>'
+    ).encode()

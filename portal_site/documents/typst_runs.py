@@ -30,8 +30,8 @@ def compile_here(files: dict[str, bytes], fonts: typst.Fonts, standards: list[An
     compile_files: Any = typst.compile  # its types know of no files by name
     try:
         data = compile_files(files, font_paths=fonts, ignore_system_fonts=True, pdf_standards=standards)
-    except typst.TypstError as refusal:
-        raise Refused(refusal.message) from refusal
+    except RuntimeError as refusal:  # a TypstError is one too
+        raise Refused(str(refusal)) from refusal
     except BaseException as failure:  # a panic of Typst is no Exception
         if type(failure).__module__ != PANIC:
             raise

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from PIL import Image
 from sqlalchemy import select, update
 
 from portal_site.billing.models import Account, BrandAsset, Customer, Invoice, InvoiceLineItem, PrintedDocument
@@ -83,6 +84,10 @@ def test_page_and_document_have_the_same_amounts_and_words(lite_app: Flask, lang
         document = pdf.text(client.get(f"/invoices/{invoice}/pdf").data)
         assert _amounts(pdf.unicodedata.normalize("NFKC", shown))
         assert _amounts(pdf.unicodedata.normalize("NFKC", shown)) <= _amounts(document)
+        receipt = client.get(f"/invoices/{invoice}/receipt.pdf")
+        assert receipt.status_code == 200 or "Left to pay" in page.text or "Reste à payer" in page.text
+        if receipt.status_code == 200:
+            assert _amounts(pdf.text(receipt.data)) == _amounts(document)
         for label in table.iter("th"):
             named = [word for word in " ".join(label.itertext()).split() if word.isalpha()]
             assert set(named) <= set(re.findall(r"\w+", document)), named
@@ -146,7 +151,11 @@ def test_a_unit_price_is_shown_where_it_explains_the_amount(
         ),
         ({"status": "uncollectible", "amount_paid": 0, "amount_remaining": 2400}, "Not paid yet"),
         ({"total": -700, "amount_due": 0, "amount_paid": 0}, "Credit"),
-        ({"total": 40, "amount_due": 0, "amount_paid": 0, "ending_balance": 40}, "Nothing to pay"),
+        ({"total": 40, "amount_due": 0, "amount_paid": 0, "ending_balance": 40}, "Added to a later invoice"),
+        (
+            {"total": 2400, "amount_due": 0, "amount_paid": 0, "starting_balance": -2400, "ending_balance": 0},
+            "Nothing to pay",
+        ),
     ],
 )
 def test_it_says_how_it_stands(visit: Visit, values: dict[str, Any], said: str) -> None:
@@ -178,6 +187,29 @@ def test_a_credit_note_names_its_invoice_its_taxes_and_where_it_went(visit: Visi
                  "Taken off what was due", "Credited or refunded"):  # fmt: skip
         assert part in words
     assert {"€4.00", "€0.80", "€4.80", "€3.00", "€1.80"} <= _amounts(words)
+
+
+@pytest.mark.both_databases
+def test_a_credit_note_names_lines_of_ours_in_the_language_of_the_page(app: Flask) -> None:
+    scene = world.scene(invoices=1)
+    world.credit_note(_ids()[0], "cn_one")
+    with world.transaction() as session:
+        mine = InvoiceLineItem.customer_id == scene.customer.id
+        session.execute(update(InvoiceLineItem).where(mine).values(id="il_any"))
+    client = enter(app, scene.customer)
+    client.get("/")
+    client.send("/language", {"language": "fr", "next": "/"})
+    words = pdf.text(client.get("/credit-notes/cn_one/pdf").data)
+    assert "Temps non utilisé : Team" in words
+    assert "Unused time" not in words
+
+
+def test_what_was_refunded_is_said(visit: Visit) -> None:
+    scene = world.scene(invoices=1)
+    _now_has(Invoice, _of(scene), amount_refunded=500)
+    assert "We refunded €5.00 of your payment." in pdf.text(
+        visit(scene.customer).get(f"/invoices/{_ids()[0]}/pdf").data
+    )
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
@@ -390,7 +422,7 @@ def test_an_invoice_of_2000_lines_is_whole(visit: Visit) -> None:
     [
         ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 400"><path d="M0 0h1v400H0z"/></svg>', True),
         ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4000 100"><path d="M0 0h4000v100H0z"/></svg>', True),
-        ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 40"><text y="20">Αcme 株</text></svg>', True),
+        ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 40"><text y="20">Αcme 株</text></svg>', False),
         ('<svg xmlns="http://www.w3.org/2000/svg" width="0" height="0"/>', False),
     ],
 )
@@ -398,6 +430,17 @@ def test_any_logo_is_printed(visit: Visit, logo: str, drawn: bool) -> None:
     scene = world.scene(invoices=1, logo=logo)
     words = pdf.text(visit(scene.customer).get(f"/invoices/{_ids()[0]}/pdf").data)
     assert "Hedda Berg" in words
+    assert bool(_stored()) == drawn
+
+
+def test_an_uploaded_picture_is_printed(visit: Visit) -> None:
+    scene = world.scene(invoices=1, logo='<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>')
+    buffer = io.BytesIO()
+    Image.new("RGBA", (300, 120), (200, 30, 60, 128)).save(buffer, "PNG")
+    values = {"data": buffer.getvalue(), "content_type": "image/png", "width": 300, "height": 120}
+    _now_has(BrandAsset, BrandAsset.account_id == scene.account_id, **values)
+    assert pdf.pixels(visit(scene.customer).get(f"/invoices/{_ids()[0]}/pdf").data) == {(300, 120)}
+    assert len(_stored()) == 1
 
 
 def test_a_logo_that_is_broken_is_left_out(visit: Visit) -> None:

@@ -13,7 +13,7 @@ from portal_site.portal.reads.credit_notes import CreditNoteLine, CreditNoteView
 from portal_site.portal.reads.invoices import InvoiceView, LineView
 from portal_site.portal.wording import invoices, payment_methods, sums
 from portal_site.portal.wording.sums import Row
-from portal_site.web.rendering import filters
+from portal_site.web.rendering import filters, units
 from portal_site.web.rendering.filters import date, money, number, unit_money
 from portal_site.web.rendering.i18n import current
 from portal_site.web.rendering.i18n import gettext as _
@@ -85,7 +85,9 @@ def state(view: InvoiceView) -> str:
         return _("Please pay by %(date)s", date=date(view.due_date)) if view.due_date else _("Not paid yet")
     if view.amount_paid > 0:
         return sums.paid(view)
-    return _("Credit") if view.total < 0 else _("Nothing to pay")
+    if view.total < 0:
+        return _("Credit")
+    return _("Added to a later invoice") if view.is_carried_over else _("Nothing to pay")
 
 
 def _frame(view: InvoiceView, visitor: Visitor, title: str, at: int) -> Content:
@@ -119,7 +121,7 @@ def _sold(view: InvoiceView) -> Content:
     return {
         "lines": [_line(line) for line in view.lines],
         "sums": [_sum(row) for row in sums.invoice(view)],
-        "after": list(filter(None, [invoices.without_tax(view)])),
+        "after": list(filter(None, [invoices.refunded(view), invoices.without_tax(view)])),
         "footer": view.footer or "",
     }
 
@@ -142,8 +144,8 @@ def _line(line: LineView) -> Content:
 def _quantity(line: LineView) -> str:
     if line.quantity is None:
         return ""
-    several = line.unit_label if line.quantity != 1 else None
-    return " ".join(filter(None, (number(line.quantity), several)))
+    count = number(line.quantity)
+    return units.named(count, line.quantity, line.unit_label) if line.unit_label else count
 
 
 def unit_price(line: LineView) -> str:
@@ -155,11 +157,13 @@ def unit_price(line: LineView) -> str:
 
 
 def _credited(line: CreditNoteLine, currency: str) -> Content:
-    detail = ""
+    """What it takes off a line of ours is named as the line is, and any other line has the words that it came with."""
+    title, detail = line.description, ""
     if line.period_start is not None and line.period_end is not None:
         detail = f"{date(line.period_start, 'medium')} – {date(line.period_end, 'medium')}"
+        title = _("Unused time: %(what)s", what=line.product_name) if line.product_name else title
     amount = money(line.amount, currency)
-    return {"title": line.description, "detail": detail, "quantity": "", "unit": "", "amount": amount}
+    return {"title": title, "detail": detail, "quantity": "", "unit": "", "amount": amount}
 
 
 def _sum(row: Row) -> Content:

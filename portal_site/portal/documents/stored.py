@@ -52,7 +52,7 @@ def credit_note(note: CreditNoteView) -> bytes:
 
 
 def _find_or_print(kind: str, source: Any, view: InvoiceView, content: Callable[[], Content]) -> bytes:
-    """The stored document, or a new one. One whose characters are not all there is not kept: a font may come."""
+    """The stored document, or a new one. One that lacks something is not kept: a font may come."""
     key = {"account_id": g.visitor.account_id, "customer_id": g.visitor.customer_id}
     name = _name(kind, source, view)
     with reading() as reader:
@@ -63,7 +63,7 @@ def _find_or_print(kind: str, source: Any, view: InvoiceView, content: Callable[
     country = (view.customer_address or {}).get("country")
     serif = g.visitor.branding.font == SERIF
     printed = typesetting.render(content(), logo, serif=serif, country=country, regret=contents.regret())
-    if not printed.missing:
+    if printed.is_whole:
         _keep(id=name, invoice_id=view.id, created=g.now, data=printed.data, **key)
     return printed.data
 

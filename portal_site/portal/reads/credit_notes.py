@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, literal_column, or_, select
 
 from portal_site.billing.errors import Unreadable
-from portal_site.billing.models import CreditNote, CreditNoteLineItem, Invoice
+from portal_site.billing.models import CreditNote, CreditNoteLineItem, Invoice, InvoiceLineItem
 from portal_site.db.page_query import NotJson, PageQuery, literal_limit
 from portal_site.portal.reads import invoices
 from portal_site.portal.reads.invoices import MOST_LINES, InvoiceView
@@ -40,9 +40,15 @@ CREDIT_NOTE = PageQuery(
         CreditNoteLineItem.period_end,
         CreditNoteLineItem.amount,
         CreditNoteLineItem.taxes,
+        InvoiceLineItem.product_name,
     )
     .join(CreditNote, CreditNote.id == CreditNoteLineItem.credit_note_id)
     .join(Invoice, Invoice.id == CreditNote.invoice_id)
+    .outerjoin(
+        InvoiceLineItem,
+        (InvoiceLineItem.id == CreditNoteLineItem.invoice_line_item_id)
+        & (InvoiceLineItem.account_id == CreditNote.account_id),
+    )
     .where(*_FOUND)
     .order_by(CreditNoteLineItem.id)
     .limit(literal_limit(MOST_LINES)),
@@ -58,6 +64,7 @@ class CreditNoteLine:
     period_end: int | None
     amount: int
     taxes: Sequence[Mapping[str, Any]]
+    product_name: str | None
 
 
 @dataclass(frozen=True, slots=True)
