@@ -26,7 +26,7 @@ FORBIDDEN = {
 }  # fmt: skip
 # The packages of billing, each importing only from those before it.
 BILLING_ORDER = (
-    "errors", "translation_marks", "rules.amounts", "rules.customers", "rules.portal", "rules.invoicing",
+    "translation_marks", "errors", "rules.amounts", "rules.customers", "rules.portal", "rules.invoicing",
     "rules.subscriptions", "rules.payments", "rules.retention", "gateways", "models", "resources", "events", "loading",
     "invoicing", "subscriptions", "changes", "cancellation", "customers", "portal_access", "payments", "billing_run",
     "importing",

@@ -1,5 +1,7 @@
 """Errors of the billing engine. The web layer maps them to HTTP statuses."""
 
+from portal_site.billing.translation_marks import N_
+
 
 class BillingError(Exception):
     """An operation was refused.
@@ -29,7 +31,16 @@ class StateChanged(BillingError):
 
 
 class GatewayUnavailable(BillingError):
-    """The payment provider did not answer, so the outcome of the call is unknown."""
+    """The payment provider did not answer, so the outcome of the call is unknown.
+
+    `reason`, which `str` gives, is for the log: what a provider's library says is nothing for customers.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            N_("Our payment provider does not answer at the moment. Nothing was changed. Please try again later.")
+        )
+        self.args = (reason,)
 
 
 class EventRefused(BillingError):

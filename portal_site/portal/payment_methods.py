@@ -1,11 +1,13 @@
 """Payment methods: the section, adding one on the gateway's page, the default, and removal."""
 
+import logging
+
 from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.customers import payment_methods
-from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
 from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoiceSummary
@@ -13,6 +15,8 @@ from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.wording import payment_methods as wording
 from portal_site.web import urls
 from portal_site.web.input.forms import translated
+
+log = logging.getLogger("portal_site")
 
 
 @blueprint.get("/payment-methods")
@@ -47,9 +51,15 @@ def add_payment_method() -> Response:
             current_app.extensions["gateways"], g.visitor.customer_id, g.now, return_url
         )
     except BillingError as refusal:
-        flash(translated(refusal), "bad")
+        _tell(refusal)
         return redirect(to or _section(), 303)
     return redirect(address, 303)
+
+
+def _tell(refusal: BillingError) -> None:
+    if isinstance(refusal, GatewayUnavailable):
+        log.error("the payment provider does not answer: %s", refusal)
+    flash(translated(refusal), "bad")
 
 
 def _are_shown() -> bool:
@@ -78,7 +88,7 @@ def finish_payment_method(setup_id: str) -> Response:
     except NotFound:
         abort(404)
     except BillingError as refusal:
-        flash(translated(refusal), "bad")
+        _tell(refusal)
         return redirect(there, 303)
     if method is None:
         flash(_("No payment method was added."), "note")

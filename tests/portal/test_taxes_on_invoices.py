@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from portal_site import clock
 from portal_site.billing.importing import importer
 from portal_site.billing.invoicing import drafts
-from portal_site.billing.models import Account, Customer, Invoice
+from portal_site.billing.models import Account, Customer, Invoice, TaxId
 from tests import world
 from tests.billing.exports import EXPORT, changed
 from tests.client import text
@@ -174,3 +174,28 @@ def test_an_account_may_have_its_own_numbers_and_keeps_them(lite_app: Flask) -> 
     _import(document)
     _import(changed([(("tax_id",), OWN)]))
     assert _own_numbers() == ["DE123456789", "CHE123456789MWST"]
+
+
+@pytest.mark.case("D17")
+def test_a_customers_new_country_and_number_take_no_tax_away(app: Flask) -> None:
+    """Whether a number is right, and what follows from it, is for the merchant to say: neither is decided by a form."""
+    history = History.start(app, tax=[VAT], customer={"address": {"country": "FR", "city": "Lyon"}})
+    history.advance_to("2026-04-16")
+    client = enter(app, history.shop.customer)
+    client.get("/tax-ids/new")
+    assert client.send("/tax-ids", {"type": "eu_vat", "value": "DE 345 678 901"}).status_code == 303
+    form = client.form("/billing-information/edit") | {
+        "address_country": "DE", "address_line1": "Torstr. 1", "address_city": "Berlin", "address_postal_code": "10119",
+    }  # fmt: skip
+    client.send("/billing-information/country", form)
+    assert client.send("/billing-information/edit", form).status_code == 303
+    quote = history.quote("team", 2)
+    assert [tax.amount > 0 for line in quote.invoice.lines if line.amount > 0 for tax in line.taxes] == [True]
+    page = _renewal(app, history, "2026-05-01")
+    assert "Tax VAT 20% €2.00" in page
+    assert "Reverse charge" not in page
+    assert "DE345678901" in page
+    with reading() as reader:
+        owned = TaxId.customer_id == history.shop.customer.id
+        assert reader.scalar(select(TaxId.verification_status).where(owned)) == "pending"
+        assert reader.scalar(select(Customer.address).where(Customer.id == history.shop.customer.id))["country"] == "DE"

@@ -1,11 +1,12 @@
 """A customer's payment methods: adding one on the gateway's page, choosing the default, and removing one."""
 
+import logging
 from collections.abc import Callable
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from portal_site.billing.errors import BillingError
+from portal_site.billing.errors import BillingError, GatewayUnavailable
 from portal_site.billing.events.emission import emit
 from portal_site.billing.gateways import CustomerDetails, Gateway, PaymentDetails
 from portal_site.billing.gateways.registry import Gateways
@@ -17,6 +18,8 @@ from portal_site.billing.subscriptions import trials
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
+
+log = logging.getLogger("portal.billing")
 
 
 def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
@@ -149,7 +152,10 @@ def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> Pay
         _detach(session, customer, method, at)
     gateway = gateways.for_method(method)
     if gateway is not None and method.gateway_reference:
-        gateway.forget(method.gateway_reference)
+        try:
+            gateway.forget(method.gateway_reference)
+        except GatewayUnavailable as error:  # it is removed all the same: nothing here charges it any more
+            log.warning("%s is removed here, and may still be stored at %s: %s", method.id, gateway.name, error)
     return method
 
 

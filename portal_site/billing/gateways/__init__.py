@@ -95,7 +95,10 @@ class GatewayEvent:
 
 
 class Gateway(Protocol):
-    """A payment provider. Any call may raise errors.GatewayUnavailable; the outcome of the call is then unknown."""
+    """A payment provider. Any call may raise errors.GatewayUnavailable; the outcome of the call is then unknown.
+
+    A call has to end within ten seconds: a customer waits for it, with one of the server's threads. No page that reads calls.
+    """
 
     name: str
 
