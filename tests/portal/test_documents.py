@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from portal_site.billing.models import Account, BrandAsset, Customer, Invoice, InvoiceLineItem, PrintedDocument
 from portal_site.demo import northlight
 from portal_site.documents import fonts, typesetting
-from portal_site.portal.documents import contents, exports, pages
+from portal_site.portal.documents import contents, exports, pages, stored
 from tests import pdf, world
 from tests.client import parse
 from tests.conftest import Visit, enter
@@ -293,6 +293,18 @@ def test_it_is_kept_as_it_was_whatever_the_program_would_print_today(
     second = client.get(place).data
     assert second != first
     assert len(_stored()) == 2
+
+
+def test_a_member_that_is_added_later_changes_no_name() -> None:
+    before = {"total": 5, "lines": [{"amount": 5}], "seller": {"name": "Acme"}}
+    after = {
+        **before,
+        "added": 0,
+        "lines": [{"amount": 5, "new": None}],
+        "credit_notes": [1],
+        "seller": {"name": "Acme", "x": ""},
+    }
+    assert stored._filled(after) == stored._filled(before) == before
 
 
 def test_how_a_payment_is_going_changes_no_document(visit: Visit) -> None:

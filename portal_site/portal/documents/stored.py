@@ -69,14 +69,22 @@ def _find_or_print(kind: str, source: Any, view: InvoiceView, content: Callable[
 
 
 def _name(kind: str, source: Any, view: InvoiceView) -> str:
-    """The hash of whose it is and of all that it is made from."""
+    """The hash of whose it is and of all that it is made from.
+
+    What is empty is left out, so that a member that a later version adds to the views changes no name.
+    """
     visitor = g.visitor
-    made_from = {name: value for name, value in asdict(source).items() if name not in NOT_PRINTED}
-    made_from.get("invoice", {}).pop("credit_notes", None)
+    made_from = _filled(asdict(source))
     where = (kind, visitor.account_id, visitor.customer_id, visitor.on_behalf_of, visitor.timezone)
     whole = [*where, i18n.current().locale, contents.paper(view), made_from]
     digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
     return f"doc_{digest[:40]}"
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(one) for name, one in value.items() if one and name not in NOT_PRINTED}
+    return [_filled(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _logo(reader: Any) -> Picture | None:
