@@ -233,6 +233,66 @@ def test_more_failures_than_a_batch_do_not_delay_the_others(app: Flask, monkeypa
         assert set(reader.scalars(select(Subscription.due_at <= LATER + 3600))) == {False}
 
 
+@pytest.mark.case("F11", "F21")
+def test_more_uncollectable_invoices_than_a_page_do_not_delay_the_others(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of one merchant come first, and its provider's library raises: every other invoice is tried in the same run."""
+    monkeypatch.setattr(runner, "COLLECTED_AT_ONCE", 3)
+    shops = [world.shop(f"Shop{number}") for number in range(11)]
+    bad = {shop.customer.id for shop in shops[:7]}
+    collect = runner._collect_payment
+
+    def choke(gateways: Any, customer_id: str, *rest: Any) -> Any:
+        if customer_id in bad:
+            raise ValueError("an amount without a currency")
+        return collect(gateways, customer_id, *rest)
+
+    monkeypatch.setattr(runner, "_collect_payment", choke)
+    with world.transaction() as session:
+        later = Subscription.customer_id.not_in(bad)
+        session.execute(
+            update(Subscription).where(later).values(due_at=LATER), execution_options={"unscoped": "all merchants'"}
+        )
+    report = worker.tick(app, LATER)
+    assert (report.collected, report.failed) == (11, 7)
+    with reading() as reader:
+        paid = select(Invoice.customer_id).where(Invoice.cycle_at.is_not(None), Invoice.status == "paid")
+        assert set(reader.scalars(paid)) >= {shop.customer.id for shop in shops[7:]}
+
+
+@pytest.mark.case("F11", "F21")
+def test_more_unresolvable_payments_than_a_page_do_not_delay_the_others(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "COLLECTED_AT_ONCE", 2)
+    gateway = app.extensions["gateways"].default
+    shops = [world.shop(f"Shop{number}") for number in range(7)]
+    charge = gateway.charge
+
+    def lose(request: Any) -> Any:
+        charge(request)
+        raise GatewayUnavailable("lost")
+
+    with monkeypatch.context() as lossy:
+        lossy.setattr(gateway, "charge", lose)
+        for _ in range(2):  # after five lost answers in a row, a run asks no more
+            worker.tick(app, LATER)
+    bad = {shop.customer.id for shop in shops[:4]}
+    resolve = runner._resolve_payment
+
+    def choke(gateways: Any, customer_id: str, *rest: Any) -> Any:
+        if customer_id in bad:
+            raise ValueError("an amount without a currency")
+        return resolve(gateways, customer_id, *rest)
+
+    monkeypatch.setattr(runner, "_resolve_payment", choke)
+    worker.tick(app, LATER + 3600)
+    with reading() as reader:
+        settled = select(PaymentAttempt.customer_id).where(PaymentAttempt.status == "succeeded")
+        assert set(reader.scalars(settled)) == {shop.customer.id for shop in shops[4:]}
+
+
 def test_a_single_failure_in_a_run_is_reported_but_not_counted(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = world.shop()
     _poison(monkeypatch, shop.subscription.id)

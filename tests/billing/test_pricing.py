@@ -311,6 +311,7 @@ UNITS = st.integers(-MOST_A_UNIT, MOST_A_UNIT)
 DEAREST = st.one_of(UNITS.map(lambda unit: _price(str(unit))), st.builds(_graduated, UNITS, UNITS))
 
 
+@pytest.mark.case("D2")
 @given(
     st.lists(st.tuples(DEAREST, st.integers(0, MOST)), min_size=1, max_size=MOST_ITEMS),
     st.integers(0, 100),

@@ -569,6 +569,7 @@ def test_a_few_archives_at_a_time(visit: Visit) -> None:
     assert "Please try again in a moment" in refused.text
 
 
+@pytest.mark.case("F12")
 def test_exports_take_no_more_memory_for_more_invoices(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "BATCH", 3)
     monkeypatch.setattr(exports.stored, "invoice", lambda _view: b"x" * 100_000)

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, case, func, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from portal_site.billing.billing_run import batches, parking
 from portal_site.billing.billing_run.batches import BatchResult
@@ -92,6 +93,7 @@ def run(
     for unresolved in _unresolved_payments(at, clock_id):
         run.report.settled += 1
         run.pay(_resolve_payment, [unresolved])
+        beat(run.report)
     run.ask_about_refunds()
     run.collect()
     parking.count_failed_collections(run.payments, at)
@@ -161,23 +163,25 @@ class _Run:
                 self.payments.failures[invoice_id] = customer_id, error
 
 
-def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
-    """The due invoices as (customer id, invoice id), oldest first. Reads pages; each invoice is yielded once."""
-    tried: set[str] = set()
-    query = _due_invoices(at, clock_id)
+def _paged(
+    query: Select[str, str], moment: InstrumentedAttribute[Any], name: InstrumentedAttribute[str]
+) -> Iterator[tuple[str, str]]:
+    """The rows of a query on customer id and invoice id, by instant and id. Reads pages, so that what fails delays nothing."""
+    after: tuple[int, str] = 0, ""
+    paged = query.add_columns(moment, name).order_by(moment, name).limit(COLLECTED_AT_ONCE)
     while True:
+        rest = paged.where(moment >= after[0], tuple_(moment, name) > after).execution_options(**UNSCOPED)
         with reading() as reader:
-            page = [
-                (row[0], row[1]) for row in reader.execute(query.execution_options(**UNSCOPED)) if row[1] not in tried
-            ]
-        if not page:
+            page = [tuple(row) for row in reader.execute(rest)]
+        yield from ((customer_id, invoice_id) for customer_id, invoice_id, _, _ in page)
+        if len(page) < COLLECTED_AT_ONCE:
             return
-        tried |= {invoice_id for _, invoice_id in page}
-        yield from page
+        after = page[-1][2], page[-1][3]
 
 
-def _due_invoices(at: int, clock_id: str | None) -> Select[str, str]:
-    return (
+def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
+    """The due invoices as (customer id, invoice id), oldest first. Each is yielded once at most."""
+    query = (
         select(Invoice.customer_id, Invoice.id)
         .join(Customer, Customer.id == Invoice.customer_id)
         .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
@@ -188,12 +192,11 @@ def _due_invoices(at: int, clock_id: str | None) -> Select[str, str]:
             _NOT_PARKED,
             _NOT_BEING_PAID,
         )
-        .order_by(Invoice.next_payment_attempt, Invoice.id)
-        .limit(COLLECTED_AT_ONCE)
     )
+    return _paged(query, Invoice.next_payment_attempt, Invoice.id)
 
 
-def _superseded_payments(at: int, clock_id: str | None) -> list[tuple[str, str]]:
+def _superseded_payments(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
     """Payments of pending updates or first invoices that still await authentication when the subscription is due.
 
     Due steps do not wait for the customer: the payment is canceled, and the pending update discarded if it has expired. Pairs
@@ -211,14 +214,11 @@ def _superseded_payments(at: int, clock_id: str | None) -> list[tuple[str, str]]
             Subscription.pending_update.is_not(None) | (Subscription.status == SubscriptionStatus.INCOMPLETE),
             _on_clock(clock_id),
         )
-        .order_by(PaymentAttempt.created)
-        .limit(COLLECTED_AT_ONCE)
     )
-    with reading() as reader:
-        return [(row[0], row[1]) for row in reader.execute(query.execution_options(**UNSCOPED))]
+    return _paged(query, PaymentAttempt.created, PaymentAttempt.id)
 
 
-def _unresolved_payments(at: int, clock_id: str | None) -> list[tuple[str, str]]:
+def _unresolved_payments(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
     """Payments whose outcome is to be asked from the provider, as (customer id, invoice id).
 
     Those whose answer was lost, those that the customer may have authenticated (3-D Secure) without returning, and debits.
@@ -231,11 +231,8 @@ def _unresolved_payments(at: int, clock_id: str | None) -> list[tuple[str, str]]
             at >= _NEXT_INQUIRY_AT,
             _on_clock(clock_id),
         )
-        .order_by(PaymentAttempt.created)
-        .limit(COLLECTED_AT_ONCE)
     )
-    with reading() as reader:
-        return [(row[0], row[1]) for row in reader.execute(query.execution_options(**UNSCOPED))]
+    return _paged(query, PaymentAttempt.created, PaymentAttempt.id)
 
 
 def _on_clock(clock_id: str | None) -> ColumnElement[bool]:
