@@ -191,7 +191,7 @@ def measure_beside(kind: Kind, folder: Path, subscriptions: int, seconds: float)
             busy = _steadily(questions, seconds)
             if processes[0].poll() is not None:
                 raise RuntimeError("the run ended before the measurement did: give it more subscriptions")
-    columns = ("what", "idle", "during a run", "ratio", "aim", "met")
+    columns = ("what", "without a run", "during a run", "ratio", "aim", "met")
     rows = []
     for name, share, aim in (("median", 50, 0.0), ("p99", 99, 3.0)):
         idle_ms, busy_ms = (statistics.quantiles(series, n=100)[share - 1] for series in (idle, busy))
