@@ -18,7 +18,11 @@ LONGEST = 1000
 
 def init(app: Flask) -> None:
     """Replace the templates' `url_for`. It must be called after all routes are registered."""
-    patterns = {rule.endpoint: _pattern(rule.rule, rule.arguments) for rule in app.url_map.iter_rules()}
+    patterns = {
+        rule.endpoint: _pattern(rule.rule, rule.arguments)
+        for rule in app.url_map.iter_rules()
+        if all(f"<{name}>" in rule.rule for name in rule.arguments)  # the router builds those with a converter
+    }
 
     def address(endpoint: str, **values: Any) -> str:
         pattern = patterns.get(endpoint)
