@@ -1,7 +1,9 @@
 """Fuzzing: every route answers any input with an expected status, and never with a server error."""
 
 import json
+import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
@@ -86,8 +88,7 @@ def test_an_id_that_would_be_a_query_is_only_an_id_that_nothing_has(
 ) -> None:
     for rule in sqlite_app.url_map.iter_rules():
         if rule.arguments:
-            with sqlite_app.test_request_context():
-                path = sqlite_app.jinja_env.globals["url_for"](rule.endpoint, **dict.fromkeys(rule.arguments, word))  # type: ignore[operator]
+            path = re.sub(r"<[^>]+>", lambda _argument: quote(word, safe=""), rule.rule)
             for method in ("GET", "POST"):
                 assert _send(client, method, path, {"amount": "2400", "payment_method": word}).status_code in (
                     403,
