@@ -47,6 +47,11 @@ def client(sqlite_app: Flask) -> PortalClient:
     return made
 
 
+def _path(rule: str, word: str) -> str:
+    """An address of a route with this word for each of its arguments, whatever that has to be."""
+    return re.sub(r"<[^>]+>", lambda _argument: quote(word, safe=""), rule)
+
+
 def _send(client: PortalClient, method: str, path: str, data: dict[str, str]) -> TestResponse:
     if method == "GET":
         return client.get(path, query_string=data)
@@ -65,10 +70,10 @@ def test_no_request_is_answered_with_a_server_error(
     if rule.endpoint == "portal.log_out":
         return
     sent = {name: value.encode("utf-8", "ignore").decode() for name, value in data.items() if name != "csrf_token"}
-    with sqlite_app.test_request_context():
-        values = {name: word.encode("utf-8", "ignore").decode() or "x" for name in rule.arguments}
-        path = sqlite_app.jinja_env.globals["url_for"](rule.endpoint, **values)  # type: ignore[operator]
-    assert _send(client, method, path, sent).status_code in EXPECTED
+    assert (
+        _send(client, method, _path(rule.rule, word.encode("utf-8", "ignore").decode() or "x"), sent).status_code
+        in EXPECTED
+    )
 
 
 @pytest.mark.case("B7")
@@ -88,7 +93,7 @@ def test_an_id_that_would_be_a_query_is_only_an_id_that_nothing_has(
 ) -> None:
     for rule in sqlite_app.url_map.iter_rules():
         if rule.arguments:
-            path = re.sub(r"<[^>]+>", lambda _argument: quote(word, safe=""), rule.rule)
+            path = _path(rule.rule, word)
             for method in ("GET", "POST"):
                 assert _send(client, method, path, {"amount": "2400", "payment_method": word}).status_code in (
                     403,
