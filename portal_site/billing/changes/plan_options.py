@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.loading import plans, snapshots
 from portal_site.billing.loading.plans import Reader
-from portal_site.billing.models import Customer, Price, SchedulePhase, Subscription, SubscriptionSchedule
+from portal_site.billing.models import Customer, SchedulePhase, Subscription, SubscriptionSchedule
 from portal_site.billing.rules.portal.portal_features import SubscriptionUpdate
 from portal_site.billing.rules.subscriptions import plan_change
 from portal_site.billing.rules.subscriptions.portal_policy import PortalPolicy
@@ -39,15 +39,21 @@ def load(
     snapshot = snapshots.load_for_quote(reader, row, customer, at)
     origins = _schedule_origins(reader, row, at)
     snapshot = replace(snapshot, managed_by_merchant_schedule=any(origin != "portal" for origin in origins))
-    offerable = (
-        Price.active,
-        Price.type == "recurring",
-        Price.usage_type == "licensed",
-        Price.livemode == row.livemode,
-    )
-    offers = plans.load_plans(reader, customer.account_id, features.all_price_ids, *offerable)
+    offers = plans.load_offers(reader, customer.account_id, row.livemode, features.all_price_ids)
     refusal = plan_change.why_not_changeable(snapshot, at)
     return PlanChangeOptions(PortalPolicy(snapshot, features, offers), refusal, "portal" in origins)
+
+
+_ORIGINS = (
+    select(SubscriptionSchedule.origin)
+    .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
+    .where(
+        SubscriptionSchedule.customer_id == bindparam("customer_id"),
+        SubscriptionSchedule.subscription_id == bindparam("subscription_id"),
+        SubscriptionSchedule.status == "active",
+        (SchedulePhase.start_date > bindparam("at")) | (SubscriptionSchedule.origin == "merchant"),
+    )
+)
 
 
 def _schedule_origins(reader: Reader, row: Subscription, at: int) -> list[str]:
@@ -55,14 +61,5 @@ def _schedule_origins(reader: Reader, row: Subscription, at: int) -> list[str]:
 
     A merchant's schedule fixes the items of the subscription for as long as its current phase lasts.
     """
-    query = (
-        select(SubscriptionSchedule.origin)
-        .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
-        .where(
-            SubscriptionSchedule.customer_id == row.customer_id,
-            SubscriptionSchedule.subscription_id == row.id,
-            SubscriptionSchedule.status == "active",
-            (SchedulePhase.start_date > at) | (SubscriptionSchedule.origin == "merchant"),
-        )
-    )
-    return [origin for (origin,) in reader.execute(query)]
+    given = {"customer_id": row.customer_id, "subscription_id": row.id, "at": at}
+    return [origin for (origin,) in reader.execute(_ORIGINS, given)]

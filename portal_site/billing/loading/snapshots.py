@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Protocol, cast
 
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import BindParameter, and_, bindparam, or_, select
 
 from portal_site.billing.errors import NotFound
 from portal_site.billing.loading import plans, stored_lines
@@ -239,6 +239,11 @@ def discount_of(row: Mapping[str, Any], at: int) -> DiscountTerms:
     )
 
 
+_PENDING_UPDATES = select(Subscription.id, Subscription.pending_update).where(
+    Subscription.customer_id.in_(stored_lines.IDS), Subscription.pending_update.is_not(None)
+)
+
+
 def _load_reserved_discounts(reader: Reader, discounts: Mapping[str, Sequence[DiscountTerms]]) -> dict[str, str]:
     """The customers' single-use discounts that a pending update will consume, with the id of that update's subscription."""
     owners = [
@@ -248,9 +253,7 @@ def _load_reserved_discounts(reader: Reader, discounts: Mapping[str, Sequence[Di
     ]
     if not owners:
         return {}
-    awaiting = Subscription.customer_id.in_(owners), Subscription.pending_update.is_not(None)
-    rows = reader.execute(select(Subscription.id, Subscription.pending_update).where(*awaiting))
-    return reserved_discounts((row[0], row[1]) for row in rows)
+    return reserved_discounts((row[0], row[1]) for row in reader.execute(_PENDING_UPDATES, {"ids": owners}))
 
 
 def reserved_discounts(changes: Iterable[tuple[str, PendingUpdate | None]]) -> dict[str, str]:
@@ -261,12 +264,30 @@ def reserved_discounts(changes: Iterable[tuple[str, PendingUpdate | None]]) -> d
 # --- one subscription with its siblings -----------------------------------------------------------------------------------
 
 
+_CUSTOMER_ID: BindParameter[str] = bindparam("customer_id")
+_OWNED = select(*SUBSCRIPTION_COLUMNS).where(
+    Subscription.id == bindparam("subscription_id"), Subscription.customer_id == _CUSTOMER_ID
+)
+_OWNER = select(Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.tax_exempt).where(
+    Customer.id == _CUSTOMER_ID
+)
+_OTHERS = (
+    select(*SUBSCRIPTION_COLUMNS)
+    .where(
+        Subscription.customer_id == _CUSTOMER_ID,
+        Subscription.id != bindparam("subscription_id"),
+        Subscription.status.not_in(ENDED),
+    )
+    .order_by(Subscription.id)
+)
+_PAST_DISCOUNTS = _ANY_DISCOUNTS.where(Discount.customer_id == _CUSTOMER_ID, Discount.id.in_(stored_lines.IDS))
+
+
 def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> tuple[Subscription, Customer]:
     """The rows of a customer's own subscription and of the customer, as `load_for_quote` needs them. Raises NotFound."""
-    owned = Subscription.id == subscription_id, Subscription.customer_id == customer_id
-    row = reader.execute(select(*SUBSCRIPTION_COLUMNS).where(*owned)).first()
-    columns = (Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.tax_exempt)
-    customer = reader.execute(select(*columns).where(Customer.id == customer_id)).first()
+    given = {"customer_id": customer_id, "subscription_id": subscription_id}
+    row = reader.execute(_OWNED, given).first()
+    customer = reader.execute(_OWNER, given).first()
     if row is None or customer is None:
         raise NotFound(N_("We could not find this."), "resource_missing")
     return cast(Subscription, row), cast(Customer, customer)
@@ -274,10 +295,8 @@ def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> t
 
 def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: int) -> SubscriptionSnapshot:
     """The snapshot of a subscription with everything that a quote needs, including the customer's other subscriptions."""
-    others = select(*SUBSCRIPTION_COLUMNS).where(
-        Subscription.customer_id == customer.id, Subscription.id != row.id, Subscription.status.not_in(ENDED)
-    )
-    rows = [row, *cast(Sequence[Subscription], reader.execute(others.order_by(Subscription.id)).all())]
+    others = reader.execute(_OTHERS, {"customer_id": customer.id, "subscription_id": row.id}).all()
+    rows = [row, *cast(Sequence[Subscription], others)]
     loaded = load(reader, rows, {customer.id: customer}, at)
     phases = _load_phases(reader, customer.id, at)
     awaiting = load_awaiting(reader, rows)
@@ -301,8 +320,8 @@ def _load_past_discounts(
     past = applied - {discount.id for discount in snapshot.discounts}
     if not past:
         return ()
-    query = _ANY_DISCOUNTS.where(Discount.customer_id == customer_id, Discount.id.in_(sorted(past)))
-    return tuple(discount_of(cast(Mapping[str, Any], row._mapping), at) for row in reader.execute(query))
+    rows = reader.execute(_PAST_DISCOUNTS, {"customer_id": customer_id, "ids": sorted(past)})
+    return tuple(discount_of(cast(Mapping[str, Any], row._mapping), at) for row in rows)
 
 
 _PHASES = (
@@ -311,7 +330,7 @@ _PHASES = (
     .join(SchedulePhaseItem, SchedulePhaseItem.phase_id == SchedulePhase.id)
     .join(Subscription, Subscription.id == SubscriptionSchedule.subscription_id)
     .where(
-        SubscriptionSchedule.customer_id == bindparam("customer_id"),
+        SubscriptionSchedule.customer_id == _CUSTOMER_ID,
         SubscriptionSchedule.status == "active",
         # A phase that is overdue because the worker was not running still decides what will be billed.
         or_(SchedulePhase.start_date > stored_lines.AT, SchedulePhase.start_date >= Subscription.step_at),

@@ -103,6 +103,14 @@ UNPAID = of_subscriptions(
 )
 
 
+_RETURNED = (
+    select(InvoiceLineItem.__table__)
+    .where(InvoiceLineItem.invoice_id.in_(IDS), InvoiceLineItem.pending_since.is_not(None))
+    .execution_options(unscoped="of invoices that were found by their owner")
+    .order_by(*_ORDER)
+)
+
+
 def load_pending_lines(reader: Reader, ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
     """The pending lines of these subscriptions, by subscription id."""
     return build(reader, reader.execute(PENDING, {"ids": ids}).all())
@@ -110,13 +118,7 @@ def load_pending_lines(reader: Reader, ids: Sequence[str]) -> dict[str, list[Inv
 
 def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
     """The lines of these invoices that were pending before, by subscription id. They are pending again if it is voided."""
-    query = (
-        select(InvoiceLineItem.__table__)
-        .where(InvoiceLineItem.invoice_id.in_(invoice_ids), InvoiceLineItem.pending_since.is_not(None))
-        .execution_options(unscoped="of invoices that were found by their owner")
-        .order_by(*_ORDER)
-    )
-    return build(reader, reader.execute(query).all())
+    return build(reader, reader.execute(_RETURNED, {"ids": invoice_ids}).all())
 
 
 def build(reader: Reader, rows: Sequence[Any]) -> dict[str, list[InvoiceLine]]:
