@@ -69,9 +69,9 @@ class CustomerState:
     consumed: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, snapshot: SubscriptionSnapshot) -> Self:
-        """The state when this snapshot was loaded."""
-        return cls(snapshot.balance, snapshot.balance_currency)
+    def of(cls, snapshot: SubscriptionSnapshot, consumed: frozenset[str] = frozenset()) -> Self:
+        """The state when this snapshot was loaded, but for the discounts consumed since."""
+        return cls(snapshot.balance, snapshot.balance_currency, consumed)
 
     def applied_to(self, snapshot: SubscriptionSnapshot) -> SubscriptionSnapshot:
         """The subscription as it is billed in this state."""
@@ -82,9 +82,9 @@ class CustomerState:
 
     def add(self, amount: int, currency: str) -> Self:
         """The state after `amount` was added to the balance, which takes on `currency`. Amount 0 only sets a missing currency."""
-        if not amount:
-            return replace(self, currency=self.currency or currency)
-        return replace(self, balance=self.balance + amount, currency=currency)
+        if amount:
+            return replace(self, balance=self.balance + amount, currency=currency)
+        return self if self.currency else replace(self, currency=currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def forecast(
         if step.invoice is not None and step.subscription_id in missing:
             next_invoices[step.subscription_id] = step.invoice
             missing.discard(step.subscription_id)
-        elif step.is_last:
+        if missing and not walk.follow(step):
             missing.discard(step.subscription_id)
     return next_invoices
 
@@ -196,16 +196,21 @@ def invoices_until(
         step = walk.step()
         if step.invoice is not None and step.subscription_id == snapshot.id:
             invoices_by_date[step.invoice.date] = step.invoice
+        walk.follow(step)
     return invoices_by_date, not walk.is_uncertain
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One step of a subscription. `is_last` is true if no later step of it is known."""
+    """One step of a subscription: `after` it the subscription is like this, but for what `renewal` makes of it, if it has one.
+
+    `after` is None if no later step is known, because the next one depends on what is not known yet.
+    """
 
     subscription_id: str
-    invoice: NextInvoice | None
-    is_last: bool
+    after: SubscriptionSnapshot | None
+    renewal: Renewal | None = None
+    invoice: NextInvoice | None = None
 
 
 @dataclass
@@ -240,39 +245,46 @@ class _Walk:
         return date is not None
 
     def step(self) -> _Step:
-        """Take the step that is due first. Steps that are due at the same time are taken in a billing run's order."""
+        """Take the step that is due first. Steps that are due at the same time are taken in a billing run's order.
+
+        The step after it is not queued before `follow`, since most forecasts end with the renewal that they are about.
+        """
         date, _, subscription_id = heappop(self.queue)
         snapshot = self.snapshots[subscription_id]
-        invoice = None
         if (awaiting := snapshot.awaiting_payment) is not None and snapshot.is_discarding_at(date):
             if awaiting.is_being_paid:  # everything that is due then waits for the outcome
                 self.certain_until = min(date, self.certain_until or date)
-                return _Step(subscription_id, None, is_last=True)
-            snapshot = self._discard(snapshot, awaiting)
-        elif snapshot.resumes_at is not None and snapshot.resumes_at <= date:
-            snapshot = snapshot.resumed(snapshot.resumes_at)
-        elif (phase := snapshot.phase_due_at(date)) is not None:
+                return _Step(subscription_id, None)
+            return _Step(subscription_id, self._discard(snapshot, awaiting))
+        if snapshot.resumes_at is not None and snapshot.resumes_at <= date:
+            return _Step(subscription_id, snapshot.resumed(snapshot.resumes_at))
+        if (phase := snapshot.phase_due_at(date)) is not None:
             in_phase = phases.begin_next_phase(snapshot)
             if in_phase is None:
                 invoiced_at = date if phase.proration_behavior == "always_invoice" else snapshot.period_end
                 self.certain_until = min(invoiced_at, self.certain_until or invoiced_at)
-                return _Step(subscription_id, None, is_last=True)
-            snapshot = in_phase
-        else:
-            if snapshot.cancel_at is not None and snapshot.cancel_at <= date:
-                snapshot = replace(snapshot, status=SubscriptionStatus.CANCELED)
-            snapshot, invoice = self._bill(snapshot, date)
-        self.snapshots[subscription_id] = snapshot
-        return _Step(subscription_id, invoice, is_last=not self._queue(snapshot))
+            return _Step(subscription_id, in_phase)
+        return self._bill(snapshot, date)
 
-    def _bill(self, snapshot: SubscriptionSnapshot, date: int) -> tuple[SubscriptionSnapshot, NextInvoice | None]:
+    def follow(self, step: _Step) -> bool:
+        """Queue the next step of the subscription that took this one. False if none is known."""
+        after = step.after
+        if after is None:
+            return False
+        if step.renewal is not None:
+            after = after.after_renewal(step.renewal.lines, taken=step.renewal.invoice is not None)
+        self.snapshots[step.subscription_id] = after
+        return self._queue(after)
+
+    def _bill(self, snapshot: SubscriptionSnapshot, date: int) -> _Step:
+        if snapshot.cancel_at is not None and snapshot.cancel_at <= date:
+            snapshot = replace(snapshot, status=SubscriptionStatus.CANCELED)
         varies = any(item.offer.terms.metered for item in snapshot.items if item.period_end == date)
         renewal = renew(snapshot, self.state, date)
         self.state = renewal.state
-        renewed = snapshot.after_renewal(renewal.lines, taken=renewal.invoice is not None)
         if renewal.invoice is None or renewal.is_draft or renewal.is_uncollectible:
-            return renewed, None
-        return renewed, NextInvoice.of(renewal.invoice, date, varies)
+            return _Step(snapshot.id, snapshot, renewal)
+        return _Step(snapshot.id, snapshot, renewal, NextInvoice.of(renewal.invoice, date, varies))
 
     def _discard(self, snapshot: SubscriptionSnapshot, awaiting: AwaitingPayment) -> SubscriptionSnapshot:
         """Discard an unpaid change: its invoice is voided, and its balance, lines and discounts are available again."""
