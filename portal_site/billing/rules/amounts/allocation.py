@@ -8,8 +8,8 @@ def allocate(total: int, weights: Sequence[int]) -> list[int]:
 
     If all weights are zero, the first part gets everything. Ties go to the earlier part, so the split is reproducible.
     """
-    if not weights:
-        return []
+    if len(weights) <= 1:
+        return [total] * len(weights)
     weight_sum = sum(weights)
     if weight_sum == 0:
         return [total, *([0] * (len(weights) - 1))]

@@ -103,5 +103,5 @@ def reductions(lines: Sequence[Discountable], discounts: Sequence[DiscountTerms]
 def _amount_off(coupon: CouponTerms, base: int) -> int:
     """What a coupon takes off `base` minor units; a percentage is rounded half up."""
     if coupon.percent_off is not None:
-        return min(base, int((base * coupon.percent_off / 100).quantize(Decimal(1), ROUND_HALF_UP)))
+        return min(base, int((base * coupon.percent_off / 100).to_integral_value(ROUND_HALF_UP)))
     return min(base, coupon.amount_off or 0)

@@ -37,10 +37,12 @@ def months_after(start: int, months: int) -> int:
 
 def is_boundary(anchor: int, at: int) -> bool:
     """Whether `at` is a whole number of months before or after the anchor."""
-    origin, moment = gmtime(anchor), gmtime(at)
-    if origin[3:6] != moment[3:6] or moment.tm_mday > origin.tm_mday:
+    if (at - anchor) % DAY:  # another time of the day
         return False
-    return moment.tm_mday == origin.tm_mday or moment.tm_mday == monthrange(moment.tm_year, moment.tm_mon)[1]
+    day, moment = gmtime(anchor).tm_mday, gmtime(at)
+    if moment.tm_mday > day:
+        return False
+    return moment.tm_mday == day or moment.tm_mday == monthrange(moment.tm_year, moment.tm_mon)[1]
 
 
 @lru_cache(1024)  # a renewal asks for the same boundary several times

@@ -66,7 +66,7 @@ def amount(terms: PriceTerms, quantity: int) -> int:
         exact = _volume(terms.tiers, packages)
     else:
         exact = _graduated(terms.tiers, packages)
-    return int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+    return int(exact.to_integral_value(ROUND_HALF_UP))
 
 
 def _packages(terms: PriceTerms, quantity: int) -> int:

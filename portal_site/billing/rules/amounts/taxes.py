@@ -45,19 +45,21 @@ def taxes(amount: int, rates: Sequence[TaxRate]) -> tuple[Tax, ...]:
     if not rates:
         return ()
     inclusive_rates = [rate for rate in rates if rate.inclusive]
-    percentage = sum((rate.percentage for rate in inclusive_rates), Decimal(0))
-    net = _rounded(Decimal(amount) * 100 / (100 + percentage))
-    # The rates are rounded together, so that net amount and taxes add up to the gross amount exactly.
-    shares = allocate(amount - net, [int(rate.percentage * 10_000) for rate in inclusive_rates])
-    line_taxes = [Tax(rate, share, net) for rate, share in zip(inclusive_rates, shares, strict=True)]
+    net, line_taxes = amount, []
+    if inclusive_rates:
+        percentage = sum((rate.percentage for rate in inclusive_rates), Decimal(0))
+        net = _rounded(Decimal(amount) * 100 / (100 + percentage))
+        # The rates are rounded together, so that net amount and taxes add up to the gross amount exactly.
+        shares = allocate(amount - net, [int(rate.percentage * 10_000) for rate in inclusive_rates])
+        line_taxes = [Tax(rate, share, net) for rate, share in zip(inclusive_rates, shares, strict=True)]
     line_taxes += [Tax(rate, _rounded(net * rate.percentage / 100), net) for rate in rates if not rate.inclusive]
     return tuple(line_taxes)
 
 
 def on_top(line_taxes: Iterable[Tax]) -> int:
     """The sum of the exclusive taxes: what the taxes add to the price, in minor units."""
-    return sum(tax.amount for tax in line_taxes if not tax.rate.inclusive)
+    return sum([tax.amount for tax in line_taxes if not tax.rate.inclusive])
 
 
 def _rounded(amount: Decimal) -> int:
-    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
+    return int(amount.to_integral_value(ROUND_HALF_UP))
