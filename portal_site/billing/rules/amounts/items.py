@@ -76,6 +76,16 @@ class Item:
         """The item as it is, as a part of the wanted items."""
         return ItemSpec(self.offer, self.quantity, self.id)
 
+    def changed_to(self, spec: ItemSpec) -> Self:
+        """The item with the wanted price and quantity."""
+        if (self.offer, self.quantity) == (spec.offer, spec.quantity):
+            return self
+        return replace(self, offer=spec.offer, quantity=spec.quantity)
+
+    def ending_at(self, end: int) -> Self:
+        """The item with a current period that ends at `end`."""
+        return self if self.period_end == end else replace(self, period_end=end)
+
     def differs_from(self, spec: ItemSpec) -> bool:
         """Whether another price or quantity is wanted."""
         return (self.offer.price_id, self.quantity) != (spec.offer.price_id, spec.quantity)

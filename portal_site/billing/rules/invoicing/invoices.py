@@ -20,6 +20,10 @@ class LineKind(StrEnum):
     REMAINING = "remaining"
 
 
+def _summed(reductions: Sequence[tuple[str, int]]) -> int:
+    return sum([amount for _, amount in reductions])
+
+
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
     """One line. `amount` is in minor units, before discounts and exclusive tax.
@@ -48,7 +52,7 @@ class InvoiceLine:
     @property
     def discount(self) -> int:
         """The sum of its discounts in minor units."""
-        return sum(amount for _, amount in self.discounts)
+        return _summed(self.discounts)
 
     def factor_after(self, at: int, end: int | None = None) -> ProrationFactor:
         """The part of its period that is left at `at`, until the period's end or until `end`."""
@@ -63,9 +67,10 @@ class InvoiceLine:
 
     def charged(self) -> tuple[int, tuple[Tax, ...]]:
         """What was charged for it in the end: the amount after discounts, and its taxes, without what was given back."""
-        net, left = self.amount - self.discount, ProrationFactor(max(0, self.total - self.given_back), self.total)
+        net = self.amount - self.discount
         if not self.given_back:
             return net, self.taxes
+        left = ProrationFactor(max(0, self.total - self.given_back), self.total)
         # Net amount and exclusive taxes are rounded together, so that they add up to what is left exactly.
         added = [tax.amount for tax in self.taxes if not tax.rate.inclusive]
         kept, *parts = allocate(left.seconds, [net, *added])
@@ -127,9 +132,9 @@ def total_up(lines: Sequence[InvoiceLine], balance: int, currency: str, *, exact
 
     With `exact`, the limits for charges are ignored and nothing is carried over; it is for cases without a balance.
     """
-    subtotal = sum(line.amount for line in lines)
-    discount = sum(line.discount for line in lines)
-    tax = sum(taxes.on_top(line.taxes) for line in lines)
+    subtotal = sum([line.amount for line in lines])
+    discount = sum([line.discount for line in lines])
+    tax = sum([taxes.on_top(line.taxes) for line in lines])
     total = subtotal - discount + tax
     due, after = settled(total, balance, currency, exact=exact)
     return InvoiceTotals(currency, tuple(lines), subtotal, discount, tax, total, balance, after, due)
@@ -157,7 +162,7 @@ def renewal_lines(
         return with_discounts_and_tax(lines, running, currency)
     # As with a change within a period: lasting discounts are prorated with their line, while single-use discounts apply in
     # full to the prorated line.
-    full_lines = with_discounts_and_tax(lines, [discount for discount in running if not discount.single_use], currency)
+    full_lines = with_discounts(lines, [discount for discount in running if not discount.single_use], currency)
     parts = [
         line if span == (line.period_start, line.period_end) else prorate_line(line, *span)
         for line, span in zip(full_lines, spans, strict=True)
@@ -181,12 +186,15 @@ def prorate_line(period: InvoiceLine, start: int, end: int) -> InvoiceLine:
     factor = ProrationFactor(end - start, period.period_end - period.period_start)
     # The sum of the discounts is rounded once: rounded one by one, they could add up to more than the line.
     parts = allocate(factor.of(period.discount), [amount for _, amount in period.discounts])
-    return replace(
-        period,
+    return InvoiceLine(
         kind=LineKind.REMAINING,
+        offer=period.offer,
+        item_id=period.item_id,
+        quantity=period.quantity,
         period_start=start,
         period_end=end,
         amount=factor.of(period.amount),
+        taxes=period.taxes,
         discounts=tuple((name, amount) for (name, _), amount in zip(period.discounts, parts, strict=True)),
         proration=factor,
         full_amount=period.amount,
@@ -197,14 +205,29 @@ def with_discounts_and_tax(
     lines: Sequence[InvoiceLine], running: Sequence[DiscountTerms], currency: str
 ) -> tuple[InvoiceLine, ...]:
     """The lines with these discounts applied, and with tax on the discounted amounts."""
-    if running:
-        payable = [Discountable(line.amount - line.discount, line.offer.product_id, line.item_id) for line in lines]
-        reductions = discounts.reductions(payable, running, currency)
-        lines = [
-            replace(line, discounts=line.discounts + _nonzero(running, [amounts[i] for amounts in reductions]))
-            for i, line in enumerate(lines)
-        ]
-    return tuple(with_tax(line) if line.taxes else line for line in lines)
+    discounts_of = _discounts_of(lines, running, currency)
+    return tuple(_with_tax_after(line, applied) for line, applied in zip(lines, discounts_of, strict=True))
+
+
+def with_discounts(
+    lines: Sequence[InvoiceLine], running: Sequence[DiscountTerms], currency: str
+) -> Sequence[InvoiceLine]:
+    """The lines with these discounts applied. The tax is not recalculated."""
+    if not running:
+        return lines
+    discounts_of = _discounts_of(lines, running, currency)
+    return [replace(line, discounts=applied) for line, applied in zip(lines, discounts_of, strict=True)]
+
+
+def _discounts_of(
+    lines: Sequence[InvoiceLine], running: Sequence[DiscountTerms], currency: str
+) -> list[tuple[tuple[str, int], ...]]:
+    """The discounts of each line once these are applied as well."""
+    if not running:
+        return [line.discounts for line in lines]
+    payable = [Discountable(line.amount - line.discount, line.offer.product_id, line.item_id) for line in lines]
+    reductions = discounts.reductions(payable, running, currency)
+    return [line.discounts + _nonzero(running, [amounts[i] for amounts in reductions]) for i, line in enumerate(lines)]
 
 
 def _nonzero(running: Sequence[DiscountTerms], amounts: Sequence[int]) -> tuple[tuple[str, int], ...]:
@@ -214,7 +237,15 @@ def _nonzero(running: Sequence[DiscountTerms], amounts: Sequence[int]) -> tuple[
 
 def with_tax(line: InvoiceLine) -> InvoiceLine:
     """The line with its tax rates applied to the amount after discounts."""
-    return replace(line, taxes=taxes.taxes(line.amount - line.discount, [tax.rate for tax in line.taxes]))
+    return _with_tax_after(line, line.discounts)
+
+
+def _with_tax_after(line: InvoiceLine, applied: tuple[tuple[str, int], ...]) -> InvoiceLine:
+    """The line with these discounts, and with its tax rates applied to the amount after them."""
+    if line.taxes:
+        of_net = taxes.taxes(line.amount - _summed(applied), [tax.rate for tax in line.taxes])
+        return replace(line, discounts=applied, taxes=of_net)
+    return replace(line, discounts=applied) if applied != line.discounts else line
 
 
 def consumed_discounts(lines: Iterable[InvoiceLine], running: Iterable[DiscountTerms]) -> frozenset[str]:

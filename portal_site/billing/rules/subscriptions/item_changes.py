@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from portal_site.billing.rules.amounts import periods
-from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import Item, ItemSpec
 from portal_site.billing.rules.amounts.taxes import Tax
 from portal_site.billing.rules.invoicing import invoices
@@ -68,11 +67,7 @@ class ItemDifference:
         """The difference between these items and the wanted ones."""
         items, target = tuple(items), tuple(target)
         wanted = {spec.id: spec for spec in target if spec.id is not None}
-        pairs = tuple(
-            (item, replace(item, offer=spec.offer, quantity=spec.quantity))
-            for item in items
-            if (spec := wanted.get(item.id)) is not None
-        )
+        pairs = tuple((item, item.changed_to(spec)) for item in items if (spec := wanted.get(item.id)) is not None)
         changed = frozenset(item.id for item, _ in pairs if item.differs_from(wanted[item.id]))
         added = tuple(spec for spec in target if spec.id is None)
         return cls(pairs, changed, added, tuple(item for item in items if item.id not in wanted))
@@ -121,6 +116,8 @@ def _added_items(
     Their ids are fixed before they exist, because the lines of the quote refer to them, and quote and charge must agree. The
     ids of one change sort in the order of the items. Those of two changes within a second differ, as the items before them do.
     """
+    if not added:
+        return ()
     current = ":".join(item.id for item in before.items)
     digest = hashlib.sha256(f"{before.id}:{at}:{current}".encode()).hexdigest()[:22]
     items = []
@@ -151,18 +148,20 @@ def _aligned_period(before: SubscriptionSnapshot, spec: ItemSpec, at: int) -> tu
     return start, min(end, before.cancel_at or end), None if like is None else like.anchor
 
 
-def _is_deferred(difference: ItemDifference, conditions: Iterable[str]) -> bool:
+def _is_deferred(difference: ItemDifference, conditions: Collection[str]) -> bool:
     """Whether a downgrade meets one of Stripe's `schedule_at_period_end` conditions: a lower amount, or a shorter interval."""
-    if "decreasing_item_amount" in conditions and difference.removed:
+    if "decreasing_item_amount" in conditions and (difference.removed or any(map(_decreases, difference.pairs))):
         return True
-    for old, new in difference.pairs:
-        # Amounts per unit of time, compared crosswise so that no division rounds: a/x < b/y exactly when a·y < b·x.
-        decreases = new.amount * old.offer.length < old.amount * new.offer.length
-        if "decreasing_item_amount" in conditions and decreases:
-            return True
-        if "shortening_interval" in conditions and new.offer.length < old.offer.length:
-            return True
-    return False
+    return "shortening_interval" in conditions and any(
+        new.offer.length < old.offer.length for old, new in difference.pairs
+    )
+
+
+def _decreases(pair: tuple[Item, Item]) -> bool:
+    """Whether the item costs less per unit of time after the change."""
+    old, new = pair
+    # Compared crosswise, so that no division rounds: a/x < b/y exactly when a·y < b·x.
+    return new.amount * old.offer.length < old.amount * new.offer.length
 
 
 def restarted(
@@ -220,7 +219,7 @@ def _with_fitted_period(old: Item, item: Item, before: SubscriptionSnapshot, at:
     """The changed item with a period that fits its price's interval and does not extend beyond `cancel_at`."""
     if old.offer.cycle != item.offer.cycle or item.outlasts(before.anchor):
         item = item.refitted(before.anchor, at)
-    return replace(item, period_end=min(item.period_end, before.cancel_at or item.period_end))
+    return item.ending_at(min(item.period_end, before.cancel_at or item.period_end))
 
 
 def proration_credits(before: SubscriptionSnapshot, credited: Iterable[str], at: int) -> tuple[InvoiceLine, ...]:
@@ -242,7 +241,9 @@ def _credits(before: SubscriptionSnapshot, item_ids: set[str], at: int) -> tuple
         credits = []
     else:
         item_ids = item_ids & {line.item_id for line in before.creditable_lines}  # no credit for unpaid items
-        full_lines = _full_period_lines(before, before.items, before.discounts_in_force(at))
+        full_lines = invoices.with_discounts_and_tax(
+            _full_period_lines(before, before.items), before.discounts_in_force(at), before.currency
+        )
         both = zip(full_lines, before.items, strict=True)
         credits = [_credit(line, at, item.period_end) for line, item in both if item.id in item_ids]
     free = {line.id for line in before.creditable_lines if line.amount == line.discount}
@@ -279,18 +280,18 @@ def _limited_to_payment(
 def _credit(debit: InvoiceLine, at: int, end: int) -> InvoiceLine:
     factor = debit.factor_after(at, end)
     net, taxes = debit.charged()
-    return replace(
-        debit,
+    return InvoiceLine(
         kind=LineKind.UNUSED,
+        offer=debit.offer,
+        item_id=debit.item_id,
+        quantity=debit.quantity,
         period_start=at,
+        period_end=debit.period_end,
         amount=-factor.of(net),
-        discounts=(),
         taxes=tuple(Tax(tax.rate, -factor.of(tax.amount), -factor.of(tax.taxable)) for tax in taxes),
         proration=factor,
         full_amount=net,
         credits=debit.id,
-        id=None,
-        given_back=0,
     )
 
 
@@ -304,7 +305,8 @@ def _proration_charges(
     invoiced now.
     """
     in_force = before.discounts_in_force(at)
-    full_lines = _full_period_lines(before, items, [discount for discount in in_force if not discount.single_use])
+    lasting = [discount for discount in in_force if not discount.single_use]
+    full_lines = invoices.with_discounts(_full_period_lines(before, items), lasting, before.currency)
     both = zip(full_lines, items, strict=True)
     lines = [invoices.prorate_line(line, at, item.period_end) for line, item in both if item.id in charged]
     lines = [unused_discounts.moved_to(line, before, at) for line in lines]
@@ -312,9 +314,6 @@ def _proration_charges(
     return invoices.with_discounts_and_tax(lines, single_use, before.currency)
 
 
-def _full_period_lines(
-    before: SubscriptionSnapshot, items: Sequence[Item], in_force: Sequence[DiscountTerms]
-) -> tuple[InvoiceLine, ...]:
-    """The line of each item for its full current period."""
-    lines = [invoices.full_period_line(item, before.anchor, before.tax_rates) for item in items]
-    return invoices.with_discounts_and_tax(lines, in_force, before.currency)
+def _full_period_lines(before: SubscriptionSnapshot, items: Sequence[Item]) -> list[InvoiceLine]:
+    """The line of each item for its full current period, before discounts and tax."""
+    return [invoices.full_period_line(item, before.anchor, before.tax_rates) for item in items]

@@ -153,7 +153,9 @@ def _changes(
     code: NewDiscount | None,
 ) -> ItemChanges:
     before = snapshot
-    if difference:  # the new change replaces one that the customer had planned for the end of the period
+    if (
+        difference and before.phases
+    ):  # the new change replaces one that the customer had planned for the end of the period
         before = replace(before, phases=tuple(phase for phase in before.phases if not phase.by_customer))
     if code is not None:
         kept = (discount for discount in before.discounts if discount.id not in code.replaces)
@@ -184,7 +186,7 @@ def _after(changes: ItemChanges, invoice: InvoiceTotals, at: int) -> tuple[Subsc
     """The subscription and the customer's state once the change is made and its invoice written."""
     subscription = changes.subscription
     consumed = invoices.consumed_discounts(changes.lines, subscription.discounts)
-    state = replace(CustomerState.of(subscription), consumed=consumed).add(invoice.balance_used, subscription.currency)
+    state = CustomerState.of(subscription, consumed).add(invoice.balance_used, subscription.currency)
     deferred = changes.effective_at > at
     after_change = replace(
         subscription,
@@ -192,6 +194,8 @@ def _after(changes: ItemChanges, invoice: InvoiceTotals, at: int) -> tuple[Subsc
         phases=(PlannedPhase.of(changes.items, changes.effective_at),) if deferred else subscription.phases,
         pending_lines=() if changes.lines else (*subscription.pending_lines, *changes.deferred_lines),
         awaiting_payment=None,
+        balance=state.balance,
+        balance_currency=state.currency,
     )
     return after_change, state
 

@@ -153,6 +153,8 @@ class SubscriptionSnapshot:
 
     def discounts_in_force(self, at: int) -> tuple[DiscountTerms, ...]:
         """The discounts that apply to an invoice at `at`."""
+        if not self.discounts:
+            return ()
         available: Iterable[DiscountTerms] = self.discounts
         if self.reserved_discounts:
             available = [discount for discount in available if discount.id not in self.reserved_discounts]
@@ -252,8 +254,7 @@ class SubscriptionSnapshot:
         """The same subscription after a renewal with these lines. With `taken`, an invoice took the pending lines among them."""
         ends = {line.item_id: line.period_end for line in lines if line.id is None}
         items = tuple(
-            replace(item.renewed(self.anchor), period_end=ends[item.id]) if item.id in ends else item
-            for item in self.items
+            item.renewed(self.anchor).ending_at(ends[item.id]) if item.id in ends else item for item in self.items
         )
         billed = {line.id for line in lines if line.id is not None} if taken else set()
         status = SubscriptionStatus.ACTIVE if self.status == SubscriptionStatus.TRIALING else self.status

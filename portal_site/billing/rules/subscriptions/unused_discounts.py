@@ -23,6 +23,8 @@ def moved_to(line: InvoiceLine, before: SubscriptionSnapshot, at: int) -> Invoic
     so nothing moves.
     """
     unused = {} if before.billing_mode == "classic" else _unused(before, line.item_id, at)
+    if not unused:
+        return line
     in_force = {discount.id: discount for discount in before.discounts_in_force(at)}
     if not unused.keys() - in_force.keys():
         return line
