@@ -32,14 +32,30 @@ class PlanChangeOptions:
         return self.policy.snapshot
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whose subscription it is, and whether in live mode: what the offered prices have to match."""
+
+    account_id: str
+    customer_id: str
+    livemode: bool
+
+
 def load(
     reader: Reader, row: Subscription, customer: Customer, features: SubscriptionUpdate, at: int
 ) -> PlanChangeOptions:
     """The options of a subscription. `row` and `customer` are as from `snapshots.load_owned_rows`."""
     snapshot = snapshots.load_for_quote(reader, row, customer, at)
-    origins = _schedule_origins(reader, row, at)
+    return of_snapshot(reader, snapshot, Owner(customer.account_id, customer.id, row.livemode), features, at)
+
+
+def of_snapshot(
+    reader: Reader, snapshot: SubscriptionSnapshot, owner: Owner, features: SubscriptionUpdate, at: int
+) -> PlanChangeOptions:
+    """The options of a subscription whose snapshot was loaded for a quote."""
+    origins = _schedule_origins(reader, owner.customer_id, snapshot.id, at)
     snapshot = replace(snapshot, managed_by_merchant_schedule=any(origin != "portal" for origin in origins))
-    offers = plans.load_offers(reader, customer.account_id, row.livemode, features.all_price_ids)
+    offers = plans.load_offers(reader, owner.account_id, owner.livemode, features.all_price_ids)
     refusal = plan_change.why_not_changeable(snapshot, at)
     return PlanChangeOptions(PortalPolicy(snapshot, features, offers), refusal, "portal" in origins)
 
@@ -56,10 +72,10 @@ _ORIGINS = (
 )
 
 
-def _schedule_origins(reader: Reader, row: Subscription, at: int) -> list[str]:
+def _schedule_origins(reader: Reader, customer_id: str, subscription_id: str, at: int) -> list[str]:
     """The origins of its active schedules: of all the merchant's, and of the portal's with a future phase.
 
     A merchant's schedule fixes the items of the subscription for as long as its current phase lasts.
     """
-    given = {"customer_id": row.customer_id, "subscription_id": row.id, "at": at}
+    given = {"customer_id": customer_id, "subscription_id": subscription_id, "at": at}
     return [origin for (origin,) in reader.execute(_ORIGINS, given)]

@@ -308,8 +308,14 @@ def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: in
         )
         for subscription in rows
     ]
-    snapshot = stored_lines.with_creditable_lines(reader, replace(complete[0], siblings=tuple(complete[1:])), at)
-    return replace(snapshot, past_discounts=_load_past_discounts(reader, snapshot, customer.id, at))
+    return with_charges(reader, replace(complete[0], siblings=tuple(complete[1:])), customer.id, at)
+
+
+def with_charges(reader: Reader, snapshot: SubscriptionSnapshot, customer_id: str, at: int) -> SubscriptionSnapshot:
+    """A snapshot that has its phases, what it awaits and its siblings, with what a quote needs of earlier invoices."""
+    snapshot = stored_lines.with_creditable_lines(reader, snapshot, at)
+    past = _load_past_discounts(reader, snapshot, customer_id, at)
+    return replace(snapshot, past_discounts=past) if past else snapshot
 
 
 def _load_past_discounts(

@@ -121,9 +121,16 @@ def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str,
     return build(reader, reader.execute(_RETURNED, {"ids": invoice_ids}).all())
 
 
-def build(reader: Reader, rows: Sequence[Any]) -> dict[str, list[InvoiceLine]]:
-    """The lines in rows of `invoice_line_items`, by subscription. Lines without a price are left out."""
-    plans = load_plans(reader, None, (row.price_id for row in rows if row.price_id)) if rows else {}
+def build(
+    reader: Reader, rows: Sequence[Any], known: Mapping[str, PricedPlan] | None = None
+) -> dict[str, list[InvoiceLine]]:
+    """The lines in rows of `invoice_line_items`, by subscription. Lines without a price are left out.
+
+    `known` are plans by price id that have been read already.
+    """
+    plans = dict(known or {})
+    if missing := {row.price_id for row in rows if row.price_id} - plans.keys():
+        plans |= load_plans(reader, None, missing)
     lines: dict[str, list[InvoiceLine]] = defaultdict(list)
     for row in rows:
         if row.price_id in plans:
@@ -173,26 +180,30 @@ def with_creditable_lines(reader: Reader, snapshot: SubscriptionSnapshot, at: in
     statuses = {invoice.status for invoice in invoices}
     return replace(
         snapshot,
-        creditable_lines=_charges(reader, [row for row in rows if row.invoice_status not in OWED]),
-        owed=_owed(reader, invoices, rows),
+        creditable_lines=_charges(reader, snapshot, [row for row in rows if row.invoice_status not in OWED]),
+        owed=_owed(reader, snapshot, invoices, rows),
         has_open_invoice="open" in statuses,
         has_uncollected_invoice=bool(statuses - {"open"}),
     )
 
 
-def _owed(reader: Reader, invoices: Sequence[Any], rows: Sequence[Any]) -> tuple[OwedInvoice, ...]:
+def _owed(
+    reader: Reader, snapshot: SubscriptionSnapshot, invoices: Sequence[Any], rows: Sequence[Any]
+) -> tuple[OwedInvoice, ...]:
     owed = []
     for invoice in sorted(invoices, key=lambda each: each.id):
-        lines = _charges(reader, [row for row in rows if row.invoice_id == invoice.id and row.invoice_status in OWED])
+        of_it = [row for row in rows if row.invoice_id == invoice.id and row.invoice_status in OWED]
+        lines = _charges(reader, snapshot, of_it)
         if lines:
             owed.append(OwedInvoice(invoice.id, invoice.number or "", invoice.amount_remaining, lines))
     return tuple(owed)
 
 
-def _charges(reader: Reader, rows: Sequence[Any]) -> tuple[InvoiceLine, ...]:
-    """The lines in rows of `CHARGES` of one subscription."""
+def _charges(reader: Reader, snapshot: SubscriptionSnapshot, rows: Sequence[Any]) -> tuple[InvoiceLine, ...]:
+    """The lines in rows of `CHARGES` of this subscription."""
+    known = {item.offer.price_id: item.offer for item in snapshot.items}
     given_back = {row.id: _given_back(row) for row in rows}
-    lines = (line for of_subscription in build(reader, rows).values() for line in of_subscription)
+    lines = (line for of_subscription in build(reader, rows, known).values() for line in of_subscription)
     return tuple(replace(line, given_back=given_back[line.id or ""]) for line in lines)
 
 

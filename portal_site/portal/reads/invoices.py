@@ -18,6 +18,7 @@ log = logging.getLogger("portal_site")
 SHORT = 6
 LONG = 24
 MOST_OPEN = 20
+MOST_AWAITED = 500
 MOST_LINES = 1000
 
 _OWN = (
@@ -85,7 +86,16 @@ _OPEN = (
 )
 # The newest and the open ones in one select: they are two indexes of one table, and one question less.
 RECENT_AND_OPEN = union_all(_labelled("recent", _page(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
-OPEN = _OPEN
+# Every open invoice on which a change may wait, whoever's name it bears: it decides what is left of the balance.
+AWAITED = (
+    select(Invoice.id, Invoice.status, Invoice.starting_balance, Invoice.ending_balance, _ATTEMPTS[0])
+    .where(
+        Invoice.account_id == bindparam("account_id"),
+        Invoice.customer_id == bindparam("customer_id"),
+        Invoice.status == literal_column("'open'"),
+    )
+    .limit(literal_limit(MOST_AWAITED))
+)
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
 # What the merchant has written off can still be paid, and a subscription may be on hold because of it.
 WRITTEN_OFF_OF_ONE = (

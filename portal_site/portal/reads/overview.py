@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from portal_site.billing.errors import Unreadable
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.db.page_query import PageQuery
 from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads import billing_information, invoices, payment_methods, subscription_rows, subscriptions
@@ -28,7 +29,7 @@ _SUBSCRIPTION = PageQuery(
     methods=payment_methods.METHODS,
     open=invoices.OPEN_OF_ONE,
     written_off=invoices.WRITTEN_OFF_OF_ONE,
-    awaited=invoices.OPEN,
+    awaited=invoices.AWAITED,
     under_way=invoices.UNDER_WAY,
 )
 
@@ -98,8 +99,17 @@ def find_subscription(
     arranged = subscription.planned is not None and not subscription.planned.by_customer
     snapshot = replace(
         subscription.snapshot, has_open_invoice=bool(unpaid), has_uncollected_invoice=bool(rows["uncollected"]),
-        managed_by_merchant_schedule=arranged,
+        managed_by_merchant_schedule=arranged, siblings=_siblings(readable, subscription_id),
     )  # fmt: skip
     written_off = tuple(map(invoices.summary, rows["written_off"]))
-    shown = replace(subscription, snapshot=snapshot, open_invoices=unpaid, written_off=written_off, under_way=under_way)
+    shown = replace(
+        subscription, snapshot=snapshot, open_invoices=unpaid, written_off=written_off, under_way=under_way,
+        has_all_siblings=not unreadable and len(rows["subscriptions"]) < subscription_rows.MOST,
+    )  # fmt: skip
     return shown, next((method for method in methods if method.id == charged), None)
+
+
+def _siblings(subs: list[SubscriptionView], subscription_id: str) -> tuple[SubscriptionSnapshot, ...]:
+    """The customer's other subscriptions as `loading.snapshots` has them, also those that this portal does not show."""
+    others = (each.snapshot for each in subs if each.id != subscription_id)
+    return tuple(sorted(others, key=lambda snapshot: snapshot.id))

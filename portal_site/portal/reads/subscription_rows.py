@@ -140,6 +140,7 @@ _LINE = (
     InvoiceLineItem.share_whole,
     InvoiceLineItem.share_amount,
     InvoiceLineItem.credited_line_id,
+    InvoiceLineItem.position,
 )
 # In this order, so that SQLite reads the index of the open ones, and not all invoices of the customer.
 _OPEN_INVOICES = (
