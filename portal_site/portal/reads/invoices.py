@@ -327,13 +327,14 @@ class InvoiceView(InvoiceSummary):
         return self.total - self.pre_payment_credit_notes_amount - self.amount_due
 
 
-_SUMMARY_NAMES = {field.name for field in fields(InvoiceSummary)}
+_SUMMARY_NAMES = [field.name for field in fields(InvoiceSummary)]
 
 
 def summary(row: Mapping[str, Any]) -> InvoiceSummary:
     """A row of the selects above."""
-    values = {name: value for name, value in row.items() if name in _SUMMARY_NAMES}
-    return InvoiceSummary(**{**values, "status": InvoiceStatus(row["status"])})
+    values = {name: row[name] for name in _SUMMARY_NAMES if name in row}
+    values["status"] = InvoiceStatus(row["status"])
+    return InvoiceSummary(**values)
 
 
 def page(rows: Sequence[Mapping[str, Any]], size: int) -> InvoicePage:
