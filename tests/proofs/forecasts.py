@@ -1,7 +1,7 @@
 """What the portal says the next invoices will be, and whether a billing run then billed exactly that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +11,7 @@ from portal_site.billing.loading import snapshots
 from portal_site.billing.models import Customer, Invoice, Subscription
 from portal_site.billing.rules.subscriptions import forecast
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.db import db
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.subscriptions import CustomerBalance
@@ -42,18 +43,31 @@ def shown(customer_id: str, at: int) -> Forecasts:
     visitor: Any = SimpleNamespace(scope=scope, payer=payer, default_payment_method_id=method, on_behalf_of=None)
     views = overview.find(visitor, at).subscriptions
     found = {view.id: view.next_invoice for view in views if view.next_invoice is not None}
-    with reading() as reader:
-        for subscription_id in ids:
-            loaded = snapshots.load_for_quote(
-                reader, *snapshots.load_owned_rows(reader, customer_id, subscription_id), at
-            )
-            if subscription_id in found:
-                assert forecast.next_invoice(loaded) == found[subscription_id], "two loaders disagree"
+    for subscription_id in ids:
+        loaded = _loaded(customer_id, subscription_id, visitor, at)
+        if subscription_id in found:
+            assert forecast.next_invoice(loaded) == found[subscription_id], "two loaders disagree"
     awaited = {view.pending_update.invoice_id for view in views if view.pending_update}
     with reading() as reader:
         unpaid = Invoice.customer_id == customer_id, Invoice.status.in_(("open", "uncollectible", "draft"))
         owed = set(reader.scalars(select(Invoice.id).where(*unpaid)))
     return Forecasts(found, awaited, any(view.snapshot.has_prorated_phases for view in views), owed)
+
+
+def _loaded(customer_id: str, subscription_id: str, visitor: Any, at: int) -> SubscriptionSnapshot:
+    """The snapshot from which a change is charged. The page of a change quotes from the one that it has read itself."""
+    with reading() as reader:
+        rows = snapshots.load_owned_rows(reader, customer_id, subscription_id)
+        loaded = snapshots.load_for_quote(reader, *rows, at)
+    page = overview.find_subscription(visitor, subscription_id, at)
+    assert page is not None
+    assert page[0].has_all_siblings
+    with reading() as reader:
+        quoted = snapshots.with_charges(reader, page[0].snapshot, at)
+    assert replace(quoted, managed_by_merchant_schedule=False) == loaded, (
+        "page and operation quote from other snapshots"
+    )
+    return loaded
 
 
 def numbers(customer_id: str) -> set[str]:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.changes import plan_options
-from portal_site.billing.changes.plan_options import PlanChangeOptions
+from portal_site.billing.changes.plan_options import Owner, PlanChangeOptions
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.loading import confirmations, ownership, payment_state, snapshots
 from portal_site.billing.loading.confirmations import Confirmation, quote_fingerprint
@@ -23,6 +23,7 @@ from portal_site.billing.rules.subscriptions import plan_change
 from portal_site.billing.rules.subscriptions.pending_update import PendingDiscount, PendingUpdate
 from portal_site.billing.rules.subscriptions.plan_change import NewDiscount, Quote
 from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest, PortalPolicy
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome
 from portal_site.billing.subscriptions import (
     accepted_offers,
@@ -42,6 +43,15 @@ def options(customer_id: str, subscription_id: str, features: SubscriptionUpdate
     with reading() as reader:
         row, customer = snapshots.load_owned_rows(reader, customer_id, subscription_id)
         return plan_options.load(reader, row, customer, features, at)
+
+
+def options_of(
+    snapshot: SubscriptionSnapshot, owner: Owner, features: SubscriptionUpdate, at: int
+) -> PlanChangeOptions:
+    """The same for a subscription that a page has read, with its siblings."""
+    with reading() as reader:
+        loaded = snapshots.with_charges(reader, snapshot, at)
+        return plan_options.of_snapshot(reader, loaded, owner, features, at)
 
 
 def preview(change_options: PlanChangeOptions, customer_id: str, request: PlanChangeRequest, at: int) -> Quote:

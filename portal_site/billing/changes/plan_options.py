@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.loading import plans, snapshots
@@ -10,7 +10,6 @@ from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Customer,
     InvoiceLineItem,
-    Price,
     SchedulePhase,
     Subscription,
     SubscriptionSchedule,
@@ -41,50 +40,71 @@ class PlanChangeOptions:
         return self.policy.snapshot
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whose subscription it is, and whether in live mode: what the offered prices have to match."""
+
+    account_id: str
+    customer_id: str
+    livemode: bool
+
+
 def load(
     reader: Reader, row: Subscription, customer: Customer, features: SubscriptionUpdate, at: int
 ) -> PlanChangeOptions:
     """The options of a subscription. `row` and `customer` are as from `snapshots.load_owned_rows`."""
     snapshot = snapshots.load_for_quote(reader, row, customer, at)
-    origins = _schedule_origins(reader, row, at)
+    return of_snapshot(reader, snapshot, Owner(customer.account_id, customer.id, row.livemode), features, at)
+
+
+def of_snapshot(
+    reader: Reader, snapshot: SubscriptionSnapshot, owner: Owner, features: SubscriptionUpdate, at: int
+) -> PlanChangeOptions:
+    """The options of a subscription whose snapshot was loaded for a quote."""
+    origins = _schedule_origins(reader, owner.customer_id, snapshot.id, at)
     snapshot = replace(snapshot, managed_by_merchant_schedule=any(origin != "portal" for origin in origins))
-    offerable = (
-        Price.active,
-        Price.type == "recurring",
-        Price.usage_type == "licensed",
-        Price.livemode == row.livemode,
-    )
-    offers = plans.load_plans(reader, customer.account_id, features.all_price_ids, *offerable)
+    offers = plans.load_offers(reader, owner.account_id, owner.livemode, features.all_price_ids)
     policy = PortalPolicy(snapshot, features, offers)
-    lacks_invoice = row.status == SubscriptionStatus.ACTIVE and not _is_billed(reader, row, snapshot, at)
+    is_active = snapshot.status == SubscriptionStatus.ACTIVE
+    lacks_invoice = is_active and not _is_billed(reader, owner.customer_id, snapshot, at)
     return PlanChangeOptions(policy, policy.why_not_changeable(at), "portal" in origins, lacks_invoice)
 
 
-def _is_billed(reader: Reader, row: Subscription, snapshot: SubscriptionSnapshot, at: int) -> bool:
+_LINES_BEYOND = (
+    select(InvoiceLineItem.id)
+    .where(
+        InvoiceLineItem.customer_id == bindparam("customer_id"),
+        InvoiceLineItem.subscription_id == bindparam("subscription_id"),
+        InvoiceLineItem.period_end > bindparam("at"),
+    )
+    .limit(1)
+)
+
+
+def _is_billed(reader: Reader, customer_id: str, snapshot: SubscriptionSnapshot, at: int) -> bool:
     """Whether a line reaches beyond `at`, whatever became of its invoice; a free period needs none."""
     if snapshot.creditable_lines or not any(item.amount for item in snapshot.items):
         return True
-    lines = select(InvoiceLineItem.id).where(
-        InvoiceLineItem.customer_id == row.customer_id,
-        InvoiceLineItem.subscription_id == row.id,
-        InvoiceLineItem.period_end > at,
+    given = {"customer_id": customer_id, "subscription_id": snapshot.id, "at": at}
+    return reader.execute(_LINES_BEYOND, given).first() is not None
+
+
+_ORIGINS = (
+    select(SubscriptionSchedule.origin)
+    .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
+    .where(
+        SubscriptionSchedule.customer_id == bindparam("customer_id"),
+        SubscriptionSchedule.subscription_id == bindparam("subscription_id"),
+        SubscriptionSchedule.status == "active",
+        (SchedulePhase.start_date > bindparam("at")) | (SubscriptionSchedule.origin == "merchant"),
     )
-    return reader.execute(lines.limit(1)).first() is not None
+)
 
 
-def _schedule_origins(reader: Reader, row: Subscription, at: int) -> list[str]:
+def _schedule_origins(reader: Reader, customer_id: str, subscription_id: str, at: int) -> list[str]:
     """The origins of its active schedules: of all the merchant's, and of the portal's with a future phase.
 
     A merchant's schedule fixes the items of the subscription for as long as its current phase lasts.
     """
-    query = (
-        select(SubscriptionSchedule.origin)
-        .join(SchedulePhase, SchedulePhase.schedule_id == SubscriptionSchedule.id)
-        .where(
-            SubscriptionSchedule.customer_id == row.customer_id,
-            SubscriptionSchedule.subscription_id == row.id,
-            SubscriptionSchedule.status == "active",
-            (SchedulePhase.start_date > at) | (SubscriptionSchedule.origin == "merchant"),
-        )
-    )
-    return [origin for (origin,) in reader.execute(query)]
+    given = {"customer_id": customer_id, "subscription_id": subscription_id, "at": at}
+    return [origin for (origin,) in reader.execute(_ORIGINS, given)]

@@ -55,18 +55,28 @@ def awaiting_of(
     return AwaitingPayment(expires_at, returned_balance, tuple(lines), reserved, is_being_paid, name)
 
 
+_UNSETTLED = (
+    select(PaymentAttempt.status)
+    .where(PaymentAttempt.invoice_id == Invoice.id, PaymentAttempt.settled_at.is_(None))
+    .correlate(Invoice)
+    .scalar_subquery()
+)
+_AWAITED = (
+    select(
+        Invoice.id,
+        Invoice.status,
+        Invoice.starting_balance,
+        Invoice.ending_balance,
+        _UNSETTLED.label("attempt_status"),
+    )
+    .where(Invoice.id.in_(stored_lines.IDS))
+    .execution_options(unscoped="invoices that subscriptions of ours wait for")
+)
+
+
 def load_awaiting(reader: Reader, rows: Sequence[Subscription]) -> dict[str, AwaitingPayment | None]:
     invoice_of = {row.id: invoice_id for row in rows if (invoice_id := awaited_invoice_id(row))}
-    unsettled = (
-        select(PaymentAttempt.status)
-        .where(PaymentAttempt.invoice_id == Invoice.id, PaymentAttempt.settled_at.is_(None))
-        .correlate(Invoice)
-        .scalar_subquery()
-        .label("attempt_status")
-    )
-    columns = (Invoice.id, Invoice.status, Invoice.starting_balance, Invoice.ending_balance, unsettled)
-    query = select(*columns).where(Invoice.id.in_(list(invoice_of.values())))
-    scoped = query.execution_options(unscoped="invoices that subscriptions of ours wait for")
-    invoices = {row.id: row for row in reader.execute(scoped)} if invoice_of else {}
+    awaited = reader.execute(_AWAITED, {"ids": list(invoice_of.values())}).all() if invoice_of else ()
+    invoices = {row.id: row for row in awaited}
     lines = stored_lines.load_returned_lines(reader, list(invoices)) if invoices else {}
     return {row.id: awaiting_of(row, invoices.get(invoice_of.get(row.id, "")), lines.get(row.id, ())) for row in rows}

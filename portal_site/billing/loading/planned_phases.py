@@ -1,7 +1,7 @@
 """Loads the phases of schedules that have not begun."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Protocol, cast
@@ -28,6 +28,7 @@ PHASE_COLUMNS = (
     SchedulePhase.start_date,
     SchedulePhase.end_date,
     SchedulePhase.proration_behavior,
+    SchedulePhaseItem.id.label("item_id"),
     SchedulePhaseItem.quantity,
     SchedulePhaseItem.price_id,
 )
@@ -43,6 +44,7 @@ class PhaseRow(Protocol):
     start_date: int
     end_date: int | None
     proration_behavior: str
+    item_id: str
     quantity: int | None
     price_id: str
 
@@ -58,15 +60,15 @@ _PHASES = (
         # A phase that is overdue because the worker was not running still decides what will be billed.
         or_(SchedulePhase.start_date > AT, SchedulePhase.start_date >= Subscription.step_at),
     )
-    .order_by(SchedulePhase.start_date, SchedulePhase.id, SchedulePhaseItem.id)
 )
 
 
 def load_phases(reader: Reader, customer_id: str, at: int) -> dict[str, list[PlannedPhase]]:
     """The phases of the customer's subscriptions that have not begun, by subscription id."""
-    rows = reader.execute(_PHASES, {"customer_id": customer_id, "at": at}).all()
+    found = cast(Sequence[PhaseRow], reader.execute(_PHASES, {"customer_id": customer_id, "at": at}).all())
+    rows = sorted(found, key=lambda row: (row.start_date, row.phase_id, row.item_id))
     plan_of = plans.load_plans(reader, None, (row.price_id for row in rows)) if rows else {}
-    return phases_of((cast(PhaseRow, row), plan_of[row.price_id]) for row in rows)
+    return phases_of((row, plan_of[row.price_id]) for row in rows)
 
 
 def phases_of(rows: Iterable[tuple[PhaseRow, PricedPlan]]) -> dict[str, list[PlannedPhase]]:

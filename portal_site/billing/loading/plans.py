@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TypedDict, cast
 
-from sqlalchemy import ColumnExpressionArgument, bindparam, select
+from sqlalchemy import Row, bindparam, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
@@ -72,17 +72,32 @@ _PLANS = (
     .join(Product, Product.id == Price.product_id)
     .where(Price.id.in_(bindparam("ids", expanding=True)))
 )
+_OF_ACCOUNT = _PLANS.where(Price.account_id == bindparam("account_id"))
+_OFFERABLE = _OF_ACCOUNT.where(
+    Price.active,
+    Price.type == "recurring",
+    Price.usage_type == "licensed",
+    Price.livemode == bindparam("livemode"),
+)
 _PLANS_REFERRED_TO = _PLANS.execution_options(unscoped="prices that a subscription of ours refers to")
 
 
-def load_plans(
-    reader: Reader, account_id: str | None, price_ids: Iterable[str], *only: ColumnExpressionArgument[bool]
-) -> dict[str, PricedPlan]:
+def load_plans(reader: Reader, account_id: str | None, price_ids: Iterable[str]) -> dict[str, PricedPlan]:
     """The plans with these prices, by price id.
 
-    With `account_id` None the account is not checked: the ids must come from rows that the caller may read. `only` are further
-    conditions on an account's prices.
+    With `account_id` None the account is not checked: the ids must come from rows that the caller may read.
     """
-    query = _PLANS_REFERRED_TO if account_id is None else _PLANS.where(Price.account_id == account_id, *only)
-    rows = reader.execute(query, {"ids": sorted(set(price_ids))})
+    ids = sorted(set(price_ids))
+    if account_id is None:
+        return _plans(reader.execute(_PLANS_REFERRED_TO, {"ids": ids}))
+    return _plans(reader.execute(_OF_ACCOUNT, {"account_id": account_id, "ids": ids}))
+
+
+def load_offers(reader: Reader, account_id: str, livemode: bool, price_ids: Iterable[str]) -> dict[str, PricedPlan]:
+    """The plans of an account that a subscription may change to, of those with these prices, by price id."""
+    ids = sorted(set(price_ids))
+    return _plans(reader.execute(_OFFERABLE, {"account_id": account_id, "livemode": livemode, "ids": ids}))
+
+
+def _plans(rows: Iterable[Row[*tuple[object, ...]]]) -> dict[str, PricedPlan]:
     return {row.price_id: priced_plan(cast(PlanRow, row._mapping)) for row in rows}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypedDict, cast
 
-from sqlalchemy import and_, select
+from sqlalchemy import BindParameter, and_, bindparam, select
 
 from portal_site.billing.errors import NotFound
 from portal_site.billing.loading import plans, stored_lines
@@ -203,13 +203,11 @@ def item_of(row: SubscriptionItem, plan: PricedPlan) -> Item:
     return Item(row.id, plan, row.quantity, *period, rates, row.created, row.billing_cycle_anchor)
 
 
-_ITEMS = stored_lines.of_subscriptions(
-    select(*ITEM_COLUMNS), SubscriptionItem.subscription_id, stored_lines.IDS
-).order_by(SubscriptionItem.created, SubscriptionItem.id)
+_ITEMS = stored_lines.of_subscriptions(select(*ITEM_COLUMNS), SubscriptionItem.subscription_id, stored_lines.IDS)
 
 
 def _load_items(reader: Reader, ids: Sequence[str]) -> dict[str, list[Item]]:
-    rows = as_namespaces(reader.execute(_ITEMS, {"ids": ids}))
+    rows = sorted(as_namespaces(reader.execute(_ITEMS, {"ids": ids})), key=lambda row: (row.created, row.id))
     plan_of = plans.load_plans(reader, None, (row.price_id for row in rows))
     items: dict[str, list[Item]] = defaultdict(list)
     for row in rows:
@@ -250,6 +248,11 @@ def discount_of(row: DiscountRow, at: int) -> DiscountTerms:
     )
 
 
+_PENDING_UPDATES = select(Subscription.id, Subscription.pending_update).where(
+    Subscription.customer_id.in_(stored_lines.IDS), Subscription.pending_update.is_not(None)
+)
+
+
 def _load_reserved_discounts(reader: Reader, discounts: Mapping[str, Sequence[DiscountTerms]]) -> dict[str, str]:
     """The customers' single-use discounts that a pending update will consume, with the id of that update's subscription."""
     owners = [
@@ -259,9 +262,7 @@ def _load_reserved_discounts(reader: Reader, discounts: Mapping[str, Sequence[Di
     ]
     if not owners:
         return {}
-    awaiting = Subscription.customer_id.in_(owners), Subscription.pending_update.is_not(None)
-    rows = reader.execute(select(Subscription.id, Subscription.pending_update).where(*awaiting))
-    return reserved_discounts((row[0], row[1]) for row in rows)
+    return reserved_discounts((row[0], row[1]) for row in reader.execute(_PENDING_UPDATES, {"ids": owners}))
 
 
 def reserved_discounts(changes: Iterable[tuple[str, PendingUpdate | None]]) -> dict[str, str]:
@@ -272,14 +273,30 @@ def reserved_discounts(changes: Iterable[tuple[str, PendingUpdate | None]]) -> d
 # --- one subscription with its siblings -----------------------------------------------------------------------------------
 
 
+_CUSTOMER_ID: BindParameter[str] = bindparam("customer_id")
+_OWNED = select(*SUBSCRIPTION_COLUMNS).where(
+    Subscription.id == bindparam("subscription_id"), Subscription.customer_id == _CUSTOMER_ID
+)
+_OWNER = select(
+    Customer.id,
+    Customer.account_id,
+    Customer.balance,
+    Customer.currency,
+    Customer.other_balances,
+    Customer.tax_exempt,
+).where(Customer.id == _CUSTOMER_ID)
+_OTHERS = select(*SUBSCRIPTION_COLUMNS).where(
+    Subscription.customer_id == _CUSTOMER_ID,
+    Subscription.id != bindparam("subscription_id"),
+    Subscription.status.not_in(ENDED),
+)
+
+
 def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> tuple[Subscription, Customer]:
     """The rows of a customer's own subscription and of the customer, as `load_for_quote` needs them. Raises NotFound."""
-    owned = Subscription.id == subscription_id, Subscription.customer_id == customer_id
-    row = reader.execute(select(*SUBSCRIPTION_COLUMNS).where(*owned)).first()
-    columns = (
-        Customer.id, Customer.account_id, Customer.balance, Customer.currency, Customer.other_balances, Customer.tax_exempt
-    )  # fmt: skip
-    customer = reader.execute(select(*columns).where(Customer.id == customer_id)).first()
+    given = {"customer_id": customer_id, "subscription_id": subscription_id}
+    row = reader.execute(_OWNED, given).first()
+    customer = reader.execute(_OWNER, given).first()
     if row is None or customer is None:
         raise NotFound(N_("We could not find this."), "resource_missing")
     return cast(Subscription, row), cast(Customer, customer)
@@ -287,10 +304,8 @@ def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> t
 
 def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: int) -> SubscriptionSnapshot:
     """The snapshot of a subscription with everything that a quote needs, including the customer's other subscriptions."""
-    others = select(*SUBSCRIPTION_COLUMNS).where(
-        Subscription.customer_id == customer.id, Subscription.id != row.id, Subscription.status.not_in(ENDED)
-    )
-    rows = [row, *cast(Sequence[Subscription], reader.execute(others.order_by(Subscription.id)).all())]
+    others = reader.execute(_OTHERS, {"customer_id": customer.id, "subscription_id": row.id}).all()
+    rows = [row, *sorted(cast(Sequence[Subscription], others), key=lambda other: other.id)]
     loaded = load(reader, rows, {customer.id: customer}, due_since((each.step_at for each in rows), at))
     phases = load_phases(reader, customer.id, at)
     awaiting = load_awaiting(reader, rows)
@@ -302,10 +317,15 @@ def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: in
         )
         for subscription in rows
     ]
-    chosen = [snapshot for snapshot in complete if snapshot.id == row.id or snapshot.has_prorated_phases]
-    charged = {snapshot.id: snapshot for snapshot in _with_charges(reader, chosen, at)}
-    siblings = tuple(charged.get(snapshot.id, snapshot) for snapshot in complete[1:])
-    return replace(charged[row.id], siblings=siblings)
+    return with_charges(reader, replace(complete[0], siblings=tuple(complete[1:])), at)
+
+
+def with_charges(reader: Reader, snapshot: SubscriptionSnapshot, at: int) -> SubscriptionSnapshot:
+    """A snapshot that has its phases, what it awaits and its siblings, with what a quote needs of earlier invoices."""
+    chosen = [snapshot, *(sibling for sibling in snapshot.siblings if sibling.has_prorated_phases)]
+    charged = {each.id: each for each in _with_charges(reader, chosen, at)}
+    siblings = tuple(charged.get(sibling.id, sibling) for sibling in snapshot.siblings)
+    return replace(charged[snapshot.id], siblings=siblings)
 
 
 def with_charges_for_phases(
@@ -315,6 +335,11 @@ def with_charges_for_phases(
     chosen = [snapshot for snapshot in subscriptions if snapshot.has_prorated_phases]
     charged = {snapshot.id: snapshot for snapshot in _with_charges(reader, chosen, at)} if chosen else {}
     return [charged.get(snapshot.id, snapshot) for snapshot in subscriptions]
+
+
+_PAST_DISCOUNTS = _ANY_DISCOUNTS.where(Discount.id.in_(stored_lines.IDS)).execution_options(
+    unscoped="discounts of lines that were found by their owner"
+)
 
 
 def _with_charges(reader: Reader, subscriptions: Sequence[SubscriptionSnapshot], at: int) -> list[SubscriptionSnapshot]:
@@ -328,8 +353,7 @@ def _with_charges(reader: Reader, subscriptions: Sequence[SubscriptionSnapshot],
     past = {snapshot.id: _past_discounts(snapshot, at) for snapshot in charged}
     if not any(past.values()):
         return charged
-    query = _ANY_DISCOUNTS.where(Discount.id.in_(sorted(frozenset().union(*past.values()))))
-    rows = reader.execute(query, execution_options={"unscoped": "discounts of lines that were found by their owner"})
+    rows = reader.execute(_PAST_DISCOUNTS, {"ids": sorted(frozenset().union(*past.values()))})
     terms = [discount_of(cast(DiscountRow, row._mapping), at) for row in rows]
     return [
         replace(snapshot, past_discounts=tuple(each for each in terms if each.id in past[snapshot.id]))

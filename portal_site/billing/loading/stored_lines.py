@@ -1,7 +1,7 @@
 """Loads stored invoice lines for the rules: pending, creditable and returnable lines, and whether invoices are unpaid."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVarTuple, cast
 
@@ -60,9 +60,8 @@ def of_subscriptions(
 IDS: BindParameter[Sequence[str]] = bindparam("ids", expanding=True)
 AT: BindParameter[int] = bindparam("at")
 AWAITED: BindParameter[Sequence[str]] = bindparam("awaited", expanding=True)
-_ORDER = InvoiceLineItem.position, InvoiceLineItem.id
 PENDING = of_subscriptions(
-    select(InvoiceLineItem.__table__).where(InvoiceLineItem.invoice_id.is_(None)).order_by(*_ORDER),
+    select(InvoiceLineItem.__table__).where(InvoiceLineItem.invoice_id.is_(None)),
     InvoiceLineItem.subscription_id,
     IDS,
 )
@@ -151,25 +150,39 @@ UNPAID = of_subscriptions(
 )
 
 
+_RETURNED = (
+    select(InvoiceLineItem.__table__)
+    .where(InvoiceLineItem.invoice_id.in_(IDS), InvoiceLineItem.pending_since.is_not(None))
+    .execution_options(unscoped="of invoices that were found by their owner")
+)
+
+
 def load_pending_lines(reader: Reader, ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
     """The pending lines of these subscriptions, by subscription id."""
-    return build(reader, cast(Sequence[InvoiceLineItem], reader.execute(PENDING, {"ids": ids}).all()))
+    return build(reader, _in_order(cast(Sequence[InvoiceLineItem], reader.execute(PENDING, {"ids": ids}).all())))
 
 
 def load_returned_lines(reader: Reader, invoice_ids: Sequence[str]) -> dict[str, list[InvoiceLine]]:
     """The lines of these invoices that were pending before, by subscription id. They are pending again if it is voided."""
-    query = (
-        select(InvoiceLineItem.__table__)
-        .where(InvoiceLineItem.invoice_id.in_(invoice_ids), InvoiceLineItem.pending_since.is_not(None))
-        .execution_options(unscoped="of invoices that were found by their owner")
-        .order_by(*_ORDER)
-    )
-    return build(reader, cast(Sequence[InvoiceLineItem], reader.execute(query).all()))
+    rows = reader.execute(_RETURNED, {"ids": invoice_ids}).all()
+    return build(reader, _in_order(cast(Sequence[InvoiceLineItem], rows)))
 
 
-def build(reader: Reader, rows: Sequence[InvoiceLineItem]) -> dict[str, list[InvoiceLine]]:
-    """The lines in rows with the columns of `invoice_line_items`, by subscription. Lines without a price are left out."""
-    plans = load_plans(reader, None, (row.price_id for row in rows if row.price_id)) if rows else {}
+def _in_order(rows: Sequence[InvoiceLineItem]) -> list[InvoiceLineItem]:
+    """The rows by position, and by id among equals: not as the database sorts ids, which may be by a language's rules."""
+    return sorted(rows, key=lambda row: (row.position, row.id))
+
+
+def build(
+    reader: Reader, rows: Sequence[InvoiceLineItem], known: Mapping[str, PricedPlan] | None = None
+) -> dict[str, list[InvoiceLine]]:
+    """The lines in rows with the columns of `invoice_line_items`, by subscription. Lines without a price are left out.
+
+    `known` are plans by price id that have been read already.
+    """
+    plans = dict(known or {})
+    if missing := {row.price_id for row in rows if row.price_id} - plans.keys():
+        plans |= load_plans(reader, None, missing)
     lines: dict[str, list[InvoiceLine]] = defaultdict(list)
     for row in rows:
         if row.subscription_id is not None and row.price_id in plans:
@@ -241,12 +254,12 @@ def _with_charges(
     opened = frozenset(invoice.id for invoice in invoices if invoice.status == "open")
     awaiting = snapshot.awaiting_payment
     if awaiting is not None and taken:
-        awaiting = replace(awaiting, freed_lines=_charges(reader, taken))
+        awaiting = replace(awaiting, freed_lines=_charges(reader, snapshot, taken))
     return replace(
         snapshot,
         awaiting_payment=awaiting,
-        creditable_lines=_charges(reader, [row for row in free if row.invoice_status not in OWED]),
-        owed=_owed(reader, invoices, free),
+        creditable_lines=_charges(reader, snapshot, [row for row in free if row.invoice_status not in OWED]),
+        owed=_owed(reader, snapshot, invoices, free),
         has_open_invoice=bool(opened),
         open_invoices=opened,
         has_uncollected_invoice=len(opened) < len(invoices),
@@ -254,19 +267,23 @@ def _with_charges(
     )
 
 
-def _owed(reader: Reader, invoices: Sequence[Invoice], rows: Sequence[Charge]) -> tuple[OwedInvoice, ...]:
+def _owed(
+    reader: Reader, snapshot: SubscriptionSnapshot, invoices: Sequence[Invoice], rows: Sequence[Charge]
+) -> tuple[OwedInvoice, ...]:
     owed = []
     for invoice in sorted(invoices, key=lambda each: each.id):
-        lines = _charges(reader, [row for row in rows if row.invoice_id == invoice.id and row.invoice_status in OWED])
+        of_it = [row for row in rows if row.invoice_id == invoice.id and row.invoice_status in OWED]
+        lines = _charges(reader, snapshot, of_it)
         if lines:
             owed.append(OwedInvoice(invoice.id, invoice.number or "", invoice.amount_remaining, lines))
     return tuple(owed)
 
 
-def _charges(reader: Reader, rows: Sequence[Charge]) -> tuple[InvoiceLine, ...]:
-    """The lines in rows of `CHARGES` of one subscription."""
+def _charges(reader: Reader, snapshot: SubscriptionSnapshot, rows: Sequence[Charge]) -> tuple[InvoiceLine, ...]:
+    """The lines in rows of `CHARGES` of this subscription."""
+    known = {item.offer.price_id: item.offer for item in snapshot.items}
     given_back = {row.id: _given_back(row) for row in rows}
-    lines = (line for of_subscription in build(reader, rows).values() for line in of_subscription)
+    lines = (line for of_subscription in build(reader, rows, known).values() for line in of_subscription)
     return tuple(replace(line, given_back=given_back[line.id or ""]) for line in lines)
 
 

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.changes import plan_changes
-from portal_site.billing.changes.plan_options import PlanChangeOptions
+from portal_site.billing.changes.plan_options import Owner, PlanChangeOptions
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.billing.loading.confirmations import quote_fingerprint
 from portal_site.billing.models import PlanChange
@@ -121,7 +121,7 @@ def apply_promotion_code(subscription_id: str) -> Response | Page:
     try:
         code_id = promotion_codes.find(g.visitor.customer_id, typed, g.now)
         page.form.code, page.form.code_id = sign_code(code_id, g.visitor.customer_id), code_id
-        _fill(page, _situation(subscription_id), page.form.order())
+        _fill(page, _situation(page.subscription), page.form.order())
     except BillingError as refusal:
         page.problem = page.form.refuse(refusal)
     if page.form.code_error:
@@ -222,17 +222,21 @@ def _own(subscription_id: str) -> tuple[SubscriptionView, PaymentMethodView | No
     return overview.find_subscription(g.visitor, subscription_id, g.now) or abort(404)
 
 
-def _situation(subscription_id: str) -> PlanChangeOptions:
-    features = g.visitor.features.subscription_update
+def _situation(subscription: SubscriptionView) -> PlanChangeOptions:
+    """What the customer may ask for. The subscription is loaded anew only where the page has not read all of its siblings."""
+    visitor, features = g.visitor, g.visitor.features.subscription_update
+    if subscription.has_all_siblings:
+        owner = Owner(visitor.account_id, visitor.customer_id, subscription.livemode)
+        return plan_changes.options_of(subscription.snapshot, owner, features, g.now)
     try:
-        return plan_changes.options(g.visitor.customer_id, subscription_id, features, g.now)
+        return plan_changes.options(visitor.customer_id, subscription.id, features, g.now)
     except NotFound:
         abort(404)
 
 
 def _page(subscription_id: str, given: Any) -> ChangePage:
     subscription, method = _own(subscription_id)
-    found = _situation(subscription_id)
+    found = _situation(subscription)
     form = ChangeForm.bind(found.policy, given, g.visitor.customer_id)
     refusal = translated(found.refusal) if found.refusal else ""
     mismatch = found.policy.incompatibility()

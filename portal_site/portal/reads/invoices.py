@@ -20,6 +20,7 @@ log = logging.getLogger("portal_site")
 SHORT = 6
 LONG = 24
 MOST_OPEN = 20
+MOST_AWAITED = 500
 MOST_LINES = 10_000
 
 OWN = (
@@ -87,7 +88,17 @@ _OPEN = (
 )
 # The newest and the open invoices in one select: two indexes of one table, and one query less.
 RECENT_AND_OPEN = union_all(_labelled("recent", newest(SHORT), *_NO_ATTEMPT), _labelled("open", _OPEN))
-OPEN = _OPEN
+# Every open invoice on which a change may wait, whosever name it bears: it decides what is left of the balance.
+AWAITED = (
+    select(Invoice.id, Invoice.status, Invoice.starting_balance, Invoice.ending_balance, _ATTEMPTS[0])
+    .where(
+        Invoice.account_id == bindparam("account_id"),
+        Invoice.customer_id == bindparam("customer_id"),
+        Invoice.status == literal_column("'open'"),
+    )
+    .order_by(*NEWEST_FIRST)
+    .limit(literal_limit(MOST_AWAITED))
+)
 OPEN_OF_ONE = _OPEN.where(Invoice.subscription_id == bindparam("subscription_id"))
 # Uncollectible invoices can still be paid, and a subscription may be on hold because of one.
 WRITTEN_OFF_OF_ONE = (
@@ -333,13 +344,14 @@ class InvoiceView(InvoiceSummary):
         return self.total - self.pre_payment_credit_notes_amount - self.amount_due
 
 
-_SUMMARY_NAMES = {field.name for field in fields(InvoiceSummary)}
+_SUMMARY_NAMES = [field.name for field in fields(InvoiceSummary)]
 
 
 def summary(row: Mapping[str, Any]) -> InvoiceSummary:
     """The summary of a row of the selects above."""
-    values = {name: value for name, value in row.items() if name in _SUMMARY_NAMES}
-    return InvoiceSummary(**{**values, "status": InvoiceStatus(row["status"])})
+    values = {name: row[name] for name in _SUMMARY_NAMES if name in row}
+    values["status"] = InvoiceStatus(row["status"])
+    return InvoiceSummary(**values)
 
 
 def page(rows: Sequence[Mapping[str, Any]], size: int) -> InvoicePage:

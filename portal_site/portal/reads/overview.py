@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from portal_site.billing.errors import Unreadable
+from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
 from portal_site.db.page_query import PageQuery
 from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads import billing_information, invoices, payment_methods, subscription_rows, subscriptions
@@ -28,7 +29,7 @@ _SUBSCRIPTION = PageQuery(
     methods=payment_methods.METHODS,
     open=invoices.OPEN_OF_ONE,
     written_off=invoices.WRITTEN_OFF_OF_ONE,
-    awaited=invoices.OPEN,
+    awaited=invoices.AWAITED,
     under_way=invoices.UNDER_WAY,
 )
 
@@ -120,6 +121,17 @@ def find_subscription(
     under_way = {row["invoice_id"]: row for row in rows["under_way"]}
     unpaid = tuple(map(invoices.summary, rows["open"]))
     standing = _standing(subscription, has_open_invoice=bool(unpaid), has_uncollected=bool(rows["uncollected"]))
+    snapshot = replace(standing.snapshot, siblings=_siblings(readable, subscription_id))
     written_off = tuple(map(invoices.summary, rows["written_off"]))
-    shown = replace(standing, open_invoices=unpaid, written_off=written_off, under_way=under_way)
+    is_whole = len(rows["subscriptions"]) < subscription_rows.MOST and len(rows["awaited"]) < invoices.MOST_AWAITED
+    shown = replace(
+        standing, snapshot=snapshot, open_invoices=unpaid, written_off=written_off, under_way=under_way,
+        has_all_siblings=is_whole and not unreadable,
+    )  # fmt: skip
     return shown, next((method for method in methods if method.id == charged), None)
+
+
+def _siblings(subs: list[SubscriptionView], subscription_id: str) -> tuple[SubscriptionSnapshot, ...]:
+    """The customer's other subscriptions as `loading.snapshots` has them, also those that this portal does not show."""
+    others = (each.snapshot for each in subs if each.id != subscription_id)
+    return tuple(sorted(others, key=lambda snapshot: snapshot.id))

@@ -155,6 +155,7 @@ _LINE = (
     InvoiceLineItem.share_whole,
     InvoiceLineItem.share_amount,
     InvoiceLineItem.credited_line_id,
+    InvoiceLineItem.position,
 )
 # In this order, so that SQLite uses the index of open invoices instead of reading all of the customer's.
 _OPEN_INVOICES = (

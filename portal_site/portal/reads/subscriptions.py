@@ -99,7 +99,8 @@ class SubscriptionView:
 
     `snapshot` is the input of the rules, and `next_invoice` their forecast: None if nothing more will be billed, while it is
     paused, and if it depends on the proration of a planned change. `open_invoices`, those `written_off`, and the
-    attempts `under_way` to pay an open one are only loaded for the page of one subscription.
+    attempts `under_way` to pay an open one are only loaded for the page of one subscription; so are the siblings of its
+    snapshot, all of them if `has_all_siblings`.
     """
 
     snapshot: SubscriptionSnapshot
@@ -115,7 +116,9 @@ class SubscriptionView:
     items: tuple[ItemView, ...]
     discounts: tuple[DiscountView, ...]
     planned: PlannedChange | None
+    livemode: bool
     automatic_tax: bool = False
+    has_all_siblings: bool = False
     next_invoice: NextInvoice | None = None
     open_invoices: tuple[InvoiceSummary, ...] = ()
     written_off: tuple[InvoiceSummary, ...] = ()
@@ -247,17 +250,18 @@ class _Parts:
         return cls(
             discounts=discounts,
             reserved=snapshots.reserved_discounts(changes),
-            pending=_lines([row for row in lines if row["invoice_id"] is None]),
-            returned=_lines([row for row in lines if row["invoice_id"] is not None]),
+            pending=_lines([row for row in lines if row["invoice_id"] is None], "subscription_id"),
+            returned=_lines([row for row in lines if row["invoice_id"] is not None], "invoice_id"),
             awaited={row["id"]: SimpleNamespace(**row) for row in open_invoices},
         )
 
 
-def _lines(rows: Rows) -> Mapping[str, Sequence[InvoiceLine]]:
+def _lines(rows: Rows, key: str) -> Mapping[str, Sequence[InvoiceLine]]:
+    """The lines by this column, in the order in which `stored_lines` loads them."""
     lines: dict[str, list[InvoiceLine]] = defaultdict(list)
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (row["position"], row["id"])):
         line = cast(InvoiceLineItem, SimpleNamespace(**row))
-        lines[row["subscription_id"]].append(stored_lines.line_of(line, plans.priced_plan(cast(PlanRow, row))))
+        lines[row[key]].append(stored_lines.line_of(line, plans.priced_plan(cast(PlanRow, row))))
     return lines
 
 
@@ -269,8 +273,8 @@ def _view(
     if any(item.offer.length <= 0 for item in items):  # raises KeyError for an interval that does not exist
         raise ValueError(f"{row.id} has a period without a length")
     phases = _phases([each for each in group if each["kind"] == "planned"])
-    awaited = parts.awaited.get(awaiting.awaited_invoice_id(row) or "")
-    waits = awaiting.awaiting_of(row, awaited, parts.returned.get(row.id, ()))
+    awaited_id = awaiting.awaited_invoice_id(row) or ""
+    waits = awaiting.awaiting_of(row, parts.awaited.get(awaited_id), parts.returned.get(awaited_id, ()))
     pending = parts.pending.get(row.id, ())
     snapshot = snapshots.build(row, customer, Parts(items, parts.discounts, pending, phases, waits, parts.reserved))
     return SubscriptionView(
@@ -286,6 +290,7 @@ def _view(
         ended_at=row.ended_at,
         payment_method_id=row.default_payment_method_id,
         on_behalf_of=row.on_behalf_of,
+        livemode=row.livemode,
         automatic_tax=row.automatic_tax,
         items=tuple(map(_item_view, items)),
         discounts=_in_force(discounts, row.id, at),

@@ -72,9 +72,9 @@ class CustomerState:
     consumed: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, snapshot: SubscriptionSnapshot) -> Self:
-        """The state when this snapshot was loaded."""
-        return cls(Balances(snapshot.balance, snapshot.balance_currency, snapshot.other_balances))
+    def of(cls, snapshot: SubscriptionSnapshot, consumed: frozenset[str] = frozenset()) -> Self:
+        """The state when this snapshot was loaded, but for the discounts consumed since."""
+        return cls(Balances(snapshot.balance, snapshot.balance_currency, snapshot.other_balances), consumed)
 
     def applied_to(self, snapshot: SubscriptionSnapshot) -> SubscriptionSnapshot:
         """The subscription as it is billed in this state."""
@@ -89,7 +89,8 @@ class CustomerState:
 
     def add(self, amount: int, currency: str) -> Self:
         """The state after `amount` was added to the balances. Amount 0 only sets a missing currency."""
-        return replace(self, balances=self.balances.add(amount, currency))
+        balances = self.balances.add(amount, currency)
+        return self if balances is self.balances else replace(self, balances=balances)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def forecast(
         if step.invoice is not None and step.subscription_id in missing:
             next_invoices[step.subscription_id] = step.invoice
             missing.discard(step.subscription_id)
-        elif step.is_last:
+        if missing and not walk.follow(step):
             missing.discard(step.subscription_id)
     return next_invoices
 
@@ -199,16 +200,31 @@ def totals_until(snapshot: SubscriptionSnapshot, state: CustomerState, until: in
         step = walk.step()
         if step.invoice is not None and step.subscription_id == snapshot.id:
             totals[step.invoice.date] += step.invoice.total
+        walk.follow(step)
     return totals, not walk.is_uncertain
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One step of a subscription. `is_last` is true if no later step of it is known."""
+    """One step of a subscription: `after` it the subscription is like this, but for what `renewal` makes of it, if it has one.
+
+    `after` is None if no later step is known, because the next one depends on what is not known yet.
+    """
 
     subscription_id: str
-    invoice: NextInvoice | None
-    is_last: bool
+    after: SubscriptionSnapshot | None
+    renewal: Renewal | None = None
+    invoice: NextInvoice | None = None
+
+
+def _renewed(snapshot: SubscriptionSnapshot, renewal: Renewal) -> SubscriptionSnapshot:
+    """The subscription after its renewal: what becomes of the invoice decides what can be credited later."""
+    renewed = snapshot.after_renewal(renewal.lines, taken=renewal.invoice is not None)
+    if renewal.invoice is None:
+        return renewed
+    uncollected = renewal.is_draft or renewal.is_uncollectible
+    billed = Billed.UNCOLLECTED if uncollected else renewed.billed(renewal.invoice.amount_due)
+    return renewed.after_billing(renewal.lines, billed)
 
 
 @dataclass
@@ -243,49 +259,53 @@ class _Walk:
         return date is not None
 
     def step(self) -> _Step:
-        """Take the step that is due first. Steps that are due at the same time are taken in a billing run's order."""
+        """Take the step that is due first. Steps that are due at the same time are taken in a billing run's order.
+
+        The step after it is not queued before `follow`, since most forecasts end with the renewal that they are about.
+        """
         date, _, subscription_id = heappop(self.queue)
         snapshot = self.snapshots[subscription_id]
-        invoice = None
         phase, awaiting = snapshot.phase_due_at(date), snapshot.awaiting_payment
         discards = snapshot.is_discarding_at(date) or (phase is not None and phases.changes_items(snapshot))
         if awaiting is not None and (discards or (phase is not None and awaiting.is_being_paid)):
             if awaiting.is_being_paid:  # everything that is due then waits for the outcome
                 self.certain_until = min(date, self.certain_until or date)
-                return _Step(subscription_id, None, is_last=True)
-            snapshot = self._discard(snapshot, awaiting)
-        elif snapshot.resumes_at is not None and snapshot.resumes_at <= date:
-            snapshot = snapshot.resumed(snapshot.resumes_at)
-        elif phase is not None:
-            snapshot, invoice = self._begin_phase(snapshot, date)
-        else:
-            if snapshot.cancel_at is not None and snapshot.cancel_at <= date:
-                snapshot = replace(snapshot, status=SubscriptionStatus.CANCELED)
-            snapshot, invoice = self._bill(snapshot, date)
-        self.snapshots[subscription_id] = snapshot
-        return _Step(subscription_id, invoice, is_last=not self._queue(snapshot))
+                return _Step(subscription_id, None)
+            return _Step(subscription_id, self._discard(snapshot, awaiting))
+        if snapshot.resumes_at is not None and snapshot.resumes_at <= date:
+            return _Step(subscription_id, snapshot.resumed(snapshot.resumes_at))
+        if phase is not None:
+            return self._begin_phase(snapshot, date)
+        return self._bill(snapshot, date)
 
-    def _begin_phase(
-        self, snapshot: SubscriptionSnapshot, date: int
-    ) -> tuple[SubscriptionSnapshot, NextInvoice | None]:
+    def follow(self, step: _Step) -> bool:
+        """Queue the next step of the subscription that took this one. False if none is known."""
+        after = step.after
+        if after is None:
+            return False
+        if step.renewal is not None:
+            after = _renewed(after, step.renewal)
+        self.snapshots[step.subscription_id] = after
+        return self._queue(after)
+
+    def _begin_phase(self, snapshot: SubscriptionSnapshot, date: int) -> _Step:
         begun = phases.begin_next_phase(self.state.applied_to(snapshot), date)
         if begun.invoice is None:
-            return begun.subscription, None
+            return _Step(snapshot.id, begun.subscription)
         consumed = self.state.consumed | begun.consumed
         self.state = replace(self.state, consumed=consumed).add(begun.invoice.balance_used, snapshot.currency)
-        return begun.subscription, NextInvoice.of(begun.invoice, date, varies=False, renews=False)
+        invoice = NextInvoice.of(begun.invoice, date, varies=False, renews=False)
+        return _Step(snapshot.id, begun.subscription, invoice=invoice)
 
-    def _bill(self, snapshot: SubscriptionSnapshot, date: int) -> tuple[SubscriptionSnapshot, NextInvoice | None]:
+    def _bill(self, snapshot: SubscriptionSnapshot, date: int) -> _Step:
+        if snapshot.cancel_at is not None and snapshot.cancel_at <= date:
+            snapshot = replace(snapshot, status=SubscriptionStatus.CANCELED)
         varies = any(item.offer.terms.metered for item in snapshot.items if item.period_end == date)
         renewal = renew(snapshot, self.state, date)
         self.state = renewal.state
-        renewed = snapshot.after_renewal(renewal.lines, taken=renewal.invoice is not None)
-        if renewal.invoice is None:
-            return renewed, None
-        if renewal.is_draft or renewal.is_uncollectible:
-            return renewed.after_billing(renewal.lines, Billed.UNCOLLECTED), None
-        renewed = renewed.after_billing(renewal.lines, renewed.billed(renewal.invoice.amount_due))
-        return renewed, NextInvoice.of(renewal.invoice, date, varies)
+        if renewal.invoice is None or renewal.is_draft or renewal.is_uncollectible:
+            return _Step(snapshot.id, snapshot, renewal)
+        return _Step(snapshot.id, snapshot, renewal, NextInvoice.of(renewal.invoice, date, varies))
 
     def _discard(self, snapshot: SubscriptionSnapshot, awaiting: AwaitingPayment) -> SubscriptionSnapshot:
         """Discard an unpaid change: its invoice is voided, and its balance, lines and discounts are available again."""

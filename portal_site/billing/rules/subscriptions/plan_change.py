@@ -184,7 +184,7 @@ def _after(changes: ItemChanges, invoice: InvoiceTotals, at: int) -> tuple[Subsc
     """The subscription and the customer's state once the change is made and its invoice written."""
     subscription = changes.subscription
     consumed = invoices.consumed_discounts(changes.lines, subscription.discounts)
-    state = replace(CustomerState.of(subscription), consumed=consumed).add(invoice.balance_used, subscription.currency)
+    state = CustomerState.of(subscription, consumed).add(invoice.balance_used, subscription.currency)
     deferred = changes.effective_at > at
     after_change = replace(
         subscription,
