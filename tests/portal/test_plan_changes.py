@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal_site.billing.billing_run import test_clocks
+from portal_site.billing.changes import plan_changes
 from portal_site.billing.models import Invoice, PlanChange
 from portal_site.billing.subscriptions import subscription_items
 from tests import world
@@ -179,6 +180,26 @@ def test_a_changed_quote_is_shown_and_not_charged(app: Flask, moved: str) -> Non
     assert answer.status_code == 409
     assert "have changed since you looked" in text(answer.text)
     assert untouched(shop)
+
+
+@HALF
+@pytest.mark.case("D1")
+def test_the_quote_after_a_refusal_has_the_balance_of_then(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = world.shop()
+    client = enter(app, shop.customer)
+    page = quote(client, shop, quantity=3)
+
+    def after_another_one(*given: Any) -> PlanChange:
+        monkeypatch.undo()
+        with world.transaction() as session:
+            session.merge(shop.customer).balance = -300
+        return plan_changes.change_plan(*given)
+
+    monkeypatch.setattr(plan_changes, "change_plan", after_another_one)
+    answer = confirm(client, shop, page)
+    assert (answer.status_code, "Change plan and pay €7.00" in text(answer.text)) == (409, True)
+    assert untouched(shop)
+    assert confirm(client, shop, answer).status_code == 303
 
 
 @HALF

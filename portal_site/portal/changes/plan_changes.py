@@ -222,10 +222,14 @@ def _own(subscription_id: str) -> tuple[SubscriptionView, PaymentMethodView | No
     return overview.find_subscription(g.visitor, subscription_id, g.now) or abort(404)
 
 
-def _situation(subscription: SubscriptionView) -> PlanChangeOptions:
-    """What the customer may ask for. The subscription is loaded anew only where the page has not read all of its siblings."""
+def _situation(subscription: SubscriptionView, *, refused: bool = False) -> PlanChangeOptions:
+    """What the customer may ask for.
+
+    The subscription is loaded anew where the page has not read all of its siblings, and after a change was `refused`: that may
+    have waited for another one, which altered the balance that was read with the visitor.
+    """
     visitor, features = g.visitor, g.visitor.features.subscription_update
-    if subscription.has_all_siblings:
+    if subscription.has_all_siblings and not refused:
         owner = Owner(visitor.account_id, visitor.customer_id, subscription.livemode)
         return plan_changes.options_of(subscription.snapshot, owner, features, g.now)
     try:
@@ -234,9 +238,9 @@ def _situation(subscription: SubscriptionView) -> PlanChangeOptions:
         abort(404)
 
 
-def _page(subscription_id: str, given: Any) -> ChangePage:
+def _page(subscription_id: str, given: Any, *, refused: bool = False) -> ChangePage:
     subscription, method = _own(subscription_id)
-    found = _situation(subscription)
+    found = _situation(subscription, refused=refused)
     form = ChangeForm.bind(found.policy, given, g.visitor.customer_id)
     refusal = translated(found.refusal) if found.refusal else ""
     mismatch = found.policy.incompatibility()
@@ -277,7 +281,7 @@ def _again(subscription_id: str, order: PlanChangeRequest, attempt_id: str, prob
 
 
 def _anew(subscription_id: str, given: Mapping[str, str], problem: str, status: int) -> Page:
-    page = _page(subscription_id, given)
+    page = _page(subscription_id, given, refused=True)
     now = _("The current amount is shown below.")
     page.problem = f"{problem} {now}" if page.quote else problem
     return render_template("portal/plan_changes/show.html", page=page), status
