@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 
 from portal_site.billing.errors import Unreadable
 from portal_site.billing.loading import snapshots
-from portal_site.billing.models import Customer, Invoice, Subscription
+from portal_site.billing.models import Customer, Invoice, Subscription, SubscriptionItem
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
@@ -37,6 +37,21 @@ def _pending_lines(history: History) -> None:
     history.change_plan(quantity=3)
     history.advance_to("2026-04-16")
     history.change_plan(quantity=5)
+
+
+def _items_of_one_second(history: History) -> None:
+    """Only their ids put them in an order, which each database may sort in its own way."""
+    table = SubscriptionItem.__table__
+    with transaction() as session:
+        of_it = (
+            table.c.subscription_id == history.shop.subscription.id,
+            table.c.account_id == history.shop.customer.account_id,
+        )
+        row = dict(session.execute(select(table).where(*of_it).limit(1)).mappings().one())
+        others = [{**row, "id": f"si_{name}", "price_id": history.shop.prices["solo"].id} for name in "bCaD"]
+        session.execute(insert(SubscriptionItem), others)
+    history.advance_to("2026-05-16")
+    history.change_plan(quantity=2)
 
 
 def _used_up_coupon(history: History) -> None:
@@ -118,6 +133,7 @@ STATES: dict[str, tuple[Callable[[History], None], dict[str, Any]]] = {
     "taxed": (_plain, {"tax": [VAT], "also": "solo"}),
     "untaxed": (_plain, {"tax": [VAT], "customer": {"tax_exempt": "exempt"}}),
     "pending lines": (_pending_lines, {"policy": DEFERRED, "tax": [VAT]}),
+    "items of one second": (_items_of_one_second, {"policy": DEFERRED}),
     "used up coupon": (_used_up_coupon, {}),
     "planned change": (_planned_change, {"policy": {"schedule_at_period_end": ("decreasing_item_amount",)}}),
     "merchant's schedule": (_merchants_schedule, {}),
