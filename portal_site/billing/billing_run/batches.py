@@ -198,19 +198,19 @@ def _renew(session: Session, customers: Mapping[str, Customer], at: int, skip: C
 
 
 def _apply_transitions(session: Session, rows: Iterable[DueSubscription], at: int) -> tuple[set[str], int]:
-    """Apply due transitions. Returns the ids of the subscriptions that have to wait, and how many of them wait for a payment."""
+    """Apply due transitions. Returns the ids of the subscriptions that have to wait, and how many of them wait for a payment.
+
+    A subscription whose next step is of a later date comes in the next batch, because another one of the customer may be due
+    before that, after the worker was not running.
+    """
     later, unpaid = set(), 0
     for row in rows:
         customer = ownership.lock_customer(session, row.customer_id)
-        due, before = row.step_at, None
-        # After the worker was not running, several transitions may be due; each sets the due date of the next.
-        while due is not None and due != before and due <= at:
-            outcome = transitions.apply_due_transitions(session, customer, row.id, at)
-            unpaid += outcome == Outcome.AFTER_PAYMENT
-            if outcome != Outcome.TAKEN:
-                later.add(row.id)
-                break
-            due, before = ownership.get_owned(session, Subscription, customer.id, row.id).step_at, due
+        outcome = transitions.apply_due_transitions(session, customer, row.id, at)
+        unpaid += outcome == Outcome.AFTER_PAYMENT
+        step_at = ownership.get_owned(session, Subscription, customer.id, row.id).step_at
+        if outcome != Outcome.TAKEN or (step_at is not None and step_at > (row.step_at or at)):
+            later.add(row.id)
     session.flush()
     return later, unpaid
 

@@ -76,9 +76,10 @@ class DiscountTerms:
 def discounts_in_force(discounts: Iterable[DiscountTerms], subscription_id: str, at: int) -> tuple[DiscountTerms, ...]:
     """The discounts on an invoice of this subscription at `at`, in Stripe's order: item discounts, then subscription discounts.
 
-    The customer's discounts apply only if the subscription has none (docs.stripe.com/billing/subscriptions/coupons).
+    The customer's discounts apply only if the subscription has none (docs.stripe.com/billing/subscriptions/coupons). One for a
+    single invoice that has been used has an end, and is not used again for an invoice of an earlier date that is written late.
     """
-    running = [d for d in discounts if d.start <= at and (d.end is None or d.end > at)]
+    running = [d for d in discounts if d.start <= at and (d.end is None or (d.end > at and not d.single_use))]
     subscription_discounts = [discount for discount in running if discount.subscription_id == subscription_id]
     chosen = subscription_discounts or [discount for discount in running if discount.subscription_id is None]
     return tuple(sorted(chosen, key=lambda discount: discount.item_id is None))
