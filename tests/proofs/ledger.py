@@ -242,6 +242,7 @@ def _credit_notes_add_up(notes: Rows, note_lines: Rows, invoices: Rows, lines: R
         own = [note for note in notes if note.invoice_id == invoice.id]
         assert invoice.pre_payment_credit_notes_amount == sum(note.pre_payment_amount for note in own)
         assert invoice.post_payment_credit_notes_amount == sum(note.post_payment_amount for note in own)
+        assert (invoice.voided_at is None) or (invoice.status == "void" and not own), "a void invoice was reduced"
 
 
 def _events_are_complete(invoices: Rows, attempts: Rows, events: Rows) -> None:

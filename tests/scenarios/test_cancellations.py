@@ -91,6 +91,36 @@ def test_cancelling_now_voids_a_pending_update(app: Flask) -> None:
     assert (history.subscription.status, history.subscription.pending_update) == ("canceled", None)
 
 
+@pytest.mark.parametrize("price", ["team", "year"])
+@pytest.mark.parametrize("debt", [0, 20])
+def test_cancelling_now_credits_the_plan_that_was_paid_and_not_the_one_that_was_not(
+    app: Flask, price: str, debt: int
+) -> None:
+    history = History.start(app, card=world.FAILS, customer={"balance": debt, "currency": "eur"})
+    history.advance_to("2026-04-16")
+    assert history.change_plan(price, quantity=3).outcome == "pending"
+    assert history.balance == 0
+    history.cancel(mode="immediately", proration_behavior="always_invoice")
+    unpaid, final = history.invoices()
+    assert unpaid.startswith("2026-04-16 void")
+    assert final == "2026-04-16 paid: Unused time on Team after 16 Apr 2026 -5.00 = -5.00, due 0.00"
+    assert history.balance == debt - 500
+    assert "credit_note.created" not in history.events
+
+
+def test_cancelling_now_settles_the_lines_that_an_unpaid_change_had_taken(app: Flask) -> None:
+    history = History.start(app, quantity=3, policy={"proration_behavior": "create_prorations"})
+    history.advance_to("2026-04-16")
+    history.change_plan(quantity=1)  # a credit of 10.00 waits for the next invoice
+    history.add_card(world.FAILS)
+    assert history.change_plan("year").outcome == "pending"  # a longer period is billed at once, with what waits
+    history.cancel(mode="immediately", proration_behavior="always_invoice")
+    unpaid, final = history.invoices()
+    assert unpaid.startswith("2026-04-16 void")
+    assert final.endswith("= -15.00, due 0.00")
+    assert history.balance == -1500
+
+
 @pytest.mark.both_databases
 def test_a_planned_downgrade_survives_an_undone_cancellation_but_not_the_end(app: Flask) -> None:
     down = {"schedule_at_period_end": ("decreasing_item_amount",)}

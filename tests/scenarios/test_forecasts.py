@@ -231,3 +231,15 @@ def _open_invoice(history: History) -> str:
     with reading() as reader:
         mine = Invoice.customer_id == history.shop.customer.id, Invoice.status == "open"
         return str(reader.scalar(select(Invoice.id).where(*mine)))
+
+
+def test_a_late_worker_bills_subscriptions_by_date_where_an_unpaid_change_expired_before(app: Flask) -> None:
+    history = History.start(app, card=world.FAILS).advance_to("2026-04-28")
+    world.second_subscription(history.shop, days=29)  # renews on 30 April
+    assert history.change_plan(quantity=3).outcome == "pending"  # until 29 April; the plan renews on 1 May
+    _coupon(history, percent_off="50", duration="once")
+    history.run_late("2026-05-02")
+    assert [bill[11:] for bill in history.invoices() if "void" not in bill] == [
+        "open: 1 × Extra (at €7.00 / month) 7.00, discount -3.50 = 3.50",
+        "open: 1 seats × Team (at €10.00 / month) 10.00 = 10.00",
+    ]

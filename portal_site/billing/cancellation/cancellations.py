@@ -1,7 +1,7 @@
 """Cancelling a subscription: preview, cancellation attempt, cancellation, and undoing a scheduled cancellation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -196,6 +196,7 @@ def cancel(
             session.add(attempt)
         attempt.cancel(at)
         if ending.immediate:
+            ending = _quote_without_change(session, subscription, customer, features, confirmation, ending, at)
             return CancellationResult(at, True, _end(session, customer, subscription, ending, attempt, at))
         _schedule_end(session, customer, subscription, ending.ends_at, attempt, at)
         return CancellationResult(ending.ends_at, False)
@@ -227,6 +228,26 @@ def _confirmed_quote(
     return preview.ending
 
 
+def _quote_without_change(
+    session: Session,
+    subscription: Subscription,
+    customer: Customer,
+    features: SubscriptionCancel,
+    confirmation: Confirmation,
+    confirmed: CancellationQuote,
+    at: int,
+) -> CancellationQuote:
+    """Drop a pending update, and return the confirmed quote with the lines that its invoice returned, which have new ids."""
+    waited = subscription.pending_update is not None
+    _drop_change(session, customer, subscription, at)
+    if not waited:
+        return confirmed
+    ending = _preview(session, subscription, customer, features, confirmation.at).ending
+    assert ending
+    confirmation.check(cancellation_fingerprint(replace(ending, drops=confirmed.drops)))
+    return ending
+
+
 def _find_attempt(session: Session, subscription: Subscription, attempt_id: str) -> CancellationAttempt | None:
     owned = CancellationAttempt.customer_id == subscription.customer_id, CancellationAttempt.id == attempt_id
     return session.scalar(
@@ -243,7 +264,6 @@ def _end(
     at: int,
 ) -> str | None:
     """End the subscription now. Returns the id of the final invoice if an amount is due."""
-    _drop_change(session, customer, subscription, at)
     invoice_id = None
     if ending.invoice.lines:
         writer = InvoiceWriter(session)

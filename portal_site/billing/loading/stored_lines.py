@@ -253,13 +253,14 @@ def _with_charges(
     taken = [row for row in rows if row.credited_by is not None and row.invoice_status not in OWED]
     opened = frozenset(invoice.id for invoice in invoices if invoice.status == "open")
     awaiting = snapshot.awaiting_payment
+    awaited_id = awaiting.invoice_id if awaiting is not None else None
     if awaiting is not None and taken:
         awaiting = replace(awaiting, freed_lines=_charges(reader, snapshot, taken))
     return replace(
         snapshot,
         awaiting_payment=awaiting,
         creditable_lines=_charges(reader, snapshot, [row for row in free if row.invoice_status not in OWED]),
-        owed=_owed(reader, snapshot, invoices, free),
+        owed=_owed(reader, snapshot, [each for each in invoices if each.id != awaited_id], free),
         has_open_invoice=bool(opened),
         open_invoices=opened,
         has_uncollected_invoice=len(opened) < len(invoices),

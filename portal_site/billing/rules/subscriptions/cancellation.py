@@ -64,6 +64,8 @@ def quote(
     long as it was ordered. `waiting` says whether there is a pending update.
     """
     at_once = mode == "immediately" or snapshot.status in IDLE
+    if waiting or snapshot.status == SubscriptionStatus.INCOMPLETE:
+        snapshot = snapshot.given_up()
     if not at_once:
         ends_at = max(item.period_end for item in snapshot.items)
         # The period may be over before the worker has renewed it. No renewal will take the pending lines, so bill them now.

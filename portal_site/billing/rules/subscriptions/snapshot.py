@@ -94,8 +94,9 @@ class SubscriptionSnapshot:
     `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `other_balances` are kept beside it in
     other currencies. `pending_lines` go on the next invoice.
     `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet; `owed` are unpaid invoices
-    with such charges. `due_at` is the instant of the next step of a billing run. `pause_collection` is the `behavior`
-    of a pause of collection. `suspended_ends` are the ends, by id, of the discounts that a pause since `paused_at` suspended.
+    with such charges, without the one that is awaited. `due_at` is the instant of the next step of a billing run.
+    `pause_collection` is the `behavior` of a pause of collection. `suspended_ends` are the ends, by id, of the discounts that a
+    pause since `paused_at` suspended.
     `phases` have not begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending
     updates of other subscriptions will consume. `past_discounts` are those of the creditable lines that are used up or over.
     `has_uncollected_invoice` is true while an invoice for a period that has not ended is a draft or uncollectible, which is
@@ -247,6 +248,16 @@ class SubscriptionSnapshot:
             self, status=status, pending_lines=(*self.pending_lines, *returned), awaiting_payment=None,
             creditable_lines=(*self.creditable_lines, *charges), open_invoices=still_open, has_open_invoice=bool(still_open),
         )  # fmt: skip
+
+    def given_up(self) -> Self:
+        """The same, if anything awaits its payment, with the balance that its invoice used."""
+        if self.awaiting_payment is None:
+            return self
+        balances = Balances(self.balance, self.balance_currency, self.other_balances)
+        left = balances.add(self.awaiting_payment.returned_balance, self.currency)
+        return replace(
+            self.after_discarding(), balance=left.amount, balance_currency=left.currency, other_balances=left.others
+        )
 
     def with_resumed_discounts(self, date: int) -> Self:
         """The same subscription with the discounts that its pause suspended as they are if it is over at `date`."""
