@@ -30,14 +30,15 @@ def of(subscription: SubscriptionView, now: int) -> list[Action]:
     features: Features = g.visitor.features
     if subscription.status.ended:
         return _restart(subscription) if features.subscription_restart.enabled else []
-    if subscription.pending_update:
-        return _cancel(subscription, features)
-    if subscription.status == SubscriptionStatus.PAUSED and features.subscription_pause.enabled:
-        return [*_resume(subscription), *_cancel(subscription, features)]
-    found = [*_keep(subscription, features), *_undo(subscription, features), *_change(subscription, features, now)]
-    if subscription.status == SubscriptionStatus.ACTIVE and not subscription.cancel_at:
-        found += _pause(subscription, features)
-    return [*found, *_cancel(subscription, features)]
+    return [
+        *_see_what_is_due(subscription),
+        *_resume(subscription, features),
+        *_keep(subscription, features),
+        *_undo(subscription, features),
+        *_change(subscription, features, now),
+        *_pause(subscription, features),
+        *_cancel(subscription, features),
+    ]
 
 
 def _to(endpoint: str, subscription: SubscriptionView) -> str:
@@ -48,7 +49,18 @@ def _restart(subscription: SubscriptionView) -> list[Action]:
     return [Action(_("Resubscribe"), _to("show_restart", subscription), FILLED)]
 
 
-def _resume(subscription: SubscriptionView) -> list[Action]:
+def _see_what_is_due(subscription: SubscriptionView) -> list[Action]:
+    """The way to pay for one that is on hold, but not on its own page, which shows the invoices."""
+    shown = subscription.open_invoices or subscription.written_off
+    if subscription.status != SubscriptionStatus.UNPAID or shown:
+        return []
+    return [Action(_("See what is due"), _to("show_subscription", subscription), FILLED)]
+
+
+def _resume(subscription: SubscriptionView, features: Features) -> list[Action]:
+    paused = subscription.status == SubscriptionStatus.PAUSED and not subscription.pending_update
+    if not (features.subscription_pause.enabled and paused):
+        return []
     return [Action(_("Resume subscription"), _to("show_resumption", subscription), FILLED)]
 
 
@@ -68,7 +80,11 @@ def _undo(subscription: SubscriptionView, features: Features) -> list[Action]:
 
 def _change(subscription: SubscriptionView, features: Features, now: int) -> list[Action]:
     changing = features.subscription_update
-    if not changing.enabled or subscription.change_refusal(now, has_add_ons=bool(changing.add_on_ids)):
+    if (
+        not changing.enabled
+        or subscription.pending_update
+        or subscription.change_refusal(now, has_add_ons=bool(changing.add_on_ids))
+    ):
         return []
     address, allowed = _to("show_plan_change", subscription), changing.default_allowed_updates
     counted = [
@@ -91,7 +107,8 @@ def change_quantity(unit_label: str | None) -> str:
 
 
 def _pause(subscription: SubscriptionView, features: Features) -> list[Action]:
-    if not features.subscription_pause.enabled:
+    running = subscription.status == SubscriptionStatus.ACTIVE and not subscription.cancel_at
+    if not (features.subscription_pause.enabled and running) or subscription.pending_update:
         return []
     return [Action(_("Pause"), _to("show_pause", subscription), PLAIN)]
 

@@ -1,10 +1,23 @@
 """Subscriptions: the section, and a page for each."""
 
-from flask import abort, g, render_template
+from flask import abort, g, redirect, render_template, url_for
+from werkzeug.wrappers import Response
 
 from portal_site.portal import blueprint
 from portal_site.portal.reads import overview
+from portal_site.portal.reads.payment_methods import PaymentMethodView
+from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.input.forms import translated
+
+
+def find_own(subscription_id: str) -> tuple[SubscriptionView, PaymentMethodView | None]:
+    """A subscription of the visitor's and what it is charged to. Answers 404 for any other id."""
+    return overview.find_subscription(g.visitor, subscription_id, g.now) or abort(404)
+
+
+def to_subscription(subscription_id: str) -> Response:
+    """The way to the subscription's page after a form."""
+    return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)
 
 
 @blueprint.get("/subscriptions")
@@ -24,10 +37,7 @@ def show_subscription_list() -> str:
 @blueprint.get("/subscriptions/<subscription_id>")
 def show_subscription(subscription_id: str) -> str:
     """The page of one subscription."""
-    found = overview.find_subscription(g.visitor, subscription_id, g.now)
-    if found is None:
-        abort(404)
-    subscription, method = found
+    subscription, method = find_own(subscription_id)
     features = g.visitor.features.subscription_update
     refusal = subscription.change_refusal(g.now, has_add_ons=bool(features.add_on_ids))
     return render_template(

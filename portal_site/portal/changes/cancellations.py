@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.cancellation import cancellations
 from portal_site.billing.cancellation.cancellations import CancellationPreview
-from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
 from portal_site.billing.rules.subscriptions import forecast
@@ -22,8 +22,8 @@ from portal_site.portal.changes import confirmation_tokens
 from portal_site.portal.changes.cancellation_forms import ReasonForm
 from portal_site.portal.changes.confirmation_tokens import SignedConfirmation
 from portal_site.portal.changes.quote_pages import QuotePage
-from portal_site.portal.reads import invoices, overview
-from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.portal.reads import invoices
+from portal_site.portal.subscriptions import find_own, to_subscription
 from portal_site.web.input.forms import translated
 from portal_site.web.rendering import filters
 
@@ -60,7 +60,7 @@ def show_cancellation(subscription_id: str) -> Page:
 @portal_feature(FEATURE)
 def tell_reason(subscription_id: str) -> Response | Page:
     """Record the reason, if one is given, then show a matching offer, or else cancel on the confirmed terms."""
-    _own(subscription_id)
+    find_own(subscription_id)
     if not _is_asked(subscription_id):
         abort(404)
     form = _reason_form()
@@ -85,7 +85,7 @@ def show_cancellation_end(subscription_id: str) -> Page:
 @portal_feature(FEATURE)
 def cancel_subscription(subscription_id: str) -> Response | Page:
     """Make exactly the confirmed change, or show the current quote if it has changed."""
-    _own(subscription_id)
+    find_own(subscription_id)
     yes = confirmation_tokens.read(ENDING, subscription_id)
     if yes is None:
         return ending_page(subscription_id, "", _("This page has expired. Please check it again."), 409)
@@ -93,7 +93,7 @@ def cancel_subscription(subscription_id: str) -> Response | Page:
 
 
 def _cancel(subscription_id: str, yes: SignedConfirmation, attempt_id: str) -> Response | Page:
-    ending = _situation(subscription_id).ending
+    ending = _preview(subscription_id).ending
     if ending is not None and (ending.immediate or ending.drops):
         # A payment of a pending update that awaits authentication is canceled.
         payment_outcome.cancel_awaiting(subscription_id)
@@ -109,7 +109,7 @@ def _cancel(subscription_id: str, yes: SignedConfirmation, attempt_id: str) -> R
             return payment_outcome.collect(payment_outcome.of_final_invoice(subscription_id, done.invoice_id))
     else:
         flash(_("Your subscription is cancelled. It ends on %(date)s.", date=filters.date(done.ends_at)), "good")
-    return _to_subscription(subscription_id)
+    return to_subscription(subscription_id)
 
 
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/invoices/<invoice_id>/return")
@@ -126,20 +126,20 @@ def finish_final_payment(subscription_id: str, invoice_id: str) -> Response:
 @portal_feature(FEATURE)
 def keep_subscription(subscription_id: str) -> Response:
     """Undo a scheduled cancellation."""
-    _own(subscription_id)
+    find_own(subscription_id)
     try:
         cancellations.keep(g.visitor.customer_id, subscription_id, g.now)
         flash(_("Your subscription continues as before."), "good")
     except BillingError as refusal:
         flash(translated(refusal), "bad")
-    return _to_subscription(subscription_id)
+    return to_subscription(subscription_id)
 
 
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/acknowledgement")
 @portal_feature(FEATURE)
 def download_acknowledgement(subscription_id: str) -> FlaskResponse:
     """The confirmation of receipt as a file: what was cancelled, when to the second, and when it takes effect."""
-    subscription = _own(subscription_id)
+    subscription, _method = find_own(subscription_id)
     if not (_features().acknowledgement and subscription.canceled_at):
         abort(404)
     text = render_template("portal/cancellations/acknowledgement.txt", subscription=subscription)
@@ -153,11 +153,6 @@ def _features() -> SubscriptionCancel:
     return features
 
 
-def _own(subscription_id: str) -> SubscriptionView:
-    found = overview.find_subscription(g.visitor, subscription_id, g.now)
-    return found[0] if found else abort(404)
-
-
 def _own_reasons() -> dict[str, str]:
     return cancellations.feedback_options(g.visitor.account_id, _features().cancellation_reason.feedback_options)
 
@@ -167,23 +162,21 @@ def _reason_form() -> ReasonForm:
 
 
 def _is_asked(subscription_id: str) -> bool:
-    """Whether the page with the reasons comes first: there are reasons or possible offers, and cancelling is possible."""
+    """Whether a reason is asked for: there are reasons or possible offers, and cancelling is possible."""
     wanted = _features().cancellation_reason.asked or _features().retention.all_rules
-    return bool(wanted) and _situation(subscription_id).refusal is None
+    return bool(wanted) and _preview(subscription_id).refusal is None
 
 
-def _situation(subscription_id: str) -> CancellationPreview:
-    try:
-        return cancellations.preview(g.visitor.customer_id, subscription_id, _features(), g.now)
-    except NotFound:
-        abort(404)
+def _preview(subscription_id: str) -> CancellationPreview:
+    return cancellations.preview(g.visitor.customer_id, subscription_id, _features(), g.now)
 
 
 def ending_page(
     subscription_id: str, attempt_id: str = "", problem: str = "", status: int = 200, form: ReasonForm | None = None
 ) -> Page:
     """The page with the effect of cancelling, below an error message if there is one."""
-    subscription, found = _own(subscription_id), _situation(subscription_id)
+    subscription, _method = find_own(subscription_id)
+    found = _preview(subscription_id)
     if found.ending is None:
         assert found.refusal
         page = EndingPage(subscription, None, None, "", problem=problem or translated(found.refusal))
@@ -195,7 +188,3 @@ def ending_page(
         owed = found.snapshot.has_open_invoice
         page = EndingPage(subscription, found.ending, following, token, owed, problem, form)
     return render_template("portal/cancellations/end.html", page=page), status
-
-
-def _to_subscription(subscription_id: str) -> Response:
-    return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)

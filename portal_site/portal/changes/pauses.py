@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import abort, flash, g, redirect, render_template, request, url_for
+from flask import flash, g, render_template, request
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.changes import pauses
-from portal_site.billing.changes.pauses import PausePreview
-from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.loading.confirmations import quote_fingerprint
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import pauses as rules
@@ -19,9 +18,9 @@ from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome
 from portal_site.portal import blueprint, payment_outcome, portal_feature
 from portal_site.portal.changes import confirmation_tokens
 from portal_site.portal.changes.quote_pages import QuotePage
-from portal_site.portal.reads import overview
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.portal.subscriptions import find_own, to_subscription
 from portal_site.web.input.forms import translated
 
 FEATURE = "subscription_pause"
@@ -72,7 +71,7 @@ def show_pause(subscription_id: str) -> Page:
 @portal_feature(FEATURE)
 def pause_subscription(subscription_id: str) -> Response | Page:
     """Pause on the confirmed terms."""
-    _own(subscription_id)
+    find_own(subscription_id)
     yes = confirmation_tokens.read(PAUSE, subscription_id, "span")
     if yes is None:
         return _pause_page(subscription_id, "", _("Choose how long to pause."), 422)
@@ -85,7 +84,7 @@ def pause_subscription(subscription_id: str) -> Response | Page:
     except BillingError as refusal:
         return _pause_page(subscription_id, attempt_id, translated(refusal), 422)
     flash(_("Your subscription is paused."), "good")
-    return _to_subscription(subscription_id)
+    return to_subscription(subscription_id)
 
 
 @blueprint.get("/subscriptions/<subscription_id>/resumption")
@@ -99,7 +98,7 @@ def show_resumption(subscription_id: str) -> Page:
 @portal_feature(FEATURE)
 def resume_subscription(subscription_id: str) -> Response | Page:
     """Resume on the confirmed terms. An amount due is collected first."""
-    _own(subscription_id)
+    find_own(subscription_id)
     yes = confirmation_tokens.read(RESUMPTION, subscription_id)
     kind = yes.what.get("kind") if yes else None
     if yes is None or kind not in (COLLECTION, SUBSCRIPTION):
@@ -117,24 +116,13 @@ def resume_subscription(subscription_id: str) -> Response | Page:
     except StateChanged as changed:
         return _resumption_page(subscription_id, translated(changed), 409)
     flash(_("Your subscription has resumed."), "good")
-    return _to_subscription(subscription_id)
-
-
-def _own(subscription_id: str) -> tuple[SubscriptionView, PaymentMethodView | None]:
-    return overview.find_subscription(g.visitor, subscription_id, g.now) or abort(404)
-
-
-def _situation(subscription_id: str) -> PausePreview:
-    try:
-        return pauses.preview(g.visitor.customer_id, subscription_id, g.now)
-    except NotFound:
-        abort(404)
+    return to_subscription(subscription_id)
 
 
 def _pause_page(subscription_id: str, attempt_id: str, problem: str = "", status: int = 200) -> Page:
     """The page. `attempt_id` is the cancellation attempt in which the pause was offered, if any."""
-    subscription, _method = _own(subscription_id)
-    found = _situation(subscription_id)
+    subscription, _method = find_own(subscription_id)
+    found = pauses.preview(g.visitor.customer_id, subscription_id, g.now)
     if found.refusal is not None:
         page = PausePage(subscription, [], subscription.currency, problem or translated(found.refusal))
         return render_template("portal/pauses/pause.html", page=page), status
@@ -150,9 +138,9 @@ def _pause_page(subscription_id: str, attempt_id: str, problem: str = "", status
 
 
 def _resumption_page(subscription_id: str, problem: str = "", status: int = 200) -> Page:
-    subscription, method = _own(subscription_id)
+    subscription, method = find_own(subscription_id)
     try:
-        if _situation(subscription_id).snapshot.collection_paused:
+        if pauses.preview(g.visitor.customer_id, subscription_id, g.now).snapshot.collection_paused:
             quote, token = None, confirmation_tokens.issue(RESUMPTION, subscription_id, "", kind=COLLECTION)
         else:
             quote = pauses.resumption(g.visitor.customer_id, subscription_id, g.now)
@@ -163,7 +151,3 @@ def _resumption_page(subscription_id: str, problem: str = "", status: int = 200)
         return render_template("portal/pauses/resumption.html", page=page), status
     page = ResumptionPage(subscription, method, quote, token, problem)
     return render_template("portal/pauses/resumption.html", page=page), status
-
-
-def _to_subscription(subscription_id: str) -> Response:
-    return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)

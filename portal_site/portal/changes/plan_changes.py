@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.changes import plan_changes
 from portal_site.billing.changes.plan_options import Owner, PlanChangeOptions
-from portal_site.billing.errors import BillingError, NotFound, StateChanged
+from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.loading.confirmations import quote_fingerprint
 from portal_site.billing.models import PlanChange
 from portal_site.billing.rules.invoicing import invoices as invoice_rules
@@ -31,10 +31,11 @@ from portal_site.portal.changes.plan_change_forms import (
 )
 from portal_site.portal.changes.quote_pages import QuotePage
 from portal_site.portal.payment_outcome import Payment
-from portal_site.portal.reads import overview, products
+from portal_site.portal.reads import products
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.products import ProductText
 from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.portal.subscriptions import find_own, to_subscription
 from portal_site.web import htmx
 from portal_site.web.input.forms import translated
 
@@ -121,7 +122,7 @@ def apply_promotion_code(subscription_id: str) -> Response | Page:
     try:
         code_id = promotion_codes.find(g.visitor.customer_id, typed, g.now)
         page.form.code, page.form.code_id = sign_code(code_id, g.visitor.customer_id), code_id
-        _fill(page, _situation(page.subscription), page.form.order())
+        _fill(page, _options(page.subscription), page.form.order())
     except BillingError as refusal:
         page.problem = page.form.refuse(refusal)
     if page.form.code_error:
@@ -135,7 +136,7 @@ def apply_promotion_code(subscription_id: str) -> Response | Page:
 @portal_feature(FEATURE)
 def change_plan(subscription_id: str) -> Response | Page:
     """Make exactly the confirmed change, or show the current quote if it has changed."""
-    _own(subscription_id)
+    find_own(subscription_id)
     yes = confirmation_tokens.read(QUOTE, subscription_id)
     if yes is None:
         # The request in an invalid confirmation is not trusted; the form's fields are as good as a new choice.
@@ -159,7 +160,7 @@ def change_plan(subscription_id: str) -> Response | Page:
         return done
     if not session.get("_flashes"):  # a second click has no further message
         flash(_done(change), "good")
-    return _to_subscription(subscription_id)
+    return to_subscription(subscription_id)
 
 
 @blueprint.post("/subscriptions/<subscription_id>/plan-change/payment")
@@ -167,7 +168,7 @@ def change_plan(subscription_id: str) -> Response | Page:
 def pay_plan_change(subscription_id: str) -> Response:
     """Try again to pay for a pending update."""
     payment = _waiting_payment(subscription_id)
-    return payment_outcome.collect(payment) if payment else _to_subscription(subscription_id)
+    return payment_outcome.collect(payment) if payment else to_subscription(subscription_id)
 
 
 @blueprint.get("/subscriptions/<subscription_id>/plan-change/return")
@@ -175,12 +176,12 @@ def pay_plan_change(subscription_id: str) -> Response:
 def finish_plan_change(subscription_id: str) -> Response:
     """Return from authentication, or check again. It writes although it is a GET: a bank can only redirect."""
     payment = _waiting_payment(subscription_id)
-    return payment_outcome.finish(payment) if payment else _to_subscription(subscription_id)
+    return payment_outcome.finish(payment) if payment else to_subscription(subscription_id)
 
 
 def _waiting_payment(subscription_id: str) -> Payment | None:
     """The payment of the pending update, which resumes a subscription if it is paused."""
-    subscription, _method = _own(subscription_id)
+    subscription, _method = find_own(subscription_id)
     if not subscription.pending_update:
         return None
     paused = subscription.status == SubscriptionStatus.PAUSED
@@ -192,37 +193,33 @@ def _waiting_payment(subscription_id: str) -> Payment | None:
 @portal_feature(FEATURE, PAUSE)
 def withdraw_plan_change(subscription_id: str) -> Response:
     """Discard a pending update."""
-    _own(subscription_id)
+    find_own(subscription_id)
     try:
         payment_outcome.cancel_awaiting(subscription_id)
         plan_changes.withdraw(g.visitor.customer_id, subscription_id, g.now)
         flash(_("The change was undone. Your plan stays as it is, and nothing was charged."), "good")
     except BillingError as refusal:
         flash(translated(refusal), "bad")
-    return _to_subscription(subscription_id)
+    return to_subscription(subscription_id)
 
 
 @blueprint.post("/subscriptions/<subscription_id>/planned-change/removal")
 @portal_feature(FEATURE)
 def undo_planned_change(subscription_id: str) -> Response:
     """Undo a change that is planned for the end of the period."""
-    _own(subscription_id)
+    find_own(subscription_id)
     try:
         schedules.undo_planned_change(g.visitor.customer_id, subscription_id, g.now)
         flash(_("The change was undone. Your plan continues as it is."), "good")
     except BillingError as refusal:
         flash(translated(refusal), "bad")
-    return _to_subscription(subscription_id)
+    return to_subscription(subscription_id)
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
-def _own(subscription_id: str) -> tuple[SubscriptionView, PaymentMethodView | None]:
-    return overview.find_subscription(g.visitor, subscription_id, g.now) or abort(404)
-
-
-def _situation(subscription: SubscriptionView, *, refused: bool = False) -> PlanChangeOptions:
+def _options(subscription: SubscriptionView, *, refused: bool = False) -> PlanChangeOptions:
     """What the customer may ask for.
 
     The subscription is loaded anew where the page has not read all of its siblings, and after a change was `refused`: that may
@@ -232,15 +229,12 @@ def _situation(subscription: SubscriptionView, *, refused: bool = False) -> Plan
     if subscription.has_all_siblings and not refused:
         owner = Owner(visitor.account_id, visitor.customer_id, subscription.livemode)
         return plan_changes.options_of(subscription.snapshot, owner, features, g.now)
-    try:
-        return plan_changes.options(visitor.customer_id, subscription.id, features, g.now)
-    except NotFound:
-        abort(404)
+    return plan_changes.options(visitor.customer_id, subscription.id, features, g.now)
 
 
 def _page(subscription_id: str, given: Any, *, refused: bool = False) -> ChangePage:
-    subscription, method = _own(subscription_id)
-    found = _situation(subscription, refused=refused)
+    subscription, method = find_own(subscription_id)
+    found = _options(subscription, refused=refused)
     form = ChangeForm.bind(found.policy, given, g.visitor.customer_id)
     refusal = translated(found.refusal) if found.refusal else ""
     mismatch = found.policy.incompatibility()
@@ -296,7 +290,3 @@ def _done(change: PlanChange) -> str:
     if change.outcome == ChangeOutcome.EXPIRED:
         return _("This change was undone.")
     return _("Your plan has been changed.")
-
-
-def _to_subscription(subscription_id: str) -> Response:
-    return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)

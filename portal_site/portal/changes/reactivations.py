@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import abort, flash, g, redirect, render_template, url_for
+from flask import flash, g, render_template
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.changes import reactivations
-from portal_site.billing.changes.reactivations import ReactivationPreview
-from portal_site.billing.errors import NotFound, StateChanged
+from portal_site.billing.errors import StateChanged
 from portal_site.billing.loading.confirmations import quote_fingerprint
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions.plan_change import Quote
@@ -18,9 +17,8 @@ from portal_site.portal import blueprint, payment_outcome, portal_feature
 from portal_site.portal.changes import confirmation_tokens
 from portal_site.portal.changes.quote_pages import QuotePage
 from portal_site.portal.payment_outcome import Payment
-from portal_site.portal.reads import overview
 from portal_site.portal.reads.payment_methods import PaymentMethodView
-from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.portal.subscriptions import find_own, to_subscription
 from portal_site.web.input.forms import translated
 
 FEATURE = "subscription_restart"
@@ -54,7 +52,7 @@ def show_restart(subscription_id: str) -> Page:
 @portal_feature(FEATURE)
 def restart_subscription(subscription_id: str) -> Response | Page:
     """Reactivate on the confirmed terms, and collect the amount due."""
-    _own(subscription_id)
+    find_own(subscription_id)
     yes = confirmation_tokens.read(RESTART, subscription_id)
     if yes is None:
         return _page(subscription_id, _("This page has expired. Please check it again."), 409)
@@ -68,7 +66,7 @@ def restart_subscription(subscription_id: str) -> Response | Page:
     if done := payment_outcome.already_paid(payment):
         return done
     flash(_("Welcome back. Your subscription has begun."), "good")
-    return _to(change.subscription_id)
+    return to_subscription(change.subscription_id)
 
 
 @blueprint.post("/subscriptions/<subscription_id>/first-payment")
@@ -76,7 +74,7 @@ def restart_subscription(subscription_id: str) -> Response | Page:
 def pay_first_invoice(subscription_id: str) -> Response:
     """Try again to pay the first invoice of an incomplete subscription."""
     payment = _first_payment(subscription_id)
-    return payment_outcome.collect(payment) if payment else _to(subscription_id)
+    return payment_outcome.collect(payment) if payment else to_subscription(subscription_id)
 
 
 @blueprint.get("/subscriptions/<subscription_id>/first-payment/return")
@@ -84,29 +82,18 @@ def pay_first_invoice(subscription_id: str) -> Response:
 def finish_first_payment(subscription_id: str) -> Response:
     """Return from authentication. It writes although it is a GET: a bank can only redirect."""
     payment = _first_payment(subscription_id)
-    return payment_outcome.finish(payment) if payment else _to(subscription_id)
+    return payment_outcome.finish(payment) if payment else to_subscription(subscription_id)
 
 
 def _first_payment(subscription_id: str) -> Payment | None:
-    _own(subscription_id)
+    find_own(subscription_id)
     invoice_id = reactivations.first_invoice(g.visitor.customer_id, subscription_id)
     return payment_outcome.of_first_invoice(subscription_id, invoice_id) if invoice_id else None
 
 
-def _own(subscription_id: str) -> tuple[SubscriptionView, PaymentMethodView | None]:
-    return overview.find_subscription(g.visitor, subscription_id, g.now) or abort(404)
-
-
-def _situation(subscription_id: str) -> ReactivationPreview:
-    try:
-        return reactivations.preview(g.visitor.customer_id, subscription_id, g.now)
-    except NotFound:
-        abort(404)
-
-
 def _page(subscription_id: str, problem: str = "", status: int = 200) -> Page:
-    subscription, method = _own(subscription_id)
-    found = _situation(subscription_id)
+    subscription, method = find_own(subscription_id)
+    found = reactivations.preview(g.visitor.customer_id, subscription_id, g.now)
     page = RestartPage(subscription, method, found.quote, problem=problem)
     if found.quote is None:
         assert found.refusal
@@ -114,7 +101,3 @@ def _page(subscription_id: str, problem: str = "", status: int = 200) -> Page:
     else:
         page.token = confirmation_tokens.issue(RESTART, subscription_id, quote_fingerprint(found.quote))
     return render_template("portal/reactivations/show.html", page=page), status
-
-
-def _to(subscription_id: str) -> Response:
-    return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)

@@ -1,16 +1,15 @@
 """The retention offer: one page with its effect, and one click to accept it or to continue cancelling."""
 
-from flask import abort, flash, g, redirect, render_template, request, url_for
+from flask import flash, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.cancellation import retention
-from portal_site.billing.errors import NotFound, StateChanged
+from portal_site.billing.errors import StateChanged
 from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.changes import confirmation_tokens
 from portal_site.portal.changes.cancellations import FEATURE, Page, ending_page
-from portal_site.portal.reads import overview
-from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.portal.subscriptions import find_own, to_subscription
 from portal_site.web.input.forms import translated
 
 OFFER = "retention-offer"
@@ -27,7 +26,7 @@ def show_offer(subscription_id: str) -> Response | Page:
 @portal_feature(FEATURE)
 def accept_offer(subscription_id: str) -> Response | Page:
     """Accept the offer on the confirmed terms. Nothing is cancelled."""
-    _own(subscription_id)
+    find_own(subscription_id)
     yes = confirmation_tokens.read(OFFER, subscription_id)
     if yes is None:
         return ending_page(subscription_id, "", _("This page has expired. Please check it again."), 409)
@@ -39,33 +38,22 @@ def accept_offer(subscription_id: str) -> Response | Page:
     except StateChanged as changed:
         return _offer_page(subscription_id, attempt_id, translated(changed), 409)
     flash(_("Thank you for staying. Nothing was cancelled."), "good")
-    return redirect(url_for("portal.show_subscription", subscription_id=subscription_id), 303)
+    return to_subscription(subscription_id)
 
 
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/offer/refusal")
 @portal_feature(FEATURE)
 def decline_offer(subscription_id: str) -> Response:
     """Decline the offer, and continue with the effect of cancelling."""
-    _own(subscription_id)
+    find_own(subscription_id)
     attempt_id = request.form.get("attempt", "")
-    try:
-        retention.decline(g.visitor.customer_id, subscription_id, attempt_id)
-    except NotFound:
-        abort(404)
+    retention.decline(g.visitor.customer_id, subscription_id, attempt_id)
     return _to_end(subscription_id, attempt_id)
 
 
-def _own(subscription_id: str) -> SubscriptionView:
-    found = overview.find_subscription(g.visitor, subscription_id, g.now)
-    return found[0] if found else abort(404)
-
-
 def _offer_page(subscription_id: str, attempt_id: str, problem: str = "", status: int = 200) -> Response | Page:
-    subscription = _own(subscription_id)
-    try:
-        proposal = retention.find(g.visitor.customer_id, subscription_id, attempt_id, g.visitor.features, g.now)
-    except NotFound:
-        abort(404)
+    subscription, _method = find_own(subscription_id)
+    proposal = retention.find(g.visitor.customer_id, subscription_id, attempt_id, g.visitor.features, g.now)
     if proposal is None:
         return (
             ending_page(subscription_id, attempt_id, problem, status)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions import cancellation
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
@@ -143,13 +142,6 @@ def status_badge(subscription: SubscriptionView) -> tuple[str, str, str | None]:
         ends = _("Ends %(date)s", date=date(subscription.cancel_at))
         return ends, "warning", "subscription-cancel-at-period-end-badge"
     return _(subscription.status.label), subscription.status.tone, None
-
-
-def where_to_pay(features: Features) -> tuple[str, str]:
-    """The endpoint of the page with the invoices of a subscription on hold, and the label of the link to it."""
-    if features.invoice_history.enabled:
-        return "portal.show_invoices", _("See your invoices")
-    return "portal.show_overview", _("See what is due")
 
 
 def _when_and_how_much(invoice: NextInvoice) -> dict[str, str]:
