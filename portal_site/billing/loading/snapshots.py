@@ -141,7 +141,6 @@ def build(row: Subscription, customer: CustomerTerms, parts: Parts) -> Subscript
     items = tuple(parts.items if taxed else (replace(item, tax_rates=()) for item in parts.items))
     end = min((item.period_end for item in items), default=None) if row.cancel_at_period_end else None
     pause_collection, paused = row.pause_collection, (row.status_details or {}).get("paused") or {}
-    reserved = frozenset(discount for discount, owner in parts.reserved.items() if owner != row.id)
     return SubscriptionSnapshot(
         id=row.id,
         currency=row.currency,
@@ -158,7 +157,7 @@ def build(row: Subscription, customer: CustomerTerms, parts: Parts) -> Subscript
         paused_at=paused.get("transitioned_at"),
         suspended_ends=tuple((paused.get("discount_ends") or {}).items()),
         discounts=tuple(parts.discounts),
-        reserved_discounts=reserved,
+        reserved_discounts=_reserved_for_others(parts, row.id),
         tax_rates=tuple(map(TaxRate.of, row.default_tax_rates)) if taxed else (),
         balance=customer.balance,
         balance_currency=customer.currency,
@@ -167,6 +166,14 @@ def build(row: Subscription, customer: CustomerTerms, parts: Parts) -> Subscript
         phases=tuple(parts.phases),
         awaiting_payment=parts.awaiting_payment,
     )
+
+
+def _reserved_for_others(parts: Parts, subscription_id: str) -> frozenset[str]:
+    """The customer's discounts that a pending update of another subscription will consume; others are not shared."""
+    if not parts.reserved:
+        return frozenset()
+    shared = {discount.id for discount in parts.discounts if discount.subscription_id is None}
+    return frozenset(name for name, owner in parts.reserved.items() if owner != subscription_id and name in shared)
 
 
 def load(
