@@ -9,21 +9,21 @@ from flask import g
 from flask_babel import get_locale
 
 from portal_site.billing.rules.amounts import money
-from portal_site.portal.reads.invoice_history import Wanted
+from portal_site.portal.reads.invoice_history import InvoiceFilter
 
 LONGEST = 60
 MOST_AMOUNT = 10**15
 
 
-def wanted(arguments: Mapping[str, str]) -> Wanted:
+def wanted(arguments: Mapping[str, str]) -> InvoiceFilter:
     """The filters in the query; invalid ones are left out."""
     text = " ".join(unicodedata.normalize("NFKC", arguments.get("q", "")).split())[:LONGEST]
     if text:
-        return Wanted(text=text, numbers=_numbers(text), amount=_amount(text))
+        return InvoiceFilter(text=text, numbers=_numbers(text), amount=_amount(text))
     year = arguments.get("year", "")
     if re.fullmatch(r"20\d\d|19[7-9]\d", year, re.ASCII):
-        return Wanted(year=int(year))
-    return Wanted(unpaid=arguments.get("status") == "unpaid")
+        return InvoiceFilter(year=int(year))
+    return InvoiceFilter(unpaid=arguments.get("status") == "unpaid")
 
 
 def _numbers(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.portal import blueprint, invoice_search, payment_outcome, portal_feature, wording
 from portal_site.portal.reads import invoice_history, invoices, overview
-from portal_site.portal.reads.invoice_history import Wanted
+from portal_site.portal.reads.invoice_history import InvoiceFilter
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
 from portal_site.web.input.forms import translated
 
@@ -36,7 +36,7 @@ def show_invoice_rows() -> str:
     return render_template("portal/invoices/_rows.html", history=history, wanted=wanted, more=True)
 
 
-def _history() -> tuple[Wanted, InvoicePage]:
+def _history() -> tuple[InvoiceFilter, InvoicePage]:
     wanted = invoice_search.wanted(request.args)
     found = invoice_history.find(g.visitor.scope, wanted, g.visitor.timezone, request.args.get("after"))
     if found is None:

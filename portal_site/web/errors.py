@@ -1,6 +1,7 @@
 """Error pages. They use one template, with the merchant's branding if there is a portal visit."""
 
 import logging
+from contextlib import suppress
 
 from flask import Flask, Response, current_app, g, make_response, render_template
 from flask_babel import gettext as _
@@ -60,10 +61,11 @@ def page(status: int) -> Response:
     """The error page for an HTTP status, in the merchant's colours where it is known whose page it is.
 
     An address that does not exist belongs to no blueprint, which would have looked for the visitor. After a fault of the
-    server nothing is asked of the database.
+    server nothing is asked of the database, and one that fails now leaves the page without the merchant's colours.
     """
     if status < 500 and themes.owner() is None:
-        g.lost_visitor = current_app.extensions["find_owner"]()
+        with suppress(DBAPIError, TimeoutError):
+            g.lost_visitor = current_app.extensions["find_owner"]()
     title, advice = _words(status)
     response = make_response(render_template("errors/error.html", title=title, advice=advice, status=status), status)
     response.headers["Cache-Control"] = "no-store"

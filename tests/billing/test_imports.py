@@ -19,6 +19,7 @@ from portal_site.billing.models import (
     Invoice,
     InvoiceLineItem,
     PortalConfiguration,
+    Product,
     Subscription,
     SubscriptionItem,
 )
@@ -54,6 +55,14 @@ def test_an_export_is_imported(app: Flask) -> None:
     with reading() as connection:
         assert connection.scalar(select(Customer.email)) == "one@acme.example"
         assert connection.scalar(select(PortalConfiguration.is_default)) is True
+
+
+def test_a_products_marketing_features_are_imported_in_their_order(app: Flask) -> None:
+    features = [{"name": "5 projects"}, {"name": "Support within a day"}]
+    _take({"product": [{**PRODUCT, "marketing_features": features}, {**PRODUCT, "id": "prod_two"}], "price": [PRICE]})
+    with reading() as connection:
+        imported = dict(connection.execute(select(Product.id, Product.marketing_features)).all())
+    assert imported == {"prod_one": features, "prod_two": []}
 
 
 def test_a_second_run_changes_nothing(app: Flask) -> None:

@@ -71,7 +71,7 @@ def test_invoices_of_one_instant_are_not_lost_between_pages(visit: Visit) -> Non
         )
     scope = {"account_id": scene.account_id, "customer_id": scene.customer.id, "on_behalf_of": None}
     found, after = [], None
-    while (page := invoice_history.find(scope, invoice_history.Wanted(), "UTC", after)) is not None:
+    while (page := invoice_history.find(scope, invoice_history.InvoiceFilter(), "UTC", after)) is not None:
         found += [invoice.id for invoice in page.invoices]
         after = page.next_cursor
         if after is None:

@@ -306,6 +306,28 @@ def test_another_language_can_be_chosen_and_leads_back_to_the_same_page(visit: V
         assert client.send("/language", {"language": "fr", "next": evil}).location == "/"
 
 
+@pytest.mark.parametrize(
+    ("form", "fields", "page"),
+    [
+        ("/billing-information/edit", {"email": "no address"}, "/billing-information/edit"),
+        ("/subscriptions/{id}/plan-change", {}, "/subscriptions/{id}/plan-change"),
+        ("/subscriptions/{id}/promotion-code", {"promotion_code": "NONE"}, "/subscriptions/{id}/plan-change"),
+        ("/subscriptions/{id}/cancellation", {}, "/subscriptions/{id}/cancellation"),
+    ],
+)
+def test_a_refused_form_leads_back_to_its_page_in_another_language(
+    visit: Visit, form: str, fields: dict[str, str], page: str
+) -> None:
+    scene = world.scene()
+    client = visit(scene.customer)
+    client.get("/")
+    refused = client.send(form.format(id=scene.subscription.id), fields)
+    assert refused.status_code in (409, 422)
+    there = next(each.get("value", "") for each in parse(refused.text).iter("input") if each.get("name") == "next")
+    assert there == page.format(id=scene.subscription.id)
+    assert client.get(there).status_code == 200
+
+
 @pytest.mark.parametrize("language", ["", "zz", "auto", "fr\0", "x" * 3000])
 def test_a_language_that_there_is_none_of_changes_nothing(visit: Visit, language: str) -> None:
     client = visit(world.scene().customer)

@@ -41,7 +41,7 @@ ENDS = PageQuery(
 
 
 @dataclass(frozen=True)
-class Wanted:
+class InvoiceFilter:
     """The filter of the history: a year, unpaid invoices, a number, or an amount in minor units; without any, all invoices."""
 
     year: int | None = None
@@ -73,7 +73,7 @@ def years(scope: Mapping[str, Any], timezone: str) -> list[int]:
     return list(range(first, max(last, first - MOST_YEARS + 1) - 1, -1))
 
 
-def find(scope: Mapping[str, Any], wanted: Wanted, timezone: str, after: str | None) -> InvoicePage | None:
+def find(scope: Mapping[str, Any], wanted: InvoiceFilter, timezone: str, after: str | None) -> InvoicePage | None:
     """A page of the filtered history, or None for an invalid cursor."""
     bound: dict[str, Any] = {**scope}
     if wanted.year:
@@ -96,6 +96,6 @@ def find(scope: Mapping[str, Any], wanted: Wanted, timezone: str, after: str | N
     return InvoicePage((*numbered, *others), found.next_cursor, found.unreadable)
 
 
-def _numbered(scope: Mapping[str, Any], wanted: Wanted) -> tuple[Any, ...]:
+def _numbered(scope: Mapping[str, Any], wanted: InvoiceFilter) -> tuple[Any, ...]:
     rows = [row for number in wanted.numbers for row in NUMBER.fetch(**scope, number=number)["invoices"]]
     return tuple(summary(row) for row in rows)

@@ -9,7 +9,7 @@ from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
-from portal_site.portal.reads.invoice_history import Wanted
+from portal_site.portal.reads.invoice_history import InvoiceFilter
 from portal_site.portal.reads.invoice_parts import Seller
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
@@ -265,22 +265,22 @@ def upcoming(invoice: NextInvoice) -> str:
 
 
 @dataclass(frozen=True)
-class Filter:
-    """A filter of the history that can be chosen, with its query parameters."""
+class FilterLink:
+    """A link to a filtered history, with its query parameters; `current` is 'true' for the one that is shown."""
 
     words: str
     arguments: dict[str, str]
     current: str | None
 
 
-def filters(wanted: Wanted, years: Sequence[int]) -> list[Filter]:
+def filters(wanted: InvoiceFilter, years: Sequence[int]) -> list[FilterLink]:
     """The choices: all invoices, unpaid ones, and each year, with the current one marked."""
-    choices = [(_("All"), Wanted()), (_("Unpaid"), Wanted(unpaid=True))]
-    choices += [(str(year), Wanted(year=year)) for year in years]
-    return [Filter(words, choice.arguments, "true" if choice == wanted else None) for words, choice in choices]
+    choices = [(_("All"), InvoiceFilter()), (_("Unpaid"), InvoiceFilter(unpaid=True))]
+    choices += [(str(year), InvoiceFilter(year=year)) for year in years]
+    return [FilterLink(words, choice.arguments, "true" if choice == wanted else None) for words, choice in choices]
 
 
-def none_found(after: str | None = None, wanted: Wanted | None = None) -> str:
+def none_found(after: str | None = None, wanted: InvoiceFilter | None = None) -> str:
     """The text of an empty list: no invoices yet, no earlier ones, or none that match."""
     if wanted is not None and wanted.text:
         return _("No invoice has the number or the amount “%(text)s”.", text=wanted.text)

@@ -125,7 +125,7 @@ def saving(choice: ItemChoice, offer: PricedPlan) -> str:
     other = choice.counterpart(offer)
     if other is None or other.terms.metered or offer.terms.metered or offer.length % other.length:
         return ""
-    quantity = choice.item.quantity or 1
+    quantity = choice.typed or choice.item.quantity or 1
     apart, whole = other.amount(quantity), offer.amount(quantity)
     saved = apart * (offer.length // other.length) - whole
     if saved <= 0:
