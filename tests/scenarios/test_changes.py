@@ -20,6 +20,7 @@ AT_ONCE = {"proration_behavior": "always_invoice"}
 WAITING = {"proration_behavior": "create_prorations"}
 NONE = {"proration_behavior": "none"}
 DOWN = {"schedule_at_period_end": ("decreasing_item_amount", "shortening_interval")}
+DAY = 24 * 60 * 60
 TEAM = "seats × Team (at €10.00 / month)"
 UNUSED, LEFT = "Unused time on", "Remaining time on"
 
@@ -48,6 +49,28 @@ def test_three_changes_in_one_period(app: Flask) -> None:
         f"2026-05-01 paid: 4 {TEAM} 40.00 = 40.00",
     ]
     assert history.balance == 0
+
+
+def test_a_second_change_in_a_period_is_explained_by_the_plans_price(app: Flask) -> None:
+    history = History.start(app).advance_to("2026-04-11")
+    history.change_plan(quantity=3)
+    history.advance_to("2026-04-21")
+    unused = history.quote(quantity=1).invoice.lines[0]
+    assert (unused.amount, unused.full_amount) == (-1000, 3000)
+    assert unused.proration is not None
+    assert (unused.proration.seconds, unused.proration.period_seconds) == (10 * DAY, 30 * DAY)
+
+
+def test_where_a_discount_was_charged_the_credit_is_explained_by_what_was_charged(app: Flask) -> None:
+    history = History.start(app)
+    history.add_discount(percent_off="50", duration="forever")
+    history.advance_to("2026-04-11")
+    history.change_plan(quantity=3)
+    history.advance_to("2026-04-21")
+    unused = history.quote(quantity=1).invoice.lines[0]
+    assert (unused.amount, unused.full_amount) == (-500, 1000)
+    assert unused.proration is not None
+    assert (unused.proration.seconds, unused.proration.period_seconds) == (10 * DAY, 20 * DAY)
 
 
 def test_create_prorations_defers_lines_to_the_next_invoice(app: Flask) -> None:

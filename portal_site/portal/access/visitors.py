@@ -11,6 +11,7 @@ from sqlalchemy.orm import aliased
 
 from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit, TestClock
 from portal_site.billing.portal_access.portal_sessions import IDLE_LIFE, SEEN_STEP, WHOLE_LIFE, hash_token
+from portal_site.billing.rules.payments.dunning import DunningPolicy
 from portal_site.billing.rules.portal import portal_features
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.portal.safe_urls import Returns
@@ -52,6 +53,7 @@ _VISITOR = PageQuery(
         PortalSession.id.label("session_id"),
         PortalSession.account_id,
         PortalSession.on_behalf_of,
+        _OWNER.dunning.label("dunning_document"),
         PortalConfiguration.features.label("feature_document"),
         Customer.name,
         Customer.email,
@@ -152,6 +154,7 @@ class Visitor(PortalOwner):
     session_id: str
     account_id: str
     on_behalf_of: str | None
+    dunning_document: Mapping[str, Any] | None
     feature_document: Mapping[str, Any]
     name: str | None
     email: str | None
@@ -175,6 +178,11 @@ class Visitor(PortalOwner):
     def features(self) -> Features:
         """The options of the configuration."""
         return portal_features.read(self.feature_document)
+
+    @cached_property
+    def dunning(self) -> DunningPolicy:
+        """What happens to unpaid invoices."""
+        return DunningPolicy.of(self.dunning_document or {})
 
     @property
     def timezone(self) -> str:

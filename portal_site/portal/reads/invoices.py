@@ -45,6 +45,8 @@ _SUMMARY = (
     Invoice.subscription_id,
     Invoice.starting_balance,
     Invoice.ending_balance,
+    Invoice.attempt_count,
+    Invoice.next_payment_attempt,
 )
 NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
@@ -203,6 +205,8 @@ class InvoiceSummary:
     subscription_id: str | None
     starting_balance: int
     ending_balance: int | None
+    attempt_count: int = field(default=0, kw_only=True)
+    next_payment_attempt: int | None = field(default=None, kw_only=True)
     attempt_status: str | None = field(default=None, kw_only=True)
     decline_code: str | None = field(default=None, kw_only=True)
 

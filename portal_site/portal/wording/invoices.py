@@ -6,6 +6,7 @@ from typing import Any
 
 from portal_site.billing.rules.amounts.items import Item
 from portal_site.billing.rules.customers import tax_ids
+from portal_site.billing.rules.payments.dunning import DunningPolicy
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
@@ -22,9 +23,28 @@ from portal_site.web.rendering.i18n import ngettext
 MOST_DUE = 3
 
 
-def due(invoice: InvoiceSummary, of_changes: Collection[str], now: int) -> str:
-    """Why this invoice is due. `of_changes` are the ids of invoices that pending updates await."""
-    return _after_failure(invoice, _due(invoice, of_changes, now))
+def due(invoice: InvoiceSummary, of_changes: Collection[str], dunning: DunningPolicy, now: int) -> str:
+    """Why this invoice is due, and what happens if it stays so. `of_changes` are the ids of those that pending updates await."""
+    sentence = _after_failure(invoice, _due(invoice, of_changes, now))
+    if invoice.id in of_changes or not invoice.attempt_count:
+        return sentence
+    return " ".join((sentence, *_unless_paid(invoice, dunning, now)))
+
+
+def _unless_paid(invoice: InvoiceSummary, dunning: DunningPolicy, now: int) -> list[str]:
+    """When the payment is tried again, and what becomes of the subscription once all retries have failed."""
+    again = invoice.next_payment_attempt
+    if again is None or again <= now:
+        return []
+    found = [_("We will try again on %(date)s.", date=date(again))]
+    last = dunning.last_try(invoice.attempt_count, again)
+    if invoice.subscription_id is None or dunning.end == SubscriptionStatus.PAST_DUE:
+        return found
+    if dunning.end == SubscriptionStatus.CANCELED:
+        ends = _("If it stays unpaid, your subscription ends on %(date)s.", date=date(last))
+        return [*found, ends if last > again else _("If that fails too, your subscription ends.")]
+    waits = _("If it stays unpaid, your subscription is put on hold on %(date)s.", date=date(last))
+    return [*found, waits if last > again else _("If that fails too, your subscription is put on hold.")]
 
 
 def _due(invoice: InvoiceSummary, of_changes: Collection[str], now: int) -> str:

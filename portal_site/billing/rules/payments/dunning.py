@@ -46,6 +46,10 @@ class DunningPolicy:
         """When to retry after `failed` failed attempts, the last of them at `at`; None when no retries are left."""
         return at + self.retry_days[failed - 1] * DAY if failed <= len(self.retry_days) else None
 
+    def last_try(self, failed: int, next_try: int) -> int:
+        """When the last retry will be if all fail, after `failed` failed attempts and with the next one at `next_try`."""
+        return next_try + sum(self.retry_days[failed:]) * DAY
+
     @property
     def end(self) -> SubscriptionStatus:
         """The status of the subscription once the last retry has failed."""

@@ -11,6 +11,7 @@ from typing import Self
 
 from portal_site.billing.rules.amounts import periods
 from portal_site.billing.rules.amounts.items import Item, ItemSpec
+from portal_site.billing.rules.amounts.proration import ProrationFactor
 from portal_site.billing.rules.amounts.taxes import Tax
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
@@ -280,6 +281,7 @@ def _limited_to_payment(
 def _credit(debit: InvoiceLine, at: int, end: int) -> InvoiceLine:
     factor = debit.factor_after(at, end)
     net, taxes = debit.charged()
+    proration, full_amount = _explanation(debit, factor, net)
     return InvoiceLine(
         kind=LineKind.UNUSED,
         offer=debit.offer,
@@ -289,10 +291,22 @@ def _credit(debit: InvoiceLine, at: int, end: int) -> InvoiceLine:
         period_end=debit.period_end,
         amount=-factor.of(net),
         taxes=tuple(Tax(tax.rate, -factor.of(tax.amount), -factor.of(tax.taxable)) for tax in taxes),
-        proration=factor,
-        full_amount=net,
+        proration=proration,
+        full_amount=full_amount,
         credits=debit.id,
     )
+
+
+def _explanation(debit: InvoiceLine, factor: ProrationFactor, net: int) -> tuple[ProrationFactor, int]:
+    """The calculation that is shown for a credit: of a prorated charge, the part of its whole period and of the plan's price.
+
+    Where that would yield another amount, because of a discount or of rounding, it is the part of what was charged.
+    """
+    if debit.proration is not None:
+        of_period = ProrationFactor(factor.seconds, debit.proration.period_seconds)
+        if of_period.of(debit.full_amount) == factor.of(net):
+            return of_period, debit.full_amount
+    return factor, net
 
 
 def _proration_charges(
