@@ -1,5 +1,6 @@
 """Texts of the plan change page: with few choices, with pending payments, and for the calculation of amounts."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,6 +107,10 @@ def test_two_parts_cannot_become_the_same_plan(app: Flask) -> None:
         period = {"current_period_start": world.START, "current_period_end": world.END}
         row = SubscriptionItem(id=new_id("si"), price_id=price.id, quantity=1, **known, **period)
         session.add(row)
+        offered = (*shop.features.products, {"product": extra.id, "prices": [price.id]})
+        features = replace(world.EVERYTHING, subscription_update=replace(shop.features, products=offered))
+        of_shop = world.PortalConfiguration.account_id == shop.customer.account_id
+        session.execute(update(world.PortalConfiguration).where(of_shop).values(features=features.as_document()))
     solo = shop.prices["solo"].id
     both = {
         f"price-{shop.item_id}": solo,

@@ -7,7 +7,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal_site.billing.models import Customer, Invoice, Subscription, SubscriptionItem
+from portal_site.billing.errors import BillingError
+from portal_site.billing.models import Customer, Invoice, Price, Subscription, SubscriptionItem
 from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.billing.subscriptions import subscription_items
 from portal_site.db import db
@@ -48,13 +49,15 @@ def test_two_items_downgraded_together_keep_their_ids(app: Flask, number: int) -
         made = _merchant(session, history)
         small, tiny = made.product("Small"), made.product("Tiny")
         prices = made.price(small, 500, "eur"), made.price(tiny, 200, "eur")
-        offered = tuple(
-            {"product": price.product_id, "prices": [price.id]} for price in prices
-        )  # beside those of the shop
         wanted = [price.id for price in prices]
+    extra = history.add_item(600)
+    with reading() as reader:
+        of_item = SubscriptionItem.price_id == Price.id, SubscriptionItem.id == extra
+        own = select(Price).where(*of_item, Price.account_id == history.shop.customer.account_id)
+        prices = (*prices, reader.execute(own).one())
+    offered = tuple({"product": price.product_id, "prices": [price.id]} for price in prices)  # beside those of the shop
     features = replace(history.shop.features, products=(*history.shop.features.products, *offered))
     history.shop = replace(history.shop, features=features)
-    extra = history.add_item(600)
     history.advance_to("2026-04-16")
     order = PlanChangeRequest({history.shop.item_id: (wanted[0], None), extra: (wanted[1], None)})
     quote = history.quote_of(order)
@@ -67,6 +70,29 @@ def test_two_items_downgraded_together_keep_their_ids(app: Flask, number: int) -
     assert found == {history.shop.item_id: wanted[0], extra: wanted[1]}
     assert quote.next_invoice
     assert history.invoices()[-1].endswith(f" = {quote.next_invoice.amount_due / 100:.2f}")
+
+
+def test_an_item_beside_the_plan_does_not_become_a_plan(app: Flask) -> None:
+    history = History.start(app)
+    storage = history.add_item(600)
+    solo = history.shop.prices["solo"].id
+    with pytest.raises(BillingError, match="Choose one of the plans on this page"):
+        history.quote_of(PlanChangeRequest({storage: (solo, None)}))
+    assert history.quote_of(PlanChangeRequest({storage: (None, 2)})).invoice.lines
+    assert history.quote_of(PlanChangeRequest({history.shop.item_id: (solo, None)})).invoice.lines
+
+
+def test_a_plan_that_is_no_longer_offered_can_be_changed(app: Flask) -> None:
+    history = History.start(app)
+    offered = [
+        product
+        for product in history.shop.features.products
+        if product["product"] != history.shop.prices["team"].product_id
+    ]
+    history.shop = replace(history.shop, features=replace(history.shop.features, products=tuple(offered)))
+    assert history.quote_of(
+        PlanChangeRequest({history.shop.item_id: (history.shop.prices["solo"].id, None)})
+    ).invoice.lines
 
 
 def test_a_card_is_not_charged_after_the_subscription_has_ended(app: Flask) -> None:

@@ -76,10 +76,13 @@ class PortalPolicy:
     def plans_for(self, item: Item) -> list[PricedPlan]:
         """The plans that an item may change to, its own first; none for metered items and for add-ons.
 
-        Products that another item has are left out.
+        Products that another item has are left out. An item beside one of an offered product is no plan itself, and only
+        its quantity can change: storage does not become the plan that it is stored for.
         """
         if item.offer.terms.metered or item.offer.product_id in self.features.add_on_ids:
             return []
+        if self._is_beside_a_plan(item):
+            return [item.offer]
         other_product_ids = {other.offer.product_id for other in self.snapshot.items if other.id != item.id}
         compatible = [
             plan
@@ -89,6 +92,11 @@ class PortalPolicy:
             and plan_change.incompatibility([item], plan, self.snapshot.currency) is None
         ]
         return [item.offer, *(compatible if "price" in self.features.default_allowed_updates else [])]
+
+    def _is_beside_a_plan(self, item: Item) -> bool:
+        offered = {plan.product_id for plan in self._offered(self.features.price_ids)}
+        others = (other for other in self.plan_items if other.id != item.id and not other.offer.terms.metered)
+        return item.offer.product_id not in offered and any(other.offer.product_id in offered for other in others)
 
     def incompatibility(self) -> BillingError | None:
         """Why none of the offered plans is compatible with any item; None if one is, or if plans cannot be changed."""
