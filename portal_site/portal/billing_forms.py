@@ -5,9 +5,10 @@ from types import MappingProxyType
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
+from flask import request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from wtforms import Field, SelectField
+from wtforms import BooleanField, Field, SelectField
 from wtforms.validators import ValidationError
 
 from portal_site.web.input import phones, postal_addresses, postal_codes
@@ -17,6 +18,7 @@ from portal_site.web.input.typed import plain
 LONGEST_NAME, LONGEST_EMAIL, LONGEST_PHONE, LONGEST_LINE = 256, 512, 40, 500
 HOME = "US"
 PARTS = ("address", "shipping")
+SAME = "shipping_same"
 
 
 class BillingForm(PortalForm):
@@ -29,13 +31,20 @@ class BillingForm(PortalForm):
     parts: tuple[str, ...] = ()
     stored: Mapping[str, Any] = MappingProxyType({})
 
+    @property
+    def ships_to_billing_address(self) -> bool:
+        """Whether the box is ticked that says so. The fields of a shipping address then count for nothing."""
+        return SAME in self and bool(self[SAME].data)
+
     def validate(self, extra_validators: Any = None) -> bool:
         """Check each field that changed, then each address as a whole."""
+        ignored = "shipping_" if self.ships_to_billing_address else None
         for field in self:
-            if not _is_changed(field):
+            if not _is_changed(field) or (ignored and field.short_name.startswith(ignored)):
                 field.validators = ()
         valid = super().validate(extra_validators)
-        return all([valid, *(self._check_address(part) for part in self.parts)])
+        checked = [part for part in self.parts if part != "shipping" or not ignored]
+        return all([valid, *(self._check_address(part) for part in checked)])
 
     def _check_address(self, part: str) -> bool:
         typed, changed = self.address(part), self._changed(part)
@@ -76,22 +85,36 @@ class BillingForm(PortalForm):
         names = {f"{part}_{name}" for name in postal_addresses.FIELDS if name != "country"}
         return [field for field in self if field.short_name in names]
 
+    def kept_values(self, part: str) -> dict[str, str]:
+        """What was submitted of an address for fields that its country lacks, in case another country is chosen after it."""
+        names = (f"{part}_{name}" for name in postal_addresses.FIELDS if f"{part}_{name}" not in self)
+        typed = {name: clean(request.form.get(name))[:LONGEST_LINE] for name in names}
+        return {name: value for name, value in typed.items() if value}
+
     def changes(self) -> dict[str, Any]:
         """The changed values to store. An emptied field becomes None."""
         names = [name for name in ("name", "email", "phone") if name in self and _is_changed(self[name])]
         values: dict[str, Any] = {name: self[name].data or None for name in names}
-        shipping = self.stored.get("shipping") or {}
         if "address" in self.parts and self._changed("address"):
             values["address"] = self._whole_address("address", self.stored.get("address"))
         if "shipping" in self.parts:
-            fields = {name: self[f"shipping_{name}"] for name in ("name", "phone")}
-            parts = {name: field.data or None for name, field in fields.items() if _is_changed(field)}
-            if self._changed("shipping"):
-                parts["address"] = self._whole_address("shipping", shipping.get("address"))
+            stored = self.stored.get("shipping") or {}
+            parts = self._changed_shipping(stored, values.get("address", self.stored.get("address")))
             if parts:
-                whole = {"name": None, "phone": None, "address": None, **shipping, **parts}
+                whole = {"name": None, "phone": None, "address": None, **stored, **parts}
                 values["shipping"] = whole if any(whole.values()) else None
         return values
+
+    def _changed_shipping(self, stored: Mapping[str, Any], billing: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The changed parts of the shipping details. To ship to the billing address, nothing has to be stored."""
+        if self.ships_to_billing_address:
+            differs = any(stored.values()) and not _is_same(stored.get("address"), billing)
+            return {"address": billing} if differs else {}
+        fields = {name: self[f"shipping_{name}"] for name in ("name", "phone")}
+        parts: dict[str, Any] = {name: field.data or None for name, field in fields.items() if _is_changed(field)}
+        if self._changed("shipping"):
+            parts["address"] = self._whole_address("shipping", stored.get("address"))
+        return parts
 
     def _whole_address(self, part: str, stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """The stored address with the changes; None if nothing but the old country is left."""
@@ -106,7 +129,13 @@ class BillingForm(PortalForm):
         return kept | {name: typed[name] or None for name in changed}
 
 
+def _is_same(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    return all(clean((one or {}).get(name)) == clean((other or {}).get(name)) for name in postal_addresses.FIELDS)
+
+
 def _is_changed(field: Field) -> bool:
+    if isinstance(field, BooleanField):
+        return bool(field.data != bool(field.object_data))
     return bool(clean(field.object_data) != (field.data or ""))
 
 
@@ -211,12 +240,20 @@ def billing_form(
     if "address" in allowed:
         members |= _address_fields("address", countries.get("address", shown["address_country"]), shown)
     if "shipping" in allowed:
+        if "address" in allowed:
+            members[SAME] = BooleanField(_l("Same as billing address"))
         members["shipping_name"] = text_field(_l("Recipient"), LONGEST_NAME)
         members |= _address_fields("shipping", countries.get("shipping", shown["shipping_country"]), shown)
         check = _PhoneCheck("shipping_country", own)
         members["shipping_phone"] = checked_field(_l("Recipient’s phone"), LONGEST_PHONE, False, check)
     kind = type("BillingForm", (BillingForm,), members)
-    return kind(data=shown) if bound else kind(formdata=None, data=shown)
+    data = {**shown, SAME: _ships_to_billing_address(customer)}
+    return kind(data=data) if bound else kind(formdata=None, data=data)
+
+
+def _ships_to_billing_address(customer: Mapping[str, Any]) -> bool:
+    shipping = customer.get("shipping") or {}
+    return not any(shipping.values()) or _is_same(shipping.get("address"), customer.get("address"))
 
 
 def _shown(customer: Mapping[str, Any], countries: Mapping[str, str]) -> dict[str, str]:

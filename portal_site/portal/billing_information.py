@@ -11,6 +11,7 @@ from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.billing_forms import PARTS, BillingForm, TaxIdForm, billing_form
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.billing_information import TaxIdView
+from portal_site.web.input import typed
 from portal_site.web.input.forms import choices, translated
 from portal_site.web.rendering import filters
 
@@ -122,8 +123,12 @@ def add_tax_id() -> Response | tuple[str, int]:
 def _tax_id_form() -> TaxIdForm:
     country = (g.visitor.address or {}).get("country") or ""
     form = TaxIdForm()
-    kinds = ((kind.code, _type_name(kind)) for kind in tax_ids.types_for(country))
-    form.type.choices = choices(kinds, blank=not country)
+    own = [kind.code for kind in tax_ids.types_of(country)]
+    names = {code: _type_name(kind) for code, kind in tax_ids.TYPES.items()}
+    others = sorted(names.keys() - set(own), key=lambda code: (typed.key(names[code]), code))
+    form.type.choices = choices(((code, names[code]) for code in (*own, *others)), blank=not country)
+    if not form.is_submitted():
+        form.type.data = own[0] if own else ""
     return form
 
 
@@ -133,7 +138,8 @@ def _type_name(kind: tax_ids.TaxIdType) -> str:
 
 
 def _tax_id_page(form: TaxIdForm) -> str:
-    return render_template("portal/billing_information/new_tax_id.html", form=form)
+    chosen = tax_ids.TYPES.get(form.type.data or "")
+    return render_template("portal/billing_information/new_tax_id.html", form=form, chosen=chosen)
 
 
 @blueprint.get("/tax-ids/<tax_id>/removal")

@@ -18,7 +18,11 @@ def stored_customer(customer: Customer) -> Any:
 
 
 def submit(client: PortalClient, **changed: str | bytes) -> Any:
-    return client.send(EDIT, {**client.form(EDIT), **changed})
+    """Send the form with these fields changed. Who types a shipping address unticks first that it is the billing address."""
+    form = client.form(EDIT)
+    if any(name.startswith("shipping_") for name in changed):
+        form.pop("shipping_same", None)
+    return client.send(EDIT, {**form, **changed})
 
 
 # --- what was not changed, and what people type -----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Billing information: only allowed members can be changed, validation is on the server, and no input is lost."""
 
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from portal_site.billing.rules.portal.portal_features import CustomerUpdate, Fea
 from tests import world
 from tests.client import PortalClient, parse, text
 from tests.conftest import Visit, enter
-from tests.portal.billing_form import EDIT, stored_customer, submit
+from tests.portal.billing_form import EDIT, store, stored_customer, submit
 from tests.world import reading
 
 
@@ -217,6 +218,97 @@ def test_a_country_alone_has_to_be_one(visit: Visit, part: str, country: str) ->
     assert "Choose a country." in refused.text
     client.get("/billing-information")
     assert submit(client, **blank, **{f"{part}_country": "DE"}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("country", "names"),
+    [
+        ("JP", ["postal_code", "state", "city", "line1", "line2"]),
+        ("AE", ["line1", "line2", "city", "state"]),
+        ("DE", ["line1", "line2", "postal_code", "city"]),
+    ],
+)
+def test_the_fields_are_in_the_order_of_the_country(visit: Visit, country: str, names: list[str]) -> None:
+    client = visit(world.scene().customer)
+    page = client.send("/billing-information/address/fields", {**client.form(EDIT), "address_country": country}).text
+    assert (
+        re.findall(r'<(?:input|select)[^>]* name="address_(?!country)(\w+)"', page.partition('type="hidden"')[0])
+        == names
+    )
+
+
+def test_a_postal_code_outlives_a_country_that_has_none(visit: Visit) -> None:
+    client = visit(world.scene().customer)
+    form = {**client.form(EDIT), "address_country": "DE", "address_postal_code": "10115"}
+    for country in ("HK", "DE"):
+        form["address_country"] = country
+        page = client.send("/billing-information/address/fields", form).text
+        form = {**form, **dict(re.findall(r'name="(address_postal_code)"[^>]* value="([^"]*)"', page))}
+        assert 'name="address_postal_code"' in page
+    assert form["address_postal_code"] == "10115"
+
+
+SHIPPING = {"name": "Reception", "phone": None, "address": {**world.PARIS, "line1": "2 quai d’Orsay"}}
+
+
+@pytest.mark.parametrize(
+    ("stored", "ticked"),
+    [
+        (None, True),
+        ({"name": None, "phone": None, "address": world.PARIS}, True),
+        (SHIPPING, False),
+        ({"name": "Reception", "phone": None, "address": None}, False),
+    ],
+)
+def test_a_shipping_address_that_is_the_billing_address_is_a_ticked_box(
+    visit: Visit, stored: dict[str, Any] | None, ticked: bool
+) -> None:
+    customer = world.scene().customer
+    store(customer, shipping=stored)
+    client = visit(customer)
+    form = client.form(EDIT)
+    assert ("shipping_same" in form) == ticked
+    assert client.send(EDIT, form).status_code == 303
+    assert stored_customer(customer).shipping == stored  # what nobody touched is not written
+
+
+def test_the_shipping_address_follows_the_billing_address_while_the_box_is_ticked(visit: Visit) -> None:
+    customer = world.scene().customer
+    store(customer, shipping={"name": "Reception", "phone": None, "address": world.PARIS})
+    client = visit(customer)
+    assert submit(client, address_line1="3 rue Neuve").status_code == 303
+    new = {**world.PARIS, "line1": "3 rue Neuve"}
+    assert stored_customer(customer).address == new
+    assert stored_customer(customer).shipping == {"name": "Reception", "phone": None, "address": new}
+
+
+def test_ticking_the_box_ignores_what_stands_in_the_fields_below(visit: Visit) -> None:
+    customer = world.scene().customer
+    store(customer, shipping=SHIPPING)
+    client = visit(customer)
+    wrong = {"shipping_same": "y", "shipping_line1": "", "shipping_postal_code": "nonsense", "shipping_phone": "12"}
+    assert client.send(EDIT, {**client.form(EDIT), **wrong}).status_code == 303
+    assert stored_customer(customer).shipping == {**SHIPPING, "address": world.PARIS}
+
+
+def test_without_the_box_the_shipping_address_is_one_of_its_own(visit: Visit) -> None:
+    customer = world.scene().customer
+    client = visit(customer)
+    form = client.form(EDIT)
+    form.pop("shipping_same")
+    new = {
+        "shipping_line1": "2 quai d’Orsay",
+        "shipping_city": "Paris",
+        "shipping_postal_code": "75007",
+        "shipping_country": "FR",
+    }
+    assert client.send(EDIT, {**form, **new}).status_code == 303
+    assert stored_customer(customer).address == world.PARIS
+    assert stored_customer(customer).shipping["address"] == {
+        **world.PARIS,
+        "line1": "2 quai d’Orsay",
+        "postal_code": "75007",
+    }
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

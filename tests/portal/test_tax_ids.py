@@ -1,14 +1,16 @@
 """Tax IDs of a customer: adding, removing, and what is refused."""
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 
 from portal_site import clock
 from portal_site.billing.customers import billing_information
 from portal_site.billing.models import TaxId
+from portal_site.billing.rules.customers import tax_ids
 from tests import world
 from tests.client import parse, text
-from tests.conftest import Visit
+from tests.conftest import Visit, enter
 from tests.world import reading
 
 
@@ -63,3 +65,29 @@ def test_the_number_of_tax_ids_is_limited(visit: Visit) -> None:
     response = client.send("/tax-ids", {"type": "us_ein", "value": "987654321"})
     assert response.status_code == 422
     assert "You can have up to 5 tax IDs." in text(response.text)
+
+
+@pytest.mark.parametrize(
+    ("language", "first", "in_order"),
+    [
+        ("en", "European Union: VAT", ["Albania:", "Germany: ", "United Arab Emirates:", "Zimbabwe:"]),
+        ("fr", "Union européenne", ["Albanie", "Égypte", "États-Unis", "Zimbabwe"]),
+    ],
+)
+def test_types_are_sorted_by_country_in_the_pages_language_after_the_customers_own(
+    lite_app: Flask, language: str, first: str, in_order: list[str]
+) -> None:
+    page = enter(lite_app, world.scene().customer, locale=language).get("/tax-ids/new").text
+    options = ["".join(option.itertext()) for option in parse(page).iter("option")]
+    assert len(options) == len(set(options)) == len(tax_ids.TYPES)
+    assert options[0].startswith(first)
+    places = [next(place for place, name in enumerate(options) if name.startswith(start)) for start in in_order]
+    assert places == sorted(places)
+    assert max(place for place, name in enumerate(options) if name.startswith("France")) < places[0]
+
+
+def test_the_example_is_one_of_the_chosen_type(visit: Visit) -> None:
+    client = visit(world.scene().customer)
+    assert "for example DE123456789" in text(client.get("/tax-ids/new").text)
+    refused = client.send("/tax-ids", {"type": "gb_vat", "value": "7"})
+    assert "for example GB123456789" in text(refused.text)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from portal_site.billing.rules.customers import tax_ids
+from portal_site.billing.rules.customers.tax_ids import TaxIdType
 from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads.billing_information import TaxIdView
 from portal_site.web.input import phones, postal_addresses
@@ -55,3 +56,14 @@ def tax_id_kind(tax_id: TaxIdView) -> str:
         "unverified": _("could not be verified"),
     }.get(tax_id.verification_status)
     return f"{kind} · {checked}" if checked else kind
+
+
+def tax_id_hint(chosen: TaxIdType | None) -> str:
+    """Where the number of a tax id is found, with an example of the type that is chosen."""
+    if chosen is None:
+        return _("As shown on your tax registration.")
+    return _(
+        "As shown on your tax registration: %(type)s, for example %(example)s.",
+        type=chosen.name,
+        example=chosen.example,
+    )

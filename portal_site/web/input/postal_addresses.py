@@ -61,7 +61,8 @@ def address_format(country: str) -> AddressFormat | None:
     fields = tuple(name for name in ordered if name in theirs or name == "line2")
     if "state" in fields and "city" not in fields:
         # In Japan or the Emirates the city is part of the street line. But people do enter it, and imported data has it.
-        fields = (*fields, "city")
+        place = fields.index("state") + _is_largest_first(rules.address_format)
+        fields = (*fields[:place], "city", *fields[place:])
     return AddressFormat(
         country=country,
         fields=fields if "line1" in fields else ("line1", "line2", *fields),
@@ -71,6 +72,11 @@ def address_format(country: str) -> AddressFormat | None:
         postal_type=rules.postal_code_type,
         city_type=rules.city_type,
     )
+
+
+def _is_largest_first(pattern: str) -> bool:
+    """Whether a country writes its addresses from the state down to the street."""
+    return "%S" in pattern and pattern.index("%S") < pattern.index("%A")
 
 
 def _first_labels(choices: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -85,7 +91,7 @@ def _first_labels(choices: Iterable[tuple[str, str]]) -> dict[str, str]:
 def _countries(locale: str) -> tuple[tuple[str, str], ...]:
     names = Locale.parse(locale).territories
     codes = (code for code in map(str, names) if len(code) == 2 and code.isalpha() and address_format(code) is not None)
-    return tuple(sorted(((code, names[code]) for code in codes), key=lambda pair: pair[1].casefold()))
+    return tuple(sorted(((code, names[code]) for code in codes), key=lambda pair: key(pair[1])))
 
 
 def countries() -> tuple[tuple[str, str], ...]:
@@ -194,9 +200,10 @@ def _lines(parts: tuple[str, ...], locale: str) -> tuple[str, ...]:
     if latin and not _is_latin(address["state"]):
         address["state"] = dict(form.states).get(address["state"], address["state"])
     values = {code: [address[ours] for ours in _IN_FORMAT[code] if address[ours]] for code in _IN_FORMAT}
-    if "%C" not in rules.address_format and address["city"]:
-        values["A"].append(address["city"])  # the country's format has no city, but the address has one
-    return (*_written(rules.address_latin_format if latin else rules.address_format, values), name)
+    pattern = rules.address_latin_format if latin else rules.address_format
+    if "%C" not in pattern and address["city"]:  # the country's format has no city, but the address has one
+        values["A"].insert(0 if _is_largest_first(pattern) else len(values["A"]), address["city"])
+    return (*_written(pattern, values), name)
 
 
 def _is_latin(text: str) -> bool:

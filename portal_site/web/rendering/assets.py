@@ -14,10 +14,11 @@ from flask import Flask, Response, abort, request, url_for
 from portal_site import locations
 from portal_site.web.security import YEAR
 
-# One file for all styles and one for all scripts. The styles are in the order of their cascade layers.
+# One file for all styles, and one for the scripts of all pages. The styles are in the order of their cascade layers.
 BUNDLES = {
     "site.css": ("css/tokens.css", "css/base.css", "css/layout.css", "css/components/*.css", "css/utilities.css"),
     "site.js": ("js/vendor/htmx.js", "js/behaviours/*.js"),
+    "lost-forms.js": ("js/lost_forms.js",),
     "sandbox.css": ("css/sandbox.css",),
 }
 COMMENT = re.compile(rb"/\*.*?\*/", re.DOTALL)

@@ -111,12 +111,12 @@ def has_european_vat(country: str) -> bool:
     return country in EU_FORMS.keys() - GREECE.keys() or country in GREECE.values()
 
 
-def types_for(country: str) -> list[TaxIdType]:
-    """All types, starting with those of this country (ISO code of two letters, or empty)."""
+def types_of(country: str) -> list[TaxIdType]:
+    """The types that are used in this country (ISO code of two letters, or empty), the likeliest first."""
     own = {code for code, kind in TYPES.items() if kind.country == country}
     if has_european_vat(country):
         own |= {"eu_vat", "eu_oss_vat"}
-    return sorted(TYPES.values(), key=lambda kind: (kind.code not in own, kind.code != "eu_vat", kind.code))
+    return sorted((TYPES[code] for code in own), key=lambda kind: (kind.code != "eu_vat", kind.code))
 
 
 def initial_verification(kind: str, value: str, livemode: bool) -> str:
