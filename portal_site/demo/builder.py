@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.gateways.sandbox import test_numbers
@@ -26,6 +26,7 @@ from portal_site.billing.models import (
     Discount,
     Invoice,
     InvoiceLineItem,
+    PaymentAttempt,
     PaymentMethod,
     PortalConfiguration,
     Price,
@@ -46,6 +47,7 @@ from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, LineKind
 from portal_site.billing.rules.portal.portal_features import Features
+from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
 from portal_site.branding import logos, theme
 from portal_site.db import Base
 from portal_site.ids import new_id
@@ -272,6 +274,18 @@ class Merchant:
             self.session.execute(insert(Invoice), [invoice for invoice, _ in chunk])
             self.session.execute(insert(InvoiceLineItem), [line for _, rows in chunk for line in rows])
         subscription.latest_invoice_id = bills[-1][0]["id"] if bills else None
+
+    def failed_payment(self, subscription: Subscription, method: PaymentMethod, retry_at: int) -> None:
+        """Let the payment of the subscription's newest invoice have failed. It is tried again at `retry_at`."""
+        of_subscription = Invoice.account_id == self.account.id, Invoice.id == subscription.latest_invoice_id
+        invoice = self.session.scalars(select(Invoice).where(*of_subscription)).one()
+        invoice.attempt_count, invoice.next_payment_attempt = 1, retry_at
+        self.row(
+            PaymentAttempt, "payatt", customer_id=invoice.customer_id, invoice_id=invoice.id, payment_method_id=method.id,
+            created=invoice.created, settled_at=invoice.created + 60, amount=invoice.amount_remaining,
+            currency=invoice.currency, status=AttemptStatus.DECLINED, decline_code="card_declined",
+            idempotency_key=new_id("charge"), automatic=True,
+        )  # fmt: skip
 
     def _bill(
         self,

@@ -184,10 +184,11 @@ def _overdue(merchant: Merchant, team: Product, monthly: Price) -> None:
     customer = merchant.customer(
         "Bea Lindqvist", "bea@lindqvist.example", "Past due: the card failed, an invoice is open"
     )
-    merchant.method(customer, "4000000000000341", (2, 2030))
+    method = merchant.method(customer, "4000000000000341", (2, 2030))
     subscription = merchant.subscription(customer, [(monthly, 3)], started=156, status="past_due")
     customer.delinquent = True
     merchant.history(customer, subscription, [(team, monthly, 3)], last="open")
+    merchant.failed_payment(subscription, method, merchant.at + 2 * DAY)
 
 
 def _leaving(merchant: Merchant, team: Product, monthly: Price) -> None:
