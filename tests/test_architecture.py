@@ -10,6 +10,8 @@ import pytest
 from portal_site import locations
 
 PACKAGE = Path(locations.__file__).parent
+ROOT = PACKAGE.parent
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN = {
     "billing.rules": ("flask", "sqlalchemy", "portal_site.db", "portal_site.ids", "portal_site.clock", "portal_site.web",
@@ -207,3 +209,18 @@ def _conditions(template: str) -> int:
     plain = re.sub(r"\{#.*?#\}", "", template, flags=re.DOTALL)
     tags = re.findall(r"\{\{.*?\}\}|\{%.*?%\}", plain, re.DOTALL)
     return sum(len(re.findall(r"\b(?:if|elif)\b", re.sub(r'"[^"]*"', "", tag))) for tag in tags)
+
+
+def test_the_table_of_places_names_what_there_is() -> None:
+    """Each path of the page's last table exists, and each name after it is in that file."""
+    rows = re.findall(r"^\| [^|]+ \| (`[^|]+) \|$", ARCHITECTURE.read_text(), re.MULTILINE)
+    assert len(rows) > 30
+    for row in rows:
+        file = None
+        for name in re.findall(r"`([^`]+)`", row):
+            if re.search(r"/|\.py$", name):
+                there = [folder / name for folder in (ROOT, PACKAGE, PACKAGE / "billing") if (folder / name).exists()]
+                assert there, f"{name} does not exist"
+                file = there[0]
+            elif file is not None and file.is_file() and name.isidentifier():
+                assert name in file.read_text(), f"{file} has no {name}"
