@@ -23,12 +23,13 @@ class Forecasts:
     """What was shown for each subscription, if no change is paid for that awaits its payment: the invoices `awaited`.
 
     With `prorates`, a phase is to come that credits what is paid by then: nothing, while one of the invoices `owed` is open.
+    These are by id, with what credit notes brought to the balance of what it had paid of them.
     """
 
     invoices: Mapping[str, NextInvoice] = field(default_factory=dict)
     awaited: set[str] = field(default_factory=set)
     prorates: bool = False
-    owed: set[str] = field(default_factory=set)
+    owed: Mapping[str, int] = field(default_factory=dict)
 
 
 def shown(customer_id: str, at: int) -> Forecasts:
@@ -50,7 +51,8 @@ def shown(customer_id: str, at: int) -> Forecasts:
     awaited = {view.pending_update.invoice_id for view in views if view.pending_update}
     with reading() as reader:
         unpaid = Invoice.customer_id == customer_id, Invoice.status.in_(("open", "uncollectible", "draft"))
-        owed = set(reader.scalars(select(Invoice.id).where(*unpaid)))
+        columns = Invoice.id, Invoice.post_payment_credit_notes_amount
+        owed = {row[0]: row[1] for row in reader.execute(select(*columns).where(*unpaid))}
     return Forecasts(found, awaited, any(view.snapshot.has_prorated_phases for view in views), owed)
 
 
@@ -89,8 +91,11 @@ def check(customer_id: str, expected: Forecasts, before: set[str]) -> None:
         written = reader.execute(select(Invoice.__table__).where(own, Invoice.number.is_not(None)))
         in_order = sorted(written, key=lambda invoice: int(invoice.number[-4:]))
     paid = {invoice.id for invoice in in_order if invoice.status == "paid"}
-    if expected.awaited & paid or (expected.prorates and expected.owed & paid):
+    if expected.awaited & paid or (expected.prorates and expected.owed.keys() & paid):
         return
+    credited = {invoice.id: invoice.post_payment_credit_notes_amount for invoice in in_order}
+    if any(credited[name] > before_run for name, before_run in expected.owed.items() if name in credited):
+        return  # a subscription ended before an invoice that the balance had paid in part was paid: it has credit again
     seen: set[str] = set()
     for invoice in in_order:
         if invoice.id in before:

@@ -194,14 +194,18 @@ def _nothing_is_billed_twice(invoices: Rows, lines: Rows) -> None:
 def no_time_is_billed_twice(account_id: str) -> None:
     """Assert that every second of an item is billed at most once. A credited line counts up to the start of the credit.
 
-    This does not hold for merchants whose plan changes reset the billing cycle without proration.
+    What was refunded in full was not paid for, and may be billed again. This does not hold for merchants whose plan changes reset the billing cycle without proration.
     """
     db.session.remove()
     with reading() as reader:
         query = (
             select(InvoiceLineItem.__table__)
             .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
-            .where(InvoiceLineItem.account_id == account_id, func.coalesce(Invoice.status, "") != "void")
+            .where(
+                InvoiceLineItem.account_id == account_id,
+                func.coalesce(Invoice.status, "") != "void",
+                (func.coalesce(Invoice.amount_refunded, 0) == 0) | (Invoice.amount_refunded < Invoice.amount_paid),
+            )
         )
         lines = list(reader.execute(query))
         reduced = select(CreditNoteLineItem.__table__).where(CreditNoteLineItem.account_id == account_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from portal_site.billing.rules.amounts.taxes import Tax
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
-from portal_site.portal.reads.invoices import LineView
+from portal_site.portal.reads.invoice_lines import LineView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 
 

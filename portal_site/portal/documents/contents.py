@@ -10,7 +10,8 @@ from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
 from portal_site.documents import typesetting
 from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads.credit_notes import CreditNoteLine, CreditNoteView
-from portal_site.portal.reads.invoices import InvoiceView, LineView
+from portal_site.portal.reads.invoice_lines import LineView
+from portal_site.portal.reads.invoices import InvoiceView
 from portal_site.portal.wording import invoices, payment_methods, sums
 from portal_site.portal.wording.sums import Row
 from portal_site.web.rendering import filters, units

@@ -9,11 +9,11 @@ from sqlalchemy import bindparam, literal, literal_column, null, or_, select, un
 
 from portal_site.billing.errors import Unreadable
 from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
-from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.payments.payment_times import LONGEST_PROCESSING
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
 from portal_site.db.page_query import NotJson, PageQuery, literal_limit
 from portal_site.portal.reads import invoice_parts
+from portal_site.portal.reads.invoice_lines import LineView
 from portal_site.portal.reads.invoice_parts import CreditNoteSummary, PaidWith, Seller
 
 log = logging.getLogger("portal_site")
@@ -259,45 +259,6 @@ class InvoicePage:
     def alone(self) -> "InvoicePage":
         """The same invoices, without the cursor of the next page."""
         return replace(self, next_cursor=None)
-
-
-@dataclass(frozen=True, slots=True)
-class LineView:
-    """One line. `period_end` equals `period_start` if the line has no period.
-
-    Lines of this program have the product, and prorations their seconds; imported lines have only a `description`.
-    """
-
-    description: str | None
-    amount: int
-    currency: str
-    quantity: int | None
-    period_start: int
-    period_end: int
-    product_name: str | None = None
-    unit_label: str | None = None
-    unit_amount_decimal: str | None = None
-    share_left: int | None = None
-    share_whole: int | None = None
-    share_amount: int | None = None
-
-    @classmethod
-    def of(cls, line: InvoiceLine) -> "LineView":
-        """A line of a quote as the invoice will show it."""
-        factor = line.proration
-        return cls(
-            description=None,
-            amount=line.amount,
-            currency=line.offer.terms.currency,
-            quantity=line.quantity,
-            period_start=line.period_start,
-            period_end=line.period_end,
-            product_name=line.offer.product,
-            unit_label=line.offer.unit_label,
-            share_left=factor.seconds if factor else None,
-            share_whole=factor.period_seconds if factor else None,
-            share_amount=line.full_amount if factor else None,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
 from portal_site.portal.reads.invoice_history import InvoiceFilter
+from portal_site.portal.reads.invoice_lines import LineView
 from portal_site.portal.reads.invoice_parts import Seller
-from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView, LineView
+from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.input import postal_addresses
 from portal_site.web.rendering import decline_messages
