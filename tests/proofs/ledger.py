@@ -194,7 +194,8 @@ def _nothing_is_billed_twice(invoices: Rows, lines: Rows) -> None:
 def no_time_is_billed_twice(account_id: str) -> None:
     """Assert that every second of an item is billed at most once. A credited line counts up to the start of the credit.
 
-    What was refunded in full was not paid for, and may be billed again. This does not hold for merchants whose plan changes reset the billing cycle without proration.
+    What was refunded in full was not paid for, and may be billed again. This does not hold for merchants whose plan changes
+    reset the billing cycle without proration.
     """
     db.session.remove()
     with reading() as reader:
