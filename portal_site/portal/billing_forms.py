@@ -173,7 +173,7 @@ def _usable_email(typed: str) -> str | None:
 def _check_email(_form: Any, field: Field) -> None:
     usual = _usable_email(field.data)
     if usual is None:
-        raise ValidationError(_("Enter an e-mail address such as name@example.com."))
+        raise ValidationError(_("Enter an email address such as name@example.com."))
     field.data = usual
 
 
@@ -233,7 +233,7 @@ def billing_form(
     if "email" in allowed:
         # A stored address that cannot receive mail can be removed.
         required = bool(customer["email"]) and _usable_email(customer["email"]) is not None
-        members["email"] = checked_field(_l("E-mail"), LONGEST_EMAIL, required, _check_email)
+        members["email"] = checked_field(_l("Email"), LONGEST_EMAIL, required, _check_email)
     if "phone" in allowed:
         check = _PhoneCheck("address_country", own)
         members["phone"] = checked_field(_l("Phone"), LONGEST_PHONE, False, check)

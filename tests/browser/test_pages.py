@@ -43,7 +43,19 @@ def _look_at(page: Page, name: str) -> None:
         faults += [f"{width} {scheme}: {violation}" for violation in violations(page, rules)]
         if scrolls_sideways(page):
             faults.append(f"{width}: one has to scroll sideways")
+        if width == 320 and (head := page.locator(".panel-head")).count() and head.bounding_box()["height"] > 64:  # type: ignore[index]
+            faults.append("the bar takes too much of a phone's page")
+    faults += _in_large_text(page)
     assert faults == []
+
+
+def _in_large_text(page: Page) -> list[str]:
+    """Who has text at twice its size on a phone need not scroll sideways."""
+    page.set_viewport_size({"width": 375, "height": 900})
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    wide = scrolls_sideways(page)
+    page.evaluate("document.documentElement.style.fontSize = ''")
+    return ["200 % text: one has to scroll sideways"] if wide else []
 
 
 @pytest.fixture
@@ -341,4 +353,36 @@ def test_what_is_seldom_seen(site: Site, page: Page) -> None:
     _look_at(page, "overview-unpaid")
     page.get_by_role("link", name="Pay €10.00").first.click()
     _look_at(page, "payment-without-method")
+    page.context.close()
+
+
+def test_the_pages_in_french(site: Site, page: Page) -> None:
+    page.goto(site.link("Active, yearly, 25 seats", locale="fr"))
+    for address in ("/", "/payment-methods", "/billing-information/edit", "/tax-ids/new", "/invoices"):
+        page.goto(site.address + address)
+        assert page.locator("html").get_attribute("lang") == "fr"
+        _look_at(page, f"french-{_slug(address)}")
+    page.get_by_role("row").nth(1).get_by_role("link").first.click()
+    _look_at(page, "french-invoice")
+    page.goto(site.address)
+    page.get_by_role("link", name="Changer de formule").first.click()
+    page.locator("button[data-step='1']").first.click()
+    page.locator("#quote .due").wait_for()
+    _look_at(page, "french-plan-change")
+    page.context.close()
+
+
+def test_the_pages_in_forced_colours(site: Site, browser: Browser) -> None:
+    """Without the merchant's colours each button still has a border, and no logo stands on a ground of its own colour."""
+    page = browser.new_context(
+        locale="en-GB", forced_colors="active", viewport={"width": 320, "height": 900}
+    ).new_page()
+    page.goto(site.link("Active, yearly, 25 seats"))
+    for address in ("/", "/payment-methods", "/billing-information/edit", "/invoices"):
+        page.goto(site.address + address)
+        page.screenshot(path=SCREENSHOTS / f"forced-colours-{_slug(address)}.png", full_page=True)
+        widths = "buttons => buttons.map(button => getComputedStyle(button).borderTopWidth)"
+        assert set(page.locator("a.button, button.button").evaluate_all(widths)) <= {"1px"}
+        plate = page.locator(".logo").evaluate("logo => getComputedStyle(logo).backgroundColor")
+        assert plate not in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
     page.context.close()

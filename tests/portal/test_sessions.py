@@ -56,7 +56,7 @@ def test_an_old_link_names_the_business_and_leads_back(app: Flask) -> None:
 def test_an_unknown_link_reveals_nothing(lite_app: Flask) -> None:
     response = lite_app.test_client().get("/p/session/nonsense")
     assert response.status_code == 403
-    assert "Go back to the site or e-mail" in response.text
+    assert "Go back to the site or email" in response.text
 
 
 @pytest.mark.case("A2")

@@ -25,7 +25,7 @@ def facts(visitor: Visitor) -> list[Fact]:
     recipient = (shipping["name"],) if shipping.get("name") else ()
     known = {
         "name": Fact(_("Name"), visitor.name or ""),
-        "email": Fact(_("E-mail"), visitor.email or ""),
+        "email": Fact(_("Email"), visitor.email or ""),
         "address": Fact(_("Billing address"), lines=postal_addresses.lines(visitor.address)),
         "phone": Fact(_("Phone"), phones.pretty(visitor.phone or "")),
         "shipping": Fact(_("Shipping address"), lines=(*recipient, *postal_addresses.lines(shipping.get("address")))),
@@ -38,7 +38,7 @@ def missing(visitor: Visitor) -> list[tuple[str, str]]:
     allowed, edit = visitor.features.customer_update.allowed_updates, "portal.edit_billing_information"
     links = [
         ("name", _("Add name"), visitor.name, edit),
-        ("email", _("Add e-mail"), visitor.email, edit),
+        ("email", _("Add email"), visitor.email, edit),
         ("address", _("Add billing address"), postal_addresses.lines(visitor.address), edit),
         ("phone", _("Add phone number"), visitor.phone, edit),
         ("shipping", _("Add shipping address"), visitor.shipping, edit),

@@ -76,7 +76,7 @@ def over_explanation(reason: str) -> str:
 def new_link(business: PortalOwner | None) -> str:
     """How to get a new link."""
     if business is None:
-        return _("Go back to the site or e-mail you came from and open your billing page again.")
+        return _("Go back to the site or email you came from and open your billing page again.")
     name = business.business_name
     return _("Open your billing page again from your account with %(business)s to get a new link.", business=name)
 

@@ -155,7 +155,7 @@ def label(form: AddressFormat, name: str) -> str:
         )
     if name == "city":
         return {"post_town": _("Town"), "suburb": _("Suburb"), "district": _("District")}.get(form.city_type, _("City"))
-    return {"line1": _("Address"), "line2": _("Address line 2"), "country": _("Country")}[name]
+    return {"line1": _("Address line 1"), "line2": _("Address line 2"), "country": _("Country")}[name]
 
 
 def _state_label(kind: str) -> str:
