@@ -1,4 +1,4 @@
-"""Checks that the Django twin shows the same text as the portal, apart from blanks."""
+"""Checks that the Django twin shows the same text and the same accessible names as the portal, apart from blanks."""
 
 from html.parser import HTMLParser
 
@@ -13,12 +13,15 @@ class _Text(HTMLParser):
         super().__init__()
         self.words: list[str] = []
 
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.words += ["".join((value or "").split()) for name, value in attrs if name == "aria-label"]
+
     def handle_data(self, data: str) -> None:
         self.words.append("".join(data.split()))
 
 
 def text(page: bytes) -> str:
-    """The text of a page without blanks, because only the portal groups the digits of telephone numbers."""
+    """The text and accessible names of a page without blanks, because only the portal groups the digits of telephone numbers."""
     reader = _Text()
     reader.feed(page.decode())
     return "".join(reader.words)

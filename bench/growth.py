@@ -38,10 +38,10 @@ def measure_history(kind: Kind, folder: Path, invoices: int, times: int) -> list
         ticket, other = visits.enter_portal(server.port, guests)
         visits.hold(app)
         kind.settle(url)
-        marker = 'id="invoice-rows"'
+        marker = 'class="invoices"'
         first = Question.of(server.port, ticket, "/invoices", marker)
         last = Question.of(server.port, ticket, f"/invoices?after={cursor}", marker)
-        shown = last.ask().count(b'invoice-row"')
+        shown = last.ask().count(b'<th scope="row">')
         if shown != LONG:
             raise RuntimeError(f"the last page holds {shown} invoices, not {LONG}")
         overviews = [Question.of(server.port, other)], [Question.of(server.port, ticket)]

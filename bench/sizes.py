@@ -8,8 +8,8 @@ from bench.stage import OURS, Stage
 from portal_site.portal.reads.invoices import LONG
 
 ENCODINGS = ("br", "gzip")
-LINKED = re.compile(r'<(?:link rel="(?:stylesheet|icon)" href|script src|img class="logo" src)="(/[^"]+)"')
-LINES = re.compile(r'hx-get="(/invoices/[^"]+/lines)"')
+LINKED = re.compile(r'<(?:link rel="(?:stylesheet|icon)" href|script src|img class="logo"\s+src)="(/[^"]+)"')
+INVOICE = re.compile(r'href="(/invoices/[^"/]+)"')
 KILOBYTE = 1000
 
 
@@ -21,7 +21,7 @@ def measure(stage: Stage) -> list[Section]:
     linked = sorted(set(LINKED.findall(plain)))
     fragments = {"rows of the history": "/invoices/rows", "subscriptions": "/subscriptions/list"}
     fragments |= {"payment methods": "/payment-methods/list", "billing information": "/billing-information/summary"}
-    fragments |= {"lines of an invoice": LINES.findall(plain)[0]}
+    fragments |= {"lines of an invoice": f"{INVOICE.findall(plain)[0]}/lines"}
     rows = [["requests of the first load", *judged(1 + len(linked), 5, at_most=True)]]
     for encoding in ENCODINGS:
 

@@ -12,6 +12,7 @@ from portal_site.db import engine
 from portal_site.web import errors, htmx, security, urls
 from portal_site.web.input import postal_addresses
 from portal_site.web.rendering import assets, components, filters, i18n, themes
+from portal_site.web.rendering.environment import Environment
 from portal_site.web.servers import access_log
 
 
@@ -29,6 +30,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_CONTENT_LENGTH=512 * 1024,
         **security.cookie_settings(settings),
     )
+    app.jinja_environment = Environment
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     if settings.trusted_proxies:

@@ -54,6 +54,8 @@ class Customer(Row):
     shipping = Document(null=True)
     default_payment_method_id = models.CharField(**OPTIONAL)
     timezone = models.CharField(**OPTIONAL)
+    balance = models.BigIntegerField()
+    currency = models.CharField(**OPTIONAL)
     deleted_at = models.BigIntegerField(null=True)
 
     class Meta:
@@ -125,6 +127,7 @@ class Coupon(Row):
     account = _to("Account")
     name = models.CharField(**OPTIONAL)
     percent_off = models.CharField(**OPTIONAL)
+    duration = models.CharField(**TEXT)
 
     class Meta:
         managed = False
@@ -141,8 +144,12 @@ class Subscription(Row):
     trial_end = models.BigIntegerField(null=True)
     cancel_at = models.BigIntegerField(null=True)
     cancel_at_period_end = models.BooleanField()
+    canceled_at = models.BigIntegerField(null=True)
+    cancellation_details = Document()
     ended_at = models.BigIntegerField(null=True)
     pause_collection = Document(null=True)
+    pending_update = Document(null=True)
+    automatic_tax = models.BooleanField()
     default_payment_method_id = models.CharField(**OPTIONAL)
 
     class Meta:
@@ -154,6 +161,8 @@ class SubscriptionItem(Row):
     subscription = _to("Subscription", related_name="items")
     price = _to("Price")
     quantity = models.BigIntegerField(null=True)
+    created = models.BigIntegerField()
+    current_period_start = models.BigIntegerField()
     current_period_end = models.BigIntegerField()
 
     class Meta:
@@ -166,6 +175,7 @@ class Discount(Row):
     customer = _to("Customer")
     subscription_id = models.CharField(**OPTIONAL)
     coupon_id = models.CharField(**TEXT)
+    promotion_code = models.CharField(**OPTIONAL)
     start = models.BigIntegerField()
     end = models.BigIntegerField(null=True)
 
@@ -210,6 +220,7 @@ class PaymentMethod(Row):
     type = models.CharField(**TEXT)
     brand = models.CharField(**OPTIONAL)
     last4 = models.CharField(**TEXT)
+    label = models.CharField(**OPTIONAL)
     exp_month = models.BigIntegerField(null=True)
     exp_year = models.BigIntegerField(null=True)
     detached_at = models.BigIntegerField(null=True)
@@ -240,6 +251,9 @@ class Invoice(Row):
     status = models.CharField(**TEXT)
     currency = models.CharField(**TEXT)
     total = models.BigIntegerField()
+    subscription_id = models.CharField(**OPTIONAL)
+    amount_due = models.BigIntegerField()
+    ending_balance = models.BigIntegerField(null=True)
     amount_remaining = models.BigIntegerField()
     due_date = models.BigIntegerField(null=True)
 

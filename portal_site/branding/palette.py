@@ -40,6 +40,7 @@ def tokens(background: str, button: str, *, dark: bool) -> Tokens:
     return {**neutral, **_panel(background, dark), **_button(button, grounds)}
 
 
+@lru_cache(maxsize=512)
 def panels(background: str) -> tuple[str, str]:
     """The panel's colour in light and in dark mode, which browsers on phones also give their own frame."""
     return background, _panel(background, dark=True)["panel"]

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from flask import g, url_for
+from flask import g
 
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.web import urls
 from portal_site.web.rendering.i18n import gettext as _
 from portal_site.web.rendering.units import plural
 
@@ -42,7 +43,7 @@ def of(subscription: SubscriptionView, now: int) -> list[Action]:
 
 
 def _to(endpoint: str, subscription: SubscriptionView) -> str:
-    return url_for(f"portal.{endpoint}", subscription_id=subscription.id)
+    return urls.url_for(f"portal.{endpoint}", subscription_id=subscription.id)
 
 
 def _restart(subscription: SubscriptionView) -> list[Action]:

@@ -153,6 +153,8 @@ def balance_notes(subscription: SubscriptionView, now: int) -> list[str]:
     upcoming = subscription.next_invoice
     if upcoming is None or upcoming.date <= now or subscription.cancel_at:
         return []
+    if not (subscription.automatic_tax or upcoming.credit_used or upcoming.carried):
+        return []
     credit, carried = (money(abs(amount), upcoming.currency) for amount in (upcoming.credit_used, upcoming.carried))
     notes = [
         (subscription.automatic_tax, _("Tax will be added to this amount.")),

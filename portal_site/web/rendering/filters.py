@@ -86,17 +86,22 @@ def money(amount: int, currency: str) -> str:
     return format_money(amount, currency, _locale())
 
 
-def unit_money(amount: Decimal, currency: str) -> str:
-    """A unit price in minor units with all its decimals, which may be more than the currency has: 0.5 eur → €0.005."""
+@lru_cache(maxsize=1024)
+def _unit_money(amount: Decimal, currency: str, locale: str) -> str:
     exponent = amount.normalize().as_tuple().exponent
     decimals = currencies.exponent(currency) + max(0, -exponent if isinstance(exponent, int) else 0)
-    pattern, locale = _pattern(_locale(), decimals), Locale.parse(_locale())
     major = amount.scaleb(-currencies.exponent(currency))
-    return pattern.apply(major, locale, currency=currency.upper(), currency_digits=False)
+    pattern = _pattern(locale, decimals)
+    return pattern.apply(major, Locale.parse(locale), currency=currency.upper(), currency_digits=False)
+
+
+def unit_money(amount: Decimal, currency: str) -> str:
+    """A unit price in minor units with all its decimals, which may be more than the currency has: 0.5 eur → €0.005."""
+    return _unit_money(amount, currency, _locale())
 
 
 def _zone() -> str:
-    visitor = g.get("visitor")
+    visitor = g._get_current_object().get("visitor")
     return visitor.timezone if visitor is not None else "UTC"
 
 
@@ -153,9 +158,14 @@ def month(year_and_month: tuple[int, int]) -> str:
     return dates.format_skeleton("yMMMM", datetime(year, number, 1), locale=_locale())  # noqa: DTZ001 - a day, not an instant
 
 
+@lru_cache(maxsize=8192)
+def _iso(at: int, zone_name: str) -> str:
+    return datetime.fromtimestamp(at, zone(zone_name)).date().isoformat()
+
+
 def iso(at: int) -> str:
     """The ISO date in the customer's time zone, for `datetime` attributes."""
-    return datetime.fromtimestamp(at, zone(_zone())).date().isoformat()
+    return _iso(at, _zone())
 
 
 def number(value: int | Decimal) -> str:
