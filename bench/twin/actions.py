@@ -27,6 +27,7 @@ class Action:
 
 
 RESTART = Action(_("Resubscribe"), "restart", FILLED)
+SEE_WHAT_IS_DUE = Action(_("See what is due"), "subscription", FILLED)
 RESUME = Action(_("Resume subscription"), "resumption", FILLED)
 KEEP = Action(_("Don’t cancel"), "keep", FILLED, posts=True, test="renew-subscription")
 UNDO = Action(_("Undo this change"), "undo_planned_change", PLAIN, posts=True)
@@ -41,22 +42,23 @@ def of(subscription: Subscription, features: dict[str, Any], now: int) -> list[A
     changing, pausing = features["subscription_update"], features["subscription_pause"]["enabled"]
     canceling, restarting = features["subscription_cancel"], features["subscription_restart"]["enabled"]
     ends, state = subscription.ends_at, subscription.state
-    settled = not subscription.ended and not subscription.pending_update
+    running = not subscription.ended
+    settled = running and not subscription.pending_update
     resumes = settled and pausing and state == "paused"
-    usual = settled and not resumes
-    changes = usual and changing["enabled"] and _can_change(subscription, now)
+    changes = settled and changing["enabled"] and _can_change(subscription, now)
     by_price = "price" in changing["default_allowed_updates"]
     counted = _counted(subscription, changing) if changes else None
     conditions = (
         (subscription.ended and restarting, RESTART),
+        (state == "unpaid", SEE_WHAT_IS_DUE),
         (resumes, RESUME),
-        (usual and canceling["enabled"] and subscription.can_be_kept, KEEP),
-        (usual and changing["enabled"] and subscription.planned_by_customer, UNDO),
+        (running and canceling["enabled"] and subscription.can_be_kept, KEEP),
+        (running and changing["enabled"] and subscription.planned_by_customer, UNDO),
         (changes and by_price, CHANGE_PLAN),
         (counted, counted and _change_quantity(counted, PLAIN if by_price else FILLED)),
         (changes and not by_price and not counted, CHANGE),
-        (usual and pausing and state == "active" and not ends, PAUSE),
-        (canceling["enabled"] and not subscription.ended and not ends, _cancel(canceling["link_label"])),
+        (settled and pausing and state == "active" and not ends, PAUSE),
+        (running and canceling["enabled"] and not ends, _cancel(canceling["link_label"])),
     )
     return [action for applies, action in conditions if applies]
 

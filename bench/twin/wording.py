@@ -142,7 +142,7 @@ def facts(customer: Customer) -> list[dict[str, Any]]:
     recipient = [shipping["name"]] if shipping.get("name") else []
     found = (
         {"label": _("Name"), "text": customer.name},
-        {"label": _("E-mail"), "text": customer.email},
+        {"label": _("Email"), "text": customer.email},
         {"label": _("Billing address"), "lines": address_lines(customer.address)},
         {"label": _("Phone"), "text": customer.phone},
         {"label": _("Shipping address"), "lines": recipient + address_lines(shipping.get("address"))},
@@ -154,7 +154,7 @@ def missing(customer: Customer, allowed: list[str]) -> list[tuple[str, str]]:
     """The missing billing information that the customer may add, as words with a route."""
     links = (
         ("name", _("Add name"), customer.name, "edit_billing_information"),
-        ("email", _("Add e-mail"), customer.email, "edit_billing_information"),
+        ("email", _("Add email"), customer.email, "edit_billing_information"),
         ("address", _("Add billing address"), customer.address, "edit_billing_information"),
         ("phone", _("Add phone number"), customer.phone, "edit_billing_information"),
         ("shipping", _("Add shipping address"), customer.shipping, "edit_billing_information"),

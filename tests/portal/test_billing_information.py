@@ -54,7 +54,7 @@ def test_billing_information_is_changed(visit: Visit) -> None:
         ({"phone": "call me"}, "Enter a phone number"),
         ({"address_postal_code": "ABC"}, "Postal code is not valid for this country."),
         ({"address_city": ""}, "City is required."),
-        ({"address_line1": ""}, "Address is required."),
+        ({"address_line1": ""}, "Address line 1 is required."),
         ({"address_country": "XX"}, "Country is not valid"),
         ({"address_country": ""}, "Country is required."),
         ({"address_line1": "x" * 501}, "Use at most 500 characters."),
