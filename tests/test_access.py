@@ -121,7 +121,6 @@ ROUTES = {
     # What is owed can be paid whatever is switched off; any other invoice is hidden then: below.
     "portal.show_invoice": Route("GET", "/invoices/{invoice}"),
     "portal.show_paid": Route("GET", "/invoices/{invoice}/paid", ok=(200, 303)),
-    "portal.show_invoice_lines": Route("GET", "/invoices/{invoice}/lines"),
     "portal.download_invoice": Route("GET", "/invoices/{invoice}/pdf"),
     "portal.download_receipt": Route("GET", "/invoices/{paid_invoice}/receipt.pdf", "invoice_history"),
     "portal.download_credit_note": Route("GET", "/credit-notes/{credit_note}/pdf"),
@@ -277,7 +276,7 @@ def test_without_the_history_only_payable_invoices_are_reachable(app: Flask, sta
     client = enter(app, scene.customer)
     client.get("/")
     for invoice in ids[:3]:
-        for place in ("", "/lines", "/payment", "/pdf", "/receipt.pdf"):
+        for place in ("", "/payment", "/pdf", "/receipt.pdf"):
             assert client.get(f"/invoices/{invoice}{place}").status_code == 404
         paid = client.send(f"/invoices/{invoice}/payment", {"amount": "2400", "payment_method": scene.method.id})
         assert (paid.status_code, paid.location) == (303, "/")

@@ -50,12 +50,6 @@ def show_invoice(invoice_id: str) -> str:
     return render_template("portal/invoices/show.html", invoice=shown_invoice(invoice_id))
 
 
-@blueprint.get("/invoices/<invoice_id>/lines")
-def show_invoice_lines(invoice_id: str) -> str:
-    """The lines alone, to look at in the history."""
-    return render_template("portal/invoices/_lines.html", invoice=shown_invoice(invoice_id))
-
-
 @blueprint.get("/invoices/<invoice_id>/payment")
 def confirm_payment(invoice_id: str) -> str | Response:
     """What will be charged to which payment method, before it is."""
