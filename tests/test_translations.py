@@ -13,6 +13,12 @@ from portal_site.translations import update
 from portal_site.web.rendering.i18n import LANGUAGES
 
 PLACE = re.compile(r"%\(\w+\)[sd]")
+# Not among them: what Canadian banks call their debits.
+TWO_SPELLINGS = re.compile(
+    r"cancell?(?:ed|ing)|(?:col|fav|hon|behavi|lab)ou?r(?!at)|licen[cs]e|cheque|cent(?:re|er)\b|catalogu?e|enrol|fulfil"
+    r"|(?<!Pre-)(?:author|organ|recogn|real|minim|maxim|custom)i[sz]|travell?(?:ed|er)|e-mail|\bgr[ae]y",
+    re.IGNORECASE,
+)
 each_catalogue = pytest.mark.parametrize("path", list(update.catalogues()), ids=lambda path: path.parent.parent.name)
 
 
@@ -33,6 +39,14 @@ def test_every_sentence_is_translated_and_none_is_obsolete(path: Path) -> None:
     there = {(m.id, m.context) for m in catalogue if m.id and all(text for _, text in _both(m)) and not m.fuzzy}
     assert sorted(map(str, wanted - there)) == [], "run python -m portal_site.translations.update, then translate these"
     assert sorted(map(str, there - wanted)) == []
+
+
+def test_no_english_sentence_is_spelled_in_one_country_only() -> None:
+    """One English catalogue serves them all, so its sentences do without words that Britain and America spell in two ways."""
+    extracted = (message.id for message in update.extracted() if message.id)
+    sentences = [text for each in extracted for text in (each if isinstance(each, tuple) else (each,))]
+    assert len(sentences) > 500
+    assert [text for text in sentences if TWO_SPELLINGS.search(text)] == []
 
 
 @each_catalogue

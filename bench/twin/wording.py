@@ -13,11 +13,11 @@ LABELS = {
     "trialing": ("Free trial", "note"),
     "active": ("Active", "good"),
     "past_due": ("Payment overdue", "bad"),
-    "unpaid": ("Unpaid", "bad"),
+    "unpaid": ("On hold", "bad"),
     "incomplete": ("Awaiting first payment", "warning"),
     "incomplete_expired": ("Not started", "quiet"),
     "paused": ("Paused", "warning"),
-    "canceled": ("Cancelled", "quiet"),
+    "canceled": ("Ended", "quiet"),
 }
 INVOICE_LABELS = {"uncollectible": ("Uncollectible", "bad"), "void": ("Void", "quiet")}
 

@@ -11,6 +11,7 @@ from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.billing_forms import PARTS, BillingForm, TaxIdForm, billing_form
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.billing_information import TaxIdView
+from portal_site.portal.wording import billing_information as wording
 from portal_site.web.input import typed
 from portal_site.web.input.forms import choices, translated
 from portal_site.web.rendering import filters
@@ -19,7 +20,7 @@ from portal_site.web.rendering import filters
 @blueprint.app_template_global()
 def tax_id_name(kind: str) -> str:
     """The name of a type of tax id; the type itself if it is unknown."""
-    return tax_ids.TYPES[kind].name if kind in tax_ids.TYPES else kind
+    return wording.tax_id_name(kind)
 
 
 @blueprint.get("/billing-information")
@@ -134,7 +135,7 @@ def _tax_id_form() -> TaxIdForm:
 
 def _type_name(kind: tax_ids.TaxIdType) -> str:
     place = filters.country(kind.country) if kind.country else _("European Union")
-    return f"{place}: {kind.name}"
+    return _("%(place)s: %(name)s", place=place, name=wording.tax_id_name(kind.code))
 
 
 def _tax_id_page(form: TaxIdForm) -> str:

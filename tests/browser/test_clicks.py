@@ -97,7 +97,7 @@ def test_cancelling_takes_two_and_keeping_one(site: Site, start: Callable[[Shopp
     clicks(page.get_by_test_id("cancel-subscription"))
     expect(page.get_by_text("Too expensive", exact=False)).to_be_visible()
     clicks(page.get_by_test_id("confirm"))
-    expect(page.get_by_role("status").filter(has_text="Your subscription is cancelled.")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Your cancellation is confirmed.")).to_be_visible()
     assert clicks.count == 2
     _focus_is_somewhere(page, script)
     page.goto(f"{site.address}/")

@@ -20,7 +20,7 @@ def test_an_old_page_cancels_again_only_with_a_new_confirmation(app: Flask) -> N
     assert _confirm(client, shop, client.get(end)).status_code == 303
     client.send(_address(shop, "/removal"))
     done = client.get(_confirm(client, shop, client.get(end)).location)
-    assert "It ends on May 1, 2026." in text(done.text)
+    assert "Your subscription ends on May 1, 2026." in text(done.text)
     assert _row(shop).cancel_at_period_end
 
 

@@ -81,7 +81,7 @@ def test_cancelling_at_the_period_end(app: Flask) -> None:
     assert "Team continues until May 1, 2026, then ends." in text(end.text)
     assert "You will not be billed for it again." in text(end.text)
     done = client.get(_confirm(client, shop, end).location)
-    assert "Your subscription is cancelled. It ends on May 1, 2026." in text(done.text)
+    assert "Your cancellation is confirmed. Your subscription ends on May 1, 2026." in text(done.text)
     row = _row(shop)
     assert (row.status, row.cancel_at, row.cancel_at_period_end, row.canceled_at) == (
         "active",
@@ -203,7 +203,7 @@ def test_cancelling_now_with_credit(app: Flask) -> None:
     ):
         assert words in shown
     done = client.get(_confirm(client, shop, end).location)
-    assert "It has ended." in text(done.text)
+    assert "Your subscription has ended." in text(done.text)
     row = _row(shop)
     assert (row.status, row.ended_at, row.due_at) == ("canceled", world.HALF, None)
     with reading() as reader:
@@ -270,13 +270,13 @@ def test_a_repeated_confirmation_succeeds_and_a_second_cancellation_is_refused(a
     assert [_confirm(client, shop, end).status_code for _ in range(2)] == [303, 303]
     assert len([kind for kind, _ in _events(shop) if kind == "customer.subscription.updated"]) == 1
     page = client.get(_address(shop))
-    assert "This subscription is already cancelled." in text(page.text)
+    assert "This subscription is already set to end." in text(page.text)
     client.send(_address(shop, "/removal"))
     fresh = client.get(_address(shop, "/end"))
     _cancel(client, shop)
     late = _confirm(client, shop, fresh)
     assert late.status_code == 409
-    assert "already cancelled" in text(late.text)
+    assert "already set to end" in text(late.text)
 
 
 @HALF
@@ -334,7 +334,7 @@ def test_statutory_words_and_a_lasting_copy(app: Flask) -> None:
     end = client.get(_address(shop, "/end"))
     assert labels["confirm_label"] in text(end.text)
     page = client.get(_confirm(client, shop, end).location)
-    assert "We received your cancellation on April 16, 2026, 12:00" in text(page.text).replace("\u202f", " ")
+    assert "We received your cancellation on April 16, 2026 at 12:00" in text(page.text).replace("\u202f", " ")
     copy = client.get(_address(shop, "/acknowledgement"))
     assert copy.headers["Content-Disposition"] == 'attachment; filename="cancellation-2026-04-16.txt"'
     for words in ("Acme", "Hedda Berg", "Team", "April 16, 2026, 12:00:00", "Ends on: May 1, 2026"):

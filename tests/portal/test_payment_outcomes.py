@@ -18,7 +18,7 @@ from tests.conftest import enter
 from tests.world import reading
 
 DECLINED = "Your bank declined the payment."
-ENDED = "Your subscription is cancelled. It has ended."
+ENDED = "Your cancellation is confirmed. Your subscription has ended."
 
 Clock = time_machine.Traveller
 

@@ -243,7 +243,7 @@ def test_a_declined_change_keeps_the_old_plan(app: Flask, card: str | None, word
     shown = text(client.get(done.location).text)
     assert words in shown
     assert "takes effect as soon as €10.00 is paid. Until then, your plan stays as it is." in shown
-    assert "You can pay until April 16, 2026, 11:00" in shown
+    assert "You can pay until April 16, 2026 at 11:00" in shown
     item, invoices, charges = state(shop)
     assert (item.quantity, invoices, charges) == (1, 2, 1)
     assert "Undo this change" in text(client.get(address(shop)).text)

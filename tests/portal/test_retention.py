@@ -117,7 +117,7 @@ def test_a_coupon_is_shown_to_the_cent_and_taken_in_one_click(app: Flask) -> Non
     for words in (
         "20% off for 3 months",
         "Your next invoice, on May 1, 2026, will be €8.00 instead of €10.00.",
-        "Nothing will be cancelled",
+        "Your subscription continues",
         "No thanks, continue to cancel",
     ):
         assert words in text(page.text)

@@ -1,7 +1,9 @@
 """What filters and unit labels write: quantities in each language, and how far away a date is."""
 
+from types import SimpleNamespace
+
 import pytest
-from flask import Flask
+from flask import Flask, g
 from flask_babel import force_locale
 
 from portal_site.web.rendering import filters, units
@@ -42,6 +44,25 @@ def test_a_unit_label_has_a_singular_and_a_plural_in_french(
 ) -> None:
     with lite_app.test_request_context(), force_locale("fr"):
         assert (units.named("1", 1, label), units.named("25", 25, label)) == (f"1 {singular}", f"25 {plural}")
+
+
+@pytest.mark.parametrize(
+    ("zone_of_customer", "language", "words"),
+    [
+        (None, "en-GB", "26 November 2026 at 22:05 (GMT+00:00)"),
+        (None, "fr", "26 novembre 2026 à 22:05 (UTC+00:00)"),
+        ("Europe/Paris", "fr", "26 novembre 2026 à 23:05"),
+        ("Asia/Tokyo", "en", "November 27, 2026 at 7:05 AM"),
+    ],
+)
+def test_a_deadline_is_in_the_customers_time_or_says_in_which(
+    lite_app: Flask, zone_of_customer: str | None, language: str, words: str
+) -> None:
+    with lite_app.app_context(), lite_app.test_request_context(headers={"Accept-Language": language}):
+        g.visitor = SimpleNamespace(
+            customer_timezone=zone_of_customer, timezone=zone_of_customer or "UTC", locale=None, preferred_locales=()
+        )
+        assert filters.minute(at("2026-11-26 22:05:00")).replace("\u202f", " ") == words
 
 
 @pytest.mark.parametrize(

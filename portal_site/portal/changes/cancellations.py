@@ -104,11 +104,14 @@ def _cancel(subscription_id: str, yes: SignedConfirmation, attempt_id: str) -> R
     except StateChanged as changed:
         return ending_page(subscription_id, attempt_id, translated(changed), 409)
     if done.immediate:
-        flash(_("Your subscription is cancelled. It has ended."), "good")
+        flash(_("Your cancellation is confirmed. Your subscription has ended."), "good")
         if done.invoice_id:  # a final invoice with an amount due is collected at once
             return payment_outcome.collect(payment_outcome.of_final_invoice(subscription_id, done.invoice_id))
     else:
-        flash(_("Your subscription is cancelled. It ends on %(date)s.", date=filters.date(done.ends_at)), "good")
+        flash(
+            _("Your cancellation is confirmed. Your subscription ends on %(date)s.", date=filters.date(done.ends_at)),
+            "good",
+        )
     return to_subscription(subscription_id)
 
 

@@ -37,7 +37,7 @@ def accept_offer(subscription_id: str) -> Response | Page:
         )
     except StateChanged as changed:
         return _offer_page(subscription_id, attempt_id, translated(changed), 409)
-    flash(_("Thank you for staying. Nothing was cancelled."), "good")
+    flash(_("Thank you for staying. Your subscription continues."), "good")
     return to_subscription(subscription_id)
 
 

@@ -47,9 +47,15 @@ def missing(visitor: Visitor) -> list[tuple[str, str]]:
     return [(words, endpoint) for name, words, known, endpoint in links if name in allowed and not known]
 
 
+def tax_id_name(kind: str) -> str:
+    """The name of a type of tax id; the type itself if it is unknown. Only VAT has a name in each language."""
+    name = tax_ids.TYPES[kind].name if kind in tax_ids.TYPES else kind
+    return _("VAT") if name == "VAT" else name
+
+
 def tax_id_kind(tax_id: TaxIdView) -> str:
     """The type of a tax id, with the state of its verification if it is verified at all."""
-    kind = tax_ids.TYPES[tax_id.type].name if tax_id.type in tax_ids.TYPES else tax_id.type
+    kind = tax_id_name(tax_id.type)
     checked = {
         "pending": _("being verified"),
         "verified": _("verified"),
@@ -64,6 +70,6 @@ def tax_id_hint(chosen: TaxIdType | None) -> str:
         return _("As shown on your tax registration.")
     return _(
         "As shown on your tax registration: %(type)s, for example %(example)s.",
-        type=chosen.name,
+        type=tax_id_name(chosen.code),
         example=chosen.example,
     )

@@ -296,7 +296,7 @@ class FilterLink:
 
 def filters(wanted: InvoiceFilter, years: Sequence[int]) -> list[FilterLink]:
     """The choices: all invoices, unpaid ones, and each year, with the current one marked."""
-    choices = [(_("All"), InvoiceFilter()), (_("Unpaid"), InvoiceFilter(unpaid=True))]
+    choices = [(_("All"), InvoiceFilter()), (_("Unpaid invoices"), InvoiceFilter(unpaid=True))]
     choices += [(str(year), InvoiceFilter(year=year)) for year in years]
     return [FilterLink(words, choice.arguments, "true" if choice == wanted else None) for words, choice in choices]
 

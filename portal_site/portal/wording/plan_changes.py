@@ -213,7 +213,9 @@ def sum_today(page: "ChangePage") -> tuple[str, str]:
 
 def offer_price(offer: PricedPlan, choice: ItemChoice) -> tuple[str, str]:
     """The price of an offer for an item."""
-    return prices.of_offer(offer, several=choice.adjustable or choice.item.quantity != 1)
+    is_current = offer.price_id == choice.item.offer.price_id
+    several = choice.limits.get(offer.price_id) is not None or (is_current and choice.item.quantity != 1)
+    return prices.of_offer(offer, several=several)
 
 
 @dataclass(frozen=True)

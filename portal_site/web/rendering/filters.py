@@ -145,11 +145,14 @@ def instant(at: int) -> str:
 
 
 def minute(at: int) -> str:
-    """Date and time to the minute, with the zone's name, for deadlines."""
+    """Date and time to the minute, for deadlines; with the distance from UTC unless the time zone is the customer's own."""
     moment = datetime.fromtimestamp(at, zone(_zone()))
-    zone_name = dates.get_timezone_name(moment, "short", locale=_locale())
-    hour = dates.format_time(moment, "short", locale=_locale())
-    return f"{date(at)}, {hour} {'UTC' if zone_name[0] in '+-' else ''}{zone_name}"
+    written = i18n.gettext(
+        "%(date)s at %(time)s", date=date(at), time=dates.format_time(moment, "short", locale=_locale())
+    )
+    if getattr(g.get("visitor"), "customer_timezone", None):
+        return written
+    return f"{written} ({dates.get_timezone_gmt(moment, 'long', locale=_locale())})"
 
 
 def month(year_and_month: tuple[int, int]) -> str:

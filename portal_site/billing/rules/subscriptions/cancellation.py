@@ -51,7 +51,7 @@ def why_not_cancelable(snapshot: SubscriptionSnapshot) -> BillingError | None:
     if snapshot.status.ended:
         return BillingError(N_("This subscription has already ended."), "subscription_ended")
     if snapshot.cancel_at is not None:
-        return BillingError(N_("This subscription is already cancelled."), "subscription_canceled")
+        return BillingError(N_("This subscription is already set to end."), "subscription_canceled")
     return None
 
 

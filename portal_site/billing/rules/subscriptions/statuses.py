@@ -37,11 +37,11 @@ class SubscriptionStatus(_Status):
     TRIALING = "trialing", N_("Free trial"), Tone.NOTE
     ACTIVE = "active", N_("Active"), Tone.GOOD
     PAST_DUE = "past_due", N_("Payment overdue"), Tone.BAD
-    UNPAID = "unpaid", N_("Unpaid"), Tone.BAD
+    UNPAID = "unpaid", N_("On hold"), Tone.BAD
     INCOMPLETE = "incomplete", N_("Awaiting first payment"), Tone.WARNING
     INCOMPLETE_EXPIRED = "incomplete_expired", N_("Not started"), Tone.QUIET
     PAUSED = "paused", N_("Paused"), Tone.WARNING
-    CANCELED = "canceled", N_("Cancelled"), Tone.QUIET
+    CANCELED = "canceled", N_("Ended"), Tone.QUIET
 
     @property
     def ended(self) -> bool:
