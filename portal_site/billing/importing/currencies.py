@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from portal_site.billing.importing.known import Known
 from portal_site.billing.importing.objects import ImportedObject, Row
@@ -10,6 +9,7 @@ from portal_site.billing.importing.reading.documents import data, id_of, inner
 from portal_site.billing.importing.schemas.catalog_schemas import PriceShape
 from portal_site.billing.models import InvoiceLineItem, Price, SchedulePhaseItem, Subscription
 from portal_site.billing.models import SubscriptionItem as Item
+from portal_site.db.json_columns import JsonObject
 
 OTHER_CURRENCY = "a price in another currency than the subscription's"
 PriceOf = Callable[[str], ImportedObject | None]
@@ -69,7 +69,7 @@ class Currencies:
         option = shape.currency_options.get(currency)
         if option is None:
             return None
-        values: dict[str, Any] = {
+        values: JsonObject = {
             **found.rows[0].values,
             "id": variant_id(price_id, currency), "currency": currency, "active": False, "lookup_key": None,
             "unit_amount": option.unit_amount, "unit_amount_decimal": option.unit_amount_decimal,

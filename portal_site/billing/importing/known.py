@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, select
 
 from portal_site.billing.importing.objects import Row
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Account,
     Coupon,
@@ -17,6 +18,7 @@ from portal_site.billing.models import (
     Subscription,
 )
 from portal_site.db import Base
+from portal_site.db.json_columns import JsonObject
 
 BATCH = 500  # ids per query: both databases accept that many parameters
 MOST_REMEMBERED = 50_000
@@ -27,7 +29,7 @@ class Target(NamedTuple):
 
     livemode: bool | None
     customer: str | None
-    terms: dict[str, Any]
+    terms: JsonObject
 
 
 # What else is asked of a target.
@@ -58,7 +60,7 @@ class Known:
         if not self._keep and len(self._targets) > MOST_REMEMBERED:
             self._targets.clear()
 
-    def load(self, reader: Any, wanted: Iterable[tuple[type[Base], str]]) -> None:
+    def load(self, reader: Reader, wanted: Iterable[tuple[type[Base], str]]) -> None:
         """Look up stored objects by model and id, as far as they are the account's."""
         ids: dict[type[Base], set[str]] = {}
         for model, name in wanted:
@@ -69,7 +71,7 @@ class Known:
             for start in range(0, len(ordered), BATCH):
                 self._query(reader, model, ordered[start : start + BATCH])
 
-    def _query(self, reader: Any, model: Any, ids: list[str]) -> None:
+    def _query(self, reader: Reader, model: Any, ids: list[str]) -> None:
         columns = [model.id, *(getattr(model, name) for name in _terms(model))]
         named = [name for name in ("livemode", "customer_id") if hasattr(model, name)]
         query = select(*columns, *(getattr(model, name) for name in named)).where(

@@ -7,6 +7,7 @@ from typing import Any
 
 from portal_site.billing.importing.schemas.field_types import Shape
 from portal_site.db import Base
+from portal_site.db.json_columns import JsonObject
 
 
 class Row:
@@ -14,7 +15,7 @@ class Row:
 
     __slots__ = ("model", "values")
 
-    def __init__(self, model: type[Base], values: dict[str, Any]) -> None:
+    def __init__(self, model: type[Base], values: JsonObject) -> None:
         self.model = model
         constants, made = _defaults(model)
         self.values = {**constants, **values}
@@ -36,7 +37,7 @@ class Row:
 
 
 @cache
-def _defaults(model: type[Base]) -> tuple[dict[str, Any], tuple[tuple[str, type[Any]], ...]]:
+def _defaults(model: type[Base]) -> tuple[JsonObject, tuple[tuple[str, type[Any]], ...]]:
     """What each column has where nothing is said, and which have a document that is made anew for each row."""
     columns: Any = model.__table__.columns
     constants = {c.key: c.default.arg if c.default is not None and c.default.is_scalar else None for c in columns}
@@ -55,7 +56,7 @@ class ImportedObject:
     kind: str
     id: str
     customer: str | None
-    document: dict[str, Any]
+    document: JsonObject
     shape: Shape
     rows: list[Row] = field(default_factory=list)
     embedded: bool = False

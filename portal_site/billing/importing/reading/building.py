@@ -14,6 +14,7 @@ from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.row_mapping import KINDS
 from portal_site.billing.importing.schemas.billing_schemas import SubscriptionShape
 from portal_site.billing.importing.schemas.field_types import Shape
+from portal_site.db.json_columns import JsonObject
 
 INVALID = "it is not as the API has it"
 DELETED = "deleted there"
@@ -49,9 +50,7 @@ class Builder:
             built += self._embedded(inside, entry.customer)
         return built
 
-    def _embedded(
-        self, found: Iterable[tuple[str, str, dict[str, Any]]], customer: str | None
-    ) -> Iterator[ImportedObject]:
+    def _embedded(self, found: Iterable[tuple[str, str, JsonObject]], customer: str | None) -> Iterator[ImportedObject]:
         for kind, name, inside in found:
             if (kind, name) in self._seen:
                 continue
@@ -62,7 +61,7 @@ class Builder:
                     one.embedded = True
                     yield one
 
-    def _document(self, entry: Entry) -> dict[str, Any] | None:
+    def _document(self, entry: Entry) -> JsonObject | None:
         text = self._index.text(entry)
         try:
             document = from_json(text)
@@ -90,7 +89,7 @@ class Builder:
         name = entry.id or f"number {entry.position}"
         self._report.find(Result.LEFT_OUT, entry.kind, name, cause, sentence, entry.customer)
 
-    def _object(self, kind: str, name: str, document: dict[str, Any], customer: str | None) -> ImportedObject | None:
+    def _object(self, kind: str, name: str, document: JsonObject, customer: str | None) -> ImportedObject | None:
         schema, rows = KINDS[kind]
         own = document.get("id")
         shown = own if isinstance(own, str) else name.removeprefix(f"{kind} ")
@@ -108,7 +107,7 @@ class Builder:
             self._report.waiting += 1
         return one
 
-    def _note_cut_short(self, entry: Entry, document: dict[str, Any]) -> None:
+    def _note_cut_short(self, entry: Entry, document: JsonObject) -> None:
         """Report the lists of a customer's that go on; the customer can be taken without the rest."""
         for name in ("sources", "subscriptions", "tax_ids"):
             if inner(document.get(name)).get("has_more") and entry.id is not None:
@@ -120,7 +119,7 @@ class Builder:
                 sentence = f"{entry.name}: its {name} go on: `stripe get {path} --limit 100` gets them."
                 self._report.find(Result.CUT_SHORT, entry.kind, entry.id, CUT_SHORT, sentence, entry.customer)
 
-    def _is_cut_short(self, entry: Entry, document: dict[str, Any]) -> bool:
+    def _is_cut_short(self, entry: Entry, document: JsonObject) -> bool:
         """Complete a list that goes on from the list of its own, if there is one; else report how to get it."""
         name, path, part = LISTS[entry.kind]
         listed = document.get(name)
@@ -144,13 +143,13 @@ class Builder:
         return True
 
 
-def _goes_on(listed: dict[str, Any]) -> bool:
+def _goes_on(listed: JsonObject) -> bool:
     """Whether a list is only the first page of what it lists. Before 2014-03-28 a list told the number of all instead."""
     count = listed.get("count")
     return bool(listed.get("has_more")) or (isinstance(count, int) and count > len(data(listed)))
 
 
-def _validated(schema: type[Shape], document: dict[str, Any]) -> Shape:
+def _validated(schema: type[Shape], document: JsonObject) -> Shape:
     """The document as its schema. Where it has an empty list for an object, it was written by PHP, which makes no difference."""
     try:
         return schema.model_validate(document)

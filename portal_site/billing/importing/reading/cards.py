@@ -1,9 +1,10 @@
 """Adapters for what stood in place of payment methods: cards, bank accounts and sources."""
 
-from portal_site.billing.importing.reading.documents import Document, id_of, inner
+from portal_site.billing.importing.reading.documents import id_of, inner
+from portal_site.db.json_columns import JsonObject
 
 
-def default_source_as_payment_method(owner: Document) -> None:
+def default_source_as_payment_method(owner: JsonObject) -> None:
     """A card or bank account that is the default source pays as long as no payment method is the default."""
     source = id_of(owner.pop("default_source", None))
     if source is None:
@@ -17,7 +18,7 @@ def default_source_as_payment_method(owner: Document) -> None:
         owner["invoice_settings"] = {**settings, "default_payment_method": source}
 
 
-def card_as_payment_method(card: Document) -> None:
+def card_as_payment_method(card: JsonObject) -> None:
     """Cards, bank accounts and sources came before payment methods, and still stand for them."""
     told, kind = card.get("object"), card.get("type")
     if told == "payment_method":

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from io import TextIOWrapper
-from typing import Any, BinaryIO
+from typing import BinaryIO, cast
 
 from portal_site.billing.errors import ImportRefused
 from portal_site.billing.rules.amounts import money
+from portal_site.db.json_columns import JsonObject
 
 # Members that a column's name begins with: `address_city` is the `city` of `address`.
 PARTS = (
@@ -47,7 +48,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?(\.\d+)?( ?UTC|Z)?")
 
 def as_json_lines(file: BinaryIO, name: str, kind: str | None) -> BinaryIO:
     """The rows of a table of this type as objects, one a line, in a temporary file. Raises ImportRefused if it is no table."""
-    lines: Any = tempfile.TemporaryFile()  # noqa: SIM115 - the index closes it
+    lines = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - the index closes it
     with file:
         try:
             for document in _documents(file, kind or ""):
@@ -57,11 +58,10 @@ def as_json_lines(file: BinaryIO, name: str, kind: str | None) -> BinaryIO:
     if not lines.tell():
         lines.write(b"{}")
     lines.seek(0)
-    opened: BinaryIO = lines
-    return opened
+    return lines
 
 
-def _documents(file: BinaryIO, kind: str) -> Iterator[dict[str, Any]]:
+def _documents(file: BinaryIO, kind: str) -> Iterator[JsonObject]:
     rows = csv.DictReader(TextIOWrapper(file, encoding="utf-8-sig", newline=""))
     for row in rows:
         values = {_column(title): text.strip() for title, text in row.items() if title and text and text.strip()}
@@ -79,7 +79,7 @@ def _column(title: str) -> str:
     return re.sub(r"\W+", "_", plain).strip("_")
 
 
-def _value(name: str, text: str, currency: str) -> Any:
+def _value(name: str, text: str, currency: str) -> int | float | str:
     last = next((word for word in (*AMOUNTS, *NUMBERS, *DECIMALS) if name == word or name.endswith(f"_{word}")), "")
     try:
         if last in AMOUNTS and name not in NUMBERS:
@@ -99,9 +99,9 @@ def _value(name: str, text: str, currency: str) -> Any:
     return text.lower() if name == "currency" else text
 
 
-def _nested(values: dict[str, Any], kind: str) -> dict[str, Any]:
+def _nested(values: JsonObject, kind: str) -> JsonObject:
     """Columns of parts below their parts, and references under the names that they have in the API."""
-    document: dict[str, Any] = {}
+    document: JsonObject = {}
     for name, value in values.items():
         part = next((part for part in PARTS if name.startswith(f"{part}_")), None)
         if part == "period" and kind not in ("line_item", "invoice_line_item", "invoiceitem"):
@@ -122,18 +122,18 @@ def _reference(name: str) -> str:
     return plain if plain in REFERENCES else name
 
 
-def _as_it_is(_document: dict[str, Any]) -> None:
+def _as_it_is(_document: JsonObject) -> None:
     pass
 
 
-def _complete_customer(customer: dict[str, Any]) -> None:
+def _complete_customer(customer: JsonObject) -> None:
     card = customer.pop("card", None)
     if isinstance(card, dict) and "id" in card:
         customer["sources"] = {"data": [{**card, "object": "card", "customer": customer.get("id")}]}
         customer.setdefault("default_source", card["id"])
 
 
-def _complete_price(price: dict[str, Any]) -> None:
+def _complete_price(price: JsonObject) -> None:
     """A table of prices has the columns that plans had, and the names of products beside their ids."""
     name = price.pop("product_name", None)
     if name is not None and isinstance(price.get("product"), str):
@@ -142,7 +142,7 @@ def _complete_price(price: dict[str, Any]) -> None:
         price["object"] = "plan"
 
 
-def _complete_subscription(subscription: dict[str, Any]) -> None:
+def _complete_subscription(subscription: JsonObject) -> None:
     """A row has the price of its only item; those of several are in a table of items."""
     if "plan" not in subscription and "price" in subscription:
         subscription["plan"] = subscription.pop("price")
@@ -150,13 +150,13 @@ def _complete_subscription(subscription: dict[str, Any]) -> None:
         subscription["items"] = {"object": "list", "data": [], "has_more": True}
 
 
-def _complete_invoice(invoice: dict[str, Any]) -> None:
+def _complete_invoice(invoice: JsonObject) -> None:
     """The lines are in a table of their own."""
     invoice.setdefault("lines", {"object": "list", "data": [], "has_more": True})
 
 
 # What the tables of these types cannot say of their rows.
-COMPLETE: dict[str, Callable[[dict[str, Any]], None]] = {
+COMPLETE: dict[str, Callable[[JsonObject], None]] = {
     "customer": _complete_customer,
     "price": _complete_price,
     "plan": _complete_price,

@@ -13,6 +13,7 @@ from json.decoder import JSONDecodeError
 from typing import Any, BinaryIO
 
 from portal_site.billing.errors import ImportRefused
+from portal_site.db.json_columns import JsonObject
 
 CHUNK = 1 << 20
 SMALL = 4 << 20  # a document that is not longer is looked at as a whole to tell what it is
@@ -42,7 +43,7 @@ class Page:
     last_id: str | None
 
 
-def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def members(pairs: list[tuple[str, Any]]) -> JsonObject:
     """An object's members. Raises ImportRefused for a duplicate name; json.loads would silently keep the last value."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -158,7 +159,7 @@ def _document(text: _Text) -> Iterator[Found | Page]:
         raise ImportRefused(NO_OBJECTS)
 
 
-def _is_object(document: dict[str, Any]) -> bool:
+def _is_object(document: JsonObject) -> bool:
     """Whether a document is one object of the API, and not lists of them."""
     named = isinstance(document.get("object"), str) or isinstance(document.get("id"), str)
     return named and not isinstance(document.get("data"), list)
@@ -176,7 +177,7 @@ def _container(text: _Text, first: str) -> Iterator[Found | Page]:
 
 def _members_of(text: _Text) -> Iterator[Found | Page]:
     """The lists of an object by type; or, if it is itself a list object, its elements."""
-    page: dict[str, Any] = {}
+    page: JsonObject = {}
     seen: set[str] = set()
     for name in _names(text):
         if name in seen:
@@ -199,7 +200,7 @@ def _members_of(text: _Text) -> Iterator[Found | Page]:
 
 def _list_object(text: _Text, group: str) -> Iterator[Found | Page]:
     """The elements of a list object below a type's name."""
-    page: dict[str, Any] = {}
+    page: JsonObject = {}
     for name in _names(text):
         if name == "data" and text.skip() == "[":
             page["last_id"] = yield from _elements(text, group)
@@ -241,7 +242,7 @@ def _elements(text: _Text, group: str | None) -> Generator[Found, None, str | No
             return last
 
 
-def _check_text(value: Any) -> None:
+def _check_text(value: object) -> None:
     """Raise UnicodeEncodeError for half a character, which JSON can escape and no text can hold."""
     if isinstance(value, str):
         value.encode()

@@ -16,52 +16,53 @@ from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.row_mapping import KINDS
 from portal_site.billing.importing.schemas import billing_schemas, catalog_schemas
 from portal_site.billing.importing.schemas.field_types import Part
+from portal_site.db.json_columns import JsonObject
 
-Says = Callable[[Any, dict[str, Any]], bool]
+Says = Callable[[Any, JsonObject], bool]
 
 
-def _something(value: Any, _document: dict[str, Any]) -> bool:
+def _something(value: Any, _document: JsonObject) -> bool:
     return bool(value)
 
 
-def _enabled(value: Any, _document: dict[str, Any]) -> bool:
+def _enabled(value: Any, _document: JsonObject) -> bool:
     return bool(inner(value).get("enabled"))
 
 
-def _prints(value: Any, _document: dict[str, Any]) -> bool:
+def _prints(value: Any, _document: JsonObject) -> bool:
     return any(inner(value).get(name) for name in ("account_tax_ids", "custom_fields", "description", "footer"))
 
 
-def _pauses_after_trial(value: Any, document: dict[str, Any]) -> bool:
+def _pauses_after_trial(value: Any, document: JsonObject) -> bool:
     behavior = inner(inner(value).get("end_behavior"))
     return document.get("status") == "trialing" and behavior.get("missing_payment_method") == "pause"
 
 
-def _other_day(value: Any, document: dict[str, Any]) -> bool:
+def _other_day(value: Any, document: JsonObject) -> bool:
     day, anchor = inner(value).get("day_of_month"), document.get("billing_cycle_anchor")
     return isinstance(day, int) and isinstance(anchor, int) and day != datetime.fromtimestamp(anchor, UTC).day
 
 
-def _unlike_the_period(value: Any, document: dict[str, Any]) -> bool:
+def _unlike_the_period(value: Any, document: JsonObject) -> bool:
     return value is not None and value != document.get("current_period_end")
 
 
-def _is_draft(value: Any, document: dict[str, Any]) -> bool:
+def _is_draft(value: Any, document: JsonObject) -> bool:
     return document.get("status") == "draft" and _enabled(value, document)
 
 
-def _of_defaults(value: Any, _document: dict[str, Any]) -> bool:
+def _of_defaults(value: Any, _document: JsonObject) -> bool:
     settings = inner(value)
     named = any(settings.get(name) for name in ("application_fee_percent", "billing_thresholds", "transfer_data"))
     anchored = settings.get("billing_cycle_anchor") == "phase_start"
     return named or anchored or _enabled(settings.get("automatic_tax"), settings)
 
 
-def _other_currency(value: Any, document: dict[str, Any]) -> bool:
+def _other_currency(value: Any, document: JsonObject) -> bool:
     return any(amount and currency != document.get("currency") for currency, amount in inner(value).items())
 
 
-def _used_credits(value: Any, _document: dict[str, Any]) -> bool:
+def _used_credits(value: Any, _document: JsonObject) -> bool:
     return any(amount.get("type") == "credit_balance_transaction" for amount in data(value))
 
 
@@ -327,7 +328,7 @@ def _found(one: ImportedObject) -> Iterator[tuple[str, Left]]:
                     yield from _left("phase_item", item)
 
 
-def _left(kind: str, document: dict[str, Any]) -> Iterator[tuple[str, Left]]:
+def _left(kind: str, document: JsonObject) -> Iterator[tuple[str, Left]]:
     listed = LISTS[kind].left
     for name in [name for name in listed if name in document]:
         value, left = document[name], listed[name]
@@ -360,7 +361,7 @@ def _part(annotation: Any) -> type[Part] | None:
     return next(filter(None, map(_part, get_args(annotation))), None)
 
 
-def _unknown(schema: type[Part], document: dict[str, Any]) -> list[str]:
+def _unknown(schema: type[Part], document: JsonObject) -> list[str]:
     """The members of a document, and of its parts, that are on no list."""
     known, parts = _tree(schema)
     names = [] if known.issuperset(document) else list(document.keys() - known)

@@ -13,12 +13,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, cast
 
 from portal_site.billing.errors import ImportRefused
 from portal_site.billing.importing.reading import csv_tables, json_records
+from portal_site.billing.importing.reading.documents import id_of
 from portal_site.billing.importing.reading.index import OF_CUSTOMERS, OF_THE_ACCOUNT, PARTS, Entry, Index
 from portal_site.billing.importing.reading.json_records import Found, Page
+from portal_site.db.json_columns import JsonObject
 
 # What a type's objects are read as.
 READ_AS = {
@@ -97,12 +99,11 @@ def _files(source: Path | bytes) -> Iterator[tuple[str, BinaryIO]]:
 
 
 def _unpacked(path: Path) -> BinaryIO:
-    file: Any = tempfile.TemporaryFile()  # noqa: SIM115 - the index closes it
+    file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - the index closes it
     with gzip.open(path) as packed:
         shutil.copyfileobj(packed, file)
     file.seek(0)
-    unpacked: BinaryIO = file
-    return unpacked
+    return file
 
 
 def singular(name: str) -> str:
@@ -149,7 +150,7 @@ def _entries(
 
 
 def _entry(
-    kind: str, record: Found, document: dict[str, Any], file: int, position: int, overview: Overview
+    kind: str, record: Found, document: JsonObject, file: int, position: int, overview: Overview
 ) -> tuple[Entry, str | None]:
     read_as = READ_AS[kind]
     name = document.get("id")
@@ -160,14 +161,14 @@ def _entry(
         read_as, name if isinstance(name, str) else None, owner, file, record.offset, record.length, kind, position
     )
     parent = document.get("invoice" if read_as == "line_item" else "subscription") if read_as in PARTS else None
-    return entry, _id(parent)
+    return entry, id_of(parent)
 
 
-def _note_account(kind: str, document: dict[str, Any], overview: Overview) -> None:
+def _note_account(kind: str, document: JsonObject, overview: Overview) -> None:
     name = document.get("account_name")
     name = name if isinstance(name, str) else None
     other = document.get("on_behalf_of")
-    if (connected := _id(other)) is not None:
+    if (connected := id_of(other)) is not None:
         known = overview.connected.get(connected)
         if known is None or (known.name is None and name is not None):
             overview.connected[connected] = Connected(name, f"{kind} {document.get('id')}")
@@ -175,15 +176,9 @@ def _note_account(kind: str, document: dict[str, Any], overview: Overview) -> No
         overview.account_name = name
 
 
-def _customer(kind: str, document: dict[str, Any]) -> str | None:
+def _customer(kind: str, document: JsonObject) -> str | None:
     """The id of the customer that an object belongs to; its own for a customer."""
     if kind == "customer":
-        return _id(document)
+        return id_of(document)
     owner = document.get("owner") if isinstance(document.get("owner"), dict) else {}
-    return _id(document.get("customer")) or _id((owner or {}).get("customer"))
-
-
-def _id(value: Any) -> str | None:
-    """The id in a reference, which may be expanded."""
-    found = value.get("id") if isinstance(value, dict) else value
-    return found if isinstance(found, str) and found else None
+    return id_of(document.get("customer")) or id_of((owner or {}).get("customer"))

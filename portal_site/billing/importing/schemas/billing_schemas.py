@@ -1,6 +1,6 @@
 """Schemas of exported subscriptions, subscription schedules and invoices."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -24,6 +24,7 @@ from portal_site.billing.importing.schemas.field_types import (
     Text,
     Times,
 )
+from portal_site.db.json_columns import JsonObject
 
 MOST_ITEMS = 20  # Stripe's limit
 
@@ -104,7 +105,7 @@ class SubscriptionShape(HasLivemode):
     pause_collection: PauseCollectionShape | None = None
     status_details: StatusDetailsShape | None = None
     # Read only to count and report it. The update is not imported, because the other system collects its payment and applies it.
-    pending_update: dict[str, Any] | None = None
+    pending_update: JsonObject | None = None
     default_payment_method: Reference | None = None
     latest_invoice: Reference | None = None
     on_behalf_of: Reference | None = None

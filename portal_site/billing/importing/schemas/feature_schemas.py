@@ -3,7 +3,7 @@
 A feature that is missing in the export is off. Members that this program does not support are counted and ignored.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -19,11 +19,12 @@ from portal_site.billing.importing.schemas.field_types import (
     Text,
 )
 from portal_site.billing.rules.portal.portal_features import MOST, Features, Retention, SubscriptionUpdate
+from portal_site.db.json_columns import JsonObject
 
 Proration = Literal["none", "create_prorations", "always_invoice"]
 
 
-def _valid_retention(document: dict[str, Any]) -> dict[str, Any]:
+def _valid_retention(document: JsonObject) -> JsonObject:
     Retention.of(document)  # raises ValueError
     return document
 
@@ -53,7 +54,7 @@ class CancelShape(ToggleShape):
     mode: Literal["at_period_end", "immediately"] = "at_period_end"
     proration_behavior: Proration = "none"
     cancellation_reason: ReasonShape = Field(default_factory=ReasonShape)
-    retention: Annotated[dict[str, Any], AfterValidator(_valid_retention)] = Field(default_factory=dict)
+    retention: Annotated[JsonObject, AfterValidator(_valid_retention)] = Field(default_factory=dict)
     link_label: Text | None = None
     confirm_label: Text | None = None
     acknowledgement: bool = False
@@ -123,7 +124,7 @@ class FeaturesShape(Part):
     subscription_restart: ToggleShape = Field(default_factory=ToggleShape)
     subscription_update: UpdateShape = Field(default_factory=UpdateShape)
 
-    def translated(self) -> dict[str, Any]:
+    def translated(self) -> JsonObject:
         """The features as a stored document: Stripe's names, but with less nesting."""
         document = self.model_dump()
         duration = document["subscription_pause"].pop("duration")
@@ -138,7 +139,7 @@ class FeaturesShape(Part):
         return Features.of(document).as_document()
 
 
-def _offered(product: dict[str, Any]) -> dict[str, Any]:
+def _offered(product: JsonObject) -> JsonObject:
     adjustable = product["adjustable_quantity"]
     if adjustable is not None:
         adjustable["maximum"] = min(adjustable["maximum"] or MOST, MOST)

@@ -1,7 +1,6 @@
 """The account that an import goes into, the accounts connected to it, and the portal configuration that each mode needs."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
@@ -11,17 +10,19 @@ from portal_site.billing.importing.objects import ImportedObject, Row
 from portal_site.billing.importing.reading.sources import Connected
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.schemas.catalog_schemas import AccountShape, BusinessProfileShape
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import Account, PortalConfiguration
 from portal_site.billing.models import ImportedObject as Imported
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.db import bulk
+from portal_site.db.json_columns import JsonObject
 from portal_site.ids import new_id
 
 UNNAMED = "Connected account"
 STUB = "connected accounts that are not in the files: only their names are known"
 
 
-def find(reader: Any, shapes: Sequence[AccountShape], account_id: str | None) -> str | None:
+def find(reader: Reader, shapes: Sequence[AccountShape], account_id: str | None) -> str | None:
     """The id of the account to import into: the requested one, the file's, or the only one; None for a new one.
 
     `shapes` are the accounts of the files without those that are connected to another.
@@ -73,13 +74,13 @@ def _row(shape: AccountShape | None, name: str, at: int, platform_id: str | None
     )
 
 
-def address_of(shape: AccountShape | None) -> dict[str, Any] | None:
+def address_of(shape: AccountShape | None) -> JsonObject | None:
     """The address of an account in the files, as it is stored; None where there is none."""
     return shape.address.model_dump(mode="json") if shape and shape.address else None
 
 
 def connected(
-    reader: Any,
+    reader: Reader,
     objects: Sequence[ImportedObject],
     named: dict[str, Connected],
     account: str,
@@ -113,7 +114,7 @@ class DefaultConfigurations:
         self._account_id, self._at = account_id, at
         self._defaults: dict[bool, str | None] | None = None
 
-    def _load(self, reader: Any) -> dict[bool, str | None]:
+    def _load(self, reader: Reader) -> dict[bool, str | None]:
         """The modes with a default; with its id where an earlier import made it up and nobody has touched it since."""
         if self._defaults is None:
             columns = PortalConfiguration.livemode, PortalConfiguration.id, PortalConfiguration.features
@@ -133,9 +134,9 @@ class DefaultConfigurations:
             }
         return self._defaults
 
-    def keep_one(self, reader: Any, rows: Sequence[Row], *, dry_run: bool) -> None:
+    def keep_one(self, session: Session, rows: Sequence[Row], *, dry_run: bool) -> None:
         """Let a new configuration be the default only if it is active and its mode has none yet, or one that was made up."""
-        defaults = self._load(reader)
+        defaults = self._load(session)
         for row in rows:
             if row.model is not PortalConfiguration or not row.is_default:
                 continue
@@ -144,7 +145,7 @@ class DefaultConfigurations:
             if row.is_default:
                 defaults[row.livemode] = None
                 if made_up is not None and not dry_run:
-                    bulk.update(reader, PortalConfiguration, [{"id": made_up, "is_default": False}])
+                    bulk.update(session, PortalConfiguration, [{"id": made_up, "is_default": False}])
 
     def ensure(self, session: Session, modes: set[bool]) -> None:
         """Store a configuration that allows what is allowed by default for each of these modes without one."""

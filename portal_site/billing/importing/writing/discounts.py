@@ -1,13 +1,13 @@
 """Completes rows with what other objects say: the words of a promotion code, whether a price is metered, a payment method."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import select
 
 from portal_site.billing.importing.known import BATCH, Known
 from portal_site.billing.importing.objects import ImportedObject, Row
 from portal_site.billing.importing.schemas.billing_schemas import SubscriptionShape
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Customer,
     Discount,
@@ -21,7 +21,7 @@ from portal_site.billing.models import (
 from portal_site.billing.rules.subscriptions import cancellation
 
 
-def complete(reader: Any, objects: Sequence[ImportedObject], known: Known) -> None:
+def complete(reader: Reader, objects: Sequence[ImportedObject], known: Known) -> None:
     """Complete the rows of these objects."""
     for one in objects:
         if isinstance(one.shape, SubscriptionShape) and one.shape.default_payment_method is None:
@@ -35,14 +35,14 @@ def complete(reader: Any, objects: Sequence[ImportedObject], known: Known) -> No
             _name_product(row, known)
 
 
-def _copy_codes(reader: Any, rows: Sequence[Row], known: Known) -> None:
+def _copy_codes(reader: Reader, rows: Sequence[Row], known: Known) -> None:
     """Store the text of the promotion code, which customers see, on each discount.
 
     If the code does not exist, the discount keeps neither text nor id and is shown under its coupon's name. A customer can
     redeem a code only once here, but repeatedly in Stripe, so only a customer's first discount keeps the code's id.
     """
     customers = sorted({row.customer_id for row in rows if row.promotion_code_id is not None})
-    redeemed: dict[tuple[str, str], str] = {}
+    redeemed: dict[tuple[str, str | None], str] = {}
     for start in range(0, len(customers), BATCH):
         query = select(Discount.customer_id, Discount.promotion_code_id, Discount.id).where(
             Discount.customer_id.in_(customers[start : start + BATCH]), Discount.promotion_code_id.is_not(None)

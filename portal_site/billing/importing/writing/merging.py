@@ -19,6 +19,7 @@ from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.writing import parts
 from portal_site.billing.importing.writing.parts import Stored
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Coupon,
     CreditNote,
@@ -90,7 +91,7 @@ class Merge:
     checksums: list[tuple[ImportedObject, str]] = field(default_factory=list)
 
 
-def split(reader: Any, objects: Sequence[ImportedObject], account_id: str, report: ImportReport) -> Merge:
+def split(reader: Reader, objects: Sequence[ImportedObject], account_id: str, report: ImportReport) -> Merge:
     """Compare the objects with what is stored, and report conflicts and what belongs to another account."""
     merge = Merge()
     stored = parts.load(reader, [one for one in objects if one.rows], account_id, GROUPS)
@@ -143,11 +144,11 @@ def _compare(one: ImportedObject, found: Stored, before: str, merge: Merge, repo
         merge.checksums.append((one, checksums))
 
 
-def _checksum(values: Any) -> str:
+def _checksum(values: list[object]) -> str:
     return f"{crc32(to_json(values)):08x}"
 
 
-def _last_import(reader: Any, objects: Sequence[ImportedObject], account_id: str) -> dict[Any, str]:
+def _last_import(reader: Reader, objects: Sequence[ImportedObject], account_id: str) -> dict[Any, str]:
     found: dict[Any, str] = {}
     by_name = {(one.kind, one.id): _key(one) for one in objects}
     ids = sorted({one.id for one in objects})

@@ -12,6 +12,7 @@ from portal_site.billing.importing.known import BATCH
 from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.row_mapping import PHASE_DISCOUNT
 from portal_site.billing.importing.writing import writer
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
     Coupon,
     Customer,
@@ -26,6 +27,7 @@ from portal_site.billing.models import (
     SubscriptionSchedule,
 )
 from portal_site.db import Base, bulk
+from portal_site.db.json_columns import JsonObject
 
 BILLED_HERE = "changed there, and billed here: stays as it is here"
 BEING_PAID = "changed there while it is being paid here: stays as it is here"
@@ -49,18 +51,18 @@ class Stored:
     """What is stored of an object. `locked` says why it must not be changed, if so."""
 
     account_id: str
-    row: dict[str, Any]
-    parts: list[list[Any]] = field(default_factory=list)
+    row: JsonObject
+    parts: list[list[object]] = field(default_factory=list)
     locked: str = ""
 
-    def values(self, group: tuple[str, ...]) -> Any:
+    def values(self, group: tuple[str, ...]) -> list[object]:
         """The values of a group of columns, as `values` has them of an imported object."""
         if group == ("parts",):
             return sorted(self.parts, key=str) if self.row.get("status") == "draft" or "number" not in self.row else []
         return [self.row[name] for name in group]
 
 
-def values(one: ImportedObject, group: tuple[str, ...]) -> Any:
+def values(one: ImportedObject, group: tuple[str, ...]) -> list[object]:
     """The values of a group of columns of an imported object; its parts for the group of that name.
 
     The lines of an invoice count only as long as it is a draft: those of a final one never change.
@@ -79,7 +81,7 @@ def values(one: ImportedObject, group: tuple[str, ...]) -> Any:
 
 
 def load(
-    reader: Any, objects: Sequence[ImportedObject], account_id: str, groups: Groups
+    reader: Reader, objects: Sequence[ImportedObject], account_id: str, groups: Groups
 ) -> dict[tuple[type[Base], str], Stored]:
     """What is stored of these objects, by model and id; of those of another account only whose they are."""
     by_model: dict[Any, list[str]] = defaultdict(list)
@@ -103,7 +105,7 @@ def load(
     return found
 
 
-def _load_parts(reader: Any, model: Any, ids: Sequence[str], found: dict[tuple[type[Base], str], Stored]) -> None:
+def _load_parts(reader: Reader, model: Any, ids: Sequence[str], found: dict[tuple[type[Base], str], Stored]) -> None:
     for part, owner, names in _OF[model]:
         columns = part.__table__.c
         for start in range(0, len(ids), BATCH):
@@ -118,7 +120,7 @@ def _load_parts(reader: Any, model: Any, ids: Sequence[str], found: dict[tuple[t
                 found[model, row[0]].parts.append(list(row[1:]))
 
 
-def _locks(reader: Any, objects: Sequence[ImportedObject], account_id: str) -> Iterator[tuple[Any, str]]:
+def _locks(reader: Reader, objects: Sequence[ImportedObject], account_id: str) -> Iterator[tuple[Any, str]]:
     """Which stored objects must not be changed, and why: subscriptions that are billed here, invoices that are being paid."""
     ids = {kind: [one.rows[0].id for one in objects if one.rows[0].model is kind] for kind in (Subscription, Invoice)}
     for start in range(0, len(ids[Subscription]), BATCH):

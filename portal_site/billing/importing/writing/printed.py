@@ -1,14 +1,13 @@
 """What invoices print and an export keeps elsewhere: the merchant's own address and tax ids, and the names of tax rates."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.importing.objects import ImportedObject
-from portal_site.billing.importing.reading.documents import Document, data, id_of
+from portal_site.billing.importing.reading.documents import data, id_of
 from portal_site.billing.importing.schemas.catalog_schemas import (
     AccountShape,
     AccountTaxIdShape,
@@ -18,6 +17,7 @@ from portal_site.billing.importing.schemas.catalog_schemas import (
 from portal_site.billing.importing.writing import accounts
 from portal_site.billing.models import Account, Invoice, InvoiceLineItem, Subscription, SubscriptionItem
 from portal_site.db import Base, bulk
+from portal_site.db.json_columns import JsonObject
 
 _TAXES: dict[type[Base], str] = {Invoice: "total_taxes", InvoiceLineItem: "taxes"}
 
@@ -33,10 +33,10 @@ class Printed:
             for shape in shapes
             if isinstance(shape, TaxIdShape) and shape.is_the_accounts and shape.owner.account not in connected
         }
-        self._rates: dict[str, Document] = {}
+        self._rates: dict[str, JsonObject] = {}
         self._add_rates(shape.model_dump() for shape in shapes if isinstance(shape, TaxRateShape))
 
-    def tax_ids(self, account_id: str, known: Sequence[Document]) -> list[Document]:
+    def tax_ids(self, account_id: str, known: Sequence[JsonObject]) -> list[JsonObject]:
         """The account's tax ids: those that are known, then those of the files that are not among them."""
         of_account = (tax_id for shape in self._accounts if shape.id == account_id for tax_id in shape.tax_ids)
         result = list(known)
@@ -65,7 +65,7 @@ class Printed:
                 if column is not None:
                     row.values[column] = [self._rates.get(_rate_id(tax), {}) | tax for tax in row.values[column]]
 
-    def _add_rates(self, documents: Iterable[Document]) -> None:
+    def _add_rates(self, documents: Iterable[JsonObject]) -> None:
         """Note name and percentage of these tax rates. One that is not as the API has it names nothing."""
         for document in documents:
             if str(document.get("id")) in self._rates:
@@ -76,24 +76,24 @@ class Printed:
                 continue
             self._rates[rate.id] = {"display_name": rate.display_name, "percentage": str(rate.percentage)}
 
-    def _named(self, references: Iterable[Any]) -> list[Document] | None:
+    def _named(self, references: Iterable[object]) -> list[JsonObject] | None:
         """The tax ids that an invoice names, by id or as objects; None if it names none, or one that is not known."""
         found = [self._tax_id_of(reference) for reference in references]
         known = [tax_id for tax_id in found if tax_id is not None]
         return known if known and len(known) == len(found) else None
 
-    def _tax_id_of(self, reference: Any) -> Document | None:
+    def _tax_id_of(self, reference: object) -> JsonObject | None:
         try:
             return _tax_id(AccountTaxIdShape.model_validate(reference))
         except ValidationError:
-            return self._own.get(id_of(reference))
+            return self._own.get(id_of(reference) or "")
 
 
-def _tax_id(shape: AccountTaxIdShape | TaxIdShape) -> Document:
+def _tax_id(shape: AccountTaxIdShape | TaxIdShape) -> JsonObject:
     return {"type": shape.type, "value": shape.value}
 
 
-def _rates_of(one: ImportedObject) -> Iterator[Document]:
+def _rates_of(one: ImportedObject) -> Iterator[JsonObject]:
     """The tax rates in an object: a subscription's and its items', or those that an invoice and its lines carry."""
     for row in one.rows:
         if row.model is Subscription:
@@ -106,5 +106,5 @@ def _rates_of(one: ImportedObject) -> Iterator[Document]:
             yield from data(line.get("tax_rates"))
 
 
-def _rate_id(tax: Document) -> str:
+def _rate_id(tax: JsonObject) -> str:
     return str((tax.get("tax_rate_details") or {}).get("tax_rate") or "")

@@ -9,6 +9,7 @@ from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.reading.documents import id_of
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.importing.schemas.billing_schemas import PhaseShape, ScheduleShape
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import Coupon, Discount, SubscriptionSchedule
 from portal_site.billing.rules.subscriptions.statuses import ENDED
 
@@ -18,7 +19,7 @@ OTHER_COUPON = "a discount of its own is in another currency"
 
 
 def apply(
-    reader: Any, objects: Sequence[ImportedObject], account_id: str, known_coupon: Any, report: ImportReport
+    reader: Reader, objects: Sequence[ImportedObject], account_id: str, known_coupon: Any, report: ImportReport
 ) -> None:
     """Let subscriptions know what their schedules and coupons mean for them."""
     schedules = {one.id: one for one in objects if one.kind == "subscription_schedule"}
@@ -42,7 +43,7 @@ def apply(
             report.find(Result.MISSING, one.kind, one.id, MISSING, sentence, one.customer)
 
 
-def _is_stored(reader: Any, name: str, account_id: str) -> bool:
+def _is_stored(reader: Reader, name: str, account_id: str) -> bool:
     query = select(SubscriptionSchedule.id).where(
         SubscriptionSchedule.id == name, SubscriptionSchedule.account_id == account_id
     )

@@ -1,7 +1,6 @@
 """What must not be there twice: ids of lines, credits of a line, an invoice's number, a customer's tax id."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,6 +8,7 @@ from sqlalchemy.orm import Session
 from portal_site.billing.importing.known import BATCH
 from portal_site.billing.importing.objects import ImportedObject, Row
 from portal_site.billing.importing.report import ImportReport, Result
+from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import Customer, Invoice, InvoiceLineItem, TaxId
 
 SAME_NUMBER = "their number is another invoice's"
@@ -17,7 +17,7 @@ SAME_LINE = "a line's id that is another line's: the line gets one of its own"
 
 
 def separate(
-    reader: Any, objects: Sequence[ImportedObject], account_id: str, report: ImportReport
+    reader: Reader, objects: Sequence[ImportedObject], account_id: str, report: ImportReport
 ) -> list[ImportedObject]:
     """The objects without those that have another one's number; lines with another one's id get one of their own."""
     _separate_lines(reader, [one for one in objects if one.kind == "invoice"], account_id, report)
@@ -30,10 +30,10 @@ def _chunked(values: Sequence[str]) -> list[Sequence[str]]:
     return [values[start : start + BATCH] for start in range(0, len(values), BATCH)]
 
 
-def _separate_lines(reader: Any, invoices: Sequence[ImportedObject], account_id: str, report: ImportReport) -> None:
+def _separate_lines(reader: Reader, invoices: Sequence[ImportedObject], account_id: str, report: ImportReport) -> None:
     lines = [(one, row) for one in invoices for row in one.parts(InvoiceLineItem)]
     owners: dict[str, str | None] = {}
-    credited: dict[str, str] = {}
+    credited: dict[str | None, str] = {}
     for ids in _chunked([row.id for _, row in lines]):
         query = select(InvoiceLineItem.id, InvoiceLineItem.invoice_id).where(InvoiceLineItem.id.in_(ids))
         owners |= {
@@ -55,9 +55,9 @@ def _separate_lines(reader: Any, invoices: Sequence[ImportedObject], account_id:
             row.values["credited_line_id"] = None  # a line is credited only once here
 
 
-def _without_twins(reader: Any, objects: Sequence[ImportedObject], report: ImportReport) -> list[ImportedObject]:
+def _without_twins(reader: Reader, objects: Sequence[ImportedObject], report: ImportReport) -> list[ImportedObject]:
     customers = sorted({one.customer for one in objects if one.kind in ("invoice", "tax_id") and one.customer})
-    holders: dict[tuple[str, ...], str] = {}
+    holders: dict[tuple[str | None, ...], str] = {}
     for ids in _chunked(customers):
         numbers = select(Invoice.customer_id, Invoice.number, Invoice.id).where(
             Invoice.customer_id.in_(ids), Invoice.number.is_not(None)
