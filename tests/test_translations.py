@@ -77,3 +77,15 @@ def test_templates_have_no_untranslated_text() -> None:
         words = re.sub(r"<[^>]*>", " ", plain)
         silent += [(path.name, word) for word in re.findall(r"[^\W\d_]{3,}", words) if word != "data"]
     assert silent == []
+
+
+def test_french_punctuation_does_not_wrap() -> None:
+    """A no-break space stands before ; : ! ? and » and after «, and apostrophes are typographic."""
+    french = update.read(next(path for path in update.catalogues() if path.parent.parent.name == "fr"))
+    wrong = [
+        target
+        for message in french
+        for _, target in _both(message)
+        if message.id and re.search(r"[^\u00a0\d][;:!?»]|«[^\u00a0]|'", re.sub(r"https?://", "", target))
+    ]
+    assert wrong == []

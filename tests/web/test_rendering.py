@@ -70,7 +70,7 @@ def test_a_deadline_is_in_the_customers_time_or_says_in_which(
     [
         ("2026-11-26 23:00:00", "November 26, 2026", "26 novembre 2026"),
         ("2026-11-27 00:30:00", "November 27, 2026 (in 1 day)", "27 novembre 2026 (dans 1 jour)"),
-        ("2026-12-01", "December 1, 2026 (in 5 days)", "1 décembre 2026 (dans 5 jours)"),
+        ("2026-12-01", "December 1, 2026 (in 5 days)", "1er décembre 2026 (dans 5 jours)"),
         ("2026-12-27", "December 27, 2026 (in 31 days)", "27 décembre 2026 (dans 31 jours)"),
         ("2026-12-28", "December 28, 2026", "28 décembre 2026"),
         ("2026-11-25", "November 25, 2026", "25 novembre 2026"),

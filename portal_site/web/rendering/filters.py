@@ -116,7 +116,9 @@ def zone(name: str) -> ZoneInfo:
 
 @lru_cache(maxsize=8192)
 def _date(at: int, style: str, zone_name: str, locale: str) -> str:
-    return dates.format_date(datetime.fromtimestamp(at, zone(zone_name)).date(), style, locale)
+    written = dates.format_date(datetime.fromtimestamp(at, zone(zone_name)).date(), style, locale)
+    # CLDR has no ordinal for the first day of a month, which French writes as one.
+    return f"1er{written[1:]}" if locale.startswith("fr") and written.startswith("1 ") else written
 
 
 def date(at: int, style: str = "long") -> str:
