@@ -39,8 +39,9 @@ def money(amount: int, currency: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _date(at: int, style: str, zone: str, _language: str) -> str:
-    return formats.date_format(datetime.fromtimestamp(at, ZoneInfo(zone)), STYLES[style])
+def _date(at: int, style: str, zone: str, language: str) -> str:
+    written = formats.date_format(datetime.fromtimestamp(at, ZoneInfo(zone)), STYLES[style])
+    return f"1er{written[1:]}" if language.startswith("fr") and written.startswith("1 ") else written
 
 
 @register.filter
