@@ -180,7 +180,7 @@ def test_leave_and_come_back(site: Site, open_page: OpenPage) -> None:
     page.goto(site.link(shopper.shop.customer))
     page.get_by_role("link", name="Cancel subscription").click()
     page.get_by_role("button", name="Cancel now").click()
-    expect(page.get_by_text("It has ended.")).to_be_visible()
+    expect(page.get_by_text("Your cancellation is confirmed. Your subscription has ended.")).to_be_visible()
     page.get_by_role("link", name="Resubscribe").click()
     due(page, "€10.00")
     page.get_by_role("button", name="Resubscribe and pay €10.00").click()
