@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.processes import SERVERS, Browser, Place
+from tests.web.processes import SERVERS, Place
 from tests.web.proxies import HOST, PROXIES, start_proxy
 from tests.web.test_behind_a_proxy import BEHIND_TLS
 from tests.web.test_server import PLAIN, REFUSED, SMUGGLED, TOO_LARGE, Address, answers, raw_answer
@@ -152,20 +152,8 @@ def test_slow_requests_do_not_delay_others(place: Place, server: str, proxy: str
     assert attacked <= max(3 * idle, 0.3)
 
 
-# Seconds of an overview: what it sleeps in the test below, and what it takes on a machine with nothing else to do.
-ASLEEP, AT_WORK = 0.02, 0.009
-
-
-def _one_after_another(browser: Browser, count: int) -> float:
-    """The mean time of a page in seconds."""
-    began = time.monotonic()
-    for _ in range(count):
-        assert browser.ask("GET", "/")[0] == 200
-    return (time.monotonic() - began) / count
-
-
 def _crowd(port: int, raw: bytes) -> list[tuple[float, bytes]]:
-    """When each of 2,400 connections was answered that asked at the same time, in seconds, and the beginning of the answer."""
+    """The answers to 2,400 connections that ask at the same time: seconds until each, and how it begins."""
     came: list[tuple[float, bytes]] = []
     with ExitStack() as stack:
         poller = stack.enter_context(selectors.DefaultSelector())
@@ -191,15 +179,12 @@ def test_more_than_can_be_answered_in_time_is_refused_in_time(place: Place, serv
     They are more than a server holds, so that some wait in the system's queue first.
     """
     one = ["--threads", "1"] + (["--workers", "1"] if server == "gunicorn" else [])
-    _, port = place.serve_slowly(server, ASLEEP, one)
+    _, port = place.serve_slowly(server, 0.02, one)
     browser = place.browser(port)
-    usual = _one_after_another(browser, 20)
     raw = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {browser.cookie}\r\nConnection: close\r\n\r\n".encode()
     came = _crowd(port, raw)
-    if len(came) < 2400 or max(after for after, _ in came) > 12:
-        came = _crowd(
-            port, raw
-        )  # once more: a virtual machine's loopback may lose what it then sends again half a minute later
+    if max(after for after, _ in came) > 10:
+        came = _crowd(port, raw)  # a virtual machine may stand still for seconds, but not twice
     assert len(came) == 2400
     shed = [answer for _, answer in came if answer.startswith(b"HTTP/1.1 503")]
     done = sorted(after for after, answer in came if answer.startswith(b"HTTP/1.1 200"))
@@ -207,10 +192,6 @@ def test_more_than_can_be_answered_in_time_is_refused_in_time(place: Place, serv
     assert shed
     assert done
     assert all(b"\r\nRetry-After: 10\r\n" in answer and b"Content-Security-Policy" in answer for answer in shed)
-    # The crowd itself takes half of the machine here. Where that is slow, or has other things to do, all of it takes longer,
-    # as one page alone does.
-    alone = (usual + _one_after_another(browser, 20)) / 2
-    busy = 2 * max(1, (alone - ASLEEP) / AT_WORK)
-    assert done[int(len(done) * 0.99) - 1] <= 10 * busy
-    assert max(after for after, _ in came) <= 12 * busy
+    assert done[int(len(done) * 0.99) - 1] <= 10
+    assert max(after for after, _ in came) <= 12
     assert browser.ask("GET", "/")[0] == 200
