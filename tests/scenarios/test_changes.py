@@ -51,26 +51,24 @@ def test_three_changes_in_one_period(app: Flask) -> None:
     assert history.balance == 0
 
 
-def test_a_second_change_in_a_period_is_explained_by_the_plans_price(app: Flask) -> None:
-    history = History.start(app).advance_to("2026-04-11")
-    history.change_plan(quantity=3)
-    history.advance_to("2026-04-21")
-    unused = history.quote(quantity=1).invoice.lines[0]
-    assert (unused.amount, unused.full_amount) == (-1000, 3000)
-    assert unused.proration is not None
-    assert (unused.proration.seconds, unused.proration.period_seconds) == (10 * DAY, 30 * DAY)
-
-
-def test_where_a_discount_was_charged_the_credit_is_explained_by_what_was_charged(app: Flask) -> None:
+@pytest.mark.parametrize(
+    ("discounted", "credit", "of", "days"),
+    [(False, -1000, 3000, 30), (True, -500, 1000, 20)],
+    ids=["by the plan's price", "by what was charged, if that was less"],
+)
+def test_the_credit_of_a_second_change_in_a_period_is_explained(
+    app: Flask, discounted: bool, credit: int, of: int, days: int
+) -> None:
     history = History.start(app)
-    history.add_discount(percent_off="50", duration="forever")
+    if discounted:
+        history.add_discount(percent_off="50", duration="forever")
     history.advance_to("2026-04-11")
     history.change_plan(quantity=3)
     history.advance_to("2026-04-21")
     unused = history.quote(quantity=1).invoice.lines[0]
-    assert (unused.amount, unused.full_amount) == (-500, 1000)
+    assert (unused.amount, unused.full_amount) == (credit, of)
     assert unused.proration is not None
-    assert (unused.proration.seconds, unused.proration.period_seconds) == (10 * DAY, 20 * DAY)
+    assert (unused.proration.seconds, unused.proration.period_seconds) == (10 * DAY, days * DAY)
 
 
 def test_create_prorations_defers_lines_to_the_next_invoice(app: Flask) -> None:

@@ -250,7 +250,10 @@ class SubscriptionSnapshot:
         )  # fmt: skip
 
     def given_up(self) -> Self:
-        """The same, if anything awaits its payment, with the balance that its invoice used."""
+        """The same subscription after what awaits its payment was discarded, and the balance that its invoice used is back.
+
+        Unchanged if nothing awaits a payment.
+        """
         if self.awaiting_payment is None:
             return self
         balances = Balances(self.balance, self.balance_currency, self.other_balances)
