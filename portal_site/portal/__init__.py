@@ -14,6 +14,7 @@ from portal_site.billing.portal_access import portal_sessions
 from portal_site.portal import subscription_actions
 from portal_site.portal.access import visitors
 from portal_site.web import htmx, security, urls
+from portal_site.web.rendering import i18n
 
 WARNING = 5 * 60  # seconds before the end of an idle session; the words in notices.html say so
 P = ParamSpec("P")
@@ -79,8 +80,9 @@ def log_out() -> Response:
     """End the session on the server and delete it from this browser."""
     token = session.get(visitors.COOKIE_MEMBER)
     portal_sessions.end_session(g.visitor.account_id, g.visitor.session_id, clock.now())
+    language = i18n.current().locale
     security.start_over()
-    session["left"] = token
+    session["left"], session["locale"] = token, language
     response = redirect(url_for("sessions.show_logged_out"), 303)
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response

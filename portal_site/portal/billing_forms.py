@@ -36,6 +36,12 @@ class BillingForm(PortalForm):
         """Whether the box is ticked that says so. The fields of a shipping address then count for nothing."""
         return SAME in self and bool(self[SAME].data)
 
+    def group_of(self, field: Field) -> str:
+        """The title of its address, where there are two."""
+        titles = {"address": _("Billing address"), "shipping": _("Shipping address")}
+        part = str(field.short_name).partition("_")[0]
+        return titles.get(part, "") if len(self.parts) == len(PARTS) else ""
+
     def validate(self, extra_validators: Any = None) -> bool:
         """Check each field that changed, then each address as a whole."""
         ignored = "shipping_" if self.ships_to_billing_address else None
@@ -142,6 +148,8 @@ def _is_changed(field: Field) -> bool:
 def _fault(label: str, kind: str, address: Mapping[str, str]) -> str:
     if kind == "required":
         return str(_("%(field)s is required.", field=label))
+    if kind == "no_country":
+        return str(_("Choose a country."))
     country, state = address["country"], address.get("state", "")
     if kind == "other_code":
         example = postal_codes.example(country, state) or postal_codes.example(country, "")
@@ -186,9 +194,13 @@ class _PhoneCheck:
 
     def __call__(self, form: Any, field: Field) -> None:
         beside = [form[self.country_field].data] if self.country_field in form else []
-        number = phones.parse(field.data, [country for country in (*beside, *self.others) if country])
+        countries = [country for country in (*beside, *self.others) if country]
+        number = phones.parse(field.data, countries)
         if number is None:
-            raise ValidationError(_("Enter a phone number with its country code, such as +33 6 12 34 56 78."))
+            example = phones.example(countries[0] if countries else HOME)
+            raise ValidationError(
+                _("Enter a phone number with its country code, such as %(example)s.", example=example)
+            )
         field.data = number
 
 

@@ -98,7 +98,8 @@ def _change(subscription: SubscriptionView, features: Features, now: int) -> lis
     found = [Action(_("Change plan"), address, FILLED)] if "price" in allowed else []
     if "quantity" in allowed and counted:
         there = f"{address}#quantity-{counted[0].id}"
-        found.append(Action(change_quantity(counted[0].unit_label), there, PLAIN if found else FILLED))
+        words = change_quantity(counted[0].unit_label if len(counted) == 1 else None)
+        found.append(Action(words, there, PLAIN if found else FILLED))
     return found or [Action(_("Change subscription"), address, FILLED)]
 
 

@@ -98,9 +98,11 @@ def test_discount_tax_and_balance_of_2015_decide_the_next_invoice(lite_app: Flas
     _take(V2015)
     page = text(enter(lite_app, "cus_1").get("/subscriptions/sub_1").text)
     # 9.00 − 50 % + 25 % tax − 2.00 credit
-    assert "SEK3.62" in page or "SEK3.63" in page
+    assert "SEK 3.62" in page or "SEK 3.63" in page
     shown = text(enter(lite_app, "cus_1").get("/invoices/in_1").text)
-    assert all(words in shown for words in ("Subtotal SEK9.00", "Discount -SEK4.50", "Tax SEK1.13", "Total SEK5.63"))
+    assert all(
+        words in shown for words in ("Subtotal SEK 9.00", "Discount −SEK 4.50", "Tax SEK 1.13", "Total SEK 5.63")
+    )
     assert _one(Invoice.status, Invoice.amount_remaining) == ("open", 563)
     assert _one(InvoiceLineItem.subscription_id) == ("sub_1",)
     assert _one(Discount.coupon_id, Discount.subscription_id) == ("HALF", "sub_1")
@@ -122,11 +124,11 @@ def test_taxes_discounts_and_wallets_of_2022(lite_app: Flask) -> None:
     assert _one(PaymentMethod.label) == ("eva@pay.example",)
     page = text(enter(lite_app, "cus_1").get("/subscriptions/sub_1").text)
     assert "PayPal eva@pay.example" in page
-    assert "Next payment SEK4.50 on" in page
+    assert "Next payment SEK 4.50 on" in page
     shown = text(enter(lite_app, "cus_1").get("/invoices/in_1").text)
     assert all(
         words in shown
-        for words in ("Subtotal SEK9.00", "Discount -SEK4.50", "Included tax Moms 25% SEK0.90", "Total SEK4.50")
+        for words in ("Subtotal SEK 9.00", "Discount −SEK 4.50", "Included tax Moms 25% SEK 0.90", "Total SEK 4.50")
     )
 
 

@@ -83,7 +83,7 @@ def test_more_seats_take_three(site: Site, start: Callable[[Shopper], Clicks], s
     clicks.link("Change seats")
     clicks.button("One more")
     expect(page.get_by_label("Quantity")).to_have_value("2")
-    expect(page.get_by_text("1 seat more")).to_be_visible()
+    expect(page.get_by_text("1 more seat")).to_be_visible()
     clicks.button(re.compile("pay €5.00|Pay and change"))
     expect(page.get_by_role("heading", level=1)).to_contain_text("2 seats")
     assert clicks.count == 3

@@ -195,7 +195,7 @@ def test_a_change_of_several_items(site: Site, page: Page) -> None:
     page.get_by_text("How this is worked out").click()
     page.get_by_text("Remaining time: 10 seats × Team").wait_for()
     page.get_by_role("textbox", name="GB").fill("300")
-    page.get_by_text("GB more").wait_for()
+    page.get_by_text(re.compile("more GB")).wait_for()
     _look_at(page, "plan-change-several")
     page.get_by_role("textbox", name="GB").fill("none")
     page.locator("#quote .error").wait_for()

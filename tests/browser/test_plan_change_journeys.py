@@ -24,7 +24,7 @@ def test_another_plan_costs_what_was_said_and_its_invoice_says_the_same(
     due(page, "€3.00")
     page.get_by_text("How this is worked out").click()
     lines = page.get_by_role("table", name="Today’s invoice").get_by_role("row")
-    expect(lines.filter(has_text="Unused time: Team")).to_contain_text("-€5.00")
+    expect(lines.filter(has_text="Unused time: Team")).to_contain_text("−€5.00")
     expect(lines.filter(has_text="Remaining time: 4 × Solo")).to_contain_text("15 of 30 days × €16.00 = €8.00")
     expect(page.get_by_text("Your next invoice, on 1 May 2026, will be €16.00.")).to_be_visible()
     # Leaving the form field must not fetch the quote again, because that would replace the button during the click.
@@ -214,7 +214,7 @@ def test_add_ons_are_chosen_beside_the_plan_and_paid_with_one_confirmation(
     storage.get_by_role("textbox").fill("0")
     show_quote(page, script)
     page.get_by_text("How this is worked out").click()
-    expect(page.get_by_role("row").filter(has_text="Unused time: 2 × Storage")).to_contain_text("-€3.00")
+    expect(page.get_by_role("row").filter(has_text="Unused time: 2 × Storage")).to_contain_text("−€3.00")
     page.get_by_role("button", name="Change plan", exact=True).click(delay=A_WHILE)
     expect(page.get_by_text("Your plan has been changed.")).to_be_visible()
     expect(page.get_by_text("Storage")).to_have_count(0)

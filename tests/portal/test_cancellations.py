@@ -78,7 +78,7 @@ def test_cancelling_at_the_period_end(app: Flask) -> None:
     assert "Why do you want to cancel?" in text(page.text)
     told = client.send(_address(shop, "/reason"), {"reason": "other", "comment": "We close down."})
     end = client.get(told.location)
-    assert "Team continues until May 1, 2026, then ends." in text(end.text)
+    assert "Your subscription to Team continues until May 1, 2026, then ends." in text(end.text)
     assert "You will not be billed for it again." in text(end.text)
     done = client.get(_confirm(client, shop, end).location)
     assert "Your cancellation is confirmed. Your subscription ends on May 1, 2026." in text(done.text)

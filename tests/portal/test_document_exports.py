@@ -11,6 +11,7 @@ from sqlalchemy import select
 from portal_site.billing.models import Invoice
 from portal_site.portal.documents import exports, pages
 from tests import world
+from tests.client import text
 from tests.conftest import Visit
 from tests.portal.printing import invoice_ids, of_scene, set_members
 from tests.world import reading
@@ -65,7 +66,28 @@ def test_the_list_is_a_table_with_exact_amounts(visit: Visit) -> None:
     lines = visit(scene.customer).get("/invoices/export.csv").data.decode("utf-8-sig").splitlines()
     assert lines[0].startswith("Number,Date,Due date,Status,Currency,Subtotal,Tax,Total,")
     assert [line.split(",")[0][-4:] for line in lines[1:]] == ["0001", "0002", "0003"]
-    assert ",Open,EUR,24.00,0.00,24.00,0.00,24.00,," in lines[3]
+    assert ",Unpaid,EUR,24.00,0.00,24.00,0.00,24.00,," in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("amounts", "status"),
+    [
+        ({"total": 2400}, "Paid"),
+        ({"total": -700, "amount_paid": 0, "ending_balance": -700}, "Credit"),
+        ({"total": 40, "amount_due": 0, "amount_paid": 0, "ending_balance": 40}, "Carried over"),
+    ],
+)
+def test_an_invoice_without_a_payment_is_not_called_paid(visit: Visit, amounts: dict[str, int], status: str) -> None:
+    scene = world.scene(invoices=1)
+    set_members(Invoice, of_scene(scene), **amounts)
+    client = visit(scene.customer)
+    assert f",{status},EUR," in client.get("/invoices/export.csv").text
+    assert status in text(client.get("/invoices").text)
+    with reading() as connection:
+        invoice_id = connection.scalar(select(Invoice.id))
+    page = text(client.get(f"/invoices/{invoice_id}").text)
+    assert status in page
+    assert ("Paid on" in page) == (status == "Paid")
 
 
 @pytest.mark.case("C15")

@@ -19,7 +19,7 @@ from tests.world import reading
 
 VAT = {"id": "txr_vat", "display_name": "VAT", "percentage": "20", "inclusive": False}
 CITY = {"id": "txr_city", "display_name": "City tax", "percentage": "1.5", "inclusive": True}
-MONEY = re.compile(r"[-−]?(?:US\$|€|[A-Z]{3} ?)[\d,.]+\d|[-−]?\d[\d   ]*,\d{2} (?:€|\$US)")
+MONEY = re.compile(r"[-−]?(?:US\$|€|[A-Z]{3} ?)[\d,.]+\d|[-−]?(?<!\d)\d{1,3}(?:[   ]\d{3})*,\d{2} (?:€|\$US)")
 LYON = {
     "line1": "14 rue du Tilleul",
     "line2": None,
@@ -58,7 +58,7 @@ def test_page_and_document_have_the_same_amounts_and_words(lite_app: Flask, lang
         assert _amounts(pdf.unicodedata.normalize("NFKC", shown))
         assert _amounts(pdf.unicodedata.normalize("NFKC", shown)) <= _amounts(document)
         receipt = client.get(f"/invoices/{invoice}/receipt.pdf")
-        assert receipt.status_code == 200 or "Left to pay" in page.text or "Reste à payer" in page.text
+        assert receipt.status_code == 200 or "Amount remaining" in page.text or "Reste à payer" in page.text
         if receipt.status_code == 200:
             assert _amounts(pdf.text(receipt.data)) == _amounts(document)
         for label in table.iter("th"):

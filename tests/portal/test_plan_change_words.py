@@ -29,7 +29,7 @@ def test_deferred_lines_add_up_on_the_page(app: Flask) -> None:
     shown = text(quote(enter(app, shop.customer), shop, quantity=3).text)
     # Team was paid in full before the coupon came: -5.00 and -1.00 tax back; three of it for half a month at half the price.
     assert "Added to your next invoice" in shown
-    for words in ("Discount -€7.50", "Tax VAT 20% €0.50", "Total €3.00"):
+    for words in ("Discount −€7.50", "Tax VAT 20% €0.50", "Total €3.00"):
         assert words in shown
 
 

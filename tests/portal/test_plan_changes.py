@@ -27,7 +27,7 @@ def test_changing_the_plan(app: Flask) -> None:
     page = quote(client, shop, quantity=3)
     shown = text(page.text)
     for words in (
-        "Unused time: Team 15 of 30 days × €10.00 = €5.00 credit -€5.00",
+        "Unused time: Team 15 of 30 days × €10.00 = €5.00 credit −€5.00",
         "Remaining time: 3 seats × Team 15 of 30 days × €30.00 = €15.00 €15.00",
         "Due today €10.00",
         "Your next invoice, on May 1, 2026, will be €30.00.",
@@ -262,7 +262,7 @@ def test_a_code_is_applied_and_redeemed_once(app: Flask) -> None:
     applied = apply_code(client, shop, 3, " spring-20 ")
     page = client.get(applied.location)
     assert "Code Spring-20 applied." in text(page.text)
-    assert "Discount -€3.00" in text(page.text)
+    assert "Discount −€3.00" in text(page.text)
     assert "Due today €7.00" in text(page.text)
     assert confirm(client, shop, page).status_code == 303
     assert "Spring-20: 20% off" in text(client.get(f"/subscriptions/{shop.subscription.id}").text)

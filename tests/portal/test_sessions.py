@@ -102,6 +102,14 @@ def test_a_tab_left_over_from_another_customer_can_change_nothing(app: Flask) ->
     assert sorted(map(str, emails)) == ["hedda@first.example", "hedda@second.example"]
 
 
+def test_the_page_after_logging_out_keeps_the_language(app: Flask) -> None:
+    client = enter(app, world.scene().customer)
+    client.get("/")
+    client.send("/language", {"language": "fr", "next": "/"})
+    client.send("/log-out")
+    assert '<html lang="fr"' in client.get("/logged-out").text
+
+
 @pytest.mark.case("A12")
 @pytest.mark.both_databases
 def test_logging_out_ends_it_on_the_server(app: Flask) -> None:

@@ -81,7 +81,7 @@ def test_discount_and_credit_are_counted_in(visit: Visit) -> None:
     assert "Next payment €16.60 on" in page
     assert "€5.00 of your credit has already been deducted." in page
     assert "Partner: 10% off" in page
-    assert "Subtotal €24.00 Discount -€2.40 Credit used -€5.00" in page
+    assert "Subtotal €24.00 Discount −€2.40 Credit used −€5.00" in page
 
 
 def _planned(visit: Visit, days: int, proration: str = "none") -> str:

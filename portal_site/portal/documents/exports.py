@@ -20,6 +20,7 @@ from portal_site.db.page_query import NotJson, PageQuery, literal_limit
 from portal_site.documents.typst_runs import Refused
 from portal_site.portal.documents import stored
 from portal_site.portal.reads import credit_notes, invoices
+from portal_site.portal.wording import invoices as wording
 from portal_site.spreadsheets import safe
 from portal_site.web.rendering import filters
 from portal_site.web.rendering.i18n import gettext as _
@@ -55,6 +56,7 @@ INVOICES = PageQuery(
     rows=select(
         Invoice.id, Invoice.created, Invoice.number, Invoice.status, Invoice.currency, Invoice.description, Invoice.due_date,
         Invoice.subtotal, Invoice.total, Invoice.total_taxes, Invoice.amount_paid, Invoice.amount_remaining, Invoice.paid_at,
+        Invoice.amount_due, Invoice.ending_balance,
     )
     .where(*_owned(Invoice), *_after(Invoice))
     .order_by(Invoice.created, Invoice.id)
@@ -184,7 +186,7 @@ def table() -> Iterator[str]:
     writer.writerow(
         [
             _("Number"), _("Date"), _("Due date"), _("Status"), _("Currency"), _("Subtotal"), _("Tax"), _("Total"),
-            _("Amount paid"), _("Left to pay"), _("Paid on"), _("Description"),
+            _("Amount paid"), _("Amount remaining"), _("Paid on"), _("Description"),
         ]
     )  # fmt: skip
     for count, row in enumerate(_rows(INVOICES, 0, FOREVER), 1):
@@ -201,6 +203,12 @@ def _emptied(buffer: io.StringIO) -> str:
     return written
 
 
+def _status(row: Mapping[str, Any]) -> str:
+    """The status in the words of the pages."""
+    carried = invoices.is_carried_over(row["total"], row["amount_due"], row["ending_balance"])
+    return wording.status(InvoiceStatus(row["status"]), row["total"], is_carried_over=carried)
+
+
 def _cells(row: Mapping[str, Any]) -> list[str]:
     currency, status = row["currency"], row["status"]
     taxes = () if isinstance(row["total_taxes"], NotJson) else row["total_taxes"] or ()
@@ -211,7 +219,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         safe(row["number"] or row["id"]),
         filters.iso(row["created"]),
         filters.iso(row["due_date"]) if row["due_date"] else "",
-        _(InvoiceStatus(status).label) if known else safe(status),
+        _status(row) if known else safe(status),
         currency.upper(),
         *(str(money.major(amount, currency)) for amount in amounts),
         filters.iso(row["paid_at"]) if row["paid_at"] else "",

@@ -187,6 +187,13 @@ INVOICE = PageQuery(
 )
 
 
+def is_carried_over(total: int, amount_due: int, ending_balance: int | None) -> bool:
+    """Whether an invoice with these amounts was too small to charge: it is on the customer's balance until a later one."""
+    return (
+        total > 0 and not amount_due and ending_balance is not None and ending_balance > 0 and ending_balance >= total
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class InvoiceSummary:
     """A row of the history. The state of the last payment is only loaded where open invoices are shown."""
@@ -218,8 +225,7 @@ class InvoiceSummary:
     @property
     def is_carried_over(self) -> bool:
         """Whether it was too small to charge, so that its amount is on the customer's balance until a later invoice."""
-        end = self.ending_balance
-        return self.total > 0 and not self.amount_due and end is not None and end > 0 and end >= self.total
+        return is_carried_over(self.total, self.amount_due, self.ending_balance)
 
     @property
     def in_doubt(self) -> bool:

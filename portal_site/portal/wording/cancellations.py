@@ -24,13 +24,13 @@ def consequences(page: "EndingPage") -> list[str]:
         nothing = _("You will not be billed for it again.")
         return [
             _(
-                "%(products)s continues until %(date)s, then ends. You can change your mind until then.",
+                "Your subscription to %(products)s continues until %(date)s, then ends. You can change your mind until then.",
                 products=names,
                 date=until,
             ),
             subscriptions.before_the_end(page.following) or nothing,
         ]
-    sentences = [_("%(products)s ends now and will not renew.", products=names)]
+    sentences = [_("Your subscription to %(products)s ends now and will not renew.", products=names)]
     if not page.lines and not ending.reductions and subscription.status.renews:
         sentences.append(_("Time that you have paid for and not used will not be refunded."))
     return sentences

@@ -17,7 +17,7 @@ from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.input import postal_addresses
 from portal_site.web.rendering import decline_messages
-from portal_site.web.rendering.filters import date, days, days_left, minute, money, number
+from portal_site.web.rendering.filters import DAY, date, days, days_left, minute, money, number
 from portal_site.web.rendering.i18n import gettext as _
 from portal_site.web.rendering.i18n import ngettext
 
@@ -72,23 +72,24 @@ def notice(invoice: InvoiceView) -> str | None:
 
 def processing(invoice: InvoiceSummary) -> str:
     """That a bank debit is processing, and how long that can take."""
-    return _(
-        "Your bank is processing the payment of %(amount)s for invoice %(number)s. This can take up to %(days)s days. "
-        "You do not need to do anything.",
+    sentence = _(
+        "Your bank is processing the payment of %(amount)s for invoice %(number)s.",
         amount=money(invoice.amount_remaining, invoice.currency),
         number=invoice.number or "",
-        days=days(invoice.longest_processing),
     )
+    return " ".join((sentence, _longest(invoice), _("You do not need to do anything.")))
+
+
+def _longest(invoice: InvoiceSummary) -> str:
+    count = round(invoice.longest_processing / DAY)
+    return ngettext("This can take a day.", "This can take up to %(num)s days.", count)
 
 
 def processing_change(invoice: InvoiceSummary) -> str:
     """The same for the debit of a pending update."""
-    return _(
-        "Your bank is processing the payment of %(amount)s for your change. This can take up to %(days)s days. Until then, "
-        "your plan stays as it is.",
-        amount=money(invoice.amount_remaining, invoice.currency),
-        days=days(invoice.longest_processing),
-    )
+    amount = money(invoice.amount_remaining, invoice.currency)
+    sentence = _("Your bank is processing the payment of %(amount)s for your change.", amount=amount)
+    return " ".join((sentence, _longest(invoice), _("Until then, your plan stays as it is.")))
 
 
 def _change_waits_for(amount: str) -> str:
@@ -117,13 +118,18 @@ def state(invoice: InvoiceSummary, now: int) -> tuple[str, str]:
         return _("Processing"), "note"
     if invoice.owed and invoice.due_date and invoice.due_date > now:
         return _("Due %(date)s", date=date(invoice.due_date, "medium")), "warning"
-    if invoice.status == InvoiceStatus.OPEN:
-        return _("Unpaid"), "bad"
-    if invoice.status != InvoiceStatus.PAID:
-        return _(invoice.status.label), invoice.status.tone
-    if invoice.total < 0:
-        return _("Credit"), "settled"
-    return (_("Carried over"), "quiet") if invoice.is_carried_over else (_("Paid"), "settled")
+    tones = {InvoiceStatus.OPEN: "bad", InvoiceStatus.PAID: "quiet" if invoice.is_carried_over else "settled"}
+    words = status(invoice.status, invoice.total, is_carried_over=invoice.is_carried_over)
+    return words, tones.get(invoice.status, invoice.status.tone)
+
+
+def status(status: InvoiceStatus, total: int, *, is_carried_over: bool) -> str:
+    """The status in words. An invoice is also `paid` if nothing had to be paid: its amount is credit, or carried over."""
+    if status == InvoiceStatus.OPEN:
+        return _("Unpaid")
+    if status != InvoiceStatus.PAID or (total >= 0 and not is_carried_over):
+        return _(status.label)
+    return _("Credit") if total < 0 else _("Carried over")
 
 
 def row_name(invoice: InvoiceSummary, now: int) -> str:
@@ -148,7 +154,7 @@ def pay(invoice: InvoiceSummary | None) -> str:
 def charged_now(invoice: InvoiceSummary) -> str:
     """What paying now does."""
     amount = money(invoice.amount_remaining, invoice.currency)
-    return _("You will be charged %(amount)s now, once only.", amount=amount)
+    return _("You will be charged %(amount)s now.", amount=amount)
 
 
 def brings_about(subscription: SubscriptionView | None, others: int, now: int) -> list[str]:
@@ -262,7 +268,7 @@ def dates(invoice: InvoiceView) -> list[tuple[str, int]]:
     days_of = [
         (_("Date"), invoice.finalized_at or invoice.created),
         (_("Due date"), invoice.due_date),
-        (_("Paid on"), invoice.paid_at),
+        (_("Paid on"), invoice.paid_at if invoice.total >= 0 and not invoice.is_carried_over else None),
         (_("Voided on"), invoice.voided_at),
     ]
     return [(label, at) for label, at in days_of if at]
@@ -306,9 +312,9 @@ def none_found(after: str | None = None, wanted: InvoiceFilter | None = None) ->
     if wanted is not None and wanted.text:
         return _("No invoice has the number or the amount “%(text)s”.", text=wanted.text)
     if wanted is not None and wanted.unpaid:
-        return _("Nothing is unpaid.")
+        return _("You have no unpaid invoices.")
     if wanted is not None and wanted.year:
-        return _("There are no invoices of %(year)s.", year=wanted.year)
+        return _("There are no invoices from %(year)s.", year=wanted.year)
     return _("There are no older invoices.") if after else _("No invoices yet. Your invoices will appear here.")
 
 
@@ -351,10 +357,14 @@ def line_detail(line: LineView) -> str:
 def _share(line: LineView) -> str:
     values = {
         "left": days_left(line),
-        "whole": days(line.share_whole or 0),
         "price": money(line.share_amount or 0, line.currency),
         "amount": money(abs(line.amount), line.currency),
     }
+    if line.share_whole == DAY and line.amount < 0:
+        return _("%(left)s of one day × %(price)s = %(amount)s credit", **values)
+    if line.share_whole == DAY:
+        return _("%(left)s of one day × %(price)s = %(amount)s", **values)
+    values["whole"] = days(line.share_whole or 0)
     if line.amount < 0:
         return _("%(left)s of %(whole)s days × %(price)s = %(amount)s credit", **values)
     return _("%(left)s of %(whole)s days × %(price)s = %(amount)s", **values)

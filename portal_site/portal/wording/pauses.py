@@ -17,7 +17,8 @@ def consequences(page: "PausePage") -> list[str]:
     names = ", ".join(page.subscription.products)
     sentences = [
         _(
-            "%(products)s pauses now. You will not be billed until it resumes, and you can resume it at any time.",
+            "Your subscription to %(products)s pauses now. You will not be billed until it resumes, and you can resume it "
+            "at any time.",
             products=names,
         )
     ]

@@ -196,8 +196,8 @@ def _item_difference(before: Item | None, after: Item) -> str:
     if not more:
         return ""
     label = after.offer.unit_label
-    some = units.named(number(abs(more)), abs(more), label) if label else f"{number(abs(more))} × {product}"
-    return _("%(some)s more", some=some) if more > 0 else _("%(some)s fewer", some=some)
+    values = {"what": units.of_count(abs(more), label) if label else f"× {product}", "count": number(abs(more))}
+    return _("%(count)s more %(what)s", **values) if more > 0 else _("%(count)s fewer %(what)s", **values)
 
 
 def sum_today(page: "ChangePage") -> tuple[str, str]:

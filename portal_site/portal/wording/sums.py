@@ -51,7 +51,7 @@ def invoice(view: InvoiceView) -> list[Row]:
         (_("Credited or refunded"), refunded, refunded),
     )
     if is_open:
-        rows.append(Row(_("Left to pay"), view.amount_remaining, view.currency, kind=TOTAL))
+        rows.append(Row(_("Amount remaining"), view.amount_remaining, view.currency, kind=TOTAL))
     return rows
 
 

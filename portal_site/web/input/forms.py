@@ -92,9 +92,18 @@ class PortalForm(FlaskForm):
         """The form fields with errors, in the form's order."""
         return [field for field in self if field.errors]
 
+    def group_of(self, _field: Field) -> str:
+        """The title of the form field's group; empty if its label is clear without it."""
+        return ""
+
     def error_summary(self) -> dict[str, str]:
-        """The errors of the form fields by their ids."""
-        return {field.id: f"{field.label.text}: {field.errors[0]}" for field in self.wrong_fields()}
+        """The errors of the form fields by their ids, each with the field's label unless its words have it."""
+        return {field.id: self._in_summary(field) for field in self.wrong_fields()}
+
+    def _in_summary(self, field: Field) -> str:
+        words, label = str(field.errors[0]), str(field.label.text)
+        place = ", ".join(filter(None, (self.group_of(field), "" if label.casefold() in words.casefold() else label)))
+        return _("%(place)s: %(words)s", place=place, words=words) if place else words
 
 
 def field_attributes(field: Field, hint: str, extra: Mapping[str, str], **given: str) -> dict[str, str]:

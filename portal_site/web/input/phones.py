@@ -23,6 +23,14 @@ def parse(text: str, countries: Iterable[str]) -> str | None:
     return parse(f"+{text[2:]}", ()) if text.startswith("00") else None
 
 
+def example(country: str) -> str:
+    """A made-up number of the country, in international format; of France if the country has no telephone numbers."""
+    number = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
+    if number is None:
+        return example("FR")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
 def pretty(number: str) -> str:
     """A number in international format: `+33612345678` → `+33 6 12 34 56 78`. Other text is returned unchanged."""
     try:

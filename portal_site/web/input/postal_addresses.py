@@ -20,6 +20,7 @@ FIELDS = ("line1", "line2", "city", "state", "postal_code", "country")
 _THEIRS = {"line1": "street_address", "city": "city", "state": "country_area", "postal_code": "postal_code"}
 _IN_FORMAT = {"A": ("line1", "line2"), "C": ("city",), "S": ("state",), "Z": ("postal_code",)}
 _PLACE = re.compile(r"%([A-Z])")
+POSTCODE = ("GB", "GG", "IM", "JE", "AU", "NZ")  # where people call their postal code so
 LAST_LATIN = 0x24F
 _AUTOCOMPLETE = {
     "line1": "address-line1",
@@ -120,15 +121,15 @@ def state_name(country: str, code: str) -> str:
 def check(address: Mapping[str, str], changed: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
     """The normalized values among those that changed, and the errors by form field.
 
-    An error is `required` or `invalid`; for the postal code of another country `other_code`, and for that of another state
-    of the country `other_state`. Lists decide about states and about the format of postal codes, never about cities: people
-    have more names for these than any list.
+    An error is `required` or `invalid`; for an unknown country it is `no_country`, for the postal code of another country
+    `other_code`, and for that of another state of the country `other_state`. Lists decide about states and about the format
+    of postal codes, never about cities: people have more names for these than any list.
     """
     if not address.get("country"):
         return {}, {"country": "required"} if "country" in changed else {}
     form = address_format(address["country"])
     if form is None:
-        return {}, {"country": "invalid"} if "country" in changed else {}
+        return {}, {"country": "no_country"} if "country" in changed else {}
     errors = {name: "required" for name in form.required if name in changed and not address.get(name)}
     normal: dict[str, str] = {}
     state = state_code(form.country, address.get("state", ""))
@@ -150,9 +151,8 @@ def label(form: AddressFormat, name: str) -> str:
     if name == "state":
         return _state_label(form.state_type)
     if name == "postal_code":
-        return {"zip": _("ZIP code"), "eircode": _("Eircode"), "pin": _("PIN code")}.get(
-            form.postal_type, _("Postal code")
-        )
+        usual = _("Postcode") if form.country in POSTCODE else _("Postal code")
+        return {"zip": _("ZIP code"), "eircode": _("Eircode"), "pin": _("PIN code")}.get(form.postal_type, usual)
     if name == "city":
         return {"post_town": _("Town"), "suburb": _("Suburb"), "district": _("District")}.get(form.city_type, _("City"))
     return {"line1": _("Address line 1"), "line2": _("Address line 2"), "country": _("Country")}[name]

@@ -1,6 +1,7 @@
 """Template filters for amounts, dates and names, in the customer's locale and time zone."""
 
 import copy
+import re
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
@@ -19,6 +20,8 @@ from portal_site.web.rendering import decline_messages, i18n
 
 DAY = 24 * 60 * 60
 NEAR = 31  # days within which a date is also given relative to today
+LETTER_BESIDE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
+NO_BREAK_SPACE, MINUS = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}"
 EACH = {"day": N_("per day"), "week": N_("per week"), "month": N_("per month"), "year": N_("per year")}
 SEVERAL = {
     "day": NN_("every %(num)s day", "every %(num)s days"),
@@ -73,12 +76,17 @@ def _pattern(locale: str, decimals: int) -> NumberPattern:
     return pattern
 
 
+def _written(major: Decimal, currency: str, locale: str, decimals: int) -> str:
+    # As CLDR spaces currencies and as type is set, neither of which Babel does: KWD 56.250 and −$20.10.
+    code, pattern = currency.upper(), _pattern(locale, decimals)
+    written = pattern.apply(major, Locale.parse(locale), currency=code, currency_digits=False)
+    return LETTER_BESIDE_DIGIT.sub(NO_BREAK_SPACE, written).replace("-", MINUS)
+
+
 @lru_cache(maxsize=8192)
 def format_money(amount: int, currency: str, locale: str) -> str:
     """An amount in minor units in the locale's format: 1234 eur → €12.34 or 12,34 €."""
-    code = currency.upper()
-    pattern = _pattern(locale, currencies.exponent(currency))
-    return pattern.apply(currencies.major(amount, currency), Locale.parse(locale), currency=code, currency_digits=False)
+    return _written(currencies.major(amount, currency), currency, locale, currencies.exponent(currency))
 
 
 def money(amount: int, currency: str) -> str:
@@ -90,9 +98,7 @@ def money(amount: int, currency: str) -> str:
 def _unit_money(amount: Decimal, currency: str, locale: str) -> str:
     exponent = amount.normalize().as_tuple().exponent
     decimals = currencies.exponent(currency) + max(0, -exponent if isinstance(exponent, int) else 0)
-    major = amount.scaleb(-currencies.exponent(currency))
-    pattern = _pattern(locale, decimals)
-    return pattern.apply(major, Locale.parse(locale), currency=currency.upper(), currency_digits=False)
+    return _written(amount.scaleb(-currencies.exponent(currency)), currency, locale, decimals)
 
 
 def unit_money(amount: Decimal, currency: str) -> str:

@@ -8,7 +8,12 @@ VOWELS = "aeiou"
 
 def named(count: str, quantity: int, label: str) -> str:
     """The formatted count with the label in its singular or plural."""
-    return f"{count} {singular(label) if quantity == 1 else plural(label)}"
+    return f"{count} {of_count(quantity, label)}"
+
+
+def of_count(quantity: int, label: str) -> str:
+    """The label as it stands beside this quantity, in its singular or plural."""
+    return singular(label) if quantity == 1 else plural(label)
 
 
 def plural(label: str) -> str:
