@@ -135,7 +135,7 @@ def _tax_id_form() -> TaxIdForm:
 
 def _type_name(kind: tax_ids.TaxIdType) -> str:
     place = filters.country(kind.country) if kind.country else _("European Union")
-    return _("%(place)s: %(name)s", place=place, name=wording.tax_id_name(kind.code))
+    return filters.labelled(place, wording.tax_id_name(kind.code))
 
 
 def _tax_id_page(form: TaxIdForm) -> str:

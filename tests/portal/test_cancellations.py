@@ -339,6 +339,10 @@ def test_statutory_words_and_a_lasting_copy(app: Flask) -> None:
     assert copy.headers["Content-Disposition"] == 'attachment; filename="cancellation-2026-04-16.txt"'
     for words in ("Acme", "Hedda Berg", "Team", "April 16, 2026, 12:00:00", "Ends on: May 1, 2026"):
         assert words in copy.text.replace("\u202f", " ")
+    client.send("/language", {"language": "fr", "next": "/"})
+    french = client.get(_address(shop, "/acknowledgement")).text.replace("\xa0", " ")
+    assert "Client : Hedda Berg" in french
+    assert "Prend fin le : 1er mai 2026, 00:00:00" in french
 
 
 @HALF

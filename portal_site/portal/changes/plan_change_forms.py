@@ -16,6 +16,7 @@ from portal_site.billing.rules.portal.portal_features import QuantityLimits
 from portal_site.billing.rules.subscriptions.portal_policy import AddOn, Choice, PlanChangeRequest, PortalPolicy
 from portal_site.web import signing
 from portal_site.web.input.forms import translated
+from portal_site.web.rendering import filters
 from portal_site.web.rendering.filters import number
 
 LONGEST_NUMBER = 18  # digits that are parsed; longer numbers are above any limit
@@ -247,7 +248,8 @@ class ChangeForm:
             return self.errors
         products = {place: choice.product for choice in self.choices for place in (choice.group, choice.quantity_field)}
         return {
-            place: f"{products[place]}: {words}" if place in products else words for place, words in self.errors.items()
+            place: filters.labelled(products[place], words) if place in products else words
+            for place, words in self.errors.items()
         }
 
     @property

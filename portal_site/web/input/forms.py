@@ -103,7 +103,7 @@ class PortalForm(FlaskForm):
     def _in_summary(self, field: Field) -> str:
         words, label = str(field.errors[0]), str(field.label.text)
         place = ", ".join(filter(None, (self.group_of(field), "" if label.casefold() in words.casefold() else label)))
-        return _("%(place)s: %(words)s", place=place, words=words) if place else words
+        return filters.labelled(place, words) if place else words
 
 
 def field_attributes(field: Field, hint: str, extra: Mapping[str, str], **given: str) -> dict[str, str]:

@@ -39,6 +39,7 @@ def init(app: Flask) -> None:
         instant=instant,
         minute=minute,
         iso=iso,
+        labelled=labelled,
         month=month,
         number=number,
         country=country,
@@ -122,7 +123,10 @@ def zone(name: str) -> ZoneInfo:
 
 @lru_cache(maxsize=8192)
 def _date(at: int, style: str, zone_name: str, locale: str) -> str:
-    written = dates.format_date(datetime.fromtimestamp(at, zone(zone_name)).date(), style, locale)
+    return _with_ordinal(dates.format_date(datetime.fromtimestamp(at, zone(zone_name)).date(), style, locale), locale)
+
+
+def _with_ordinal(written: str, locale: str) -> str:
     # CLDR has no ordinal for the first day of a month, which French writes as one.
     return f"1er{written[1:]}" if locale.startswith("fr") and written.startswith("1 ") else written
 
@@ -149,7 +153,7 @@ def _in_days(away: int, locale: str) -> str:
 def instant(at: int) -> str:
     """Date and time to the second, with the zone's name, in the customer's time zone."""
     moment = datetime.fromtimestamp(at, zone(_zone()))
-    return dates.format_datetime(moment, "long", tzinfo=zone(_zone()), locale=_locale())
+    return _with_ordinal(dates.format_datetime(moment, "long", tzinfo=zone(_zone()), locale=_locale()), _locale())
 
 
 def minute(at: int) -> str:
@@ -177,6 +181,11 @@ def _iso(at: int, zone_name: str) -> str:
 def iso(at: int) -> str:
     """The ISO date in the customer's time zone, for `datetime` attributes."""
     return _iso(at, _zone())
+
+
+def labelled(label: str, words: str) -> str:
+    """The words after their label, with the colon as the page's language sets it."""
+    return i18n.gettext("%(label)s: %(words)s", label=label, words=words)
 
 
 def number(value: int | Decimal) -> str:
