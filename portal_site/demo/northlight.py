@@ -63,7 +63,7 @@ def build(session: Session, at: int) -> None:
     )
     starter = merchant.product("Starter", "seats", "To begin with.", ("3 projects", "E-mail support"))
     monthly, yearly = merchant.price(team, 1200, "usd"), merchant.price(team, 12000, "usd", "year")
-    small = merchant.price(starter, 900, "usd")
+    small, small_yearly = merchant.price(starter, 900, "usd"), merchant.price(starter, 9000, "usd", "year")
     support, backups = merchant.product("Priority support"), merchant.product("Backups", "sites")
     add_ons = (
         _offered(support, merchant.price(support, 4900, "usd"), merchant.price(support, 49000, "usd", "year")),
@@ -71,7 +71,7 @@ def build(session: Session, at: int) -> None:
     )
     thanks = merchant.coupon("A thank-you", "repeating", percent_off="25", duration_in_months=3)
     merchant.configuration(
-        _features(team, starter, _offers(small, thanks), add_ons, monthly, yearly, small),
+        _features(team, starter, _offers(small, thanks), add_ons, monthly, yearly, small, small_yearly),
         default_return_url="https://northlight.example/app",
     )
 
