@@ -6,7 +6,7 @@ from flask_migrate import Migrate
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from portal_site import db, locations, payment_providers, portal
+from portal_site import api, db, locations, payment_providers, portal
 from portal_site.config import Settings
 from portal_site.db import engine
 from portal_site.web import errors, htmx, security, urls
@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     themes.init(app)
 
     portal.init(app)
+    api.init(app)
     payment_providers.init(app, settings)
     if settings.demo:
         from portal_site import demo

@@ -33,10 +33,11 @@ def new_id(prefix: str) -> str:
     It starts with the second of its creation, so that rows written together are close to each other in the indexes. With
     millions of rows, random positions in the indexes would cost more than the rest of a billing run.
     """
-    return f"{prefix}_{_stamp(clock.now())}{_random_letters(ID_LENGTH - ID_STAMP)}"
+    return f"{prefix}_{_stamp(clock.now())}{random_letters(ID_LENGTH - ID_STAMP)}"
 
 
-def _random_letters(count: int) -> str:
+def random_letters(count: int) -> str:
+    """Letters and digits that cannot be guessed, 5.95 bits each."""
     letters = b""
     while len(letters) < count:
         letters = secrets.token_bytes(count + 12).translate(_LETTERS, _SURPLUS)
@@ -55,7 +56,7 @@ def ordered_id(prefix: str) -> str:
     with _lock:
         _last = max(_last + 1, clock.microseconds())
         second, step = divmod(_last, 1_000_000)
-    random_part = _random_letters(ID_LENGTH - ID_STAMP - 1)  # one character less than in other ids: 101 bits
+    random_part = random_letters(ID_LENGTH - ID_STAMP - 1)  # one character less than in other ids: 101 bits
     return f"{prefix}_{_stamp(second)}{_letters(step, ID_STEP)}{random_part}"
 
 

@@ -22,16 +22,17 @@ FORBIDDEN = {
     "branding": ("flask", "sqlalchemy", "portal_site.billing", "portal_site.web", "portal_site.portal", "portal_site.db"),
     "documents": ("flask", "sqlalchemy", "portal_site.billing", "portal_site.web", "portal_site.portal", "portal_site.db"),
     "db": ("portal_site.billing", "portal_site.web", "portal_site.portal"),
-    "web": ("portal_site.portal", "portal_site.clock"),
-    "portal": ("portal_site.billing.gateways.sandbox", "portal_site.demo", "portal_site.cli"),
+    "web": ("portal_site.portal", "portal_site.api", "portal_site.clock"),
+    "portal": ("portal_site.api", "portal_site.billing.gateways.sandbox", "portal_site.demo", "portal_site.cli"),
+    "api": ("portal_site.portal", "portal_site.billing.gateways.sandbox", "portal_site.demo", "portal_site.cli"),
     "demo": ("portal_site.cli",),
 }  # fmt: skip
 # The packages of billing, each importing only from those before it.
 BILLING_ORDER = (
     "translation_marks", "errors", "rules.amounts", "rules.customers", "rules.portal", "rules.invoicing",
     "rules.subscriptions", "rules.payments", "rules.retention", "gateways", "models", "resources", "events", "loading",
-    "invoicing", "subscriptions", "changes", "cancellation", "customers", "portal_access", "payments", "billing_run",
-    "importing",
+    "invoicing", "subscriptions", "changes", "cancellation", "customers", "portal_access", "api_access", "payments",
+    "billing_run", "importing",
 )  # fmt: skip
 WEB_MAY_USE = ("errors", "translation_marks", "models", "rules")  # of billing: no operation
 SANDBOX = "gateways.sandbox"  # a payment provider: it has pages and tables of its own

@@ -89,6 +89,28 @@ def test_a_new_installation_creates_a_portal_link(portal: Portal, tmp_path: Path
     assert checked.stderr == "worker: none has been seen for three minutes. Run `portal worker`.\n"
 
 
+def test_a_key_is_shown_once_listed_rolled_and_revoked(portal: Portal, tmp_path: Path) -> None:
+    portal("migrate")
+    assert portal("key", "list").stderr == "No such account: ''\n"
+    (tmp_path / "export.json").write_text(EXPORT)
+    portal("import", str(tmp_path / "export.json"))
+    made = portal("key", "create", "--name", "Shop", "--allow", "customer_portal=write")
+    key_id = made.stderr.partition(":")[0]
+    assert re.fullmatch(r"rk_test_\w{44}\n", made.stdout)
+    assert re.fullmatch(r"key_\w{24}: keep the key, it is not shown again.\n", made.stderr)
+    assert portal("key", "create", "--live").stdout.startswith("sk_live_")
+    assert portal("key", "create", "--allow", "customers").stderr.startswith("--allow takes a right and a level")
+    assert "The rights are customers, customer_portal" in portal("key", "create", "--allow", "all=read").stderr
+    listed = portal("key", "list").stdout
+    assert made.stdout.strip() not in listed
+    assert made.stdout.strip()[-4:] in listed
+    rolled = portal("key", "roll", key_id, "--keep-hours", "24")
+    assert rolled.stdout != made.stdout
+    assert portal("key", "revoke", key_id).stdout == f"rk_test_…{made.stdout.strip()[-4:]} works no more.\n"
+    assert portal("key", "revoke", key_id).stderr == "This key has ended already.\n"
+    assert portal("key", "roll", "key_none").stderr == "No such API key: 'key_none'\n"
+
+
 def test_a_test_clock_is_created_and_advanced(portal: Portal, tmp_path: Path) -> None:
     portal("migrate")
     (tmp_path / "export.json").write_text(EXPORT)

@@ -9,6 +9,7 @@ from flask import Flask
 
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli import serving
+from portal_site.cli.api_keys import key
 from portal_site.cli.checks import check
 from portal_site.cli.drafts import draft
 from portal_site.cli.groups import PlainGroup, with_app
@@ -184,7 +185,7 @@ def demo(port: int, data: Path) -> None:
     demo_server.run(port, data.absolute())
 
 
-for command in (check, draft, refund, clock):
+for command in (check, draft, refund, clock, key):
     main.add_command(command)
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from portal_site.billing.cancellation.retention_results import Result
 from portal_site.billing.invoicing.drafts import Draft
+from portal_site.billing.models import ApiKey
 from portal_site.billing.rules.amounts import money
 from portal_site.billing.rules.retention.experiment import FEWEST, Difference
 
@@ -43,7 +44,7 @@ def drafts(rows: Sequence[Draft]) -> Table:
         table.add_column(name, justify="right" if name == "total" else "left", no_wrap=name == "draft")
     for draft in rows:
         total = f"{money.major(draft.total, draft.currency)} {draft.currency.upper()}"
-        table.add_row(draft.id, draft.customer, f"{datetime.fromtimestamp(draft.created, UTC):%Y-%m-%d}", total)
+        table.add_row(draft.id, draft.customer, _day(draft.created), total)
     return table
 
 
@@ -53,3 +54,28 @@ def _difference(difference: Difference | None, write: Callable[[float], str], un
         return f"fewer than {FEWEST} on a side"
     doubt = "" if difference.is_clear else "\nmay be chance"
     return f"{write(difference.value)}{unit}\n({write(difference.low)} to {write(difference.high)}){doubt}"
+
+
+def keys(rows: Sequence[ApiKey], now: int) -> Table:
+    """API keys, in the given order."""
+    table = Table()
+    for name in ("id", "key", "name", "rights", "created", "state"):
+        table.add_column(name)
+    for row in rows:
+        rights = "all" if row.rights is None else ", ".join(f"{right}={level}" for right, level in row.rights.items())
+        table.add_row(row.id, row.redacted, row.name or "", rights, _day(row.created), _state(row.expires_at, now))
+    return table
+
+
+def _state(expires_at: int | None, now: int) -> str:
+    if expires_at is None:
+        return "works"
+    return f"ended on {_day(expires_at)}" if expires_at <= now else f"works until {_minute(expires_at)}"
+
+
+def _day(at: int) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
+
+
+def _minute(at: int) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"

@@ -15,15 +15,23 @@ from portal_site.db import db
 Rows = list[dict[str, Any]]
 Step = Callable[[Session, Rows], None]
 _LAST_STEPS = "last_steps"  # in the info of a session that is inside a transaction
+_JOINED = "joined"  # in the info of one whose transaction the next operation joins
 
 
 @contextmanager
 def transaction() -> Iterator[Session]:
     """A write transaction: committed at the end, rolled back on any exception. It holds the program's only commit.
 
-    Raises RuntimeError inside another transaction.
+    Raises RuntimeError inside another transaction, unless that waits to be joined.
     """
     session: Session = db.session()
+    if session.info.pop(_JOINED, False):
+        try:
+            yield session
+            session.flush()
+        finally:
+            session.info[_JOINED] = True
+        return
     if _LAST_STEPS in session.info:
         raise RuntimeError("a transaction inside a transaction: operations do not call each other")
     # An earlier read may have left a transaction open. It must not become part of this one.
@@ -42,6 +50,20 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         del session.info[_LAST_STEPS]
+
+
+@contextmanager
+def joined_transaction() -> Iterator[Session]:
+    """A transaction that the operations called in it join, so that what they write and what the caller writes are one.
+
+    For the answers of the API, which are stored with their effects. An operation's exception must leave the block.
+    """
+    with transaction() as session:
+        session.info[_JOINED] = True
+        try:
+            yield session
+        finally:
+            del session.info[_JOINED]
 
 
 def before_commit(session: Session, step: Step) -> Rows:

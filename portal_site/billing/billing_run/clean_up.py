@@ -1,19 +1,22 @@
-"""Removes rows that are over: links, visits, wrong promotion codes and set-ups of payment methods, after 90 days."""
+"""Removes rows that are over: links, visits, wrong promotion codes and set-ups after 90 days, answers of the API after one."""
 
-from sqlalchemy import ColumnElement, delete, select
+from typing import Any
 
-from portal_site.billing.models import PortalSession, PortalVisit, PromotionCodeTry, SetupIntent
+from sqlalchemy import ColumnElement, delete, select, tuple_
+
+from portal_site.billing.models import IdempotentRequest, PortalSession, PortalVisit, PromotionCodeTry, SetupIntent
 from portal_site.db.transactions import reading, transaction
 
+ANSWERS_KEPT = 24 * 60 * 60  # seconds, as long as a request with their key gets them
 KEPT = 90 * 24 * 60 * 60  # seconds; none of these lasts for more than a day
 BATCH = 500
 MOST_BATCHES = 20  # of each kind in one run; the next one goes on
-Removable = type[PortalVisit | PortalSession | PromotionCodeTry | SetupIntent]
+Removable = type[IdempotentRequest | PortalVisit | PortalSession | PromotionCodeTry | SetupIntent]
 UNSCOPED = {"unscoped": "what is over is removed for all merchants"}
 
 
 def remove_old_rows(at: int) -> int:
-    """Remove rows that have been over for 90 days, in short transactions. Returns how many."""
+    """Remove rows that have been over for so long, in short transactions. Returns how many."""
     before = at - KEPT
     has_visits = select(PortalVisit.id).where(PortalVisit.session_id == PortalSession.id).exists()
     return (
@@ -21,17 +24,21 @@ def remove_old_rows(at: int) -> int:
         + _remove(PortalSession, PortalSession.expires_at < before, ~has_visits)
         + _remove(PromotionCodeTry, PromotionCodeTry.created < before)
         + _remove(SetupIntent, SetupIntent.created < before)
+        + _remove(IdempotentRequest, IdempotentRequest.created < at - ANSWERS_KEPT)
     )
 
 
 def _remove(kind: Removable, *is_over: ColumnElement[bool]) -> int:
     removed = 0
+    table: Any = kind.__table__
+    key = table.primary_key.columns
     for _ in range(MOST_BATCHES):
         with reading() as reader:
-            ids = list(reader.scalars(select(kind.id).where(*is_over).limit(BATCH).execution_options(**UNSCOPED)))
+            ids = reader.execute(select(*key).where(*is_over).limit(BATCH).execution_options(**UNSCOPED)).all()
         if ids:
             with transaction() as session:
-                session.execute(delete(kind).where(kind.id.in_(ids)).execution_options(**UNSCOPED))
+                gone = tuple_(*key).in_([tuple(found) for found in ids])
+                session.execute(delete(kind).where(gone).execution_options(**UNSCOPED, synchronize_session=False))
             removed += len(ids)
         if len(ids) < BATCH:
             break

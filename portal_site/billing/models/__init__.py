@@ -1,6 +1,6 @@
 """The database models, one file per aggregate. They are named and structured like Stripe's objects."""
 
-from portal_site.billing.models.account import Account, BrandAsset
+from portal_site.billing.models.account import Account, ApiKey, BrandAsset, IdempotentRequest
 from portal_site.billing.models.cancellation import CancellationAttempt, FeedbackOption
 from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
@@ -28,6 +28,7 @@ from portal_site.billing.models.test_clock import TestClock, Worker
 
 __all__ = [
     "Account",
+    "ApiKey",
     "BrandAsset",
     "CancellationAttempt",
     "Coupon",
@@ -39,6 +40,7 @@ __all__ = [
     "Event",
     "EventCounter",
     "FeedbackOption",
+    "IdempotentRequest",
     "ImportedObject",
     "Invoice",
     "InvoiceLineItem",

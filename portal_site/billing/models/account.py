@@ -1,9 +1,17 @@
-"""A merchant's account and its brand assets."""
+"""A merchant's account, its brand assets, its API keys, and the answers to requests with an idempotency key."""
 
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, Document, Documents, Id, OptionalDocument
+from portal_site.billing.models.columns import (
+    AccountId,
+    Document,
+    Documents,
+    HasLivemode,
+    Id,
+    LongText,
+    OptionalDocument,
+)
 from portal_site.db import Base
 
 
@@ -48,3 +56,40 @@ class BrandAsset(Base):
     data: Mapped[bytes]
     width: Mapped[int]
     height: Mapped[int]
+
+
+class ApiKey(HasLivemode, Base):
+    """A key of the merchant's program. Only its hash is stored; `redacted` is what of it is shown: sk_test_…3kfQ.
+
+    `rights` is null for a secret key, which may do everything. A restricted key has `read` or `write` for some of the rights.
+    A key works until `expires_at`, if that is set; a key that was revoked or rolled has expired.
+    """
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId] = mapped_column(index=True)
+    created: Mapped[int]
+    name: Mapped[str | None]
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    redacted: Mapped[str]
+    rights: Mapped[OptionalDocument]
+    expires_at: Mapped[int | None]
+
+
+class IdempotentRequest(Base):
+    """A request with an idempotency key, and its answer, which is encrypted because it may hold a link or a key.
+
+    `fingerprint` is the hash of the method, the path and the parameters. `key` is unique in its account and mode.
+    """
+
+    __tablename__ = "idempotent_requests"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    livemode: Mapped[bool] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    created: Mapped[int] = mapped_column(index=True)
+    fingerprint: Mapped[str]
+    request_id: Mapped[str]
+    status: Mapped[int]
+    answer: Mapped[LongText]

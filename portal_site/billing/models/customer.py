@@ -51,6 +51,7 @@ class Customer(HasLivemode, HasMetadata, Base):
 
     __table_args__ = (
         Index("ix_customers_account_id_email", "account_id", "email"),
+        Index("ix_customers_list", "account_id", "livemode", "created", "id"),
         # A partial index, so that a query planner cannot use it for the many customers without a test clock.
         Index(
             "ix_customers_test_clock_id",

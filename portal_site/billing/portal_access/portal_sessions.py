@@ -26,10 +26,15 @@ TOKEN_BYTES = 32
 
 @dataclass(frozen=True)
 class OpenedSession:
-    """A new session's id and its raw token. Only the token's hash is stored, so it cannot be read again."""
+    """A new session and its raw token. Only the token's hash is stored, so it cannot be read again."""
 
-    id: str
+    row: PortalSession
     token: str
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self.row.id
 
 
 def hash_token(token: str) -> str:
@@ -42,6 +47,7 @@ def open_session(
     at: int,
     *,
     account_id: str | None = None,
+    livemode: bool | None = None,
     configuration_id: str | None = None,
     on_behalf_of: str | None = None,
     return_url: str | None = None,
@@ -50,6 +56,7 @@ def open_session(
 ) -> OpenedSession:
     """Create a session for a customer (id or e-mail address), whose link works for `link_life` seconds.
 
+    With `livemode` only a customer of that mode is found, of any mode otherwise.
     Raises BillingError, with `param` set, for an invalid argument, and NotFound for an object that does not exist.
     """
     if locale is not None:
@@ -57,6 +64,8 @@ def open_session(
     token = secrets.token_urlsafe(TOKEN_BYTES)
     with transaction() as session:
         row = ownership.get_customer(session, account_id, customer)
+        if livemode is not None and row.livemode != livemode:
+            raise NotFound("No such customer: '%(id)s'", "resource_missing", "customer", id=customer)
         account_id = row.account_id
         configuration = _configuration(session, account_id, row.livemode, configuration_id)
         _check_on_behalf_of(session, account_id, on_behalf_of)
@@ -75,7 +84,7 @@ def open_session(
             locale=None if locale == locales.AUTO else locale,
         )
         session.add(portal_session)
-    return OpenedSession(portal_session.id, token)
+    return OpenedSession(portal_session, token)
 
 
 def _configuration(
@@ -92,7 +101,11 @@ def _configuration(
     if configuration is None and configuration_id:
         raise NotFound("No such configuration: '%(id)s'", "resource_missing", "configuration", id=configuration_id)
     if configuration is None:
-        raise BillingError("No configuration provided and this account has no default configuration.")
+        raise BillingError(
+            "No configuration provided and your %(mode)s mode default configuration has not been created. "
+            "Provide a configuration, or make one the default.",
+            mode="live" if livemode else "test",
+        )
     return configuration
 
 

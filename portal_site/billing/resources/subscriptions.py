@@ -1,9 +1,9 @@
 """Subscriptions with their items, discounts and schedules."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
-from portal_site.billing.models import Discount, SchedulePhase, Subscription, SubscriptionSchedule
+from portal_site.billing.models import SchedulePhase, Subscription, SubscriptionSchedule
 from portal_site.billing.models.columns import values
 from portal_site.billing.rules.subscriptions.pending_update import PendingUpdate
 from portal_site.db.json_columns import JsonObject
@@ -74,8 +74,8 @@ def subscription_items(rows: Iterable[ItemColumns]) -> JsonObject:
     return {"object": "list", "data": [subscription_item(row) for row in rows]}
 
 
-def discount(row: Discount) -> JsonObject:
-    """A `discount`, with the id of its coupon."""
+def discount(row: Any) -> JsonObject:
+    """A `discount`, with the id of its coupon, from its row or the row's columns."""
     return {
         "object": "discount",
         **values(row, "id", "start", "end"),

@@ -1,0 +1,89 @@
+"""JSON answers, and errors in the API's envelope."""
+
+import logging
+
+from flask import Blueprint, Response, current_app
+from sqlalchemy.exc import DBAPIError, TimeoutError
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from portal_site.billing.errors import BillingError, Unreadable
+from portal_site.db.faults import described
+from portal_site.db.json_columns import JsonObject
+
+log = logging.getLogger("portal_site")
+INVALID, IDEMPOTENCY, INTERNAL = "invalid_request_error", "idempotency_error", "api_error"
+WORDS = {
+    403: "This request comes from another site. Call the API from a server, never from a browser.",
+    413: "The request is too large.",
+}
+
+
+class ApiError(Exception):
+    """A request that is refused, with its HTTP status. `param` names a parameter in brackets, as the client sent it."""
+
+    def __init__(
+        self, status: int, message: str, code: str | None = None, param: str | None = None, kind: str = INVALID
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.param, self.kind = status, code, param, kind
+
+    def answer(self) -> Response:
+        """The error's envelope. Members without a value are left out."""
+        given = {"type": self.kind, "code": self.code, "message": str(self), "param": self.param}
+        response = json({"error": {name: value for name, value in given.items() if value is not None}}, self.status)
+        if self.status == 401:
+            response.headers["WWW-Authenticate"] = 'Bearer realm="Portal Site"'
+        return response
+
+
+def json(value: JsonObject, status: int = 200) -> Response:
+    """A JSON answer."""
+    return current_app.response_class(current_app.json.dumps(value), status, content_type="application/json")
+
+
+def refused(error: BillingError) -> ApiError:
+    """What the engine refuses, as an error of the API. Its `param` is the parameter's name already."""
+    return ApiError(400, str(error), error.code or None, error.param)
+
+
+def init(blueprint: Blueprint) -> None:
+    """Answer every error of these routes in JSON."""
+    blueprint.register_error_handler(ApiError, ApiError.answer)
+    blueprint.register_error_handler(BillingError, lambda error: refused(error).answer())
+    blueprint.register_error_handler(HTTPException, _http_error)
+    blueprint.register_error_handler(Unreadable, _unreadable)
+    for kind in (DBAPIError, TimeoutError):
+        blueprint.register_error_handler(kind, _database_error)
+
+
+def _http_error(error: HTTPException) -> Response:
+    if isinstance(error, InternalServerError):
+        log.error("a request of the API failed", exc_info=error.original_exception)
+    status = error.code or 500
+    if status >= 500:
+        return fault(status)
+    return ApiError(status, WORDS.get(status, "This request could not be read.")).answer()
+
+
+def fault(status: int = 500) -> Response:
+    """The answer to a request that failed here, which does not say why."""
+    sentence = "Something went wrong on our side. Nothing was changed."
+    return ApiError(status, sentence, kind=INTERNAL).answer()
+
+
+def _unreadable(error: Unreadable) -> Response:
+    log.error("%s makes no sense", error)
+    return fault()
+
+
+def _database_error(error: DBAPIError | TimeoutError) -> Response:
+    log.error("the database cannot be used: %s", described(error))
+    response = fault(503)
+    response.headers["Retry-After"] = "10"
+    response.headers["Stripe-Should-Retry"] = "true"
+    return response
+
+
+def missing(noun: str, name: str, param: str, status: int = 404) -> ApiError:
+    """There is no such object, or it is somebody else's, or of the other mode: the error does not tell which."""
+    return ApiError(status, f"No such {noun}: '{name}'", "resource_missing", param)

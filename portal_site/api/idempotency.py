@@ -1,0 +1,136 @@
+"""Idempotency keys: the same request twice has one effect and one answer, for a day.
+
+The row of the key, the effect and the answer are one transaction. So a request that is cut off has had no effect, or its answer
+is stored; and one that is sent a second time meanwhile waits for the first, then gets its answer.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from flask import Response, current_app, g, request
+from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
+
+from portal_site import encryption
+from portal_site.api import answers, parameters
+from portal_site.api.answers import IDEMPOTENCY, ApiError
+from portal_site.billing.errors import BillingError
+from portal_site.billing.models import IdempotentRequest
+from portal_site.db.transactions import joined_transaction, transaction
+
+log = logging.getLogger("portal_site")
+KEPT = 24 * 60 * 60  # seconds
+LONGEST = 255
+PATIENCE = "5s"  # how long a request waits for another one with its key, on PostgreSQL
+PURPOSE = "idempotent answer"
+LOCK_NOT_AVAILABLE = "55P03"
+View = Callable[..., Response]
+
+
+def idempotent(view: View) -> View:
+    """A route whose request may have an idempotency key. The view reads its parameters, then calls at most one operation."""
+
+    @wraps(view)
+    def once(*args: Any, **kwargs: Any) -> Response:
+        key = request.headers.get("Idempotency-Key")
+        if not key:
+            return view(*args, **kwargs)
+        if len(key) > LONGEST or "\0" in key:
+            raise ApiError(400, f"An idempotency key has at most {LONGEST} characters.", kind=IDEMPOTENCY)
+        response = _answer(key, lambda: view(*args, **kwargs))
+        response.headers["Idempotency-Key"] = key
+        return response
+
+    return once
+
+
+def _answer(key: str, act: Callable[[], Response]) -> Response:
+    fingerprint = _fingerprint()
+    try:
+        with joined_transaction() as session:
+            stored = _claim(session, key, fingerprint)
+            if stored is not None:
+                return _replayed(stored, fingerprint)
+            response = act()
+            _store(session, key, response)
+            return response
+    except BillingError as refusal:
+        response = answers.refused(refusal).answer()
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+            raise _in_use() from None
+        raise
+    except (ApiError, HTTPException, DBAPIError):
+        raise  # nothing had begun, or the database failed: the key is still free
+    except Exception:
+        log.exception("a request of the API failed")
+        response = answers.fault()
+        response.headers["Stripe-Should-Retry"] = "false"
+    # The effect was rolled back with the key's row. The answer stays as it is, as at Stripe, even if the cause is gone.
+    with transaction() as session:
+        if _claim(session, key, fingerprint) is None:
+            _store(session, key, response)
+    return response
+
+
+def _fingerprint() -> str:
+    sent = json.dumps([request.method, request.path, parameters.decoded()], sort_keys=True)
+    return hashlib.sha256(sent.encode()).hexdigest()
+
+
+def _own(key: str) -> list[ColumnElement[bool]]:
+    table = IdempotentRequest
+    return [table.account_id == g.caller.account_id, table.livemode == g.caller.livemode, table.key == key]
+
+
+def _claim(session: Session, key: str, fingerprint: str) -> IdempotentRequest | None:
+    """Insert the key's row, and return None; or return the one that is there, after waiting for its transaction."""
+    is_postgres = session.get_bind().dialect.name == "postgresql"
+    connection = session.connection()
+    if is_postgres:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+    session.execute(delete(IdempotentRequest).where(*_own(key), IdempotentRequest.created <= g.now - KEPT))
+    new = (postgresql if is_postgres else sqlite).insert(IdempotentRequest)
+    row = {
+        "account_id": g.caller.account_id, "livemode": g.caller.livemode, "key": key, "created": g.now,
+        "fingerprint": fingerprint, "request_id": g.request_id, "status": 0, "answer": "",
+    }  # fmt: skip
+    inserted = session.execute(new.values(row).on_conflict_do_nothing().returning(IdempotentRequest.key)).scalar()
+    if is_postgres:
+        connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
+    return None if inserted else session.scalars(select(IdempotentRequest).where(*_own(key))).one()
+
+
+def _store(session: Session, key: str, response: Response) -> None:
+    answer = encryption.encrypt(PURPOSE, response.get_data(as_text=True))
+    values = {"status": response.status_code, "answer": answer}
+    session.execute(update(IdempotentRequest).where(*_own(key)).values(values))
+
+
+def _replayed(stored: IdempotentRequest, fingerprint: str) -> Response:
+    """The stored answer. Raises ApiError if the key was used for another request."""
+    if stored.fingerprint != fingerprint:
+        raise ApiError(
+            400,
+            "Keys for idempotent requests can only be used with the same parameters they were first used with.",
+            kind=IDEMPOTENCY,
+        )
+    answer = encryption.decrypt(PURPOSE, stored.answer)
+    if answer is None:
+        raise ApiError(409, "The answer to this request can no longer be read. Use another key.", kind=IDEMPOTENCY)
+    response = current_app.response_class(answer, stored.status, content_type="application/json")
+    response.headers["Idempotent-Replayed"] = "true"
+    response.headers["Original-Request"] = stored.request_id
+    return response
+
+
+def _in_use() -> ApiError:
+    sentence = "There is currently another in-progress request using this idempotency key. Try again in a moment."
+    return ApiError(409, sentence, "idempotency_key_in_use", kind=IDEMPOTENCY)

@@ -1,0 +1,51 @@
+"""`GET /v1/billing_portal/configurations`, and one of them."""
+
+from typing import ClassVar
+
+from flask import Response
+
+from portal_site.api import answers, lists, parameters
+from portal_site.api.parameters import ListParameters, Parameters, Truth
+from portal_site.api.routes import route
+from portal_site.billing.api_access.api_keys import READ
+from portal_site.billing.models import PortalConfiguration
+from portal_site.billing.resources import portal
+
+PRODUCTS = "features.subscription_update.products"
+EXPANDABLE = frozenset({"application", "business_profile", "features", "login_page", PRODUCTS})
+URL = "/v1/billing_portal/configurations"
+
+
+class _List(ListParameters):
+    EXPANDABLE: ClassVar[frozenset[str]] = EXPANDABLE
+    active: Truth | None = None
+    is_default: Truth | None = None
+
+
+class _One(Parameters):
+    EXPANDABLE: ClassVar[frozenset[str]] = EXPANDABLE
+
+
+@route("GET", "/billing_portal/configurations", "customer_portal", READ)
+def list_configurations() -> Response:
+    """The configurations, the newest first."""
+    wanted, table = parameters.read(_List), PortalConfiguration
+    filters = [(wanted.active, table.active), (wanted.is_default, table.is_default)]
+    shown = PRODUCTS in wanted.expanded
+    return answers.json(
+        lists.page(
+            table, wanted, URL, "configuration",
+            lambda rows: [portal.configuration(row, with_products=shown) for row in rows],
+            *(column.is_(value) for value, column in filters if value is not None),
+        )
+    )  # fmt: skip
+
+
+@route("GET", "/billing_portal/configurations/<name>", "customer_portal", READ)
+def retrieve_configuration(name: str) -> Response:
+    """One configuration."""
+    wanted = parameters.read(_One)
+    row = lists.one(PortalConfiguration, name)
+    if row is None:
+        raise answers.missing("configuration", name, "configuration")
+    return answers.json(portal.configuration(row, with_products=PRODUCTS in wanted.expanded))

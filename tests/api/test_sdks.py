@@ -1,0 +1,95 @@
+"""Stripe's own SDKs against a running server: only their base address is changed."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import stripe
+from flask import Flask
+
+from tests import world
+from tests.api.calls import Program
+from tests.web.test_server import running
+
+NODE = """
+const stripe = require('stripe')(process.argv[1], {host: '127.0.0.1', port: process.argv[2], protocol: 'http'});
+(async () => {
+  const session = await stripe.billingPortal.sessions.create({customer: process.argv[3], expand: ['configuration']});
+  const customers = [];
+  for await (const customer of stripe.customers.list({limit: 1})) customers.push(customer.id);
+  let refusal;
+  try { await stripe.customers.retrieve('cus_none'); } catch (error) { refusal = [error.type, error.code, error.param]; }
+  console.log(JSON.stringify({session, customers, refusal}));
+})();
+"""
+
+
+@pytest.fixture
+def port(sqlite_app: Flask) -> Iterator[int]:
+    """The port of a server for the app."""
+    with running(sqlite_app) as (_host, port):
+        yield port
+
+
+def _opens(app: Flask, url: str, port: int) -> bool:
+    assert url.startswith(f"http://127.0.0.1:{port}/p/session/")
+    client = app.test_client()
+    return client.get("/p/session/" + url.rpartition("/")[2]).status_code == 303 and client.get("/").status_code == 200
+
+
+def test_stripe_python_makes_a_link_that_opens_the_portal(lite_app: Flask, port: int) -> None:
+    scene = world.scene()
+    client: Any = stripe.StripeClient(
+        Program(lite_app, scene.account_id).token, base_addresses={"api": f"http://127.0.0.1:{port}"}
+    )
+    session = client.v1.billing_portal.sessions.create({"customer": scene.customer.id, "expand": ["configuration"]})
+    assert session.configuration.object == "billing_portal.configuration"
+    assert _opens(lite_app, session.url, port)
+    options = {"idempotency_key": "mine"}
+    first, again = (
+        client.v1.billing_portal.sessions.create({"customer": scene.customer.id}, options) for _ in range(2)
+    )
+    assert (first.id, first.url) == (again.id, again.url)
+    assert again.last_response.headers["Idempotent-Replayed"] == "true"
+
+
+def test_stripe_python_reads_what_there_is_and_understands_refusals(lite_app: Flask, port: int) -> None:
+    with world.merchant() as made:
+        ids = [made.customer(f"Customer {n}", "same@acme.example", "one of many").id for n in range(5)]
+    base = {"api": f"http://127.0.0.1:{port}"}
+    client: Any = stripe.StripeClient(Program(lite_app, made.account.id).token, base_addresses=base)
+    listed = client.v1.customers.list({"email": "same@acme.example", "limit": 2})
+    assert sorted(customer.id for customer in listed.auto_paging_iter()) == sorted(ids)
+    assert client.v1.customers.retrieve(ids[0]).name == "Customer 0"
+    assert [one.is_default for one in client.v1.billing_portal.configurations.list().auto_paging_iter()] == [True]
+    with pytest.raises(stripe.InvalidRequestError) as missing:
+        client.v1.customers.retrieve("cus_none")
+    assert (missing.value.code, missing.value.param, missing.value.http_status) == ("resource_missing", "id", 404)
+    assert missing.value.request_id
+    with pytest.raises(stripe.IdempotencyError):
+        for locale in ("fr", "en"):
+            client.v1.billing_portal.sessions.create({"customer": ids[0], "locale": locale}, {"idempotency_key": "k"})
+    stranger: Any = stripe.StripeClient("sk_test_" + "x" * 44, base_addresses=base)
+    with pytest.raises(stripe.AuthenticationError):
+        stranger.v1.customers.list()
+    reader: Any = stripe.StripeClient(Program(lite_app, made.account.id, customers="read").token, base_addresses=base)
+    with pytest.raises(stripe.PermissionError):
+        reader.v1.billing_portal.sessions.create({"customer": ids[0]})
+
+
+def test_stripe_node_makes_a_link_that_opens_the_portal(lite_app: Flask, port: int) -> None:
+    node = shutil.which("node")
+    if node is None or subprocess.run([node, "-e", "require('stripe')"], capture_output=True, check=False).returncode:
+        pytest.skip("node, or its module stripe, is not here: `npm install stripe`, and NODE_PATH says where")
+    scene = world.scene()
+    token = Program(lite_app, scene.account_id).token
+    command = [node, "-e", NODE, token, str(port), scene.customer.id]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    found = json.loads(result.stdout)
+    assert _opens(lite_app, found["session"]["url"], port)
+    assert found["session"]["configuration"]["object"] == "billing_portal.configuration"
+    assert found["customers"] == [scene.customer.id]
+    assert found["refusal"] == ["StripeInvalidRequestError", "resource_missing", "id"]
