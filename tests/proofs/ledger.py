@@ -195,19 +195,16 @@ def _nothing_is_billed_twice(invoices: Rows, lines: Rows) -> None:
 def no_time_is_billed_twice(account_id: str) -> None:
     """Assert that every second of an item is billed at most once. A credited line counts up to the start of the credit.
 
-    What was refunded in full was not paid for, and may be billed again. This does not hold for merchants whose plan changes
-    reset the billing cycle without proration.
+    What was refunded in full was not paid for, and may be billed again; what its invoice credited stays credited. This does not
+    hold for merchants whose plan changes reset the billing cycle without proration.
     """
     db.session.remove()
+    kept = (func.coalesce(Invoice.amount_refunded, 0) == 0) | (Invoice.amount_refunded < Invoice.amount_paid)
     with reading() as reader:
         query = (
-            select(InvoiceLineItem.__table__)
+            select(InvoiceLineItem.__table__, kept.label("is_kept"))
             .outerjoin(Invoice, Invoice.id == InvoiceLineItem.invoice_id)
-            .where(
-                InvoiceLineItem.account_id == account_id,
-                func.coalesce(Invoice.status, "") != "void",
-                (func.coalesce(Invoice.amount_refunded, 0) == 0) | (Invoice.amount_refunded < Invoice.amount_paid),
-            )
+            .where(InvoiceLineItem.account_id == account_id, func.coalesce(Invoice.status, "") != "void")
         )
         lines = list(reader.execute(query))
         reduced = select(CreditNoteLineItem.__table__).where(CreditNoteLineItem.account_id == account_id)
@@ -217,7 +214,7 @@ def no_time_is_billed_twice(account_id: str) -> None:
     billed = defaultdict(list)
     for line in lines:
         end = min(line.period_end, credited_from.get(line.id, line.period_end))
-        if line.amount > 0 and line.period_start < end:
+        if line.is_kept and line.amount > 0 and line.period_start < end:
             billed[line.subscription_item_id].append((line.period_start, end, line.description))
     for item_id, spans in billed.items():
         for (_, end, before), (start, _, after) in pairwise(sorted(spans)):

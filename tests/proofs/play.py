@@ -365,6 +365,8 @@ class Play(MerchantMoves):
             self.bank_answers(self.dice.choice((None, "insufficient_funds")))
             self.now += pause
             self.run()
+        self.now += 60  # the last answer of the bank may have let a step follow, which is the next minute's
+        self.run()
         self.audit()
         ledger.settled(self.account_id, self.now)
 

@@ -243,3 +243,21 @@ def test_a_late_worker_bills_subscriptions_by_date_where_an_unpaid_change_expire
         "open: 1 × Extra (at €7.00 / month) 7.00, discount -3.50 = 3.50",
         "open: 1 seats × Team (at €10.00 / month) 10.00 = 10.00",
     ]
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(("stamp", "renewal", "all_bills"), [("000000", 400, [400, 1000]), ("zzzzzz", 700, [700, 700])])
+def test_one_that_ends_is_billed_in_its_turn_beside_one_that_renews(
+    app: Flask, stamp: str, renewal: int, all_bills: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are due in the same second. The credit goes to the first by id, also where that has no next date any more."""
+    history = History.start(app, policy={"proration_behavior": "create_prorations"})
+    with monkeypatch.context() as patched:
+        patched.setattr("portal_site.ids._stamp", lambda _second: stamp)
+        world.second_subscription(history.shop, days=30)
+    history.advance_to("2026-04-16")
+    history.change_plan("team", 3)
+    history.cancel()
+    _balance(history, -300, "eur")
+    assert _shown(history) == [renewal]
+    assert _billed(history, "2026-05-02") == all_bills

@@ -216,5 +216,7 @@ def _apply_transitions(session: Session, rows: Iterable[DueSubscription], at: in
 
 
 def _reload(session: Session, ids: Sequence[str]) -> list[DueSubscription]:
-    query = select(*_SUBSCRIPTION).where(Subscription.id.in_(ids)).order_by(Subscription.step_at, Subscription.id)
-    return as_namespaces(session.execute(query, execution_options=UNSCOPED))
+    """The subscriptions again, in the order of the ids: one that has just ended has no date to be sorted by."""
+    query = select(*_SUBSCRIPTION).where(Subscription.id.in_(ids))
+    found = as_namespaces(session.execute(query, execution_options=UNSCOPED))
+    return sorted(found, key=lambda row: ids.index(row.id))
