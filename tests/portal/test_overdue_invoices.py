@@ -7,12 +7,24 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from portal_site.billing.models import Account
+from portal_site import clock
+from portal_site.billing.models import Account, Invoice
 from portal_site.db.transactions import transaction
 from tests import world
 from tests.client import text
-from tests.conftest import enter
+from tests.conftest import Visit, enter
 from tests.scenarios.history import History
+
+
+@pytest.mark.parametrize(("days", "alarms"), [(8, 0), (0, 1), (-1, 1)])
+def test_an_invoice_is_no_alarm_before_it_is_due(visit: Visit, days: int, alarms: int) -> None:
+    scene = world.scene(last="open")
+    open_one = Invoice.customer_id == scene.customer.id, Invoice.status == "open"
+    with transaction() as session:
+        session.execute(update(Invoice).where(*open_one).values(due_date=clock.now() + days * 86_400))
+    page = visit(scene.customer).get("/").text
+    assert page.count('class="callout callout-bad"') == alarms
+    assert page.count("is due on") == 1 - alarms
 
 
 @pytest.mark.parametrize(
