@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import databases, growth, lighthouse, quoting, renewing, report, sizes, speed, stage, tools, worker
+from bench import databases, growth, lighthouse, quoting, renewing, report, sessions, sizes, speed, stage, tools, worker
 from bench.report import Section
 
 
@@ -58,6 +58,7 @@ def _measure(options: argparse.Namespace, sections: list[Section]) -> None:
                     continue
                 with stage.set_up(kind, folder, twin_python, options.customers, guests=200) as on:
                     sections += speed.measure(on, options.rounds, options.seconds)
+                    sections += sessions.measure(on, options.rounds, options.seconds)
                     if name == kinds[0]:
                         sections += _once(on, folder, twin_python, options)
                 if options.history:

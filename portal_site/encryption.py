@@ -1,6 +1,7 @@
 """Encrypts what is stored and must be read again, such as answers with links in them, with keys made from the secret key."""
 
 import base64
+from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -9,9 +10,13 @@ from flask import current_app
 
 
 def _cipher(purpose: str) -> MultiFernet:
-    # The first key encrypts; all of them decrypt, so that what was stored under a former secret key can still be read.
     config = current_app.config
-    secrets = [config["SECRET_KEY"], *(config.get("SECRET_KEY_FALLBACKS") or ())]
+    return _of((config["SECRET_KEY"], *(config.get("SECRET_KEY_FALLBACKS") or ())), purpose)
+
+
+@lru_cache(maxsize=16)
+def _of(secrets: tuple[str, ...], purpose: str) -> MultiFernet:
+    # The first key encrypts; all of them decrypt, so that what was stored under a former secret key can still be read.
     return MultiFernet([Fernet(_key(secret, purpose)) for secret in secrets])
 
 

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any
 
 from flask import Response, current_app, g, request
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
@@ -23,6 +23,7 @@ from portal_site.api import answers, parameters
 from portal_site.api.answers import IDEMPOTENCY, ApiError
 from portal_site.billing.errors import BillingError
 from portal_site.billing.models import IdempotentRequest
+from portal_site.db.json_columns import JsonObject
 from portal_site.db.transactions import joined_transaction, transaction
 
 log = logging.getLogger("portal_site")
@@ -32,6 +33,18 @@ PATIENCE = "5s"  # how long a request waits for another one with its key, on Pos
 PURPOSE = "idempotent answer"
 LOCK_NOT_AVAILABLE = "55P03"
 View = Callable[..., Response]
+_TABLE: Any = IdempotentRequest.__table__
+# Statements are made once: they take longer to make than to execute.
+_INSERTS = {
+    name: dialect.insert(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.key)
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
+_OWN = (
+    _TABLE.c.account_id == bindparam("owner"), _TABLE.c.livemode == bindparam("mode"), _TABLE.c.key == bindparam("name"),
+)  # fmt: skip
+_FIND = select(_TABLE).where(*_OWN)
+_FORGET = delete(_TABLE).where(*_OWN)
+_ANSWER = update(_TABLE).where(*_OWN).values(status=bindparam("code"), answer=bindparam("text"))
 
 
 def idempotent(view: View) -> View:
@@ -85,36 +98,36 @@ def _fingerprint() -> str:
     return hashlib.sha256(sent.encode()).hexdigest()
 
 
-def _own(key: str) -> list[ColumnElement[bool]]:
-    table = IdempotentRequest
-    return [table.account_id == g.caller.account_id, table.livemode == g.caller.livemode, table.key == key]
+def _owned(key: str) -> JsonObject:
+    return {"owner": g.caller.account_id, "mode": g.caller.livemode, "name": key}
 
 
-def _claim(session: Session, key: str, fingerprint: str) -> IdempotentRequest | None:
+def _claim(session: Session, key: str, fingerprint: str) -> Any:
     """Insert the key's row, and return None; or return the one that is there, after waiting for its transaction."""
-    is_postgres = session.get_bind().dialect.name == "postgresql"
     connection = session.connection()
-    if is_postgres:
+    if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}'")
-    session.execute(delete(IdempotentRequest).where(*_own(key), IdempotentRequest.created <= g.now - KEPT))
-    new = (postgresql if is_postgres else sqlite).insert(IdempotentRequest)
     row = {
         "account_id": g.caller.account_id, "livemode": g.caller.livemode, "key": key, "created": g.now,
         "fingerprint": fingerprint, "request_id": g.request_id, "status": 0, "answer": "",
     }  # fmt: skip
-    inserted = session.execute(new.values(row).on_conflict_do_nothing().returning(IdempotentRequest.key)).scalar()
-    if is_postgres:
-        connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
-    return None if inserted else session.scalars(select(IdempotentRequest).where(*_own(key))).one()
+    insert = _INSERTS[connection.dialect.name]
+    if connection.execute(insert, row).first():
+        return None
+    stored = connection.execute(_FIND, _owned(key)).one()
+    if stored.created > g.now - KEPT:
+        return stored
+    connection.execute(_FORGET, _owned(key))
+    connection.execute(insert, row)
+    return None
 
 
 def _store(session: Session, key: str, response: Response) -> None:
     answer = encryption.encrypt(PURPOSE, response.get_data(as_text=True))
-    values = {"status": response.status_code, "answer": answer}
-    session.execute(update(IdempotentRequest).where(*_own(key)).values(values))
+    session.connection().execute(_ANSWER, {**_owned(key), "code": response.status_code, "text": answer})
 
 
-def _replayed(stored: IdempotentRequest, fingerprint: str) -> Response:
+def _replayed(stored: Any, fingerprint: str) -> Response:
     """The stored answer. Raises ApiError if the key was used for another request."""
     if stored.fingerprint != fingerprint:
         raise ApiError(
