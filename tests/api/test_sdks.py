@@ -1,8 +1,10 @@
 """Stripe's own SDKs against a running server: only their base address is changed."""
 
 import json
+import shlex
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,7 @@ from flask import Flask
 
 from tests import world
 from tests.api.calls import Program
+from tests.web.processes import README
 from tests.web.test_server import running
 
 NODE = """
@@ -93,3 +96,31 @@ def test_stripe_node_makes_a_link_that_opens_the_portal(lite_app: Flask, port: i
     assert found["session"]["configuration"]["object"] == "billing_portal.configuration"
     assert found["customers"] == [scene.customer.id]
     assert found["refusal"] == ["StripeInvalidRequestError", "resource_missing", "id"]
+
+
+def _lines_of_readme(language: str) -> str:
+    """The lines for this language in the part of the README about links, as they stand there."""
+    part = README.partition("## Links from your own program")[2].partition("\n## ")[0]
+    blocks = [block for block in part.split("\n\n") if block.startswith("    ")]
+    return textwrap.dedent(next(block for block in blocks if language in block))
+
+
+def _here(lines: str, token: str, customer_id: str, port: int) -> str:
+    """The lines with a key and a customer that exist, for the server that runs here."""
+    return (
+        lines.replace("sk_test_…", token).replace("cus_…", customer_id)
+        .replace("https://billing.example.com", f"http://127.0.0.1:{port}")
+    )  # fmt: skip
+
+
+def test_the_readmes_lines_for_python_and_curl_work(lite_app: Flask, port: int) -> None:
+    scene = world.scene()
+    token = Program(lite_app, scene.account_id, customer_portal="write").token
+    sent_to: list[str] = []
+    exec(_here(_lines_of_readme("# Python"), token, scene.customer.id, port), {"redirect": sent_to.append})
+    assert _opens(lite_app, sent_to[0], port)
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not here")
+    command = shlex.split(_here(_lines_of_readme("curl"), token, scene.customer.id, port), comments=True)
+    result = subprocess.run([*command, "--silent"], capture_output=True, text=True, timeout=60, check=True)
+    assert _opens(lite_app, json.loads(result.stdout)["url"], port)
