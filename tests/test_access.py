@@ -32,7 +32,7 @@ PUBLIC = {
 }  # fmt: skip
 API = {  # let in by a key: tests/api/test_rights.py
     "api.create_portal_session", "api.list_configurations", "api.retrieve_configuration", "api.list_customers",
-    "api.retrieve_customer", "api.refuse_unknown",
+    "api.retrieve_customer", "api.search_customers", "api.refuse_unknown",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`GET /v1/customers`, and one of them."""
+"""`GET /v1/customers`, one of them, and searching them."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -7,8 +7,8 @@ from flask import Response, g
 from sqlalchemy import or_
 from sqlalchemy.engine import Row
 
-from portal_site.api import answers, lists, parameters
-from portal_site.api.parameters import Instants, ListParameters, Parameters, Text
+from portal_site.api import answers, lists, parameters, search
+from portal_site.api.parameters import Instants, ListParameters, Parameters, SearchParameters, Text
 from portal_site.api.routes import route
 from portal_site.billing.api_access.api_keys import READ
 from portal_site.billing.models import Customer, Discount
@@ -18,6 +18,12 @@ from portal_site.billing.resources.subscriptions import discount
 from portal_site.db.json_columns import JsonObject
 from portal_site.db.transactions import reading
 
+FIELDS = {
+    "created": search.number(Customer.created),
+    "email": search.words(Customer.email),
+    "name": search.words(Customer.name),
+    "phone": search.words(Customer.phone),
+}
 EXPANDABLE = frozenset({"address", "invoice_settings", "shipping"})  # they are there anyway
 
 
@@ -26,6 +32,10 @@ class _List(ListParameters):
     created: Instants | None = None
     email: Text = None
     test_clock: Text = None
+
+
+class _Search(SearchParameters):
+    EXPANDABLE: ClassVar[frozenset[str]] = EXPANDABLE | {"total_count"}
 
 
 class _One(Parameters):
@@ -42,6 +52,15 @@ def list_customers() -> Response:
     if wanted.test_clock is not None:
         conditions.append(Customer.test_clock_id == wanted.test_clock)
     return answers.json(lists.page(Customer, wanted, "/v1/customers", "customer", _objects, *conditions))
+
+
+@route("GET", "/customers/search", "customers", READ)
+def search_customers() -> Response:
+    """The customers that a query finds, the newest first."""
+    wanted = parameters.read(_Search)
+    asked = search.conditions(wanted.query, FIELDS, Customer.metadata_, "customer")
+    there = Customer.deleted_at.is_(None)
+    return answers.json(lists.found(Customer, wanted, "/v1/customers/search", _objects, there, asked))
 
 
 @route("GET", "/customers/<name>", "customers", READ)

@@ -14,6 +14,9 @@ def check(wanted: Iterable[str], allowed: Collection[str], *, of_list: bool) -> 
         inner = path.removeprefix("data.") if of_list else path
         if of_list and path == "data":
             continue
+        if of_list and path == "total_count" and path in allowed:
+            found.add(path)
+            continue
         if of_list and inner == path and path in allowed:
             raise ApiError(
                 400, f"This property cannot be expanded ({path}). You may want to try expanding 'data.{path}' instead."

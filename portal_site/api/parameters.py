@@ -116,6 +116,15 @@ class ListParameters(Parameters):
     ending_before: Text = None
 
 
+class SearchParameters(Parameters):
+    """Those of a search, whose pages are named by the answer before."""
+
+    IS_LIST: ClassVar[bool] = True
+    query: Filled
+    limit: Whole = 10
+    page: Text = None
+
+
 class Range(BaseModel):
     """Bounds of an instant, in seconds since 1970."""
 

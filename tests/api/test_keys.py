@@ -21,6 +21,7 @@ ROUTES = {
     "api.list_configurations": ("GET", "/v1/billing_portal/configurations", "customer_portal", "read"),
     "api.retrieve_configuration": ("GET", "/v1/billing_portal/configurations/bpc_x", "customer_portal", "read"),
     "api.list_customers": ("GET", "/v1/customers", "customers", "read"),
+    "api.search_customers": ("GET", "/v1/customers/search", "customers", "read"),
     "api.retrieve_customer": ("GET", "/v1/customers/cus_x", "customers", "read"),
 }
 each_route = pytest.mark.parametrize("endpoint", ROUTES)
