@@ -57,7 +57,10 @@ def record(attempt: PaymentAttempt, charge: Charge | None, at: int, given_up: bo
             _settle(session, invoice, row, charge, at)
             subscription = _mark_paid(session, invoice, row.amount, at)
             if subscription is not None and _is_for_a_change(subscription, invoice):
-                pending_updates.apply(session, subscription, at)
+                assert subscription.pending_update is not None
+                with subscription_update(session, subscription, at):
+                    pending_updates.apply(session, subscription, subscription.pending_update, at)
+                pending_updates.note_applied(session, subscription, invoice.id, at)
             elif subscription is not None:
                 _restore_subscription(session, subscription, invoice, at)
         else:

@@ -71,7 +71,7 @@ def apply_or_await_payment(
             subscription.pending_update = update
         else:
             change.outcome = ChangeOutcome.APPLIED
-            make_change(session, subscription, update, at)
+            apply(session, subscription, update, at)
     session.add(change)
     return change
 
@@ -89,18 +89,14 @@ def bill_change(session: Session, customer: Customer, subscription: Subscription
     return invoice_id
 
 
-def apply(session: Session, subscription: Subscription, at: int) -> None:
-    """Apply the pending update, whose invoice was paid."""
-    change = subscription.pending_update
-    assert change is not None
-    with subscription_update(session, subscription, at):
-        make_change(session, subscription, change, at)
-    owned = PlanChange.customer_id == subscription.customer_id, PlanChange.invoice_id == change.invoice_id
+def note_applied(session: Session, subscription: Subscription, invoice_id: str, at: int) -> None:
+    """Record that the pending update with this invoice was applied, because it was paid."""
+    owned = PlanChange.customer_id == subscription.customer_id, PlanChange.invoice_id == invoice_id
     session.execute(update_rows(PlanChange).where(*owned).values(outcome=ChangeOutcome.APPLIED))
     emit(session, "customer.subscription.pending_update_applied", subscription, at)
 
 
-def make_change(session: Session, subscription: Subscription, update: PendingUpdate, at: int) -> None:
+def apply(session: Session, subscription: Subscription, update: PendingUpdate, at: int) -> None:
     """Apply a change to the subscription and its items. Call it inside a `subscription_update`."""
     items = subscription_items.apply_items(session, subscription, update, at)
     subscription.billing_cycle_anchor, subscription.trial_end = update.billing_cycle_anchor, update.trial_end
