@@ -1,9 +1,7 @@
 """A merchant's colours, font and shape as a stylesheet of CSS variables, named by the hash of its content."""
 
-import hashlib
 import re
 from dataclasses import dataclass, fields
-from functools import lru_cache
 
 from portal_site.branding import palette
 
@@ -52,7 +50,6 @@ def parse(**members: object) -> Branding:
     return branding
 
 
-@lru_cache(maxsize=512)
 def stylesheet(branding: Branding) -> str:
     """The CSS variables that components use, in the cascade layer `theme`."""
     radius, control = SHAPES[branding.shape]
@@ -67,9 +64,3 @@ def stylesheet(branding: Branding) -> str:
 
 def _declared(tokens: dict[str, str]) -> str:
     return "".join(f"--{name}:{value};" for name, value in tokens.items())
-
-
-@lru_cache(maxsize=512)
-def name(branding: Branding) -> str:
-    """The first twelve hexadecimal digits of the stylesheet's SHA-256 hash."""
-    return hashlib.sha256(stylesheet(branding).encode()).hexdigest()[:12]

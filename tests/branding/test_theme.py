@@ -20,11 +20,6 @@ def test_the_stylesheet_sets_tokens_and_nothing_else() -> None:
     assert {name for name in declarations if not name.startswith("--")} == {"color-scheme"}
 
 
-def test_another_look_has_another_name() -> None:
-    assert theme.name(Branding()) == theme.name(Branding())
-    assert theme.name(Branding()) != theme.name(Branding(shape="sharp"))
-
-
 def test_what_is_not_given_is_the_default() -> None:
     assert theme.parse(button="#FF2E88", font=None) == Branding(button="#ff2e88")
 

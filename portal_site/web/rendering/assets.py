@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from mimetypes import guess_type
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from flask import Flask, Response, abort, request, url_for
 from portal_site import locations
 from portal_site.web.security import YEAR
 
-# One file for all styles, and one for the scripts of all pages. The styles are in the order of their cascade layers.
+# The styles of all pages, in the order of their cascade layers. They are sent with the merchant's theme, in one file.
+STYLES = ("css/tokens.css", "css/base.css", "css/layout.css", "css/components/*.css", "css/utilities.css")
 BUNDLES = {
-    "site.css": ("css/tokens.css", "css/base.css", "css/layout.css", "css/components/*.css", "css/utilities.css"),
     "site.js": ("js/vendor/htmx.js", "js/behaviours/*.js"),
     "lost-forms.js": ("js/lost_forms.js",),
     "sandbox.css": ("css/sandbox.css",),
@@ -37,12 +37,14 @@ class Asset:
     name: str
     content_type: str
     plain: bytes
+    fingerprint: str
 
     @classmethod
     def of(cls, name: str, data: bytes) -> "Asset":
         content_type = guess_type(name)[0] or "application/octet-stream"
         stem, _, ending = name.rpartition(".")
-        return cls(f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}.{ending}", content_type, data)
+        fingerprint = hashlib.sha256(data).hexdigest()[:12]
+        return cls(f"{stem}-{fingerprint}.{ending}", content_type, data, fingerprint)
 
     @cached_property
     def encodings(self) -> dict[str, bytes]:
@@ -53,7 +55,7 @@ class Asset:
 
 
 def init(app: Flask) -> None:
-    """Load all assets, and add the function `asset` to templates: `asset("site.css")` is the file's URL."""
+    """Load all assets, and add the function `asset` to templates: `asset("site.js")` is the file's URL."""
     by_name = {name: Asset.of(name, _bundle(locations.STATIC, patterns)) for name, patterns in BUNDLES.items()}
     by_address = {asset.name: asset for asset in by_name.values()}
 
@@ -67,6 +69,12 @@ def init(app: Flask) -> None:
 
     app.add_url_rule("/static/<name>", "asset", show)
     app.jinja_env.globals["asset"] = address
+
+
+@cache
+def styles() -> bytes:
+    """The styles of all pages, without a theme."""
+    return _bundle(locations.STATIC, STYLES)
 
 
 def _bundle(folder: Path, patterns: tuple[str, ...]) -> bytes:

@@ -70,8 +70,18 @@ def theme_address() -> str:
 
     The file's name contains all of the branding, so the stylesheet can be generated without a database query.
     """
-    branding = _branding()
-    return url_for("theme", name=f"{_slug(branding)}-{theme.name(branding)}")
+    return url_for("theme", name=_name(_branding()))
+
+
+@lru_cache(maxsize=128)
+def _stylesheet(branding: Branding) -> assets.Asset:
+    """The styles of all pages with the theme. In two files they would need a second connection, which phones wait for."""
+    return assets.Asset.of("theme.css", assets.styles() + theme.stylesheet(branding).encode())
+
+
+def _name(branding: Branding) -> str:
+    """The branding, and the hash of the file."""
+    return f"{_slug(branding)}-{_stylesheet(branding).fingerprint}"
 
 
 def _slug(branding: Branding) -> str:
@@ -88,9 +98,9 @@ def show_theme(name: str) -> Response:
         branding = theme.parse(background=f"#{parts[0]}", button=f"#{parts[1]}", font=parts[2], shape=parts[3])
     except ValueError:
         abort(404)
-    if theme.name(branding) != parts[4]:
+    if _name(branding) != name:
         abort(404)
-    return assets.send(assets.Asset.of("theme.css", theme.stylesheet(branding).encode()))
+    return assets.send(_stylesheet(branding))
 
 
 def show_asset(asset_id: str) -> Response:
