@@ -103,6 +103,7 @@ def test_a_key_is_shown_once_listed_rolled_and_revoked(portal: Portal, tmp_path:
     assert "The rights are customers, customer_portal" in portal("key", "create", "--allow", "all=read").stderr
     listed = portal("key", "list").stdout
     assert made.stdout.strip() not in listed
+    assert key_id in listed
     assert made.stdout.strip()[-4:] in listed
     rolled = portal("key", "roll", key_id, "--keep-hours", "24")
     assert rolled.stdout != made.stdout

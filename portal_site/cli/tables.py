@@ -59,7 +59,8 @@ def _difference(difference: Difference | None, write: Callable[[float], str], un
 def keys(rows: Sequence[ApiKey], now: int) -> Table:
     """API keys, in the given order."""
     table = Table()
-    for name in ("id", "key", "name", "rights", "created", "state"):
+    table.add_column("id", min_width=28)  # never cut off: it is what the other commands want
+    for name in ("key", "name", "rights", "created", "state"):
         table.add_column(name)
     for row in rows:
         rights = "all" if row.rights is None else ", ".join(f"{right}={level}" for right, level in row.rights.items())
