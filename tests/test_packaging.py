@@ -69,7 +69,9 @@ def test_the_wheel_works_outside_the_checkout(built: Path, tmp_path: Path) -> No
         "app = portal_site.create_app(); m.upgrade(app); client = app.test_client()\n"
         "page = client.get('/logged-out', headers={'Accept-Language': 'fr'})\n"
         "assert page.status_code == 200 and 'Session fermée' in page.text, page.text\n"
-        "import re; css = re.search(r'/static/site-[^\"]+css', page.text)[0]; assert client.get(css).status_code == 200\n"
+        "import re; found = re.findall(r'/(?:static/site|theme/)[^\"]+', page.text)\n"
+        "assert any('theme' in one for one in found), found\n"
+        "assert [client.get(one).status_code for one in found] == [200] * len(found)\n"
     )
     result = subprocess.run(
         [python, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
