@@ -64,8 +64,10 @@ def choices(pairs: Iterable[tuple[str, str]], *, blank: bool) -> list[SelectChoi
 
 
 def text_field(label: Any, most: int, required: bool = False) -> StringField:
-    """A form field for one line of free text, at most `most` characters."""
-    return checked_field(label, most, required, no_card_number)
+    """A form field for one line of free text, at most `most` characters, in the direction of its script."""
+    field = checked_field(label, most, required, no_card_number)
+    field.kwargs["render_kw"] = {"dir": "auto"}
+    return field
 
 
 def checked_field(label: Any, most: int, required: bool, *checks: Any) -> StringField:

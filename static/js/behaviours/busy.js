@@ -7,7 +7,7 @@ document.addEventListener("submit", (event) => {
     return;
   }
   form.dataset.sent = "true";
-  for (const button of form.querySelectorAll("button.button")) button.setAttribute("aria-busy", "true");
+  for (const button of form.querySelectorAll("button")) button.setAttribute("aria-busy", "true");
 });
 // Coming back by the browser's Back button, the form can be sent again.
 window.addEventListener("pageshow", () => {
