@@ -33,8 +33,6 @@ def upgrade() -> None:
         sa.Column("status", sa.BigInteger(), nullable=False),
         sa.Column("answer", sa.Text(), nullable=False),
     )
-
-
     op.create_index("ix_customers_list", "customers", ["account_id", "livemode", "created", "id"])
 
 

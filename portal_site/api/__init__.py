@@ -1,7 +1,7 @@
 """The REST API under /v1, on which Stripe's SDKs work unchanged: forms in, JSON out, in the mode and account of the key.
 
-A module has the routes of one resource. What they share: `authentication`, `parameters`, `answers`, `idempotency`, `lists` and
-`expansion`.
+A module has the routes of one resource. What they share: `routes`, `authentication`, `parameters`, `expansion`, `lists`,
+`search`, `idempotency` and `answers`.
 """
 
 from flask import Flask

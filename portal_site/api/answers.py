@@ -7,8 +7,9 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from portal_site.billing.errors import BillingError, Unreadable
-from portal_site.db.faults import described
+from portal_site.db.faults import described, is_unavailable
 from portal_site.db.json_columns import JsonObject
+from portal_site.web.errors import RETRY_SECONDS
 
 log = logging.getLogger("portal_site")
 INVALID, IDEMPOTENCY, INTERNAL = "invalid_request_error", "idempotency_error", "api_error"
@@ -77,9 +78,11 @@ def _unreadable(error: Unreadable) -> Response:
 
 
 def _database_error(error: DBAPIError | TimeoutError) -> Response:
+    if not is_unavailable(error):
+        return _http_error(InternalServerError(original_exception=error))
     log.error("the database cannot be used: %s", described(error))
     response = fault(503)
-    response.headers["Retry-After"] = "10"
+    response.headers["Retry-After"] = RETRY_SECONDS
     response.headers["Stripe-Should-Retry"] = "true"
     return response
 

@@ -27,7 +27,6 @@ from portal_site.db.json_columns import JsonObject
 from portal_site.db.transactions import joined_transaction, transaction
 
 log = logging.getLogger("portal_site")
-KEPT = 24 * 60 * 60  # seconds
 LONGEST = 255
 PATIENCE = "5s"  # how long a request waits for another one with its key, on PostgreSQL
 PURPOSE = "idempotent answer"
@@ -115,7 +114,7 @@ def _claim(session: Session, key: str, fingerprint: str) -> Any:
     if connection.execute(insert, row).first():
         return None
     stored = connection.execute(_FIND, _owned(key)).one()
-    if stored.created > g.now - KEPT:
+    if stored.created > g.now - IdempotentRequest.KEPT:
         return stored
     connection.execute(_FORGET, _owned(key))
     connection.execute(insert, row)

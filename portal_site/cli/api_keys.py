@@ -47,7 +47,7 @@ def list_keys(_app: Flask, account_id: str | None) -> None:
     from portal_site.billing.api_access import api_keys
     from portal_site.cli import tables
 
-    tables.show(tables.keys(api_keys.every(account_id), clocks.now()))
+    tables.show(tables.keys(api_keys.of_account(account_id), clocks.now()))
 
 
 @key.command("roll")

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 
 from portal_site.db.transactions import is_conflict
 
@@ -25,6 +25,11 @@ def is_of_surroundings(error: Exception) -> bool:
     if code == sqlite3.SQLITE_ERROR:
         return "no such" in str(error.orig) or "has no column" in str(error.orig)
     return isinstance(error, OperationalError) if code is None else code & 0xFF not in OF_A_ROW
+
+
+def is_unavailable(error: DBAPIError | TimeoutError) -> bool:
+    """Whether a request failed because the database cannot be reached, is busy or is full: it can be sent again later."""
+    return is_of_surroundings(error) or isinstance(error, OperationalError | InterfaceError)
 
 
 def described(error: Exception) -> str:

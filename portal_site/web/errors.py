@@ -6,11 +6,11 @@ from contextlib import suppress
 from flask import Flask, Response, current_app, g, make_response, render_template
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
 
 from portal_site.billing.errors import NotFound, Unreadable
-from portal_site.db.faults import described, is_of_surroundings
+from portal_site.db.faults import described, is_unavailable
 from portal_site.web.rendering import themes
 
 log = logging.getLogger("portal_site")
@@ -49,7 +49,7 @@ def show_unreadable(error: Unreadable) -> Response:
 
 def show_database_error(error: DBAPIError | TimeoutError) -> Response:
     """The page for a database that is unavailable, busy or full. Nothing was written, so the request can be retried."""
-    if not (is_of_surroundings(error) or isinstance(error, OperationalError | InterfaceError)):
+    if not is_unavailable(error):
         return show_http_error(InternalServerError(original_exception=error))
     log.error("the database cannot be used: %s", described(error))
     response = page(503)

@@ -7,6 +7,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from portal_site.db import db
 from tests import world
@@ -99,6 +100,19 @@ def test_the_headers_that_sdks_read(program: Program) -> None:
 def test_a_request_from_a_web_page_of_another_site_is_refused(program: Program) -> None:
     status, words, _code, _param = error(program.post(SESSIONS, {"customer": "c"}, Origin="https://elsewhere.example"))
     assert (status, "from a server" in words) == (403, True)
+
+
+@pytest.mark.parametrize(("kind", "status", "retry"), [(OperationalError, 503, "true"), (IntegrityError, 500, None)])
+def test_only_a_database_that_is_unavailable_is_worth_another_try(
+    program: Program, monkeypatch: pytest.MonkeyPatch, kind: Any, status: int, retry: str | None
+) -> None:
+    def fail(*_args: Any) -> None:
+        raise kind("SELECT secret", {}, Exception("something"))
+
+    monkeypatch.setattr("portal_site.api.lists.one", fail)
+    answer = program.get("/v1/customers/cus_x")
+    assert (answer.status_code, answer.headers.get("Stripe-Should-Retry")) == (status, retry)
+    assert "secret" not in answer.text
 
 
 def _customers(count: int) -> tuple[str, list[str]]:

@@ -84,7 +84,7 @@ def redact(token: str) -> str:
     return f"{prefix}_…{letters[-SHOWN:]}" if prefix and len(letters) > 2 * SHOWN else "…"
 
 
-def every(account_id: str | None) -> Sequence[ApiKey]:
+def of_account(account_id: str | None) -> Sequence[ApiKey]:
     """The keys of an account, the newest first."""
     with transaction() as session:
         account = ownership.get_account(session, account_id)

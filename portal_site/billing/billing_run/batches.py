@@ -219,4 +219,5 @@ def _reload(session: Session, ids: Sequence[str]) -> list[DueSubscription]:
     """The subscriptions again, in the order of the ids: one that has just ended has no date to be sorted by."""
     query = select(*_SUBSCRIPTION).where(Subscription.id.in_(ids))
     found = as_namespaces(session.execute(query, execution_options=UNSCOPED))
-    return sorted(found, key=lambda row: ids.index(row.id))
+    place = {name: number for number, name in enumerate(ids)}
+    return sorted(found, key=lambda row: place[row.id])

@@ -7,7 +7,6 @@ from sqlalchemy import ColumnElement, delete, select, tuple_
 from portal_site.billing.models import IdempotentRequest, PortalSession, PortalVisit, PromotionCodeTry, SetupIntent
 from portal_site.db.transactions import reading, transaction
 
-ANSWERS_KEPT = 24 * 60 * 60  # seconds, as long as a request with their key gets them
 KEPT = 90 * 24 * 60 * 60  # seconds; none of these lasts for more than a day
 BATCH = 500
 MOST_BATCHES = 20  # of each kind in one run; the next one goes on
@@ -16,7 +15,7 @@ UNSCOPED = {"unscoped": "what is over is removed for all merchants"}
 
 
 def remove_old_rows(at: int) -> int:
-    """Remove rows that have been over for so long, in short transactions. Returns how many."""
+    """Remove rows that nobody needs any more, in short transactions. Returns how many."""
     before = at - KEPT
     has_visits = select(PortalVisit.id).where(PortalVisit.session_id == PortalSession.id).exists()
     return (
@@ -24,7 +23,7 @@ def remove_old_rows(at: int) -> int:
         + _remove(PortalSession, PortalSession.expires_at < before, ~has_visits)
         + _remove(PromotionCodeTry, PromotionCodeTry.created < before)
         + _remove(SetupIntent, SetupIntent.created < before)
-        + _remove(IdempotentRequest, IdempotentRequest.created < at - ANSWERS_KEPT)
+        + _remove(IdempotentRequest, IdempotentRequest.created < at - IdempotentRequest.KEPT)
     )
 
 

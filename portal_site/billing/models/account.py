@@ -1,5 +1,7 @@
 """A merchant's account, its brand assets, its API keys, and the answers to requests with an idempotency key."""
 
+from typing import ClassVar
+
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -84,6 +86,7 @@ class IdempotentRequest(Base):
     """
 
     __tablename__ = "idempotent_requests"
+    KEPT: ClassVar[int] = 24 * 60 * 60  # seconds for which the same request gets the same answer
 
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     livemode: Mapped[bool] = mapped_column(primary_key=True)

@@ -33,9 +33,9 @@ def due(invoice: InvoiceSummary, of_changes: Collection[str], dunning: DunningPo
 
 
 def urgency(invoice: InvoiceSummary, now: int) -> tuple[str, str]:
-    """The class and the icon of what is to be paid: no alarm as long as it is not due and no payment has failed."""
+    """The classes and the icon of what is to be paid: no alarm as long as it is not due and no payment has failed."""
     is_due = not (invoice.due_date and invoice.due_date > now) or invoice.declined
-    return ("callout-bad", "alert") if is_due else ("callout-note", "clock")
+    return ("callout callout-bad", "alert") if is_due else ("callout", "clock")
 
 
 def _unless_paid(invoice: InvoiceSummary, dunning: DunningPolicy, now: int) -> list[str]:

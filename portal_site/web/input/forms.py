@@ -65,19 +65,17 @@ def choices(pairs: Iterable[tuple[str, str]], *, blank: bool) -> list[SelectChoi
 
 def text_field(label: Any, most: int, required: bool = False) -> StringField:
     """A form field for one line of free text, at most `most` characters, in the direction of its script."""
-    field = checked_field(label, most, required, no_card_number)
-    field.kwargs["render_kw"] = {"dir": "auto"}
-    return field
+    return checked_field(label, most, required, no_card_number, render_kw={"dir": "auto"})
 
 
-def checked_field(label: Any, most: int, required: bool, *checks: Any) -> StringField:
+def checked_field(label: Any, most: int, required: bool, *checks: Any, **options: Any) -> StringField:
     """The same for a value with a format of its own, which only `checks` or the operation check.
 
     Such fields accept long numbers, one in ten of which passes the check for card numbers by chance.
     """
     length = Length(max=most, message=_l("Use at most %(max)d characters."))
     presence = Required() if required else Optional(strip_whitespace=True)
-    return StringField(label, filters=[clean], validators=[presence, length, *checks])
+    return StringField(label, filters=[clean], validators=[presence, length, *checks], **options)
 
 
 class PortalForm(FlaskForm):
