@@ -197,6 +197,11 @@ def test_a_card_that_fails_leaves_it_paused_until_another_pays(app: Flask) -> No
 def test_a_pause_of_collection_ends_without_a_payment(app: Flask) -> None:
     shop = _shop(pause_collection={"behavior": "void"})
     client = enter(app, shop.customer)
-    assert "Nothing is due today." in text(client.get(_address(shop, "resumption")).text)
+    offered = text(client.get(_address(shop, "resumption")).text)
+    assert "Nothing is due today. Your next invoice, on" in offered
     assert "has resumed" in text(client.get(_resume(client, shop).location).text)
     assert _row(shop).pause_collection is None
+    promised = re.search(r"Your next invoice, on (.+?), will be (.+?)\. ", offered)
+    assert promised
+    overview = text(client.get("/").text)
+    assert re.search(f"Next payment {promised[2]} .*{promised[1]}", overview)

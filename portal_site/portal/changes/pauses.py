@@ -12,6 +12,7 @@ from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.loading.confirmations import quote_fingerprint
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.subscriptions import pauses as rules
+from portal_site.billing.rules.subscriptions.forecast import NextInvoice, next_invoice
 from portal_site.billing.rules.subscriptions.pauses import Pause, PauseLength
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome
@@ -46,6 +47,7 @@ class ResumptionPage(QuotePage):
 
     method: PaymentMethodView | None
     quote: Quote | None
+    next_invoice: NextInvoice | None = None
     token: str = ""
     problem: str = ""
 
@@ -139,15 +141,18 @@ def _pause_page(subscription_id: str, attempt_id: str, problem: str = "", status
 
 def _resumption_page(subscription_id: str, problem: str = "", status: int = 200) -> Page:
     subscription, method = find_own(subscription_id)
+    snapshot = pauses.preview(g.visitor.customer_id, subscription_id, g.now).snapshot
     try:
-        if pauses.preview(g.visitor.customer_id, subscription_id, g.now).snapshot.collection_paused:
+        if snapshot.collection_paused:
             quote, token = None, confirmation_tokens.issue(RESUMPTION, subscription_id, "", kind=COLLECTION)
+            following = next_invoice(snapshot.resumed(g.now))
         else:
             quote = pauses.resumption(g.visitor.customer_id, subscription_id, g.now)
             shown = quote_fingerprint(quote)
             token = confirmation_tokens.issue(RESUMPTION, subscription_id, shown, kind=SUBSCRIPTION)
+            following = quote.next_invoice
     except StateChanged as refusal:
         page = ResumptionPage(subscription, method, None, problem=problem or translated(refusal))
         return render_template("portal/pauses/resumption.html", page=page), status
-    page = ResumptionPage(subscription, method, quote, token, problem)
+    page = ResumptionPage(subscription, method, quote, following, token, problem)
     return render_template("portal/pauses/resumption.html", page=page), status

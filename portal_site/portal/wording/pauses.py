@@ -9,7 +9,7 @@ from portal_site.web.rendering.filters import date, money, stretch
 from portal_site.web.rendering.i18n import gettext as _
 
 if TYPE_CHECKING:
-    from portal_site.portal.changes.pauses import PausePage
+    from portal_site.portal.changes.pauses import PausePage, ResumptionPage
 
 
 def consequences(page: "PausePage") -> list[str]:
@@ -50,11 +50,10 @@ def end(pause: Pause) -> str:
     return _("It resumes, and is billed again, on %(date)s.", date=date(pause.resumes_at))
 
 
-def resumption(quote: Quote | None) -> list[str]:
-    """What is billed after today's invoice. Without a quote nothing is due today."""
-    if quote is None:
-        return [_("It resumes now. Nothing is due today.")]
-    return [invoices.upcoming(quote.next_invoice)] if quote.next_invoice else []
+def resumption(page: "ResumptionPage") -> list[str]:
+    """What is due today, if the page has no quote that says so, and the next invoice."""
+    sentences = [] if page.quote else [_("It resumes now. Nothing is due today.")]
+    return [*sentences, invoices.upcoming(page.next_invoice)] if page.next_invoice else sentences
 
 
 def resume(quote: Quote | None) -> str:
