@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portal_site.billing.rules.amounts.discounts import DiscountTerms
 from portal_site.billing.rules.amounts.items import PricedPlan
 from portal_site.billing.rules.amounts.periods import DAY
 from portal_site.billing.rules.portal.portal_features import Retention, RetentionOffer, read
@@ -142,6 +143,30 @@ def test_cheaper_is_cheaper_for_the_same_time() -> None:
     assert offer_rules.is_cheaper(mine, offer(11000, "year"))
     assert not offer_rules.is_cheaper(mine, offer(12000, "year"))
     assert not offer_rules.is_cheaper(mine, offer(1000))
+
+
+@pytest.mark.parametrize(
+    ("discounts", "costs"),
+    [
+        ((), (360000, 30000, False)),
+        ((off("20"),), (288000, 24000, True)),
+        ((off("20", duration="once"),), (360000, 30000, False)),
+        ((off(amount=5000),), (355000, 25000, True)),
+    ],
+)
+def test_a_cheaper_plan_is_compared_with_the_discounts_that_last(
+    discounts: tuple[DiscountTerms, ...], costs: tuple[int, int, bool]
+) -> None:
+    mine = replace(snapshot((offer(12000, "year"), 30)), discounts=discounts)
+    found = offer_rules.compare(mine, mine.items[0], offer(1000))
+    assert (found.current, found.offered, found.is_discounted) == costs
+
+
+def test_an_amount_off_is_shared_with_the_other_items() -> None:
+    mine = snapshot((offer(1000), 3), (offer(500), 2))
+    reduced = replace(mine, discounts=(off(amount=400),))
+    found = offer_rules.compare(reduced, mine.items[0], offer(100))
+    assert (found.current, found.offered) == (3000 - 300, 300 - round(400 * 300 / 1300))
 
 
 # --- who is left alone, and what can be said of it ------------------------------------------------------------------------

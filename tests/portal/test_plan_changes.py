@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from portal_site.billing.billing_run import test_clocks
 from portal_site.billing.changes import plan_changes
-from portal_site.billing.models import Invoice, PlanChange
+from portal_site.billing.models import Invoice, PlanChange, SubscriptionItem
 from portal_site.billing.subscriptions import subscription_items
 from tests import world
 from tests.client import text
@@ -105,6 +105,17 @@ def test_plans_stand_side_by_side_with_the_current_one_marked(app: Flask) -> Non
     shown = text(enter(app, shop.customer).get(address(shop)).text)
     assert "Monthly Yearly 2 months free Team Current €10.00 per month each Solo €4.00 per month each" in shown
     assert "Choose another plan or quantity to see what it costs." in shown
+
+
+@HALF
+def test_a_month_in_place_of_a_year_says_what_a_year_costs(app: Flask) -> None:
+    shop = world.shop(policy={"schedule_at_period_end": ("shortening_interval",)})
+    with world.transaction() as session:
+        mine = SubscriptionItem.account_id == shop.customer.account_id
+        session.execute(update(SubscriptionItem).where(mine).values(price_id=shop.prices["year"].id))
+    shown = text(quote(enter(app, shop.customer), shop, "team").text)
+    assert "€10.00 per month each €120.00 per year in all" in shown
+    assert "before: €100.00 per year €10.00 per month €120.00 per year in all" in shown
 
 
 @HALF

@@ -221,7 +221,7 @@ def test_accepting_a_cheaper_plan(app: Flask) -> None:
     _offering(shop, {"offer": {"type": "price", "price": shop.prices["solo"].id}})
     client = enter(app, shop.customer)
     page = client.get(_leave(client, shop, reason="too_expensive").location)
-    assert "It costs €4.00 per month. You currently pay €10.00 per month." in text(page.text)
+    assert "It costs €4.00 per month instead of €10.00 per month." in text(page.text)
     link = re.search(r'href="([^"]+/plan-change\?[^"]+)"', page.text)
     assert link
     quote = client.get(link[1].replace("&amp;", "&"))
@@ -231,6 +231,25 @@ def test_accepting_a_cheaper_plan(app: Flask) -> None:
     assert answer.status_code == 303
     assert _row(shop, SubscriptionItem).price_id == shop.prices["solo"].id
     assert _attempts(shop) == [("price", "accepted", "saved")]
+
+
+@HALF
+def test_a_monthly_plan_in_place_of_a_yearly_one_is_compared_for_a_year(app: Flask) -> None:
+    shop = world.shop(quantity=3)
+    with world.transaction() as session:
+        mine = SubscriptionItem.account_id == shop.customer.account_id
+        yearly = {"price_id": shop.prices["year"].id, "current_period_end": world.START + 365 * DAY}
+        session.execute(update(SubscriptionItem).where(mine).values(yearly))
+        made = world.Merchant(session, world.START, session.get(Account, shop.customer.account_id))
+        made.discount(shop.subscription, made.coupon("Loyal", percent_off="20"))
+    _offering(shop, {"offer": {"type": "price", "price": shop.prices["solo"].id}})
+    client = enter(app, shop.customer)
+    page = text(client.get(_leave(client, shop, reason="too_expensive").location).text)
+    assert "It costs €9.60 per month (€115.20 per year) instead of €240.00 per year." in page
+    assert "Your discount is taken off both, as long as it lasts." in page
+    wanted = {f"price-{shop.item_id}": shop.prices["solo"].id, f"quantity-{shop.item_id}": "3"}
+    change = text(client.get(f"/subscriptions/{shop.subscription.id}/plan-change", query_string=wanted).text)
+    assert "Solo €4.00 per month each €12.00 per month for × 3 · €144.00 per year in all" in change
 
 
 @HALF

@@ -17,6 +17,7 @@ from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.portal.portal_features import Features, QuantityLimits, RetentionOffer
 from portal_site.billing.rules.portal.safe_urls import is_safe
 from portal_site.billing.rules.retention import offer_rules
+from portal_site.billing.rules.retention.offer_rules import PlanComparison
 from portal_site.billing.rules.subscriptions import cancellation, pauses
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
@@ -39,7 +40,8 @@ class OfferPreview:
     """A retention offer with its effect. Only the members of the offer's type are set.
 
     For a coupon, `invoices` are the next invoice without and with the discount. For a trial extension, `trial_end` is the new
-    end. For a cheaper plan, `item` would change to `plan`. For a contact offer, `support` holds the merchant's contacts.
+    end. For a cheaper plan, `item` would change to `plan`, and `comparison` is what each costs. For a contact offer, `support`
+    holds the merchant's contacts.
     """
 
     offer: RetentionOffer
@@ -49,6 +51,7 @@ class OfferPreview:
     trial_end: int | None = None
     item: Item | None = None
     plan: PricedPlan | None = None
+    comparison: PlanComparison | None = None
     support: Support | None = None
 
     @property
@@ -131,7 +134,8 @@ def _price(case: OfferContext, offer: RetentionOffer) -> OfferPreview | None:
         for plan in options.policy.plans_for(item):
             fits = _is_within(features.limits(plan.product_id), item.quantity or 1)
             if plan.price_id == offer.price and fits and offer_rules.is_cheaper(item, plan):
-                return OfferPreview(offer, item=item, plan=plan)
+                comparison = offer_rules.compare(options.snapshot, item, plan)
+                return OfferPreview(offer, item=item, plan=plan, comparison=comparison)
     return None
 
 

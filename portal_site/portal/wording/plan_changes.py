@@ -91,6 +91,19 @@ def price_after(item: Item) -> str:
     return f"{money(item.amount, item.offer.terms.currency)} {often}"
 
 
+def longer_after(item: Item, subscription: SubscriptionView) -> str:
+    """What the price after a deferred change comes to in the item's present interval, if that is longer."""
+    before = next((view for view in subscription.items if view.id == item.id), None)
+    if before is None or item.offer.terms.metered:
+        return ""
+    return _in_all(item.amount, item.offer, before.offer)
+
+
+def _in_all(amount: int, offer: PricedPlan, other: PricedPlan) -> str:
+    longer = prices.over_interval_of(amount, offer, other)
+    return _("%(amount)s in all", amount=longer) if longer else ""
+
+
 def confirm_short(quote: Quote) -> str:
     """The same button where the amount is shown next to it."""
     return _("Pay and change") if quote.invoice.amount_due else _("Change plan")
@@ -136,10 +149,16 @@ def saving(choice: ItemChoice, offer: PricedPlan) -> str:
 
 
 def offer_total(offer: PricedPlan, choice: ItemChoice) -> str:
-    """The price of the chosen quantity of an offer; empty for one."""
-    quantity = choice.typed
-    if quantity is None or quantity < 2 or offer.terms.metered:
+    """The price of the chosen quantity of an offer, and what it comes to in the present interval, if that is longer."""
+    if offer.terms.metered:
         return ""
+    quantity = choice.typed or choice.item.quantity or 1
+    found = [_several(offer, quantity) if (choice.typed or 0) > 1 else ""]
+    found.append(_in_all(offer.amount(quantity), offer, choice.item.offer))
+    return " · ".join(filter(None, found))
+
+
+def _several(offer: PricedPlan, quantity: int) -> str:
     count = units.named(number(quantity), quantity, offer.unit_label) if offer.unit_label else f"× {number(quantity)}"
     often = every(offer.interval, offer.interval_count)
     return _(

@@ -26,6 +26,17 @@ def of_offer(offer: PricedPlan, several: bool) -> tuple[str, str]:
     return amount, _("%(often)s for each full %(units)s", often=often, units=units)
 
 
+def over_interval_of(amount: int, offer: PricedPlan, other: PricedPlan) -> str:
+    """What an amount for each period of the offer comes to in a longer period of `other`, such as “€36.00 per year”.
+
+    Empty if the other's period is not longer, or no whole number of the offer's periods.
+    """
+    times, rest = divmod(other.length, offer.length)
+    if rest or times < 2:
+        return ""
+    return f"{money(amount * times, offer.terms.currency)} {every(other.interval, other.interval_count)}"
+
+
 def _cheapest_quantities(terms: PriceTerms) -> list[int]:
     """The quantities whose total can be lowest: one, and the first of each tier, which may cost less than the one before."""
     starts = [1, *(tier.up_to + 1 for tier in terms.tiers if tier.up_to is not None)]

@@ -3,8 +3,10 @@
 from decimal import Decimal
 
 from portal_site.billing.cancellation.offer_previews import OfferPreview
+from portal_site.billing.rules.amounts.items import PricedPlan
 from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.portal.wording import prices
 from portal_site.web.input import phones
 from portal_site.web.rendering import filters
 from portal_site.web.rendering.filters import date, every, money, percent, stretch
@@ -49,17 +51,24 @@ def coupon_effect(proposal: OfferPreview, subscription: SubscriptionView) -> str
 
 
 def cheaper_plan(proposal: OfferPreview) -> str:
-    """The price of the offered plan, compared with the current one."""
-    item, plan = proposal.item, proposal.plan
+    """The price of the offered plan instead of the current one, each also for the longer one of their intervals."""
+    item, plan, costs = proposal.item, proposal.plan, proposal.comparison
     assert item is not None
     assert plan is not None
-    return _(
-        "It costs %(amount)s %(every)s. You currently pay %(usual)s %(usual_every)s.",
-        amount=money(plan.amount(item.quantity), plan.terms.currency),
-        every=every(plan.interval, plan.interval_count),
-        usual=money(item.amount, item.offer.terms.currency),
-        usual_every=every(item.offer.interval, item.offer.interval_count),
+    assert costs is not None
+    sentence = _(
+        "It costs %(offered)s instead of %(current)s.",
+        offered=_price(costs.offered, plan, item.offer),
+        current=_price(costs.current, item.offer, plan),
     )
+    note = _("Your discount is taken off both, as long as it lasts.")
+    return f"{sentence} {note}" if costs.is_discounted else sentence
+
+
+def _price(amount: int, plan: PricedPlan, other: PricedPlan) -> str:
+    price = f"{money(amount, plan.terms.currency)} {every(plan.interval, plan.interval_count)}"
+    longer = prices.over_interval_of(amount, plan, other)
+    return f"{price} ({longer})" if longer else price
 
 
 def longer_trial(proposal: OfferPreview, subscription: SubscriptionView) -> str:

@@ -3,10 +3,10 @@
 Whether the customer may see an offer at all is decided in `billing.cancellation.retention`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from portal_site.billing.rules.amounts.discounts import DiscountTerms
+from portal_site.billing.rules.amounts.discounts import Discountable, DiscountTerms, reductions
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
 from portal_site.billing.rules.amounts.periods import AVERAGE_MONTH, DAY
 from portal_site.billing.rules.portal.portal_features import Retention, RetentionCondition, RetentionOffer
@@ -79,3 +79,32 @@ def is_cheaper(item: Item, offer: PricedPlan) -> bool:
     """Whether the item's quantity costs less per time at the offered price than at its current price."""
     # Cross-multiplied to avoid a division, which would round.
     return offer.amount(item.quantity) * item.offer.length < item.amount * offer.length
+
+
+@dataclass(frozen=True, slots=True)
+class PlanComparison:
+    """What an item costs for a period of its current price and of an offered one, in minor units, before tax.
+
+    Both are less the discounts that later invoices have too; `is_discounted` says whether they take anything off.
+    """
+
+    current: int
+    offered: int
+    is_discounted: bool
+
+
+def compare(snapshot: SubscriptionSnapshot, item: Item, offer: PricedPlan) -> PlanComparison:
+    """The item at its current price and at the offered one."""
+    found = snapshot.discounts_in_force(item.period_end)
+    lasting = [discount for discount in found if not discount.single_use]
+    current, offered = (_less(lasting, snapshot, changed) for changed in (item, replace(item, offer=offer)))
+    is_discounted = (current, offered) != (item.amount, offer.amount(item.quantity))
+    return PlanComparison(current, offered, is_discounted)
+
+
+def _less(discounts: Sequence[DiscountTerms], snapshot: SubscriptionSnapshot, item: Item) -> int:
+    """What the item costs less these discounts, in an invoice with the other items of the subscription."""
+    items = [item if other.id == item.id else other for other in snapshot.items]
+    lines = [Discountable(other.amount, other.offer.product_id, other.id) for other in items]
+    taken = reductions(lines, discounts, snapshot.currency)
+    return item.amount - sum(amounts[items.index(item)] for amounts in taken)
