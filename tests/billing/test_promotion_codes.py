@@ -18,7 +18,8 @@ WHO = Redeemer("cus_me", "eur", snapshot((offer(1000), 2)).items, has_bought_bef
 
 def _said(code: CodeTerms, who: Redeemer = WHO) -> str:
     found = why_not_redeemable(code, who, NOW)
-    assert found is None or (found.code, found.param) == ("promotion_code_invalid", "promotion_code")
+    code = "promotion_code_used" if who.has_redeemed else "promotion_code_invalid"
+    assert found is None or (found.code, found.param) == (code, "promotion_code")
     return "" if found is None else found.message
 
 

@@ -199,8 +199,12 @@ def test_a_pause_of_collection_ends_without_a_payment(app: Flask) -> None:
     client = enter(app, shop.customer)
     offered = text(client.get(_address(shop, "resumption")).text)
     assert "Nothing is due today. Your next invoice, on" in offered
-    assert "has resumed" in text(client.get(_resume(client, shop).location).text)
+    done = client.get(_resume(client, shop).location).text
+    assert "has resumed" in text(done)
+    assert "<title>Done: Team · Billing · Acme</title>" in done
     assert _row(shop).pause_collection is None
+    titles = re.findall("<title>([^<]+)", client.get("/").text)
+    assert titles == ["Overview · Billing · Acme"]
     promised = re.search(r"Your next invoice, on (.+?), will be (.+?)\. ", offered)
     assert promised
     overview = text(client.get("/").text)

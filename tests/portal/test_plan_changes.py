@@ -277,6 +277,9 @@ def test_a_code_is_applied_and_redeemed_once(app: Flask) -> None:
     assert "Due today €7.00" in text(page.text)
     assert confirm(client, shop, page).status_code == 303
     assert "Spring-20: 20% off" in text(client.get(f"/subscriptions/{shop.subscription.id}").text)
+    back = client.get(applied.location)
+    assert "This change has been made. Your code is applied." in text(back.text)
+    assert "already used" not in text(back.text)
     client.get(address(shop))
     again = apply_code(client, shop, 4, "SPRING-20")
     assert again.status_code == 422

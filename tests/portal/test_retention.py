@@ -189,13 +189,36 @@ def test_the_same_offer_waits_for_a_day_for_whoever_comes_back(app: Flask) -> No
     )
     client = enter(app, shop.customer)
     first = _leave(client, shop, reason="unused").location
-    assert _leave(client, shop, reason="too_expensive").location == first
+    assert _leave(client, shop, reason="unused").location == first
     assert "Talk to us first" in text(client.get(first).text)
     assert _attempts(shop) == [("contact", "shown", None)]
     with time_machine.travel(world.HALF + DAY, tick=False):
         client = enter(app, shop.customer)
         assert "/cancellation/end" in client.get(first).location
         assert "/cancellation/end" in _leave(client, shop, reason="unused").location
+
+
+@HALF
+def test_another_reason_brings_its_own_offer_unless_one_was_declined(app: Flask) -> None:
+    shop = world.shop()
+    _offering(
+        shop,
+        {"offer": TALK, "when": {"reasons": ["unused"]}},
+        {"offer": {"type": "pause"}, "when": {"reasons": ["too_expensive"]}},
+    )
+    client = enter(app, shop.customer)
+    first = _leave(client, shop, reason="too_expensive").location
+    assert _attempts(shop) == [("pause", "shown", None)]
+    assert _leave(client, shop, reason="unused").location == first
+    assert _attempts(shop) == [("contact", "shown", None)]
+    assert "/cancellation/end" in _leave(client, shop, reason="low_quality").location
+    assert _attempts(shop) == [(None, None, None)]
+    page = client.get(_leave(client, shop, reason="unused").location)
+    attempt = re.search(r'name="attempt" value="([^"]+)"', page.text)
+    assert attempt
+    client.send(f"/subscriptions/{shop.subscription.id}/cancellation/offer/refusal", {"attempt": attempt[1]})
+    assert "/cancellation/end" in _leave(client, shop, reason="too_expensive").location
+    assert _attempts(shop) == [("contact", "declined", None)]
 
 
 @HALF

@@ -1,6 +1,7 @@
 """Subscriptions: their items, the next invoice to the cent, and scheduled changes in words."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -125,3 +126,17 @@ def test_usage_makes_the_amount_open(visit: Visit) -> None:
     page = _page(visit, build)
     assert "Price varies with usage" in page
     assert "Next payment Depends on your usage on" in page
+
+
+def test_how_the_next_payment_comes_about_has_the_usage_that_is_not_known_yet(visit: Visit) -> None:
+    def build(made: Merchant, customer: Any) -> object:
+        customer.balance, customer.currency = -100, "eur"
+        calls = made.price(
+            made.product("Calls"), 0, "eur", usage_type="metered", unit_amount=None, unit_amount_decimal="0.02"
+        )
+        base = made.price(made.product("Team"), 900, "eur")
+        return made.subscription(customer, [(base, 1), (calls, None)], started=10)
+
+    page = _page(visit, build)
+    assert "Subtotal €9.00 Credit used −€1.00 Usage not known yet Due on" in page
+    assert "plus your usage €8.00" in page

@@ -123,7 +123,8 @@ def start_attempt(
 ) -> CancellationAttempt:
     """Record a cancellation attempt with its reason, and make a retention offer if one matches.
 
-    An open attempt of the last day is continued, so that a customer does not get two offers for one cancellation. Raises
+    An open attempt of the last day is continued, so that a customer does not get two offers for one cancellation; one that was
+    not answered is replaced by that for a new reason. Raises
     BillingError for a reason that the configuration does not offer, or a comment that is too long.
     """
     with transaction() as session:
@@ -134,9 +135,10 @@ def start_attempt(
         if attempt is None:
             attempt = CancellationAttempt.of(subscription, at)
             session.add(attempt)
+        is_other_reason = (attempt.feedback, attempt.feedback_option_id) != (reason.feedback, reason.option_id)
         attempt.feedback, attempt.feedback_option_id = reason.feedback, reason.option_id
         attempt.comment = reason.comment
-        if attempt.offer is None:
+        if attempt.offer is None or (is_other_reason and attempt.offer_outcome != "declined"):
             retention.make_offer(session, customer, subscription, attempt, features, at)
     return attempt
 

@@ -34,12 +34,13 @@ def make_offer(
     features: Features,
     at: int,
 ) -> None:
-    """Store the first matching offer in an attempt to cancel. For a customer in the hold-out group it is not shown.
+    """Store the first matching offer in an attempt to cancel, or none. For a customer in the hold-out group it is not shown.
 
     It runs inside the transaction that starts the attempt. The customer's row must be locked, so that only one of several
     concurrent attempts gets the offer.
     """
     settings = features.subscription_cancel.retention
+    attempt.offer, attempt.offer_outcome, attempt.held_out = None, None, False
     if not settings.all_rules or _had_offer(session, subscription, attempt, months_after(at, -settings.months_between)):
         return
     case = _case(session, subscription, customer, features, attempt, at)

@@ -65,6 +65,11 @@ class ItemChoice:
         return min(alike, key=lambda each: each.length, default=None)
 
     @property
+    def is_current(self) -> bool:
+        """Whether the item stays as it is."""
+        return (self.price_id, self.typed) == (self.item.offer.price_id, self.item.quantity or 0)
+
+    @property
     def range(self) -> QuantityLimits | None:
         """The limits of the quantity of the chosen offer, or None if the quantity cannot be chosen."""
         return self.limits.get(self.offer.price_id)
@@ -134,6 +139,12 @@ class AddOnChoice:
         if choice.adjustable and choice.price_id == NONE:
             choice.price_id = add_on.plans[0].price_id  # the quantity alone decides
         return choice
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the add-on stays as it is."""
+        item = self.add_on.item
+        return self.price_id == self.current_price_id and _whole(self.quantity) == ((item.quantity or 0) if item else 0)
 
     @property
     def key(self) -> str:
@@ -209,6 +220,7 @@ class ChangeForm:
     attempt: str = ""
     foreign: tuple[str, ...] = ()  # requested item ids that the subscription does not have
     code_error: str = ""
+    code_is_used: bool = False
     code_typed: str = ""
 
     @classmethod
@@ -251,6 +263,11 @@ class ChangeForm:
             place: filters.labelled(products[place], words) if place in products else words
             for place, words in self.errors.items()
         }
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the choices are what the subscription has now."""
+        return all(choice.is_current for choice in self.choices)
 
     @property
     def wrong(self) -> bool:
@@ -299,6 +316,7 @@ class ChangeForm:
                 return ""
         if refusal.param == "promotion_code":
             self.code_error, self.code, self.code_id = translated(refusal), "", None
+            self.code_is_used = refusal.code == "promotion_code_used"
             return ""
         return translated(refusal)
 

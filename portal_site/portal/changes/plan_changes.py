@@ -60,6 +60,7 @@ class ChangePage(QuotePage):
     quote: Quote | None = None
     token: str = ""
     problem: str = ""
+    made: str = ""
     code_words: str = ""
     products: Mapping[str, ProductText] = field(default_factory=dict)
     lacks_invoice: bool = False
@@ -97,6 +98,9 @@ class ChangePage(QuotePage):
 def show_plan_change(subscription_id: str) -> Page:
     """The page for changing the plan, with a quote for what is chosen."""
     page = _page(subscription_id, stepped(request.args))
+    if page.form.code_is_used and page.form.is_unchanged:  # the Back button after a change with this code
+        page.form.code_error = ""
+        page.made = _("This change has been made. Your code is applied.")
     return render_template("portal/plan_changes/show.html", page=page), page.status
 
 

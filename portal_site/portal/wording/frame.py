@@ -1,6 +1,6 @@
 """The frame of all pages: title, headline, test mode, links; and the pages for expired links and sessions."""
 
-from flask import request, url_for
+from flask import get_flashed_messages, request, url_for
 from markupsafe import Markup, escape
 
 from portal_site.portal.access.visitors import PortalOwner, Visitor
@@ -20,6 +20,16 @@ FORM_OF = {
 def title(name: str, has_errors: object) -> str:
     """The title of a page, after a warning if its form has errors."""
     return " ".join((_("Error:"), name)) if has_errors else name
+
+
+def done() -> str:
+    """What the title of a page begins with that says that something was done; empty on other pages."""
+    return _("Done:") + " " if get_flashed_messages(category_filter=["good"]) else ""
+
+
+def site(visitor: Visitor) -> str:
+    """What the title of each page ends with: whose billing pages these are."""
+    return " · ".join((_("Billing"), visitor.business_name))
 
 
 def headline(visitor: Visitor) -> str:

@@ -131,6 +131,13 @@ def trial_ends(subscription: SubscriptionView, methods: Sequence[PaymentMethodVi
     return ends if methods else " ".join((ends, _("Add a payment method to continue without interruption.")))
 
 
+def kept(method: PaymentMethodView, methods: Sequence[PaymentMethodView]) -> str:
+    """What has to be done before it can be removed, in short, for a list of several; empty if nothing has to be."""
+    if method.removal_refusal is None or len(methods) == 1:
+        return ""
+    return _("To remove it, make another one the default first.")
+
+
 def why_kept(method: PaymentMethodView, refusal: str | None) -> str:
     """Why it cannot be removed; empty if it can."""
     return refusal or (translated(method.removal_refusal) if method.removal_refusal else "")

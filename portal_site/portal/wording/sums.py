@@ -17,7 +17,9 @@ TOTAL = "total"
 
 @dataclass(frozen=True)
 class Row:
-    """One row. `kind` is for the style sheet, and `test_id` for published browser tests."""
+    """One row. `words` stand in place of an amount that is not known yet. `kind` is for the style sheet, and `test_id` for
+    published browser tests.
+    """
 
     label: str
     amount: int
@@ -25,6 +27,7 @@ class Row:
     note: str = ""
     kind: str | None = None
     test_id: str | None = None
+    words: str = ""
 
 
 def invoice(view: InvoiceView) -> list[Row]:
@@ -94,8 +97,11 @@ def next_invoice(upcoming: NextInvoice | None) -> list[Row]:
         (_("Tax"), upcoming.tax, upcoming.tax),
     )
     rows += _from_balance(upcoming.currency, upcoming.credit_used, upcoming.carried)
+    if upcoming.varies:
+        rows.append(Row(_("Usage"), 0, upcoming.currency, words=_("not known yet")))
     due = _("Due on %(date)s", date=date(upcoming.date))
-    return [*rows, Row(due, upcoming.amount_due, upcoming.currency, kind=TOTAL)]
+    note = _("plus your usage") if upcoming.varies else ""
+    return [*rows, Row(due, upcoming.amount_due, upcoming.currency, note=note, kind=TOTAL)]
 
 
 def caption(quote: Any) -> str:
@@ -138,7 +144,7 @@ def _parts_of_balance(view: InvoiceView) -> tuple[int, int]:
 def _from_balance(currency: str, credit: int, carried: int) -> list[Row]:
     """Rows for credit that is used (> 0) or gained, and amounts carried to a later invoice (> 0) or from an earlier one."""
     credit_label = _("Credit used") if credit > 0 else _("Kept as credit")
-    carried_label = _("Added to your next invoice") if carried > 0 else _("Carried over from an earlier invoice")
+    carried_label = _("Carried over to a later invoice") if carried > 0 else _("Carried over from an earlier invoice")
     return _shown(currency, (credit_label, -credit, credit), (carried_label, -carried, carried))
 
 

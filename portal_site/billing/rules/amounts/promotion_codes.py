@@ -13,6 +13,7 @@ from portal_site.billing.translation_marks import N_
 
 LONGEST = 500
 UNKNOWN = N_("We could not find this code. Check what you entered.")
+USED = N_("You have already used this code.")
 
 
 def normalized(code: str) -> str:
@@ -73,7 +74,7 @@ def why_not_redeemable(code: CodeTerms, who: Redeemer, at: int) -> BillingError 
             not code.active or not code.coupon_valid or _over(code.expires_at, at) or _over(code.coupon_redeem_by, at),
             N_("This code has expired."),
         ),
-        (who.has_redeemed, N_("You have already used this code.")),
+        (who.has_redeemed, USED),
         (
             _used_up(code.times_redeemed, code.max_redemptions)
             or _used_up(code.coupon_times_redeemed, code.coupon_max_redemptions),
@@ -86,9 +87,10 @@ def why_not_redeemable(code: CodeTerms, who: Redeemer, at: int) -> BillingError 
             N_("This code does not apply to your plan."),
         ),
     )
-    return next(
-        (BillingError(text, "promotion_code_invalid", "promotion_code") for holds, text in reasons if holds), None
-    )
+    text = next((text for holds, text in reasons if holds), None)
+    if text is None:
+        return None
+    return BillingError(text, "promotion_code_used" if text == USED else "promotion_code_invalid", "promotion_code")
 
 
 def _over(limit: int | None, at: int) -> bool:
