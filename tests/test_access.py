@@ -50,6 +50,7 @@ class Route:
 DONE = (303,)
 ROUTES = {
     "portal.show_overview": Route("GET", "/"),
+    "portal.show_flow_end": Route("GET", "/flow/end", ok=DONE),
     "portal.log_out": Route("POST", "/log-out", ok=DONE),
     "portal.show_subscriptions": Route("GET", "/subscriptions"),
     "portal.show_subscription_list": Route("GET", "/subscriptions/list"),
@@ -103,6 +104,7 @@ ROUTES = {
     ),
     "portal.show_payment_methods": Route("GET", "/payment-methods", "payment_method_update"),
     "portal.show_payment_method_list": Route("GET", "/payment-methods/list", "payment_method_update"),
+    "portal.new_payment_method": Route("GET", "/payment-methods/new", "payment_method_update"),
     "portal.add_payment_method": Route("POST", "/payment-methods", ok=DONE),  # switched off for who owes nothing: below
     "portal.finish_payment_method": Route("GET", "/payment-methods/setups/{setup}", ok=DONE),
     "portal.make_default_payment_method": Route("POST", "/payment-methods/{method}/default", "payment_method_update", ok=DONE),

@@ -81,12 +81,19 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Text = Annotated[str | None, BeforeValidator(_text), Field(max_length=5000)]
 Filled = Annotated[str, BeforeValidator(_filled), Field(max_length=5000)]
-Texts = Annotated[list[Annotated[str, Field(max_length=5000)]], BeforeValidator(_sequence)]
+SEQUENCE = BeforeValidator(_sequence)  # of a list
+Texts = Annotated[list[Annotated[str, Field(max_length=5000)]], SEQUENCE]
 
 
 def choice(*allowed: str) -> Any:
     """A text that is one of these; none if it is empty."""
     return BeforeValidator(partial(_choice, allowed))
+
+
+class Hash(BaseModel):
+    """A parameter with members of its own; what it does not name is refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Parameters(BaseModel):
@@ -125,10 +132,8 @@ class SearchParameters(Parameters):
     page: Text = None
 
 
-class Range(BaseModel):
+class Range(Hash):
     """Bounds of an instant, in seconds since 1970."""
-
-    model_config = ConfigDict(extra="forbid")
 
     gt: Whole | None = None
     gte: Whole | None = None
@@ -190,7 +195,7 @@ def _check_expansions(given: Any, kind: type[Parameters]) -> None:
 
 def _fault(kind: str, param: str, words: str) -> ApiError:
     if kind == "missing":
-        return ApiError(400, f"Missing required param: {param}.", "parameter_missing", param)
+        return missing(param)
     if kind == "invalid_choice":
         return ApiError(400, f"Invalid {param}: {words}", None, param)
     if kind in ("parameter_invalid_integer", "parameter_invalid_empty"):
@@ -200,6 +205,11 @@ def _fault(kind: str, param: str, words: str) -> ApiError:
     if kind in ("invalid_boolean", "invalid_array", "invalid_string"):
         return ApiError(400, f"{words} ({param})" if ":" not in words else words, None, param)
     return ApiError(400, f"Invalid object: {param}", None, param)
+
+
+def missing(param: str) -> ApiError:
+    """A parameter that is needed was not sent."""
+    return ApiError(400, f"Missing required param: {param}.", "parameter_missing", param)
 
 
 def _bracketed(path: tuple[int | str, ...]) -> str:

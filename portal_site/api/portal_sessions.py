@@ -1,20 +1,81 @@
 """`POST /v1/billing_portal/sessions`: the link that a merchant's program makes for a customer."""
 
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from flask import Response, g, url_for
+from pydantic import Field
 
 from portal_site.api import answers, lists, parameters
+from portal_site.api.answers import ApiError
 from portal_site.api.idempotency import idempotent
-from portal_site.api.parameters import Filled, Parameters, Text
+from portal_site.api.parameters import Filled, Hash, Parameters, Text, Whole
 from portal_site.api.routes import route
 from portal_site.billing.api_access.api_keys import WRITE
 from portal_site.billing.models import PortalConfiguration
 from portal_site.billing.portal_access import portal_sessions
 from portal_site.billing.resources import portal
+from portal_site.billing.rules.portal import flows
+from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
 from portal_site.billing.rules.portal.locales import LOCALES
 
 IN_CONFIGURATION = frozenset({"business_profile", "features", "features.subscription_update.products", "login_page"})
+
+
+class _Confirmation(Hash):
+    custom_message: Annotated[Text, Field(max_length=flows.LONGEST_MESSAGE)] = None
+
+
+class _Redirect(Hash):
+    return_url: Filled
+
+
+class _Completion(Hash):
+    type: Annotated[str, parameters.choice(*flows.ENDINGS)]
+    hosted_confirmation: _Confirmation | None = None
+    redirect: _Redirect | None = None
+
+
+class _CouponOffer(Hash):
+    coupon: Filled
+
+
+class _Retention(Hash):
+    type: Annotated[str, parameters.choice("coupon_offer")]
+    coupon_offer: _CouponOffer
+
+
+class _Part(Hash):
+    subscription: Filled
+
+
+class _Cancellation(_Part):
+    retention: _Retention | None = None
+
+
+class _Item(Hash):
+    id: Filled
+    price: Text = None
+    quantity: Whole | None = None
+
+
+class _Discount(Hash):
+    coupon: Text = None
+    promotion_code: Text = None
+
+
+class _Confirm(_Part):
+    items: Annotated[list[_Item], parameters.SEQUENCE]
+    discounts: Annotated[list[_Discount], parameters.SEQUENCE] = Field(default_factory=list)
+
+
+class _FlowData(Hash):
+    type: Annotated[str, parameters.choice(*flows.TYPES)]
+    after_completion: _Completion | None = None
+    subscription_cancel: _Cancellation | None = None
+    subscription_pause: _Part | None = None
+    subscription_update: _Part | None = None
+    subscription_update_confirm: _Confirm | None = None
 
 
 class _New(Parameters):
@@ -23,6 +84,7 @@ class _New(Parameters):
     )
     customer: Filled
     configuration: Text = None
+    flow_data: _FlowData | None = None
     locale: Annotated[str | None, parameters.choice(*sorted(LOCALES))] = None
     on_behalf_of: Text = None
     return_url: Text = None
@@ -44,6 +106,7 @@ def create_portal_session() -> Response:
         on_behalf_of=wanted.on_behalf_of,
         return_url=wanted.return_url,
         locale=wanted.locale,
+        flow=_flow(wanted.flow_data) if wanted.flow_data else None,
     )
     made = portal.session(opened.row)
     made["url"] = url_for("sessions.follow_link", token=opened.token, _external=True)
@@ -52,3 +115,48 @@ def create_portal_session() -> Response:
         row = lists.one(PortalConfiguration, opened.row.configuration_id)
         made["configuration"] = portal.configuration(row, with_products=shown)
     return answers.json(made)
+
+
+def _flow(given: _FlowData) -> Flow:
+    """The flow that is asked for. Raises ApiError for hashes that do not fit its type."""
+    of_type = getattr(given, given.type, None)
+    others = {name for name in flows.OF_SUBSCRIPTIONS - {given.type} if getattr(given, name) is not None}
+    if others:
+        name = f"flow_data[{min(others)}]"
+        raise ApiError(400, f"{name} can only be used with `flow_data[type]` of the same name.", None, name)
+    if given.type in flows.OF_SUBSCRIPTIONS and of_type is None:
+        raise parameters.missing(f"flow_data[{given.type}]")
+    flow = Flow(given.type, _completion(given.after_completion), of_type.subscription if of_type else None)
+    if isinstance(of_type, _Cancellation) and of_type.retention:
+        return replace(flow, retention_coupon=of_type.retention.coupon_offer.coupon)
+    if isinstance(of_type, _Confirm):
+        return _with_items(flow, of_type)
+    return flow
+
+
+def _completion(given: _Completion | None) -> Completion:
+    part = "flow_data[after_completion]"
+    if given is None:
+        return Completion()
+    if given.redirect is None and given.type == flows.REDIRECT:
+        raise parameters.missing(f"{part}[redirect]")
+    for name, hash_ in ((flows.HOSTED_CONFIRMATION, given.hosted_confirmation), (flows.REDIRECT, given.redirect)):
+        if hash_ is not None and given.type != name:
+            raise ApiError(400, f"{part}[{name}] can only be used with `{part}[type]` of the same name.", None, part)
+    message = given.hosted_confirmation.custom_message if given.hosted_confirmation else None
+    return Completion(given.type, message, given.redirect.return_url if given.redirect else None)
+
+
+def _with_items(flow: Flow, given: _Confirm) -> Flow:
+    part = f"flow_data[{flow.type}]"
+    if len(given.items) != 1:
+        raise ApiError(400, f"{part}[items] takes exactly one item.", None, f"{part}[items]")
+    if len(given.discounts) > 1 or any(bool(one.coupon) == bool(one.promotion_code) for one in given.discounts):
+        raise ApiError(
+            400, f"{part}[discounts] takes one discount: a coupon or a promotion code.", None, f"{part}[discounts]"
+        )
+    items = tuple(WantedItem(item.id, item.price, item.quantity) for item in given.items)
+    if any(item.quantity is not None and item.quantity < 0 for item in items):
+        raise ApiError(400, "Invalid non-negative integer", "parameter_invalid_integer", f"{part}[items][0][quantity]")
+    discount = next(iter(given.discounts), _Discount())
+    return replace(flow, items=items, coupon=discount.coupon, promotion_code=discount.promotion_code)

@@ -24,7 +24,8 @@ blueprint = Blueprint("portal", __name__)
 
 @blueprint.before_request
 def require_visitor() -> Answer:
-    """Admit a customer with a valid session, and show everybody else how to get a new one."""
+    """Admit a customer with a valid session to the pages that it is for, and show everybody else how to get a new one."""
+    from portal_site.portal import flows
     from portal_site.portal.access.sessions import over_page
 
     real = clock.now()
@@ -33,7 +34,7 @@ def require_visitor() -> Answer:
         g.now = g.visitor.time(real)
         g.acting = ExitStack()
         g.acting.enter_context(acting_as(ActorType.CUSTOMER, g.visitor.customer_id))
-        return None
+        return flows.guard()
     if htmx.is_fragment_request():
         return htmx.refuse()
     return over_page(session.get(visitors.COOKIE_MEMBER), "session", urls.page(request.full_path.rstrip("?"), "portal"))
@@ -93,6 +94,7 @@ def init(app: Flask) -> None:
     # Each registers its routes on the blueprint.
     from portal_site.portal import (  # noqa: F401
         billing_information,
+        flows,
         gateway_events,
         invoices,
         overview,

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 from portal_site.billing.customers import billing_information
 from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.customers import tax_ids
-from portal_site.portal import blueprint, portal_feature
+from portal_site.portal import blueprint, flows, portal_feature
 from portal_site.portal.billing_forms import PARTS, BillingForm, TaxIdForm, billing_form
 from portal_site.portal.reads import overview
 from portal_site.portal.reads.billing_information import TaxIdView
@@ -53,7 +53,7 @@ def update_billing_information() -> Response | tuple[str, int]:
         return _form_page(form), 422
     billing_information.update_billing_information(g.visitor.customer_id, form.changes(), g.now)
     flash(_("Your billing information was updated. It will appear on your next invoice."), "good")
-    return redirect(url_for("portal.show_billing_information"), 303)
+    return flows.completed(redirect(url_for("portal.show_billing_information"), 303))
 
 
 @blueprint.post("/billing-information/country")
@@ -117,7 +117,7 @@ def add_tax_id() -> Response | tuple[str, int]:
             form[refusal.param or "value"].errors = [translated(refusal)]
         else:
             flash(_("The tax ID was added. It will appear on your next invoice."), "good")
-            return redirect(url_for("portal.show_billing_information"), 303)
+            return flows.completed(redirect(url_for("portal.show_billing_information"), 303))
     return _tax_id_page(form), 422
 
 

@@ -8,7 +8,8 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.customers import payment_methods
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
-from portal_site.portal import blueprint, portal_feature
+from portal_site.billing.rules.portal.flows import PAYMENT_METHOD_UPDATE
+from portal_site.portal import blueprint, flows, portal_feature
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoiceSummary
 from portal_site.portal.reads.payment_methods import PaymentMethodView
@@ -31,6 +32,15 @@ def show_payment_methods() -> str:
 def show_payment_method_list() -> str:
     """The section as a fragment."""
     return render_template("portal/payment_methods/_list.html", page=overview.find(g.visitor, g.now))
+
+
+@blueprint.get("/payment-methods/new")
+@portal_feature("payment_method_update")
+def new_payment_method() -> str:
+    """The page for adding one and nothing else."""
+    methods = overview.find(g.visitor, g.now).methods
+    default = next((method for method in methods if method.is_default), None)
+    return render_template("portal/payment_methods/new.html", method=default)
 
 
 @blueprint.post("/payment-methods")
@@ -69,7 +79,7 @@ def _are_shown() -> bool:
 @blueprint.app_template_global()
 def other_methods_url(invoice: InvoiceSummary | None) -> str:
     """Where another payment method can be chosen or added for this invoice: its payment page if there is no section for them."""
-    if invoice is None or _are_shown():
+    if invoice is None or (_are_shown() and g.visitor.flow is None):
         return _section()
     return url_for("portal.confirm_payment", invoice_id=invoice.id)
 
@@ -94,6 +104,8 @@ def finish_payment_method(setup_id: str) -> Response:
         flash(_("No payment method was added."), "note")
     else:
         flash(wording.added(method), "good")
+        if g.visitor.flow is not None and g.visitor.flow.type == PAYMENT_METHOD_UPDATE:
+            return flows.completed(redirect(there, 303))
     return redirect(there, 303)
 
 

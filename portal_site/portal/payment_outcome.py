@@ -14,8 +14,11 @@ from portal_site.billing.errors import StateChanged
 from portal_site.billing.models import PaymentAttempt
 from portal_site.billing.payments import collection
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
+from portal_site.portal import flows
 from portal_site.portal.reads import invoices
 from portal_site.web.rendering import decline_messages
+
+PLAN_CHANGE = "plan_change"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def of_plan_change(subscription_id: str, invoice_id: str) -> Payment:
         invoice_id,
         url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True),
         _subscription(subscription_id),
-        "plan_change",
+        PLAN_CHANGE,
         no_method=_("Add a payment method, then pay for the change."),
     )
 
@@ -152,4 +155,6 @@ def lead(payment: Payment, attempt: PaymentAttempt, came_back: bool = False) -> 
 
 
 def _to_done(payment: Payment) -> Response:
-    return redirect(url_for("portal.show_paid", invoice_id=payment.invoice_id, what=payment.what), 303)
+    there = redirect(url_for("portal.show_paid", invoice_id=payment.invoice_id, what=payment.what), 303)
+    # An invoice that had to be paid first is not what a flow is for.
+    return flows.completed(there, shows_payment=True) if payment.what == PLAN_CHANGE else there

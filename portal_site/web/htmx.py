@@ -16,6 +16,14 @@ def refuse() -> Response:
     return response
 
 
+def lead_to(address: str) -> Response:
+    """An empty response to a request for a fragment, which loads another page instead."""
+    response = Response(status=204)
+    response.headers["HX-Redirect"] = address
+    response.vary.add("HX-Request")
+    return response
+
+
 def replace_url(fragment: Response, address: str) -> Response:
     """Change the browser's URL along with a fragment, so that a reload shows the same state of the page."""
     fragment.headers["HX-Replace-Url"] = address

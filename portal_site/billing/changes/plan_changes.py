@@ -57,7 +57,14 @@ def options_of(
 def preview(change_options: PlanChangeOptions, customer_id: str, request: PlanChangeRequest, at: int) -> Quote:
     """The quote for the requested change. Raises BillingError if it is not possible, with the form's field as `param`."""
     with reading() as reader:
-        return _quote(reader, customer_id, change_options, request, _code(reader, customer_id, request), at)
+        return quote(reader, customer_id, change_options, request, at)
+
+
+def quote(
+    reader: Reader, customer_id: str, change_options: PlanChangeOptions, request: PlanChangeRequest, at: int
+) -> Quote:
+    """The same for a caller that reads something else too."""
+    return _quote(reader, customer_id, change_options, request, _code(reader, customer_id, request), at)
 
 
 def change_plan(
@@ -128,10 +135,12 @@ def _quote(
 
 
 def _code(reader: Reader, customer_id: str, request: PlanChangeRequest) -> CodeTerms | None:
-    if request.code_id is None:
+    if request.code_id is None and request.coupon_id is None:
         return None
-    account = select(Customer.account_id).where(Customer.id == customer_id)
-    return promotion_codes.load(reader, reader.execute(account).scalar_one(), request.code_id)
+    account_id = reader.execute(select(Customer.account_id).where(Customer.id == customer_id)).scalar_one()
+    if request.code_id is not None:
+        return promotion_codes.load(reader, account_id, request.code_id)
+    return promotion_codes.load_coupon(reader, account_id, request.coupon_id or "")
 
 
 def _new_discount(
@@ -149,7 +158,7 @@ def _new_discount(
     if refusal is not None:
         raise refusal
     # The id is fixed before the discount exists, because the quote's lines refer to it, and quote and charge must agree.
-    id_suffix = hashlib.sha256(f"{code.id}:{snapshot.id}".encode()).hexdigest()[:24]
+    id_suffix = hashlib.sha256(f"{code.id or code.coupon_id}:{snapshot.id}".encode()).hexdigest()[:24]
     terms = DiscountTerms(f"di_{id_suffix}", code.coupon, code.duration, end=code.end(at), subscription_id=snapshot.id)
     stacks = policy.features.stack_promotion_codes
     discount = NewDiscount(terms, frozenset() if stacks else plan_change.replaced_discounts(snapshot, at))
@@ -199,4 +208,4 @@ def _redeem(session: Session, customer: Customer, code: CodeTerms, quote: Quote,
     """Count the redemption of the code, and return its discount. Raises BillingError if it is used up."""
     promotion_codes.redeem(session, customer.account_id, code)
     assert quote.code is not None
-    return PendingDiscount(quote.code.terms.id, code.coupon_id, at, quote.code.terms.end, code.code, code.id)
+    return PendingDiscount(quote.code.terms.id, code.coupon_id, at, quote.code.terms.end, code.code or None, code.id)

@@ -52,7 +52,10 @@ class PortalConfiguration(HasLivemode, HasMetadata, Base):
 
 
 class PortalSession(HasLivemode, Base):
-    """A link for one customer. Only the hash of its token is stored. The link works until `expires_at`, even repeatedly."""
+    """A link for one customer. Only the hash of its token is stored. The link works until `expires_at`, even repeatedly.
+
+    `flow` is the one thing that it is for, if any, parsed by `rules.portal.flows.Flow`.
+    """
 
     __tablename__ = "portal_sessions"
 
@@ -67,6 +70,8 @@ class PortalSession(HasLivemode, Base):
     ended_at: Mapped[int | None]
     return_url: Mapped[LongText | None]
     locale: Mapped[str | None]
+    flow: Mapped[OptionalDocument]
+    flow_completed_at: Mapped[int | None]
 
 
 class PortalVisit(Base):

@@ -10,7 +10,10 @@ from sqlalchemy.orm import Session
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Account, PortalConfiguration, PortalSession, PortalVisit
+from portal_site.billing.portal_access import flows
+from portal_site.billing.rules.portal import flows as flow_rules
 from portal_site.billing.rules.portal import locales
+from portal_site.billing.rules.portal.flows import Flow
 from portal_site.billing.rules.portal.safe_urls import Returns
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import passing_write, transaction
@@ -52,11 +55,12 @@ def open_session(
     on_behalf_of: str | None = None,
     return_url: str | None = None,
     locale: str | None = None,
+    flow: Flow | None = None,
     link_life: int = LINK_LIFE,
 ) -> OpenedSession:
     """Create a session for a customer (id or e-mail address), whose link works for `link_life` seconds.
 
-    With `livemode` only a customer of that mode is found, of any mode otherwise.
+    With `flow` it is for one thing only. With `livemode` only a customer of that mode is found, of any mode otherwise.
     Raises BillingError, with `param` set, for an invalid argument, and NotFound for an object that does not exist.
     """
     if locale is not None:
@@ -70,6 +74,8 @@ def open_session(
         configuration = _configuration(session, account_id, row.livemode, configuration_id)
         _check_on_behalf_of(session, account_id, on_behalf_of)
         _check_return_url(session, configuration, return_url)
+        if flow is not None:
+            flows.check(session, row, configuration, on_behalf_of, flow, at)
         portal_session = PortalSession(
             id=new_id("bps"),
             account_id=account_id,
@@ -82,6 +88,7 @@ def open_session(
             expires_at=at + link_life,
             return_url=return_url,
             locale=None if locale == locales.AUTO else locale,
+            flow=flow_rules.document(flow) if flow is not None else None,
         )
         session.add(portal_session)
     return OpenedSession(portal_session, token)

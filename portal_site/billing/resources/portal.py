@@ -16,7 +16,7 @@ def session(row: PortalSession) -> JsonObject:
         "configuration": row.configuration_id,
         "customer": row.customer_id,
         "customer_account": None,
-        "flow": None,
+        "flow": row.flow,
     }
 
 

@@ -146,7 +146,7 @@ def discard(
     with subscription_update(session, subscription, at) as update:
         subscription.pending_update = None
         _void_open_invoice(session, customer, change.invoice_id, at)
-        if change.discount and change.discount.promotion_code_id:
+        if change.discount:
             promotion_codes.give_back(
                 session, customer.account_id, change.discount.promotion_code_id, change.discount.coupon_id
             )

@@ -119,6 +119,17 @@ def load(reader: Reader, account_id: str, code_id: str) -> CodeTerms:
     return CodeTerms(coupon=coupon, **members)
 
 
+def load_coupon(reader: Reader, account_id: str, coupon_id: str) -> CodeTerms:
+    """The terms of a coupon without a code. Raises BillingError if it no longer exists."""
+    owned = Coupon.account_id == account_id, Coupon.id == coupon_id
+    row = reader.execute(select(Coupon.id.label("coupon_id"), *_COUPON).where(*owned)).first()
+    if row is None:
+        raise rules.unknown()
+    members = dict(row._mapping)
+    coupon = CouponTerms.of({name: members.pop(name) for name in _COUPON_TERMS})
+    return CodeTerms(id=None, code="", coupon=coupon, **members)
+
+
 def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, items: Iterable[ItemSpec]) -> Redeemer:
     """The customer who redeems the code, with the part of its history that the code's restrictions depend on."""
     paid = select(Invoice.id).where(Invoice.customer_id == customer_id, Invoice.amount_paid > 0).limit(1)
@@ -130,7 +141,9 @@ def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, i
         currency=currency,
         items=tuple(items),
         has_bought_before=any(reader.execute(query).first() is not None for query in (paid, trials.limit(1))),
-        has_redeemed=has_redeemed(reader, customer_id, code.id),
+        has_redeemed=(
+            has_redeemed(reader, customer_id, code.id) if code.id else _has_had(reader, customer_id, code.coupon_id)
+        ),
     )
 
 
@@ -144,10 +157,16 @@ def has_redeemed(reader: Reader, customer_id: str, code_id: str) -> bool:
     return any(change is not None and change.promotion_code_id == code_id for (change,) in updates)
 
 
+def _has_had(reader: Reader, customer_id: str, coupon_id: str) -> bool:
+    """Whether the customer has or had a discount of this coupon. Without a code, a merchant gives it once to a customer."""
+    given = Discount.customer_id == customer_id, Discount.coupon_id == coupon_id
+    return reader.execute(select(Discount.id).where(*given).limit(1)).first() is not None
+
+
 def redeem(session: Session, account_id: str, code: CodeTerms) -> None:
     """Count one redemption of the code and its coupon. Raises BillingError when either is used up."""
     for kind, row_id in ((PromotionCode, code.id), (Coupon, code.coupon_id)):
-        if not count_redemption(session, kind, account_id, row_id):
+        if row_id is not None and not count_redemption(session, kind, account_id, row_id):
             raise BillingError(N_("This code is no longer available."), "promotion_code_invalid", "promotion_code")
 
 
@@ -162,8 +181,8 @@ def count_redemption(session: Session, kind: type[PromotionCode | Coupon], accou
     return bool(session.execute(counted).rowcount == 1)  # type: ignore[attr-defined]
 
 
-def give_back(session: Session, account_id: str, code_id: str, coupon_id: str) -> None:
-    """Return one redemption of the code and its coupon, because the change that it was for was not made."""
+def give_back(session: Session, account_id: str, code_id: str | None, coupon_id: str) -> None:
+    """Return one redemption of the code, if there is one, and of its coupon: the change that it was for was not made."""
     for kind, row_id in ((PromotionCode, code_id), (Coupon, coupon_id)):
         owned = kind.account_id == account_id, kind.id == row_id, kind.times_redeemed > 0
         session.execute(update(kind).where(*owned).values(times_redeemed=kind.times_redeemed - 1))

@@ -13,6 +13,7 @@ from portal_site.billing.models import Account, Customer, PortalConfiguration, P
 from portal_site.billing.portal_access.portal_sessions import IDLE_LIFE, SEEN_STEP, WHOLE_LIFE, hash_token
 from portal_site.billing.rules.payments.dunning import DunningPolicy
 from portal_site.billing.rules.portal import portal_features
+from portal_site.billing.rules.portal.flows import PORTAL_HOMEPAGE, Flow
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.portal.safe_urls import Returns
 from portal_site.branding import theme
@@ -53,6 +54,8 @@ _VISITOR = PageQuery(
         PortalSession.id.label("session_id"),
         PortalSession.account_id,
         PortalSession.on_behalf_of,
+        PortalSession.flow.label("flow_document"),
+        PortalSession.flow_completed_at,
         _OWNER.dunning.label("dunning_document"),
         PortalConfiguration.features.label("feature_document"),
         Customer.name,
@@ -154,6 +157,8 @@ class Visitor(PortalOwner):
     session_id: str
     account_id: str
     on_behalf_of: str | None
+    flow_document: Mapping[str, Any] | None
+    flow_completed_at: int | None
     dunning_document: Mapping[str, Any] | None
     feature_document: Mapping[str, Any]
     name: str | None
@@ -176,8 +181,19 @@ class Visitor(PortalOwner):
 
     @cached_property
     def features(self) -> Features:
-        """The options of the configuration."""
-        return portal_features.read(self.feature_document)
+        """The options of the configuration; a coupon of the visit's flow is offered instead of the merchant's other offers."""
+        features = portal_features.read(self.feature_document)
+        if self.flow is None or self.flow.retention_coupon is None:
+            return features
+        return features.offering(self.flow.retention_coupon)
+
+    @cached_property
+    def flow(self) -> Flow | None:
+        """The one thing that the visit is for; None if it is for everything, or once a flow that ends at the overview is done."""
+        flow = Flow.of(self.flow_document) if self.flow_document else None
+        if flow and self.flow_completed_at is not None and flow.completion.type == PORTAL_HOMEPAGE:
+            return None
+        return flow
 
     @cached_property
     def dunning(self) -> DunningPolicy:

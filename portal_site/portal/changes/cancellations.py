@@ -17,7 +17,7 @@ from portal_site.billing.rules.portal.portal_features import SubscriptionCancel
 from portal_site.billing.rules.subscriptions import forecast
 from portal_site.billing.rules.subscriptions.cancellation import CancellationQuote
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
-from portal_site.portal import blueprint, payment_outcome, portal_feature
+from portal_site.portal import blueprint, flows, payment_outcome, portal_feature
 from portal_site.portal.changes import confirmation_tokens
 from portal_site.portal.changes.cancellation_forms import ReasonForm
 from portal_site.portal.changes.confirmation_tokens import SignedConfirmation
@@ -105,14 +105,15 @@ def _cancel(subscription_id: str, yes: SignedConfirmation, attempt_id: str) -> R
         return ending_page(subscription_id, attempt_id, translated(changed), 409)
     if done.immediate:
         flash(_("Your cancellation is confirmed. Your subscription has ended."), "good")
+        there = flows.completed(to_subscription(subscription_id))
         if done.invoice_id:  # a final invoice with an amount due is collected at once
             return payment_outcome.collect(payment_outcome.of_final_invoice(subscription_id, done.invoice_id))
-    else:
-        flash(
-            _("Your cancellation is confirmed. Your subscription ends on %(date)s.", date=filters.date(done.ends_at)),
-            "good",
-        )
-    return to_subscription(subscription_id)
+        return there
+    flash(
+        _("Your cancellation is confirmed. Your subscription ends on %(date)s.", date=filters.date(done.ends_at)),
+        "good",
+    )
+    return flows.completed(to_subscription(subscription_id))
 
 
 @blueprint.get("/subscriptions/<subscription_id>/cancellation/invoices/<invoice_id>/return")

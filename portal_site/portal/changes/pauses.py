@@ -16,7 +16,7 @@ from portal_site.billing.rules.subscriptions.forecast import NextInvoice, next_i
 from portal_site.billing.rules.subscriptions.pauses import Pause, PauseLength
 from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome
-from portal_site.portal import blueprint, payment_outcome, portal_feature
+from portal_site.portal import blueprint, flows, payment_outcome, portal_feature
 from portal_site.portal.changes import confirmation_tokens
 from portal_site.portal.changes.quote_pages import QuotePage
 from portal_site.portal.reads.payment_methods import PaymentMethodView
@@ -86,7 +86,7 @@ def pause_subscription(subscription_id: str) -> Response | Page:
     except BillingError as refusal:
         return _pause_page(subscription_id, attempt_id, translated(refusal), 422)
     flash(_("Your subscription is paused."), "good")
-    return to_subscription(subscription_id)
+    return flows.completed(to_subscription(subscription_id))
 
 
 @blueprint.get("/subscriptions/<subscription_id>/resumption")

@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.amounts.items import Item, PricedPlan
+from portal_site.billing.rules.portal.flows import Flow
 from portal_site.billing.rules.portal.portal_features import QuantityLimits
 from portal_site.billing.rules.subscriptions.portal_policy import AddOn, Choice, PlanChangeRequest, PortalPolicy
 from portal_site.web import signing
@@ -222,6 +223,8 @@ class ChangeForm:
     code_error: str = ""
     code_is_used: bool = False
     code_typed: str = ""
+    is_fixed: bool = False  # the merchant's link says what is to be confirmed
+    coupon_id: str | None = None
 
     @classmethod
     def bind(cls, policy: PortalPolicy, given: Mapping[str, str], customer_id: str) -> "ChangeForm":
@@ -239,6 +242,17 @@ class ChangeForm:
         mine = known["code"] if known and known["customer"] == customer_id else None
         foreign = _foreign([*(choice.item.id for choice in items), *(choice.key for choice in add_ons)], given)
         return cls(items, add_ons, code if mine else "", mine, given.get("attempt", ""), foreign)
+
+    @classmethod
+    def of_flow(cls, policy: PortalPolicy, flow: Flow, customer_id: str) -> "ChangeForm":
+        """The change that the merchant's link asks to confirm, with nothing to choose."""
+        given = {f"price-{item.id}": item.price or "" for item in flow.items}
+        given |= {f"quantity-{item.id}": str(item.quantity) for item in flow.items if item.quantity is not None}
+        if flow.promotion_code:
+            given["code"] = sign_code(flow.promotion_code, customer_id)
+        form = cls.bind(policy, given, customer_id)
+        form.is_fixed, form.coupon_id = True, flow.coupon
+        return form
 
     @property
     def choices(self) -> list[ItemChoice | AddOnChoice]:
@@ -303,7 +317,7 @@ class ChangeForm:
             wanted[choice.item.id] = (choice.price_id, _whole(choice.quantity))
         wanted |= dict.fromkeys(self.foreign, (None, None))  # refused by the portal policy
         add_ons = {add_on.key: add_on.choice() for add_on in self.add_ons}
-        return None if self.wrong else PlanChangeRequest(wanted, self.code_id, add_ons)
+        return None if self.wrong else PlanChangeRequest(wanted, self.code_id, add_ons, self.coupon_id)
 
     def refuse(self, refusal: BillingError) -> str:
         """Add a refusal to its form field. Returns the message if it belongs to none."""
@@ -361,16 +375,16 @@ def stepped(given: Mapping[str, str]) -> dict[str, str]:
 def order_document(order: PlanChangeRequest) -> dict[str, Any]:
     """A request as a JSON document, for the signed confirmation."""
     items, add_ons = ({key: list(choice) for key, choice in part.items()} for part in (order.items, order.add_ons))
-    return {"items": items, "add_ons": add_ons, "code": order.code_id}
+    return {"items": items, "add_ons": add_ons, "code": order.code_id, "coupon": order.coupon_id}
 
 
 def order_of(document: Mapping[str, Any]) -> PlanChangeRequest:
-    """The inverse of `order_document`. Confirmations of the previous version have no add-ons."""
+    """The inverse of `order_document`. Confirmations of earlier versions have no add-ons, or no coupon."""
     items, add_ons = (
         {key: (price_id, quantity) for key, (price_id, quantity) in part.items()}
         for part in (document["items"], document.get("add_ons", {}))
     )
-    return PlanChangeRequest(items, document["code"], add_ons)
+    return PlanChangeRequest(items, document["code"], add_ons, document.get("coupon"))
 
 
 def sign_code(code_id: str, customer_id: str) -> str:

@@ -19,7 +19,7 @@ from portal_site.billing.rules.subscriptions.plan_change import Quote
 from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, SubscriptionStatus
 from portal_site.billing.subscriptions import promotion_codes, schedules
-from portal_site.portal import blueprint, payment_outcome, portal_feature
+from portal_site.portal import blueprint, flows, payment_outcome, portal_feature
 from portal_site.portal.changes import confirmation_tokens
 from portal_site.portal.changes.plan_change_forms import (
     NONE,
@@ -164,7 +164,7 @@ def change_plan(subscription_id: str) -> Response | Page:
         return done
     if not session.get("_flashes"):  # a second click has no further message
         flash(_done(change), "good")
-    return to_subscription(subscription_id)
+    return flows.completed(to_subscription(subscription_id))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/plan-change/payment")
@@ -239,7 +239,11 @@ def _options(subscription: SubscriptionView, *, refused: bool = False) -> PlanCh
 def _page(subscription_id: str, given: Any, *, refused: bool = False) -> ChangePage:
     subscription, method = find_own(subscription_id)
     found = _options(subscription, refused=refused)
-    form = ChangeForm.bind(found.policy, given, g.visitor.customer_id)
+    flow, customer_id = g.visitor.flow, g.visitor.customer_id
+    if flow is not None and flow.items:
+        form = ChangeForm.of_flow(found.policy, flow, customer_id)
+    else:
+        form = ChangeForm.bind(found.policy, given, customer_id)
     refusal = translated(found.refusal) if found.refusal else ""
     mismatch = found.policy.incompatibility()
     page = ChangePage(subscription, method, refusal, form, translated(mismatch) if mismatch else "")

@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.cancellation import retention
 from portal_site.billing.errors import StateChanged
-from portal_site.portal import blueprint, portal_feature
+from portal_site.portal import blueprint, flows, portal_feature
 from portal_site.portal.changes import confirmation_tokens
 from portal_site.portal.changes.cancellations import FEATURE, Page, ending_page
 from portal_site.portal.subscriptions import find_own, to_subscription
@@ -38,7 +38,7 @@ def accept_offer(subscription_id: str) -> Response | Page:
     except StateChanged as changed:
         return _offer_page(subscription_id, attempt_id, translated(changed), 409)
     flash(_("Thank you for staying. Your subscription continues."), "good")
-    return to_subscription(subscription_id)
+    return flows.completed(to_subscription(subscription_id))
 
 
 @blueprint.post("/subscriptions/<subscription_id>/cancellation/offer/refusal")

@@ -42,6 +42,13 @@ def announcement(page: "ChangePage") -> str:
     return _("Nothing is due today.")
 
 
+def no_change(page: "ChangePage") -> str:
+    """What stands in place of a quote as long as nothing would change."""
+    if page.form.is_fixed:
+        return _("There is nothing to confirm: your plan is like this already.")
+    return _("Choose another plan or quantity to see what it costs.")
+
+
 def outlook(page: "ChangePage") -> list[str]:
     """When the change takes effect and what follows. What a deferred change replaces is shown above this."""
     assert page.quote is not None

@@ -23,9 +23,12 @@ def normalized(code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CodeTerms:
-    """A promotion code with its coupon and the restrictions of both. `minimum_amount` is in minor units."""
+    """A promotion code with its coupon and the restrictions of both. `minimum_amount` is in minor units.
 
-    id: str
+    For a coupon without a code, as merchants can give one, `id` is None and `code` is empty.
+    """
+
+    id: str | None
     code: str
     coupon_id: str
     coupon: CouponTerms

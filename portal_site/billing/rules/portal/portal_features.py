@@ -1,7 +1,7 @@
 """The options of a portal configuration with their defaults, named as in the Stripe API."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from json import dumps, loads
 from types import UnionType
@@ -319,6 +319,11 @@ class Features(_Option):
     def allows(self, feature: str) -> bool:
         """Whether a group of options is enabled, by the group's name."""
         return bool(getattr(self, feature).enabled)
+
+    def offering(self, coupon_id: str) -> "Features":
+        """The same, with this coupon as the only offer to customers who cancel."""
+        retention = replace(self.subscription_cancel.retention, enabled=True, coupon=coupon_id, rules=())
+        return replace(self, subscription_cancel=replace(self.subscription_cancel, retention=retention))
 
     def as_document(self) -> dict[str, Any]:
         """All options as the JSON document that is stored."""

@@ -22,12 +22,13 @@ class PlanChangeRequest:
     """What a customer asks for. What is not mentioned stays as it is.
 
     `items` are choices by item id; `add_ons` are choices by product id, with quantity 0 to remove an add-on. `code_id` is a
-    promotion code's id.
+    promotion code's id. `coupon_id` is a coupon that the merchant has put into the flow of the customer's link.
     """
 
     items: Mapping[str, Choice] = field(default_factory=dict)
     code_id: str | None = None
     add_ons: Mapping[str, Choice] = field(default_factory=dict)
+    coupon_id: str | None = None
 
 
 @dataclass(frozen=True)
