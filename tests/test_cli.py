@@ -175,6 +175,19 @@ def test_missing_objects_are_one_line(portal: Portal, tmp_path: Path) -> None:
         assert (refused.returncode, refused.stdout) == (1, "")
         assert refused.stderr == "Unknown locale: use auto, or a locale such as en, en-GB, fr or fr-CA.\n"
     assert portal("link", "--customer", "cus_one", "--locale", "de").returncode == 0
+    flow = ("link", "--customer", "cus_one", "--flow")
+    assert portal(*flow, "payment_method_update", "--message", "Thanks").returncode == 0
+    for words, said in (
+        ("subscription_pause", "--flow subscription_pause needs --subscription."),
+        ("subscription_update_confirm --subscription sub_x", "needs --item, and what becomes of it."),
+        ("customer_update --coupon x", "--coupon goes with --flow subscription_cancel or subscription_update_confirm."),
+        ("customer_update --then javascript:x", "Not a valid URL: it must begin with http:// or https://."),
+        ("customer_update --then home --message x", "which --then replaces."),
+        ("subscription_cancel --subscription sub_x", "No such subscription: 'sub_x'"),
+    ):
+        refused = portal(*flow, *words.split())
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert said in refused.stderr
     assert "Try 'portal" in portal("nonsense").stderr or "No such command" in portal("nonsense").stderr
 
 

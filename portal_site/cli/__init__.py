@@ -11,9 +11,9 @@ from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli import serving
 from portal_site.cli.api_keys import key
 from portal_site.cli.checks import check
-from portal_site.cli.drafts import draft
 from portal_site.cli.groups import PlainGroup, with_app
-from portal_site.cli.refunds import refund
+from portal_site.cli.invoices import draft, refund
+from portal_site.cli.links import link
 from portal_site.cli.serving import fail
 from portal_site.cli.test_clocks import clock
 from portal_site.config import Settings
@@ -76,43 +76,6 @@ def import_objects(
     path = report_file or settings.data_dir / "import-report.csv"
     if report.write(path):
         click.echo(f"Object by object: {path}", err=True)
-
-
-@main.command()
-@click.option("--customer", required=True, help="Id or e-mail address.")
-@click.option("--configuration", help="Id of a portal configuration; the default one otherwise.")
-@click.option("--return-url", help="Where «Return to …» leads.")
-@click.option("--to", help="The page it leads to, such as /invoices; the overview otherwise.")
-@click.option("--locale", help="Language of the portal, such as fr; the customer's own otherwise.")
-@click.option("--account", "account_id", help="The account; needed when several have such a customer.")
-@with_app
-def link(
-    _app: Flask,
-    customer: str,
-    configuration: str | None,
-    return_url: str | None,
-    to: str | None,
-    locale: str | None,
-    account_id: str | None,
-) -> None:
-    """Print a link to a customer's portal. It works for five minutes."""
-    from flask import url_for
-
-    from portal_site import clock
-    from portal_site.billing.portal_access import portal_sessions
-    from portal_site.web import urls
-
-    if to is not None and urls.page(to, "portal") is None:
-        fail("--to must be a page of the portal's, such as /invoices.")
-    opened = portal_sessions.open_session(
-        customer,
-        clock.now(),
-        account_id=account_id,
-        configuration_id=configuration,
-        return_url=return_url,
-        locale=locale,
-    )
-    click.echo(url_for("sessions.follow_link", token=opened.token, to=to, _external=True))
 
 
 @main.command()
@@ -185,7 +148,7 @@ def demo(port: int, data: Path) -> None:
     demo_server.run(port, data.absolute())
 
 
-for command in (check, draft, refund, clock, key):
+for command in (check, draft, link, refund, clock, key):
     main.add_command(command)
 
 

@@ -18,7 +18,7 @@ from portal_site.billing.gateways.sandbox.models import SandboxRefund
 from portal_site.billing.loading import snapshots
 from portal_site.billing.models import CreditNote, CreditNoteLineItem, Event, Invoice, InvoiceLineItem, Refund
 from portal_site.billing.payments import refunds
-from portal_site.cli.refunds import refund as refund_command
+from portal_site.cli.invoices import refund as refund_command
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id

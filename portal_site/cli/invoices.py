@@ -1,4 +1,4 @@
-"""`portal draft`: draft invoices, which a merchant keeps for later."""
+"""`portal draft` and `portal refund`: invoices that a merchant keeps for later, and payments that it gives back."""
 
 import click
 from flask import Flask
@@ -48,3 +48,21 @@ def discard_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
 
     for invoice_id in invoices:
         drafts.discard(invoice_id, clocks.now())
+
+
+@click.command()
+@click.argument("invoice")
+@click.option("--amount", type=click.IntRange(min=1), help="In minor units (cents); all that is left by default.")
+@click.option("--reason", help="duplicate, fraudulent or requested_by_customer.")
+@click.option("--key", help="A name for this refund: the same one gives back once, however often it is used.")
+@with_app
+def refund(app: Flask, invoice: str, amount: int | None, reason: str | None, key: str | None) -> None:
+    """Refund the last payment of an invoice to where it came from."""
+    from portal_site import clock as clocks
+    from portal_site.billing.payments import refunds
+    from portal_site.ids import new_id
+
+    customer_id, attempt_id, at = refunds.payment_of(invoice, clocks.now())
+    gateways = app.extensions["gateways"]
+    row = refunds.refund(gateways, customer_id, attempt_id, at, key or new_id("refund"), amount, reason)
+    click.echo(f"{row.id} {row.status}")

@@ -1,0 +1,114 @@
+"""`portal link`: a link to a customer's portal, or to one thing in it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from flask import Flask
+
+from portal_site.billing.rules.portal import flows
+from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
+from portal_site.cli.groups import with_app
+from portal_site.cli.serving import fail
+
+HOME = "home"
+_ONLY = {  # the types of flows that an option is for
+    "subscription": flows.OF_SUBSCRIPTIONS,
+    "item": {flows.SUBSCRIPTION_UPDATE_CONFIRM},
+    "price": {flows.SUBSCRIPTION_UPDATE_CONFIRM},
+    "quantity": {flows.SUBSCRIPTION_UPDATE_CONFIRM},
+    "coupon": {flows.SUBSCRIPTION_CANCEL, flows.SUBSCRIPTION_UPDATE_CONFIRM},
+    "promotion_code": {flows.SUBSCRIPTION_UPDATE_CONFIRM},
+    "then": set(flows.TYPES),
+    "message": set(flows.TYPES),
+}
+_OPTIONS = (
+    click.option("--flow", "type_", type=click.Choice(flows.TYPES), help="Lead to one thing only, of this type."),
+    click.option("--subscription", help="With --flow: the subscription that it is for."),
+    click.option("--item", help="To confirm: the item that changes."),
+    click.option("--price", help="To confirm: its new price; the same otherwise."),
+    click.option("--quantity", type=click.IntRange(min=0), help="To confirm: its new quantity; the same otherwise."),
+    click.option("--coupon", help="To confirm: a discount. To cancel: offered to who wants to leave."),
+    click.option("--promotion-code", help="To confirm: the id of a promotion code that is applied."),
+    click.option("--then", help="What follows: home for the overview, or a URL; a confirmation otherwise."),
+    click.option("--message", help="The text of the confirmation."),
+)
+
+
+def _flow_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.option("--customer", required=True, help="Id or e-mail address.")
+@click.option("--configuration", help="Id of a portal configuration; the default one otherwise.")
+@click.option("--return-url", help="Where «Return to …» leads.")
+@click.option("--to", help="The page it leads to, such as /invoices; the overview otherwise.")
+@click.option("--locale", help="Language of the portal, such as fr; the customer's own otherwise.")
+@click.option("--account", "account_id", help="The account; needed when several have such a customer.")
+@_flow_options
+@with_app
+def link(
+    _app: Flask,
+    customer: str,
+    configuration: str | None,
+    return_url: str | None,
+    to: str | None,
+    locale: str | None,
+    account_id: str | None,
+    **flow_options: Any,
+) -> None:
+    """Print a link to a customer's portal. It works for five minutes."""
+    from flask import url_for
+
+    from portal_site import clock
+    from portal_site.billing.portal_access import portal_sessions
+    from portal_site.web import urls
+
+    if to is not None and urls.page(to, "portal") is None:
+        fail("--to must be a page of the portal's, such as /invoices.")
+    opened = portal_sessions.open_session(
+        customer,
+        clock.now(),
+        account_id=account_id,
+        configuration_id=configuration,
+        return_url=return_url,
+        locale=locale,
+        flow=_flow(**flow_options),
+    )
+    click.echo(url_for("sessions.follow_link", token=opened.token, to=to, _external=True))
+
+
+def _flow(type_: str | None, **given: Any) -> Flow | None:
+    """The flow that the options describe. An option that does not fit its type ends the command."""
+    for name, value in given.items():
+        if value is not None and type_ not in _ONLY[name]:
+            fail(f"--{name.replace('_', '-')} goes with --flow {' or '.join(sorted(_ONLY[name]))}.")
+    if type_ is None:
+        return None
+    if type_ in flows.OF_SUBSCRIPTIONS and given["subscription"] is None:
+        fail(f"--flow {type_} needs --subscription.")
+    if type_ == flows.SUBSCRIPTION_UPDATE_CONFIRM and given["item"] is None:
+        fail(f"--flow {type_} needs --item, and what becomes of it.")
+    if given["then"] is not None and given["message"] is not None:
+        fail("--message is the text of the confirmation, which --then replaces.")
+    is_cancellation = type_ == flows.SUBSCRIPTION_CANCEL
+    return Flow(
+        type_,
+        _completion(given["then"], given["message"]),
+        given["subscription"],
+        (WantedItem(given["item"], given["price"], given["quantity"]),) if given["item"] else (),
+        coupon=None if is_cancellation else given["coupon"],
+        promotion_code=given["promotion_code"],
+        retention_coupon=given["coupon"] if is_cancellation else None,
+    )
+
+
+def _completion(then: str | None, message: str | None) -> Completion:
+    if message is not None and len(message) > flows.LONGEST_MESSAGE:
+        fail(f"--message may have up to {flows.LONGEST_MESSAGE} characters.")
+    if then is None:
+        return Completion(flows.HOSTED_CONFIRMATION, message)
+    return Completion(flows.PORTAL_HOMEPAGE) if then == HOME else Completion(flows.REDIRECT, return_url=then)
