@@ -9,12 +9,23 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from portal_site import clock
-from portal_site.billing.models import Account, Customer
+from portal_site.billing.errors import BillingError
+from portal_site.billing.models import Account, Customer, Subscription, SubscriptionItem
 from portal_site.billing.portal_access import portal_sessions
+from portal_site.billing.rules.portal import flows
+from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
 from portal_site.db.transactions import transaction
 from portal_site.demo import atelier, northlight, zap
 
 LINK_LIFE = portal_sessions.WHOLE_LIFE
+FLOWS = {
+    flows.PAYMENT_METHOD_UPDATE: "Add a payment method",
+    flows.CUSTOMER_UPDATE: "Update the billing information",
+    flows.SUBSCRIPTION_CANCEL: "Cancel",
+    flows.SUBSCRIPTION_PAUSE: "Pause",
+    flows.SUBSCRIPTION_UPDATE: "Change the plan",
+    flows.SUBSCRIPTION_UPDATE_CONFIRM: "Confirm five more seats",
+}
 blueprint = Blueprint("demo", __name__, url_prefix="/demo")
 
 
@@ -89,10 +100,14 @@ def require_loopback() -> None:
 @blueprint.get("")
 def show_demo() -> str:
     """The list of demo customers, with a button for each."""
+    return _page()
+
+
+def _page(refusal: str = "") -> str:
     groups: dict[str, list[DemoCustomer]] = {}
     for customer in customers():
         groups.setdefault(customer.business, []).append(customer)
-    return render_template("demo/show.html", groups=groups)
+    return render_template("demo/show.html", groups=groups, flows=FLOWS, refusal=refusal)
 
 
 @blueprint.post("/customers/<customer_id>/visit")
@@ -102,3 +117,32 @@ def visit(customer_id: str) -> Response:
         if customer.id == customer_id:
             return redirect(link(customer, clock.now()), 303)
     abort(404)
+
+
+@blueprint.post("/flows/<type_>")
+def visit_for(type_: str) -> Response | tuple[str, int]:
+    """Open the portal of one customer for one thing only."""
+    if type_ not in FLOWS:
+        abort(404)
+    customer = next(customer for customer in customers() if customer.phrase == northlight.OF_FLOWS)
+    try:
+        opened = portal_sessions.open_session(
+            customer.id, clock.now(), flow=_flow(type_, customer), link_life=LINK_LIFE
+        )
+    except BillingError as refusal:  # as after cancelling twice
+        return _page(str(refusal)), 409
+    return redirect(url_for("sessions.follow_link", token=opened.token), 303)
+
+
+def _flow(type_: str, customer: DemoCustomer) -> Flow:
+    completion = Completion(message="This is the merchant's message for the end of a link to one thing.")
+    if type_ not in flows.OF_SUBSCRIPTIONS:
+        return Flow(type_, completion)
+    with transaction() as session:
+        subscription = session.scalars(select(Subscription).where(Subscription.customer_id == customer.id)).one()
+        of_account = SubscriptionItem.account_id == subscription.account_id
+        items = select(SubscriptionItem).where(of_account, SubscriptionItem.subscription_id == subscription.id)
+        item = session.scalars(items).one()
+        wanted = WantedItem(item.id, quantity=(item.quantity or 0) + 5)
+        is_fixed = type_ == flows.SUBSCRIPTION_UPDATE_CONFIRM
+        return Flow(type_, completion, subscription.id, (wanted,) if is_fixed else ())

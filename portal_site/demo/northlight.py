@@ -21,6 +21,7 @@ from portal_site.billing.rules.portal.portal_features import (
 from portal_site.demo.builder import DAY, Discounted, Merchant
 from portal_site.ids import new_id
 
+OF_FLOWS = "Active, yearly, 25 seats"  # the customer of the demo's links to one thing
 LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 184 40">
 <path d="M20 2 24 16 38 20 24 24 20 38 16 24 2 20 16 16Z" fill="#a48bff"/>
 <text x="48" y="28" font-family="Avenir,Arial,sans-serif" font-size="22" font-weight="600" fill="#fff">Northlight</text>
@@ -149,7 +150,7 @@ def _yearly_seats(merchant: Merchant, team: Product, yearly: Price) -> None:
     customer = merchant.customer(
         "Harbour & Sons Ltd",
         "accounts@harbour.example",
-        "Active, yearly, 25 seats",
+        OF_FLOWS,
         address=LONDON,
         phone="+442079460123",
     )

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from flask import g, make_response, redirect, render_template, request, url_for
+from flask import g, make_response, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response
@@ -107,6 +107,8 @@ def show_flow_end() -> Response:
         return redirect(url_for("portal.show_overview"), 303)
     if g.visitor.flow_completed_at is None:
         return redirect(start_of(flow), 303)
+    # The page says itself what was done, as often as it is loaded.
+    session["_flashes"] = [message for message in session.pop("_flashes", []) if message[0] != "good"]
     found = overview.find(g.visitor, g.now)
     subscription = next((each for each in found.subscriptions if each.id == flow.subscription_id), None)
     method = next((each for each in found.methods if each.is_default), None)

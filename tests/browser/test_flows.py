@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
+from portal_site.demo import FLOWS as DEMONSTRATED
 from tests.browser.conftest import OpenPage, Site, scrolls_sideways, violations
 from tests.browser.shopper import Shopper, show_quote
 from tests.browser.test_journeys import fill_card
@@ -93,3 +94,13 @@ def test_one_thing_is_done_and_ends_as_the_merchant_wants(
     assert not scrolls_sideways(page)
     if script:
         assert violations(page) == []
+
+
+@pytest.mark.parametrize("script", ["script"], indirect=True)
+def test_the_demo_has_a_link_for_each_type(site: Site, open_page: OpenPage) -> None:
+    page = open_page()
+    for name in DEMONSTRATED.values():
+        page.goto(f"{site.address}/demo")
+        page.get_by_role("button", name=name).click()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_role("link", name="Overview")).to_have_count(0)

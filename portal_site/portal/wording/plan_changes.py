@@ -9,7 +9,7 @@ from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 from portal_site.portal.changes.plan_change_forms import NONE, AddOnChoice, ItemChoice
 from portal_site.portal.reads.subscriptions import SubscriptionView
-from portal_site.portal.wording import invoices, prices
+from portal_site.portal.wording import frame, invoices, prices
 from portal_site.web.rendering import units
 from portal_site.web.rendering.filters import date, every, money, number
 from portal_site.web.rendering.i18n import gettext as _
@@ -40,6 +40,16 @@ def announcement(page: "ChangePage") -> str:
         bill = page.quote.invoice
         return _("Due today: %(amount)s.", amount=money(bill.amount_due, bill.currency))
     return _("Nothing is due today.")
+
+
+def heading(page: "ChangePage") -> str:
+    """The heading of the page."""
+    return _("Confirm your change") if page.form.is_fixed else _("Change plan")
+
+
+def page_name(page: "ChangePage") -> str:
+    """Its title, after a warning if the form has errors."""
+    return frame.title(heading(page), page.problem or page.form.wrong)
 
 
 def no_change(page: "ChangePage") -> str:
