@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from portal_site import api, db, locations, payment_providers, portal
 from portal_site.config import Settings
 from portal_site.db import engine
+from portal_site.mail import models as mail_models  # noqa: F401 - its tables belong to the schema
 from portal_site.web import errors, htmx, security, urls
 from portal_site.web.input import postal_addresses
 from portal_site.web.rendering import assets, components, filters, i18n, themes

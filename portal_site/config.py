@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from email_validator import EmailNotValidError, validate_email
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -13,6 +14,10 @@ SECRET_KEY_LENGTH = 32
 QUEUES = ("sqlite", "redis", "rediss", "postgres", "postgresql", "postgresql+psycopg")
 GATEWAYS = ("sandbox",)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+NOBODY = "billing@localhost"  # the sender in the demo
+SMTP_FORM = (
+    "PORTAL_SMTP_URL must be smtp://user:password@host:587, smtps://…, or smtp://host?tls=none on the same machine."
+)
 DRIVERS = {
     "sqlite": "sqlite",
     "postgres": "postgresql+psycopg",
@@ -37,6 +42,8 @@ class Settings:
     trusted_proxies: int = 0
     gateways: tuple[str, ...] = ("sandbox",)  # the first takes new payment methods
     queue: str = ""
+    smtp_url: str = ""
+    mail_from: str = NOBODY
     demo: bool = False
 
     @property
@@ -58,6 +65,16 @@ class Settings:
     def queue_url(self) -> str:
         """The URL of the workers' queue: the setting, else a SQLite file in the data directory."""
         return self.queue or f"sqlite:///{self.data_dir / 'queue.db'}"
+
+    @property
+    def sends_mail(self) -> bool:
+        """Whether e-mails are sent; in the demo they go into a folder."""
+        return bool(self.smtp_url) or self.demo
+
+    @property
+    def mail_folder(self) -> Path:
+        """Where the demo's e-mails go."""
+        return self.data_dir / "mail"
 
     @property
     def port(self) -> int:
@@ -84,6 +101,8 @@ class Settings:
             trusted_proxies=reader.count("PORTAL_TRUSTED_PROXIES", most=10),
             queue=reader.queue_url(),
             gateways=reader.choices("PORTAL_GATEWAY", GATEWAYS),
+            smtp_url=reader.smtp_url(),
+            mail_from=reader.mail_from(),
             demo=reader.choice("PORTAL_DEMO", ("0", "1")) == "1",
         )
         if settings.demo and (settings.trusted_proxies or settings.hosts[0] not in LOOPBACK):
@@ -166,6 +185,28 @@ class _Reader:
         ):
             return self._fault("PORTAL_BASE_URL must be http(s)://host[:port] and nothing more.")
         return f"{parts.scheme}://{parts.netloc}"
+
+    def smtp_url(self) -> str:
+        raw = self.environ.get("PORTAL_SMTP_URL", "")
+        try:
+            parts = urlsplit(raw)
+            is_valid = (
+                parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+            )
+        except ValueError:
+            return self._fault(SMTP_FORM)
+        if raw and not (is_valid and not parts.path.strip("/") and parts.query in ("", "tls=none")):
+            return self._fault(SMTP_FORM)
+        return raw
+
+    def mail_from(self) -> str:
+        raw = self.environ.get("PORTAL_MAIL_FROM", "")
+        if not raw and self.environ.get("PORTAL_SMTP_URL"):
+            return self._fault("PORTAL_MAIL_FROM is missing: set the address that e-mails come from.")
+        try:
+            return validate_email(raw, check_deliverability=False, test_environment=True).normalized if raw else NOBODY
+        except EmailNotValidError:
+            return self._fault("PORTAL_MAIL_FROM is not an e-mail address, such as billing@example.com.")
 
     def count(self, name: str, most: int) -> int:
         raw = self.environ.get(name) or "0"

@@ -38,11 +38,13 @@ from portal_site.config import SettingsError
 from portal_site.db import db
 from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
+from portal_site.mail import sending
 
 # All in seconds.
 SILENCE = 3 * 60  # a worker without a heartbeat for this long counts as gone
 BEAT = 20  # the shortest time between two heartbeats
 SKEW = 10 * 60  # the largest accepted difference between the clocks of two machines
+LAST_MAIL = 30  # for the e-mail that is being sent while the worker is stopped
 FORGET = 24 * 60 * 60  # a worker without a heartbeat for this long is deleted
 MOMENTS = ("eta", "expires_resolved")  # members of a message
 log = logging.getLogger("portal.worker")
@@ -287,7 +289,13 @@ def serve(app: Flask, queue_url: str, threads: int) -> None:
     collect_garbage_less_often()
     give_way()
     register(queue, app)()  # also run immediately, so that work does not wait for the next full minute after a restart
-    queue.create_consumer(workers=threads, periodic=True, check_worker_health=True).run()
+    stop = threading.Event()
+    mail = sending.in_thread(app, stop)
+    try:
+        queue.create_consumer(workers=threads, periodic=True, check_worker_health=True).run()
+    finally:
+        stop.set()
+        mail.join(LAST_MAIL)
 
 
 def run_in_thread(app: Flask, every: int = 20) -> threading.Event:
@@ -300,4 +308,5 @@ def run_in_thread(app: Flask, every: int = 20) -> threading.Event:
             stop.wait(every)
 
     threading.Thread(target=loop, name="worker", daemon=True).start()
+    sending.in_thread(app, stop)
     return stop

@@ -15,6 +15,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("portal_sessions") as table:
-        table.drop_column("flow_completed_at")
-        table.drop_column("flow")
+    op.drop_column("portal_sessions", "flow_completed_at")
+    op.drop_column("portal_sessions", "flow")

@@ -11,6 +11,8 @@ from portal_site import locations
 from portal_site.cli.groups import with_app
 from portal_site.cli.serving import fail
 
+LATE_MAIL = 15 * 60  # seconds
+
 
 @click.command()
 @with_app
@@ -31,6 +33,7 @@ def check(app: Flask) -> None:
     click.echo("schema: up to date")
     _check_fonts()
     _check_worker()
+    _check_mail(app)
     _check_files(app)
 
 
@@ -47,6 +50,24 @@ def _check_files(app: Flask) -> None:
     if commands:
         fail(f"files: other users of this machine can read the data. Run `{' && '.join(dict.fromkeys(commands))}`.")
     click.echo("files: private")
+
+
+def _check_mail(app: Flask) -> None:
+    from portal_site import clock
+    from portal_site.mail import outbox
+
+    if not app.config["SETTINGS"].sends_mail:
+        click.echo("mail: off. Set PORTAL_SMTP_URL and PORTAL_MAIL_FROM for login codes and e-mails to customers.")
+        return
+    found = outbox.backlog()
+    late = clock.now() - found.waiting_since if found.waiting_since is not None else 0
+    if found.parked:
+        fail(
+            f"mail: {found.parked} could not be sent, such as: {found.reason}. Run `portal mail retry` once it is mended."
+        )
+    if late > LATE_MAIL:
+        fail(f"mail: e-mails have been waiting for {late // 60} minutes. Is the mail server there, and the worker?")
+    click.echo("mail: nothing waits" if found.waiting_since is None else "mail: is being sent")
 
 
 def _check_fonts() -> None:

@@ -44,6 +44,11 @@ def current() -> LocaleContext:
     return context
 
 
+def context_for(*tags: str | None) -> LocaleContext:
+    """The first of these locales that there is, else English: for texts that are for somebody else than this request's."""
+    return _context(next(filter(None, map(match, tags)), DEFAULT))
+
+
 @lru_cache(maxsize=64)
 def _context(locale: str) -> LocaleContext:
     catalogue: NullTranslations | Translations = Translations.load(str(locations.TRANSLATIONS), [locale])

@@ -1,0 +1,1 @@
+"""E-mail to the merchants' customers: composing, the outbox, and delivery."""
