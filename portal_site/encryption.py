@@ -1,6 +1,7 @@
-"""Encrypts what is stored and must be read again, such as answers with links in them, with keys made from the secret key."""
+"""Encrypts what is stored and must be read again, and hashes codes, with keys made from the secret key."""
 
 import base64
+import hmac
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -23,6 +24,13 @@ def _of(secrets: tuple[str, ...], purpose: str) -> MultiFernet:
 def _key(secret: str, purpose: str) -> bytes:
     derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=f"portal:{purpose}".encode()).derive(secret.encode())
     return base64.urlsafe_b64encode(derived)
+
+
+def fingerprints(purpose: str, text: str) -> tuple[str, ...]:
+    """Keyed hashes of a short secret, such as a code, which a plain hash would not protect: under the newest key first."""
+    config = current_app.config
+    secrets = (config["SECRET_KEY"], *(config.get("SECRET_KEY_FALLBACKS") or ()))
+    return tuple(hmac.digest(_key(secret, purpose), text.encode(), "sha256").hex() for secret in secrets)
 
 
 def encrypt(purpose: str, text: str) -> str:

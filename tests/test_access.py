@@ -26,6 +26,7 @@ from tests.world import reading
 PUBLIC = {
     "asset", "theme", "brand_asset",
     "sessions.follow_link", "sessions.show_session_over", "sessions.show_logged_out", "sessions.choose_language",
+    "logins.show_login", "logins.ask_for_code", "logins.show_code", "logins.enter_code", "logins.choose_customer",
     "sandbox.show_setup", "sandbox.submit_setup", "sandbox.show_setup_challenge", "sandbox.answer_setup",
     "sandbox.show_challenge", "sandbox.answer_charge",
     "gateways.receive_event",  # let in by its signature: tests/test_gateway_events.py

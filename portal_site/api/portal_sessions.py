@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from flask import Response, g, url_for
 from pydantic import Field
 
-from portal_site.api import answers, lists, parameters
+from portal_site.api import answers, lists, parameters, portal_configurations
 from portal_site.api.answers import ApiError
 from portal_site.api.idempotency import idempotent
 from portal_site.api.parameters import Filled, Hash, Parameters, Text, Whole
@@ -113,7 +113,7 @@ def create_portal_session() -> Response:
     if "configuration" in {path.partition(".")[0] for path in wanted.expanded}:
         shown = "configuration.features.subscription_update.products" in wanted.expanded
         row = lists.one(PortalConfiguration, opened.row.configuration_id)
-        made["configuration"] = portal.configuration(row, with_products=shown)
+        made["configuration"] = portal_configurations.shown(row, with_products=shown)
     return answers.json(made)
 
 

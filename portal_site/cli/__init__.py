@@ -11,9 +11,10 @@ from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli import serving
 from portal_site.cli.api_keys import key
 from portal_site.cli.checks import check
-from portal_site.cli.groups import PlainGroup, with_app
+from portal_site.cli.groups import PlainGroup, steps, with_app
 from portal_site.cli.invoices import draft, refund
-from portal_site.cli.links import link
+from portal_site.cli.links import link, login_page
+from portal_site.cli.mail import mail
 from portal_site.cli.serving import fail
 from portal_site.cli.test_clocks import clock
 from portal_site.config import Settings
@@ -64,11 +65,10 @@ def import_objects(
     """Import Stripe API objects: JSON by type, JSON lines, answers of the stripe command, CSV, or a folder of such files."""
     from portal_site import clock
     from portal_site.billing.importing import importer
-    from portal_site.cli import progress
 
     settings: Settings = app.config["SETTINGS"]
     options = importer.Options(strict=strict, dry_run=dry_run, renew=renew, live_gateways=settings.live_gateways)
-    with progress.steps("Importing") as advance:
+    with steps("Importing") as advance:
         report = importer.import_objects(source, clock.now(), account_id, advance, options)
     click.echo(report.sentence(), err=True)
     for line in report.summary():
@@ -148,7 +148,7 @@ def demo(port: int, data: Path) -> None:
     demo_server.run(port, data.absolute())
 
 
-for command in (check, draft, link, refund, clock, key):
+for command in (check, draft, link, login_page, mail, refund, clock, key):
     main.add_command(command)
 
 

@@ -12,7 +12,7 @@ import click
 from flask import Flask
 
 from portal_site import clock, create_app, demo, locations, worker
-from portal_site.cli import progress, serving
+from portal_site.cli import groups, serving
 from portal_site.config import Settings
 from portal_site.db import migrations
 from portal_site.demo.builder import DAY
@@ -78,7 +78,7 @@ def _delete_stale(data: Path) -> bool:
 
 
 def _fill(app: Flask, data: Path) -> None:
-    with progress.steps("Making demo data") as advance:
+    with groups.steps("Making demo data") as advance:
         migrations.upgrade(app)
         advance(1, 3)
         demo.seed(clock.now())

@@ -1,6 +1,8 @@
-"""What all commands have in common: the app around them, and errors as one line."""
+"""What commands have in common: the app around them, errors as one line, and progress bars."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -11,6 +13,8 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli.serving import fail
 from portal_site.config import Settings, SettingsError
+
+Advance = Callable[[int, int], None]
 
 
 class PlainGroup(click.Group):
@@ -55,3 +59,17 @@ def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(app, *args, **kwargs)
 
     return wrapper
+
+
+@contextmanager
+def steps(title: str) -> Iterator[Advance]:
+    """A progress bar. The context's value is a function that takes the number of completed steps and their total."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""`portal link`: a link to a customer's portal, or to one thing in it."""
+"""`portal link` and `portal login-page`: how customers come in."""
 
 from collections.abc import Callable
 from typing import Any
@@ -79,6 +79,23 @@ def link(
         flow=_flow(**flow_options),
     )
     click.echo(url_for("sessions.follow_link", token=opened.token, to=to, _external=True))
+
+
+@click.command("login-page")
+@click.argument("configuration")
+@click.option("--close", is_flag=True, help="Close it: its URL leads nowhere any more.")
+@click.option("--new-url", is_flag=True, help="Give it another URL: the old one leads nowhere any more.")
+@with_app
+def login_page(_app: Flask, configuration: str, close: bool, new_url: bool) -> None:
+    """Open a configuration's login page, where customers get a code by e-mail, and print its URL."""
+    from flask import url_for
+
+    from portal_site import clock
+    from portal_site.billing.portal_access import logins
+
+    page_id = logins.set_page(configuration, enabled=not close, new_url=new_url, at=clock.now())
+    if page_id is not None:
+        click.echo(url_for("logins.show_login", login_page_id=page_id, _external=True))
 
 
 def _flow(type_: str | None, **given: Any) -> Flow | None:

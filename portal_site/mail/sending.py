@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from flask import Flask
 
 from portal_site import clock
+from portal_site.billing.portal_access import logins
 from portal_site.config import Settings
 from portal_site.db.faults import described, is_of_surroundings
-from portal_site.mail import delivery, outbox
+from portal_site.mail import delivery, login_codes, outbox
 from portal_site.mail.delivery import PartlySent, Refused, ServerFault, Transport
 from portal_site.mail.outbox import Outgoing
 
@@ -98,9 +99,13 @@ class _Batch:
 def send(app: Flask) -> SendReport | None:
     """Send what is due now, as the settings say; None if nothing is due or e-mail is off."""
     settings: Settings = app.config["SETTINGS"]
-    with app.app_context():
+    with app.app_context(), app.test_request_context(base_url=settings.base_url):
         at = clock.now()
-        if not settings.sends_mail or not outbox.is_anything_due(at):
+        if not settings.sends_mail:
+            return None
+        while logins.is_any_unanswered() and login_codes.answer_requests(at):
+            pass
+        if not outbox.is_anything_due(at):
             return None
         report = send_due(delivery.transport_of(settings.smtp_url, settings.mail_folder), settings.mail_from, at)
     if report.fault:

@@ -102,12 +102,13 @@ def init(app: Flask) -> None:
         subscriptions,
         wording,
     )
-    from portal_site.portal.access import sessions
+    from portal_site.portal.access import logins, sessions
     from portal_site.portal.changes import cancellations, pauses, plan_changes, reactivations, retention  # noqa: F401
     from portal_site.portal.documents import pages  # noqa: F401
 
     wording.init(app)
     app.extensions["find_owner"] = lambda: visitors.find_expired_owner(session.get(visitors.COOKIE_MEMBER))
     app.register_blueprint(sessions.blueprint)
+    app.register_blueprint(logins.blueprint)
     app.register_blueprint(gateway_events.blueprint)
     app.register_blueprint(blueprint)

@@ -1,16 +1,24 @@
-"""Removes rows that are over: links, visits, wrong promotion codes and set-ups after 90 days, answers of the API after one."""
+"""Removes rows that are over: links, visits, wrong promotion codes and set-ups after 90 days, others after one."""
 
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, tuple_
 
-from portal_site.billing.models import IdempotentRequest, PortalSession, PortalVisit, PromotionCodeTry, SetupIntent
+from portal_site.billing.models import (
+    IdempotentRequest,
+    LoginRequest,
+    PortalSession,
+    PortalVisit,
+    PromotionCodeTry,
+    SetupIntent,
+)
 from portal_site.db.transactions import reading, transaction
 
 KEPT = 90 * 24 * 60 * 60  # seconds; none of these lasts for more than a day
+DAY = 24 * 60 * 60
 BATCH = 500
 MOST_BATCHES = 20  # of each kind in one run; the next one goes on
-Removable = type[IdempotentRequest | PortalVisit | PortalSession | PromotionCodeTry | SetupIntent]
+Removable = type[IdempotentRequest | LoginRequest | PortalVisit | PortalSession | PromotionCodeTry | SetupIntent]
 UNSCOPED = {"unscoped": "what is over is removed for all merchants"}
 
 
@@ -22,6 +30,7 @@ def remove_old_rows(at: int) -> int:
         _remove(PortalVisit, PortalVisit.opened_at < before)
         + _remove(PortalSession, PortalSession.expires_at < before, ~has_visits)
         + _remove(PromotionCodeTry, PromotionCodeTry.created < before)
+        + _remove(LoginRequest, LoginRequest.created < at - DAY)
         + _remove(SetupIntent, SetupIntent.created < before)
         + _remove(IdempotentRequest, IdempotentRequest.created < at - IdempotentRequest.KEPT)
     )

@@ -14,7 +14,7 @@ from portal_site.billing.models.invoice import (
     PrintedDocument,
 )
 from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, Refund, SetupIntent
-from portal_site.billing.models.portal import PortalConfiguration, PortalSession, PortalVisit
+from portal_site.billing.models.portal import LoginRequest, PortalConfiguration, PortalSession, PortalVisit
 from portal_site.billing.models.subscription import (
     Discount,
     PlanChange,
@@ -44,6 +44,7 @@ __all__ = [
     "ImportedObject",
     "Invoice",
     "InvoiceLineItem",
+    "LoginRequest",
     "PaymentAttempt",
     "PaymentMethod",
     "PlanChange",

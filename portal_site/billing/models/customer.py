@@ -1,6 +1,6 @@
 """A merchant's customer, with tax ids and the transactions of its credit balance."""
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index, func, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import (
@@ -51,6 +51,7 @@ class Customer(HasLivemode, HasMetadata, Base):
 
     __table_args__ = (
         Index("ix_customers_account_id_email", "account_id", "email"),
+        Index("ix_customers_account_id_lower_email", "account_id", func.lower(literal_column("email"))),
         Index("ix_customers_list", "account_id", "livemode", "created", "id"),
         # A partial index, so that a query planner cannot use it for the many customers without a test clock.
         Index(

@@ -1,6 +1,6 @@
-"""Portal configurations, portal sessions (a link for one customer) and portal visits (a browser that opened the link)."""
+"""Portal configurations, portal sessions (a link for one customer), portal visits (a browser that opened it), and logins."""
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import (
@@ -36,6 +36,8 @@ class PortalConfiguration(HasLivemode, HasMetadata, Base):
     terms_of_service_url: Mapped[str | None]
     default_return_url: Mapped[LongText | None]
     login_page_enabled: Mapped[bool] = mapped_column(default=False)
+    # The random part of the login page's URL; another one makes the old URL lead nowhere.
+    login_page_id: Mapped[str | None]
     features: Mapped[Document]
     branding: Mapped[OptionalDocument]
 
@@ -48,6 +50,7 @@ class PortalConfiguration(HasLivemode, HasMetadata, Base):
             sqlite_where=text("is_default"),
             postgresql_where=text("is_default"),
         ),
+        Index("uq_portal_configurations_login_page_id", "login_page_id", unique=True),
     )
 
 
@@ -72,6 +75,8 @@ class PortalSession(HasLivemode, Base):
     locale: Mapped[str | None]
     flow: Mapped[OptionalDocument]
     flow_completed_at: Mapped[int | None]
+    # Whether it began at the login page: the e-mail address, which let the customer in, cannot be changed then.
+    by_login: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class PortalVisit(Base):
@@ -86,3 +91,39 @@ class PortalVisit(Base):
     opened_at: Mapped[int] = mapped_column(index=True)
     last_seen_at: Mapped[int]
     ended_at: Mapped[int | None]
+
+
+class LoginRequest(HasLivemode, Base):
+    """Somebody has typed an e-mail address on a login page. It is stored whether or not a customer has that address.
+
+    `browser_hash` is the hash of a secret in that browser's cookie. The worker answers each request: it makes the code, of which
+    `code_hash` is stored, and writes the e-mail, or neither. `network_hash` is for the limit of requests from one network.
+    """
+
+    __tablename__ = "login_requests"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    configuration_id: Mapped[str] = mapped_column(ForeignKey("portal_configurations.id"))
+    created: Mapped[int]
+    expires_at: Mapped[int]
+    email: Mapped[str]
+    locale: Mapped[str | None]
+    browser_hash: Mapped[str]
+    network_hash: Mapped[str]
+    answered_at: Mapped[int | None]
+    code_hash: Mapped[str | None]
+    tries: Mapped[int] = mapped_column(default=0)
+    used_at: Mapped[int | None]
+
+    __table_args__ = (
+        Index(
+            "ix_login_requests_unanswered",
+            "created",
+            "id",
+            sqlite_where=text("answered_at IS NULL"),
+            postgresql_where=text("answered_at IS NULL"),
+        ),
+        Index("ix_login_requests_account_id_email_created", "account_id", "email", "created"),
+        Index("ix_login_requests_network_hash_created", "network_hash", "created"),
+    )

@@ -136,21 +136,26 @@ def follow_link(token: str, at: int) -> str:
 
     Raises NotFound for a link that is unknown, expired or ended.
     """
-    cookie = secrets.token_urlsafe(TOKEN_BYTES)
     with transaction() as session:
         query = select(PortalSession).where(PortalSession.token_hash == hash_token(token))
         portal_session = session.scalar(query)
         if portal_session is None or portal_session.ended_at is not None or at >= portal_session.expires_at:
             raise NotFound(N_("This link is no longer valid."))
-        visit = PortalVisit(
-            id=new_id("visit"),
-            account_id=portal_session.account_id,
-            session_id=portal_session.id,
-            token_hash=hash_token(cookie),
-            opened_at=at,
-            last_seen_at=at,
-        )
-        session.add(visit)
+        return start_visit(session, portal_session, at)
+
+
+def start_visit(session: Session, portal_session: PortalSession, at: int) -> str:
+    """Add the visit of a browser to a session, and return the token for its cookie."""
+    cookie = secrets.token_urlsafe(TOKEN_BYTES)
+    visit = PortalVisit(
+        id=new_id("visit"),
+        account_id=portal_session.account_id,
+        session_id=portal_session.id,
+        token_hash=hash_token(cookie),
+        opened_at=at,
+        last_seen_at=at,
+    )
+    session.add(visit)
     return cookie
 
 

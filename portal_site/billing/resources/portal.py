@@ -20,8 +20,11 @@ def session(row: PortalSession) -> JsonObject:
     }
 
 
-def configuration(row: Any, *, with_products: bool) -> JsonObject:
-    """A `billing_portal.configuration`, from its row or the row's columns; the products are left out unless asked for."""
+def configuration(row: Any, *, with_products: bool, login_url: str | None) -> JsonObject:
+    """A `billing_portal.configuration`, from its row or the row's columns; the products are left out unless asked for.
+
+    `login_url` is the URL of its login page, if that is open.
+    """
     profile = values(row, "headline", "privacy_policy_url", "terms_of_service_url")
     return {
         "object": "billing_portal.configuration",
@@ -29,7 +32,7 @@ def configuration(row: Any, *, with_products: bool) -> JsonObject:
         "application": None,
         "business_profile": profile,
         "features": _features(Features.of(row.features), with_products=with_products),
-        "login_page": {"enabled": row.login_page_enabled, "url": None},
+        "login_page": {"enabled": row.login_page_enabled, "url": login_url},
         "metadata": row.metadata_,
     }
 

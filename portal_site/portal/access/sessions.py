@@ -1,6 +1,6 @@
 """The pages that need no session: following a link, an expired session, choosing a language, and after logging out."""
 
-from flask import Blueprint, abort, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, abort, current_app, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
 from portal_site import clock
@@ -39,6 +39,12 @@ def over_page(token: str | None, reason: str, there: str | None = None) -> tuple
     g.lost_visitor = visitors.find_expired_owner(token)
     return_after_login.remember_page(g.lost_visitor, there, clock.now())
     return render_template("portal/sessions/over.html", business=g.lost_visitor, reason=reason), 403
+
+
+@blueprint.app_template_global()
+def sends_mail() -> bool:
+    """Whether e-mails, such as those with codes, are sent."""
+    return bool(current_app.config["SETTINGS"].sends_mail)
 
 
 @blueprint.get("/logged-out")

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from flask import session
-from sqlalchemy import bindparam, func, select, union_all
+from sqlalchemy import bindparam, case, func, literal, null, select, union_all
 from sqlalchemy.orm import aliased
 
 from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit, TestClock
@@ -39,6 +39,7 @@ _BUSINESS = (
     func.coalesce(PortalConfiguration.terms_of_service_url, Account.terms_of_service_url).label("terms_of_service_url"),
     PortalConfiguration.headline,
     PortalConfiguration.branding.label("configuration_branding"),
+    case((PortalConfiguration.login_page_enabled, PortalConfiguration.login_page_id)).label("login_page_id"),
     PortalSession.customer_id,
     PortalSession.return_url,
     PortalConfiguration.default_return_url,
@@ -54,6 +55,7 @@ _VISITOR = PageQuery(
         PortalSession.id.label("session_id"),
         PortalSession.account_id,
         PortalSession.on_behalf_of,
+        PortalSession.by_login,
         PortalSession.flow.label("flow_document"),
         PortalSession.flow_completed_at,
         _OWNER.dunning.label("dunning_document"),
@@ -104,6 +106,20 @@ _LOST = PageQuery(
     .join(_OWNER, _OWNER.id == PortalSession.account_id)
     .where(PortalSession.id.in_(_BY_TOKEN))
 )
+# The owner of a login page, where nobody has come in yet.
+_OF_LOGIN = PageQuery(
+    visitor=select(
+        *(column for column in _BUSINESS if getattr(column, "class_", None) is not PortalSession),
+        literal("").label("customer_id"),
+        null().label("return_url"),
+        null().label("locale"),
+        PortalConfiguration.livemode,
+    )
+    .select_from(PortalConfiguration)
+    .join(Account, Account.id == PortalConfiguration.account_id)
+    .join(_OWNER, _OWNER.id == PortalConfiguration.account_id)
+    .where(PortalConfiguration.login_page_id == bindparam("login_page_id"))
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +138,7 @@ class PortalOwner:
     privacy_policy_url: str | None
     terms_of_service_url: str | None
     headline: str | None
+    login_page_id: str | None
     customer_id: str
     return_url: str | None
     default_return_url: str | None
@@ -157,6 +174,7 @@ class Visitor(PortalOwner):
     session_id: str
     account_id: str
     on_behalf_of: str | None
+    by_login: bool
     flow_document: Mapping[str, Any] | None
     flow_completed_at: int | None
     dunning_document: Mapping[str, Any] | None
@@ -183,6 +201,8 @@ class Visitor(PortalOwner):
     def features(self) -> Features:
         """The options of the configuration; a coupon of the visit's flow is offered instead of the merchant's other offers."""
         features = portal_features.read(self.feature_document)
+        if self.by_login:
+            features = features.without_email()
         if self.flow is None or self.flow.retention_coupon is None:
             return features
         return features.offering(self.flow.retention_coupon)
@@ -228,6 +248,12 @@ def find_visitor(at: int) -> Visitor | None:
     if at - visitor.last_seen_at >= SEEN_STEP:
         activity.note(visitor.account_id, visitor.visit_id, at)
     return visitor
+
+
+def find_login_owner(login_page_id: str) -> PortalOwner | None:
+    """The owner of a login page, or None if there is no such page."""
+    row = _OF_LOGIN.one(login_page_id=login_page_id)
+    return PortalOwner(**row) if row else None
 
 
 def find_expired_owner(token: str | None) -> PortalOwner | None:

@@ -91,6 +91,12 @@ def new_link(business: PortalOwner | None) -> str:
     return _("Open your billing page again from your account with %(business)s to get a new link.", business=name)
 
 
+def account_name(name: str | None, created: int) -> str:
+    """A customer among several with one e-mail address."""
+    since = _("customer since %(date)s", date=filters.date(created))
+    return f"{name}, {since}" if name else since[:1].upper() + since[1:]
+
+
 def contact(business: PortalOwner | None) -> list[tuple[str, str]]:
     """The merchant's contact as (name, URL), if known."""
     if business is None:

@@ -320,6 +320,11 @@ class Features(_Option):
         """Whether a group of options is enabled, by the group's name."""
         return bool(getattr(self, feature).enabled)
 
+    def without_email(self) -> "Features":
+        """The same, without changing the e-mail address."""
+        kept = tuple(name for name in self.customer_update.allowed_updates if name != "email")
+        return replace(self, customer_update=replace(self.customer_update, allowed_updates=kept))
+
     def offering(self, coupon_id: str) -> "Features":
         """The same, with this coupon as the only offer to customers who cancel."""
         retention = replace(self.subscription_cancel.retention, enabled=True, coupon=coupon_id, rules=())

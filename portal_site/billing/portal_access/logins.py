@@ -1,0 +1,231 @@
+"""Login pages: a customer types an e-mail address, gets a code there, and is let in with it.
+
+The page stores a request whatever the address is, and the worker makes the codes, so that neither what the page says nor the
+time that it takes tells whether there is such a customer.
+"""
+
+import hmac
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.models import Customer, LoginRequest, PortalConfiguration, PortalSession
+from portal_site.billing.portal_access.portal_sessions import LINK_LIFE, TOKEN_BYTES, hash_token, start_visit
+from portal_site.billing.translation_marks import N_
+from portal_site.db.transactions import reading, transaction
+from portal_site.ids import new_id
+
+# All in seconds.
+LIFE = 10 * 60
+MAIL_WINDOW = 10 * 60
+NETWORK_WINDOW = 60 * 60
+MOST_TRIES = 5
+MOST_MAILS = 3  # to one address within MAIL_WINDOW; further requests get none
+MOST_MAILS_OF_ACCOUNT = 1000  # within MAIL_WINDOW
+MOST_OF_NETWORK = 30  # requests within NETWORK_WINDOW
+MOST_CUSTOMERS = 20  # with one address, among whom one chooses
+DIGITS = 6
+LONGEST_EMAIL = 254
+OVER = N_("This code is no longer valid. Ask for a new one.")
+WRONG = N_("This is not the code that we sent last. Check it, or ask for a new one.")
+
+
+@dataclass(frozen=True)
+class LoginPage:
+    """A configuration whose login page is open."""
+
+    id: str
+    configuration_id: str
+    account_id: str
+    livemode: bool
+
+
+def find_page(login_page_id: str) -> LoginPage | None:
+    """The login page with this random id, unless it was closed or has got another one."""
+    columns = PortalConfiguration.id, PortalConfiguration.account_id, PortalConfiguration.livemode
+    is_open = PortalConfiguration.active, PortalConfiguration.login_page_enabled
+    query = select(*columns).where(PortalConfiguration.login_page_id == login_page_id.replace("\0", ""), *is_open)
+    with reading() as reader:
+        row = reader.execute(query).first()
+    return LoginPage(login_page_id, *row) if row else None
+
+
+def set_page(configuration_id: str, *, enabled: bool, new_url: bool, at: int) -> str | None:
+    """Open or close a configuration's login page; its random id, if it is open. `new_url` gives it another one.
+
+    One that is opened again gets another one, too: whoever has the old URL is not let in by mistake. Raises NotFound.
+    """
+    with transaction() as session:
+        by_id = select(PortalConfiguration).where(PortalConfiguration.id == configuration_id)
+        row = session.scalar(by_id.execution_options(unscoped="an operator names a configuration"))
+        if row is None:
+            raise NotFound("No such configuration: '%(id)s'", "resource_missing", "configuration", id=configuration_id)
+        if not enabled:
+            row.login_page_id = None
+        elif new_url or row.login_page_id is None or not row.login_page_enabled:
+            row.login_page_id = secrets.token_urlsafe(12)
+        row.login_page_enabled, row.updated = enabled, at
+        return row.login_page_id
+
+
+# --- asking for a code ------------------------------------------------------------------------------------------------
+
+
+class TooManyRequests(BillingError):
+    """A network has asked for too many codes."""
+
+
+@dataclass(frozen=True)
+class StartedLogin:
+    """A stored request, and the secret that only the browser has that made it."""
+
+    request_id: str
+    secret: str
+
+
+def ask(page: LoginPage, email: str, network_hash: str, locale: str | None, at: int) -> StartedLogin:
+    """Store that a browser has asked for a code. Raises TooManyRequests, whatever the address is."""
+    secret = secrets.token_urlsafe(TOKEN_BYTES)
+    with transaction() as session:
+        recent = LoginRequest.network_hash == network_hash, LoginRequest.created > at - NETWORK_WINDOW
+        count = select(func.count()).select_from(LoginRequest).where(*recent)
+        found = session.scalar(count.execution_options(unscoped="the limit of a network is for all merchants"))
+        if (found or 0) >= MOST_OF_NETWORK:
+            raise TooManyRequests(N_("Too many codes were asked for. Please try again in an hour."))
+        row = LoginRequest(
+            id=new_id("login"),
+            account_id=page.account_id,
+            livemode=page.livemode,
+            configuration_id=page.configuration_id,
+            created=at,
+            expires_at=at + LIFE,
+            email=email.strip().lower()[:LONGEST_EMAIL],
+            locale=locale,
+            browser_hash=hash_token(secret),
+            network_hash=network_hash,
+        )
+        session.add(row)
+    return StartedLogin(row.id, secret)
+
+
+def unanswered(session: Session, limit: int) -> Sequence[LoginRequest]:
+    """The requests that the worker has not answered yet, oldest first, locked."""
+    query = (
+        select(LoginRequest).where(LoginRequest.answered_at.is_(None)).order_by(LoginRequest.created, LoginRequest.id)
+    )
+    query = query.limit(limit).with_for_update(skip_locked=True)
+    return session.scalars(query.execution_options(unscoped="the worker answers for all merchants")).all()
+
+
+def is_any_unanswered() -> bool:
+    """Whether there are any; without a lock."""
+    query = select(LoginRequest.id).where(LoginRequest.answered_at.is_(None)).limit(1)
+    with reading() as reader:
+        return (
+            reader.execute(query.execution_options(unscoped="the worker answers for all merchants")).first() is not None
+        )
+
+
+def new_code() -> str:
+    """A random code."""
+    return f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+
+
+def may_mail(session: Session, request: LoginRequest, at: int) -> bool:
+    """Whether this request gets an e-mail: a customer has the address, and not too many were sent."""
+    if request.expires_at <= at or not customers_of(session, request):
+        return False
+    mailed = LoginRequest.code_hash.is_not(None), LoginRequest.created > request.created - MAIL_WINDOW
+    of_account = (
+        select(func.count()).select_from(LoginRequest).where(LoginRequest.account_id == request.account_id, *mailed)
+    )
+    to_address = session.scalar(of_account.where(LoginRequest.email == request.email)) or 0
+    return to_address < MOST_MAILS and (session.scalar(of_account) or 0) < MOST_MAILS_OF_ACCOUNT
+
+
+def customers_of(session: Session, request: LoginRequest) -> Sequence[Customer]:
+    """The customers with the address of a request, newest first."""
+    query = select(Customer).where(
+        Customer.account_id == request.account_id,
+        Customer.livemode == request.livemode,
+        Customer.deleted_at.is_(None),
+        func.lower(Customer.email) == request.email,
+    )
+    return session.scalars(query.order_by(Customer.created.desc(), Customer.id).limit(MOST_CUSTOMERS)).all()
+
+
+# --- using it ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A customer with the address, as it is shown to choose from."""
+
+    id: str
+    name: str | None
+    created: int
+
+
+@dataclass(frozen=True)
+class LetIn:
+    """A session that a code has opened: the session's token, and the token for the browser's cookie."""
+
+    token: str
+    cookie: str
+
+
+def check(started: StartedLogin, code_hashes: Collection[str], at: int) -> Sequence[Candidate]:
+    """The customers whom the code lets in. Each call is one of the tries, counted before the code is looked at.
+
+    `code_hashes` are those of the entered code, under each secret key. Raises BillingError for a wrong code, and for one that is
+    used, too old, or of another browser.
+    """
+    with transaction() as session:
+        owned = LoginRequest.id == started.request_id, LoginRequest.browser_hash == hash_token(started.secret)
+        is_open = LoginRequest.used_at.is_(None), LoginRequest.expires_at > at, LoginRequest.tries < MOST_TRIES
+        counted = update(LoginRequest).where(*owned, *is_open).values(tries=LoginRequest.tries + 1)
+        if session.execute(counted.execution_options(**_OF_BROWSER)).rowcount != 1:  # type: ignore[attr-defined]
+            refusal: str | None = OVER
+        else:
+            row = session.scalars(select(LoginRequest).where(*owned).execution_options(**_OF_BROWSER)).one()
+            is_right = [hmac.compare_digest(row.code_hash or "", code_hash) for code_hash in code_hashes]
+            refusal = None if any(is_right) else WRONG if row.tries < MOST_TRIES else OVER
+            found = [Candidate(each.id, each.name, each.created) for each in customers_of(session, row)]
+    if refusal is not None:  # outside the transaction, so that the try is counted
+        raise BillingError(refusal, "login_code_invalid", "code")
+    return found
+
+
+def let_in(started: StartedLogin, customer_id: str, at: int) -> LetIn:
+    """Open a session for one of the customers whom `check` has found. It works once. Raises BillingError."""
+    with transaction() as session:
+        owned = LoginRequest.id == started.request_id, LoginRequest.browser_hash == hash_token(started.secret)
+        is_open = LoginRequest.used_at.is_(None), LoginRequest.expires_at > at
+        used = update(LoginRequest).where(*owned, *is_open).values(used_at=at)
+        if session.execute(used.execution_options(**_OF_BROWSER)).rowcount != 1:  # type: ignore[attr-defined]
+            raise BillingError(OVER, "login_code_invalid", "code")
+        row = session.scalars(select(LoginRequest).where(*owned).execution_options(**_OF_BROWSER)).one()
+        if customer_id not in {customer.id for customer in customers_of(session, row)}:
+            raise BillingError(OVER, "login_code_invalid", "code")
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        opened = PortalSession(
+            id=new_id("bps"),
+            account_id=row.account_id,
+            livemode=row.livemode,
+            customer_id=customer_id,
+            configuration_id=row.configuration_id,
+            created=at,
+            token_hash=hash_token(token),
+            expires_at=at + LINK_LIFE,
+            by_login=True,
+        )
+        session.add(opened)
+        session.flush()
+        return LetIn(token, start_visit(session, opened, at))
+
+
+_OF_BROWSER = {"unscoped": "the secret in the browser's cookie names the request"}

@@ -1,0 +1,76 @@
+"""The e-mails with login codes: the worker's answers to what was typed on login pages."""
+
+from flask import url_for
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal_site import encryption
+from portal_site.billing.models import Account, LoginRequest, PortalConfiguration
+from portal_site.billing.portal_access import logins
+from portal_site.branding import theme
+from portal_site.db.transactions import transaction
+from portal_site.mail import outbox, rendering
+from portal_site.mail.messages import Button, Message
+from portal_site.mail.outbox import Draft
+from portal_site.mail.rendering import Reader
+from portal_site.web.rendering.i18n import gettext as _
+
+KIND = "login_code"
+PURPOSE = "login-code"
+AT_ONCE = 50
+
+
+def code_hashes(request_id: str, code: str) -> tuple[str, ...]:
+    """What is stored of a code, under each secret key. A code is of one request only."""
+    return encryption.fingerprints(PURPOSE, f"{request_id}:{code}")
+
+
+def answer_requests(at: int) -> int:
+    """Make the codes that are asked for, and write their e-mails; how many requests were answered, one way or another."""
+    with transaction() as session:
+        requests = logins.unanswered(session, AT_ONCE)
+        for request in requests:
+            request.answered_at = at
+            if logins.may_mail(session, request, at):
+                _answer(session, request, at)
+                session.flush()  # the next request counts this one
+        return len(requests)
+
+
+def _answer(session: Session, request: LoginRequest, at: int) -> None:
+    code = logins.new_code()
+    request.code_hash = code_hashes(request.id, code)[0]
+    account = session.get_one(Account, request.account_id)
+    own = select(PortalConfiguration).where(
+        PortalConfiguration.account_id == request.account_id, PortalConfiguration.id == request.configuration_id
+    )
+    configuration = session.scalars(own).one()
+    customer = logins.customers_of(session, request)[0]
+    link = url_for("logins.show_code", login_page_id=configuration.login_page_id or "closed", code=code, _external=True)
+    reader = Reader(
+        request.locale, account.timezone, customer.timezone, preferred_locales=tuple(customer.preferred_locales or ())
+    )
+    branding = theme.parse(**{**account.branding, **(configuration.branding or {})})
+    with rendering.speaking_to(reader):
+        content = rendering.render(message(code, account.business_name, link), account.business_name, branding)
+    draft = Draft(
+        request.account_id, request.livemode, KIND, f"{KIND}:{request.id}", [customer.email or ""],
+        customer_id=customer.id, expires_at=request.expires_at,
+    )  # fmt: skip
+    outbox.write(session, draft, content, at)
+
+
+def message(code: str, business: str, link: str) -> Message:
+    """The e-mail with a code. The link fills the code in, in the browser where it was asked for."""
+    return Message(
+        subject=_("%(code)s is your code for %(business)s", code=code, business=business),
+        heading=_("Your login code"),
+        paragraphs=(_("Enter this code on the page where you asked for it. It works for ten minutes."),),
+        preview=_("It works for ten minutes."),
+        code=code,
+        button=Button(_("Fill in the code"), link),
+        notes=(
+            _("The link works in the browser where you asked for the code."),
+            _("If you did not ask for it, you can ignore this email: nobody gets in without the code."),
+        ),
+    )

@@ -1,0 +1,175 @@
+"""The login page of a configuration: an e-mail address, the code that is sent there, and the customer whose pages open."""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Blueprint, abort, current_app, g, redirect, render_template, request, session, url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from werkzeug.wrappers import Response
+from wtforms.validators import ValidationError
+
+from portal_site import clock
+from portal_site.billing.errors import BillingError
+from portal_site.billing.portal_access import logins
+from portal_site.billing.portal_access.logins import Candidate, LoginPage, StartedLogin, TooManyRequests
+from portal_site.billing.portal_access.portal_sessions import hash_token
+from portal_site.mail import login_codes
+from portal_site.mail.messages import deliverable
+from portal_site.portal.access import return_after_login, visitors
+from portal_site.web import signing
+from portal_site.web.input.forms import PortalForm, checked_field, translated
+from portal_site.web.rendering import i18n
+
+blueprint = Blueprint("logins", __name__, url_prefix="/login/<login_page_id>")
+MEMBER = "login"  # of the browser's cookie
+CHOICE = "login-choice"
+Page = str | tuple[str, int]
+
+
+def _is_address(_form: Any, field: Any) -> None:
+    if not deliverable(field.data):
+        raise ValidationError(_("Enter an email address such as name@example.com."))
+
+
+class EmailForm(PortalForm):
+    """Who is it?"""
+
+    email = checked_field(_l("Email"), logins.LONGEST_EMAIL, True, _is_address)
+
+
+class CodeForm(PortalForm):
+    """The code, however it was copied."""
+
+    code = checked_field(_l("Code"), 40, True)
+
+    @property
+    def digits(self) -> str:
+        """Its digits, in whatever script they were typed."""
+        return "".join(str(unicodedata.decimal(c)) for c in self.code.data or "" if c.isdecimal())
+
+
+@blueprint.url_value_preprocessor
+def find_page(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Find the login page, whose owner's colours the pages have. Any other id is answered like one that never was."""
+    settings = current_app.config["SETTINGS"]
+    page = logins.find_page((values or {}).pop("login_page_id", "")) if settings.sends_mail else None
+    g.login_page = page
+    g.lost_visitor = visitors.find_login_owner(page.id) if page else None
+
+
+@blueprint.before_request
+def require_page() -> None:
+    """Answer 404 without a page."""
+    if g.login_page is None:
+        abort(404)
+
+
+@blueprint.get("")
+def show_login() -> str:
+    """The form for the e-mail address, with `prefilled_email` in it."""
+    form = EmailForm(formdata=None, email=request.args.get("prefilled_email", "")[: logins.LONGEST_EMAIL])
+    return _email_page(form)
+
+
+@blueprint.post("")
+def ask_for_code() -> Response | Page:
+    """Send a code, if there is such a customer. The answer is the same if there is none."""
+    form = EmailForm()
+    if not form.validate():
+        return _email_page(form), 422
+    network = hash_token(_network(request.remote_addr or ""))
+    try:
+        started = logins.ask(_page(), form.email.data or "", network, i18n.current().locale, clock.now())
+    except TooManyRequests as refusal:
+        return _email_page(form, translated(refusal)), 429
+    session[MEMBER] = [_page().id, started.request_id, started.secret, form.email.data]
+    return redirect(_address("show_code"), 303)
+
+
+@blueprint.get("/code")
+def show_code() -> Response | str:
+    """The form for the code. The link in the e-mail fills it in, in the browser where it was asked for."""
+    form = CodeForm(formdata=None, code=request.args.get("code", "")[:40])
+    if _started() is None:
+        return render_template("portal/logins/elsewhere.html", login_page_id=_page().id)
+    return _code_page(form)
+
+
+@blueprint.post("/code")
+def enter_code() -> Response | Page:
+    """Let the customer in with the right code; of several customers with the address, ask which."""
+    started, form = _started(), CodeForm()
+    if started is None:
+        return redirect(_address("show_login"), 303)
+    if not form.validate():
+        return _code_page(form), 422
+    hashes = login_codes.code_hashes(started.request_id, form.digits)
+    try:
+        found = logins.check(started, hashes, clock.now())
+    except BillingError as refusal:
+        form.code.errors = [translated(refusal)]
+        return _code_page(form), 422
+    if len(found) == 1:
+        return _let_in(started, found[0].id)
+    return _choice_page(started, found)
+
+
+@blueprint.post("/customer")
+def choose_customer() -> Response | Page:
+    """Let in the chosen one of several customers."""
+    started = _started()
+    checked = signing.read(CHOICE, request.form.get("checked", ""))
+    if started is None or checked != started.request_id:
+        return redirect(_address("show_login"), 303)
+    return _let_in(started, request.form.get("customer", ""))
+
+
+def _let_in(started: StartedLogin, customer_id: str) -> Response | Page:
+    at = clock.now()
+    try:
+        entry = logins.let_in(started, customer_id, at)
+    except BillingError as refusal:
+        form = CodeForm(formdata=None)
+        form.code.errors = [translated(refusal)]
+        return _code_page(form), 422
+    language = session.get("locale")
+    there = return_after_login.resume_page(entry.token, entry.cookie, at)
+    if language:
+        session["locale"] = language
+    return redirect(there or url_for("portal.show_overview"), 303)
+
+
+def _page() -> LoginPage:
+    page: LoginPage = g.login_page
+    return page
+
+
+def _started() -> StartedLogin | None:
+    """The request of this browser on this page."""
+    page_id, request_id, secret, _email = session.get(MEMBER) or (None, "", "", "")
+    return StartedLogin(request_id, secret) if page_id == _page().id else None
+
+
+def _address(view: str) -> str:
+    return url_for(f"logins.{view}", login_page_id=_page().id)
+
+
+def _network(address: str) -> str:
+    """The part of an IP address that one person has: of IPv6 the first 64 bits."""
+    return ":".join(address.split(":")[:4]) if ":" in address else address
+
+
+def _email_page(form: EmailForm, refusal: str = "") -> str:
+    return render_template("portal/logins/email.html", form=form, refusal=refusal, login_page_id=_page().id)
+
+
+def _code_page(form: CodeForm) -> str:
+    email = session[MEMBER][3]
+    return render_template("portal/logins/code.html", form=form, email=email, login_page_id=_page().id)
+
+
+def _choice_page(started: StartedLogin, found: Sequence[Candidate]) -> str:
+    checked = signing.sign(CHOICE, started.request_id)
+    return render_template("portal/logins/choice.html", customers=found, checked=checked, login_page_id=_page().id)

@@ -1,0 +1,309 @@
+"""Logging in with a code from an e-mail: who is let in, who is not, and that nothing tells which addresses are known."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import select, update
+
+from portal_site import encryption
+from portal_site.billing.models import Customer, LoginRequest, PortalConfiguration
+from portal_site.billing.portal_access import logins
+from portal_site.mail import login_codes, outbox
+from portal_site.mail.models import Email
+from tests import world
+from tests.client import PortalClient, text
+from tests.conftest import enter
+from tests.world import reading
+
+AT = world.HALF
+NOW = time_machine.travel(AT, tick=False)
+EMAIL = "hedda@acme.example"
+
+
+@pytest.fixture(autouse=True)
+def _mail_is_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = request.getfixturevalue("app" if "app" in request.fixturenames else "lite_app")
+    settings = replace(app.config["SETTINGS"], smtp_url="smtp://127.0.0.1:1?tls=none")
+    monkeypatch.setitem(app.config, "SETTINGS", settings)
+
+
+def _page(shop: world.Shop) -> str:
+    """The URL of the shop's login page."""
+    with reading() as reader:
+        mine = PortalConfiguration.account_id == shop.customer.account_id
+        configuration_id = reader.execute(select(PortalConfiguration.id).where(mine)).scalar_one()
+    return f"/login/{logins.set_page(configuration_id, enabled=True, new_url=False, at=AT)}"
+
+
+def _ask(app: Flask, page: str, email: str = EMAIL) -> tuple[PortalClient, Any]:
+    client: PortalClient = app.test_client()  # type: ignore[assignment]
+    client.get(page)
+    return client, client.send(page, {"email": email})
+
+
+def _mails(app: Flask) -> list[tuple[str, str]]:
+    """Let the worker answer: the codes and texts of the e-mails that wait."""
+    with app.test_request_context(base_url="http://127.0.0.1:8000"):
+        login_codes.answer_requests(AT)
+    with reading() as reader:
+        every = select(Email.content, Email.recipients).order_by(Email.created, Email.id)
+        rows = reader.execute(every.execution_options(unscoped="a test")).all()
+    texts = [json.loads(encryption.decrypt(outbox.PURPOSE, content) or "") for content, _to in rows]
+    return [(re.search(r"\b\d{6}\b", subject)[0], body) for subject, body, _html in texts]  # type: ignore[index]
+
+
+def _enter(client: PortalClient, page: str, code: str) -> Any:
+    client.get(f"{page}/code")
+    return client.send(f"{page}/code", {"code": code})
+
+
+@NOW
+@pytest.mark.both_databases
+def test_a_code_opens_the_portal_once(app: Flask) -> None:
+    shop = world.shop()
+    page = _page(shop)
+    client, asked = _ask(app, page, " Hedda@ACME.example ")
+    assert asked.location == f"{page}/code"
+    ((code, body),) = _mails(app)
+    assert "Your login code" in body
+    assert f"http://127.0.0.1:8000{page}/code?code={code}" in body
+    entered = _enter(client, page, f"{code[:3]} {code[3:]}")
+    assert entered.location == "/"
+    assert "Team" in text(client.get("/").text)
+    assert _enter(client, page, code).status_code in (303, 422)
+    other: PortalClient = app.test_client()  # type: ignore[assignment]
+    assert other.get("/").status_code == 403
+
+
+@NOW
+def test_the_link_fills_the_code_in_but_only_where_it_was_asked_for(lite_app: Flask) -> None:
+    page = _page(world.shop())
+    client, _asked = _ask(lite_app, page)
+    assert 'value="407913"' in client.get(f"{page}/code?code=407913").text
+    other = lite_app.test_client()
+    elsewhere = other.get(f"{page}/code?code=407913")
+    assert elsewhere.status_code == 200
+    assert "This is another browser" in text(elsewhere.text)
+    assert "407913" not in elsewhere.text
+
+
+@NOW
+@pytest.mark.case("A11")
+@pytest.mark.both_databases
+def test_the_code_of_one_browser_lets_no_other_in(app: Flask) -> None:
+    page = _page(world.shop())
+    _ask(app, page)
+    ((code, _body),) = _mails(app)
+    thief, _asked = _ask(app, page)
+    assert _enter(thief, page, code).status_code == 422
+    assert thief.get("/").status_code == 403
+
+
+@NOW
+@pytest.mark.case("A7")
+@pytest.mark.both_databases
+def test_nothing_tells_whether_there_is_such_a_customer(app: Flask) -> None:
+    page = _page(world.shop())
+    answers = []
+    for email in (EMAIL, "nobody@acme.example"):
+        client, asked = _ask(app, page, email)
+        there = client.get(asked.location)
+        wrong = _enter(client, page, "000000")
+        pages = [
+            re.sub(r'name="csrf_token" value="[^"]+"', "", each.text.replace(email, "")) for each in (there, wrong)
+        ]
+        answers.append((asked.status_code, asked.location, pages, wrong.status_code))
+    assert answers[0] == answers[1]
+    with reading() as reader:
+        query = select(LoginRequest.email).execution_options(unscoped="a test")
+        assert len(reader.scalars(query).all()) == 2  # the same work for both
+    assert len(_mails(app)) == 1
+
+
+@NOW
+@pytest.mark.case("A8")
+@pytest.mark.both_databases
+def test_after_five_tries_the_right_code_is_worth_nothing(app: Flask) -> None:
+    page = _page(world.shop())
+    client, _asked = _ask(app, page)
+    ((code, _body),) = _mails(app)
+    wrong = f"{(int(code) + 1) % 10**6:06}"
+    said = [text(_enter(client, page, wrong).text) for _ in range(5)]
+    assert all("This is not the code that we sent last." in each for each in said[:4])
+    assert "This code is no longer valid." in said[4]
+    assert _enter(client, page, code).status_code == 422
+    assert client.get("/").status_code == 403
+
+
+@NOW
+@pytest.mark.both_databases
+def test_a_code_works_for_ten_minutes(app: Flask) -> None:
+    page = _page(world.shop())
+    client, _asked = _ask(app, page)
+    ((code, _body),) = _mails(app)
+    with time_machine.travel(AT + 600, tick=False):
+        assert "no longer valid" in text(_enter(client, page, code).text)
+    with time_machine.travel(AT + 599, tick=False):
+        assert _enter(client, page, code).status_code == 303
+
+
+@NOW
+@pytest.mark.case("A10")
+@pytest.mark.both_databases
+def test_an_address_gets_three_codes_in_ten_minutes(app: Flask) -> None:
+    page = _page(world.shop())
+    for _ in range(5):
+        assert _ask(app, page)[1].status_code == 303
+    assert len(_mails(app)) == logins.MOST_MAILS
+
+
+@NOW
+def test_a_network_that_asks_too_often_is_told_to_wait(lite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logins, "MOST_OF_NETWORK", 2)
+    page = _page(world.shop())
+    assert [_ask(lite_app, page, f"{n}@x.example")[1].status_code for n in range(3)] == [303, 303, 429]
+    with time_machine.travel(AT + logins.NETWORK_WINDOW, tick=False):
+        assert _ask(lite_app, page)[1].status_code == 303
+
+
+@NOW
+@pytest.mark.both_databases
+def test_of_several_customers_with_the_address_one_chooses(app: Flask) -> None:
+    shop = world.shop()
+    page = _page(shop)
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+        second = made.customer("Berg & Co", EMAIL.upper(), "x")
+        gone = made.customer("Gone", EMAIL, "x")
+        gone.deleted_at = AT
+    stranger = world.shop("Other")
+    with world.transaction() as session:
+        session.execute(update(Customer).where(Customer.id == stranger.customer.id).values(email=EMAIL))
+    client, _asked = _ask(app, page)
+    ((code, _body),) = _mails(app)
+    choice = _enter(client, page, code)
+    assert "Hedda Berg" in choice.text
+    assert "Berg &amp; Co" in choice.text
+    assert "Gone" not in choice.text
+    checked = re.search(r'name="checked" value="([^"]+)"', choice.text)
+    assert checked
+    for foreign in (stranger.customer.id, gone.id, ""):
+        refused = client.send(f"{page}/customer", {"checked": checked[1], "customer": foreign})
+        assert refused.status_code == 422
+    unchecked = client.send(f"{page}/customer", {"checked": "x", "customer": second.id})
+    assert unchecked.location == page
+    done = client.send(f"{page}/customer", {"checked": checked[1], "customer": second.id})
+    assert done.location == "/"
+    assert "Berg & Co" in text(client.get("/billing-information").text)
+
+
+@NOW
+def test_the_email_address_cannot_be_changed_in_such_a_session(lite_app: Flask) -> None:
+    shop = world.shop()
+    page = _page(shop)
+    client, _asked = _ask(lite_app, page)
+    ((code, _body),) = _mails(lite_app)
+    _enter(client, page, code)
+    form = client.get("/billing-information/edit").text
+    assert 'name="name"' in form
+    assert 'name="email"' not in form
+    client.send("/billing-information/edit", {"name": "Hedda", "email": "thief@evil.example"})
+    with reading() as reader:
+        mine = Customer.id == shop.customer.id
+        assert reader.execute(select(Customer.email).where(mine)).scalar() == EMAIL
+
+
+@NOW
+@pytest.mark.both_databases
+def test_a_new_url_closes_the_old_one(app: Flask) -> None:
+    shop = world.shop()
+    page = _page(shop)
+    assert app.test_client().get(page).status_code == 200
+    with reading() as reader:
+        mine = PortalConfiguration.account_id == shop.customer.account_id
+        configuration_id = reader.execute(select(PortalConfiguration.id).where(mine)).scalar_one()
+    newer = f"/login/{logins.set_page(configuration_id, enabled=True, new_url=True, at=AT)}"
+    assert app.test_client().get(page).status_code == 404
+    assert app.test_client().get(newer).status_code == 200
+    logins.set_page(configuration_id, enabled=False, new_url=False, at=AT)
+    assert app.test_client().get(newer).status_code == 404
+    assert app.test_client().get("/login/nothing").status_code == 404
+    again = logins.set_page(configuration_id, enabled=True, new_url=False, at=AT)
+    assert f"/login/{again}" not in (page, newer)
+
+
+@NOW
+def test_a_deactivated_configuration_has_no_login_page(lite_app: Flask) -> None:
+    shop = world.shop()
+    page = _page(shop)
+    with world.transaction() as session:
+        mine = PortalConfiguration.account_id == shop.customer.account_id
+        session.execute(update(PortalConfiguration).where(mine).values(active=False))
+    assert lite_app.test_client().get(page).status_code == 404
+
+
+@NOW
+def test_the_address_can_be_filled_in_by_the_link(lite_app: Flask) -> None:
+    page = _page(world.shop())
+    shown = lite_app.test_client().get(page, query_string={"prefilled_email": 'a"><script>@x.example'})
+    assert 'value="a&#34;&gt;&lt;script&gt;@x.example"' in shown.text
+
+
+@NOW
+@pytest.mark.parametrize("typed", ["", "nonsense", "a@b@c", "x" * 300 + "@x.example", "a@x.example\0"])
+def test_what_is_no_address_is_said_so(lite_app: Flask, typed: str) -> None:
+    page = _page(world.shop())
+    assert _ask(lite_app, page, typed)[1].status_code in (422, 303)
+    with reading() as reader:
+        query = select(LoginRequest.email).execution_options(unscoped="a test")
+        assert all("\0" not in email for email in reader.scalars(query))
+
+
+@NOW
+@pytest.mark.parametrize("typed", ["", "abc", "12345", "1" * 500, "٣" * 6])
+def test_what_is_no_code_counts_but_breaks_nothing(lite_app: Flask, typed: str) -> None:
+    page = _page(world.shop())
+    client, _asked = _ask(lite_app, page)
+    _mails(lite_app)
+    assert _enter(client, page, typed).status_code == 422
+
+
+@NOW
+def test_an_ended_session_offers_a_code_and_leads_back_to_the_page(lite_app: Flask) -> None:
+    shop = world.shop()
+    page = _page(shop)
+    client = enter(lite_app, shop.customer)
+    with time_machine.travel(AT + 2 * 60 * 60, tick=False):
+        over = client.get("/invoices")
+        assert over.status_code == 403
+        assert f'href="{page}"' in over.text
+        client.get(page)
+        client.send(page, {"email": EMAIL})
+        with lite_app.test_request_context(base_url="http://127.0.0.1:8000"):
+            login_codes.answer_requests(AT + 2 * 60 * 60)
+        ((code, _body),) = _mails(lite_app)
+        assert _enter(client, page, code).location == "/invoices"
+
+
+@NOW
+def test_codes_are_stored_as_keyed_hashes(lite_app: Flask) -> None:
+    page = _page(world.shop())
+    _ask(lite_app, page)
+    ((code, _body),) = _mails(lite_app)
+    with reading() as reader:
+        query = select(LoginRequest.__table__).execution_options(unscoped="a test")
+        row = reader.execute(query).one()
+    assert code not in str(row)
+    assert row.code_hash == login_codes.code_hashes(row.id, code)[0]
+    assert row.code_hash != login_codes.code_hashes("login_other", code)[0]
+
+
+def test_without_a_mail_server_there_is_no_login_page(lite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = _page(world.shop())
+    monkeypatch.setitem(lite_app.config, "SETTINGS", replace(lite_app.config["SETTINGS"], smtp_url=""))
+    assert lite_app.test_client().get(page).status_code == 404
