@@ -1,6 +1,7 @@
 """Every message is translated into every language with its placeholders, and the compiled catalogues are current."""
 
 import re
+import unicodedata
 from io import BytesIO
 from pathlib import Path
 
@@ -89,3 +90,14 @@ def test_french_punctuation_does_not_wrap() -> None:
         if message.id and re.search(r"[^\u00a0\d][;:!?»]|«[^\u00a0]|'", re.sub(r"https?://", "", target))
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("path", update.catalogues(), ids=lambda path: path.parent.parent.name)
+def test_no_sentence_has_a_character_that_nobody_sees(path: Path) -> None:
+    odd = [
+        target
+        for message in update.read(path)
+        for _, target in _both(message)
+        if message.id and any(unicodedata.category(c) in ("Cc", "Cf", "Co", "Cn") for c in target)
+    ]
+    assert odd == []

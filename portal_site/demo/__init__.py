@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from flask import Blueprint, Flask, abort, redirect, render_template, request, url_for
-from sqlalchemy import select
+from sqlalchemy import func, select
 from werkzeug.wrappers import Response
 
 from portal_site import clock
 from portal_site.billing.errors import BillingError
-from portal_site.billing.models import Account, Customer, Subscription, SubscriptionItem
+from portal_site.billing.models import Account, Customer, PortalConfiguration, Subscription, SubscriptionItem
 from portal_site.billing.portal_access import portal_sessions
 from portal_site.billing.rules.portal import flows
 from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
 from portal_site.db.transactions import transaction
-from portal_site.demo import atelier, northlight, zap
+from portal_site.demo import atelier, mailbox, northlight, zap
 
 LINK_LIFE = portal_sessions.WHOLE_LIFE
 FLOWS = {
@@ -44,6 +44,7 @@ class DemoCustomer:
 def init(app: Flask) -> None:
     """Register the demo page."""
     app.register_blueprint(blueprint)
+    app.register_blueprint(mailbox.blueprint)
 
 
 def seed(at: int) -> None:
@@ -107,7 +108,21 @@ def _page(refusal: str = "") -> str:
     groups: dict[str, list[DemoCustomer]] = {}
     for customer in customers():
         groups.setdefault(customer.business, []).append(customer)
-    return render_template("demo/show.html", groups=groups, flows=FLOWS, refusal=refusal)
+    return render_template("demo/show.html", groups=groups, flows=FLOWS, logins=_login_pages(), refusal=refusal)
+
+
+def _login_pages() -> Sequence[tuple[str, str, str]]:
+    """The login pages: the business, the page's id, and the address of one of its customers."""
+    with transaction() as session:
+        query = (
+            select(Account.business_name, PortalConfiguration.login_page_id, func.min(Customer.email))
+            .join(Account, Account.id == PortalConfiguration.account_id)
+            .join(Customer, Customer.account_id == Account.id)
+            .where(PortalConfiguration.login_page_enabled, PortalConfiguration.login_page_id.is_not(None))
+            .group_by(Account.business_name, PortalConfiguration.login_page_id)
+            .execution_options(unscoped="the demo shows all its merchants")
+        )
+        return [(business, page_id or "", email or "") for business, page_id, email in session.execute(query)]
 
 
 @blueprint.post("/customers/<customer_id>/visit")

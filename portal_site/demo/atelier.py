@@ -61,6 +61,7 @@ def build(session: Session, at: int) -> None:
             subscription_cancel=leaving, subscription_restart=SubscriptionRestart(enabled=True),
         ),
         default_return_url="https://tilleul.example", headline="Votre abonnement à l’Atelier Tilleul",
+        login_page_enabled=True, login_page_id="atelier",
     )  # fmt: skip
 
     _active(merchant, review, monthly)

@@ -74,6 +74,8 @@ def build(session: Session, at: int) -> None:
     merchant.configuration(
         _features(team, starter, _offers(small, thanks), add_ons, monthly, yearly, small, small_yearly),
         default_return_url="https://northlight.example/app",
+        login_page_enabled=True,
+        login_page_id="northlight",
     )
 
     merchant.promotion_code("NORTH20", merchant.coupon("20 % for you", percent_off="20"))
