@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from portal_site import cli, locations
 from tests.conftest import SECRET
@@ -87,6 +90,32 @@ def test_a_new_installation_creates_a_portal_link(portal: Portal, tmp_path: Path
     assert checked.returncode == 1
     assert checked.stdout.startswith("settings: ok\ndatabase: reachable\nschema: up to date\ndocuments: ")
     assert checked.stderr == "worker: none has been seen for three minutes. Run `portal worker`.\n"
+
+
+def test_a_login_page_and_a_sender_are_set_up(portal: Portal, tmp_path: Path) -> None:
+    portal("migrate")
+    (tmp_path / "export.json").write_text(EXPORT)
+    portal("import", str(tmp_path / "export.json"))
+    with sqlite3.connect(tmp_path / "portal.db") as connection:
+        (configuration,) = connection.execute("SELECT id FROM portal_configurations WHERE NOT livemode").fetchone()
+    opened = portal("login-page", configuration)
+    assert re.fullmatch(r"https://billing\.acme\.example/login/[\w-]{16}\n", opened.stdout)
+    assert portal("login-page", configuration).stdout == opened.stdout
+    assert portal("login-page", configuration, "--new-url").stdout != opened.stdout
+    assert portal("login-page", configuration, "--close").stdout == ""
+    assert portal("login-page", "bpc_none").stderr == "No such configuration: 'bpc_none'\n"
+    key = rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(key)
+    domain = ("mail", "sender", "--address", "billing@acme.example", "--dkim-domain", "acme.example", "--dkim-key")
+    assert "portal._domainkey.acme.example  v=DKIM1; k=rsa; p=MII" in portal(*domain, str(tmp_path / "key.pem")).stdout
+    assert "not a private key as PEM" in portal(*domain, str(tmp_path / "export.json")).stderr
+    assert portal("mail", "sender", "--reply-to", "nobody").stderr == "Not an e-mail address: nobody\n"
+    shown = portal("mail", "preview", "login_code", "--locale", "fr", "--to", str(tmp_path))
+    assert shown.returncode == 0
+    assert "Votre code de connexion" in (tmp_path / "login_code-fr.html").read_text()
+    assert "407913" in (tmp_path / "login_code-fr.txt").read_text()
+    assert "No such kind of e-mail: x. There are: login_code." in portal("mail", "preview", "x").stderr
+    assert portal("mail", "retry").stderr == "There is nothing that could be sent again.\n"
 
 
 def test_a_key_is_shown_once_listed_rolled_and_revoked(portal: Portal, tmp_path: Path) -> None:

@@ -48,12 +48,20 @@ def test_every_way_to_write_postgresql_is_the_same(url: str) -> None:
         ("PORTAL_TRUSTED_PROXIES", "11", "whole number from 0 to 10"),
         ("PORTAL_TRUSTED_PROXIES", "٣", "whole number from 0 to 10"),
         ("PORTAL_GATEWAY", "stripe", "must be one of"),
+        ("PORTAL_SMTP_URL", "http://relay.example", "PORTAL_SMTP_URL must be"),
+        ("PORTAL_SMTP_URL", "smtp://", "PORTAL_SMTP_URL must be"),
+        ("PORTAL_SMTP_URL", "smtp://relay.example:port", "PORTAL_SMTP_URL must be"),
+        ("PORTAL_SMTP_URL", "smtp://relay.example/path", "PORTAL_SMTP_URL must be"),
+        ("PORTAL_SMTP_URL", "smtp://relay.example", "PORTAL_MAIL_FROM is missing"),
+        ("PORTAL_MAIL_FROM", "billing", "PORTAL_MAIL_FROM is not an e-mail address"),
+        ("PORTAL_MAIL_FROM", "a@b.example\r\nBcc: c@d.example", "PORTAL_MAIL_FROM is not an e-mail address"),
         ("PORTAL_DEMO", "yes", "must be one of"),
     ],
 )
 def test_a_wrong_setting_is_a_sentence(name: str, value: str, said: str) -> None:
+    sender = {"PORTAL_MAIL_FROM": "a@b.example"} if said.startswith("PORTAL_SMTP_URL") else {}
     with pytest.raises(SettingsError) as error:
-        Settings.from_environment({**GOOD, name: value})
+        Settings.from_environment({**GOOD, **sender, name: value})
     assert said in str(error.value)
     assert len(str(error.value).splitlines()) == 1
 
