@@ -26,6 +26,8 @@ from tests.world import reading
 PUBLIC = {
     "asset", "theme", "brand_asset",
     "sessions.follow_link", "sessions.show_session_over", "sessions.show_logged_out", "sessions.choose_language",
+    "replacements.show_login", "replacements.ask_for_code", "replacements.show_code", "replacements.enter_code",
+    "replacements.choose_customer",
     "logins.show_login", "logins.ask_for_code", "logins.show_code", "logins.enter_code", "logins.choose_customer",
     "sandbox.show_setup", "sandbox.submit_setup", "sandbox.show_setup_challenge", "sandbox.answer_setup",
     "sandbox.show_challenge", "sandbox.answer_charge",

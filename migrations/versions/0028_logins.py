@@ -13,6 +13,7 @@ UNANSWERED = sa.text("answered_at IS NULL")
 def upgrade() -> None:
     op.add_column("portal_configurations", sa.Column("login_page_id", sa.String()))
     op.create_index("uq_portal_configurations_login_page_id", "portal_configurations", ["login_page_id"], unique=True)
+    op.add_column("portal_sessions", sa.Column("after_expiration", sa.JSON()))
     op.add_column(
         "portal_sessions", sa.Column("by_login", sa.Boolean(), nullable=False, server_default=sa.false())
     )
@@ -24,6 +25,7 @@ def upgrade() -> None:
         sa.Column("configuration_id", sa.String(), sa.ForeignKey("portal_configurations.id"), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("session_id", sa.String()),
         sa.Column("email", sa.String(), nullable=False),
         sa.Column("locale", sa.String()),
         sa.Column("browser_hash", sa.String(), nullable=False),
@@ -48,5 +50,6 @@ def downgrade() -> None:
     op.drop_table("login_requests")
     op.drop_index("ix_customers_account_id_lower_email", "customers")
     op.drop_column("portal_sessions", "by_login")
+    op.drop_column("portal_sessions", "after_expiration")
     op.drop_index("uq_portal_configurations_login_page_id", "portal_configurations")
     op.drop_column("portal_configurations", "login_page_id")

@@ -18,6 +18,7 @@ from portal_site.billing.resources import portal
 from portal_site.billing.rules.portal import flows
 from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
 from portal_site.billing.rules.portal.locales import LOCALES
+from portal_site.db.json_columns import JsonObject
 
 IN_CONFIGURATION = frozenset({"business_profile", "features", "features.subscription_update.products", "login_page"})
 
@@ -78,11 +79,21 @@ class _FlowData(Hash):
     subscription_update_confirm: _Confirm | None = None
 
 
+class _CustomerLogin(Hash):
+    expires_at: Whole | None = None
+
+
+class _AfterExpiration(Hash):
+    type: Annotated[str, parameters.choice("customer_login")]
+    customer_login: _CustomerLogin | None = None
+
+
 class _New(Parameters):
     EXPANDABLE: ClassVar[frozenset[str]] = frozenset(
         {"configuration", "flow", *(f"configuration.{name}" for name in IN_CONFIGURATION)}
     )
     customer: Filled
+    after_expiration: _AfterExpiration | None = None
     configuration: Text = None
     flow_data: _FlowData | None = None
     locale: Annotated[str | None, parameters.choice(*sorted(LOCALES))] = None
@@ -107,6 +118,7 @@ def create_portal_session() -> Response:
         return_url=wanted.return_url,
         locale=wanted.locale,
         flow=_flow(wanted.flow_data) if wanted.flow_data else None,
+        after_expiration=_after_expiration(wanted.after_expiration),
     )
     made = portal.session(opened.row)
     made["url"] = url_for("sessions.follow_link", token=opened.token, _external=True)
@@ -115,6 +127,17 @@ def create_portal_session() -> Response:
         row = lists.one(PortalConfiguration, opened.row.configuration_id)
         made["configuration"] = portal_configurations.shown(row, with_products=shown)
     return answers.json(made)
+
+
+def _after_expiration(given: _AfterExpiration | None) -> JsonObject | None:
+    """The hash as it is stored. Raises ApiError for a last moment that is over."""
+    if given is None:
+        return None
+    last = given.customer_login.expires_at if given.customer_login else None
+    if last is not None and last <= g.now:
+        param = "after_expiration[customer_login][expires_at]"
+        raise ApiError(400, f"{param} must be in the future.", None, param)
+    return {"type": given.type, "customer_login": {"expires_at": last}}
 
 
 def _flow(given: _FlowData) -> Flow:

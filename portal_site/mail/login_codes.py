@@ -13,10 +13,12 @@ from portal_site.mail import outbox, rendering
 from portal_site.mail.messages import Button, Message
 from portal_site.mail.outbox import Draft
 from portal_site.mail.rendering import Reader
+from portal_site.web import signing
 from portal_site.web.rendering.i18n import gettext as _
 
 KIND = "login_code"
 PURPOSE = "login-code"
+TICKET = "expired-session"  # the purpose of a signed id of a session that is to be replaced
 AT_ONCE = 50
 
 
@@ -46,7 +48,7 @@ def _answer(session: Session, request: LoginRequest, at: int) -> None:
     )
     configuration = session.scalars(own).one()
     customer = logins.customers_of(session, request)[0]
-    link = url_for("logins.show_code", login_page_id=configuration.login_page_id or "closed", code=code, _external=True)
+    link = _link(request, configuration, code)
     reader = Reader(
         request.locale, account.timezone, customer.timezone, preferred_locales=tuple(customer.preferred_locales or ())
     )
@@ -58,6 +60,13 @@ def _answer(session: Session, request: LoginRequest, at: int) -> None:
         customer_id=customer.id, expires_at=request.expires_at,
     )  # fmt: skip
     outbox.write(session, draft, content, at)
+
+
+def _link(request: LoginRequest, configuration: PortalConfiguration, code: str) -> str:
+    if request.session_id is not None:
+        ticket = signing.sign(TICKET, request.session_id)
+        return url_for("replacements.show_code", ticket=ticket, code=code, _external=True)
+    return url_for("logins.show_code", login_page_id=configuration.login_page_id or "closed", code=code, _external=True)
 
 
 def message(code: str, business: str, link: str) -> Message:

@@ -109,6 +109,7 @@ def init(app: Flask) -> None:
     wording.init(app)
     app.extensions["find_owner"] = lambda: visitors.find_expired_owner(session.get(visitors.COOKIE_MEMBER))
     app.register_blueprint(sessions.blueprint)
-    app.register_blueprint(logins.blueprint)
+    app.register_blueprint(logins.blueprint, url_prefix="/login/<login_page_id>")
+    app.register_blueprint(logins.blueprint, name="replacements", url_prefix="/p/code/<ticket>")
     app.register_blueprint(gateway_events.blueprint)
     app.register_blueprint(blueprint)

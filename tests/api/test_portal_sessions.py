@@ -148,3 +148,21 @@ def test_the_objects_have_the_members_that_clients_know(lite_app: Flask) -> None
         part = configuration["features"][name]
         schema = schemas[known[name]["$ref"].rpartition("/")[2]]
         assert set(schema["required"]) <= set(part) <= set(schema["properties"]), name
+
+
+def test_what_follows_an_expired_link_is_stored_and_echoed(lite_app: Flask) -> None:
+    scene = world.scene()
+    program = Program(lite_app, scene.account_id)
+    made = _made(program, scene, **{"after_expiration[type]": "customer_login"})
+    assert made["after_expiration"] == {"type": "customer_login", "customer_login": {"expires_at": None}}
+    assert "after_expiration" not in _made(program, scene)
+    for given, param in (
+        ({"after_expiration[type]": "renew"}, "after_expiration[type]"),
+        ({"after_expiration[customer_login][expires_at]": "1"}, "after_expiration[type]"),
+        (
+            {"after_expiration[type]": "customer_login", "after_expiration[customer_login][expires_at]": "1"},
+            "after_expiration[customer_login][expires_at]",
+        ),
+    ):
+        refused = error(program.post(SESSIONS, {"customer": scene.customer.id, **given}))
+        assert (refused[0], refused[3]) == (400, param)

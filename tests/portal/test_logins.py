@@ -12,7 +12,8 @@ from sqlalchemy import select, update
 
 from portal_site import encryption
 from portal_site.billing.models import Customer, LoginRequest, PortalConfiguration
-from portal_site.billing.portal_access import logins
+from portal_site.billing.portal_access import logins, portal_sessions
+from portal_site.billing.rules.portal.flows import Flow
 from portal_site.mail import login_codes, outbox
 from portal_site.mail.models import Email
 from tests import world
@@ -307,3 +308,91 @@ def test_without_a_mail_server_there_is_no_login_page(lite_app: Flask, monkeypat
     page = _page(world.shop())
     monkeypatch.setitem(lite_app.config, "SETTINGS", replace(lite_app.config["SETTINGS"], smtp_url=""))
     assert lite_app.test_client().get(page).status_code == 404
+
+
+# --- an expired link, for a customer whose address is known -----------------------------------------------------------------
+
+
+def _expired(app: Flask, shop: world.Shop, last: int | None = None, **options: Any) -> tuple[PortalClient, Any]:
+    """What a browser sees that follows a link an hour too late."""
+    after = {"type": "customer_login", "customer_login": {"expires_at": last}}
+    opened = portal_sessions.open_session(shop.customer.id, AT - 3600, after_expiration=after, **options)
+    client: PortalClient = app.test_client()  # type: ignore[assignment]
+    return client, client.get(f"/p/session/{opened.token}?to=/invoices")
+
+
+def _code_link(page: Any) -> str:
+    found = re.search(r'href="(/p/code/[^"]+)"', page.text)
+    assert found, text(page.text)
+    return found[1]
+
+
+@NOW
+@pytest.mark.both_databases
+def test_an_expired_link_is_replaced_with_a_code_and_leads_to_the_same_page(app: Flask) -> None:
+    shop = world.shop()
+    client, over = _expired(app, shop, return_url="https://shop.example/account")
+    assert over.status_code == 403
+    there = _code_link(over)
+    shown = client.get(there)
+    assert "We will send a code to h•••@acme.example" in text(shown.text)
+    assert EMAIL not in shown.text
+    assert client.send(there).location == f"{there}/code"
+    ((code, body),) = _mails(app)
+    assert f"http://127.0.0.1:8000{there}/code?code={code}" in body
+    assert EMAIL not in client.get(f"{there}/code").text
+    entered = client.send(f"{there}/code", {"code": code})
+    assert entered.location == "/invoices"
+    assert 'href="https://shop.example/account"' in client.get("/invoices").text
+    assert 'name="email"' not in client.get("/billing-information/edit").text
+
+
+@NOW
+def test_a_flow_goes_on_after_its_link_has_expired(lite_app: Flask) -> None:
+    shop = world.shop()
+    flow = Flow("subscription_pause", subscription_id=shop.subscription.id)
+    client, over = _expired(lite_app, shop, flow=flow)
+    there = _code_link(over)
+    client.get(there)
+    client.send(there)
+    ((code, _body),) = _mails(lite_app)
+    client.get(f"{there}/code")
+    client.send(f"{there}/code", {"code": code})
+    assert client.get("/").location == f"/subscriptions/{shop.subscription.id}/pause"
+
+
+@NOW
+def test_a_code_for_an_expired_link_lets_no_namesake_in(lite_app: Flask) -> None:
+    shop = world.shop()
+    with world.transaction() as session:
+        made = world.Merchant(session, world.START, session.get(world.Account, shop.customer.account_id))
+        made.customer("Namesake", EMAIL, "x")
+    client, over = _expired(lite_app, shop)
+    there = _code_link(over)
+    client.get(there)
+    client.send(there)
+    ((code, _body),) = _mails(lite_app)
+    client.get(f"{there}/code")
+    assert client.send(f"{there}/code", {"code": code}).location in ("/", "/invoices")
+    assert "Hedda Berg" in text(client.get("/billing-information").text)
+
+
+@NOW
+def test_an_expired_link_is_not_replaced_after_its_last_moment_or_without_a_word(lite_app: Flask) -> None:
+    shop = world.shop()
+    _client, over = _expired(lite_app, shop, last=AT)
+    assert "/p/code/" not in over.text
+    client, before = _expired(lite_app, shop, last=AT + 10)
+    there = _code_link(before)
+    with time_machine.travel(AT + 10, tick=False):
+        assert client.get(there).status_code == 404
+    opened = portal_sessions.open_session(shop.customer.id, AT - 3600)
+    plain = lite_app.test_client().get(f"/p/session/{opened.token}")
+    assert "/p/code/" not in plain.text
+
+
+@NOW
+@pytest.mark.parametrize("ticket", ["x", "x.y", "InNlc3Npb24i.abc"])
+def test_a_ticket_that_was_not_signed_is_nothing(lite_app: Flask, ticket: str) -> None:
+    assert lite_app.test_client().get(f"/p/code/{ticket}").status_code == 404
+    assert lite_app.test_client().post(f"/p/code/{ticket}").status_code == 403

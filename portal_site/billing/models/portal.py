@@ -75,6 +75,8 @@ class PortalSession(HasLivemode, Base):
     locale: Mapped[str | None]
     flow: Mapped[OptionalDocument]
     flow_completed_at: Mapped[int | None]
+    # Whether an expired link leads to a code for the customer's own address: the `after_expiration` hash of the API.
+    after_expiration: Mapped[OptionalDocument]
     # Whether it began at the login page: the e-mail address, which let the customer in, cannot be changed then.
     by_login: Mapped[bool] = mapped_column(default=False, server_default=false())
 
@@ -96,8 +98,9 @@ class PortalVisit(Base):
 class LoginRequest(HasLivemode, Base):
     """Somebody has typed an e-mail address on a login page. It is stored whether or not a customer has that address.
 
-    `browser_hash` is the hash of a secret in that browser's cookie. The worker answers each request: it makes the code, of which
-    `code_hash` is stored, and writes the e-mail, or neither. `network_hash` is for the limit of requests from one network.
+    With `session_id` the address was not typed: an expired session of the customer is to be replaced. `browser_hash` is the
+    hash of a secret in that browser's cookie. The worker answers each request: it makes the code, of which `code_hash` is
+    stored, and writes the e-mail, or neither. `network_hash` is for the limit of requests from one network.
     """
 
     __tablename__ = "login_requests"
@@ -107,6 +110,7 @@ class LoginRequest(HasLivemode, Base):
     configuration_id: Mapped[str] = mapped_column(ForeignKey("portal_configurations.id"))
     created: Mapped[int]
     expires_at: Mapped[int]
+    session_id: Mapped[str | None]
     email: Mapped[str]
     locale: Mapped[str | None]
     browser_hash: Mapped[str]

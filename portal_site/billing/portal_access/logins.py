@@ -8,12 +8,14 @@ import hmac
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.models import Customer, LoginRequest, PortalConfiguration, PortalSession
+from portal_site.billing.models.columns import values
 from portal_site.billing.portal_access.portal_sessions import LINK_LIFE, TOKEN_BYTES, hash_token, start_visit
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
@@ -36,12 +38,22 @@ WRONG = N_("This is not the code that we sent last. Check it, or ask for a new o
 
 @dataclass(frozen=True)
 class LoginPage:
-    """A configuration whose login page is open."""
+    """Where one may ask for a code: the login page of a configuration, or an expired session that may be replaced.
+
+    `id` is the random part of the page's URL, or the session's id. For a session, `email` is the customer's address, and the
+    only one that gets a code.
+    """
 
     id: str
     configuration_id: str
     account_id: str
     livemode: bool
+    email: str | None = None
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that is to be replaced, if any."""
+        return self.id if self.email is not None else None
 
 
 def find_page(login_page_id: str) -> LoginPage | None:
@@ -52,6 +64,23 @@ def find_page(login_page_id: str) -> LoginPage | None:
     with reading() as reader:
         row = reader.execute(query).first()
     return LoginPage(login_page_id, *row) if row else None
+
+
+def find_replaceable(session_id: str, at: int) -> LoginPage | None:
+    """An expired session whose link leads to a code, unless the time for that is over or the customer has no address."""
+    columns = PortalSession.configuration_id, PortalSession.account_id, PortalSession.livemode, Customer.email
+    query = (
+        select(*columns, PortalSession.after_expiration)
+        .join(Customer, Customer.id == PortalSession.customer_id)
+        .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
+        .where(PortalSession.id == session_id, PortalConfiguration.active, Customer.deleted_at.is_(None))
+    )
+    with reading() as reader:
+        row = reader.execute(query.execution_options(unscoped="a signed link names the session")).first()
+    if row is None or row.email is None or row.after_expiration is None:
+        return None
+    last = row.after_expiration["customer_login"]["expires_at"]
+    return LoginPage(session_id, *row[:4]) if last is None or at < last else None
 
 
 def set_page(configuration_id: str, *, enabled: bool, new_url: bool, at: int) -> str | None:
@@ -101,6 +130,7 @@ def ask(page: LoginPage, email: str, network_hash: str, locale: str | None, at: 
             account_id=page.account_id,
             livemode=page.livemode,
             configuration_id=page.configuration_id,
+            session_id=page.session_id,
             created=at,
             expires_at=at + LIFE,
             email=email.strip().lower()[:LONGEST_EMAIL],
@@ -148,13 +178,16 @@ def may_mail(session: Session, request: LoginRequest, at: int) -> bool:
 
 
 def customers_of(session: Session, request: LoginRequest) -> Sequence[Customer]:
-    """The customers with the address of a request, newest first."""
+    """The customers with the address of a request, newest first; of an expired session only its own."""
     query = select(Customer).where(
         Customer.account_id == request.account_id,
         Customer.livemode == request.livemode,
         Customer.deleted_at.is_(None),
         func.lower(Customer.email) == request.email,
     )
+    if request.session_id is not None:
+        expired = PortalSession.account_id == request.account_id, PortalSession.id == request.session_id
+        query = query.where(Customer.id == select(PortalSession.customer_id).where(*expired).scalar_subquery())
     return session.scalars(query.order_by(Customer.created.desc(), Customer.id).limit(MOST_CUSTOMERS)).all()
 
 
@@ -222,10 +255,20 @@ def let_in(started: StartedLogin, customer_id: str, at: int) -> LetIn:
             token_hash=hash_token(token),
             expires_at=at + LINK_LIFE,
             by_login=True,
+            **_kept(session, row),
         )
         session.add(opened)
         session.flush()
         return LetIn(token, start_visit(session, opened, at))
+
+
+def _kept(session: Session, request: LoginRequest) -> dict[str, Any]:
+    """What a replacement has from the expired session."""
+    if request.session_id is None:
+        return {}
+    owned = PortalSession.account_id == request.account_id, PortalSession.id == request.session_id
+    expired = session.scalars(select(PortalSession).where(*owned)).one()
+    return values(expired, "on_behalf_of", "return_url", "locale", "flow", "flow_completed_at", "after_expiration")
 
 
 _OF_BROWSER = {"unscoped": "the secret in the browser's cookie names the request"}

@@ -16,6 +16,7 @@ from portal_site.billing.rules.portal import locales
 from portal_site.billing.rules.portal.flows import Flow
 from portal_site.billing.rules.portal.safe_urls import Returns
 from portal_site.billing.translation_marks import N_
+from portal_site.db.json_columns import JsonObject
 from portal_site.db.transactions import passing_write, transaction
 from portal_site.ids import new_id
 
@@ -56,11 +57,13 @@ def open_session(
     return_url: str | None = None,
     locale: str | None = None,
     flow: Flow | None = None,
+    after_expiration: JsonObject | None = None,
     link_life: int = LINK_LIFE,
 ) -> OpenedSession:
     """Create a session for a customer (id or e-mail address), whose link works for `link_life` seconds.
 
-    With `flow` it is for one thing only. With `livemode` only a customer of that mode is found, of any mode otherwise.
+    With `flow` it is for one thing only. `after_expiration` is the hash of the API, with all its members. With `livemode` only
+    a customer of that mode is found, of any mode otherwise.
     Raises BillingError, with `param` set, for an invalid argument, and NotFound for an object that does not exist.
     """
     if locale is not None:
@@ -89,6 +92,7 @@ def open_session(
             return_url=return_url,
             locale=None if locale == locales.AUTO else locale,
             flow=flow_rules.document(flow) if flow is not None else None,
+            after_expiration=after_expiration,
         )
         session.add(portal_session)
     return OpenedSession(portal_session, token)

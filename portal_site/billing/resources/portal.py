@@ -13,6 +13,8 @@ def session(row: PortalSession) -> JsonObject:
     return {
         "object": "billing_portal.session",
         **values(row, "id", "created", "livemode", "locale", "on_behalf_of", "return_url"),
+        # Left out where there is none, as Stripe does in versions of before it.
+        **({"after_expiration": row.after_expiration} if row.after_expiration else {}),
         "configuration": row.configuration_id,
         "customer": row.customer_id,
         "customer_account": None,

@@ -1,4 +1,7 @@
-"""The login page of a configuration: an e-mail address, the code that is sent there, and the customer whose pages open."""
+"""The login page of a configuration: an e-mail address, the code that is sent there, and the customer whose pages open.
+
+The same pages replace an expired session whose link allows it; the code goes to the customer's own address then.
+"""
 
 import unicodedata
 from collections.abc import Sequence
@@ -22,7 +25,7 @@ from portal_site.web import signing
 from portal_site.web.input.forms import PortalForm, checked_field, translated
 from portal_site.web.rendering import i18n
 
-blueprint = Blueprint("logins", __name__, url_prefix="/login/<login_page_id>")
+blueprint = Blueprint("logins", __name__)  # registered as `logins` and, for expired sessions, as `replacements`
 MEMBER = "login"  # of the browser's cookie
 CHOICE = "login-choice"
 Page = str | tuple[str, int]
@@ -53,10 +56,18 @@ class CodeForm(PortalForm):
 @blueprint.url_value_preprocessor
 def find_page(_endpoint: str | None, values: dict[str, Any] | None) -> None:
     """Find the login page, whose owner's colours the pages have. Any other id is answered like one that never was."""
-    settings = current_app.config["SETTINGS"]
-    page = logins.find_page((values or {}).pop("login_page_id", "")) if settings.sends_mail else None
-    g.login_page = page
-    g.lost_visitor = visitors.find_login_owner(page.id) if page else None
+    given = values or {}
+    page_id, ticket = given.pop("login_page_id", None), given.pop("ticket", None)
+    g.login_page = g.lost_visitor = None
+    if not current_app.config["SETTINGS"].sends_mail:
+        return
+    if page_id is not None and (page := logins.find_page(page_id)):
+        g.login_page, g.lost_visitor = page, visitors.find_login_owner(page_id)
+        g.login_address = {"login_page_id": page_id}
+    session_id = signing.read(login_codes.TICKET, ticket) if ticket is not None else None
+    if session_id is not None and (page := logins.find_replaceable(session_id, clock.now())):
+        g.login_page, g.lost_visitor = page, visitors.find_session_owner(page.account_id, session_id)
+        g.login_address = {"ticket": ticket}
 
 
 @blueprint.before_request
@@ -69,6 +80,8 @@ def require_page() -> None:
 @blueprint.get("")
 def show_login() -> str:
     """The form for the e-mail address, with `prefilled_email` in it."""
+    if _page().email is not None:
+        return _resend_page()
     form = EmailForm(formdata=None, email=request.args.get("prefilled_email", "")[: logins.LONGEST_EMAIL])
     return _email_page(form)
 
@@ -76,15 +89,17 @@ def show_login() -> str:
 @blueprint.post("")
 def ask_for_code() -> Response | Page:
     """Send a code, if there is such a customer. The answer is the same if there is none."""
-    form = EmailForm()
-    if not form.validate():
+    form, own = EmailForm(), _page().email
+    if own is None and not form.validate():
         return _email_page(form), 422
+    email = own or form.email.data or ""
     network = hash_token(_network(request.remote_addr or ""))
     try:
-        started = logins.ask(_page(), form.email.data or "", network, i18n.current().locale, clock.now())
+        started = logins.ask(_page(), email, network, i18n.current().locale, clock.now())
     except TooManyRequests as refusal:
-        return _email_page(form, translated(refusal)), 429
-    session[MEMBER] = [_page().id, started.request_id, started.secret, form.email.data]
+        words = translated(refusal)
+        return (_email_page(form, words) if own is None else _resend_page(words)), 429
+    session[MEMBER] = [_page().id, started.request_id, started.secret, masked(own) if own else email]
     return redirect(_address("show_code"), 303)
 
 
@@ -93,7 +108,7 @@ def show_code() -> Response | str:
     """The form for the code. The link in the e-mail fills it in, in the browser where it was asked for."""
     form = CodeForm(formdata=None, code=request.args.get("code", "")[:40])
     if _started() is None:
-        return render_template("portal/logins/elsewhere.html", login_page_id=_page().id)
+        return render_template("portal/logins/elsewhere.html", address=_address)
     return _code_page(form)
 
 
@@ -153,7 +168,7 @@ def _started() -> StartedLogin | None:
 
 
 def _address(view: str) -> str:
-    return url_for(f"logins.{view}", login_page_id=_page().id)
+    return url_for(f".{view}", **g.login_address)
 
 
 def _network(address: str) -> str:
@@ -162,14 +177,24 @@ def _network(address: str) -> str:
 
 
 def _email_page(form: EmailForm, refusal: str = "") -> str:
-    return render_template("portal/logins/email.html", form=form, refusal=refusal, login_page_id=_page().id)
+    return render_template("portal/logins/email.html", form=form, refusal=refusal, address=_address)
+
+
+def _resend_page(refusal: str = "") -> str:
+    words = masked(_page().email or "")
+    return render_template("portal/logins/resend.html", email=words, refusal=refusal, address=_address)
+
+
+def masked(email: str) -> str:
+    """An address for a page that anybody may see: its owner knows it by the first letter and the domain."""
+    return f"{email[:1]}•••@{email.rpartition('@')[2]}"
 
 
 def _code_page(form: CodeForm) -> str:
     email = session[MEMBER][3]
-    return render_template("portal/logins/code.html", form=form, email=email, login_page_id=_page().id)
+    return render_template("portal/logins/code.html", form=form, email=email, address=_address)
 
 
 def _choice_page(started: StartedLogin, found: Sequence[Candidate]) -> str:
     checked = signing.sign(CHOICE, started.request_id)
-    return render_template("portal/logins/choice.html", customers=found, checked=checked, login_page_id=_page().id)
+    return render_template("portal/logins/choice.html", customers=found, checked=checked, address=_address)

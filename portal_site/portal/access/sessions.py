@@ -5,9 +5,11 @@ from werkzeug.wrappers import Response
 
 from portal_site import clock
 from portal_site.billing.errors import NotFound
-from portal_site.billing.portal_access import portal_sessions
+from portal_site.billing.portal_access import logins, portal_sessions
+from portal_site.mail import login_codes
 from portal_site.portal.access import return_after_login, visitors
-from portal_site.web import security, urls
+from portal_site.portal.access.visitors import PortalOwner
+from portal_site.web import security, signing, urls
 from portal_site.web.rendering import i18n
 
 blueprint = Blueprint("sessions", __name__)
@@ -42,9 +44,13 @@ def over_page(token: str | None, reason: str, there: str | None = None) -> tuple
 
 
 @blueprint.app_template_global()
-def sends_mail() -> bool:
-    """Whether e-mails, such as those with codes, are sent."""
-    return bool(current_app.config["SETTINGS"].sends_mail)
+def code_address(business: PortalOwner | None) -> str:
+    """Where a customer whose link or session has expired gets a code; empty if that is not possible."""
+    if business is None or not current_app.config["SETTINGS"].sends_mail:
+        return ""
+    if logins.find_replaceable(business.session_id, clock.now()):
+        return url_for("replacements.show_login", ticket=signing.sign(login_codes.TICKET, business.session_id))
+    return url_for("logins.show_login", login_page_id=business.login_page_id) if business.login_page_id else ""
 
 
 @blueprint.get("/logged-out")

@@ -26,7 +26,7 @@ COOKIE_MEMBER = "visit"
 
 _SHOWN_ACCOUNT = func.coalesce(PortalSession.on_behalf_of, PortalSession.account_id)
 _OWNER = aliased(Account)  # a platform's customers return to the platform, even if they see a connected account's name
-_BUSINESS = (
+_MERCHANT = (
     Account.business_name,
     Account.branding.label("account_branding"),
     Account.logo_id,
@@ -40,19 +40,23 @@ _BUSINESS = (
     PortalConfiguration.headline,
     PortalConfiguration.branding.label("configuration_branding"),
     case((PortalConfiguration.login_page_enabled, PortalConfiguration.login_page_id)).label("login_page_id"),
-    PortalSession.customer_id,
-    PortalSession.return_url,
     PortalConfiguration.default_return_url,
     _OWNER.return_hosts,
+)
+_BUSINESS = (
+    *_MERCHANT,
+    PortalSession.customer_id,
+    PortalSession.return_url,
     PortalSession.locale,
     PortalSession.livemode,
+    PortalSession.id.label("session_id"),
+    PortalSession.after_expiration,
 )
 _VISITOR = PageQuery(
     visitor=select(
         *_BUSINESS,
         PortalVisit.id.label("visit_id"),
         PortalVisit.last_seen_at,
-        PortalSession.id.label("session_id"),
         PortalSession.account_id,
         PortalSession.on_behalf_of,
         PortalSession.by_login,
@@ -106,14 +110,24 @@ _LOST = PageQuery(
     .join(_OWNER, _OWNER.id == PortalSession.account_id)
     .where(PortalSession.id.in_(_BY_TOKEN))
 )
+_OF_SESSION = PageQuery(
+    visitor=select(*_BUSINESS)
+    .select_from(PortalSession)
+    .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
+    .join(Account, Account.id == _SHOWN_ACCOUNT)
+    .join(_OWNER, _OWNER.id == PortalSession.account_id)
+    .where(PortalSession.account_id == bindparam("account_id"), PortalSession.id == bindparam("session_id"))
+)
 # The owner of a login page, where nobody has come in yet.
 _OF_LOGIN = PageQuery(
     visitor=select(
-        *(column for column in _BUSINESS if getattr(column, "class_", None) is not PortalSession),
+        *_MERCHANT,
         literal("").label("customer_id"),
         null().label("return_url"),
         null().label("locale"),
         PortalConfiguration.livemode,
+        literal("").label("session_id"),
+        null().label("after_expiration"),
     )
     .select_from(PortalConfiguration)
     .join(Account, Account.id == PortalConfiguration.account_id)
@@ -145,6 +159,8 @@ class PortalOwner:
     return_hosts: Sequence[str]
     locale: str | None
     livemode: bool
+    session_id: str
+    after_expiration: Mapping[str, Any] | None
     preferred_locales: tuple[str, ...] = ()
 
     @cached_property
@@ -171,7 +187,6 @@ class Visitor(PortalOwner):
 
     visit_id: str
     last_seen_at: int
-    session_id: str
     account_id: str
     on_behalf_of: str | None
     by_login: bool
@@ -253,6 +268,12 @@ def find_visitor(at: int) -> Visitor | None:
 def find_login_owner(login_page_id: str) -> PortalOwner | None:
     """The owner of a login page, or None if there is no such page."""
     row = _OF_LOGIN.one(login_page_id=login_page_id)
+    return PortalOwner(**row) if row else None
+
+
+def find_session_owner(account_id: str, session_id: str) -> PortalOwner | None:
+    """The owner of the portal of a session that a signed link names."""
+    row = _OF_SESSION.one(account_id=account_id, session_id=session_id)
     return PortalOwner(**row) if row else None
 
 
