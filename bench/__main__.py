@@ -7,7 +7,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import databases, growth, lighthouse, quoting, renewing, report, sessions, sizes, speed, stage, tools, worker
+from bench import (
+    databases,
+    growth,
+    lighthouse,
+    mails,
+    quoting,
+    renewing,
+    report,
+    sessions,
+    sizes,
+    speed,
+    stage,
+    tools,
+    worker,
+)
 from bench.report import Section
 
 
@@ -61,6 +75,7 @@ def _measure(options: argparse.Namespace, sections: list[Section]) -> None:
                     sections += sessions.measure(on, options.rounds, options.seconds)
                     if name == kinds[0]:
                         sections += _once(on, folder, twin_python, options)
+                sections += mails.measure(kind, mails.COUNT)
                 if options.history:
                     sections += growth.measure_history(kind, folder, options.history, options.times)
                 if options.large:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from portal_site import clock, create_app
 from portal_site.billing.models import Invoice, Price, Product
 from portal_site.billing.rules.portal.portal_features import UPDATES, CustomerUpdate, Features, SubscriptionUpdate
-from portal_site.cli import progress
+from portal_site.cli import groups
 from portal_site.config import Settings
 from portal_site.db import Base, db, migrations
 from portal_site.db.transactions import reading, transaction
@@ -98,7 +98,7 @@ def fill(app: Flask, customers: int) -> None:
     migrations.upgrade(app)
     dice = random.Random(11)
     at = clock.now()
-    with app.app_context(), progress.steps(f"Making {customers:,} customers") as advance:
+    with app.app_context(), groups.steps(f"Making {customers:,} customers") as advance:
         for number in range(MERCHANTS):
             with transaction() as session:
                 collector = Collector(session)
@@ -178,7 +178,7 @@ def _another_subscription(merchant: Merchant, customer: Any, offers: Any, dice: 
 
 def add_history(app: Flask, customer_id: str, invoices: int) -> None:
     """Give one customer a long history, with copies of one of its invoices."""
-    with app.app_context(), transaction() as session, progress.steps(f"Making {invoices:,} invoices") as advance:
+    with app.app_context(), transaction() as session, groups.steps(f"Making {invoices:,} invoices") as advance:
         original = session.query(Invoice).filter_by(customer_id=customer_id).order_by(Invoice.created).first()
         template = {column.key: getattr(original, column.key) for column in Invoice.__mapper__.column_attrs}
         for start in range(0, invoices, 5000):
@@ -193,7 +193,7 @@ def add_history(app: Flask, customer_id: str, invoices: int) -> None:
 
 def multiply_invoices(app: Flask, invoices: int) -> None:
     """Raise the number of invoices in the database to `invoices`, with copies of every customer's invoices."""
-    with app.app_context(), transaction() as session, progress.steps(f"Making {invoices:,} invoices") as advance:
+    with app.app_context(), transaction() as session, groups.steps(f"Making {invoices:,} invoices") as advance:
         count = text("SELECT count(*) FROM invoices").execution_options(**UNSCOPED)
         existing = session.execute(count).scalar_one()
         columns = [column.name for column in Invoice.__table__.columns]

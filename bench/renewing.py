@@ -23,7 +23,7 @@ from portal_site import worker
 from portal_site.billing.billing_run import batches, runner
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.models import Event, Invoice, InvoiceLineItem
-from portal_site.cli import progress
+from portal_site.cli import groups
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
@@ -43,7 +43,7 @@ def measure_ratio(kind: Kind, subscriptions: int, rounds: int) -> list[Section]:
     instants = due.fill(app, subscriptions, rounds)
     kind.settle(str(app.config["SQLALCHEMY_DATABASE_URI"]))
     ratios, ours, plain = [], [], []
-    with app.app_context(), progress.steps(f"Renewing on {kind.name}") as advance:
+    with app.app_context(), groups.steps(f"Renewing on {kind.name}") as advance:
         for number, at in enumerate(instants):
             invoiced, seconds = _renew(at)
             writing, rows = _plain(at)
@@ -143,7 +143,7 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]], subscriptions: int) -> 
     first: dict[int, float] = {}
     growth = 0.0
     began = time.monotonic()
-    with progress.steps(f"Renewing {subscriptions:,}") as advance:
+    with groups.steps(f"Renewing {subscriptions:,}") as advance:
         while any(process.poll() is None for process in processes):
             time.sleep(0.5)
             for process in processes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from bench import agreement, load
 from bench.report import Section, judged
 from bench.stage import BARE, OURS, TEMPLATES, TWIN, Stage
-from portal_site.cli import progress
+from portal_site.cli import groups
 
 AIMS = {"SQLite": {TEMPLATES: 0.55, TWIN: 3.0}, "PostgreSQL": {TEMPLATES: 0.35, TWIN: 2.5}}
 ORDER = (OURS, BARE, TEMPLATES, TWIN)
@@ -39,7 +39,7 @@ def measure(stage: Stage, rounds: int, seconds: float) -> list[Section]:
     tallies = {name: Tally() for name in ORDER}
     for name in ORDER:
         load.burst(stage.questions(name), seconds=seconds)
-    with progress.steps(f"Rounds on {stage.kind.name}") as advance:
+    with groups.steps(f"Rounds on {stage.kind.name}") as advance:
         for number in range(rounds):
             shift = number % len(ORDER)
             for name in ORDER[shift:] + ORDER[:shift]:

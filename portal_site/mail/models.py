@@ -12,7 +12,7 @@ from portal_site.db import Base
 class EmailStatus(StrEnum):
     """What becomes of an e-mail: it waits, or it was sent, given up (until an operator retries), expired or not sent at all.
 
-    `suppressed` is one whose addresses are all known to be undeliverable.
+    `suppressed` is one without an address that could be delivered to.
     """
 
     WAITING = "waiting"
@@ -59,7 +59,7 @@ class Email(HasLivemode, Base):
 
 
 class UndeliverableAddress(Base):
-    """An address that a mail server refused for good: nothing more is sent to it for this account."""
+    """An address that a mail server refused for good: for a month nothing more is sent to it for this account."""
 
     __tablename__ = "undeliverable_addresses"
 

@@ -8,6 +8,7 @@ from sqlalchemy import Update, func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site import encryption
+from portal_site.billing.billing_run import clean_up
 from portal_site.billing.models import Account
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
@@ -21,6 +22,8 @@ AT_ONCE = 50  # e-mails that it takes
 # Seconds until the next try, by the number of those that the server refused for now. After the last one it is parked.
 PAUSES = (60, 5 * 60, 15 * 60, 60 * 60, 4 * 60 * 60, 12 * 60 * 60, 24 * 60 * 60)
 SERVER_PAUSE = 60  # until the next try after the server could not be reached at all, which counts for no e-mail
+UNDELIVERABLE = 30 * 24 * 60 * 60  # seconds for which nothing is sent to an address that was refused for good
+KEPT = 90 * 24 * 60 * 60  # seconds for which it is known what became of an e-mail
 LONGEST_ERROR = 500
 
 
@@ -45,7 +48,7 @@ def write(session: Session, draft: Draft, content: Content, at: int) -> Email | 
     """
     if session.scalar(select(Email.id).where(Email.account_id == draft.account_id, Email.dedup_key == draft.dedup_key)):
         return None
-    to, cc = (_reachable(session, draft.account_id, addresses) for addresses in (draft.to, draft.cc))
+    to, cc = (_reachable(session, draft.account_id, addresses, at) for addresses in (draft.to, draft.cc))
     email = Email(
         id=new_id("em"),
         account_id=draft.account_id,
@@ -55,7 +58,7 @@ def write(session: Session, draft: Draft, content: Content, at: int) -> Email | 
         kind=draft.kind,
         dedup_key=draft.dedup_key,
         recipients={"to": to, "cc": cc},
-        content=_sealed(content) if to else None,
+        content=sealed(content) if to else None,
         status=EmailStatus.WAITING if to else EmailStatus.SUPPRESSED,
         due_at=at,
         expires_at=draft.expires_at,
@@ -64,16 +67,18 @@ def write(session: Session, draft: Draft, content: Content, at: int) -> Email | 
     return email
 
 
-def _reachable(session: Session, account_id: str, addresses: Sequence[str]) -> list[str]:
+def _reachable(session: Session, account_id: str, addresses: Sequence[str], at: int) -> list[str]:
     found = list(dict.fromkeys(filter(None, map(deliverable, addresses))))
     if not found:
         return []
     known = UndeliverableAddress.account_id == account_id, UndeliverableAddress.address.in_(found)
-    refused = set(session.scalars(select(UndeliverableAddress.address).where(*known)))
+    still = UndeliverableAddress.created > at - UNDELIVERABLE
+    refused = set(session.scalars(select(UndeliverableAddress.address).where(*known, still)))
     return [address for address in found if address not in refused]
 
 
-def _sealed(content: Content) -> str:
+def sealed(content: Content) -> str:
+    """A content as it is stored."""
     return encryption.encrypt(PURPOSE, json.dumps([content.subject, content.text, content.html]))
 
 
@@ -100,7 +105,9 @@ def claim(at: int, limit: int = AT_ONCE) -> list[Outgoing]:
         query = (
             select(Email).where(*is_due).order_by(Email.due_at, Email.id).limit(limit).with_for_update(skip_locked=True)
         )
-        emails = session.scalars(query.execution_options(unscoped="the worker sends for all merchants")).all()
+        # What the session knows of an e-mail from before may be old.
+        options = {"unscoped": "the worker sends for all merchants", "populate_existing": True}
+        emails = session.scalars(query.execution_options(**options)).all()
         alive = []
         for email in emails:
             if email.expires_at is not None and email.expires_at <= at:
@@ -163,7 +170,9 @@ def _remember_gone(session: Session, email: Email, addresses: Sequence[str], rea
 
 
 def _next_step(email: Email, has_recipient: bool, is_smaller: bool, at: int) -> dict[str, object]:
-    if not has_recipient or email.attempts >= len(PAUSES):
+    if not has_recipient:
+        return {"status": EmailStatus.SUPPRESSED, "content": None}
+    if email.attempts >= len(PAUSES):
         return {"status": EmailStatus.PARKED, "attempts": email.attempts + 1}
     if is_smaller:
         return {"due_at": at}
@@ -180,18 +189,25 @@ def note_server_fault(emails: Sequence[Email], reason: str, at: int) -> None:
 def _of(email: Email) -> Update:
     """An update of this e-mail, as long as it waits."""
     owned = Email.account_id == email.account_id, Email.id == email.id
-    return update(Email).where(*owned, Email.status == EmailStatus.WAITING)
+    statement = update(Email).where(*owned, Email.status == EmailStatus.WAITING)
+    return statement.execution_options(synchronize_session=False)
 
 
 def retry(email_id: str | None, at: int) -> int:
-    """Let parked e-mails be sent again, one or all; how many there are. One without an address stays parked."""
-    parked = [Email.status == EmailStatus.PARKED, Email.content.is_not(None)]
+    """Let parked e-mails be sent again, one or all; how many there are."""
+    parked = [Email.status == EmailStatus.PARKED]
     if email_id is not None:
         parked.append(Email.id == email_id)
     query = update(Email).where(*parked).values(status=EmailStatus.WAITING, attempts=0, due_at=at)
     with transaction() as session:
         found = session.execute(query.execution_options(unscoped="an operator retries for all merchants"))
         return int(found.rowcount)  # type: ignore[attr-defined]
+
+
+def remove_old(at: int) -> int:
+    """Remove what was sent, or was not, long ago; what waits or is parked stays. Returns how many."""
+    is_over = Email.status.in_((EmailStatus.SENT, EmailStatus.EXPIRED, EmailStatus.SUPPRESSED))
+    return clean_up.remove(Email, Email.created < at - KEPT, is_over)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from portal_site.mail import delivery, outbox, sending
 from portal_site.mail.models import Email, EmailStatus, UndeliverableAddress
@@ -126,12 +126,34 @@ def test_an_address_that_does_not_exist_is_remembered(app: Flask, server: MailSe
     server.unknown = {"gone@acme.example"}
     email = _write("gone@acme.example")
     assert _send(server.url) == SendReport(refused=1)
-    assert _row(email).status == EmailStatus.PARKED
+    assert (_row(email).status, _row(email).content) == (EmailStatus.SUPPRESSED, None)
+    assert outbox.backlog() == outbox.Backlog(0, None, None)
     with world.reading() as reader:
         known = UndeliverableAddress.account_id == email.account_id
         assert reader.scalars(select(UndeliverableAddress.address).where(known)).all() == ["gone@acme.example"]
     second = _write("gone@acme.example", key="two", account_id=email.account_id)
     assert (second.status, second.content) == (EmailStatus.SUPPRESSED, None)
+    with world.transaction() as session:
+        later = outbox.write(
+            session, Draft(email.account_id, False, "receipt", "x", ["gone@acme.example"]), CONTENT, AT + outbox.UNDELIVERABLE
+        )  # fmt: skip
+    assert later is not None
+    assert later.status == EmailStatus.WAITING
+
+
+@pytest.mark.both_databases
+def test_what_became_of_an_email_is_known_for_a_while(app: Flask, server: MailServer) -> None:
+    account_id = world.scene().account_id
+    sent, waiting = (_write(f"{key}@acme.example", key=key, account_id=account_id) for key in "ab")
+    with world.transaction() as session:
+        session.execute(
+            update(Email).where(Email.account_id == account_id, Email.id == waiting.id).values(due_at=AT + 60)
+        )
+    assert _send(server.url) == SendReport(sent=1)
+    assert outbox.remove_old(AT + outbox.KEPT) == 0
+    assert outbox.remove_old(AT + outbox.KEPT + 1) == 1
+    assert _row(waiting).status == EmailStatus.WAITING
+    assert sent.id != waiting.id
 
 
 def test_the_other_recipients_still_get_it(lite_app: Flask, server: MailServer) -> None:

@@ -12,13 +12,13 @@ from portal_site.billing.models import (
     PromotionCodeTry,
     SetupIntent,
 )
+from portal_site.db import Base
 from portal_site.db.transactions import reading, transaction
 
 KEPT = 90 * 24 * 60 * 60  # seconds; none of these lasts for more than a day
 DAY = 24 * 60 * 60
 BATCH = 500
 MOST_BATCHES = 20  # of each kind in one run; the next one goes on
-Removable = type[IdempotentRequest | LoginRequest | PortalVisit | PortalSession | PromotionCodeTry | SetupIntent]
 UNSCOPED = {"unscoped": "what is over is removed for all merchants"}
 
 
@@ -27,16 +27,17 @@ def remove_old_rows(at: int) -> int:
     before = at - KEPT
     has_visits = select(PortalVisit.id).where(PortalVisit.session_id == PortalSession.id).exists()
     return (
-        _remove(PortalVisit, PortalVisit.opened_at < before)
-        + _remove(PortalSession, PortalSession.expires_at < before, ~has_visits)
-        + _remove(PromotionCodeTry, PromotionCodeTry.created < before)
-        + _remove(LoginRequest, LoginRequest.created < at - DAY)
-        + _remove(SetupIntent, SetupIntent.created < before)
-        + _remove(IdempotentRequest, IdempotentRequest.created < at - IdempotentRequest.KEPT)
+        remove(PortalVisit, PortalVisit.opened_at < before)
+        + remove(PortalSession, PortalSession.expires_at < before, ~has_visits)
+        + remove(PromotionCodeTry, PromotionCodeTry.created < before)
+        + remove(LoginRequest, LoginRequest.created < at - DAY)
+        + remove(SetupIntent, SetupIntent.created < before)
+        + remove(IdempotentRequest, IdempotentRequest.created < at - IdempotentRequest.KEPT)
     )
 
 
-def _remove(kind: Removable, *is_over: ColumnElement[bool]) -> int:
+def remove(kind: type[Base], *is_over: ColumnElement[bool]) -> int:
+    """Remove the rows of a table that are over, in short transactions, a limited number in one call. Returns how many."""
     removed = 0
     table: Any = kind.__table__
     key = table.primary_key.columns

@@ -1,0 +1,88 @@
+"""How fast e-mails leave the outbox for a mail server on this machine, and whether a worker's memory grows with them."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+from sqlalchemy import select
+
+from bench import data
+from bench.databases import Kind
+from bench.report import Section, judged
+from portal_site import clock
+from portal_site.billing.models import Account
+from portal_site.db import bulk
+from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
+from portal_site.mail import delivery, outbox, sending
+from portal_site.mail.models import Email, EmailStatus
+from portal_site.mail.rendering import Content
+
+COUNT = 10_000
+GROWTH_MB = 10
+MB = 1024 * 1024
+CONTENT = Content("Your receipt", "A line of text.\n" * 40, f"<p>{'A line of HTML. ' * 400}</p>")
+COLUMNS = ("what", "value", "aim", "met")
+
+
+def measure(kind: Kind, count: int) -> list[Section]:
+    """Send `count` e-mails in one run of the worker."""
+    app = data.open_app(kind.create("mails"))
+    data.fill(app, data.MERCHANTS)
+    process = psutil.Process()
+    with _sink() as port, app.app_context():
+        connect = delivery.transport_of(f"smtp://127.0.0.1:{port}?tls=none", app.config["SETTINGS"].data_dir)
+        _fill(outbox.AT_ONCE)
+        sending.send_due(connect, "billing@example.com", clock.now())  # what is loaded once is loaded
+        _fill(count)
+        before, began = process.memory_info().rss, time.perf_counter()
+        report = sending.send_due(connect, "billing@example.com", clock.now())
+        seconds, growth = time.perf_counter() - began, process.memory_info().rss - before
+    if report.sent != count:
+        raise RuntimeError(f"{report.sent} of {count} e-mails were sent: {report.fault}")
+    rows = [
+        [f"{count:,} e-mails", f"{count / seconds:,.0f}/s", "", ""],
+        ["growth of the memory", *judged(growth / MB, GROWTH_MB, at_most=True, unit=" MB")],
+    ]
+    return [Section(f"E-mails out of the outbox on {kind.name}", COLUMNS, rows)]
+
+
+def _fill(count: int) -> None:
+    with data.everybodys() as reader:
+        account_id = reader.execute(select(Account.id).limit(1)).scalar_one()
+    content = outbox.sealed(CONTENT)
+    for start in range(0, count, 1000):
+        rows = [
+            {
+                "id": new_id("em"), "account_id": account_id, "livemode": False, "customer_id": None, "created": clock.now(),
+                "kind": "receipt", "dedup_key": new_id("key"), "recipients": {"to": [f"{n}@acme.example"], "cc": []},
+                "content": content, "status": EmailStatus.WAITING, "attempts": 0, "due_at": clock.now(),
+            }
+            for n in range(start, min(count, start + 1000))
+        ]  # fmt: skip
+        with transaction() as session:
+            bulk.insert(session, Email, rows)
+
+
+@contextmanager
+def _sink() -> Iterator[int]:
+    """A mail server that takes everything and keeps nothing, in a process of its own; its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = [sys.executable, "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{port}", "-c", "aiosmtpd.handlers.Sink"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(10)
