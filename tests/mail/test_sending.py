@@ -2,12 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import time_machine
 from flask import Flask
 from sqlalchemy import select, update
 
+from portal_site.cli import checks
 from portal_site.mail import delivery, outbox, sending
 from portal_site.mail.models import Email, EmailStatus, UndeliverableAddress
 from portal_site.mail.outbox import Draft
@@ -294,3 +298,33 @@ def test_what_is_of_no_use_any_more_is_not_sent(lite_app: Flask, server: MailSer
 )
 def test_what_is_no_address_gets_nothing(lite_app: Flask, address: str) -> None:
     assert _write(address).status == EmailStatus.SUPPRESSED
+
+
+def _checked(app: Flask, capsys: pytest.CaptureFixture[str], **settings: str) -> str:
+    """What `portal check` says of the e-mails."""
+    before = app.config["SETTINGS"]
+    app.config["SETTINGS"] = replace(before, **settings)
+    try:
+        with suppress(SystemExit):
+            checks._check_mail(app)
+    finally:
+        app.config["SETTINGS"] = before
+    said = capsys.readouterr()
+    return said.out + said.err
+
+
+def test_the_check_says_what_waits_and_what_was_given_up(
+    lite_app: Flask, server: MailServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _checked(lite_app, capsys).startswith("mail: off.")
+    on = {"smtp_url": server.url}
+    assert _checked(lite_app, capsys, **on) == "mail: nothing waits\n"
+    email = _write()
+    with time_machine.travel(AT + 60, tick=False):
+        assert _checked(lite_app, capsys, **on) == "mail: is being sent\n"
+    with time_machine.travel(AT + 16 * 60, tick=False):
+        assert "have been waiting for 16 minutes" in _checked(lite_app, capsys, **on)
+    with world.transaction() as session:
+        mine = Email.account_id == email.account_id
+        session.execute(update(Email).where(mine).values(status=EmailStatus.PARKED, last_error="450 no"))
+    assert "1 could not be sent, such as: 450 no." in _checked(lite_app, capsys, **on)

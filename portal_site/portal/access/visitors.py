@@ -101,22 +101,19 @@ _BY_TOKEN = union_all(
     select(PortalSession.id).where(PortalSession.token_hash == bindparam("token_hash")),
     select(PortalVisit.session_id).where(PortalVisit.token_hash == bindparam("token_hash")),
 )
-# An expired link or cookie still identifies the portal's owner; only the id of the customer is read.
-_LOST = PageQuery(
-    visitor=select(*_BUSINESS)
+_SESSIONS = (
+    select(*_BUSINESS)
     .select_from(PortalSession)
     .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
     .join(Account, Account.id == _SHOWN_ACCOUNT)
     .join(_OWNER, _OWNER.id == PortalSession.account_id)
-    .where(PortalSession.id.in_(_BY_TOKEN))
 )
+# An expired link or cookie still identifies the portal's owner; only the id of the customer is read.
+_LOST = PageQuery(visitor=_SESSIONS.where(PortalSession.id.in_(_BY_TOKEN)))
 _OF_SESSION = PageQuery(
-    visitor=select(*_BUSINESS)
-    .select_from(PortalSession)
-    .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
-    .join(Account, Account.id == _SHOWN_ACCOUNT)
-    .join(_OWNER, _OWNER.id == PortalSession.account_id)
-    .where(PortalSession.account_id == bindparam("account_id"), PortalSession.id == bindparam("session_id"))
+    visitor=_SESSIONS.where(
+        PortalSession.account_id == bindparam("account_id"), PortalSession.id == bindparam("session_id")
+    )
 )
 # The owner of a login page, where nobody has come in yet.
 _OF_LOGIN = PageQuery(
