@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 from email_validator import EmailNotValidError, validate_email
@@ -53,15 +53,13 @@ class SenderSettings:
     address: str | None = None
     reply_to: str | None = None
     dkim: Dkim | None = None
-    disabled: tuple[str, ...] = field(default_factory=tuple)  # kinds that are not sent
 
     @classmethod
     def of(cls, document: Mapping[str, Any] | None) -> Self:
         """The settings in a stored document. Raises TypeError for a member that is unknown."""
         members = dict(document or {})
         dkim = members.pop("dkim", None)
-        disabled = tuple(members.pop("disabled", None) or ())
-        return cls(**members, dkim=Dkim(**dkim) if dkim else None, disabled=disabled)
+        return cls(**members, dkim=Dkim(**dkim) if dkim else None)
 
 
 def header_text(name: str) -> str:

@@ -41,9 +41,7 @@ def set_sender(
         record = f"{dkim_selector}._domainkey.{dkim_domain}  v=DKIM1; k=rsa; p={_public_key(key)}"
         document["dkim"] = {"domain": dkim_domain, "selector": dkim_selector, "key": sealed}
     with transaction() as session:
-        account = ownership.get_account(session, account_id)
-        disabled = (account.mail or {}).get("disabled")
-        account.mail = {**document, **({"disabled": disabled} if disabled else {})}
+        ownership.get_account(session, account_id).mail = document
     return record
 
 

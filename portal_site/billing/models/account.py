@@ -42,7 +42,7 @@ class Account(Base):
     # The merchant's postal address, with the members of a customer's, and its own tax ids as {type, value}; invoices print them.
     address: Mapped[OptionalDocument]
     tax_ids: Mapped[Documents] = mapped_column(server_default="[]")
-    # The account's own sender, and which e-mails it does not want, parsed by mail.messages.SenderSettings.
+    # The account's own sender of e-mails, parsed by mail.messages.SenderSettings.
     mail: Mapped[OptionalDocument]
     logo_id: Mapped[str | None] = mapped_column()
     icon_id: Mapped[str | None] = mapped_column()
