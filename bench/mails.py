@@ -39,10 +39,13 @@ def measure(kind: Kind, count: int) -> list[Section]:
         sending.send_due(connect, "billing@example.com", clock.now())  # what is loaded once is loaded
         _fill(count)
         before, began = _own_memory(), time.perf_counter()
-        report = sending.send_due(connect, "billing@example.com", clock.now())
+        sent = 0
+        while (report := sending.send_due(connect, "billing@example.com", clock.now())).is_more:
+            sent += report.sent
+        sent += report.sent
         seconds, growth = time.perf_counter() - began, _own_memory() - before
-    if report.sent != count:
-        raise RuntimeError(f"{report.sent} of {count} e-mails were sent: {report.fault}")
+    if sent != count:
+        raise RuntimeError(f"{sent} of {count} e-mails were sent: {report.fault}")
     rows = [
         [f"{count:,} e-mails", f"{count / seconds:,.0f}/s", "", ""],
         ["growth of the memory", *judged(growth / MB, GROWTH_MB, at_most=True, unit=" MB")],

@@ -14,6 +14,11 @@ def upgrade() -> None:
     op.add_column("portal_configurations", sa.Column("login_page_id", sa.String()))
     op.create_index("uq_portal_configurations_login_page_id", "portal_configurations", ["login_page_id"], unique=True)
     op.add_column("portal_sessions", sa.Column("after_expiration", sa.JSON()))
+    op.add_column("portal_sessions", sa.Column("replaces_id", sa.String()))
+    op.create_index(
+        "ix_portal_sessions_replaces_id", "portal_sessions", ["replaces_id"],
+        sqlite_where=sa.text("replaces_id IS NOT NULL"), postgresql_where=sa.text("replaces_id IS NOT NULL"),
+    )  # fmt: skip
     op.add_column(
         "portal_sessions", sa.Column("by_login", sa.Boolean(), nullable=False, server_default=sa.false())
     )
@@ -50,6 +55,8 @@ def downgrade() -> None:
     op.drop_table("login_requests")
     op.drop_index("ix_customers_account_id_lower_email", "customers")
     op.drop_column("portal_sessions", "by_login")
+    op.drop_index("ix_portal_sessions_replaces_id", "portal_sessions")
+    op.drop_column("portal_sessions", "replaces_id")
     op.drop_column("portal_sessions", "after_expiration")
     op.drop_index("uq_portal_configurations_login_page_id", "portal_configurations")
     op.drop_column("portal_configurations", "login_page_id")

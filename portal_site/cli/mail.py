@@ -29,6 +29,18 @@ def retry_emails(_app: Flask, email: str | None) -> None:
     click.echo(f"{count} will be sent again by the worker.")
 
 
+@mail.command("forget")
+@click.argument("address")
+@with_app
+def forget_address(_app: Flask, address: str) -> None:
+    """Send to an address again that a mail server has refused for good."""
+    from portal_site.mail import outbox
+
+    if not outbox.forget(address):
+        fail(f"{address} was not refused.")
+    click.echo(f"{address} gets e-mails again.")
+
+
 @mail.command("sender")
 @click.option("--account", "account_id", help="The account; needed when there are several.")
 @click.option("--name", help="The sender's name; that of the business otherwise.")

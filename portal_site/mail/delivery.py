@@ -1,5 +1,6 @@
 """Handing e-mails over: to an SMTP server, or into a folder in the demo."""
 
+import re
 import smtplib
 import ssl
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from portal_site.mail.outbox import Outgoing
 from portal_site.mail.rendering import Content
 
 CONNECT_TIMEOUT = 20  # seconds; also for each answer of the server
+NO_SUCH_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
 DKIM_PURPOSE = "dkim"
 DKIM_HEADERS = [
     b"from",
@@ -126,16 +128,16 @@ class SmtpTransport:
         except smtplib.SMTPDataError as error:
             raise Refused(_said(error.smtp_code, error.smtp_error)) from error
         except smtplib.SMTPNotSupportedError as error:
-            raise Refused(f"the server does not take such an address: {error}", recipients) from error
+            raise Refused(f"the server does not take such an address: {error}") from error
         except (smtplib.SMTPException, OSError) as error:
             self._leave()
             raise Refused(f"{type(error).__name__}: {error}", broke_off=True) from error
         if refused:  # the others got it
-            gone = [address for address, (code, _words) in refused.items() if code // 100 == 5]
-            raise PartlySent(gone, str(self._refused(refused)))
+            refusal = self._refused(refused)
+            raise PartlySent(refusal.for_good, str(refusal))
 
     def _refused(self, by_address: dict[str, tuple[int, bytes]]) -> Refused:
-        gone = [address for address, (code, _words) in by_address.items() if code // 100 == 5]
+        gone = [address for address, answer in by_address.items() if _is_unknown(*answer)]
         return Refused("; ".join(f"{address}: {_said(*answer)}" for address, answer in by_address.items()), gone)
 
     def _connect(self) -> smtplib.SMTP:
@@ -179,6 +181,15 @@ def _options(connection: smtplib.SMTP, recipients: Sequence[str]) -> list[str]:
     if not connection.has_extn("smtputf8"):
         raise smtplib.SMTPNotSupportedError("it has letters that this server does not know")
     return ["SMTPUTF8", "BODY=8BITMIME"]
+
+
+def _is_unknown(code: int, words: bytes | str) -> bool:
+    """Whether the answer says that there is no such address, and not that the server is full, strict, or set up wrongly.
+
+    Enhanced status codes (RFC 3463) tell; of a server without them, those codes count that RFC 5321 has for it.
+    """
+    enhanced = re.match(r"\s*(\d\.\d{1,3}\.\d{1,3})\b", _said(code, words).partition(" ")[2])
+    return enhanced[1] in NO_SUCH_ADDRESS if enhanced else code in (550, 551, 553)
 
 
 def _said(code: int, words: bytes | str) -> str:

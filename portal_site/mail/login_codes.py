@@ -1,5 +1,7 @@
 """The e-mails with login codes: the worker's answers to what was typed on login pages."""
 
+import logging
+
 from flask import url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,6 +18,7 @@ from portal_site.mail.rendering import Reader
 from portal_site.web import signing
 from portal_site.web.rendering.i18n import gettext as _
 
+log = logging.getLogger("portal.mail")
 KIND = "login_code"
 PURPOSE = "login-code"
 TICKET = "expired-session"  # the purpose of a signed id of a session that is to be replaced
@@ -33,9 +36,12 @@ def answer_requests(at: int) -> int:
         requests = logins.unanswered(session, AT_ONCE)
         for request in requests:
             request.answered_at = at
-            if logins.may_mail(session, request, at):
-                _answer(session, request, at)
-                session.flush()  # the next request counts this one
+            try:
+                with session.begin_nested():  # flushes, so that the next request counts this one
+                    if logins.may_mail(session, request, at):
+                        _answer(session, request, at)
+            except Exception:  # a merchant's branding that cannot be read must not keep the others' customers out
+                log.exception("the login request %s cannot be answered", request.id)
         return len(requests)
 
 
@@ -57,7 +63,7 @@ def _answer(session: Session, request: LoginRequest, at: int) -> None:
         content = rendering.render(message(code, account.business_name, link), account.business_name, branding)
     draft = Draft(
         request.account_id, request.livemode, KIND, f"{KIND}:{request.id}", [customer.email or ""],
-        customer_id=customer.id, expires_at=request.expires_at,
+        customer_id=customer.id, expires_at=request.expires_at, asked_for=True,
     )  # fmt: skip
     outbox.write(session, draft, content, at)
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Update, func, select, update
+from sqlalchemy import Update, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site import encryption
@@ -29,7 +29,10 @@ LONGEST_ERROR = 500
 
 @dataclass(frozen=True)
 class Draft:
-    """An e-mail to be written: whose, what it is about (`dedup_key`), to whom, and until when it is of use."""
+    """An e-mail to be written: whose, what it is about (`dedup_key`), to whom, and until when it is of use.
+
+    One that the reader has just asked for goes to addresses that were refused before, too.
+    """
 
     account_id: str
     livemode: bool
@@ -39,6 +42,7 @@ class Draft:
     cc: Sequence[str] = ()
     customer_id: str | None = None
     expires_at: int | None = None
+    asked_for: bool = False
 
 
 def write(session: Session, draft: Draft, content: Content, at: int) -> Email | None:
@@ -48,7 +52,7 @@ def write(session: Session, draft: Draft, content: Content, at: int) -> Email | 
     """
     if session.scalar(select(Email.id).where(Email.account_id == draft.account_id, Email.dedup_key == draft.dedup_key)):
         return None
-    to, cc = (_reachable(session, draft.account_id, addresses, at) for addresses in (draft.to, draft.cc))
+    to, cc = (_reachable(session, draft, addresses, at) for addresses in (draft.to, draft.cc))
     email = Email(
         id=new_id("em"),
         account_id=draft.account_id,
@@ -67,11 +71,11 @@ def write(session: Session, draft: Draft, content: Content, at: int) -> Email | 
     return email
 
 
-def _reachable(session: Session, account_id: str, addresses: Sequence[str], at: int) -> list[str]:
+def _reachable(session: Session, draft: Draft, addresses: Sequence[str], at: int) -> list[str]:
     found = list(dict.fromkeys(filter(None, map(deliverable, addresses))))
-    if not found:
-        return []
-    known = UndeliverableAddress.account_id == account_id, UndeliverableAddress.address.in_(found)
+    if not found or draft.asked_for:
+        return found
+    known = UndeliverableAddress.account_id == draft.account_id, UndeliverableAddress.address.in_(found)
     still = UndeliverableAddress.created > at - UNDELIVERABLE
     refused = set(session.scalars(select(UndeliverableAddress.address).where(*known, still)))
     return [address for address in found if address not in refused]
@@ -98,12 +102,16 @@ class Outgoing:
     sender: SenderSettings
 
 
-def claim(at: int, limit: int = AT_ONCE) -> list[Outgoing]:
+def claim(at: int) -> list[Outgoing]:
     """Take the e-mails that are due, oldest first, until `at` + CLAIM. Several workers never take the same."""
     is_due = Email.status == EmailStatus.WAITING, Email.due_at <= at
     with transaction() as session:
         query = (
-            select(Email).where(*is_due).order_by(Email.due_at, Email.id).limit(limit).with_for_update(skip_locked=True)
+            select(Email)
+            .where(*is_due)
+            .order_by(Email.due_at, Email.id)
+            .limit(AT_ONCE)
+            .with_for_update(skip_locked=True)
         )
         # What the session knows of an e-mail from before may be old.
         options = {"unscoped": "the worker sends for all merchants", "populate_existing": True}
@@ -201,6 +209,14 @@ def retry(email_id: str | None, at: int) -> int:
     query = update(Email).where(*parked).values(status=EmailStatus.WAITING, attempts=0, due_at=at)
     with transaction() as session:
         found = session.execute(query.execution_options(unscoped="an operator retries for all merchants"))
+        return int(found.rowcount)  # type: ignore[attr-defined]
+
+
+def forget(address: str) -> int:
+    """Forget that an address was refused; for how many accounts it was."""
+    query = delete(UndeliverableAddress).where(UndeliverableAddress.address == (deliverable(address) or address))
+    with transaction() as session:
+        found = session.execute(query.execution_options(unscoped="an operator looks after all merchants"))
         return int(found.rowcount)  # type: ignore[attr-defined]
 
 

@@ -29,15 +29,17 @@ class SendReport:
     sent: int = 0
     refused: int = 0
     fault: str = ""
+    is_more: bool = False  # whether others may be due
 
 
 def send_due(connect: Callable[[], Transport], operator_address: str, at: int) -> SendReport:
-    """Send all e-mails that are due at `at`."""
-    report = SendReport()
-    while not report.fault and (batch := outbox.claim(at)):
-        began = time.monotonic()
+    """Send some of the e-mails that are due at `at`, oldest first: as many as are claimed at once."""
+    report, began = SendReport(), time.monotonic()
+    batch = outbox.claim(at)
+    if batch:
         with connect() as transport:
             _Batch(transport, operator_address, at, report).send(batch, began + outbox.CLAIM - SLOWEST)
+    report.is_more = len(batch) == outbox.AT_ONCE and not report.fault
     return report
 
 
@@ -97,14 +99,14 @@ class _Batch:
 
 
 def send(app: Flask) -> SendReport | None:
-    """Send what is due now, as the settings say; None if nothing is due or e-mail is off."""
+    """Answer who asked for a code, and send what is due now, as the settings say; None if nothing is due or e-mail is off."""
     settings: Settings = app.config["SETTINGS"]
     with app.app_context(), app.test_request_context(base_url=settings.base_url):
         at = clock.now()
         if not settings.sends_mail:
             return None
-        while logins.is_any_unanswered() and login_codes.answer_requests(at):
-            pass
+        if logins.is_any_unanswered():
+            login_codes.answer_requests(at)
         if not outbox.is_anything_due(at):
             return None
         report = send_due(delivery.transport_of(settings.smtp_url, settings.mail_folder), settings.mail_from, at)
@@ -118,15 +120,17 @@ def send(app: Flask) -> SendReport | None:
 def run(app: Flask, stop: threading.Event, every: float = EVERY) -> None:
     """Send whatever is due until `stop` is set. What is no defect is one line in the log."""
     while not stop.is_set():
+        report = None
         try:
-            send(app)
+            report = send(app)
         except Exception as error:
             if is_of_surroundings(error):
                 log.error("e-mails wait: %s", described(error))
             else:
                 log.exception("e-mails wait")
             stop.wait(10 * every)
-        stop.wait(every)
+        if report is None or not report.is_more:
+            stop.wait(every)
 
 
 def in_thread(app: Flask, stop: threading.Event) -> threading.Thread:

@@ -13,6 +13,7 @@ from portal_site.billing.rules.portal import flows as rules
 from portal_site.billing.rules.portal.flows import Flow
 from portal_site.portal import blueprint
 from portal_site.portal.reads import overview
+from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.portal.wording import results
 from portal_site.web import htmx
@@ -65,7 +66,7 @@ def guard() -> Response | None:
     if flow is None or _route() in _ALWAYS:
         return None
     if g.visitor.flow_completed_at is not None:
-        return None if _route() in _DONE and not flow.completion.return_url else _lead(url_for("portal.show_flow_end"))
+        return None if _route() in _DONE else _lead(url_for("portal.show_flow_end"))
     subscription_id = (request.view_args or {}).get("subscription_id")
     if _route() in ROUTES[flow.type] and subscription_id in (None, flow.subscription_id):
         return None
@@ -76,8 +77,9 @@ def start_of(flow: Flow) -> str:
     """The URL of the flow's first page."""
     if flow.subscription_id is not None:
         return url_for(f"portal.{_START[flow.type]}", subscription_id=flow.subscription_id)
-    if flow.type == rules.CUSTOMER_UPDATE and "tax_id" in g.visitor.features.customer_update.allowed_updates:
-        return url_for("portal.show_billing_information")  # the form has no tax IDs
+    allowed = g.visitor.features.customer_update.allowed_updates
+    if flow.type == rules.CUSTOMER_UPDATE and ("tax_id" in allowed or not allowed):
+        return url_for("portal.show_billing_information")  # the form has no tax IDs, and there is none without fields
     return url_for(f"portal.{_START[flow.type]}")
 
 
@@ -109,13 +111,17 @@ def show_flow_end() -> Response:
         return redirect(start_of(flow), 303)
     # The page says itself what was done, as often as it is loaded.
     session["_flashes"] = [message for message in session.pop("_flashes", []) if message[0] != "good"]
-    found = overview.find(g.visitor, g.now)
-    subscription = next((each for each in found.subscriptions if each.id == flow.subscription_id), None)
-    method = next((each for each in found.methods if each.is_default), None)
+    own = overview.find_subscription(g.visitor, flow.subscription_id, g.now) if flow.subscription_id else None
+    subscription, method = own or (None, _default_method())
     page = make_response(render_template("portal/flows/end.html", flow=flow, subscription=subscription, method=method))
-    if flow.completion.return_url:
+    is_owed = subscription is not None and subscription.open_invoices
+    if flow.completion.return_url and not is_owed:  # the page has what is left to pay
         page.headers["Refresh"] = f"0; url={iri_to_uri(flow.completion.return_url)}"
     return page
+
+
+def _default_method() -> PaymentMethodView | None:
+    return next((each for each in overview.find(g.visitor, g.now).methods if each.is_default), None)
 
 
 # --- what pages show of it --------------------------------------------------------------------------------------------

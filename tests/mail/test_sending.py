@@ -160,6 +160,51 @@ def test_what_became_of_an_email_is_known_for_a_while(app: Flask, server: MailSe
     assert sent.id != waiting.id
 
 
+@pytest.mark.parametrize(
+    ("answer", "is_gone"),
+    [
+        ("550 no such user", True),
+        ("550 5.1.1 no such user", True),
+        ("550 5.7.1 relaying denied", False),
+        ("552 5.2.2 mailbox full", False),
+        ("554 blocked by a list", False),
+        ("530 5.7.0 authentication required", False),
+        ("450 5.1.1 later", True),
+        ("450 later", False),
+    ],
+)
+def test_only_an_address_that_does_not_exist_is_given_up(
+    lite_app: Flask, server: MailServer, answer: str, is_gone: bool
+) -> None:
+    email = _write()
+    server.to_recipients = [answer]
+    assert _send(server.url) == SendReport(refused=1)
+    assert _row(email).status == (EmailStatus.SUPPRESSED if is_gone else EmailStatus.WAITING)
+
+
+def test_what_was_asked_for_goes_to_a_refused_address_and_an_operator_can_forget_it(
+    lite_app: Flask, server: MailServer
+) -> None:
+    server.unknown = {"gone@acme.example"}
+    account_id = world.scene().account_id
+    _write("gone@acme.example", account_id=account_id)
+    _send(server.url)
+    asked = _write("gone@acme.example", key="asked", account_id=account_id, asked_for=True)
+    assert asked.status == EmailStatus.WAITING
+    assert outbox.forget("Gone@ACME.example") in (0, 1)
+    assert outbox.forget("gone@acme.example") in (0, 1)
+    assert _write("gone@acme.example", key="again", account_id=account_id).status == EmailStatus.WAITING
+
+
+def test_many_are_sent_some_at_a_time(lite_app: Flask, server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "AT_ONCE", 2)
+    account_id = world.scene().account_id
+    for n in range(3):
+        _write(f"{n}@acme.example", key=f"{n}", account_id=account_id)
+    assert _send(server.url) == SendReport(sent=2, is_more=True)
+    assert _send(server.url) == SendReport(sent=1)
+
+
 def test_the_other_recipients_still_get_it(lite_app: Flask, server: MailServer) -> None:
     server.unknown = {"gone@acme.example"}
     email = _write("gone@acme.example", "hedda@acme.example", cc=["books@acme.example"])

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.models import Discount, PortalSession, Subscription, SubscriptionItem
+from portal_site.billing.models import Discount, Invoice, PortalSession, Subscription, SubscriptionItem
 from portal_site.billing.rules.portal import flows
 from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
 from portal_site.portal.flows import ROUTES
@@ -268,6 +268,35 @@ def test_a_declined_payment_keeps_the_flow_open_and_says_what_to_do(lite_app: Fl
         assert reader.execute(select(PortalSession.id).where(*mine)).first() is None
         quantity = select(SubscriptionItem.quantity).where(SubscriptionItem.id == shop.item_id)
         assert reader.execute(quantity).scalar() == 1
+
+
+@HALF
+def test_a_quote_from_another_visit_is_not_confirmed_in_this_one(lite_app: Flask) -> None:
+    shop = world.shop()
+    wide = enter(lite_app, shop.customer)
+    there = f"/subscriptions/{shop.subscription.id}/plan-change"
+    other = _field(wide.get(there, query_string={f"quantity-{shop.item_id}": "90"}), "quote")
+    client, page = _begin(lite_app, shop, "subscription_update_confirm")
+    refused = client.send(there, {"quote": other})
+    assert refused.status_code == 409
+    assert "Due today €10.00" in text(refused.text)
+    assert _confirm(client, shop, page).status_code == 303
+
+
+@HALF
+def test_what_is_left_to_pay_stays_on_the_page_before_the_merchants(lite_app: Flask) -> None:
+    shop = world.shop(card=world.FAILS)
+    with world.transaction() as session:
+        session.execute(
+            update(Invoice).where(Invoice.customer_id == shop.customer.id).values(status="open", amount_remaining=1000)
+        )
+    client, page = _begin(lite_app, shop, "subscription_cancel", ENDINGS["redirect"])
+    _cancel(client, shop, page)
+    end = client.get("/flow/end")
+    assert "Refresh" not in end.headers
+    invoice = re.search(r'href="(/invoices/[^"]+/payment)"', end.text)
+    assert invoice
+    assert client.get(invoice[1]).status_code == 200
 
 
 @HALF

@@ -19,6 +19,7 @@ from portal_site.mail.models import Email
 from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import enter
+from tests.portal.billing_form import submit
 from tests.world import reading
 
 AT = world.HALF
@@ -153,6 +154,13 @@ def test_a_code_works_for_ten_minutes(app: Flask) -> None:
         assert _enter(client, page, code).status_code == 303
 
 
+def _ask_from(app: Flask, page: str, network: str, email: str = EMAIL) -> int:
+    client: PortalClient = app.test_client()  # type: ignore[assignment]
+    there = {"environ_base": {"REMOTE_ADDR": network}}
+    client.get(page, **there)
+    return client.send(page, {"email": email}, **there).status_code
+
+
 @NOW
 @pytest.mark.case("A10")
 @pytest.mark.both_databases
@@ -160,16 +168,88 @@ def test_an_address_gets_three_codes_in_ten_minutes(app: Flask) -> None:
     page = _page(world.shop())
     for _ in range(5):
         assert _ask(app, page)[1].status_code == 303
-    assert len(_mails(app)) == logins.MOST_MAILS
+    assert len(_mails(app)) == 3
+
+
+@NOW
+@pytest.mark.case("A10")
+def test_who_asks_for_somebody_elses_code_does_not_keep_it_from_them(lite_app: Flask) -> None:
+    page = _page(world.shop())
+    for _ in range(5):
+        _ask_from(lite_app, page, "203.0.113.9")
+    _mails(lite_app)
+    client, _asked = _ask(lite_app, page)
+    codes = [code for code, _body in _mails(lite_app)]
+    assert len(codes) == 4
+    assert any(_enter(client, page, code).status_code == 303 for code in codes)
+
+
+@NOW
+@pytest.mark.case("A10")
+def test_an_address_gets_ten_codes_in_an_hour_from_wherever(lite_app: Flask) -> None:
+    page = _page(world.shop())
+    for number in range(12):
+        assert _ask_from(lite_app, page, f"203.0.113.{number}") == 303
+    assert len(_mails(lite_app)) == logins.MOST_TO_ADDRESS[logins.HOUR]
 
 
 @NOW
 def test_a_network_that_asks_too_often_is_told_to_wait(lite_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logins, "MOST_OF_NETWORK", 2)
+    monkeypatch.setattr(logins, "MOST_OF_NETWORK", {logins.HOUR: 2, logins.DAY: 3})
     page = _page(world.shop())
-    assert [_ask(lite_app, page, f"{n}@x.example")[1].status_code for n in range(3)] == [303, 303, 429]
-    with time_machine.travel(AT + logins.NETWORK_WINDOW, tick=False):
-        assert _ask(lite_app, page)[1].status_code == 303
+    near = ("2001:db8::5", "2001:db8:0:7::6", "2001:db8:0:ffff::1")
+    assert [_ask_from(lite_app, page, each, f"{each}@x.example") for each in near] == [422] * 3
+    assert [_ask_from(lite_app, page, each) for each in near] == [303, 303, 429]
+    assert _ask_from(lite_app, page, "2001:db8:1::1") == 303
+    assert [_ask_from(lite_app, page, each) for each in ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.1")] == [
+        303,
+        303,
+        429,
+    ]
+    with time_machine.travel(AT + logins.HOUR, tick=False):
+        assert [_ask_from(lite_app, page, near[0]) for _ in range(2)] == [303, 429]
+
+
+@NOW
+def test_one_request_that_cannot_be_answered_keeps_nobody_else_out(
+    lite_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = _page(world.shop())
+    _ask(lite_app, page)
+    broken = world.shop("Broken")
+    with world.transaction() as session:
+        account = session.get(world.Account, broken.customer.account_id)
+        assert account
+        account.branding = {"button": "nonsense"}
+        session.execute(update(Customer).where(Customer.id == broken.customer.id).values(email=EMAIL))
+    client: PortalClient = lite_app.test_client()  # type: ignore[assignment]
+    started = logins.ask(logins.find_page(_page(broken).removeprefix("/login/")), EMAIL, "x", None, AT)  # type: ignore[arg-type]
+    assert started.request_id
+    assert client
+    assert len(_mails(lite_app)) == 1
+    with reading() as reader:
+        query = select(LoginRequest.id).where(LoginRequest.answered_at.is_(None))
+        assert reader.execute(query.execution_options(unscoped="a test")).first() is None
+
+
+@NOW
+def test_the_links_of_a_used_code_lead_to_the_overview(lite_app: Flask) -> None:
+    page = _page(world.shop())
+    client, _asked = _ask(lite_app, page)
+    ((code, _body),) = _mails(lite_app)
+    _enter(client, page, code)
+    assert client.get(f"{page}/code?code={code}").location == "/"
+
+
+@NOW
+def test_who_has_changed_the_address_meanwhile_is_not_let_in(lite_app: Flask) -> None:
+    shop = world.shop()
+    page = _page(shop)
+    client, _asked = _ask(lite_app, page)
+    ((code, _body),) = _mails(lite_app)
+    with world.transaction() as session:
+        session.execute(update(Customer).where(Customer.id == shop.customer.id).values(email="new@acme.example"))
+    assert "no longer valid" in text(_enter(client, page, code).text)
 
 
 @NOW
@@ -396,3 +476,27 @@ def test_an_expired_link_is_not_replaced_after_its_last_moment_or_without_a_word
 def test_a_ticket_that_was_not_signed_is_nothing(lite_app: Flask, ticket: str) -> None:
     assert lite_app.test_client().get(f"/p/code/{ticket}").status_code == 404
     assert lite_app.test_client().post(f"/p/code/{ticket}").status_code == 403
+
+
+@NOW
+@pytest.mark.both_databases
+def test_a_flow_that_is_done_is_done_for_all_its_replacements(app: Flask) -> None:
+    shop = world.shop()
+    flow = Flow("customer_update")
+
+    def entered(client: PortalClient, there: str) -> None:
+        before = {code for code, _body in _mails(app)}
+        client.get(there)
+        client.send(there)
+        (code,) = {code for code, _body in _mails(app)} - before
+        client.get(f"{there}/code")
+        assert client.send(f"{there}/code", {"code": code}).status_code == 303
+
+    client, over = _expired(app, shop, flow=flow)
+    there = _code_link(over)
+    entered(client, there)
+    submit(client, name="Hedda Berg GmbH")
+    assert client.get("/").location == "/flow/end"
+    second: PortalClient = app.test_client()  # type: ignore[assignment]
+    entered(second, there)
+    assert second.get("/").location == "/flow/end"

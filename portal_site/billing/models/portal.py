@@ -77,8 +77,19 @@ class PortalSession(HasLivemode, Base):
     flow_completed_at: Mapped[int | None]
     # Whether an expired link leads to a code for the customer's own address: the `after_expiration` hash of the API.
     after_expiration: Mapped[OptionalDocument]
+    # The first of the expired sessions that this one replaces; a flow is completed for all of them.
+    replaces_id: Mapped[str | None]
     # Whether it began at the login page: the e-mail address, which let the customer in, cannot be changed then.
     by_login: Mapped[bool] = mapped_column(default=False, server_default=false())
+
+    __table_args__ = (
+        Index(
+            "ix_portal_sessions_replaces_id",
+            "replaces_id",
+            sqlite_where=text("replaces_id IS NOT NULL"),
+            postgresql_where=text("replaces_id IS NOT NULL"),
+        ),
+    )
 
 
 class PortalVisit(Base):

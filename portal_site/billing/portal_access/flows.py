@@ -1,6 +1,6 @@
 """Flows of portal sessions: whether a flow can be begun when its link is made, and that it is completed once."""
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.changes import plan_changes, plan_options
@@ -215,8 +215,14 @@ def request_of(flow: Flow) -> PlanChangeRequest:
 
 
 def complete(account_id: str, session_id: str, at: int) -> None:
-    """Record that the customer has done what the session's flow is for. A second call changes nothing."""
+    """Record that the customer has done what the session's flow is for. A second call changes nothing.
+
+    It is done for the expired sessions that this one replaces, too, and for other replacements of them.
+    """
     with transaction() as session:
-        owned = PortalSession.account_id == account_id, PortalSession.id == session_id
+        owned = PortalSession.account_id == account_id
+        replaced = session.scalar(select(PortalSession.replaces_id).where(owned, PortalSession.id == session_id))
+        first = replaced or session_id
+        alike = or_(PortalSession.id == first, PortalSession.replaces_id == first)
         is_open = PortalSession.flow.is_not(None), PortalSession.flow_completed_at.is_(None)
-        session.execute(update(PortalSession).where(*owned, *is_open).values(flow_completed_at=at))
+        session.execute(update(PortalSession).where(owned, alike, *is_open).values(flow_completed_at=at))

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
@@ -23,12 +23,15 @@ from portal_site.ids import new_id
 
 # All in seconds.
 LIFE = 10 * 60
-MAIL_WINDOW = 10 * 60
-NETWORK_WINDOW = 60 * 60
+MINUTES, HOUR, DAY = 10 * 60, 60 * 60, 24 * 60 * 60
 MOST_TRIES = 5
-MOST_MAILS = 3  # to one address within MAIL_WINDOW; further requests get none
-MOST_MAILS_OF_ACCOUNT = 1000  # within MAIL_WINDOW
-MOST_OF_NETWORK = 30  # requests within NETWORK_WINDOW
+# The most requests of one network within these times. With the tries of each they bound how often it can guess.
+MOST_OF_NETWORK = {HOUR: 30, DAY: 60}
+# The most e-mails; further requests get none, and are told nothing. To one address from one network, so that others who ask
+# for it do not keep its owner from a code; to one address from everywhere; and of an account.
+MOST_OF_BOTH = 3  # within MINUTES
+MOST_TO_ADDRESS = {HOUR: 10, DAY: 30}
+MOST_OF_ACCOUNT = 1000  # within MINUTES
 MOST_CUSTOMERS = 20  # with one address, among whom one chooses
 DIGITS = 6
 LONGEST_EMAIL = 254
@@ -120,11 +123,12 @@ def ask(page: LoginPage, email: str, network_hash: str, locale: str | None, at: 
     """Store that a browser has asked for a code. Raises TooManyRequests, whatever the address is."""
     secret = secrets.token_urlsafe(TOKEN_BYTES)
     with transaction() as session:
-        recent = LoginRequest.network_hash == network_hash, LoginRequest.created > at - NETWORK_WINDOW
-        count = select(func.count()).select_from(LoginRequest).where(*recent)
-        found = session.scalar(count.execution_options(unscoped="the limit of a network is for all merchants"))
-        if (found or 0) >= MOST_OF_NETWORK:
-            raise TooManyRequests(N_("Too many codes were asked for. Please try again in an hour."))
+        for time, most in MOST_OF_NETWORK.items():
+            recent = LoginRequest.network_hash == network_hash, LoginRequest.created > at - time
+            count = select(func.count()).select_from(LoginRequest).where(*recent)
+            found = session.scalar(count.execution_options(unscoped="the limit of a network is for all merchants"))
+            if (found or 0) >= most:
+                raise TooManyRequests(N_("Too many codes were asked for. Please try again in an hour."))
         row = LoginRequest(
             id=new_id("login"),
             account_id=page.account_id,
@@ -169,12 +173,20 @@ def may_mail(session: Session, request: LoginRequest, at: int) -> bool:
     """Whether this request gets an e-mail: a customer has the address, and not too many were sent."""
     if request.expires_at <= at or not customers_of(session, request):
         return False
-    mailed = LoginRequest.code_hash.is_not(None), LoginRequest.created > request.created - MAIL_WINDOW
-    of_account = (
-        select(func.count()).select_from(LoginRequest).where(LoginRequest.account_id == request.account_id, *mailed)
+    of_account = LoginRequest.account_id == request.account_id, LoginRequest.code_hash.is_not(None)
+    # Whoever has an expired link is not kept from a code by those who only type the address.
+    to_address = LoginRequest.email == request.email, LoginRequest.session_id.is_not_distinct_from(request.session_id)
+    from_here = LoginRequest.network_hash == request.network_hash
+
+    def count(time: int, *which: ColumnElement[bool]) -> int:
+        recent = LoginRequest.created > request.created - time
+        return session.scalar(select(func.count()).select_from(LoginRequest).where(*of_account, recent, *which)) or 0
+
+    return (
+        count(MINUTES, *to_address, from_here) < MOST_OF_BOTH
+        and all(count(time, *to_address) < most for time, most in MOST_TO_ADDRESS.items())
+        and count(MINUTES) < MOST_OF_ACCOUNT
     )
-    to_address = session.scalar(of_account.where(LoginRequest.email == request.email)) or 0
-    return to_address < MOST_MAILS and (session.scalar(of_account) or 0) < MOST_MAILS_OF_ACCOUNT
 
 
 def customers_of(session: Session, request: LoginRequest) -> Sequence[Customer]:
@@ -228,6 +240,8 @@ def check(started: StartedLogin, code_hashes: Collection[str], at: int) -> Seque
             is_right = [hmac.compare_digest(row.code_hash or "", code_hash) for code_hash in code_hashes]
             refusal = None if any(is_right) else WRONG if row.tries < MOST_TRIES else OVER
             found = [Candidate(each.id, each.name, each.created) for each in customers_of(session, row)]
+            if refusal is None and not found:  # the customer's address was changed since
+                refusal = OVER
     if refusal is not None:  # outside the transaction, so that the try is counted
         raise BillingError(refusal, "login_code_invalid", "code")
     return found
@@ -268,7 +282,8 @@ def _kept(session: Session, request: LoginRequest) -> dict[str, Any]:
         return {}
     owned = PortalSession.account_id == request.account_id, PortalSession.id == request.session_id
     expired = session.scalars(select(PortalSession).where(*owned)).one()
-    return values(expired, "on_behalf_of", "return_url", "locale", "flow", "flow_completed_at", "after_expiration")
+    kept = values(expired, "on_behalf_of", "return_url", "locale", "flow", "flow_completed_at", "after_expiration")
+    return {**kept, "replaces_id": expired.replaces_id or expired.id}
 
 
 _OF_BROWSER = {"unscoped": "the secret in the browser's cookie names the request"}

@@ -5,6 +5,7 @@ The same pages replace an expired session whose link allows it; the code goes to
 
 import unicodedata
 from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from flask import Blueprint, abort, current_app, g, redirect, render_template, request, session, url_for
@@ -107,6 +108,8 @@ def ask_for_code() -> Response | Page:
 def show_code() -> Response | str:
     """The form for the code. The link in the e-mail fills it in, in the browser where it was asked for."""
     form = CodeForm(formdata=None, code=request.args.get("code", "")[:40])
+    if _started() is None and visitors.find_visitor(clock.now()) is not None:
+        return redirect(url_for("portal.show_overview"), 303)  # the code was used, and the link is followed once more
     if _started() is None:
         return render_template("portal/logins/elsewhere.html", address=_address)
     return _code_page(form)
@@ -172,8 +175,14 @@ def _address(view: str) -> str:
 
 
 def _network(address: str) -> str:
-    """The part of an IP address that one person has: of IPv6 the first 64 bits."""
-    return ":".join(address.split(":")[:4]) if ":" in address else address
+    """The network of an IP address that somebody can get for themselves: of IPv6 the first 48 bits."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
+        return str(ip_network((found, 48), strict=False))
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def _email_page(form: EmailForm, refusal: str = "") -> str:

@@ -146,6 +146,9 @@ def change_plan(subscription_id: str) -> Response | Page:
         # The request in an invalid confirmation is not trusted; the form's fields are as good as a new choice.
         return _anew(subscription_id, request.form, _("This quote is not valid. Please choose again."), 409)
     order, attempt_id = order_of(yes.what["order"]), yes.what["attempt"]
+    if g.visitor.flow is not None and g.visitor.flow.items and order != _page(subscription_id, {}).form.order():
+        # It is for another change, which the customer was shown in another visit.
+        return _anew(subscription_id, {}, _("This quote is not valid. Please choose again."), 409)
     features = g.visitor.features.subscription_update
     try:
         change = plan_changes.change_plan(
