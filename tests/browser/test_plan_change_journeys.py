@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests import world
 from tests.browser.conftest import OpenPage, Site
@@ -229,3 +229,18 @@ def test_too_many_of_an_add_on_are_refused_at_its_field(site: Site, open_page: O
     show_quote(page, script)
     expect(page.locator(f"[id='{field.get_attribute('id')}-error']")).to_contain_text("Choose a quantity from 1 to 10.")
     expect(page.get_by_role("button", name="Change plan")).to_have_count(0)
+
+
+def test_without_a_network_the_page_stays_where_it_is_and_says_so(site: Site, browser: Browser) -> None:
+    page = browser.new_context(viewport={"width": 320, "height": 900}).new_page()
+    Shopper.of(site).opens_plans(page)
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    before = page.evaluate("scrollY")
+    assert before > 0
+    page.route("**/plan-change/quote*", lambda route: route.abort())
+    page.get_by_label("Quantity").evaluate(
+        "field => { field.value = '4'; field.dispatchEvent(new Event('input', {bubbles: true})); }"
+    )
+    expect(page.get_by_text("The server could not be reached.")).to_be_in_viewport()
+    assert page.evaluate("scrollY") - before in range(-1, 200)  # longer by the message, and no jump to the top
+    page.context.close()

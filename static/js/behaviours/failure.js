@@ -1,11 +1,10 @@
-// A request that failed says so where the customer looks, and leaves the page as it was.
+// A request that failed says so at the top of the window, and leaves the page where it was.
 {
   const show = (id, kind) => {
     const place = document.getElementById(id);
     if (!place) return;
     if (kind) place.textContent = place.dataset[kind];
     place.hidden = false;
-    place.scrollIntoView({ block: "nearest" });
   };
   const hide = (id) => {
     const place = document.getElementById(id);
