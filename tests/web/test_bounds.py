@@ -170,6 +170,14 @@ def _crowd(port: int, raw: bytes) -> list[tuple[float, bytes]]:
     return came
 
 
+def _stretch() -> float:
+    """By how much a second of work takes longer on this machine at the moment, because other tests work beside this one."""
+    wall, work = time.monotonic(), time.process_time()
+    while time.process_time() - work < 0.5:
+        pass
+    return (time.monotonic() - wall) / (time.process_time() - work)
+
+
 @pytest.mark.case("F27")
 @pytest.mark.long
 @pytest.mark.parametrize("server", SERVERS)
@@ -182,9 +190,12 @@ def test_more_than_can_be_answered_in_time_is_refused_in_time(place: Place, serv
     _, port = place.serve_slowly(server, 0.02, one)
     browser = place.browser(port)
     raw = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {browser.cookie}\r\nConnection: close\r\n\r\n".encode()
-    came = _crowd(port, raw)
-    if max(after for after, _ in came) > 10:
-        came = _crowd(port, raw)  # a virtual machine may stand still for seconds, but not twice
+    for _ in range(3):  # a virtual machine may stand still for seconds, but not each time
+        before = _stretch()
+        came = _crowd(port, raw)
+        allowed = 10 * max(1, before, _stretch())
+        if max(after for after, _ in came) <= allowed:
+            break
     assert len(came) == 2400
     shed = [answer for _, answer in came if answer.startswith(b"HTTP/1.1 503")]
     done = sorted(after for after, answer in came if answer.startswith(b"HTTP/1.1 200"))
@@ -192,6 +203,6 @@ def test_more_than_can_be_answered_in_time_is_refused_in_time(place: Place, serv
     assert shed
     assert done
     assert all(b"\r\nRetry-After: 10\r\n" in answer and b"Content-Security-Policy" in answer for answer in shed)
-    assert done[int(len(done) * 0.99) - 1] <= 10
-    assert max(after for after, _ in came) <= 12
+    assert done[int(len(done) * 0.99) - 1] <= allowed
+    assert max(after for after, _ in came) <= 1.2 * allowed
     assert browser.ask("GET", "/")[0] == 200
