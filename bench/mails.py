@@ -62,7 +62,7 @@ def _own_memory() -> int:
 def _fill(count: int) -> None:
     with data.everybodys() as reader:
         account_id = reader.execute(select(Account.id).limit(1)).scalar_one()
-    content = outbox.sealed(CONTENT)
+    content = outbox.encrypted(CONTENT)
     for start in range(0, count, 1000):
         rows = [
             {

@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal_site import clock, worker
-from portal_site.billing.billing_run import clean_up, parking, renewal_batch
+from portal_site.billing.billing_run import parking, renewal_batch
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import (
     Invoice,
@@ -23,6 +23,7 @@ from portal_site.billing.models import (
 from portal_site.billing.models import Worker as WorkerRow
 from portal_site.cli import checks
 from portal_site.config import SettingsError
+from portal_site.db import deletion
 from tests import world
 from tests.billing_runs import DAY, LATER, count_invoices
 from tests.world import reading
@@ -186,7 +187,7 @@ def test_rows_that_are_over_are_removed_after_ninety_days(app: Flask, monkeypatc
                 PromotionCodeTry(id=f"try_{number}", created=made, **owner),
                 SetupIntent(id=f"seti_{number}", created=made, gateway_reference="x", **owner),
             ])  # fmt: skip
-    monkeypatch.setattr(clean_up, "BATCH", 2)
+    monkeypatch.setattr(deletion, "BATCH", 2)
     worker.tick(app, now)
     with reading() as reader:
         for kind in (PortalVisit, PortalSession, PromotionCodeTry, SetupIntent):

@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("livemode", sa.Boolean(), nullable=False, server_default=sa.false()),
     )
     op.create_index("ix_emails_due", "emails", ["due_at", "id"], sqlite_where=WAITING, postgresql_where=WAITING)
-    op.create_index("ix_emails_account_id_created", "emails", ["account_id", "created"])
+    op.create_index("ix_emails_created", "emails", ["created"])
     op.create_table(
         "undeliverable_addresses",
         sa.Column("account_id", sa.String(), sa.ForeignKey("accounts.id"), primary_key=True),

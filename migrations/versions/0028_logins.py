@@ -48,6 +48,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_login_requests_account_id_email_created", "login_requests", ["account_id", "email", "created"]
     )
+    op.create_index("ix_login_requests_created", "login_requests", ["created"])
     op.create_index("ix_login_requests_network_hash_created", "login_requests", ["network_hash", "created"])
 
 

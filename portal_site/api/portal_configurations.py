@@ -36,7 +36,7 @@ def list_configurations() -> Response:
     return answers.json(
         lists.page(
             table, wanted, URL, "configuration",
-            lambda rows: [shown(row, with_products=products) for row in rows],
+            lambda rows: [to_json(row, with_products=products) for row in rows],
             *(column.is_(value) for value, column in filters if value is not None),
         )
     )  # fmt: skip
@@ -49,10 +49,10 @@ def retrieve_configuration(name: str) -> Response:
     row = lists.one(PortalConfiguration, name)
     if row is None:
         raise answers.missing("configuration", name, "configuration")
-    return answers.json(shown(row, with_products=PRODUCTS in wanted.expanded))
+    return answers.json(to_json(row, with_products=PRODUCTS in wanted.expanded))
 
 
-def shown(row: Any, *, with_products: bool) -> JsonObject:
+def to_json(row: Any, *, with_products: bool) -> JsonObject:
     """A configuration with the URL of its login page, if that is open."""
     page_id = row.login_page_id if row.login_page_enabled else None
     url = url_for("logins.show_login", login_page_id=page_id, _external=True) if page_id else None

@@ -125,7 +125,7 @@ def create_portal_session() -> Response:
     if "configuration" in {path.partition(".")[0] for path in wanted.expanded}:
         shown = "configuration.features.subscription_update.products" in wanted.expanded
         row = lists.one(PortalConfiguration, opened.row.configuration_id)
-        made["configuration"] = portal_configurations.shown(row, with_products=shown)
+        made["configuration"] = portal_configurations.to_json(row, with_products=shown)
     return answers.json(made)
 
 

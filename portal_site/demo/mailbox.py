@@ -13,7 +13,7 @@ blueprint = Blueprint("mailbox", __name__, url_prefix="/demo/mail")
 
 
 @dataclass(frozen=True)
-class Letter:
+class StoredEmail:
     """An e-mail in the folder."""
 
     id: str
@@ -35,17 +35,17 @@ def require_loopback() -> None:
 def show_mailbox() -> str:
     """The list."""
     files = sorted(_folder().glob("*.eml"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return render_template("demo/mailbox.html", letters=[_read(path) for path in files[:MOST]])
+    return render_template("demo/mailbox.html", emails=[_read(path) for path in files[:MOST]])
 
 
 @blueprint.get("/<name>")
-def show_letter(name: str) -> Response:
+def show_email(name: str) -> Response:
     """One e-mail as a mail program shows it. Its styles are its own, and nothing else of it may run."""
     path = _folder() / f"{name}.eml"
     if not name.replace("_", "").isalnum() or not path.exists():
         abort(404)
-    letter = _read(path)
-    response = Response(letter.html, content_type="text/html; charset=utf-8")
+    email = _read(path)
+    response = Response(email.html, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = (
         "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
     )
@@ -57,8 +57,8 @@ def _folder() -> Path:
     return folder
 
 
-def _read(path: Path) -> Letter:
+def _read(path: Path) -> StoredEmail:
     message: EmailMessage = message_from_bytes(path.read_bytes(), policy=default)
     text, html = (message.get_body((kind,)) for kind in ("plain", "html"))
     parts = [part.get_content() if part is not None else "" for part in (text, html)]
-    return Letter(path.stem, str(message["Subject"]), str(message["To"]), *parts)
+    return StoredEmail(path.stem, str(message["Subject"]), str(message["To"]), *parts)

@@ -4,6 +4,7 @@ import logging
 
 from flask import url_for
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from portal_site import encryption
@@ -40,6 +41,8 @@ def answer_requests(at: int) -> int:
                 with session.begin_nested():  # flushes, so that the next request counts this one
                     if logins.may_mail(session, request, at):
                         _answer(session, request, at)
+            except DBAPIError:  # all of them are tried again
+                raise
             except Exception:  # a merchant's branding that cannot be read must not keep the others' customers out
                 log.exception("the login request %s cannot be answered", request.id)
         return len(requests)
@@ -59,7 +62,7 @@ def _answer(session: Session, request: LoginRequest, at: int) -> None:
         request.locale, account.timezone, customer.timezone, preferred_locales=tuple(customer.preferred_locales or ())
     )
     branding = theme.parse(**{**account.branding, **(configuration.branding or {})})
-    with rendering.speaking_to(reader):
+    with rendering.in_language_of(reader):
         content = rendering.render(message(code, account.business_name, link), account.business_name, branding)
     draft = Draft(
         request.account_id, request.livemode, KIND, f"{KIND}:{request.id}", [customer.email or ""],

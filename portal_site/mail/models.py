@@ -54,7 +54,7 @@ class Email(HasLivemode, Base):
             sqlite_where=text("status = 'waiting'"),
             postgresql_where=text("status = 'waiting'"),
         ),
-        Index("ix_emails_account_id_created", "account_id", "created"),
+        Index("ix_emails_created", "created"),
     )
 
 

@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Update, delete, func, select, update
+from sqlalchemy import Select, Update, delete, func, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from portal_site import encryption
-from portal_site.billing.billing_run import clean_up
 from portal_site.billing.models import Account
+from portal_site.db.deletion import delete_in_batches
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
 from portal_site.mail.messages import SenderSettings, deliverable
@@ -25,6 +25,11 @@ SERVER_PAUSE = 60  # until the next try after the server could not be reached at
 UNDELIVERABLE = 30 * 24 * 60 * 60  # seconds for which nothing is sent to an address that was refused for good
 KEPT = 90 * 24 * 60 * 60  # seconds for which it is known what became of an e-mail
 LONGEST_ERROR = 500
+
+
+# The word itself and not a parameter, so that each database sees that the index of the waiting ones serves.
+_OF_ALL = {"unscoped": "the worker sends for all merchants"}
+_IS_WAITING = Email.status == literal_column(f"'{EmailStatus.WAITING}'")
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def write(session: Session, draft: Draft, content: Content, at: int) -> Email | 
         kind=draft.kind,
         dedup_key=draft.dedup_key,
         recipients={"to": to, "cc": cc},
-        content=sealed(content) if to else None,
+        content=encrypted(content) if to else None,
         status=EmailStatus.WAITING if to else EmailStatus.SUPPRESSED,
         due_at=at,
         expires_at=draft.expires_at,
@@ -81,12 +86,12 @@ def _reachable(session: Session, draft: Draft, addresses: Sequence[str], at: int
     return [address for address in found if address not in refused]
 
 
-def sealed(content: Content) -> str:
+def encrypted(content: Content) -> str:
     """A content as it is stored."""
     return encryption.encrypt(PURPOSE, json.dumps([content.subject, content.text, content.html]))
 
 
-def opened(email: Email) -> Content | None:
+def content_of(email: Email) -> Content | None:
     """The content of an e-mail that was not sent yet; None if its secret key is gone."""
     text = encryption.decrypt(PURPOSE, email.content) if email.content else None
     return Content(*json.loads(text)) if text is not None else None
@@ -104,7 +109,7 @@ class Outgoing:
 
 def claim(at: int) -> list[Outgoing]:
     """Take the e-mails that are due, oldest first, until `at` + CLAIM. Several workers never take the same."""
-    is_due = Email.status == EmailStatus.WAITING, Email.due_at <= at
+    is_due = _IS_WAITING, Email.due_at <= at
     with transaction() as session:
         query = (
             select(Email)
@@ -128,6 +133,12 @@ def claim(at: int) -> list[Outgoing]:
         return [_outgoing(email, accounts[email.account_id]) for email in alive]
 
 
+def due(at: int) -> Select[*tuple[Email]]:
+    """The select of `claim`."""
+    query = select(Email).where(_IS_WAITING, Email.due_at <= at).order_by(Email.due_at, Email.id).limit(AT_ONCE)
+    return query.with_for_update(skip_locked=True).execution_options(**_OF_ALL)
+
+
 def _outgoing(email: Email, account: Account) -> Outgoing:
     return Outgoing(email, account.business_name, account.support_email, SenderSettings.of(account.mail))
 
@@ -138,12 +149,10 @@ def _close(email: Email, status: EmailStatus) -> None:
 
 def is_anything_due(at: int) -> bool:
     """Whether an e-mail is due. Unlike `claim` it only reads."""
-    is_due = Email.status == EmailStatus.WAITING, Email.due_at <= at
+    is_due = _IS_WAITING, Email.due_at <= at
     query = select(Email.id).where(*is_due).limit(1)
     with reading() as reader:
-        return (
-            reader.execute(query.execution_options(unscoped="the worker sends for all merchants")).first() is not None
-        )
+        return reader.execute(query.execution_options(**_OF_ALL)).first() is not None
 
 
 def note_sent(email: Email, at: int, *, gone: Sequence[str] = (), reason: str = "") -> None:
@@ -223,7 +232,7 @@ def forget(address: str) -> int:
 def remove_old(at: int) -> int:
     """Remove what was sent, or was not, long ago; what waits or is parked stays. Returns how many."""
     is_over = Email.status.in_((EmailStatus.SENT, EmailStatus.EXPIRED, EmailStatus.SUPPRESSED))
-    return clean_up.remove(Email, Email.created < at - KEPT, is_over)
+    return delete_in_batches(Email, Email.created < at - KEPT, is_over)
 
 
 @dataclass(frozen=True)

@@ -27,5 +27,5 @@ def preview(kind: str, locale: str, account_id: str | None) -> Content:
     with transaction() as session:
         account = ownership.get_account(session, account_id)
         branding, business, zone = theme.parse(**account.branding), account.business_name, account.timezone
-    with rendering.speaking_to(Reader(locale, zone)):
+    with rendering.in_language_of(Reader(locale, zone)):
         return rendering.render(SAMPLES[kind](business), business, branding)

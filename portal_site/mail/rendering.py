@@ -35,7 +35,7 @@ class Content:
 
 
 @contextmanager
-def speaking_to(reader: Reader) -> Iterator[None]:
+def in_language_of(reader: Reader) -> Iterator[None]:
     """Within the block, sentences, amounts and dates are in the reader's language and time zone, whoever's request this is."""
     before = {name: g.get(name) for name in ("visitor", "locale_context")}
     g.visitor, g.locale_context = reader, i18n.context_for(reader.locale, *reader.preferred_locales)
@@ -50,7 +50,7 @@ def speaking_to(reader: Reader) -> Iterator[None]:
 
 
 def render(message: Message, business: str, branding: Branding) -> Content:
-    """The message as text and HTML. Call it inside `speaking_to`."""
+    """The message as text and HTML. Call it inside `in_language_of`."""
     given: dict[str, Any] = {"message": message, "business": business, **_colours(branding)}
     # Without the variables that pages get: a message is for somebody else than the request's visitor.
     html = _inliner().inline(current_app.jinja_env.get_template("mail/message.html").render(given))

@@ -69,7 +69,7 @@ class _Batch:
 
     def _send(self, outgoing: Outgoing) -> None:
         email = outgoing.email
-        content = outbox.opened(email)
+        content = outbox.content_of(email)
         if content is None:
             self._refuse(outgoing, Refused("its secret key is not known any more"))
             return

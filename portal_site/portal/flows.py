@@ -127,7 +127,7 @@ def _default_method() -> PaymentMethodView | None:
 # --- what pages show of it --------------------------------------------------------------------------------------------
 
 
-class Exit(NamedTuple):
+class Link(NamedTuple):
     """A link that leaves a page without doing anything: its URL, empty if there is none, and its text."""
 
     address: str
@@ -135,31 +135,31 @@ class Exit(NamedTuple):
 
 
 @blueprint.app_template_global()
-def page_above(words: str, address: str) -> Exit:
+def parent_link(words: str, address: str) -> Link:
     """The link at the top of a page. In a flow there is none but to its first page."""
     flow = g.visitor.flow
     if flow is None:
-        return Exit(address or url_for("portal.show_overview"), words or _("Overview"))
+        return Link(address or url_for("portal.show_overview"), words or _("Overview"))
     start = start_of(flow)
     is_inside = g.visitor.flow_completed_at is None and request.path != start
-    return Exit(start if is_inside else "", _("Back"))
+    return Link(start if is_inside else "", _("Back"))
 
 
 @blueprint.app_template_global()
-def way_out(words: str, address: str) -> Exit:
+def cancel_link(words: str, address: str) -> Link:
     """A link that keeps everything as it is. In a flow it leads to the merchant, if a return URL is known."""
     if g.visitor.flow is None:
-        return Exit(address, words)
-    return Exit(g.visitor.safe_return_url or "", words)
+        return Link(address, words)
+    return Link(g.visitor.safe_return_url or "", words)
 
 
 @blueprint.app_template_global()
-def subscription_exit(subscription: SubscriptionView) -> Exit:
+def subscription_link(subscription: SubscriptionView) -> Link:
     """The button of a page that has nothing to do."""
     there = url_for("portal.show_subscription", subscription_id=subscription.id)
     if g.visitor.flow is None:
-        return Exit(there, _("Back to the subscription"))
-    return Exit(g.visitor.safe_return_url or "", results.back_to_business(g.visitor))
+        return Link(there, _("Back to the subscription"))
+    return Link(g.visitor.safe_return_url or "", results.back_to_business(g.visitor))
 
 
 def _route() -> str:

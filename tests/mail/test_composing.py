@@ -69,7 +69,7 @@ def test_addresses_are_sent_to_in_ascii_where_they_can_be(typed: str | None, sen
 
 
 def test_both_parts_say_everything(lite_app: Flask) -> None:
-    with lite_app.test_request_context(), rendering.speaking_to(Reader("en", "UTC")):
+    with lite_app.test_request_context(), rendering.in_language_of(Reader("en", "UTC")):
         content = rendering.render(MESSAGE, "Acme", Branding())
     for words in ("Thank you", "US$36.00 was charged to Visa •••• 4242.", "123456", "ACME-0001", "See the invoice"):
         assert words in content.text
@@ -89,7 +89,7 @@ def test_whom_it_is_for_decides_the_language_and_nothing_is_left_of_it(lite_app:
     from flask import g
 
     with lite_app.test_request_context():
-        with rendering.speaking_to(Reader(None, "Europe/Paris", preferred_locales=("fr-FR",))):
+        with rendering.in_language_of(Reader(None, "Europe/Paris", preferred_locales=("fr-FR",))):
             assert rendering.filters.money(3600, "eur") == "36,00\u00a0€"
             assert rendering.filters.date(world.START) == "1er avril 2026"
         assert "visitor" not in g

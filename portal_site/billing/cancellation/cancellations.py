@@ -123,8 +123,8 @@ def start_attempt(
 ) -> CancellationAttempt:
     """Record a cancellation attempt with its reason, and make a retention offer if one matches.
 
-    An open attempt of the last day is continued, so that a customer does not get two offers for one cancellation; one that was
-    not answered is replaced by that for a new reason. Raises
+    An open attempt of the last day is continued, so that a customer does not get two offers for one cancellation. Another
+    reason replaces an offer that was not answered by its own. Raises
     BillingError for a reason that the configuration does not offer, or a comment that is too long.
     """
     with transaction() as session:

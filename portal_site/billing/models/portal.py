@@ -139,6 +139,7 @@ class LoginRequest(HasLivemode, Base):
             sqlite_where=text("answered_at IS NULL"),
             postgresql_where=text("answered_at IS NULL"),
         ),
+        Index("ix_login_requests_created", "created"),
         Index("ix_login_requests_account_id_email_created", "account_id", "email", "created"),
         Index("ix_login_requests_network_hash_created", "network_hash", "created"),
     )

@@ -27,7 +27,6 @@ from portal_site.billing.rules.subscriptions import cancellation, pauses
 from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
 from portal_site.db.transactions import transaction
 
-MOST_DISCOUNTS = 1
 _DISABLED = {
     "payment_method_update": "This customer's payment methods cannot be updated because the payment method update feature",
     "customer_update": "This customer cannot be updated because the customer update feature",
@@ -108,7 +107,7 @@ def _check_cancellation(session: Session, customer: Customer, row: Subscription,
 
 
 def _check_no_schedule(session: Session, row: Subscription, what: str, param: str) -> None:
-    """A merchant's schedule manages the subscription. One that the customer has planned itself does not."""
+    """Raise BillingError if a schedule of the merchant's manages the subscription. The customer's own planned change does not."""
     schedule_id = session.scalar(
         select(SubscriptionSchedule.id).where(
             SubscriptionSchedule.customer_id == row.customer_id,

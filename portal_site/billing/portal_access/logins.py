@@ -23,18 +23,19 @@ from portal_site.ids import new_id
 
 # All in seconds.
 LIFE = 10 * 60
-MINUTES, HOUR, DAY = 10 * 60, 60 * 60, 24 * 60 * 60
+TEN_MINUTES, HOUR, DAY = 10 * 60, 60 * 60, 24 * 60 * 60
 MOST_TRIES = 5
 # The most requests of one network within these times. With the tries of each they bound how often it can guess.
 MOST_OF_NETWORK = {HOUR: 30, DAY: 60}
 # The most e-mails; further requests get none, and are told nothing. To one address from one network, so that others who ask
 # for it do not keep its owner from a code; to one address from everywhere; and of an account.
-MOST_OF_BOTH = 3  # within MINUTES
+MOST_OF_BOTH = 3  # within TEN_MINUTES
 MOST_TO_ADDRESS = {HOUR: 10, DAY: 30}
-MOST_OF_ACCOUNT = 1000  # within MINUTES
+MOST_OF_ACCOUNT = 1000  # within TEN_MINUTES
 MOST_CUSTOMERS = 20  # with one address, among whom one chooses
 DIGITS = 6
 LONGEST_EMAIL = 254
+_OF_BROWSER = {"unscoped": "the secret in the browser's cookie names the request"}
 OVER = N_("This code is no longer valid. Ask for a new one.")
 WRONG = N_("This is not the code that we sent last. Check it, or ask for a new one.")
 
@@ -119,7 +120,7 @@ class StartedLogin:
     secret: str
 
 
-def ask(page: LoginPage, email: str, network_hash: str, locale: str | None, at: int) -> StartedLogin:
+def request_code(page: LoginPage, email: str, network_hash: str, locale: str | None, at: int) -> StartedLogin:
     """Store that a browser has asked for a code. Raises TooManyRequests, whatever the address is."""
     secret = secrets.token_urlsafe(TOKEN_BYTES)
     with transaction() as session:
@@ -183,9 +184,9 @@ def may_mail(session: Session, request: LoginRequest, at: int) -> bool:
         return session.scalar(select(func.count()).select_from(LoginRequest).where(*of_account, recent, *which)) or 0
 
     return (
-        count(MINUTES, *to_address, from_here) < MOST_OF_BOTH
+        count(TEN_MINUTES, *to_address, from_here) < MOST_OF_BOTH
         and all(count(time, *to_address) < most for time, most in MOST_TO_ADDRESS.items())
-        and count(MINUTES) < MOST_OF_ACCOUNT
+        and count(TEN_MINUTES) < MOST_OF_ACCOUNT
     )
 
 
@@ -216,21 +217,21 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class LetIn:
+class OpenedLogin:
     """A session that a code has opened: the session's token, and the token for the browser's cookie."""
 
     token: str
     cookie: str
 
 
-def check(started: StartedLogin, code_hashes: Collection[str], at: int) -> Sequence[Candidate]:
+def check_code(started: StartedLogin, code_hashes: Collection[str], at: int) -> Sequence[Candidate]:
     """The customers whom the code lets in. Each call is one of the tries, counted before the code is looked at.
 
     `code_hashes` are those of the entered code, under each secret key. Raises BillingError for a wrong code, and for one that is
     used, too old, or of another browser.
     """
     with transaction() as session:
-        owned = LoginRequest.id == started.request_id, LoginRequest.browser_hash == hash_token(started.secret)
+        owned = _of_browser(started)
         is_open = LoginRequest.used_at.is_(None), LoginRequest.expires_at > at, LoginRequest.tries < MOST_TRIES
         counted = update(LoginRequest).where(*owned, *is_open).values(tries=LoginRequest.tries + 1)
         if session.execute(counted.execution_options(**_OF_BROWSER)).rowcount != 1:  # type: ignore[attr-defined]
@@ -247,10 +248,10 @@ def check(started: StartedLogin, code_hashes: Collection[str], at: int) -> Seque
     return found
 
 
-def let_in(started: StartedLogin, customer_id: str, at: int) -> LetIn:
-    """Open a session for one of the customers whom `check` has found. It works once. Raises BillingError."""
+def open_session(started: StartedLogin, customer_id: str, at: int) -> OpenedLogin:
+    """Open a session for one of the customers whom `check_code` has found. It works once. Raises BillingError."""
     with transaction() as session:
-        owned = LoginRequest.id == started.request_id, LoginRequest.browser_hash == hash_token(started.secret)
+        owned = _of_browser(started)
         is_open = LoginRequest.used_at.is_(None), LoginRequest.expires_at > at
         used = update(LoginRequest).where(*owned, *is_open).values(used_at=at)
         if session.execute(used.execution_options(**_OF_BROWSER)).rowcount != 1:  # type: ignore[attr-defined]
@@ -273,7 +274,11 @@ def let_in(started: StartedLogin, customer_id: str, at: int) -> LetIn:
         )
         session.add(opened)
         session.flush()
-        return LetIn(token, start_visit(session, opened, at))
+        return OpenedLogin(token, start_visit(session, opened, at))
+
+
+def _of_browser(started: StartedLogin) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return LoginRequest.id == started.request_id, LoginRequest.browser_hash == hash_token(started.secret)
 
 
 def _kept(session: Session, request: LoginRequest) -> dict[str, Any]:
@@ -284,6 +289,3 @@ def _kept(session: Session, request: LoginRequest) -> dict[str, Any]:
     expired = session.scalars(select(PortalSession).where(*owned)).one()
     kept = values(expired, "on_behalf_of", "return_url", "locale", "flow", "flow_completed_at", "after_expiration")
     return {**kept, "replaces_id": expired.replaces_id or expired.id}
-
-
-_OF_BROWSER = {"unscoped": "the secret in the browser's cookie names the request"}

@@ -96,7 +96,7 @@ def ask_for_code() -> Response | Page:
     email = own or form.email.data or ""
     network = hash_token(_network(request.remote_addr or ""))
     try:
-        started = logins.ask(_page(), email, network, i18n.current().locale, clock.now())
+        started = logins.request_code(_page(), email, network, i18n.current().locale, clock.now())
     except TooManyRequests as refusal:
         words = translated(refusal)
         return (_email_page(form, words) if own is None else _resend_page(words)), 429
@@ -125,7 +125,7 @@ def enter_code() -> Response | Page:
         return _code_page(form), 422
     hashes = login_codes.code_hashes(started.request_id, form.digits)
     try:
-        found = logins.check(started, hashes, clock.now())
+        found = logins.check_code(started, hashes, clock.now())
     except BillingError as refusal:
         form.code.errors = [translated(refusal)]
         return _code_page(form), 422
@@ -147,7 +147,7 @@ def choose_customer() -> Response | Page:
 def _let_in(started: StartedLogin, customer_id: str) -> Response | Page:
     at = clock.now()
     try:
-        entry = logins.let_in(started, customer_id, at)
+        entry = logins.open_session(started, customer_id, at)
     except BillingError as refusal:
         form = CodeForm(formdata=None)
         form.code.errors = [translated(refusal)]
