@@ -10,6 +10,7 @@ from portal_site import api, db, locations, payment_providers, portal
 from portal_site.config import Settings
 from portal_site.db import engine
 from portal_site.mail import models as mail_models  # noqa: F401 - its tables belong to the schema
+from portal_site.notices import models as notice_models  # noqa: F401 - so do these
 from portal_site.web import errors, htmx, security, urls
 from portal_site.web.input import postal_addresses
 from portal_site.web.rendering import assets, components, filters, i18n, themes

@@ -39,6 +39,7 @@ from portal_site.db import db
 from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
 from portal_site.mail import outbox, sending
+from portal_site.notices import following, reminders
 
 # All in seconds.
 SILENCE = 3 * 60  # a worker without a heartbeat for this long counts as gone
@@ -46,6 +47,7 @@ BEAT = 20  # the shortest time between two heartbeats
 SKEW = 10 * 60  # the largest accepted difference between the clocks of two machines
 LAST_MAIL = 30  # for the e-mail that is being sent while the worker is stopped
 FORGET = 24 * 60 * 60  # a worker without a heartbeat for this long is deleted
+NOTICES = (following.follow, reminders.write_due)
 MOMENTS = ("eta", "expires_resolved")  # members of a message
 log = logging.getLogger("portal.worker")
 
@@ -291,7 +293,7 @@ def serve(app: Flask, queue_url: str, threads: int) -> None:
     give_way()
     register(queue, app)()  # also run immediately, so that work does not wait for the next full minute after a restart
     stop = threading.Event()
-    mail = sending.in_thread(app, stop)
+    mail = sending.in_thread(app, stop, NOTICES)
     try:
         queue.create_consumer(workers=threads, periodic=True, check_worker_health=True).run()
     finally:
@@ -309,5 +311,5 @@ def run_in_thread(app: Flask, every: int = 20) -> threading.Event:
             stop.wait(every)
 
     threading.Thread(target=loop, name="worker", daemon=True).start()
-    sending.in_thread(app, stop)
+    sending.in_thread(app, stop, NOTICES)
     return stop

@@ -29,6 +29,8 @@ PUBLIC = {
     "replacements.show_login", "replacements.ask_for_code", "replacements.show_code", "replacements.enter_code",
     "replacements.choose_customer",
     "logins.show_login", "logins.ask_for_code", "logins.show_code", "logins.enter_code", "logins.choose_customer",
+    # Let in by what is signed into them: tests/portal/test_email_links.py
+    "email_links.show", "email_links.go_on", "email_links.download_invoice", "email_links.download_receipt",
     "sandbox.show_setup", "sandbox.submit_setup", "sandbox.show_setup_challenge", "sandbox.answer_setup",
     "sandbox.show_challenge", "sandbox.answer_charge",
     "gateways.receive_event",  # let in by its signature: tests/test_gateway_events.py

@@ -22,11 +22,13 @@ FORBIDDEN = {
     "branding": ("flask", "sqlalchemy", "portal_site.billing", "portal_site.web", "portal_site.portal", "portal_site.db"),
     "documents": ("flask", "sqlalchemy", "portal_site.billing", "portal_site.web", "portal_site.portal", "portal_site.db"),
     "db": ("portal_site.billing", "portal_site.web", "portal_site.portal"),
-    "web": ("portal_site.portal", "portal_site.api", "portal_site.mail", "portal_site.clock"),
-    "portal": ("portal_site.api", "portal_site.billing.gateways.sandbox", "portal_site.demo", "portal_site.cli"),
+    "web": ("portal_site.portal", "portal_site.api", "portal_site.mail", "portal_site.notices", "portal_site.clock"),
+    "portal": ("portal_site.api", "portal_site.notices", "portal_site.billing.gateways.sandbox", "portal_site.demo",
+               "portal_site.cli"),
     "api": ("portal_site.portal", "portal_site.billing.gateways.sandbox", "portal_site.demo", "portal_site.cli"),
-    "mail": ("portal_site.portal", "portal_site.api", "portal_site.billing.gateways.sandbox", "portal_site.demo",
-             "portal_site.cli"),
+    "mail": ("portal_site.portal", "portal_site.notices", "portal_site.api", "portal_site.billing.gateways.sandbox",
+             "portal_site.demo", "portal_site.cli"),
+    "notices": ("portal_site.api", "portal_site.billing.gateways.sandbox", "portal_site.demo", "portal_site.cli"),
     "demo": ("portal_site.cli",),
 }  # fmt: skip
 # The packages of billing, each importing only from those before it.

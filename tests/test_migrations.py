@@ -54,6 +54,8 @@ def test_every_table_of_a_merchant_names_the_account() -> None:
     own = {
         "accounts",
         "event_counter",
+        "followed_dates",
+        "followed_events",
         "sandbox_charges",
         "sandbox_methods",
         "sandbox_refunds",

@@ -36,6 +36,7 @@ DKIM_HEADERS = [
     b"reply-to",
     b"mime-version",
     b"content-type",
+    b"list-unsubscribe",
 ]
 
 
@@ -237,6 +238,8 @@ def composed(outgoing: Outgoing, content: Content, operator_address: str) -> byt
     message["Date"] = format_datetime(datetime.fromtimestamp(email.created, UTC))
     message["Message-ID"] = f"<{email.id}@{address.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
+    if content.unsubscribe:
+        message["List-Unsubscribe"] = f"<{content.unsubscribe}>"
     message.set_content(content.text)
     message.add_alternative(content.html, subtype="html")
     # The parts are told apart by what is never in them: a random one would make another e-mail of the same row.

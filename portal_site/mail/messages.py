@@ -23,7 +23,8 @@ class Button:
 class Message:
     """An e-mail's subject and parts, in one language. `preview` is what mail programs show beside the subject.
 
-    `code` is a one-time code, in large type; `rows` are pairs of a label and a value.
+    `code` is a one-time code, in large type; `rows` are pairs of a label and a value. `links` stand small below all else. Where
+    `unsubscribe` leads, the reader can stop e-mails of this kind, which mail programs offer too.
     """
 
     subject: str
@@ -34,6 +35,8 @@ class Message:
     rows: tuple[tuple[str, str], ...] = ()
     button: Button | None = None
     notes: tuple[str, ...] = ()
+    links: tuple[Button, ...] = ()
+    unsubscribe: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from sqlalchemy import Select, Update, delete, func, literal_column, select, update
 from sqlalchemy.orm import Session
@@ -18,6 +18,7 @@ from portal_site.mail.rendering import Content
 
 PURPOSE = "email"
 CLAIM = 10 * 60  # seconds that a worker has for what it took; after that another one sends it
+AHEAD = 24 * 60 * 60  # by this many seconds what somebody waits for goes before what follows from a billing run
 AT_ONCE = 50  # e-mails that it takes
 # Seconds until the next try, by the number of those that the server refused for now. After the last one it is parked.
 PAUSES = (60, 5 * 60, 15 * 60, 60 * 60, 4 * 60 * 60, 12 * 60 * 60, 24 * 60 * 60)
@@ -69,7 +70,7 @@ def write(session: Session, draft: Draft, content: Content, at: int) -> Email | 
         recipients={"to": to, "cc": cc},
         content=encrypted(content) if to else None,
         status=EmailStatus.WAITING if to else EmailStatus.SUPPRESSED,
-        due_at=at,
+        due_at=at - AHEAD if draft.asked_for else at,
         expires_at=draft.expires_at,
     )
     session.add(email)
@@ -88,7 +89,7 @@ def _reachable(session: Session, draft: Draft, addresses: Sequence[str], at: int
 
 def encrypted(content: Content) -> str:
     """A content as it is stored."""
-    return encryption.encrypt(PURPOSE, json.dumps([content.subject, content.text, content.html]))
+    return encryption.encrypt(PURPOSE, json.dumps(astuple(content)))
 
 
 def content_of(email: Email) -> Content | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import css_inline
 from flask import current_app, g
@@ -13,6 +13,19 @@ from portal_site.branding import palette
 from portal_site.branding.theme import FONTS, Branding
 from portal_site.mail.messages import Message
 from portal_site.web.rendering import filters, i18n
+
+
+class HasLanguage(Protocol):
+    """Somebody with a language and a time zone."""
+
+    @property
+    def locale(self) -> str | None: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def customer_timezone(self) -> str | None: ...
+    @property
+    def preferred_locales(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -27,15 +40,16 @@ class Reader:
 
 @dataclass(frozen=True)
 class Content:
-    """A finished message."""
+    """A finished message. `unsubscribe` is the URL where its kind can be stopped, if it can."""
 
     subject: str
     text: str
     html: str
+    unsubscribe: str = ""
 
 
 @contextmanager
-def in_language_of(reader: Reader) -> Iterator[None]:
+def in_language_of(reader: HasLanguage) -> Iterator[None]:
     """Within the block, sentences, amounts and dates are in the reader's language and time zone, whoever's request this is."""
     before = {name: g.get(name) for name in ("visitor", "locale_context")}
     g.visitor, g.locale_context = reader, i18n.context_for(reader.locale, *reader.preferred_locales)
@@ -54,14 +68,16 @@ def render(message: Message, business: str, branding: Branding) -> Content:
     given: dict[str, Any] = {"message": message, "business": business, **_colours(branding)}
     # Without the variables that pages get: a message is for somebody else than the request's visitor.
     html = _inliner().inline(current_app.jinja_env.get_template("mail/message.html").render(given))
-    return Content(message.subject, as_text(message, business), html)
+    return Content(message.subject, as_text(message, business), html, message.unsubscribe)
 
 
 def as_text(message: Message, business: str) -> str:
     """The same as text, with everything that the HTML has."""
     rows = "\n".join(filters.labelled(label, value) for label, value in message.rows)
-    button = message.button and f"{filters.labelled(message.button.words, '')}\n{message.button.address}"
-    parts = [business, message.heading, *message.paragraphs, message.code, rows, button or "", *message.notes]
+    buttons = [message.button] if message.button else []
+    links = [f"{filters.labelled(link.words, '')}\n{link.address}" for link in (*buttons, *message.links)]
+    above = [business, message.heading, *message.paragraphs, message.code, rows]
+    parts = [*above, *links[: len(buttons)], *message.notes, *links[len(buttons) :]]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 

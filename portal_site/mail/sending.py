@@ -3,8 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from flask import Flask
 
@@ -98,8 +99,17 @@ class _Batch:
         outbox.note_refused(outgoing.email, str(refusal), self.at, for_good=refusal.for_good)
 
 
-def send(app: Flask) -> SendReport | None:
-    """Answer who asked for a code, and send what is due now, as the settings say; None if nothing is due or e-mail is off."""
+class Writer(Protocol):
+    """Writes e-mails into the outbox, some at a time; whether there may be more. `anywhere`: none leaves this machine."""
+
+    def __call__(self, at: int, *, anywhere: bool) -> bool: ...
+
+
+def send(app: Flask, writers: Sequence[Writer] = ()) -> SendReport | None:
+    """Answer who asked for a code, let others write, and send what is due now, as the settings say.
+
+    None if there was nothing to do, or e-mail is off.
+    """
     settings: Settings = app.config["SETTINGS"]
     with app.app_context(), app.test_request_context(base_url=settings.base_url):
         at = clock.now()
@@ -107,9 +117,11 @@ def send(app: Flask) -> SendReport | None:
             return None
         if logins.is_any_unanswered():
             login_codes.answer_requests(at)
+        is_more = sum(writer(at, anywhere=not settings.smtp_url) for writer in writers) > 0
         if not outbox.is_anything_due(at):
-            return None
+            return SendReport(is_more=True) if is_more else None
         report = send_due(delivery.transport_of(settings.smtp_url, settings.mail_folder), settings.mail_from, at)
+        report.is_more = not report.fault and (report.is_more or is_more)
     if report.fault:
         log.error("e-mails wait: %s", report.fault)
     if report.sent or report.refused:
@@ -117,12 +129,12 @@ def send(app: Flask) -> SendReport | None:
     return report
 
 
-def run(app: Flask, stop: threading.Event, every: float = EVERY) -> None:
+def run(app: Flask, stop: threading.Event, writers: Sequence[Writer] = (), every: float = EVERY) -> None:
     """Send whatever is due until `stop` is set. What is no defect is one line in the log."""
     while not stop.is_set():
         report = None
         try:
-            report = send(app)
+            report = send(app, writers)
         except Exception as error:
             if is_of_surroundings(error):
                 log.error("e-mails wait: %s", described(error))
@@ -133,8 +145,8 @@ def run(app: Flask, stop: threading.Event, every: float = EVERY) -> None:
             stop.wait(every)
 
 
-def in_thread(app: Flask, stop: threading.Event) -> threading.Thread:
+def in_thread(app: Flask, stop: threading.Event, writers: Sequence[Writer]) -> threading.Thread:
     """`run` beside the billing, which must not wait for a slow mail server."""
-    thread = threading.Thread(target=run, args=(app, stop), name="mail", daemon=True)
+    thread = threading.Thread(target=run, args=(app, stop, writers), name="mail", daemon=True)
     thread.start()
     return thread

@@ -49,6 +49,7 @@ ROUTES = {
     rules.SUBSCRIPTION_PAUSE: _PAUSE,
     rules.SUBSCRIPTION_UPDATE: _CHANGE,
     rules.SUBSCRIPTION_UPDATE_CONFIRM: _CHANGE - {"apply_promotion_code"},
+    rules.INVOICE_PAYMENT: _PAYING,
 }
 _START = {
     rules.PAYMENT_METHOD_UPDATE: "new_payment_method",
@@ -57,6 +58,7 @@ _START = {
     rules.SUBSCRIPTION_PAUSE: "show_pause",
     rules.SUBSCRIPTION_UPDATE: "show_plan_change",
     rules.SUBSCRIPTION_UPDATE_CONFIRM: "show_plan_change",
+    rules.INVOICE_PAYMENT: "confirm_payment",
 }
 
 
@@ -66,17 +68,23 @@ def guard() -> Response | None:
     if flow is None or _route() in _ALWAYS:
         return None
     if g.visitor.flow_completed_at is not None:
-        return None if _route() in _DONE else _lead(url_for("portal.show_flow_end"))
-    subscription_id = (request.view_args or {}).get("subscription_id")
-    if _route() in ROUTES[flow.type] and subscription_id in (None, flow.subscription_id):
-        return None
-    return _lead(start_of(flow))
+        return None if _route() in _DONE and _is_about(flow) else _lead(url_for("portal.show_flow_end"))
+    return None if _route() in ROUTES[flow.type] and _is_about(flow) else _lead(start_of(flow))
+
+
+def _is_about(flow: Flow) -> bool:
+    """Whether a page is about the flow's own subscription or invoice, or about neither."""
+    named = request.view_args or {}
+    is_own_invoice = flow.invoice_id is None or named.get("invoice_id") in (None, flow.invoice_id)
+    return is_own_invoice and named.get("subscription_id") in (None, flow.subscription_id)
 
 
 def start_of(flow: Flow) -> str:
     """The URL of the flow's first page."""
     if flow.subscription_id is not None:
         return url_for(f"portal.{_START[flow.type]}", subscription_id=flow.subscription_id)
+    if flow.invoice_id is not None:
+        return url_for(f"portal.{_START[flow.type]}", invoice_id=flow.invoice_id)
     allowed = g.visitor.features.customer_update.allowed_updates
     if flow.type == rules.CUSTOMER_UPDATE and ("tax_id" in allowed or not allowed):
         return url_for("portal.show_billing_information")  # the form has no tax IDs, and there is none without fields

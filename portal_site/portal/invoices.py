@@ -9,6 +9,7 @@ from portal_site.portal import blueprint, invoice_search, payment_outcome, porta
 from portal_site.portal.reads import invoice_history, invoices, overview
 from portal_site.portal.reads.invoice_history import InvoiceFilter
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
+from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.web.input.forms import translated
 
 JUST_PAID = 60 * 60  # seconds
@@ -85,8 +86,8 @@ def show_paid(invoice_id: str) -> str | Response:
     fresh = invoice.paid_at is not None and g.now - invoice.paid_at < JUST_PAID
     if not (invoice.amount_paid and (fresh or g.visitor.features.invoice_history.enabled)):
         return redirect(url_for("portal.show_overview"), 303)
-    found = overview.find(g.visitor, g.now)
-    subscription = next((each for each in found.subscriptions if each.id == invoice.subscription_id), None)
+    found = overview.find(g.visitor, g.now).subscriptions if not g.visitor.by_email_link else []
+    subscription = next((each for each in found if each.id == invoice.subscription_id), None)
     what = request.args.get("what", "invoice")
     return render_template("portal/invoices/paid.html", invoice=invoice, subscription=subscription, what=what)
 
@@ -107,11 +108,16 @@ def _payment_page(invoice: InvoiceView, refusal: str | None = None) -> str:
     return render_template(
         "portal/invoices/payment.html",
         invoice=invoice,
-        methods=found.methods,
+        methods=_offered(found.methods),
         brings_about=wording.invoices.brings_about(next(own, None), len(others), g.now),
         return_here=url_for("portal.confirm_payment", invoice_id=invoice.id),
         refusal=refusal,
     )
+
+
+def _offered(methods: list[PaymentMethodView]) -> list[PaymentMethodView]:
+    """The methods to choose from: after a link in an e-mail, which others may have, only the one that is charged anyway."""
+    return [method for method in methods if method.is_default or not g.visitor.by_email_link]
 
 
 def _own_invoice(invoice_id: str) -> InvoiceView:

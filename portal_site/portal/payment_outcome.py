@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 from portal_site.billing.errors import StateChanged
 from portal_site.billing.models import PaymentAttempt
 from portal_site.billing.payments import collection
+from portal_site.billing.rules.portal.flows import INVOICE_PAYMENT
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
 from portal_site.portal import flows
 from portal_site.portal.reads import invoices
@@ -156,5 +157,7 @@ def lead(payment: Payment, attempt: PaymentAttempt, came_back: bool = False) -> 
 
 def _to_done(payment: Payment) -> Response:
     there = redirect(url_for("portal.show_paid", invoice_id=payment.invoice_id, what=payment.what), 303)
-    # An invoice that had to be paid first is not what a flow is for.
-    return flows.completed(there, shows_payment=True) if payment.what == PLAN_CHANGE else there
+    flow = g.visitor.flow
+    # An invoice that had to be paid first is not what another flow is for.
+    is_for_this = payment.what == PLAN_CHANGE or (flow is not None and flow.type == INVOICE_PAYMENT)
+    return flows.completed(there, shows_payment=True) if is_for_this else there

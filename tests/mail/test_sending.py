@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 
 from portal_site.billing.models import Customer
 from portal_site.cli import checks
-from portal_site.db import bulk, db
+from portal_site.db import bulk
 from portal_site.mail import delivery, outbox, sending
 from portal_site.mail.models import Email, EmailStatus, UndeliverableAddress
 from portal_site.mail.outbox import Draft
@@ -22,6 +22,7 @@ from portal_site.mail.sending import SendReport
 from tests import world
 from tests.mail import mail_server
 from tests.mail.mail_server import MailServer, free_port, hang_up, hang_up_having_taken
+from tests.plans import plan
 
 AT = world.START
 FROM = "billing@operator.example"
@@ -388,23 +389,10 @@ def test_what_is_due_is_found_by_an_index_however_many_were_sent(app: Flask) -> 
     with world.transaction() as session:
         bulk.insert(session, Email, rows)
     _write("a@acme.example", account_id=account_id)
-    found = _plan(outbox.due(AT), "emails")
+    found = plan(outbox.due(AT), "emails")
     assert "ix_emails_due" in found
     customers = select(Customer.id).where(
         Customer.account_id == account_id, func.lower(Customer.email) == "hedda@acme.example"
     )
-    assert "ix_customers_account_id_lower_email" in _plan(customers, "customers", unused=True)
-    assert "ix_emails_created" in _plan(select(Email.id).where(Email.created < 1), "emails", unused=True)
-
-
-def _plan(query: Any, table: str, *, unused: bool = False) -> str:
-    """How the database finds the rows; with `unused`, if it may not read the whole table, as it does while that is small."""
-    is_server = db.engine.dialect.name == "postgresql"
-    words = query.compile(dialect=db.engine.dialect, compile_kwargs={"literal_binds": True})
-    with db.engine.connect() as connection:
-        if is_server:
-            connection.exec_driver_sql(f"ANALYZE {table}")
-            connection.exec_driver_sql(f"SET LOCAL enable_seqscan = {'off' if unused else 'on'}")
-        explain = "EXPLAIN " if is_server else "EXPLAIN QUERY PLAN "
-        statement = text(explain + str(words)).execution_options(unscoped="a plan has no rows")
-        return "\n".join(map(str, connection.execute(statement)))
+    assert "ix_customers_account_id_lower_email" in plan(customers, "customers", unused=True)
+    assert "ix_emails_created" in plan(select(Email.id).where(Email.created < 1), "emails", unused=True)

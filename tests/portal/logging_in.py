@@ -53,7 +53,7 @@ def mails(app: Flask) -> list[tuple[str, str]]:
         every = select(Email.content, Email.recipients).order_by(Email.created, Email.id)
         rows = reader.execute(every.execution_options(unscoped="a test")).all()
     texts = [json.loads(encryption.decrypt(outbox.PURPOSE, content) or "") for content, _to in rows]
-    return [(re.search(r"\b\d{6}\b", subject)[0], body) for subject, body, _html in texts]  # type: ignore[index]
+    return [(re.search(r"\b\d{6}\b", subject)[0], body) for subject, body, *_rest in texts]  # type: ignore[index]
 
 
 def enter_code(client: PortalClient, page: str, code: str) -> Any:

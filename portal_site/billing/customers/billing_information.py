@@ -33,6 +33,8 @@ def update_billing_information(customer_id: str, changes: Mapping[str, str | Jso
         }
         for name in previous:
             setattr(customer, name, changes[name])
+        if "email" in previous:
+            customer.email_links_from = at  # whoever reads the old address has nothing to open any more
         if previous:
             emit(session, "customer.updated", customer, at, previous=previous)
     return customer

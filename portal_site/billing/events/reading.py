@@ -1,11 +1,10 @@
 """Reading events in the order of their commits, for whatever follows them: mail, webhooks, exports."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from sqlalchemy import Select, select
-from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
 
 from portal_site.billing.events.emission import take_numbers
@@ -40,15 +39,16 @@ def events_after(cursor: int, *, limit: int = 100, account_id: str | None = None
     Who goes on from the sequence of the last one misses none: an event that is committed later has a greater one. Inside a
     transaction it must not be called.
     """
-    query = after(cursor, limit, account_id)
+    number_waiting()
     with reading() as reader:
-        waiting = _are_unnumbered(reader)
-        rows = reader.execute(query).all()
-    if waiting:
-        number_events()
-        with reading() as reader:
-            rows = reader.execute(query).all()
-    return [StoredEvent(*row) for row in rows]
+        return [StoredEvent(*row) for row in reader.execute(after(cursor, limit, account_id)).all()]
+
+
+def of_types(cursor: int, last: int, types: Collection[str], limit: int) -> list[StoredEvent]:
+    """Like `events_after`, of all merchants, only those of some types, and none with a sequence greater than `last`."""
+    query = after(cursor, limit, None).where(Event.sequence <= last, Event.type.in_(sorted(types)))
+    with reading() as reader:
+        return [StoredEvent(*row) for row in reader.execute(query).all()]
 
 
 def after(
@@ -68,8 +68,12 @@ def unnumbered(limit: int) -> Select[*tuple[str]]:
     return query.limit(literal_limit(limit)).execution_options(**UNSCOPED)
 
 
-def _are_unnumbered(reader: Connection) -> bool:
-    return reader.scalar(unnumbered(1)) is not None
+def number_waiting() -> None:
+    """Number the events that have no number, if there are any."""
+    with reading() as reader:
+        waiting = reader.scalar(unnumbered(1)) is not None
+    if waiting:
+        number_events()
 
 
 def number_events() -> None:

@@ -44,6 +44,10 @@ class Account(Base):
     tax_ids: Mapped[Documents] = mapped_column(server_default="[]")
     # The account's own sender of e-mails, parsed by mail.messages.SenderSettings.
     mail: Mapped[OptionalDocument]
+    # Which kinds of e-mails its customers get, and when, parsed by notices.kinds.Settings; null for the usual ones.
+    notices: Mapped[OptionalDocument]
+    # For how many days the links in e-mails work.
+    email_link_days: Mapped[int] = mapped_column(default=28, server_default="28")
     logo_id: Mapped[str | None] = mapped_column()
     icon_id: Mapped[str | None] = mapped_column()
 

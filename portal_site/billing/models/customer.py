@@ -21,6 +21,8 @@ class Customer(HasLivemode, HasMetadata, Base):
 
     `balance` is in the minor unit of `currency`; a negative balance is credit that the next invoice uses. `other_balances` are
     those in other currencies, by currency, as in Stripe's `invoice_credit_balance` but with the sign of `balance`.
+    `billing_contacts` are others who get e-mails, as {email, cc, kinds}; `muted_notices` are the kinds of reminders that the
+    customer does not want. Links in e-mails work if they were made at `email_links_from` or later.
     """
 
     __tablename__ = "customers"
@@ -48,6 +50,9 @@ class Customer(HasLivemode, HasMetadata, Base):
     deleted_at: Mapped[int | None]
     # No foreign key, as for every column added by a later migration: SQLite would have to copy the whole table.
     test_clock_id: Mapped[str | None]
+    billing_contacts: Mapped[Documents] = mapped_column(server_default="[]")
+    muted_notices: Mapped[Documents] = mapped_column(server_default="[]")
+    email_links_from: Mapped[int | None]
 
     __table_args__ = (
         Index("ix_customers_account_id_email", "account_id", "email"),

@@ -113,6 +113,14 @@ class Invoice(HasLivemode, HasMetadata, Base):
             sqlite_where=text("status <> 'draft'"),
             postgresql_where=text("status <> 'draft'"),
         ),
+        # What is to be paid until a date, for the reminders.
+        Index(
+            "ix_invoices_due",
+            "due_date",
+            "id",
+            sqlite_where=text("status = 'open'"),
+            postgresql_where=text("status = 'open'"),
+        ),
         Index("uq_invoices_customer_id_number", "customer_id", "number", unique=True),
         # Also serves look-ups of a subscription's invoices, since `subscription_id` is its first column.
         Index("uq_invoices_subscription_id_cycle_at", "subscription_id", "cycle_at", unique=True),

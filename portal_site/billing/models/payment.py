@@ -32,6 +32,18 @@ class PaymentMethod(HasLivemode, Base):
     gateway_reference: Mapped[str | None]
     detached_at: Mapped[int | None]
 
+    __table_args__ = (
+        # Cards in the order of their expiry, for the reminders.
+        Index(
+            "ix_payment_methods_expiry",
+            "exp_year",
+            "exp_month",
+            "id",
+            sqlite_where=text("detached_at IS NULL AND exp_month IS NOT NULL"),
+            postgresql_where=text("detached_at IS NULL AND exp_month IS NOT NULL"),
+        ),
+    )
+
 
 class ProviderCustomer(HasLivemode, Base):
     """A customer under the name that a payment provider has for it. Methods that are left there belong to it."""

@@ -81,6 +81,8 @@ class PortalSession(HasLivemode, Base):
     replaces_id: Mapped[str | None]
     # Whether it began at the login page: the e-mail address, which let the customer in, cannot be changed then.
     by_login: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # Whether it began with a link in an e-mail, which may have been forwarded: its pages show no more than its flow needs.
+    by_email_link: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     __table_args__ = (
         Index(

@@ -49,7 +49,7 @@ def check(
     Its pages check everything again: the configuration or the subscription may change before the link is followed.
     """
     features = portal_features.read(configuration.features)
-    if not features.allows(flow.feature):
+    if flow.feature is not None and not features.allows(flow.feature):
         raise BillingError(f"{_DISABLED[flow.feature]} in the portal configuration is disabled.", "", "flow_data[type]")
     _check_completion(session, configuration, flow)
     if flow.subscription_id is None:

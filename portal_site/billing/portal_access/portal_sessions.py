@@ -74,7 +74,7 @@ def open_session(
         if livemode is not None and row.livemode != livemode:
             raise NotFound("No such customer: '%(id)s'", "resource_missing", "customer", id=customer)
         account_id = row.account_id
-        configuration = _configuration(session, account_id, row.livemode, configuration_id)
+        configuration = find_configuration(session, account_id, row.livemode, configuration_id)
         _check_on_behalf_of(session, account_id, on_behalf_of)
         _check_return_url(session, configuration, return_url)
         if flow is not None:
@@ -98,10 +98,10 @@ def open_session(
     return OpenedSession(portal_session, token)
 
 
-def _configuration(
+def find_configuration(
     session: Session, account_id: str, livemode: bool, configuration_id: str | None
 ) -> PortalConfiguration:
-    """The requested configuration if active, else the account's default configuration of this mode."""
+    """The requested configuration if active, else the account's default one of this mode. Raises BillingError."""
     query = select(PortalConfiguration).where(
         PortalConfiguration.account_id == account_id,
         PortalConfiguration.livemode == livemode,

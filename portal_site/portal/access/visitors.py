@@ -52,6 +52,24 @@ _BUSINESS = (
     PortalSession.id.label("session_id"),
     PortalSession.after_expiration,
 )
+_CUSTOMER = (
+    _OWNER.dunning.label("dunning_document"),
+    PortalConfiguration.features.label("feature_document"),
+    Customer.name,
+    Customer.email,
+    Customer.phone,
+    Customer.address,
+    Customer.shipping,
+    Customer.balance,
+    Customer.currency,
+    Customer.invoice_prefix,
+    Customer.other_balances,
+    Customer.tax_exempt,
+    Customer.default_payment_method_id,
+    Customer.preferred_locales,
+    Customer.timezone.label("customer_timezone"),
+    TestClock.frozen_time,
+)
 _VISITOR = PageQuery(
     visitor=select(
         *_BUSINESS,
@@ -60,24 +78,10 @@ _VISITOR = PageQuery(
         PortalSession.account_id,
         PortalSession.on_behalf_of,
         PortalSession.by_login,
+        PortalSession.by_email_link,
         PortalSession.flow.label("flow_document"),
         PortalSession.flow_completed_at,
-        _OWNER.dunning.label("dunning_document"),
-        PortalConfiguration.features.label("feature_document"),
-        Customer.name,
-        Customer.email,
-        Customer.phone,
-        Customer.address,
-        Customer.shipping,
-        Customer.balance,
-        Customer.currency,
-        Customer.invoice_prefix,
-        Customer.other_balances,
-        Customer.tax_exempt,
-        Customer.default_payment_method_id,
-        Customer.preferred_locales,
-        Customer.timezone.label("customer_timezone"),
-        TestClock.frozen_time,
+        *_CUSTOMER,
     )
     .select_from(PortalVisit)
     .join(PortalSession, PortalSession.id == PortalVisit.session_id)
@@ -130,6 +134,35 @@ _OF_LOGIN = PageQuery(
     .join(Account, Account.id == PortalConfiguration.account_id)
     .join(_OWNER, _OWNER.id == PortalConfiguration.account_id)
     .where(PortalConfiguration.login_page_id == bindparam("login_page_id"))
+)
+# A customer who has not come in: e-mails and the pages of their links show what its portal would.
+_OUTSIDE = PageQuery(
+    visitor=select(
+        *_MERCHANT,
+        *_CUSTOMER,
+        Customer.id.label("customer_id"),
+        Customer.account_id,
+        Customer.livemode,
+        null().label("return_url"),
+        null().label("locale"),
+        null().label("after_expiration"),
+    )
+    .select_from(Customer)
+    .join(
+        PortalConfiguration,
+        (PortalConfiguration.account_id == Customer.account_id)
+        & (PortalConfiguration.livemode == Customer.livemode)
+        & PortalConfiguration.is_default,
+    )
+    .join(Account, Account.id == bindparam("shown_account_id"))
+    .join(_OWNER, _OWNER.id == Customer.account_id)
+    .outerjoin(TestClock, TestClock.id == Customer.test_clock_id)
+    .where(
+        Customer.account_id == bindparam("account_id"),
+        Customer.id == bindparam("customer_id"),
+        Customer.deleted_at.is_(None),
+        PortalConfiguration.active,
+    )
 )
 
 
@@ -187,6 +220,7 @@ class Visitor(PortalOwner):
     account_id: str
     on_behalf_of: str | None
     by_login: bool
+    by_email_link: bool
     flow_document: Mapping[str, Any] | None
     flow_completed_at: int | None
     dunning_document: Mapping[str, Any] | None
@@ -278,3 +312,18 @@ def find_expired_owner(token: str | None) -> PortalOwner | None:
     """The owner of the portal of an expired link or cookie, or None if it is unknown."""
     row = _LOST.one(token_hash=hash_token(token)) if token else None
     return PortalOwner(**row) if row else None
+
+
+def find_outside(account_id: str, customer_id: str, on_behalf_of: str | None) -> Visitor | None:
+    """A customer without a session, with the default configuration; None if it is deleted, or there is no such configuration."""
+    shown = on_behalf_of or account_id
+    row = _OUTSIDE.one(account_id=account_id, customer_id=customer_id, shown_account_id=shown)
+    if row is None:
+        return None
+    nobody: dict[str, Any] = {
+        "session_id": "", "visit_id": "", "last_seen_at": 0, "by_login": False, "by_email_link": False, "flow_document": None,
+        "flow_completed_at": None,
+    }  # fmt: skip
+    return Visitor(
+        **{**row, "preferred_locales": tuple(row["preferred_locales"] or ())}, **nobody, on_behalf_of=on_behalf_of
+    )

@@ -10,6 +10,7 @@ from portal_site.portal import blueprint, portal_feature
 from portal_site.portal.documents import exports, stored
 from portal_site.portal.invoices import is_hidden, shown_invoice
 from portal_site.portal.reads import credit_notes
+from portal_site.portal.reads.invoices import InvoiceView
 from portal_site.web.rendering.i18n import gettext as _
 
 PDF = "application/pdf"
@@ -21,14 +22,22 @@ _few_archives = threading.BoundedSemaphore(MOST_ARCHIVES)
 @blueprint.get("/invoices/<invoice_id>/pdf")
 def download_invoice(invoice_id: str) -> Response:
     """An invoice as PDF."""
-    invoice = shown_invoice(invoice_id)
+    return invoice_file(shown_invoice(invoice_id))
+
+
+def invoice_file(invoice: InvoiceView) -> Response:
+    """A shown invoice as a download."""
     return _file(stored.invoice(invoice), _("Invoice"), invoice.number or invoice.id)
 
 
 @blueprint.get("/invoices/<invoice_id>/receipt.pdf")
 def download_receipt(invoice_id: str) -> Response:
     """The receipt of an invoice that was paid."""
-    invoice = shown_invoice(invoice_id)
+    return receipt_file(shown_invoice(invoice_id))
+
+
+def receipt_file(invoice: InvoiceView) -> Response:
+    """The receipt of a shown invoice as a download; one that is not paid has none."""
     if not invoice.has_receipt:
         abort(404)
     return _file(stored.receipt(invoice), _("Receipt"), invoice.number or invoice.id)

@@ -72,12 +72,16 @@ def session_ended(come_back: Markup) -> Markup:
 
 
 def over_title(reason: str) -> str:
-    """The title: the link or the session has expired."""
+    """The title: the link or the session has expired, or a link in an e-mail leads nowhere."""
+    if reason == "email":
+        return _("This link is no longer valid")
     return _("This link has expired") if reason == "link" else _("Your session has ended")
 
 
 def over_explanation(reason: str) -> str:
     """Why it has expired."""
+    if reason == "email":
+        return _("It was withdrawn, or what it is about has changed since.")
     if reason == "link":
         return _("For your security, links to your billing page only work for a few minutes.")
     return _("For your security, you are logged out after an hour of inactivity. Nothing you saved is lost.")

@@ -128,7 +128,12 @@ def trial_ends(subscription: SubscriptionView, methods: Sequence[PaymentMethodVi
     ends = _(
         "Your free trial of %(product)s ends on %(date)s.", product=products, date=date(subscription.trial_end or 0)
     )
-    return ends if methods else " ".join((ends, _("Add a payment method to continue without interruption.")))
+    is_charged = subscription.collection_method == "charge_automatically"
+    return (
+        ends
+        if methods or not is_charged
+        else " ".join((ends, _("Add a payment method to continue without interruption.")))
+    )
 
 
 def kept(method: PaymentMethodView, methods: Sequence[PaymentMethodView]) -> str:

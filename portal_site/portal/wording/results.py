@@ -18,7 +18,7 @@ from portal_site.web.rendering.i18n import gettext as _
 def payment_title(what: str, subscription: SubscriptionView | None) -> str:
     """The title: the state after the payment."""
     if what == "plan_change" and subscription is not None:
-        return _what_one_has(subscription)
+        return what_one_has(subscription)
     return {
         "resumption": _("Your subscription has resumed"),
         "first_invoice": _("Welcome back"),
@@ -27,7 +27,8 @@ def payment_title(what: str, subscription: SubscriptionView | None) -> str:
     }.get(what, _("The invoice is paid"))
 
 
-def _what_one_has(subscription: SubscriptionView) -> str:
+def what_one_has(subscription: SubscriptionView) -> str:
+    """The plan after a change."""
     if len(subscription.items) != 1:
         return _("Your plan was changed")
     item = subscription.items[0]

@@ -14,6 +14,7 @@ SUBSCRIPTION_CANCEL = "subscription_cancel"
 SUBSCRIPTION_PAUSE = "subscription_pause"
 SUBSCRIPTION_UPDATE = "subscription_update"
 SUBSCRIPTION_UPDATE_CONFIRM = "subscription_update_confirm"
+INVOICE_PAYMENT = "invoice_payment"  # not of the API: links in e-mails lead to it, and what is owed can always be paid
 
 FEATURES = {
     PAYMENT_METHOD_UPDATE: "payment_method_update",
@@ -29,6 +30,8 @@ OF_SUBSCRIPTIONS = frozenset(
 )
 
 HOSTED_CONFIRMATION, PORTAL_HOMEPAGE, REDIRECT = "hosted_confirmation", "portal_homepage", "redirect"
+# What a link in an e-mail lets do without a code for the customer's own address.
+OF_EMAIL_LINKS = frozenset({PAYMENT_METHOD_UPDATE, SUBSCRIPTION_UPDATE_CONFIRM, INVOICE_PAYMENT})
 ENDINGS = (HOSTED_CONFIRMATION, PORTAL_HOMEPAGE, REDIRECT)
 LONGEST_MESSAGE = 500
 
@@ -68,6 +71,7 @@ class Flow:
     coupon: str | None = None
     promotion_code: str | None = None
     retention_coupon: str | None = None
+    invoice_id: str | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
@@ -83,12 +87,13 @@ class Flow:
             discount.get("coupon"),
             discount.get("promotion_code"),
             offer.get("coupon"),
+            part.get("invoice"),
         )
 
     @property
-    def feature(self) -> str:
-        """The configuration's feature that it needs."""
-        return FEATURES[self.type]
+    def feature(self) -> str | None:
+        """The configuration's feature that it needs, if any."""
+        return FEATURES.get(self.type)
 
 
 def document(flow: Flow) -> dict[str, Any]:
@@ -106,6 +111,8 @@ def document(flow: Flow) -> dict[str, Any]:
         parts[flow.type]["items"] = [
             {"id": item.id, "price": item.price, "quantity": item.quantity} for item in flow.items
         ]
+    if flow.type == INVOICE_PAYMENT:
+        parts[flow.type] = {"invoice": flow.invoice_id}
     completion = flow.completion
     is_confirmed, is_redirected = completion.type == HOSTED_CONFIRMATION, completion.type == REDIRECT
     after = {

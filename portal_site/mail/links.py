@@ -1,0 +1,20 @@
+"""Links in e-mails as text: what a link is for, signed into its URL."""
+
+from flask import url_for
+
+from portal_site.billing.portal_access.email_links import EmailLink, Purpose
+from portal_site.web import signing
+
+_SIGNED = "email-link"
+
+
+def address(purpose: Purpose, customer_id: str, object_id: str, at: int) -> str:
+    """The URL of a link that is made at `at`."""
+    token = signing.sign(_SIGNED, [purpose, customer_id, object_id, at])
+    return url_for("email_links.show", token=token, _external=True)
+
+
+def read(token: str) -> EmailLink | None:
+    """What is signed into a link; None if it is not from here."""
+    found = signing.read(_SIGNED, token)
+    return EmailLink(Purpose(found[0]), *found[1:]) if found else None

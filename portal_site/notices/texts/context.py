@@ -1,0 +1,58 @@
+"""What a text is made from, and the parts that all e-mails have."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flask import url_for
+
+from portal_site.billing.portal_access.email_links import Purpose
+from portal_site.mail import links
+from portal_site.mail.messages import Button, Message
+from portal_site.notices.triggers import Notice
+from portal_site.portal.access.visitors import Visitor
+from portal_site.portal.reads import overview
+from portal_site.portal.reads.payment_methods import PaymentMethodView
+from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.web.rendering.i18n import gettext as _
+
+
+@dataclass(frozen=True)
+class Context:
+    """A notice with its customer. `at` is the customer's time, `real` the clock's, by which links are made and expire."""
+
+    notice: Notice
+    visitor: Visitor
+    at: int
+    real: int
+
+    @property
+    def value(self) -> Any:
+        """What the event knows, by name."""
+        return self.notice.values.get
+
+    def subscription(self) -> tuple[SubscriptionView, PaymentMethodView | None] | None:
+        """The notice's subscription with what it is charged to; None if it is gone."""
+        return overview.find_subscription(self.visitor, self.notice.subscription_id or "", self.at)
+
+    def link(self, purpose: Purpose, object_id: str, words: str) -> Button:
+        """A button that leads to the page of a link for this purpose."""
+        return Button(words, links.address(purpose, self.visitor.customer_id, object_id, self.real))
+
+    def manage(self, subscription: SubscriptionView) -> Button:
+        """The button to the page of a subscription."""
+        return self.link(Purpose.SUBSCRIPTION, subscription.id, _("Manage your subscription"))
+
+
+def finished(message: Message, context: Context) -> Message:
+    """A message with what stands below all of them: whom to ask, the login page, and how to stop a reminder."""
+    visitor, found = context.visitor, list(message.links)
+    notes = message.notes
+    if visitor.support_email:
+        notes = (*notes, _("Questions? Write to %(address)s.", address=visitor.support_email))
+    if visitor.login_page_id:
+        address = url_for("logins.show_login", login_page_id=visitor.login_page_id, _external=True)
+        found.append(Button(_("Your billing page"), address))
+    if not context.notice.is_reminder:
+        return replace(message, notes=notes, links=tuple(found))
+    stop = context.link(Purpose.REMINDERS, context.notice.kind, _("Stop these reminders"))
+    return replace(message, notes=notes, links=(*found, stop), unsubscribe=stop.address)
