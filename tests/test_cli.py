@@ -114,8 +114,36 @@ def test_a_login_page_and_a_sender_are_set_up(portal: Portal, tmp_path: Path) ->
     assert shown.returncode == 0
     assert "Votre code de connexion" in (tmp_path / "login_code-fr.html").read_text()
     assert "407913" in (tmp_path / "login_code-fr.txt").read_text()
-    assert "No such kind of e-mail: x. There are: login_code." in portal("mail", "preview", "x").stderr
+    assert "No such kind of e-mail: x. There are: authentication_needed" in portal("mail", "preview", "x").stderr
+    assert len(portal("mail", "preview", "all", "--to", str(tmp_path / "all")).stdout.splitlines()) == 32
     assert portal("mail", "retry").stderr == "There is nothing that could be sent again.\n"
+
+
+def test_kinds_of_emails_contacts_and_links_are_set_up(portal: Portal, tmp_path: Path) -> None:
+    portal("migrate")
+    (tmp_path / "export.json").write_text(EXPORT)
+    portal("import", str(tmp_path / "export.json"))
+    assert "on   unpaid_reminder  3, 0, -7 days before\n" in portal("mail", "kinds").stdout
+    changed = portal("mail", "kinds", "trial_ending", "--off", "--days", "14,3")
+    assert "off  trial_ending  14, 3 days before\n" in changed.stdout
+    for given, words in (
+        (("x",), "No such kind of e-mail: x."),
+        (("receipt", "--days", "3"), "receipt is no reminder: it has no days."),
+        (("trial_ending", "--days", "a"), "--days are whole numbers"),
+        (("trial_ending", "--days", "-3"), "trial_ending can only come before its date."),
+    ):
+        assert words in portal("mail", "kinds", *given).stderr
+    who = ("mail", "contact", "--customer", "cus_one")
+    added = portal(*who, "--add", "books@acme.example", "--cc", "--kind", "receipt")
+    assert added.stdout == "cc  books@acme.example  receipt\n"
+    assert "is no billing contact" in portal(*who, "--remove", "x@acme.example").stderr
+    assert portal(*who, "--remove", "books@acme.example").stdout == ""
+    assert portal("mail", "links", "--days", "7").stdout == "Links in e-mails work for 7 days.\n"
+    assert portal("mail", "links", "--days", "91").stderr == "Links can work for 1 to 90 days.\n"
+    assert "lead nowhere any more" in portal("mail", "links", "--revoke", "cus_one").stdout
+    link = portal("link", "--customer", "cus_one", "--flow", "payment_method_update", "--for-email")
+    assert link.stdout.startswith("https://billing.acme.example/m/")
+    assert "--for-email goes with --flow" in portal("link", "--customer", "cus_one", "--for-email").stderr
 
 
 def test_a_key_is_shown_once_listed_rolled_and_revoked(portal: Portal, tmp_path: Path) -> None:

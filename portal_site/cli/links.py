@@ -47,6 +47,7 @@ def _flow_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--return-url", help="Where «Return to …» leads.")
 @click.option("--to", help="The page it leads to, such as /invoices; the overview otherwise.")
 @click.option("--locale", help="Language of the portal, such as fr; the customer's own otherwise.")
+@click.option("--for-email", is_flag=True, help="With --flow: a link for an e-mail, which works for weeks.")
 @click.option("--account", "account_id", help="The account; needed when several have such a customer.")
 @_flow_options
 @with_app
@@ -57,18 +58,23 @@ def link(
     return_url: str | None,
     to: str | None,
     locale: str | None,
+    for_email: bool,
     account_id: str | None,
     **flow_options: Any,
 ) -> None:
-    """Print a link to a customer's portal. It works for five minutes."""
+    """Print a link to a customer's portal. It works for five minutes; one for an e-mail works for weeks."""
     from flask import url_for
 
     from portal_site import clock
     from portal_site.billing.portal_access import portal_sessions
+    from portal_site.billing.portal_access.email_links import Purpose
+    from portal_site.mail import links
     from portal_site.web import urls
 
     if to is not None and urls.page(to, "portal") is None:
         fail("--to must be a page of the portal's, such as /invoices.")
+    if for_email and (flow_options["type_"] is None or to is not None):
+        fail("--for-email goes with --flow, and leads to that only.")
     opened = portal_sessions.open_session(
         customer,
         clock.now(),
@@ -78,7 +84,10 @@ def link(
         locale=locale,
         flow=_flow(**flow_options),
     )
-    click.echo(url_for("sessions.follow_link", token=opened.token, to=to, _external=True))
+    if for_email:
+        click.echo(links.address(Purpose.FLOW, opened.row.customer_id, opened.id, opened.row.created))
+    else:
+        click.echo(url_for("sessions.follow_link", token=opened.token, to=to, _external=True))
 
 
 @click.command("login-page")

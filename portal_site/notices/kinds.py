@@ -1,6 +1,6 @@
 """The kinds of e-mails to customers, and an account's settings for them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -85,9 +85,5 @@ def kind_of(name: str) -> Kind:
     try:
         return Kind(name)
     except ValueError:
-        names = ", ".join(sorted(_names()))
+        names = ", ".join(sorted(kind.value for kind in Kind))
         raise BillingError(f"No such kind of e-mail: {name}. There are: {names}.") from None
-
-
-def _names() -> Iterator[str]:
-    return (kind.value for kind in Kind)

@@ -111,8 +111,8 @@ def _domain(address: str) -> str:
 
 def add_contact(
     account_id: str | None, customer: str, email: str, *, cc: bool = False, kinds: Iterable[str] = ()
-) -> list[Mapping[str, Any]]:
-    """Name a billing contact of a customer (id or e-mail address); the same address again replaces it. Returns all of them.
+) -> None:
+    """Name a billing contact of a customer (id or e-mail address); the same address again replaces it.
 
     With `kinds` it gets only e-mails of these. Raises BillingError for an address or a kind that is none, and for too many.
     """
@@ -125,15 +125,19 @@ def add_contact(
         if len(others) >= MOST_CONTACTS:
             raise BillingError(f"A customer can have at most {MOST_CONTACTS} billing contacts.")
         row.billing_contacts = [*others, contact]
-        return list(row.billing_contacts)
 
 
-def remove_contact(account_id: str | None, customer: str, email: str) -> list[Mapping[str, Any]]:
-    """Remove a billing contact. Returns those that are left. Raises BillingError if there is no such contact."""
+def contacts(account_id: str | None, customer: str) -> list[Mapping[str, Any]]:
+    """The billing contacts of a customer. Raises BillingError."""
+    with transaction() as session:
+        return list(ownership.get_customer(session, account_id, customer).billing_contacts)
+
+
+def remove_contact(account_id: str | None, customer: str, email: str) -> None:
+    """Remove a billing contact. Raises BillingError if there is no such contact."""
     with transaction() as session:
         row = ownership.get_customer(session, account_id, customer)
         left = [each for each in row.billing_contacts if each["email"] != email]
         if len(left) == len(row.billing_contacts):
             raise BillingError(f"{email} is no billing contact of this customer.")
         row.billing_contacts = left
-        return left

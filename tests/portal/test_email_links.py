@@ -13,7 +13,7 @@ from portal_site.billing.customers import billing_information, payment_methods
 from portal_site.billing.models import Customer, Event, Invoice, PaymentMethod, PortalSession, PortalVisit, Subscription
 from portal_site.billing.portal_access import email_links, portal_sessions
 from portal_site.billing.portal_access.email_links import Purpose
-from portal_site.billing.rules.portal.flows import Flow, WantedItem
+from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
 from portal_site.mail import links
 from portal_site.notices import settings as notice_settings
 from tests import world
@@ -276,6 +276,20 @@ def test_a_change_is_confirmed_by_a_link_of_weeks(lite_app: Flask) -> None:
     assert changing.state(shop)[0].quantity == 3
     later = _client(lite_app)
     assert "This is done" in text(later.get(there).text)
+
+
+@NOW
+def test_a_flow_that_ends_at_the_overview_does_not_open_it_for_who_has_the_email(lite_app: Flask) -> None:
+    shop = world.shop()
+    flow = Flow("subscription_update_confirm", Completion("portal_homepage"), shop.subscription.id,
+                (WantedItem(shop.item_id, None, 3),))  # fmt: skip
+    made = portal_sessions.open_session(shop.customer.id, AT, flow=flow)
+    there, client = _link(lite_app, Purpose.FLOW, shop, made.id), _client(lite_app)
+    client.get(there)
+    client.get(client.send(there).location)
+    changing.confirm(client, shop, client.get(changing.address(shop)))
+    assert client.get("/").location == "/flow/end"
+    assert client.get("/payment-methods").location == "/flow/end"
 
 
 @NOW

@@ -10,7 +10,8 @@ from portal_site.mail import links
 from portal_site.mail.messages import Button, Message
 from portal_site.notices.triggers import Notice
 from portal_site.portal.access.visitors import Visitor
-from portal_site.portal.reads import overview
+from portal_site.portal.reads import invoices, overview
+from portal_site.portal.reads.invoices import InvoiceView
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.rendering.i18n import gettext as _
@@ -33,6 +34,14 @@ class Context:
     def subscription(self) -> tuple[SubscriptionView, PaymentMethodView | None] | None:
         """The notice's subscription with what it is charged to; None if it is gone."""
         return overview.find_subscription(self.visitor, self.notice.subscription_id or "", self.at)
+
+    def methods(self) -> list[PaymentMethodView]:
+        """The customer's payment methods, the default first."""
+        return overview.find(self.visitor, self.at).methods
+
+    def invoice(self) -> InvoiceView | None:
+        """The notice's invoice; None if it is gone."""
+        return invoices.find(self.visitor.scope, self.notice.invoice_id or "")
 
     def link(self, purpose: Purpose, object_id: str, words: str) -> Button:
         """A button that leads to the page of a link for this purpose."""

@@ -5,7 +5,6 @@ from portal_site.mail.messages import Message
 from portal_site.notices.texts.context import Context
 from portal_site.portal import wording
 from portal_site.portal.access.logins import masked
-from portal_site.portal.reads import overview
 from portal_site.web.rendering.i18n import gettext as _
 
 
@@ -34,7 +33,7 @@ def email_changed(context: Context) -> Message:
 
 def card_expiring(context: Context) -> Message | None:
     """A card that is charged expires soon. None if it is not needed any more."""
-    methods = overview.find(context.visitor, context.at).methods
+    methods = context.methods()
     method = next((each for each in methods if each.id == context.notice.payment_method_id), None)
     if method is None or not method.used_by:
         return None

@@ -1,11 +1,12 @@
 """E-mails about invoices and their payments."""
 
+from collections.abc import Iterator
+
 from portal_site.billing.portal_access.email_links import Purpose
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
 from portal_site.mail.messages import Button, Message
 from portal_site.notices.texts.context import Context
 from portal_site.portal import wording
-from portal_site.portal.reads import invoices
 from portal_site.portal.reads.invoices import InvoiceView
 from portal_site.web.rendering.filters import date, money
 from portal_site.web.rendering.i18n import gettext as _
@@ -16,7 +17,7 @@ MOST_LINES = 12
 
 def payment_failed(context: Context) -> Message | None:
     """A payment was declined. None if it is paid by now, or waits for an authentication."""
-    invoice = _invoice(context)
+    invoice = context.invoice()
     if invoice is None or not invoice.owed or invoice.processing or _awaits_authentication(invoice):
         return None
     amount = _left(invoice)
@@ -32,7 +33,7 @@ def payment_failed(context: Context) -> Message | None:
 
 def authentication_needed(context: Context) -> Message | None:
     """The bank asks the customer to confirm a payment. None once that is over."""
-    invoice = _invoice(context)
+    invoice = context.invoice()
     if invoice is None or not (invoice.owed and _awaits_authentication(invoice)):
         return None
     amount = _left(invoice)
@@ -55,7 +56,7 @@ def authentication_needed(context: Context) -> Message | None:
 
 def finalized(context: Context) -> Message | None:
     """An invoice that the customer pays by itself. None if it is settled already."""
-    invoice = _invoice(context)
+    invoice = context.invoice()
     if invoice is None or not invoice.owed:
         return None
     values = {"number": _number(invoice), "amount": _left(invoice), "business": context.visitor.business_name}
@@ -74,7 +75,7 @@ def finalized(context: Context) -> Message | None:
 
 def unpaid_reminder(context: Context) -> Message | None:
     """An invoice is due soon, today, or was due. None if it is settled, or a payment is on its way."""
-    invoice = _invoice(context)
+    invoice = context.invoice()
     if invoice is None or not invoice.owed or invoice.processing or not invoice.due_date:
         return None
     values = {"number": _number(invoice), "amount": _left(invoice), "date": date(invoice.due_date)}
@@ -100,7 +101,7 @@ def unpaid_reminder(context: Context) -> Message | None:
 
 def receipt(context: Context) -> Message | None:
     """Money has come for an invoice."""
-    invoice = _invoice(context)
+    invoice = context.invoice()
     if invoice is None or not invoice.amount_paid:
         return None
     amount = money(invoice.amount_paid, invoice.currency)
@@ -120,7 +121,7 @@ def receipt(context: Context) -> Message | None:
 
 def refunded(context: Context) -> Message | None:
     """Money of a payment was given back."""
-    invoice = _invoice(context)
+    invoice = context.invoice()
     if invoice is None:
         return None
     amount = money(context.value("amount"), context.value("currency"))
@@ -141,10 +142,6 @@ def refunded(context: Context) -> Message | None:
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
-
-
-def _invoice(context: Context) -> InvoiceView | None:
-    return invoices.find(context.visitor.scope, context.notice.invoice_id or "")
 
 
 def _awaits_authentication(invoice: InvoiceView) -> bool:
@@ -169,10 +166,16 @@ def _lines(invoice: InvoiceView) -> tuple[tuple[str, str], ...]:
         (wording.invoices.line_title(line), money(line.amount, line.currency)) for line in invoice.lines[:MOST_LINES]
     ]
     more = len(invoice.lines) - len(shown)
-    sums = [(row.label, row.words or money(row.amount, row.currency)) for row in wording.sums.invoice(invoice)]
-    total = next(((label, amount) for label, amount in sums if label == _("Total")), None)
     rest = [(ngettext("and %(num)s more line", "and %(num)s more lines", more), "")] if more > 0 else []
-    return (*shown, *rest, *([total] if total else []))
+    return (*shown, *rest, *_sums(invoice))
+
+
+def _sums(invoice: InvoiceView) -> Iterator[tuple[str, str]]:
+    """How the lines add up to the total; what was paid of it stands below."""
+    for row in wording.sums.invoice(invoice):
+        yield " ".join(filter(None, (row.label, row.note))), row.words or money(row.amount, row.currency)
+        if row.kind == wording.sums.TOTAL:
+            return
 
 
 def _rows(invoice: InvoiceView) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,6 @@ from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.mail.messages import Button, Message
 from portal_site.notices.texts.context import Context
 from portal_site.portal import wording
-from portal_site.portal.reads import overview
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import ItemView, SubscriptionView
 from portal_site.web.rendering.filters import date, instant
@@ -20,7 +19,7 @@ def trial_ending(context: Context) -> Message | None:
     if found is None or found[0].status != SubscriptionStatus.TRIALING or not found[0].trial_end:
         return None
     subscription, method = found
-    methods = overview.find(context.visitor, context.at).methods
+    methods = context.methods()
     if subscription.cancel_at is not None and methods:
         return None  # the customer has cancelled it
     paragraphs = [wording.payment_methods.trial_ends(subscription, methods)]

@@ -257,9 +257,8 @@ class Visitor(PortalOwner):
     def flow(self) -> Flow | None:
         """The one thing that the visit is for; None if it is for everything, or once a flow that ends at the overview is done."""
         flow = Flow.of(self.flow_document) if self.flow_document else None
-        if flow and self.flow_completed_at is not None and flow.completion.type == PORTAL_HOMEPAGE:
-            return None
-        return flow
+        leads_home = flow is not None and flow.completion.type == PORTAL_HOMEPAGE and not self.by_email_link
+        return None if leads_home and self.flow_completed_at is not None else flow
 
     @cached_property
     def dunning(self) -> DunningPolicy:
