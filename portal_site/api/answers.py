@@ -4,7 +4,7 @@ import logging
 
 from flask import Blueprint, Response, current_app
 from sqlalchemy.exc import DBAPIError, TimeoutError
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, TooManyRequests
 
 from portal_site.billing.errors import BillingError, Unreadable
 from portal_site.db.faults import described, is_unavailable
@@ -17,6 +17,8 @@ WORDS = {
     403: "This request comes from another site. Call the API from a server, never from a browser.",
     413: "The request is too large.",
 }
+TOO_MANY = "Too many requests hit the API too quickly. We recommend an exponential backoff of your requests."
+SHORT = 5  # seconds that an SDK may wait by itself
 
 
 class ApiError(Exception):
@@ -52,6 +54,7 @@ def init(blueprint: Blueprint) -> None:
     blueprint.register_error_handler(ApiError, ApiError.answer)
     blueprint.register_error_handler(BillingError, lambda error: refused(error).answer())
     blueprint.register_error_handler(HTTPException, _http_error)
+    blueprint.register_error_handler(TooManyRequests, _too_many_requests)
     blueprint.register_error_handler(Unreadable, _unreadable)
     for kind in (DBAPIError, TimeoutError):
         blueprint.register_error_handler(kind, _database_error)
@@ -64,6 +67,14 @@ def _http_error(error: HTTPException) -> Response:
     if status >= 500:
         return fault(status)
     return ApiError(status, WORDS.get(status, "This request could not be read.")).answer()
+
+
+def _too_many_requests(error: TooManyRequests) -> Response:
+    seconds = int(str(error.retry_after or RETRY_SECONDS))
+    response = ApiError(429, TOO_MANY, "rate_limit").answer()
+    response.headers["Retry-After"] = str(seconds)
+    response.headers["Stripe-Should-Retry"] = "true" if seconds <= SHORT else "false"
+    return response
 
 
 def fault(status: int = 500) -> Response:

@@ -7,11 +7,13 @@ from flask import Flask, Response, current_app, g, make_response, render_templat
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, TimeoutError
-from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
+from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError, TooManyRequests
 
 from portal_site.billing.errors import NotFound, Unreadable
 from portal_site.db.faults import described, is_unavailable
+from portal_site.web import htmx
 from portal_site.web.rendering import themes
+from portal_site.web.waiting import try_again
 
 log = logging.getLogger("portal_site")
 RETRY_SECONDS = "10"
@@ -23,6 +25,7 @@ def init(app: Flask) -> None:
     app.register_error_handler(NotFound, lambda _error: page(404))
     app.register_error_handler(Unreadable, show_unreadable)
     app.register_error_handler(CSRFError, lambda _error: page(403))
+    app.register_error_handler(TooManyRequests, show_too_many_requests)
     for kind in (DBAPIError, TimeoutError):
         app.register_error_handler(kind, show_database_error)
 
@@ -38,6 +41,19 @@ def show_http_error(error: HTTPException) -> Response:
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
+    return response
+
+
+def show_too_many_requests(error: TooManyRequests) -> Response:
+    """The page that says when to try again; the sentence alone for a fragment, whose page shows it and stays as it is."""
+    seconds = int(str(error.retry_after or RETRY_SECONDS))
+    if htmx.is_fragment_request():
+        _find_owner()
+        title, advice = _too_many(seconds)
+        response = htmx.say(f"{title}. {advice}", 429)
+    else:
+        response = page(429, seconds)
+    response.headers["Retry-After"] = str(seconds)
     return response
 
 
@@ -57,19 +73,30 @@ def show_database_error(error: DBAPIError | TimeoutError) -> Response:
     return response
 
 
-def page(status: int) -> Response:
+def page(status: int, wait: int = 0) -> Response:
     """The error page for an HTTP status, in the merchant's colours where it is known whose page it is.
+
+    `wait` are the seconds until one may try again, where that is what the page is about.
 
     An address that does not exist belongs to no blueprint, which would have looked for the visitor. After a fault of the
     server nothing is asked of the database, and one that fails now leaves the page without the merchant's colours.
     """
-    if status < 500 and themes.owner() is None:
-        with suppress(DBAPIError, TimeoutError):
-            g.lost_visitor = current_app.extensions["find_owner"]()
-    title, advice = _words(status)
+    if status < 500:
+        _find_owner()
+    title, advice = _too_many(wait) if wait else _words(status)
     response = make_response(render_template("errors/error.html", title=title, advice=advice, status=status), status)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _find_owner() -> None:
+    if themes.owner() is None:
+        with suppress(DBAPIError, TimeoutError):
+            g.lost_visitor = current_app.extensions["find_owner"]()
+
+
+def _too_many(wait: int) -> tuple[str, str]:
+    return _("Too many requests"), f"{_('Nothing has been changed.')} {try_again(wait)}"
 
 
 def _words(status: int) -> tuple[str, str]:

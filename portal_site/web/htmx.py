@@ -16,6 +16,13 @@ def refuse() -> Response:
     return response
 
 
+def say(words: str, status: int) -> Response:
+    """A sentence in place of a fragment. The page stays as it is, and shows it where it says what went wrong."""
+    response = Response(words, status, content_type="text/plain; charset=utf-8")
+    response.vary.add("HX-Request")
+    return response
+
+
 def lead_to(address: str) -> Response:
     """An empty response to a request for a fragment, which loads another page instead."""
     response = Response(status=204)

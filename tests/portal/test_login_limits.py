@@ -88,6 +88,21 @@ def test_a_network_that_asks_too_often_is_told_to_wait(lite_app: Flask, monkeypa
 
 
 @NOW
+@pytest.mark.parametrize(("later", "header", "words"), [(0, "3600", "in 1 hour."), (3510, "90", "in 2 minutes.")])
+def test_a_network_is_told_how_long_it_has_to_wait(
+    lite_app: Flask, monkeypatch: pytest.MonkeyPatch, later: int, header: str, words: str
+) -> None:
+    monkeypatch.setattr(logins, "MOST_OF_NETWORK", {logins.HOUR: 2})
+    page = login_page(world.shop())
+    for _ in range(2):
+        assert ask(lite_app, page)[1].status_code == 303
+    with time_machine.travel(AT + later, tick=False):
+        _client, refused = ask(lite_app, page)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, header)
+    assert f"Too many codes were asked for. Try again {words}" in text(refused.text)
+
+
+@NOW
 def test_one_request_that_cannot_be_answered_keeps_nobody_else_out(
     lite_app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

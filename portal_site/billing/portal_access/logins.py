@@ -109,7 +109,11 @@ def set_page(configuration_id: str, *, enabled: bool, new_url: bool, at: int) ->
 
 
 class TooManyRequests(BillingError):
-    """A network has asked for too many codes."""
+    """A network has asked for too many codes. `wait` are the seconds until it may ask again."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(N_("Too many codes were asked for."))
+        self.wait = wait
 
 
 @dataclass(frozen=True)
@@ -126,10 +130,11 @@ def request_code(page: LoginPage, email: str, network_hash: str, locale: str | N
     with transaction() as session:
         for time, most in MOST_OF_NETWORK.items():
             recent = LoginRequest.network_hash == network_hash, LoginRequest.created > at - time
-            count = select(func.count()).select_from(LoginRequest).where(*recent)
-            found = session.scalar(count.execution_options(unscoped="the limit of a network is for all merchants"))
-            if (found or 0) >= most:
-                raise TooManyRequests(N_("Too many codes were asked for. Please try again in an hour."))
+            newest = select(LoginRequest.created).where(*recent).order_by(LoginRequest.created.desc())
+            last = newest.offset(most - 1).limit(1)  # the one that has to be over before there can be another
+            found = session.scalar(last.execution_options(unscoped="the limit of a network is for all merchants"))
+            if found is not None:
+                raise TooManyRequests(found + time - at)
         row = LoginRequest(
             id=new_id("login"),
             account_id=page.account_id,

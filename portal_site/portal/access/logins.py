@@ -5,7 +5,6 @@ The same pages replace an expired session whose link allows it; the code goes to
 
 import unicodedata
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from flask import Blueprint, abort, current_app, g, redirect, render_template, request, session, url_for
@@ -24,12 +23,14 @@ from portal_site.mail.messages import deliverable
 from portal_site.portal.access import return_after_login, visitors
 from portal_site.web import signing
 from portal_site.web.input.forms import PortalForm, checked_field, translated
+from portal_site.web.networks import client_network
 from portal_site.web.rendering import i18n
+from portal_site.web.waiting import try_again
 
 blueprint = Blueprint("logins", __name__)  # registered as `logins` and, for expired sessions, as `replacements`
 MEMBER = "login"  # of the browser's cookie
 CHOICE = "login-choice"
-Page = str | tuple[str, int]
+Page = str | tuple[str, int] | tuple[str, int, dict[str, str]]
 
 
 def _is_address(_form: Any, field: Any) -> None:
@@ -94,12 +95,13 @@ def ask_for_code() -> Response | Page:
     if own is None and not form.validate():
         return _email_page(form), 422
     email = own or form.email.data or ""
-    network = hash_token(_network(request.remote_addr or ""))
+    network = hash_token(client_network())
     try:
         started = logins.request_code(_page(), email, network, i18n.current().locale, clock.now())
     except TooManyRequests as refusal:
-        words = translated(refusal)
-        return (_email_page(form, words) if own is None else _resend_page(words)), 429
+        words = f"{translated(refusal)} {try_again(refusal.wait)}"
+        shown = _email_page(form, words) if own is None else _resend_page(words)
+        return shown, 429, {"Retry-After": str(refusal.wait)}
     session[MEMBER] = [_page().id, started.request_id, started.secret, masked(own) if own else email]
     return redirect(_address("show_code"), 303)
 
@@ -172,17 +174,6 @@ def _started() -> StartedLogin | None:
 
 def _address(view: str) -> str:
     return url_for(f".{view}", **g.login_address)
-
-
-def _network(address: str) -> str:
-    """The network of an IP address that somebody can get for themselves: of IPv6 the first 48 bits."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
-        return str(ip_network((found, 48), strict=False))
-    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def _email_page(form: EmailForm, refusal: str = "") -> str:

@@ -82,8 +82,9 @@ def choose_locale() -> str:
     """The page's locale in Babel's notation.
 
     In this order: the locale chosen on the page, the portal session's, the customer's preferred ones, the browser's, English.
+    A session that is over, or was not looked at, has its locale too.
     """
-    visitor = g.get("visitor")
+    visitor = g.get("visitor") or g.get("lost_visitor")
     requested = [session.get("locale")]
     if visitor is not None:
         requested += [visitor.locale, *visitor.preferred_locales]

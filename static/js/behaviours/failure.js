@@ -1,9 +1,9 @@
 // A request that failed says so at the top of the window, and leaves the page where it was.
 {
-  const show = (id, kind) => {
+  const show = (id, kind, words) => {
     const place = document.getElementById(id);
     if (!place) return;
-    if (kind) place.textContent = place.dataset[kind];
+    if (kind) place.textContent = words || place.dataset[kind];
     place.hidden = false;
   };
   const hide = (id) => {
@@ -12,8 +12,10 @@
   };
   document.addEventListener("htmx:sendError", () => show("failure", "offline"));
   document.addEventListener("htmx:responseError", (event) => {
-    if (event.detail.xhr.status === 401) show("over");
-    else show("failure", "refused");
+    const answer = event.detail.xhr;
+    const isPlain = answer.getResponseHeader("Content-Type")?.startsWith("text/plain");
+    if (answer.status === 401) show("over");
+    else show("failure", "refused", isPlain && answer.responseText);
   });
   document.addEventListener("htmx:beforeRequest", () => {
     hide("failure");
