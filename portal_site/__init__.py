@@ -6,7 +6,7 @@ from flask_migrate import Migrate
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from portal_site import api, db, locations, payment_providers, portal
+from portal_site import api, db, locations, payment_providers, portal, rate_limits
 from portal_site.config import Settings
 from portal_site.db import engine
 from portal_site.mail import models as mail_models  # noqa: F401 - its tables belong to the schema
@@ -44,6 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     Compress(app)
     access_log.init(app)
     htmx.init(app)
+    rate_limits.init(app, settings)  # before anything is done for a request
     security.init(app)
     errors.init(app)
     i18n.init(app)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 SECRET_KEY_LENGTH = 32
 QUEUES = ("sqlite", "redis", "rediss", "postgres", "postgresql", "postgresql+psycopg")
 GATEWAYS = ("sandbox",)
+COUNTED_IN = ("sql", "memory", "none")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NOBODY = "billing@localhost"  # the sender in the demo
 SMTP_FORM = (
@@ -45,6 +46,7 @@ class Settings:
     smtp_url: str = ""
     mail_from: str = NOBODY
     demo: bool = False
+    rate_limit_storage: str = "sql"
 
     @property
     def secure(self) -> bool:
@@ -92,6 +94,7 @@ class Settings:
         """Read the `PORTAL_*` variables. Raises SettingsError, which lists all faults."""
         reader = _Reader(environ)
         data_dir = Path(environ.get("PORTAL_DATA_DIR") or "var").absolute()
+        demo = reader.choice("PORTAL_DEMO", ("0", "1")) == "1"
         settings = cls(
             data_dir=data_dir,
             database_url=reader.database_url(f"sqlite:///{data_dir / 'portal.db'}"),
@@ -103,7 +106,8 @@ class Settings:
             gateways=reader.choices("PORTAL_GATEWAY", GATEWAYS),
             smtp_url=reader.smtp_url(),
             mail_from=reader.mail_from(),
-            demo=reader.choice("PORTAL_DEMO", ("0", "1")) == "1",
+            demo=demo,
+            rate_limit_storage=reader.rate_limit_storage("memory" if demo else "sql"),
         )
         if settings.demo and (settings.trusted_proxies or settings.hosts[0] not in LOOPBACK):
             reader.faults.append(
@@ -143,6 +147,13 @@ class _Reader:
         scheme, separator, rest = raw.partition("://")
         if raw and not (separator and rest and scheme in QUEUES):
             return self._fault("PORTAL_QUEUE_URL must be sqlite:////path, redis://… or postgresql://….")
+        return raw
+
+    def rate_limit_storage(self, default: str) -> str:
+        raw = self.environ.get("PORTAL_RATE_LIMIT_STORAGE") or default
+        scheme, separator, rest = raw.partition("://")
+        if raw not in COUNTED_IN and not (separator and rest and scheme in ("redis", "rediss")):
+            return self._fault(f"PORTAL_RATE_LIMIT_STORAGE must be one of: {', '.join(COUNTED_IN)}; or redis://….")
         return raw
 
     def secret_key(self) -> str:

@@ -40,6 +40,7 @@ from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
 from portal_site.mail import outbox, sending
 from portal_site.notices import following, reminders
+from portal_site.rate_limits import storages
 
 # All in seconds.
 SILENCE = 3 * 60  # a worker without a heartbeat for this long counts as gone
@@ -207,6 +208,7 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
         note_fault(report.fault)
         clean_up.remove_old_rows(at)
         outbox.remove_old(at)
+        storages.remove_old(at)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",

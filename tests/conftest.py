@@ -26,10 +26,12 @@ from portal_site.billing.portal_access import portal_sessions
 from portal_site.config import Settings
 from portal_site.db import Base, db, migrations
 from portal_site.db.transactions import transaction
+from portal_site.rate_limits.rules import RULES
 from tests import order
 from tests.client import PortalClient
 
 SEEDS = 60  # histories of the simulation; who asks for more has time, and other proofs then take longer too
+UNREACHED = "1000000 per minute"  # requests are counted in all tests; tests/web/test_rate_limits.py has the real rates
 SECRET = "a secret of the tests, long enough"
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
@@ -155,6 +157,8 @@ def make_app(url: str, folder: Path, **members: Any) -> Flask:
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = True
     app.test_client_class = PortalClient
+    for name in RULES:
+        app.extensions["rate_limits"].set_rate(name, UNREACHED)
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             event.listen(db.engine, "connect", _disable_sync)
@@ -208,6 +212,19 @@ def lite_app(sqlite_app: Flask) -> Iterator[Flask]:
     with sqlite_app.app_context():
         empty_all()
         yield sqlite_app
+
+
+@pytest.fixture
+def real_rates(lite_app: Flask) -> Iterator[Flask]:
+    """The app on SQLite with the real rate limits, and nothing counted yet."""
+    limits = lite_app.extensions["rate_limits"]
+    limits.reset()
+    for name, rule in RULES.items():
+        limits.set_rate(name, rule.rate)
+    yield lite_app
+    for name in RULES:
+        limits.set_rate(name, UNREACHED)
+    limits.reset()
 
 
 TABLES = {table.name: table for table in reversed(Base.metadata.sorted_tables)}

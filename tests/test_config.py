@@ -22,6 +22,14 @@ def test_settings_are_read() -> None:
     assert settings.data_dir == Path("/srv/portal")
 
 
+def test_requests_are_counted_in_the_database_but_in_the_demo() -> None:
+    assert Settings.from_environment(GOOD).rate_limit_storage == "sql"
+    demo = {**GOOD, "PORTAL_BASE_URL": "http://127.0.0.1:8000", "PORTAL_DEMO": "1"}
+    assert Settings.from_environment(demo).rate_limit_storage == "memory"
+    chosen = {**GOOD, "PORTAL_RATE_LIMIT_STORAGE": "redis://counts.example:6379/1"}
+    assert Settings.from_environment(chosen).rate_limit_storage == "redis://counts.example:6379/1"
+
+
 @pytest.mark.parametrize("url", ["postgres://u:p@db/x", "postgresql://u:p@db/x", "postgresql+psycopg://u:p@db/x"])
 def test_every_way_to_write_postgresql_is_the_same(url: str) -> None:
     assert (
@@ -55,6 +63,9 @@ def test_every_way_to_write_postgresql_is_the_same(url: str) -> None:
         ("PORTAL_SMTP_URL", "smtp://relay.example", "PORTAL_MAIL_FROM is missing"),
         ("PORTAL_MAIL_FROM", "billing", "PORTAL_MAIL_FROM is not an e-mail address"),
         ("PORTAL_MAIL_FROM", "a@b.example\r\nBcc: c@d.example", "PORTAL_MAIL_FROM is not an e-mail address"),
+        ("PORTAL_RATE_LIMIT_STORAGE", "disk", "must be one of: sql, memory, none; or redis://"),
+        ("PORTAL_RATE_LIMIT_STORAGE", "redis://", "or redis://"),
+        ("PORTAL_RATE_LIMIT_STORAGE", "postgresql://db/x", "or redis://"),
         ("PORTAL_DEMO", "yes", "must be one of"),
     ],
 )

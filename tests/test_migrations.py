@@ -56,6 +56,7 @@ def test_every_table_of_a_merchant_names_the_account() -> None:
         "event_counter",
         "followed_dates",
         "followed_events",
+        "rate_limit_counts",
         "sandbox_charges",
         "sandbox_methods",
         "sandbox_refunds",

@@ -101,6 +101,7 @@ def test_a_restart_under_load_fails_no_request(tmp_path: Path) -> None:
         "PORTAL_SECRET_KEY": SECRET,
         "PORTAL_BASE_URL": f"http://127.0.0.1:{port}",
         "PORTAL_DATA_DIR": str(tmp_path),
+        "PORTAL_RATE_LIMIT_STORAGE": "none",  # one client asks as many would
         "PYTHONPATH": str(locations.TEMPLATES.parent),
     }
     subprocess.run(

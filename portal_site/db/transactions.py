@@ -78,21 +78,24 @@ def before_commit(session: Session, step: Step) -> Rows:
 
 
 @contextmanager
-def passing_write() -> Iterator[Connection]:
+def passing_write(*, wait: bool = False) -> Iterator[Connection]:
     """A small write beside a page that reads: it waits neither for another writer nor for the disk.
 
-    Raises OperationalError at once when another transaction is in the way. What it wrote may be lost in a power cut.
+    Raises OperationalError at once when another transaction is in the way, unless it is to `wait`. What it wrote may be lost
+    in a power cut.
     """
     with db.engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         is_lite = connection.dialect.name == "sqlite"
-        usual = {name: driver.execute(f"PRAGMA {name}").fetchone()[0] for name in _PASSING} if is_lite else {}
+        changed = ("synchronous",) if wait else tuple(_PASSING)
+        usual = {name: driver.execute(f"PRAGMA {name}").fetchone()[0] for name in changed} if is_lite else {}
         try:
             for name in usual:
                 driver.execute(f"PRAGMA {name}={_PASSING[name]}")
             with connection.begin():
                 if not is_lite:
-                    connection.exec_driver_sql("SET LOCAL lock_timeout = '20ms'; SET LOCAL synchronous_commit = off")
+                    patience = "" if wait else "SET LOCAL lock_timeout = '20ms'; "
+                    connection.exec_driver_sql(f"{patience}SET LOCAL synchronous_commit = off")
                 yield connection
         finally:
             for name, value in usual.items():

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 from tests import world
 from tests.browser.conftest import OpenPage, Site
 from tests.browser.shopper import Shopper, due, show_quote
+from tests.conftest import UNREACHED
 
 A_WHILE = 150  # milliseconds for which a finger rests on a button
 
@@ -243,4 +244,21 @@ def test_without_a_network_the_page_stays_where_it_is_and_says_so(site: Site, br
     )
     expect(page.get_by_text("The server could not be reached.")).to_be_in_viewport()
     assert page.evaluate("scrollY") - before in range(-1, 200)  # longer by the message, and no jump to the top
+    page.context.close()
+
+
+def test_after_too_many_requests_the_page_says_when_to_try_again_and_stays(site: Site, browser: Browser) -> None:
+    page = browser.new_context(viewport={"width": 320, "height": 900}).new_page()
+    Shopper.of(site).opens_plans(page)
+    limits = site.app.extensions["rate_limits"]
+    limits.set_rate("portal", "1 per 2 hour")
+    try:
+        for quantity in ("4", "5"):
+            with page.expect_response("**/plan-change/quote*"):
+                page.get_by_label("Quantity").fill(quantity)
+        expect(page.get_by_text("Too many requests. Nothing has been changed. Try again in 2 hours.")).to_be_visible()
+    finally:
+        limits.set_rate("portal", UNREACHED)
+    page.get_by_label("Quantity").fill("3")
+    expect(page.get_by_text("Too many requests.")).to_be_hidden()
     page.context.close()
