@@ -37,7 +37,7 @@ class Stage:
 @contextmanager
 def portal(url: str, folder: Path) -> Iterator[Server]:
     """A server with the portal."""
-    with servers.serve(OURS, "wsgi:app", {"PORTAL_DATABASE_URL": url}, folder) as server:
+    with servers.serve(OURS, "bench.rungs:portal()", {"PORTAL_DATABASE_URL": url}, folder) as server:
         yield server
 
 

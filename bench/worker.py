@@ -16,7 +16,7 @@ GUESTS = 50
 def measure(on: Stage, folder: Path, twin_python: str, requests: int) -> list[Section]:
     """The start-up times of the portal and the twin, and with `requests` also their memory after so many requests."""
     ways = {
-        OURS: ("wsgi:app", {"PORTAL_DATABASE_URL": on.url}, sys.executable),
+        OURS: ("bench.rungs:portal()", {"PORTAL_DATABASE_URL": on.url}, sys.executable),
         TWIN: (stage.TWIN_CALLABLE, twin_variables(on.url), twin_python),
     }
     starts, memory = [], []
