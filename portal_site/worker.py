@@ -39,7 +39,7 @@ from portal_site.db import db
 from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
 from portal_site.mail import outbox, sending
-from portal_site.notices import following, reminders
+from portal_site.notices import cancellation_requests, following, reminders
 from portal_site.rate_limits import storages
 
 # All in seconds.
@@ -48,7 +48,7 @@ BEAT = 20  # the shortest time between two heartbeats
 SKEW = 10 * 60  # the largest accepted difference between the clocks of two machines
 LAST_MAIL = 30  # for the e-mail that is being sent while the worker is stopped
 FORGET = 24 * 60 * 60  # a worker without a heartbeat for this long is deleted
-NOTICES = (following.follow, reminders.write_due)
+NOTICES = (cancellation_requests.answer, following.follow, reminders.write_due)
 MOMENTS = ("eta", "expires_resolved")  # members of a message
 log = logging.getLogger("portal.worker")
 

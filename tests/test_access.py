@@ -30,6 +30,7 @@ PUBLIC = {
     "replacements.choose_customer",
     "logins.show_login", "logins.ask_for_code", "logins.show_code", "logins.enter_code", "logins.choose_customer",
     # Let in by what is signed into them: tests/portal/test_email_links.py
+    "cancellation_requests.show_form", "cancellation_requests.send_request", "cancellation_requests.show_sent",
     "email_links.show", "email_links.go_on", "email_links.download_invoice", "email_links.download_receipt",
     "sandbox.show_setup", "sandbox.submit_setup", "sandbox.show_setup_challenge", "sandbox.answer_setup",
     "sandbox.show_challenge", "sandbox.answer_charge",

@@ -141,6 +141,10 @@ def test_kinds_of_emails_contacts_and_links_are_set_up(portal: Portal, tmp_path:
     assert portal("mail", "links", "--days", "7").stdout == "Links in e-mails work for 7 days.\n"
     assert portal("mail", "links", "--days", "91").stderr == "Links can work for 1 to 90 days.\n"
     assert "lead nowhere any more" in portal("mail", "links", "--revoke", "cus_one").stdout
+    opened = portal("cancellation-page")
+    assert re.fullmatch(r"https://billing\.acme\.example/cancel/[\w-]{16}\n", opened.stdout)
+    assert portal("cancellation-page").stdout == opened.stdout
+    assert portal("cancellation-page", "--close").stdout == ""
     link = portal("link", "--customer", "cus_one", "--flow", "payment_method_update", "--for-email")
     assert link.stdout.startswith("https://billing.acme.example/m/")
     assert "--for-email goes with --flow" in portal("link", "--customer", "cus_one", "--for-email").stderr

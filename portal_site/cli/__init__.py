@@ -13,7 +13,7 @@ from portal_site.cli.api_keys import key
 from portal_site.cli.checks import check
 from portal_site.cli.groups import PlainGroup, steps, with_app
 from portal_site.cli.invoices import draft, refund
-from portal_site.cli.links import link, login_page
+from portal_site.cli.links import cancellation_page, link, login_page
 from portal_site.cli.mail import mail
 from portal_site.cli.serving import fail
 from portal_site.cli.test_clocks import clock
@@ -148,7 +148,7 @@ def demo(port: int, data: Path) -> None:
     demo_server.run(port, data.absolute())
 
 
-for command in (check, draft, link, login_page, mail, refund, clock, key):
+for command in (check, draft, link, login_page, cancellation_page, mail, refund, clock, key):
     main.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""`portal link` and `portal login-page`: how customers come in."""
+"""`portal link`, `portal login-page` and `portal cancellation-page`: how customers come in, or leave without."""
 
 from collections.abc import Callable
 from typing import Any
@@ -105,6 +105,22 @@ def login_page(_app: Flask, configuration: str, close: bool, new_url: bool) -> N
     page_id = logins.set_page(configuration, enabled=not close, new_url=new_url, at=clock.now())
     if page_id is not None:
         click.echo(url_for("logins.show_login", login_page_id=page_id, _external=True))
+
+
+@click.command("cancellation-page")
+@click.option("--account", "account_id", help="The account; needed when there are several.")
+@click.option("--close", is_flag=True, help="Close it: its URL leads nowhere any more.")
+@click.option("--new-url", is_flag=True, help="Give it another URL: the old one leads nowhere any more.")
+@with_app
+def cancellation_page(_app: Flask, account_id: str | None, close: bool, new_url: bool) -> None:
+    """Open an account's page where customers cancel without logging in, and print its URL."""
+    from flask import url_for
+
+    from portal_site.billing.cancellation import requests
+
+    page_id = requests.set_page(account_id, enabled=not close, new_url=new_url)
+    if page_id is not None:
+        click.echo(url_for("cancellation_requests.show_form", page_id=page_id, _external=True))
 
 
 def _flow(type_: str | None, **given: Any) -> Flow | None:

@@ -44,6 +44,9 @@ AUSTIN = {
 }  # fmt: skip
 
 
+PAGE_ID = "northlight"  # of the login page, and of the one for cancelling without logging in
+
+
 def build(session: Session, at: int) -> None:
     """Create the merchant, its catalogue, and its customers in many states."""
     merchant = Merchant.open(
@@ -75,9 +78,10 @@ def build(session: Session, at: int) -> None:
         _features(team, starter, _offers(small, thanks), add_ons, monthly, yearly, small, small_yearly),
         default_return_url="https://northlight.example/app",
         login_page_enabled=True,
-        login_page_id="northlight",
+        login_page_id=PAGE_ID,
     )
 
+    merchant.account.cancellation_page_id = PAGE_ID
     merchant.promotion_code("NORTH20", merchant.coupon("20 % for you", percent_off="20"))
     merchant.promotion_code(
         "ONCE5", merchant.coupon("5 off", "once", amount_off=500, currency="usd"), max_redemptions=3

@@ -27,6 +27,7 @@ _COLUMNS = (
     Account.notices,
     Account.mail,
     Account.support_email,
+    Account.cancellation_page_id,
 )
 _ACCOUNT = Account.id == Customer.account_id
 _BY_CUSTOMER = PageQuery(
@@ -59,6 +60,7 @@ class Recipient:
     muted: frozenset[str]
     settings: Settings
     own_domains: frozenset[str]
+    can_cancel_outside: bool  # without logging in
 
 
 def find(notice: Notice) -> Recipient | None:
@@ -82,6 +84,7 @@ def find(notice: Notice) -> Recipient | None:
         muted=frozenset(row["muted_notices"] or ()),
         settings=Settings.of(row["notices"]),
         own_domains=frozenset(_domain(each) for each in (row["support_email"], sender.address) if each),
+        can_cancel_outside=row["cancellation_page_id"] is not None,
     )
 
 

@@ -72,7 +72,9 @@ def write(notice: Notice, at: int, *, anywhere: bool) -> Written | None:
 
 def _is_wanted(notice: Notice, recipient: Recipient, at: int) -> bool:
     settings = recipient.settings[notice.kind]
-    if not settings.enabled or notice.kind in recipient.muted:
+    # Who cancels without logging in has nothing else to show for it.
+    is_needed = notice.kind == Kind.CANCELLATION_CONFIRMED and recipient.can_cancel_outside
+    if not (settings.enabled or is_needed) or notice.kind in recipient.muted:
         return False
     happened_at = notice.happened_at
     # Customers on a test clock have a time of their own.

@@ -102,7 +102,7 @@ def init(app: Flask) -> None:
         subscriptions,
         wording,
     )
-    from portal_site.portal.access import email_links, logins, sessions
+    from portal_site.portal.access import cancellation_requests, email_links, logins, sessions
     from portal_site.portal.changes import cancellations, pauses, plan_changes, reactivations, retention  # noqa: F401
     from portal_site.portal.documents import pages  # noqa: F401
 
@@ -112,5 +112,6 @@ def init(app: Flask) -> None:
     app.register_blueprint(logins.blueprint, url_prefix="/login/<login_page_id>")
     app.register_blueprint(logins.blueprint, name="replacements", url_prefix="/p/code/<ticket>")
     app.register_blueprint(email_links.blueprint)
+    app.register_blueprint(cancellation_requests.blueprint)
     app.register_blueprint(gateway_events.blueprint)
     app.register_blueprint(blueprint)

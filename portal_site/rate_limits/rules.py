@@ -40,7 +40,8 @@ PUBLIC, API, WRONG_KEYS = "public pages", "api", "wrong keys"
 LIVE = "_live_"  # in the prefix of a key
 RULES = {
     "links": Rule("120 per minute", client_network, shared=True),
-    # How often codes can be asked for and tried is bounded by billing/portal_access/logins.py, whatever happens here.
+    # Also requests to cancel without logging in. How often codes can be asked for and tried is bounded by
+    # billing/portal_access/logins.py, whatever happens here.
     "login forms": Rule("60 per minute; 300 per hour", client_network, shared=True),
     PUBLIC: Rule("300 per minute", client_network),
     # Cached for a year by browsers, so many customers of one company can open their first page at the same time.
@@ -60,16 +61,20 @@ BLUEPRINTS = {
     "logins": PUBLIC,
     "replacements": PUBLIC,
     "sessions": PUBLIC,
+    "email_links": PUBLIC,
+    "cancellation_requests": PUBLIC,
     "sandbox": PUBLIC,
     "api": API,
 }
 ROUTES = {
     "sessions.follow_link": "links",
+    "email_links.go_on": "links",
     **{
         f"{blueprint}.{view}": "login forms"
         for blueprint in ("logins", "replacements")
         for view in ("ask_for_code", "enter_code", "choose_customer")
     },
+    "cancellation_requests.send_request": "login forms",
     "portal.download_year": "exports",
     "portal.download_list": "exports",
     "theme": "styles and logos",

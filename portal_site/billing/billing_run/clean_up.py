@@ -3,6 +3,7 @@
 from sqlalchemy import select
 
 from portal_site.billing.models import (
+    CancellationRequest,
     IdempotentRequest,
     LoginRequest,
     PortalSession,
@@ -25,6 +26,7 @@ def remove_old_rows(at: int) -> int:
         + delete_in_batches(PortalSession, PortalSession.expires_at < before, ~has_visits)
         + delete_in_batches(PromotionCodeTry, PromotionCodeTry.created < before)
         + delete_in_batches(LoginRequest, LoginRequest.created < at - DAY)
+        + delete_in_batches(CancellationRequest, CancellationRequest.created < before)
         + delete_in_batches(SetupIntent, SetupIntent.created < before)
         + delete_in_batches(IdempotentRequest, IdempotentRequest.created < at - IdempotentRequest.KEPT)
     )

@@ -1,7 +1,7 @@
 """The database models, one file per aggregate. They are named and structured like Stripe's objects."""
 
 from portal_site.billing.models.account import Account, ApiKey, BrandAsset, IdempotentRequest
-from portal_site.billing.models.cancellation import CancellationAttempt, FeedbackOption
+from portal_site.billing.models.cancellation import CancellationAttempt, CancellationRequest, FeedbackOption
 from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
 from portal_site.billing.models.event import Event, EventCounter
@@ -31,6 +31,7 @@ __all__ = [
     "ApiKey",
     "BrandAsset",
     "CancellationAttempt",
+    "CancellationRequest",
     "Coupon",
     "CreditNote",
     "CreditNoteLineItem",

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import (
@@ -48,8 +48,12 @@ class Account(Base):
     notices: Mapped[OptionalDocument]
     # For how many days the links in e-mails work.
     email_link_days: Mapped[int] = mapped_column(default=28, server_default="28")
+    # The random part of the URL of the page for cancelling without logging in; null while there is none.
+    cancellation_page_id: Mapped[str | None]
     logo_id: Mapped[str | None] = mapped_column()
     icon_id: Mapped[str | None] = mapped_column()
+
+    __table_args__ = (Index("uq_accounts_cancellation_page_id", "cancellation_page_id", unique=True),)
 
 
 class BrandAsset(Base):

@@ -1,6 +1,6 @@
 """Cancellation attempts: the reasons given, the retention offer made, and the outcome."""
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import (
@@ -81,3 +81,31 @@ class CancellationAttempt(HasLivemode, Base):
         """The subscription's `cancellation_details`, in Stripe's format."""
         feedback = {**values(self, "comment", "feedback"), "feedback_option": self.feedback_option_id}
         return {"reason": "cancellation_requested", **feedback}
+
+
+class CancellationRequest(Base):
+    """Somebody wants to cancel without logging in. It is stored whoever has the address, and the worker answers by e-mail.
+
+    `number` is of an invoice, or the id of a subscription.
+    """
+
+    __tablename__ = "cancellation_requests"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    created: Mapped[int]
+    email: Mapped[str]
+    number: Mapped[str]
+    answered_at: Mapped[int | None]
+
+    __table_args__ = (
+        Index(
+            "ix_cancellation_requests_unanswered",
+            "created",
+            "id",
+            sqlite_where=text("answered_at IS NULL"),
+            postgresql_where=text("answered_at IS NULL"),
+        ),
+        Index("ix_cancellation_requests_created", "created"),
+        Index("ix_cancellation_requests_account_id_email_created", "account_id", "email", "created"),
+    )

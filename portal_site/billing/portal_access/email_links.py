@@ -31,6 +31,7 @@ from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
 
 DAY = 24 * 60 * 60
+CANCEL_DAYS = 7  # for which a link that confirms a cancellation works
 
 
 class Purpose(StrEnum):
@@ -98,7 +99,8 @@ def find_holder(link: EmailLink, at: int) -> Holder | None:
             if found is None:
                 return None
             shown = found[0]
-    is_too_old = at >= link.made_at + row.email_link_days * DAY
+    days = CANCEL_DAYS if link.purpose == Purpose.CANCEL else row.email_link_days
+    is_too_old = at >= link.made_at + days * DAY
     return Holder(row.account_id, link.customer_id, row.livemode, row.email, shown, is_too_old)
 
 
@@ -118,7 +120,8 @@ def begin(link: EmailLink, holder: Holder, at: int) -> Entry | None:
     with transaction() as session:
         members = _members(session, link, holder)
         flow = Flow.of(members["flow"])
-        if flow.type not in flow_rules.OF_EMAIL_LINKS:
+        # Whoever has asked for the link to cancel has named the address and the number.
+        if flow.type not in flow_rules.OF_EMAIL_LINKS and link.purpose != Purpose.CANCEL:
             return None
         customer = ownership.get_customer(session, holder.account_id, holder.customer_id)
         configuration = portal_sessions.find_configuration(
@@ -159,14 +162,16 @@ def _members(session: Session, link: EmailLink, holder: Holder) -> dict[str, Any
         kept = values(row, "configuration_id", "on_behalf_of", "return_url", "locale", "flow", "flow_completed_at")
         return {**kept, "replaces_id": row.replaces_id or row.id}
     configuration = portal_sessions.find_configuration(session, holder.account_id, holder.livemode, None)
-    is_payment = link.purpose == Purpose.INVOICE
-    flow = (
-        Flow(flow_rules.INVOICE_PAYMENT, invoice_id=link.object_id)
-        if is_payment
-        else Flow(flow_rules.PAYMENT_METHOD_UPDATE)
-    )
-    document = flow_rules.document(flow)
+    document = flow_rules.document(_flow_of(link))
     return {"configuration_id": configuration.id, "on_behalf_of": holder.on_behalf_of, "flow": document}
+
+
+def _flow_of(link: EmailLink) -> Flow:
+    if link.purpose == Purpose.INVOICE:
+        return Flow(flow_rules.INVOICE_PAYMENT, invoice_id=link.object_id)
+    if link.purpose == Purpose.CANCEL:
+        return Flow(flow_rules.SUBSCRIPTION_CANCEL, subscription_id=link.object_id)
+    return Flow(flow_rules.PAYMENT_METHOD_UPDATE)
 
 
 def revoke(customer: str, at: int, account_id: str | None = None) -> None:

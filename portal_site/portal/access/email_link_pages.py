@@ -1,7 +1,7 @@
 """What the page of a link from an e-mail says, and its button. It shows no more than the link is for."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from portal_site.billing.portal_access.email_links import EmailLink, Purpose
 from portal_site.billing.rules.portal import flows
@@ -113,6 +113,19 @@ def _keep(link: EmailLink, visitor: Visitor, at: int) -> LinkPage | None:
     return LinkPage(_("Keep your subscription?"), (ends, _continues(subscription)), _("Keep my subscription"))
 
 
+def _cancel(link: EmailLink, visitor: Visitor, at: int) -> LinkPage | None:
+    found = overview.find_subscription(visitor, link.object_id, at)
+    if found is None:
+        return None
+    subscription = found[0]
+    if subscription.status.ended or subscription.cancel_at is not None:
+        done = _keep(link, visitor, at)
+        return done and replace(done, heading=_("This is done"), button="")
+    question = _("Cancel your subscription to %(products)s?", products=_products(subscription))
+    next_page = _("The next page says when it ends, and asks you to confirm it.")
+    return LinkPage(question, (next_page,), _("Continue"))
+
+
 def _continues(subscription: SubscriptionView) -> str:
     items = tuple(wording.subscriptions.planned_item(item) for item in subscription.items)
     return _("It then goes on as before: %(items)s.", items="; ".join(items))
@@ -142,4 +155,5 @@ _PAGES: Mapping[Purpose, Callable[[EmailLink, Visitor, int], LinkPage | None]] =
     Purpose.PAYMENT_METHOD: _payment_method,
     Purpose.SUBSCRIPTION: _subscription,
     Purpose.KEEP: _keep,
+    Purpose.CANCEL: _cancel,
 }

@@ -33,7 +33,8 @@ CHOICE = "login-choice"
 Page = str | tuple[str, int] | tuple[str, int, dict[str, str]]
 
 
-def _is_address(_form: Any, field: Any) -> None:
+def is_address(_form: Any, field: Any) -> None:
+    """Validate an e-mail address."""
     if not deliverable(field.data):
         raise ValidationError(_("Enter an email address such as name@example.com."))
 
@@ -41,7 +42,7 @@ def _is_address(_form: Any, field: Any) -> None:
 class EmailForm(PortalForm):
     """Who is it?"""
 
-    email = checked_field(_l("Email"), logins.LONGEST_EMAIL, True, _is_address)
+    email = checked_field(_l("Email"), logins.LONGEST_EMAIL, True, is_address)
 
 
 class CodeForm(PortalForm):

@@ -120,8 +120,8 @@ _OF_SESSION = PageQuery(
     )
 )
 # The owner of a login page, where nobody has come in yet.
-_OF_LOGIN = PageQuery(
-    visitor=select(
+_NOBODY = (
+    select(
         *_MERCHANT,
         literal("").label("customer_id"),
         null().label("return_url"),
@@ -133,7 +133,15 @@ _OF_LOGIN = PageQuery(
     .select_from(PortalConfiguration)
     .join(Account, Account.id == PortalConfiguration.account_id)
     .join(_OWNER, _OWNER.id == PortalConfiguration.account_id)
-    .where(PortalConfiguration.login_page_id == bindparam("login_page_id"))
+)
+_OF_LOGIN = PageQuery(visitor=_NOBODY.where(PortalConfiguration.login_page_id == bindparam("login_page_id")))
+# That of a page for cancellations, as the default configuration shows it; of live mode, where there is one.
+_OF_CANCELLATION = PageQuery(
+    visitor=_NOBODY.where(
+        Account.cancellation_page_id == bindparam("cancellation_page_id"),
+        PortalConfiguration.is_default,
+        PortalConfiguration.active,
+    ).order_by(PortalConfiguration.livemode.desc())
 )
 # A customer who has not come in: e-mails and the pages of their links show what its portal would.
 _OUTSIDE = PageQuery(
@@ -298,6 +306,12 @@ def find_visitor(at: int) -> Visitor | None:
 def find_login_owner(login_page_id: str) -> PortalOwner | None:
     """The owner of a login page, or None if there is no such page."""
     row = _OF_LOGIN.one(login_page_id=login_page_id)
+    return PortalOwner(**row) if row else None
+
+
+def find_cancellation_owner(page_id: str) -> PortalOwner | None:
+    """The owner of a page for cancelling without logging in, or None if there is no such page."""
+    row = _OF_CANCELLATION.one(cancellation_page_id=page_id)
     return PortalOwner(**row) if row else None
 
 
