@@ -57,6 +57,9 @@ DONE = (303,)
 ROUTES = {
     "portal.show_overview": Route("GET", "/"),
     "portal.show_flow_end": Route("GET", "/flow/end", ok=DONE),
+    "portal.show_devices": Route("GET", "/devices", ok=(404,)),
+    "portal.forget_device": Route("POST", "/devices/dev_none/removal", ok=(404,)),
+    "portal.forget_devices": Route("POST", "/devices/removal", ok=DONE),
     "portal.log_out": Route("POST", "/log-out", ok=DONE),
     "portal.show_subscriptions": Route("GET", "/subscriptions"),
     "portal.show_subscription_list": Route("GET", "/subscriptions/list"),

@@ -94,15 +94,18 @@ def link(
 @click.argument("configuration")
 @click.option("--close", is_flag=True, help="Close it: its URL leads nowhere any more.")
 @click.option("--new-url", is_flag=True, help="Give it another URL: the old one leads nowhere any more.")
+@click.option("--remember/--forget", default=None, help="Whether customers may stay logged in on their devices.")
 @with_app
-def login_page(_app: Flask, configuration: str, close: bool, new_url: bool) -> None:
+def login_page(_app: Flask, configuration: str, close: bool, new_url: bool, remember: bool | None) -> None:
     """Open a configuration's login page, where customers get a code by e-mail, and print its URL."""
     from flask import url_for
 
     from portal_site import clock
     from portal_site.billing.portal_access import logins
 
-    page_id = logins.set_page(configuration, enabled=not close, new_url=new_url, at=clock.now())
+    page_id = logins.set_page(
+        configuration, enabled=not close, new_url=new_url, at=clock.now(), remembers_devices=remember
+    )
     if page_id is not None:
         click.echo(url_for("logins.show_login", login_page_id=page_id, _external=True))
 

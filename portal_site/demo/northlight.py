@@ -79,6 +79,7 @@ def build(session: Session, at: int) -> None:
         default_return_url="https://northlight.example/app",
         login_page_enabled=True,
         login_page_id=PAGE_ID,
+        remembers_devices=True,
     )
 
     merchant.account.cancellation_page_id = PAGE_ID

@@ -152,7 +152,8 @@ def _visitor(account: Account, locale: str) -> Visitor:
     members: dict[str, Any] = {
         **nobody, **own, "account_branding": account.branding, "account_timezone": account.timezone,
         "customer_id": "cus_sample", "account_id": account.id, "locale": locale, "livemode": False, "session_id": "",
-        "visit_id": "", "last_seen_at": 0, "by_login": False, "by_email_link": False, "dunning_document": account.dunning,
+        "visit_id": "", "last_seen_at": 0, "by_login": False, "by_email_link": False, "device_id": None,
+        "remembers_devices": False, "dunning_document": account.dunning,
         "feature_document": Features().as_document(), "name": "Hedda Berg", "email": "hedda@example.com", "balance": 0,
         "tax_exempt": "none",
     }  # fmt: skip

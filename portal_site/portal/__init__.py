@@ -26,15 +26,16 @@ blueprint = Blueprint("portal", __name__)
 def require_visitor() -> Answer:
     """Admit a customer with a valid session to the pages that it is for, and show everybody else how to get a new one."""
     from portal_site.portal import flows
+    from portal_site.portal.access import devices
     from portal_site.portal.access.sessions import over_page
 
     real = clock.now()
-    g.visitor = visitors.find_visitor(real)
+    g.visitor = visitors.find_visitor(real) or devices.resume(real)
     if g.visitor is not None:
         g.now = g.visitor.time(real)
         g.acting = ExitStack()
         g.acting.enter_context(acting_as(ActorType.CUSTOMER, g.visitor.customer_id))
-        return flows.guard()
+        return flows.guard() or devices.ask_for_code()
     if htmx.is_fragment_request():
         return htmx.refuse()
     return over_page(session.get(visitors.COOKIE_MEMBER), "session", urls.page(request.full_path.rstrip("?"), "portal"))
@@ -79,7 +80,10 @@ def portal_feature(*names: str) -> Callable[[Callable[P, Answer]], Callable[P, A
 @blueprint.post("/log-out")
 def log_out() -> Response:
     """End the session on the server and delete it from this browser."""
+    from portal_site.portal.access import devices
+
     token = session.get(visitors.COOKIE_MEMBER)
+    devices.forget()
     portal_sessions.end_session(g.visitor.account_id, g.visitor.session_id, clock.now())
     language = i18n.current().locale
     security.start_over()
@@ -102,11 +106,12 @@ def init(app: Flask) -> None:
         subscriptions,
         wording,
     )
-    from portal_site.portal.access import cancellation_requests, email_links, logins, sessions
+    from portal_site.portal.access import cancellation_requests, devices, email_links, logins, sessions
     from portal_site.portal.changes import cancellations, pauses, plan_changes, reactivations, retention  # noqa: F401
     from portal_site.portal.documents import pages  # noqa: F401
 
     wording.init(app)
+    devices.init(app)
     app.extensions["find_owner"] = lambda: visitors.find_expired_owner(session.get(visitors.COOKIE_MEMBER))
     app.register_blueprint(sessions.blueprint)
     app.register_blueprint(logins.blueprint, url_prefix="/login/<login_page_id>")

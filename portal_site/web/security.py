@@ -37,7 +37,7 @@ csrf = CSRFProtect()
 
 
 def cookie_settings(settings: Settings) -> dict[str, Any]:
-    """Flask's settings for the only cookie: signed, not readable by scripts, and limited to this host.
+    """Flask's settings for the session's cookie: signed, not readable by scripts, and limited to this host.
 
     SameSite is Lax, because customers follow links from their e-mails.
     """

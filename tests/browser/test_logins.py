@@ -65,6 +65,34 @@ def test_the_link_in_the_email_fills_the_code_in(site: Site, open_page: OpenPage
     expect(page.get_by_role("heading", name="Invoice history")).to_be_visible()
 
 
+def test_who_stays_logged_in_is_asked_for_a_code_before_a_card_is_added(
+    site: Site, open_page: OpenPage, script: bool
+) -> None:
+    page, mail = open_page(320), open_page()
+    _ask(site, page, "bea@lindqvist.example")
+    page.get_by_label("Stay logged in on this device").check()
+    page.get_by_label("Code").fill(_code(site, mail, "bea@lindqvist.example"))
+    page.get_by_role("button", name="Log in").click()
+    session = next(each for each in page.context.cookies() if not each["name"].endswith("-device"))  # type: ignore[typeddict-item]
+    page.context.clear_cookies(name=session["name"])  # type: ignore[typeddict-item]
+    page.goto(f"{site.address}/payment-methods")
+    page.get_by_role("link", name="Devices").click()
+    expect(page.get_by_text("This device").first).to_be_visible()
+    assert not scrolls_sideways(page)
+    if script:
+        assert violations(page) == []
+    page.goto(f"{site.address}/payment-methods/new")
+    expect(page.get_by_role("heading", name="Get a code by email")).to_be_visible()
+    page.get_by_role("button", name="Send me a code").click()
+    expect(page.get_by_role("heading", name="Enter your code")).to_be_visible()
+    page.get_by_label("Code").fill(_code(site, mail, "bea@lindqvist.example"))
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("button", name="Add a payment method")).to_be_visible()
+    page.goto(f"{site.address}/devices")
+    page.get_by_role("button", name="Log out on all devices").click()
+    expect(page.get_by_text("You stay logged in on no device.")).to_be_visible()
+
+
 def test_an_unknown_address_is_answered_alike(site: Site, open_page: OpenPage, script: bool) -> None:
     page = open_page()
     _ask(site, page, "nobody@nowhere.example")

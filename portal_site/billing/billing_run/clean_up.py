@@ -9,6 +9,7 @@ from portal_site.billing.models import (
     PortalSession,
     PortalVisit,
     PromotionCodeTry,
+    RememberedDevice,
     SetupIntent,
 )
 from portal_site.db.deletion import delete_in_batches
@@ -27,6 +28,7 @@ def remove_old_rows(at: int) -> int:
         + delete_in_batches(PromotionCodeTry, PromotionCodeTry.created < before)
         + delete_in_batches(LoginRequest, LoginRequest.created < at - DAY)
         + delete_in_batches(CancellationRequest, CancellationRequest.created < before)
+        + delete_in_batches(RememberedDevice, RememberedDevice.expires_at <= at)
         + delete_in_batches(SetupIntent, SetupIntent.created < before)
         + delete_in_batches(IdempotentRequest, IdempotentRequest.created < at - IdempotentRequest.KEPT)
     )

@@ -14,7 +14,13 @@ from portal_site.billing.models.invoice import (
     PrintedDocument,
 )
 from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, Refund, SetupIntent
-from portal_site.billing.models.portal import LoginRequest, PortalConfiguration, PortalSession, PortalVisit
+from portal_site.billing.models.portal import (
+    LoginRequest,
+    PortalConfiguration,
+    PortalSession,
+    PortalVisit,
+    RememberedDevice,
+)
 from portal_site.billing.models.subscription import (
     Discount,
     PlanChange,
@@ -59,6 +65,7 @@ __all__ = [
     "PromotionCodeTry",
     "ProviderCustomer",
     "Refund",
+    "RememberedDevice",
     "SchedulePhase",
     "SchedulePhaseItem",
     "SetupIntent",

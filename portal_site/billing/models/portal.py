@@ -38,6 +38,8 @@ class PortalConfiguration(HasLivemode, HasMetadata, Base):
     login_page_enabled: Mapped[bool] = mapped_column(default=False)
     # The random part of the login page's URL; another one makes the old URL lead nowhere.
     login_page_id: Mapped[str | None]
+    # Whether customers may stay logged in on a device.
+    remembers_devices: Mapped[bool] = mapped_column(default=False, server_default=false())
     features: Mapped[Document]
     branding: Mapped[OptionalDocument]
 
@@ -83,6 +85,8 @@ class PortalSession(HasLivemode, Base):
     by_login: Mapped[bool] = mapped_column(default=False, server_default=false())
     # Whether it began with a link in an e-mail, which may have been forwarded: its pages show no more than its flow needs.
     by_email_link: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # The remembered device that began it, without a code: payment details and cancelling ask for one.
+    device_id: Mapped[str | None] = mapped_column(index=True)
 
     __table_args__ = (
         Index(
@@ -106,6 +110,21 @@ class PortalVisit(Base):
     opened_at: Mapped[int] = mapped_column(index=True)
     last_seen_at: Mapped[int]
     ended_at: Mapped[int | None]
+
+
+class RememberedDevice(HasLivemode, Base):
+    """A browser in which a customer stays logged in until `expires_at`. Only the hash of its cookie's token is stored."""
+
+    __tablename__ = "remembered_devices"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId] = mapped_column(index=True)
+    configuration_id: Mapped[str] = mapped_column(ForeignKey("portal_configurations.id"))
+    created: Mapped[int]
+    last_used_at: Mapped[int]
+    expires_at: Mapped[int] = mapped_column(index=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
 
 
 class LoginRequest(HasLivemode, Base):

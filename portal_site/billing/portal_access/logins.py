@@ -53,6 +53,7 @@ class LoginPage:
     account_id: str
     livemode: bool
     email: str | None = None
+    remembers_devices: bool = False
 
     @property
     def session_id(self) -> str | None:
@@ -62,12 +63,15 @@ class LoginPage:
 
 def find_page(login_page_id: str) -> LoginPage | None:
     """The login page with this random id, unless it was closed or has got another one."""
-    columns = PortalConfiguration.id, PortalConfiguration.account_id, PortalConfiguration.livemode
+    columns = (
+        PortalConfiguration.id, PortalConfiguration.account_id, PortalConfiguration.livemode,
+        PortalConfiguration.remembers_devices,
+    )  # fmt: skip
     is_open = PortalConfiguration.active, PortalConfiguration.login_page_enabled
     query = select(*columns).where(PortalConfiguration.login_page_id == login_page_id.replace("\0", ""), *is_open)
     with reading() as reader:
         row = reader.execute(query).first()
-    return LoginPage(login_page_id, *row) if row else None
+    return LoginPage(login_page_id, *row[:3], remembers_devices=row.remembers_devices) if row else None
 
 
 def find_replaceable(session_id: str, at: int) -> LoginPage | None:
@@ -87,10 +91,13 @@ def find_replaceable(session_id: str, at: int) -> LoginPage | None:
     return LoginPage(session_id, *row[:4]) if last is None or at < last else None
 
 
-def set_page(configuration_id: str, *, enabled: bool, new_url: bool, at: int) -> str | None:
+def set_page(
+    configuration_id: str, *, enabled: bool, new_url: bool, at: int, remembers_devices: bool | None = None
+) -> str | None:
     """Open or close a configuration's login page; its random id, if it is open. `new_url` gives it another one.
 
-    One that is opened again gets another one, too: whoever has the old URL is not let in by mistake. Raises NotFound.
+    `remembers_devices` says whether customers may stay logged in; None leaves that as it is. A page that is opened again gets
+    another id, too: whoever has the old URL is not let in by mistake. Raises NotFound.
     """
     with transaction() as session:
         by_id = select(PortalConfiguration).where(PortalConfiguration.id == configuration_id)
@@ -102,6 +109,8 @@ def set_page(configuration_id: str, *, enabled: bool, new_url: bool, at: int) ->
         elif new_url or row.login_page_id is None or not row.login_page_enabled:
             row.login_page_id = secrets.token_urlsafe(12)
         row.login_page_enabled, row.updated = enabled, at
+        if remembers_devices is not None:
+            row.remembers_devices = remembers_devices
         return row.login_page_id
 
 

@@ -11,16 +11,18 @@ from flask import Blueprint, abort, current_app, g, redirect, render_template, r
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.wrappers import Response
+from wtforms import BooleanField
 from wtforms.validators import ValidationError
 
 from portal_site import clock
 from portal_site.billing.errors import BillingError
 from portal_site.billing.portal_access import logins
+from portal_site.billing.portal_access.devices import is_of_account
 from portal_site.billing.portal_access.logins import Candidate, LoginPage, StartedLogin, TooManyRequests
 from portal_site.billing.portal_access.portal_sessions import hash_token
 from portal_site.mail import login_codes
 from portal_site.mail.messages import deliverable
-from portal_site.portal.access import return_after_login, visitors
+from portal_site.portal.access import devices, return_after_login, visitors
 from portal_site.web import signing
 from portal_site.web.input.forms import PortalForm, checked_field, translated
 from portal_site.web.networks import client_network
@@ -49,6 +51,7 @@ class CodeForm(PortalForm):
     """The code, however it was copied."""
 
     code = checked_field(_l("Code"), 40, True)
+    remember = BooleanField(_l("Stay logged in on this device"))
 
     @property
     def digits(self) -> str:
@@ -81,10 +84,13 @@ def require_page() -> None:
 
 
 @blueprint.get("")
-def show_login() -> str:
-    """The form for the e-mail address, with `prefilled_email` in it."""
+def show_login() -> Response | str:
+    """The form for the e-mail address, with `prefilled_email` in it; who is remembered on this device needs none."""
     if _page().email is not None:
         return _resend_page()
+    known = devices.token()
+    if known is not None and is_of_account(known, _page().account_id, clock.now()):
+        return redirect(url_for("portal.show_overview"), 303)
     form = EmailForm(formdata=None, email=request.args.get("prefilled_email", "")[: logins.LONGEST_EMAIL])
     return _email_page(form)
 
@@ -133,8 +139,8 @@ def enter_code() -> Response | Page:
         form.code.errors = [translated(refusal)]
         return _code_page(form), 422
     if len(found) == 1:
-        return _let_in(started, found[0].id)
-    return _choice_page(started, found)
+        return _let_in(started, found[0].id, remember=form.remember.data)
+    return _choice_page(started, found, remember=form.remember.data)
 
 
 @blueprint.post("/customer")
@@ -144,10 +150,10 @@ def choose_customer() -> Response | Page:
     checked = signing.read(CHOICE, request.form.get("checked", ""))
     if started is None or checked != started.request_id:
         return redirect(_address("show_login"), 303)
-    return _let_in(started, request.form.get("customer", ""))
+    return _let_in(started, request.form.get("customer", ""), remember=bool(request.form.get("remember")))
 
 
-def _let_in(started: StartedLogin, customer_id: str) -> Response | Page:
+def _let_in(started: StartedLogin, customer_id: str, *, remember: bool) -> Response | Page:
     at = clock.now()
     try:
         entry = logins.open_session(started, customer_id, at)
@@ -159,6 +165,8 @@ def _let_in(started: StartedLogin, customer_id: str) -> Response | Page:
     there = return_after_login.resume_page(entry.token, entry.cookie, at)
     if language:
         session["locale"] = language
+    if remember and _page().remembers_devices:
+        devices.remember(entry.token, at)
     return redirect(there or url_for("portal.show_overview"), 303)
 
 
@@ -193,9 +201,10 @@ def masked(email: str) -> str:
 
 def _code_page(form: CodeForm) -> str:
     email = session[MEMBER][3]
-    return render_template("portal/logins/code.html", form=form, email=email, address=_address)
+    options = [form.remember] if _page().remembers_devices else []
+    return render_template("portal/logins/code.html", form=form, email=email, options=options, address=_address)
 
 
-def _choice_page(started: StartedLogin, found: Sequence[Candidate]) -> str:
-    checked = signing.sign(CHOICE, started.request_id)
-    return render_template("portal/logins/choice.html", customers=found, checked=checked, address=_address)
+def _choice_page(started: StartedLogin, found: Sequence[Candidate], *, remember: bool) -> str:
+    kept = {"checked": signing.sign(CHOICE, started.request_id), **({"remember": "y"} if remember else {})}
+    return render_template("portal/logins/choice.html", customers=found, kept=kept, address=_address)

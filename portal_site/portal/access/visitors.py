@@ -55,6 +55,7 @@ _BUSINESS = (
 _CUSTOMER = (
     _OWNER.dunning.label("dunning_document"),
     PortalConfiguration.features.label("feature_document"),
+    PortalConfiguration.remembers_devices,
     Customer.name,
     Customer.email,
     Customer.phone,
@@ -79,6 +80,7 @@ _VISITOR = PageQuery(
         PortalSession.on_behalf_of,
         PortalSession.by_login,
         PortalSession.by_email_link,
+        PortalSession.device_id,
         PortalSession.flow.label("flow_document"),
         PortalSession.flow_completed_at,
         *_CUSTOMER,
@@ -229,10 +231,12 @@ class Visitor(PortalOwner):
     on_behalf_of: str | None
     by_login: bool
     by_email_link: bool
+    device_id: str | None
     flow_document: Mapping[str, Any] | None
     flow_completed_at: int | None
     dunning_document: Mapping[str, Any] | None
     feature_document: Mapping[str, Any]
+    remembers_devices: bool
     name: str | None
     email: str | None
     phone: str | None
@@ -334,8 +338,8 @@ def find_outside(account_id: str, customer_id: str, on_behalf_of: str | None) ->
     if row is None:
         return None
     nobody: dict[str, Any] = {
-        "session_id": "", "visit_id": "", "last_seen_at": 0, "by_login": False, "by_email_link": False, "flow_document": None,
-        "flow_completed_at": None,
+        "session_id": "", "visit_id": "", "last_seen_at": 0, "by_login": False, "by_email_link": False,
+        "device_id": None, "flow_document": None, "flow_completed_at": None,
     }  # fmt: skip
     return Visitor(
         **{**row, "preferred_locales": tuple(row["preferred_locales"] or ())}, **nobody, on_behalf_of=on_behalf_of

@@ -3,6 +3,7 @@
 from flask import get_flashed_messages, request, url_for
 from markupsafe import Markup, escape
 
+from portal_site.billing.portal_access.devices import DeviceView
 from portal_site.portal.access.visitors import PortalOwner, Visitor
 from portal_site.web import urls
 from portal_site.web.rendering import filters
@@ -54,14 +55,23 @@ def this_page() -> str:
     return url_for(form, **(request.view_args or {})) if form else urls.nearest_page(request.path, "portal")
 
 
+def device(view: DeviceView, current: str | None) -> str:
+    """A remembered device, by the day on which it was."""
+    if view.id == current:
+        return _("This device")
+    return _("Device of %(date)s", date=filters.date(view.created))
+
+
 def links(visitor: Visitor) -> list[tuple[str, str]]:
-    """The merchant's own pages as (name, URL)."""
+    """The merchant's own pages as (name, URL), and that of the devices where customers can stay logged in."""
     mail = f"mailto:{visitor.support_email}" if visitor.support_email else ""
     found = [
         (_("Terms"), filters.safe_link(visitor.terms_of_service_url)),
         (_("Privacy"), filters.safe_link(visitor.privacy_policy_url)),
         (_("Help"), filters.safe_link(visitor.support_url) or mail),
     ]
+    if visitor.remembers_devices and visitor.flow is None:
+        found.append((_("Devices"), url_for("portal.show_devices")))
     return [(name, address) for name, address in found if address]
 
 

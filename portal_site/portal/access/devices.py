@@ -1,0 +1,112 @@
+"""Staying logged in on a device: its cookie, the list of devices, and the code that payment details and cancelling ask for."""
+
+from flask import Flask, abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from portal_site import clock
+from portal_site.billing.portal_access import devices
+from portal_site.mail import login_codes
+from portal_site.portal import blueprint
+from portal_site.portal.access import return_after_login, visitors
+from portal_site.portal.access.visitors import Visitor
+from portal_site.web import htmx, signing, urls
+
+# The routes that ask for a code first, where the session began without one.
+SENSITIVE = frozenset(
+    {
+        "new_payment_method", "add_payment_method", "make_default_payment_method", "confirm_removal",
+        "remove_payment_method",
+        "show_cancellation", "tell_reason", "show_cancellation_end", "cancel_subscription", "show_offer", "accept_offer",
+        "decline_offer",
+    }
+)  # fmt: skip
+
+
+def init(app: Flask) -> None:
+    """Send the cookie with the response in which it changes."""
+    app.after_request(_send_cookie)
+
+
+def _cookie_name() -> str:
+    return f"{current_app.config['SESSION_COOKIE_NAME']}-device"
+
+
+def token() -> str | None:
+    """The token of this browser's cookie."""
+    return request.cookies.get(_cookie_name())
+
+
+def remember(session_token: str, at: int) -> None:
+    """Remember this browser, if the configuration allows it."""
+    g.device_cookie = devices.remember(session_token, at)
+
+
+def forget() -> None:
+    """Forget this browser."""
+    if (known := token()) is not None:
+        devices.forget_token(known)
+        g.device_cookie = ""
+
+
+def resume(at: int) -> Visitor | None:
+    """Let the customer of this browser in who is remembered on it. What was typed in its forms stays valid."""
+    known = token()
+    if known is None:
+        return None
+    entry = devices.resume(known, at)
+    if entry is None:
+        g.device_cookie = ""
+        return None
+    return_after_login.resume_page(entry.token, entry.cookie, at)
+    return visitors.find_visitor(at)
+
+
+def ask_for_code() -> Response | None:
+    """Where a request leads that needs a code first; None for all others."""
+    if g.visitor.device_id is None or (request.endpoint or "").removeprefix("portal.") not in SENSITIVE:
+        return None
+    there = urls.page(request.full_path.rstrip("?"), "portal") if request.method == "GET" else None
+    return_after_login.remember_page(g.visitor, there or urls.nearest_page(request.path, "portal"), clock.now())
+    address = url_for("replacements.show_login", ticket=signing.sign(login_codes.TICKET, g.visitor.session_id))
+    return htmx.lead_to(address) if htmx.is_fragment_request() else redirect(address, 303)
+
+
+def _send_cookie(response: Response) -> Response:
+    changed = g.pop("device_cookie", None)
+    if changed is not None:
+        config = current_app.config
+        response.set_cookie(
+            _cookie_name(), changed, max_age=devices.LIFE if changed else 0, path=config["SESSION_COOKIE_PATH"],
+            secure=config["SESSION_COOKIE_SECURE"], httponly=True, samesite=config["SESSION_COOKIE_SAMESITE"],
+        )  # fmt: skip
+    return response
+
+
+@blueprint.get("/devices")
+def show_devices() -> str:
+    """The browsers in which the customer stays logged in."""
+    found = devices.devices_of(g.visitor.customer_id, clock.now())
+    if not (found or g.visitor.remembers_devices):
+        abort(404)
+    return render_template("portal/devices/index.html", devices=found)
+
+
+@blueprint.post("/devices/<device_id>/removal")
+def forget_device(device_id: str) -> Response:
+    """Forget one of them."""
+    if not devices.forget(g.visitor.customer_id, device_id, clock.now()):
+        abort(404)
+    return _forgotten(_("The device is logged out."))
+
+
+@blueprint.post("/devices/removal")
+def forget_devices() -> Response:
+    """Forget all of them."""
+    devices.forget(g.visitor.customer_id, None, clock.now())
+    return _forgotten(_("All devices are logged out."))
+
+
+def _forgotten(words: str) -> Response:
+    flash(words, "good")
+    return redirect(url_for("portal.show_devices"), 303)
