@@ -1,4 +1,4 @@
-"""How fast e-mails leave the outbox for a mail server on this machine, and whether a worker's memory grows with them."""
+"""How fast e-mails are written and leave for a mail server on this machine, and whether a worker's memory grows with them."""
 
 import socket
 import subprocess
@@ -6,23 +6,28 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import psutil
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from bench import data
 from bench.databases import Kind
 from bench.report import Section, judged
 from portal_site import clock
-from portal_site.billing.models import Account
+from portal_site.billing.events.actors import ActorType, acting_as
+from portal_site.billing.events.emission import emit
+from portal_site.billing.models import Account, Invoice
 from portal_site.db import bulk
 from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 from portal_site.mail import delivery, outbox, sending
 from portal_site.mail.models import Email, EmailStatus
 from portal_site.mail.rendering import Content
+from portal_site.notices import following
 
 COUNT = 10_000
+RECEIPTS = 1000
 GROWTH_MB = 10
 MB = 1024 * 1024
 CONTENT = Content("Your receipt", "A line of text.\n" * 40, f"<p>{'A line of HTML. ' * 400}</p>")
@@ -33,6 +38,8 @@ def measure(kind: Kind, count: int) -> list[Section]:
     """Send `count` e-mails in one run of the worker."""
     app = data.open_app(kind.create("mails"))
     data.fill(app, data.MERCHANTS)
+    with app.app_context(), app.test_request_context():
+        written = _write_receipts(RECEIPTS)
     with _sink() as port, app.app_context():
         connect = delivery.transport_of(f"smtp://127.0.0.1:{port}?tls=none", app.config["SETTINGS"].data_dir)
         _fill(outbox.AT_ONCE)
@@ -49,8 +56,32 @@ def measure(kind: Kind, count: int) -> list[Section]:
     rows = [
         [f"{count:,} e-mails", f"{count / seconds:,.0f}/s", "", ""],
         ["growth of the memory", *judged(growth / MB, GROWTH_MB, at_most=True, unit=" MB")],
+        [f"{RECEIPTS:,} receipts written after their events", f"{written:,.0f}/s", "", ""],
     ]
     return [Section(f"E-mails out of the outbox on {kind.name}", COLUMNS, rows)]
+
+
+def _write_receipts(count: int) -> float:
+    """Let the worker write receipts for payments; how many in a second."""
+    with data.everybodys() as reader:
+        columns = Invoice.id, Invoice.account_id, Invoice.livemode, Invoice.customer_id, Invoice.amount_paid
+        paid = select(*columns).where(Invoice.status == "paid", Invoice.amount_paid > 0).limit(50)
+        invoices = [SimpleNamespace(**row._mapping) for row in reader.execute(paid)]
+    at = clock.now()
+    with transaction() as session, acting_as(ActorType.WORKER):
+        for number in range(count):
+            invoice = invoices[number % len(invoices)]
+            document = {"id": invoice.id, "customer": invoice.customer_id, "amount_paid": invoice.amount_paid}
+            emit(session, "invoice.paid", invoice, at, document=document)
+    began = time.perf_counter()
+    while following.follow(at, anywhere=True):
+        pass
+    seconds = time.perf_counter() - began
+    with transaction() as session:
+        made = session.execute(delete(Email).execution_options(**data.UNSCOPED)).rowcount  # type: ignore[attr-defined]
+    if made != count:
+        raise RuntimeError(f"{made} of {count} receipts were written")
+    return count / seconds
 
 
 def _own_memory() -> int:
