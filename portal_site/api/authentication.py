@@ -1,4 +1,4 @@
-"""The key of a request: sent as a bearer token, or as the user of Basic authentication without a password."""
+"""The key of a request, a bearer token or the user of Basic authentication without a password, and whom it acts for."""
 
 from flask import request
 
@@ -22,17 +22,28 @@ class Unauthenticated(ApiError):
 
 
 def find_caller(at: int) -> Caller:
-    """Whose request it is. Raises Unauthenticated."""
+    """Whose request it is. Raises Unauthenticated, and ApiError for an account that the key has no access to."""
     token = given_token()
     if not token:
         raise Unauthenticated(NO_KEY)
     try:
-        caller = api_keys.find(token, at)
-    except BillingError as expired:
-        raise Unauthenticated(str(expired), expired.code) from None
+        caller = api_keys.find(token, at, named_account())
+    except BillingError as refusal:
+        if refusal.code == "account_invalid":
+            raise ApiError(403, str(refusal), refusal.code) from None
+        raise Unauthenticated(str(refusal), refusal.code) from None
     if caller is None:
         raise Unauthenticated(f"Invalid API Key provided: {api_keys.redact(token)}")
     return caller
+
+
+def named_account() -> str | None:
+    """The account that the headers name, if they do. Raises ApiError if they name two."""
+    given = {request.headers[name] for name in ("Stripe-Account", "Stripe-Context") if request.headers.get(name)}
+    if len(given) > 1:
+        raise ApiError(400, "The headers Stripe-Account and Stripe-Context name different accounts. Send one of them.")
+    # No id contains a NUL, and PostgreSQL refuses it as a parameter.
+    return next(iter(given))[:LONGEST].replace("\0", "?") if given else None
 
 
 def given_token() -> str:
@@ -49,15 +60,4 @@ def check_right(caller: Caller, right: str, level: str) -> None:
             403,
             f"The provided key '{caller.redacted}' does not have the required permissions for this endpoint. It would need "
             f"{right}={level}.",
-        )
-
-
-def check_account(caller: Caller) -> None:
-    """Raise ApiError for a request on behalf of another account."""
-    named = request.headers.get("Stripe-Account") or request.headers.get("Stripe-Context")
-    if named and named != caller.account_id:
-        raise ApiError(
-            403,
-            f"The provided key '{caller.redacted}' does not have access to account '{named}' (or that account does not exist).",
-            "account_invalid",
         )

@@ -34,7 +34,7 @@ def route(method: str, path: str, right: str, level: str) -> Callable[[View], Vi
 
 @blueprint.before_request
 def admit() -> None:
-    """Find the key's owner, and check that the key may do what is asked."""
+    """Find whom the key acts for, and check that it may do what is asked."""
     g.request_id, g.now = new_id("req"), clock.now()
     g.acting = ExitStack()
     g.caller = authentication.find_caller(g.now)
@@ -43,7 +43,6 @@ def admit() -> None:
     if not VERSIONS.fullmatch(g.version):
         g.version = VERSION
         raise ApiError(400, "Invalid Stripe API version: use a date such as 2026-08-26.dahlia.")
-    authentication.check_account(g.caller)
     needed = getattr(current_app.view_functions[request.endpoint or ""], "needed_right", None)
     if needed is not None:
         authentication.check_right(g.caller, *needed)
@@ -63,6 +62,8 @@ def add_headers(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-cache, no-store"
     if "version" in g:
         response.headers["Stripe-Version"] = g.version
+    if "caller" in g and authentication.named_account():
+        response.headers["Stripe-Account"] = g.caller.account_id
     return response
 
 

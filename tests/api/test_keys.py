@@ -99,13 +99,6 @@ def test_basic_authentication_takes_the_key_as_the_user(lite_app: Flask) -> None
     assert program.get("/v1/customers", Authorization=basic).status_code == 200
 
 
-def test_a_key_acts_for_its_own_account_only(lite_app: Flask) -> None:
-    program = Program(lite_app, world.scene().account_id)
-    assert program.get("/v1/customers", Stripe_Account=program.key.account_id).status_code == 200
-    status, _words, code, _param = error(program.get("/v1/customers", Stripe_Account="acct_other"))
-    assert (status, code) == (403, "account_invalid")
-
-
 @pytest.mark.both_databases
 def test_a_revoked_key_works_no_more(app: Flask) -> None:
     program = Program(app, world.scene().account_id)

@@ -83,6 +83,25 @@ def test_stripe_python_reads_what_there_is_and_understands_refusals(lite_app: Fl
         reader.v1.billing_portal.sessions.create({"customer": ids[0]})
 
 
+def test_stripe_python_acts_for_a_connected_account(lite_app: Flask, port: int) -> None:
+    with world.merchant("Platform") as platform:
+        platform.customer("Pia", "pia@acme.example", "of the platform")
+    with world.merchant("Corner Shop", platform_id=platform.account.id) as shop:
+        customer_id = shop.customer("Sam", "sam@acme.example", "of the connected account").id
+    base, token = {"api": f"http://127.0.0.1:{port}"}, Program(lite_app, platform.account.id).token
+    client: Any = stripe.StripeClient(token, base_addresses=base)
+    options = {"stripe_account": shop.account.id}
+    assert [one.id for one in client.v1.customers.list(None, options).auto_paging_iter()] == [customer_id]
+    session = client.v1.billing_portal.sessions.create({"customer": customer_id}, options)
+    assert session.last_response.headers["Stripe-Account"] == shop.account.id
+    assert _opens(lite_app, session.url, port)
+    of_shop: Any = stripe.StripeClient(token, base_addresses=base, stripe_account=shop.account.id)
+    assert of_shop.v1.customers.search({"query": "email:'sam@acme.example'"}).data[0].id == customer_id
+    with pytest.raises(stripe.PermissionError) as refused:
+        client.v1.customers.list(None, {"stripe_account": "acct_none"})
+    assert (refused.value.json_body["error"]["code"], refused.value.http_status) == ("account_invalid", 403)
+
+
 def test_stripe_node_makes_a_link_that_opens_the_portal(lite_app: Flask, port: int) -> None:
     node = shutil.which("node")
     if node is None or subprocess.run([node, "-e", "require('stripe')"], capture_output=True, check=False).returncode:

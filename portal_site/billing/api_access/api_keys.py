@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import ApiKey
+from portal_site.billing.models import Account, ApiKey
 from portal_site.billing.portal_access.portal_sessions import hash_token
 from portal_site.db.json_columns import JsonObject
 from portal_site.db.page_query import PageQuery
@@ -31,7 +31,10 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose request it is: the account and the mode of its key, and the key's rights, None for all."""
+    """Whose request it is: the account that is acted for, the mode of the key, and the key's rights, None for all.
+
+    The account is the key's own, or one that is connected to it.
+    """
 
     key_id: str
     account_id: str
@@ -118,18 +121,30 @@ def _get(session: Session, key_id: str, at: int) -> ApiKey:
     return row
 
 
+_CONNECTED = select(Account.id).where(Account.id == bindparam("acts_for"), Account.platform_id == ApiKey.account_id)
 _BY_HASH = PageQuery(
-    key=select(ApiKey.id, ApiKey.account_id, ApiKey.livemode, ApiKey.redacted, ApiKey.rights, ApiKey.expires_at).where(
-        ApiKey.token_hash == bindparam("token_hash")
-    )
-)
+    key=select(
+        ApiKey.id, ApiKey.account_id, ApiKey.livemode, ApiKey.redacted, ApiKey.rights, ApiKey.expires_at,
+        _CONNECTED.scalar_subquery().label("connected_id"),
+    ).where(ApiKey.token_hash == bindparam("token_hash"))
+)  # fmt: skip
 
 
-def find(token: str, at: int) -> Caller | None:
-    """Whose key this is; None for an unknown one. Raises BillingError with the code `api_key_expired` for one that has ended."""
-    row = _BY_HASH.one(token_hash=hash_token(token))
+def find(token: str, at: int, acts_for: str | None = None) -> Caller | None:
+    """Whose key this is, and that it acts for this account, if one is named; None for an unknown key.
+
+    Raises BillingError with the code `api_key_expired` for a key that has ended, and with `account_invalid` if the account is
+    neither the key's own nor connected to it.
+    """
+    row = _BY_HASH.one(token_hash=hash_token(token), acts_for=acts_for)
     if row is None:
         return None
     if row["expires_at"] is not None and row["expires_at"] <= at:
         raise BillingError("Expired API Key provided: %(key)s", "api_key_expired", key=row["redacted"])
-    return Caller(row["id"], row["account_id"], row["livemode"], row["redacted"], row["rights"])
+    if acts_for not in (None, row["account_id"], row["connected_id"]):
+        raise BillingError(
+            "The provided key '%(key)s' does not have access to account '%(account)s' (or that account does not exist). "
+            "Application access may have been revoked.",
+            "account_invalid", key=row["redacted"], account=acts_for,
+        )  # fmt: skip
+    return Caller(row["id"], acts_for or row["account_id"], row["livemode"], row["redacted"], row["rights"])
