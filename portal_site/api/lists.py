@@ -25,8 +25,9 @@ def columns_of(model: Any) -> Select[Any]:
 
 
 def rows_of(model: Any) -> Select[Any]:
-    """All columns of a model's rows of the caller's account and mode."""
-    return columns_of(model).where(model.account_id == g.caller.account_id, model.livemode == g.caller.livemode)
+    """All columns of a model's rows of the caller's account and mode, if the rows have a mode of their own."""
+    query = columns_of(model).where(model.account_id == g.caller.account_id)
+    return query.where(model.livemode == g.caller.livemode) if hasattr(model, "livemode") else query
 
 
 def one(model: Any, name: str) -> Row[Any] | None:
@@ -85,7 +86,7 @@ def found(
         newest = query.where(*after).order_by(model.created.desc(), model.id.desc())
         rows = list(connection.execute(newest.limit(limit + 1)))
         count = query.with_only_columns(func.count())
-        total = connection.scalar(count) if "total_count" in wanted.expanded else None
+        total = connection.scalar(count) if wanted.with_total else None
     following = _page_of(rows[limit - 1]) if len(rows) > limit else None
     return resources.search_result(url, make(rows[:limit]), following, total)
 

@@ -9,8 +9,9 @@ from flask import request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from portal_site.api import expansion
 from portal_site.api.answers import ApiError
+from portal_site.api.expansion import paths
+from portal_site.api.expansion.paths import Tree
 
 FORM = "application/x-www-form-urlencoded"
 MOST = 1000  # parameters of a request
@@ -99,19 +100,31 @@ class Hash(BaseModel):
 class Parameters(BaseModel):
     """The parameters of a route. Each route's are a subclass; what they do not name is refused.
 
-    `EXPANDABLE` are the members of the answer, or of the objects in its list, that `expand` may name, by their whole paths.
+    `KIND` is that of the answer, or of the objects in its list, whose members `expand` may name.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    EXPANDABLE: ClassVar[frozenset[str]] = frozenset()
+    KIND: ClassVar[str]
     IS_LIST: ClassVar[bool] = False
+    IS_COUNTED: ClassVar[bool] = False
     expand: Texts = []
 
     @property
-    def expanded(self) -> frozenset[str]:
-        """The paths to expand, in each object."""
-        return expansion.check(self.expand, self.EXPANDABLE, of_list=self.IS_LIST)
+    def expanded(self) -> Tree:
+        """The members to expand in each object."""
+        tree = self.tree_of(self.expand)
+        return tree.get("data", {}) if self.IS_LIST else tree
+
+    @property
+    def with_total(self) -> bool:
+        """Whether the number of all objects is wanted."""
+        return paths.TOTAL in self.expand
+
+    @classmethod
+    def tree_of(cls, wanted: list[str]) -> Tree:
+        """What these paths name. Raises ApiError for one that cannot be expanded."""
+        return paths.read(wanted, cls.KIND, of_list=cls.IS_LIST, counted=cls.IS_COUNTED)
 
 
 class ListParameters(Parameters):
@@ -127,6 +140,7 @@ class SearchParameters(Parameters):
     """Those of a search, whose pages are named by the answer before."""
 
     IS_LIST: ClassVar[bool] = True
+    IS_COUNTED: ClassVar[bool] = True
     query: Filled
     limit: Whole = 10
     page: Text = None
@@ -185,12 +199,12 @@ def read(kind: type[Kind]) -> Kind:
 
 def _check_expansions(given: Any, kind: type[Parameters]) -> None:
     try:
-        paths: list[Any] = _sequence(given)
+        wanted: list[Any] = _sequence(given)
     except PydanticCustomError:
-        paths = []
-    if not (isinstance(given, Mapping) and len(paths) >= len(given) and all(isinstance(path, str) for path in paths)):
+        wanted = []
+    if not (isinstance(given, Mapping) and len(wanted) >= len(given) and all(isinstance(path, str) for path in wanted)):
         raise ApiError(400, "Invalid array (expand)", None, "expand")
-    expansion.check(paths, kind.EXPANDABLE, of_list=kind.IS_LIST)
+    kind.tree_of(wanted)
 
 
 def _fault(kind: str, param: str, words: str) -> ApiError:

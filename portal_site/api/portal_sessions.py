@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar
 from flask import Response, g, url_for
 from pydantic import Field
 
-from portal_site.api import answers, lists, parameters, portal_configurations
+from portal_site.api import answers, parameters
 from portal_site.api.answers import ApiError
+from portal_site.api.expansion import objects
 from portal_site.api.idempotency import idempotent
 from portal_site.api.parameters import Filled, Hash, Parameters, Text, Whole
 from portal_site.api.routes import route
 from portal_site.billing.api_access.api_keys import WRITE
-from portal_site.billing.models import PortalConfiguration
 from portal_site.billing.portal_access import portal_sessions
 from portal_site.billing.resources import portal
 from portal_site.billing.rules.portal import flows
@@ -20,7 +20,7 @@ from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
 from portal_site.billing.rules.portal.locales import LOCALES
 from portal_site.db.json_columns import JsonObject
 
-IN_CONFIGURATION = frozenset({"business_profile", "features", "features.subscription_update.products", "login_page"})
+KIND = "session"
 
 
 class _Confirmation(Hash):
@@ -89,9 +89,7 @@ class _AfterExpiration(Hash):
 
 
 class _New(Parameters):
-    EXPANDABLE: ClassVar[frozenset[str]] = frozenset(
-        {"configuration", "flow", *(f"configuration.{name}" for name in IN_CONFIGURATION)}
-    )
+    KIND: ClassVar[str] = KIND
     customer: Filled
     after_expiration: _AfterExpiration | None = None
     configuration: Text = None
@@ -122,10 +120,7 @@ def create_portal_session() -> Response:
     )
     made = portal.session(opened.row)
     made["url"] = url_for("sessions.follow_link", token=opened.token, _external=True)
-    if "configuration" in {path.partition(".")[0] for path in wanted.expanded}:
-        shown = "configuration.features.subscription_update.products" in wanted.expanded
-        row = lists.one(PortalConfiguration, opened.row.configuration_id)
-        made["configuration"] = portal_configurations.to_json(row, with_products=shown)
+    objects.expand(KIND, wanted.expanded, [made])
     return answers.json(made)
 
 
