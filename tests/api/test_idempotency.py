@@ -6,14 +6,17 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from portal_site import clock
+from portal_site.api import idempotency
 from portal_site.billing.billing_run import clean_up
 from portal_site.billing.models import IdempotentRequest, PortalSession
 from portal_site.billing.portal_access import portal_sessions
+from portal_site.db import db
 from tests import world
 from tests.api.calls import SESSIONS, Program, error
+from tests.conftest import Recorder, empty_all
 from tests.world import reading
 
 DAY = 24 * 60 * 60
@@ -90,6 +93,27 @@ def test_of_many_at_once_one_has_an_effect(app: Flask) -> None:
     assert _count(PortalSession) == 1
 
 
+@pytest.mark.case("E1")
+def test_a_request_waits_for_another_one_with_its_key_but_not_for_long(
+    postgres_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(idempotency._INSERTS, "postgresql", idempotency._bounded_insert("50ms"))
+    with postgres_app.app_context():
+        empty_all()
+        scene = world.scene()
+        program, data = Program(postgres_app, scene.account_id), {"customer": scene.customer.id}
+        row = {
+            "account_id": scene.account_id, "livemode": False, "key": "one", "created": clock.now(), "fingerprint": "",
+            "request_id": "", "status": 0, "answer": "",
+        }  # fmt: skip
+        with db.engine.connect() as other:
+            other.execute(insert(IdempotentRequest), row)
+            refused = program.post(SESSIONS, data, Idempotency_Key="one")
+            other.rollback()
+        assert error(refused)[::2] == (409, "idempotency_key_in_use")
+        assert program.post(SESSIONS, data, Idempotency_Key="one").status_code == 200
+
+
 @pytest.mark.case("E3")
 @pytest.mark.both_databases
 def test_what_is_cut_off_has_no_effect_and_leaves_the_key_free(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,3 +176,16 @@ def test_a_parameter_that_cannot_be_read_binds_no_key(lite_app: Flask) -> None:
     program = Program(lite_app, scene.account_id)
     assert program.post(SESSIONS, {"nope": "1"}, Idempotency_Key="one").status_code == 400
     assert program.post(SESSIONS, {"customer": scene.customer.id}, Idempotency_Key="one").status_code == 200
+
+
+def test_a_session_with_a_key_takes_four_statements_in_its_transaction(app: Flask, recorder: Recorder) -> None:
+    scene = world.scene()
+    program = Program(app, scene.account_id)
+    data = {"customer": scene.customer.id, "return_url": "https://shop.example/account"}
+    for number in range(2):
+        recorder.statements.clear()
+        assert program.post(SESSIONS, data, Idempotency_Key=f"key {number}").status_code == 200
+    words = [statement.split()[0] for statement in recorder.statements if not statement.startswith("PRAGMA")]
+    assert [word for word in words if word in ("SELECT", "INSERT", "UPDATE", "SET", "DELETE")] == [
+        "SELECT", "INSERT", "SELECT", "INSERT", "UPDATE",
+    ]  # fmt: skip

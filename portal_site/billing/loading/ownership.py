@@ -1,8 +1,9 @@
 """Loading and locking rows by their owner. A row of another owner is treated as if it did not exist."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
@@ -23,6 +24,7 @@ from portal_site.billing.translation_marks import N_
 Row = TypeVar(
     "Row", CancellationAttempt, Invoice, PaymentAttempt, PaymentMethod, Refund, SetupIntent, Subscription, TaxId
 )
+Found = TypeVar("Found")
 
 
 def get_account(session: Session, account_id: str | None) -> Account:
@@ -41,18 +43,30 @@ def get_customer(session: Session, account_id: str | None, id_or_email: str) -> 
 
     Raises NotFound, and BillingError if several customers have the e-mail address.
     """
-    column = Customer.email if "@" in id_or_email else Customer.id
-    query = select(Customer).where(column == id_or_email, Customer.deleted_at.is_(None)).limit(2)
-    if account_id is not None:
-        query = query.where(Customer.account_id == account_id)
-    else:
-        query = query.execution_options(unscoped="an operator names a customer, whoever's it is")
-    customers = session.scalars(query).all()
-    if not customers:
+    query = select_customer(by_email="@" in id_or_email, of_account=account_id is not None)
+    found = session.scalars(query, {"customer": id_or_email, "account_id": account_id})
+    return only_customer(found.all(), id_or_email)
+
+
+def select_customer(*, by_email: bool, of_account: bool) -> Select[Customer]:
+    """The select of `get_customer`, to which what is to be read with the customer can be added, for `only_customer`.
+
+    Its parameters are `customer` and `account_id`.
+    """
+    column = Customer.email if by_email else Customer.id
+    query = select(Customer).where(column == bindparam("customer"), Customer.deleted_at.is_(None)).limit(2)
+    if of_account:
+        return query.where(Customer.account_id == bindparam("account_id"))
+    return query.execution_options(unscoped="an operator names a customer, whoever's it is")
+
+
+def only_customer(found: Sequence[Found], id_or_email: str) -> Found:
+    """The row of the one customer. Raises NotFound, and BillingError if several customers have the e-mail address."""
+    if not found:
         raise NotFound("No such customer: '%(id)s'", "resource_missing", "customer", id=id_or_email)
-    if len(customers) > 1:
+    if len(found) > 1:
         raise BillingError("Several customers have this e-mail address: name one by its id.", param="customer")
-    return customers[0]
+    return found[0]
 
 
 def get_owned(session: Session, kind: type[Row], customer_id: str, row_id: str, *, lock: bool = False) -> Row:

@@ -3,13 +3,15 @@
 import hashlib
 import secrets
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, and_, bindparam, select, update
+from sqlalchemy.orm import Session, aliased
 
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import Account, PortalConfiguration, PortalSession, PortalVisit
+from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit
 from portal_site.billing.portal_access import flows
 from portal_site.billing.rules.portal import flows as flow_rules
 from portal_site.billing.rules.portal import locales
@@ -70,18 +72,13 @@ def open_session(
         locales.check(locale, "locale")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     with transaction() as session:
-        row = ownership.get_customer(session, account_id, customer)
-        if livemode is not None and row.livemode != livemode:
-            raise NotFound("No such customer: '%(id)s'", "resource_missing", "customer", id=customer)
-        account_id = row.account_id
-        configuration = find_configuration(session, account_id, row.livemode, configuration_id)
-        _check_on_behalf_of(session, account_id, on_behalf_of)
-        _check_return_url(session, configuration, return_url)
+        row, configuration, account = _load(session, account_id, customer, livemode, configuration_id, on_behalf_of)
+        _check_return_url(account, configuration, return_url)
         if flow is not None:
             flows.check(session, row, configuration, on_behalf_of, flow, at)
         portal_session = PortalSession(
             id=new_id("bps"),
-            account_id=account_id,
+            account_id=account.id,
             customer_id=row.id,
             configuration_id=configuration.id,
             on_behalf_of=on_behalf_of,
@@ -98,6 +95,53 @@ def open_session(
     return OpenedSession(portal_session, token)
 
 
+def _load(
+    session: Session,
+    account_id: str | None,
+    customer: str,
+    livemode: bool | None,
+    configuration_id: str | None,
+    on_behalf_of: str | None,
+) -> tuple[Customer, PortalConfiguration, Account]:
+    """The customer, its configuration and its account, in one select.
+
+    The configuration is the requested one if active, else the account's default configuration of the customer's mode.
+    """
+    query = _query("@" in customer, account_id is not None, livemode is not None, bool(configuration_id))
+    given = {
+        "customer": customer, "account_id": account_id, "livemode": livemode,
+        "configuration_id": configuration_id, "connected_id": on_behalf_of,
+    }  # fmt: skip
+    found = session.execute(query, given).all()
+    row, configuration, account, connected_id = ownership.only_customer(found, customer)
+    if configuration is None:
+        raise _without_configuration(row.livemode, configuration_id)
+    if on_behalf_of is not None and connected_id is None:
+        raise NotFound("No such connected account: '%(id)s'", "resource_missing", "on_behalf_of", id=on_behalf_of)
+    return row, configuration, account
+
+
+@cache
+def _query(by_email: bool, of_account: bool, of_mode: bool, of_configuration: bool) -> Select[Any]:
+    """The select of `_load`. It is made once, because that takes longer than the select."""
+    connected = aliased(Account)
+    usable = (
+        PortalConfiguration.account_id == Customer.account_id,
+        PortalConfiguration.livemode == Customer.livemode,
+        PortalConfiguration.active,
+        PortalConfiguration.id == bindparam("configuration_id") if of_configuration else PortalConfiguration.is_default,
+    )
+    is_connected = connected.id == bindparam("connected_id"), connected.platform_id == Customer.account_id
+    query = (
+        ownership.select_customer(by_email=by_email, of_account=of_account)
+        .add_columns(PortalConfiguration, Account, connected.id)
+        .join(Account, Account.id == Customer.account_id)
+        .outerjoin(PortalConfiguration, and_(*usable))
+        .outerjoin(connected, and_(*is_connected))
+    )
+    return query.where(Customer.livemode == bindparam("livemode")) if of_mode else query
+
+
 def find_configuration(
     session: Session, account_id: str, livemode: bool, configuration_id: str | None
 ) -> PortalConfiguration:
@@ -109,30 +153,25 @@ def find_configuration(
         PortalConfiguration.id == configuration_id if configuration_id else PortalConfiguration.is_default,
     )
     configuration = session.scalar(query)
-    if configuration is None and configuration_id:
-        raise NotFound("No such configuration: '%(id)s'", "resource_missing", "configuration", id=configuration_id)
     if configuration is None:
-        raise BillingError(
-            "No configuration provided and your %(mode)s mode default configuration has not been created. "
-            "Provide a configuration, or make one the default.",
-            mode="live" if livemode else "test",
-        )
+        raise _without_configuration(livemode, configuration_id)
     return configuration
 
 
-def _check_on_behalf_of(session: Session, account_id: str, connected_id: str | None) -> None:
-    if connected_id is None:
-        return
-    query = select(Account.id).where(Account.id == connected_id, Account.platform_id == account_id)
-    if session.scalar(query) is None:
-        raise NotFound("No such connected account: '%(id)s'", "resource_missing", "on_behalf_of", id=connected_id)
+def _without_configuration(livemode: bool, configuration_id: str | None) -> BillingError:
+    if configuration_id:
+        return NotFound("No such configuration: '%(id)s'", "resource_missing", "configuration", id=configuration_id)
+    return BillingError(
+        "No configuration provided and your %(mode)s mode default configuration has not been created. "
+        "Provide a configuration, or make one the default.",
+        mode="live" if livemode else "test",
+    )
 
 
-def _check_return_url(session: Session, configuration: PortalConfiguration, url: str | None) -> None:
-    if url is None:
-        return
-    registered = session.get_one(Account, configuration.account_id).return_hosts
-    Returns.of(configuration.livemode, registered, configuration.default_return_url).check(url, "return_url")
+def _check_return_url(account: Account, configuration: PortalConfiguration, url: str | None) -> None:
+    if url is not None:
+        returns = Returns.of(configuration.livemode, account.return_hosts, configuration.default_return_url)
+        returns.check(url, "return_url")
 
 
 def follow_link(token: str, at: int) -> str:
