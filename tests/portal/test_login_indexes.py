@@ -24,7 +24,6 @@ FOUND_BY = [
         select(LoginRequest.id).where(LoginRequest.account_id == "a", LoginRequest.email == "b"),
         "ix_login_requests_account_id_email_created",
     ),
-    (select(LoginRequest.id).where(LoginRequest.created < 1), "ix_login_requests_created"),
     (
         select(CancellationRequest.id).where(CancellationRequest.answered_at.is_(None)).limit(1),
         "ix_cancellation_requests_unanswered",
@@ -33,7 +32,6 @@ FOUND_BY = [
         select(CancellationRequest.id).where(CancellationRequest.account_id == "a", CancellationRequest.email == "b"),
         "ix_cancellation_requests_account_id_email_created",
     ),
-    (select(CancellationRequest.id).where(CancellationRequest.created < 1), "ix_cancellation_requests_created"),
     (select(RememberedDevice.id).where(RememberedDevice.customer_id == "a"), "ix_remembered_devices_customer_id"),
     (select(RememberedDevice.id).where(RememberedDevice.expires_at < 1), "ix_remembered_devices_expires_at"),
     (select(PortalSession.id).where(PortalSession.device_id == "a"), "ix_portal_sessions_device_id"),
