@@ -88,7 +88,8 @@ def test_a_new_installation_creates_a_portal_link(portal: Portal, tmp_path: Path
         assert link.stderr == ""
     checked = portal("check")
     assert checked.returncode == 1
-    assert checked.stdout.startswith("settings: ok\ndatabase: reachable\nschema: up to date\ndocuments: ")
+    assert checked.stdout.startswith("settings: ok\nproxy: PORTAL_TRUSTED_PROXIES counts none")
+    assert "\ndatabase: reachable\nschema: up to date\ndocuments: " in checked.stdout
     assert checked.stderr == "worker: none has been seen for three minutes. Run `portal worker`.\n"
 
 

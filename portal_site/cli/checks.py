@@ -22,6 +22,12 @@ def check(app: Flask) -> None:
     from portal_site.db.transactions import reading
 
     click.echo("settings: ok")
+    settings = app.config["SETTINGS"]
+    if settings.secure and not settings.trusted_proxies:
+        click.echo(
+            "proxy: PORTAL_TRUSTED_PROXIES counts none, so what speaks HTTPS for the portal is taken for all its customers, who "
+            "share one limit of requests then."
+        )
     if engine.has_no_file(db.engine.url):
         fail(f"database: there is no file {db.engine.url.database}. Run `portal migrate`.")
     with reading() as connection:
