@@ -5,20 +5,25 @@ from typing import ClassVar
 
 from flask import Response
 
-from portal_site.api import answers, lists, parameters, search
+from portal_site.api import answers, lists, parameters
 from portal_site.api.expansion import objects
 from portal_site.api.parameters import Instants, ListParameters, Parameters, SearchParameters, Text
 from portal_site.api.routes import route
+from portal_site.api.search import clauses, language, pages
+from portal_site.api.search.clauses import Resource
 from portal_site.billing.api_access.api_keys import READ
-from portal_site.billing.models import Customer
+from portal_site.billing.models import Customer, CustomerTerm
 
-FIELDS = {
-    "created": search.number(Customer.created),
-    "email": search.words(Customer.email),
-    "name": search.words(Customer.name),
-    "phone": search.words(Customer.phone),
-}
 KIND = "customer"
+SEARCHED = Resource(
+    KIND, Customer, CustomerTerm, CustomerTerm.customer_id,
+    {
+        "created": clauses.created,
+        "email": clauses.whole(Customer.email),
+        "name": clauses.words("name", Customer.name),
+        "phone": clauses.words("phone", Customer.phone),
+    },
+)  # fmt: skip
 
 
 class _List(ListParameters):
@@ -53,10 +58,10 @@ def list_customers() -> Response:
 def search_customers() -> Response:
     """The customers that a query finds, the newest first."""
     wanted = parameters.read(_Search)
-    asked = search.conditions(wanted.query, FIELDS, Customer.metadata_, KIND)
-    there = Customer.deleted_at.is_(None)
+    plan = clauses.plan(language.parse(wanted.query), SEARCHED)
     make = partial(objects.of, KIND, wanted.expanded)
-    return answers.json(lists.found(Customer, wanted, "/v1/customers/search", make, there, asked))
+    there = Customer.deleted_at.is_(None)
+    return answers.json(pages.found(SEARCHED, plan, wanted, "/v1/customers/search", make, there))
 
 
 @route("GET", "/customers/<name>", "customers", READ)

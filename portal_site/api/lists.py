@@ -1,16 +1,15 @@
 """Lists with cursors, newest first. A page costs the same wherever it is: the cursor's row is looked up, not counted to."""
 
-import base64
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import g
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, select, tuple_
 from sqlalchemy.engine import Connection, Row
 
 from portal_site.api import answers
 from portal_site.api.answers import ApiError
-from portal_site.api.parameters import ListParameters, Range, SearchParameters
+from portal_site.api.parameters import ListParameters, Range
 from portal_site.billing.resources import lists as resources
 from portal_site.db import Base
 from portal_site.db.json_columns import JsonObject
@@ -68,39 +67,6 @@ def page(
         rows = list(connection.execute(query.limit(limit + 1)))
     shown = rows[:limit][::-1] if before else rows[:limit]
     return resources.page(url, make(shown), len(rows) > limit)
-
-
-def found(
-    model: Any,
-    wanted: SearchParameters,
-    url: str,
-    make: Callable[[Sequence[Row[Any]]], list[JsonObject]],
-    *conditions: ColumnElement[bool],
-) -> JsonObject:
-    """A page of what a search finds, newest first. Raises ApiError for a page that is none."""
-    limit = min(MOST, max(1, wanted.limit))
-    query = rows_of(model).where(*conditions)
-    place: Any = tuple_(model.created, model.id)
-    after = [place < tuple_(*_read_page(wanted.page))] if wanted.page else []
-    with reading() as connection:
-        newest = query.where(*after).order_by(model.created.desc(), model.id.desc())
-        rows = list(connection.execute(newest.limit(limit + 1)))
-        count = query.with_only_columns(func.count())
-        total = connection.scalar(count) if wanted.with_total else None
-    following = _page_of(rows[limit - 1]) if len(rows) > limit else None
-    return resources.search_result(url, make(rows[:limit]), following, total)
-
-
-def _page_of(row: Row[Any]) -> str:
-    return base64.urlsafe_b64encode(f"{row.created} {row.id}".encode()).decode()
-
-
-def _read_page(page: str) -> tuple[int, str]:
-    try:
-        created, _, name = base64.urlsafe_b64decode(page).decode().partition(" ")
-        return int(created[:18]), name.replace("\0", "")
-    except ValueError:
-        raise ApiError(400, "This page is none that a search has answered with.", None, "page") from None
 
 
 def _place(connection: Connection, model: type[Base], noun: str, param: str, name: str | None) -> Sequence[Any] | None:

@@ -3,7 +3,7 @@
 from portal_site.billing.models.account import Account, ApiKey, BrandAsset, IdempotentRequest
 from portal_site.billing.models.cancellation import CancellationAttempt, CancellationRequest, FeedbackOption
 from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
-from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, TaxId
+from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, CustomerTerm, TaxId
 from portal_site.billing.models.event import Event, EventCounter
 from portal_site.billing.models.imported import ImportedObject
 from portal_site.billing.models.invoice import (
@@ -43,6 +43,7 @@ __all__ = [
     "CreditNoteLineItem",
     "Customer",
     "CustomerBalanceTransaction",
+    "CustomerTerm",
     "Discount",
     "Event",
     "EventCounter",

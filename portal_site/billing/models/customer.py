@@ -56,7 +56,15 @@ class Customer(HasLivemode, HasMetadata, Base):
 
     __table_args__ = (
         Index("ix_customers_account_id_email", "account_id", "email"),
-        Index("ix_customers_account_id_lower_email", "account_id", func.lower(literal_column("email"))),
+        # The columns of the list follow what is searched, so that a search finds its rows in the order of the list.
+        Index(
+            "ix_customers_account_id_lower_email",
+            "account_id",
+            func.lower(literal_column("email")),
+            "livemode",
+            "created",
+            "id",
+        ),
         Index("ix_customers_list", "account_id", "livemode", "created", "id"),
         # A partial index, so that a query planner cannot use it for the many customers without a test clock.
         Index(
@@ -65,6 +73,27 @@ class Customer(HasLivemode, HasMetadata, Base):
             sqlite_where=text("test_clock_id IS NOT NULL"),
             postgresql_where=text("test_clock_id IS NOT NULL"),
         ),
+    )
+
+
+class CustomerTerm(HasLivemode, Base):
+    """What a customer is searched by: a word of its `name` or `phone`, or an entry of its metadata, the field `metadata.key`.
+
+    It is in lower case, and cut off behind the 200th character. Triggers of the database write the terms with the customer
+    (migration 0033), so that nothing that writes customers has to.
+    """
+
+    __tablename__ = "customer_terms"
+
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True)
+    field: Mapped[str] = mapped_column(primary_key=True)
+    term: Mapped[str] = mapped_column(primary_key=True)
+    created: Mapped[int]  # the customer's
+
+    __table_args__ = (
+        # The columns of the list follow what is searched, so that a search finds its rows in the order of the list.
+        Index("ix_customer_terms", "account_id", "field", "term", "livemode", "created", "customer_id"),
     )
 
 
