@@ -1,6 +1,9 @@
 """Following events: each leads to its e-mail once, however many workers follow, whenever one dies; and to whom it goes."""
 
 import threading
+from email import message_from_bytes
+from email.policy import default
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +11,9 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from portal_site.billing.errors import BillingError
-from portal_site.billing.models import Account, Customer, Event
+from portal_site.billing.models import Account, Customer, Event, Product
+from portal_site.mail import delivery, outbox
+from portal_site.mail.messages import SenderSettings
 from portal_site.mail.models import Email
 from portal_site.notices import following, recipients, reminders, writing
 from portal_site.notices import settings as notice_settings
@@ -173,3 +178,31 @@ def test_reminders_are_found_by_their_dates(app: Flask) -> None:
     assert "ix_payment_methods_expiry" in plan(reminders.cards(2026, 6, ""), "payment_methods", unused=True)
     with reading() as reader:
         assert reader.scalar(select(func.count()).select_from(Email)) == 0
+
+
+@pytest.mark.case("C14")
+@pytest.mark.case("C4")
+@pytest.mark.case("C11")
+def test_names_are_text_and_nothing_else(lite_app: Flask) -> None:
+    """What merchants and customers call things is no template, no markup and no header."""
+    shop = world.shop()
+    _change(shop, name="{{ 7*7 }}<script>")
+    with world.transaction() as session:
+        account = session.get_one(Account, shop.customer.account_id)
+        account.business_name = "{{ 7*7 }}<img src=x onerror=alert(1)>\r\nBcc: a@b.example"
+        mine = update(Product).where(Product.account_id == account.id)
+        session.execute(mine.values(name="${7*7}{% raw %}<b>Team\u202e"))
+    bill(lite_app, END)
+    (mail,) = written(lite_app, END)
+    assert "49" not in mail.subject + mail.text.replace(mail.link, "")
+    for markup in ("<img", "<b>Team", "<script"):
+        assert markup not in mail.html
+    assert "{{ 7*7 }}" in mail.html
+    with lite_app.app_context(), reading() as reader:
+        row = reader.execute(select(Email.__table__)).one()
+    outgoing = outbox.Outgoing(SimpleNamespace(**row._mapping), account.business_name, None, SenderSettings())  # type: ignore[arg-type]
+    content = outbox.content_of(SimpleNamespace(**row._mapping))  # type: ignore[arg-type]
+    assert content is not None
+    sent = message_from_bytes(delivery.composed(outgoing, content, "billing@operator.example"), policy=default)
+    assert sent["Bcc"] is None
+    assert len(sent.get_all("To", [])) == 1
