@@ -1,5 +1,6 @@
 """Writes the e-mails that follow from events: whatever happens leads to its e-mail once, however many workers there are."""
 
+import logging
 from contextlib import suppress
 
 from sqlalchemy import func, select, update
@@ -12,11 +13,13 @@ from portal_site.db.transactions import reading, transaction
 from portal_site.mail import outbox
 from portal_site.notices import triggers, writing
 from portal_site.notices.models import FollowedEvents
+from portal_site.notices.triggers import Notice
 
 READER = "notices"
 AT_ONCE = 100  # e-mails
 SPAN = 2000  # events that are looked through
 CLAIM = 5 * 60  # seconds that a worker has for them
+log = logging.getLogger("portal.mail")
 
 
 def follow(at: int, *, anywhere: bool) -> bool:
@@ -30,7 +33,7 @@ def follow(at: int, *, anywhere: bool) -> bool:
         return False
     # From here on this worker is the only one, unless it takes longer than CLAIM: then what it wrote is given up.
     found, reached = _next(start, last)
-    notices = [notice for event in found for notice in triggers.notices_of(event)]
+    notices = [notice for event in found for notice in _notices_of(event)]
     written = writing.write_all(notices, at, anywhere=anywhere)
     with transaction() as session:
         moved = update(FollowedEvents).where(FollowedEvents.reader == READER, FollowedEvents.sequence == start)
@@ -38,6 +41,14 @@ def follow(at: int, *, anywhere: bool) -> bool:
             for each in written:
                 outbox.write(session, each.draft, each.content, at)
     return True
+
+
+def _notices_of(event: StoredEvent) -> list[Notice]:
+    try:
+        return triggers.notices_of(event)
+    except Exception:  # an object of another version of the program, which may run beside this one
+        log.exception("the event %s cannot be followed", event.id)
+        return []
 
 
 def _position() -> int:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from portal_site.billing.errors import Unreadable
+from portal_site.db.faults import is_of_surroundings
 from portal_site.mail import rendering
 from portal_site.mail.outbox import Draft
 from portal_site.mail.rendering import Content
@@ -36,7 +36,9 @@ def write_all(notices: Sequence[Notice], at: int, *, anywhere: bool) -> list[Wri
     for notice in notices:
         try:
             written = write(notice, at, anywhere=anywhere)
-        except (Unreadable, ValueError, TypeError, KeyError, AttributeError, LookupError):
+        except Exception as error:  # one merchant's broken rows must not keep the others' customers waiting
+            if is_of_surroundings(error):
+                raise
             log.exception("the e-mail %s cannot be written", notice.key)
         else:
             found += [written] if written is not None else []
@@ -53,8 +55,10 @@ def write(notice: Notice, at: int, *, anywhere: bool) -> Written | None:
         return None
     own = notice.values.get(str(notice.values.get("to"))) if notice.kind == Kind.EMAIL_CHANGED else recipient.email
     to, cc = recipients.addresses(recipient, notice.kind, own, anywhere=anywhere)
+    if not to:
+        return None
     visitor = visitors.find_outside(notice.account_id, recipient.customer_id, recipient.on_behalf_of)
-    if not to or visitor is None:
+    if visitor is None:
         return None
     with rendering.in_language_of(visitor):
         context = Context(notice, visitor, visitor.time(at), at)

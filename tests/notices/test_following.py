@@ -11,11 +11,12 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from portal_site.billing.errors import BillingError
+from portal_site.billing.events.emission import emit
 from portal_site.billing.models import Account, Customer, Event, Product
 from portal_site.mail import delivery, outbox
 from portal_site.mail.messages import SenderSettings
 from portal_site.mail.models import Email
-from portal_site.notices import following, recipients, reminders, writing
+from portal_site.notices import following, recipients, reminders, triggers, writing
 from portal_site.notices import settings as notice_settings
 from portal_site.notices.kinds import Kind
 from portal_site.notices.models import FollowedEvents
@@ -94,6 +95,15 @@ def test_one_that_cannot_be_written_does_not_keep_the_others(lite_app: Flask) ->
     with world.transaction() as session:
         session.get_one(Account, broken.customer.account_id).branding = {"background": "red;}body{}"}
     assert of_kind(written(lite_app, END), "receipt").to == [sound.customer.email]
+
+
+def test_an_event_of_another_version_does_not_keep_the_others(lite_app: Flask) -> None:
+    shop = world.shop()
+    with world.transaction() as session:
+        for kind in sorted(triggers.TYPES):
+            emit(session, kind, shop.subscription, END, document={"id": "x"})
+    bill(lite_app, END)
+    assert [mail.kind for mail in written(lite_app, END)] == ["receipt"]
 
 
 # --- to whom ----------------------------------------------------------------------------------------------------------
