@@ -59,7 +59,8 @@ class Recipient:
     contacts: tuple[Mapping[str, Any], ...]
     muted: frozenset[str]
     settings: Settings
-    own_domains: frozenset[str]
+    own_addresses: frozenset[str]  # of the merchant
+    own_domain: str | None  # for which its DKIM key signs, so that it is the merchant's
     can_cancel_outside: bool  # without logging in
 
 
@@ -83,7 +84,10 @@ def find(notice: Notice) -> Recipient | None:
         contacts=tuple(row["billing_contacts"] or ()),
         muted=frozenset(row["muted_notices"] or ()),
         settings=Settings.of(row["notices"]),
-        own_domains=frozenset(_domain(each) for each in (row["support_email"], sender.address) if each),
+        own_addresses=frozenset(
+            each.lower() for each in (row["support_email"], sender.address, sender.reply_to) if each
+        ),
+        own_domain=sender.dkim.domain.lower() if sender.dkim else None,
         can_cancel_outside=row["cancellation_page_id"] is not None,
     )
 
@@ -91,8 +95,8 @@ def find(notice: Notice) -> Recipient | None:
 def addresses(recipient: Recipient, kind: Kind, own: str | None, *, anywhere: bool) -> tuple[list[str], list[str]]:
     """The addresses for `to` and `cc`: `own`, and the contacts for this kind; both empty if nobody is to get it.
 
-    In test mode customers are made up, or copies of real people: unless `anywhere`, which holds where nothing leaves, only
-    addresses of the merchant's own domains count then.
+    In test mode customers are made up, or copies of real people: unless `anywhere`, which holds where nothing leaves, only the
+    merchant's own addresses count then, and those of the domain that it signs for.
     """
     wanted = (each for each in recipient.contacts if not each["kinds"] or kind in each["kinds"])
     # A changed address is the business of those two addresses only.
@@ -101,12 +105,13 @@ def addresses(recipient: Recipient, kind: Kind, own: str | None, *, anywhere: bo
     to += [each["email"] for each in contacts if not each["cc"]]
     cc = [each["email"] for each in contacts if each["cc"]]
     if not (anywhere or recipient.livemode):
-        to, cc = ([each for each in some if _domain(each) in recipient.own_domains] for some in (to, cc))
+        to, cc = ([each for each in some if _is_merchants(each, recipient)] for some in (to, cc))
     return (to, cc) if to else (cc, [])
 
 
-def _domain(address: str) -> str:
-    return address.rpartition("@")[2].lower()
+def _is_merchants(address: str, recipient: Recipient) -> bool:
+    domain = address.rpartition("@")[2].lower()
+    return address.lower() in recipient.own_addresses or domain == recipient.own_domain
 
 
 # --- the contacts of a customer ---------------------------------------------------------------------------------------
