@@ -107,6 +107,7 @@ def test_nobody_else_on_the_machine_can_read_the_data(tmp_path: Path) -> None:
 def test_a_check_makes_nothing(tmp_path: Path) -> None:
     portal = Portal(tmp_path / "data")
     checked = portal("check")
-    assert (checked.returncode, checked.stdout) == (1, "settings: ok\n")
+    assert checked.returncode == 1
+    assert checked.stdout.startswith("settings: ok\n")
     assert checked.stderr == f"database: there is no file {tmp_path / 'data' / 'portal.db'}. Run `portal migrate`.\n"
     assert not (tmp_path / "data").exists()
