@@ -117,7 +117,7 @@ def send(app: Flask, writers: Sequence[Writer] = ()) -> SendReport | None:
             return None
         if logins.is_any_unanswered():
             login_codes.answer_requests(at)
-        is_more = sum(writer(at, anywhere=not settings.smtp_url) for writer in writers) > 0
+        is_more = sum(_write(writer, at, anywhere=not settings.smtp_url) for writer in writers) > 0
         if not outbox.is_anything_due(at):
             return SendReport(is_more=True) if is_more else None
         report = send_due(delivery.transport_of(settings.smtp_url, settings.mail_folder), settings.mail_from, at)
@@ -127,6 +127,17 @@ def send(app: Flask, writers: Sequence[Writer] = ()) -> SendReport | None:
     if report.sent or report.refused:
         log.info("sent %d e-mails, %d were refused", report.sent, report.refused)
     return report
+
+
+def _write(writer: Writer, at: int, *, anywhere: bool) -> bool:
+    """Let one writer write. Its faults must keep neither the others nor what is in the outbox."""
+    try:
+        return writer(at, anywhere=anywhere)
+    except Exception as error:
+        if is_of_surroundings(error):
+            raise
+        log.exception("e-mails cannot be written")
+        return False
 
 
 def run(app: Flask, stop: threading.Event, writers: Sequence[Writer] = (), every: float = EVERY) -> None:

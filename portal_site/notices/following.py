@@ -19,6 +19,7 @@ READER = "notices"
 AT_ONCE = 100  # e-mails
 SPAN = 2000  # events that are looked through
 CLAIM = 5 * 60  # seconds that a worker has for them
+_ALL = events.UNSCOPED
 log = logging.getLogger("portal.mail")
 
 
@@ -32,9 +33,13 @@ def follow(at: int, *, anywhere: bool) -> bool:
     if last <= start or not _claim(start, at):
         return False
     # From here on this worker is the only one, unless it takes longer than CLAIM: then what it wrote is given up.
-    found, reached = _next(start, last)
-    notices = [notice for event in found for notice in _notices_of(event)]
-    written = writing.write_all(notices, at, anywhere=anywhere)
+    try:
+        found, reached = _next(start, last)
+        notices = [notice for event in found for notice in _notices_of(event)]
+        written = writing.write_all(notices, at, anywhere=anywhere)
+    except Exception:  # the next look need not wait for the end of the claim
+        _unclaim(start, at)
+        raise
     with transaction() as session:
         moved = update(FollowedEvents).where(FollowedEvents.reader == READER, FollowedEvents.sequence == start)
         if session.execute(moved.values(sequence=reached, claimed_until=0)).rowcount == 1:  # type: ignore[attr-defined]
@@ -59,9 +64,12 @@ def _position() -> int:
 def _last_of(start: int) -> int:
     """The number of the last event that is looked at now."""
     events.number_waiting()
-    query = select(func.max(Event.sequence)).where(Event.sequence > start, Event.sequence <= start + SPAN)
     with reading() as reader:
-        return reader.scalar(query.execution_options(**events.UNSCOPED)) or start
+        first = reader.scalar(select(func.min(Event.sequence)).where(Event.sequence > start).execution_options(**_ALL))
+        if first is None:
+            return start
+        span = Event.sequence >= first, Event.sequence <= first + SPAN
+        return reader.scalar(select(func.max(Event.sequence)).where(*span).execution_options(**_ALL)) or start
 
 
 def _claim(start: int, at: int) -> bool:
@@ -72,6 +80,12 @@ def _claim(start: int, at: int) -> bool:
         free = FollowedEvents.reader == READER, FollowedEvents.sequence == start, FollowedEvents.claimed_until <= at
         claimed = session.execute(update(FollowedEvents).where(*free).values(claimed_until=at + CLAIM))
         return bool(claimed.rowcount == 1)  # type: ignore[attr-defined]
+
+
+def _unclaim(start: int, at: int) -> None:
+    mine = FollowedEvents.reader == READER, FollowedEvents.sequence == start, FollowedEvents.claimed_until == at + CLAIM
+    with transaction() as session:
+        session.execute(update(FollowedEvents).where(*mine).values(claimed_until=0))
 
 
 def _next(start: int, last: int) -> tuple[list[StoredEvent], int]:

@@ -1,7 +1,7 @@
 """The kinds of e-mails to customers, and an account's settings for them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -58,9 +58,14 @@ class Settings:
 
     @classmethod
     def of(cls, document: Mapping[str, Any] | None) -> Self:
-        """The settings in a stored document."""
-        return cls({Kind(name): KindSettings(**{**given, "days": tuple(given.get("days", ()))})
-                    for name, given in (document or {}).items()})  # fmt: skip
+        """The settings in a stored document. Kinds and members of another version of the program are left out."""
+        known = {member.name for member in fields(KindSettings)}
+        found = {}
+        for name, given in (document or {}).items():
+            if name in set(Kind):
+                members = {member: value for member, value in given.items() if member in known}
+                found[Kind(name)] = KindSettings(**{**members, "days": tuple(given.get("days", ()))})
+        return cls(found)
 
     def __getitem__(self, kind: Kind) -> KindSettings:
         return self.differing.get(kind) or KindSettings(days=REMINDERS.get(kind, ()))

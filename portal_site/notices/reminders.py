@@ -169,9 +169,14 @@ def _unpaid(reader: Connection, place: Place, until: int) -> Found:
     for row in reader.execute(unpaid(place, until)).all():
         notice = Notice(
             place.kind, row.account_id, row.livemode, f"{place.kind}:{row.id}:{row.due_date}:{place.days}",
-            invoice_id=row.id, values={"days": place.days},
+            invoice_id=row.id, values={"days": place.days}, until=_until(row.due_date, place.days),
         )  # fmt: skip
         yield row.due_date, row.id, notice
+
+
+def _until(due_date: int, days: int) -> int:
+    """How long a reminder of an invoice says what is so: before its date until then, on it for a day, after it for a week."""
+    return due_date if days > 0 else due_date + DAY if days == 0 else due_date - days * DAY + 7 * DAY
 
 
 def cards(year: int, month: int, after_id: str) -> Select[Any]:

@@ -76,6 +76,8 @@ def write(notice: Notice, at: int, *, anywhere: bool) -> Written | None:
 
 def _is_wanted(notice: Notice, recipient: Recipient, at: int) -> bool:
     settings = recipient.settings[notice.kind]
+    if notice.until is not None and notice.until <= at and not recipient.has_clock:
+        return False
     # Who cancels without logging in has nothing else to show for it.
     is_needed = notice.kind == Kind.CANCELLATION_CONFIRMED and recipient.can_cancel_outside
     if not (settings.enabled or is_needed) or notice.kind in recipient.muted:
@@ -86,7 +88,7 @@ def _is_wanted(notice: Notice, recipient: Recipient, at: int) -> bool:
         return False
     if notice.kind == Kind.TRIAL_ENDING and happened_at is not None:
         # At the start of a trial only where the account's own reminder would come too late.
-        return bool(notice.values["ends_at"] - happened_at <= max(settings.days) * DAY)
+        return bool(notice.values["ends_at"] - happened_at < max(settings.days) * DAY)
     if notice.kind == Kind.RENEWAL_AHEAD:
         long_enough = notice.values["period"] >= settings.least_period * DAY
         return long_enough and notice.values["days"] in settings.days

@@ -69,7 +69,10 @@ def guard() -> Response | None:
         return None
     if g.visitor.flow_completed_at is not None:
         return None if _route() in _DONE and _is_about(flow) else _lead(url_for("portal.show_flow_end"))
-    return None if _route() in ROUTES[flow.type] and _is_about(flow) else _lead(start_of(flow))
+    routes = ROUTES[flow.type]
+    if g.visitor.by_email_link and flow.type == rules.SUBSCRIPTION_CANCEL:
+        routes = frozenset(_CANCEL)  # it is for cancelling only
+    return None if _route() in routes and _is_about(flow) else _lead(start_of(flow))
 
 
 def _is_about(flow: Flow) -> bool:

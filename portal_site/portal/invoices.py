@@ -67,6 +67,8 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
     shown, method_id = request.form.get("amount", ""), request.form.get("payment_method", "")
     amount = int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 18 else -1
     try:
+        if g.visitor.by_email_link and method_id != g.visitor.default_payment_method_id:
+            raise NotFound(_("Choose one of your payment methods."))
         return payment_outcome.pay(payment_outcome.of_invoice(invoice_id), method_id, amount)
     except StateChanged as change:
         changed = _own_invoice(invoice_id)

@@ -4,7 +4,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from portal_site.billing.models import Customer, Invoice, PaymentMethod, Subscription
+from portal_site.billing.events.emission import emit
+from portal_site.billing.models import Account, Customer, Invoice, PaymentMethod, Subscription
 from portal_site.billing.subscriptions import subscription_items
 from portal_site.mail.links import read
 from portal_site.notices import reminders
@@ -161,3 +162,31 @@ def test_customers_on_a_test_clock_get_none(lite_app: Flask) -> None:
         session.get_one(Customer, shop.customer.id).test_clock_id = "clock_1"
     _from(lite_app, START)
     assert written(lite_app, ends - 3 * DAY) == []
+
+
+def test_a_trial_of_a_week_is_reminded_of_once(lite_app: Flask) -> None:
+    ends = START + 7 * DAY
+    shop = world.shop(status="trialing", trial_start=START, trial_end=ends, billing_cycle_anchor=ends)
+    _from(lite_app, START - 3600)
+    with world.transaction() as session:
+        document = {"id": shop.subscription.id, "customer": shop.customer.id, "status": "trialing", "trial_end": ends}
+        emit(session, "customer.subscription.created", shop.subscription, START, document=document)
+    assert _kinds(written(lite_app, START + 600)) == ["trial_ending"]
+
+
+def test_late_reminders_do_not_say_what_is_past(lite_app: Flask) -> None:
+    world.shop(card=None, collection_method="send_invoice", days_until_due=14)
+    bill(lite_app, END)
+    written(lite_app, END)
+    mails = written(lite_app, END + 23 * DAY)
+    assert [mail.subject.partition(" is ")[2] for mail in mails if mail.kind == "unpaid_reminder"] == ["overdue"]
+
+
+def test_settings_of_another_version_stop_nothing(lite_app: Flask) -> None:
+    shop = world.shop()
+    with world.transaction() as session:
+        session.get_one(Account, shop.customer.account_id).notices = {
+            "new_kind": {"enabled": False}, "receipt": {"enabled": True, "days": [], "sound": "loud"}
+        }  # fmt: skip
+    bill(lite_app, END)
+    assert _kinds(written(lite_app, END)) == ["receipt"]

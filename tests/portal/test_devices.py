@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from portal_site.billing.billing_run import clean_up
 from portal_site.billing.customers import billing_information
 from portal_site.billing.models import PortalConfiguration, RememberedDevice
-from portal_site.billing.portal_access import devices, logins
+from portal_site.billing.portal_access import devices, logins, portal_sessions
 from portal_site.mail import login_codes
 from portal_site.portal.access.devices import SENSITIVE
 from tests import world
@@ -227,3 +227,29 @@ def test_the_address_cannot_be_changed_from_a_remembered_device(lite_app: Flask)
     with time_machine.travel(LATER, tick=False):
         client.get("/")
         assert 'name="email"' not in client.get("/billing-information/edit").text
+
+
+@pytest.mark.case("A14")
+def test_a_page_of_another_customer_is_not_taken_for_ones_own(lite_app: Flask) -> None:
+    with NOW:
+        shop, other = world.shop(), world.shop("Other")
+        client = _log_in(lite_app, _page(shop))
+        opened = portal_sessions.open_session(other.customer.id, AT)
+        client.get(f"/p/session/{opened.token}")
+        client.get("/billing-information/edit")
+    with time_machine.travel(LATER, tick=False):
+        assert client.get("/").status_code == 403
+        assert client.send("/billing-information/edit", {"name": "Other"}).status_code == 403
+
+
+def test_logging_out_ends_what_the_device_has_begun(lite_app: Flask) -> None:
+    with NOW:
+        client = _log_in(lite_app, _page(world.shop()))
+    with time_machine.travel(LATER, tick=False):
+        client.get("/")
+        copied = lite_app.test_client()
+        for cookie in client._cookies.values():
+            copied._cookies[cookie._storage_key] = cookie
+        assert copied.get("/").status_code == 200
+        client.send("/log-out")
+        assert copied.get("/").status_code == 403

@@ -27,8 +27,9 @@ from portal_site.ids import new_id
 
 HOUR, DAY = 60 * 60, 24 * 60 * 60  # seconds
 # The most requests for one address that are answered by an e-mail within these times; further ones get none.
+# Those with another number count apart, so that who types any keeps nobody from cancelling.
 MOST_OF_ADDRESS: Mapping[int, int] = {HOUR: 3, DAY: 10}
-LONGEST = 254
+LONGEST, LONGEST_NUMBER = 254, 64
 _ALL = {"unscoped": "the worker answers for all merchants"}
 
 
@@ -101,6 +102,7 @@ def find_match(session: Session, request: CancellationRequest) -> Match | None:
         recent = select(func.count()).select_from(CancellationRequest).where(
             CancellationRequest.account_id == request.account_id,
             CancellationRequest.email == request.email,
+            func.lower(CancellationRequest.number) == request.number.lower(),
             CancellationRequest.created > request.created - time,
             CancellationRequest.answered_at.is_not(None),
             CancellationRequest.id != request.id,
@@ -116,7 +118,19 @@ def find_match(session: Session, request: CancellationRequest) -> Match | None:
     for customer in found:
         if (subscription_id := _find_subscription(session, customer, request.number)) is not None:
             return Match(customer, subscription_id)
-    return Match(found[0], None) if found else None
+    return Match(found[0], None) if found and not _was_told(session, request) else None
+
+
+def _was_told(session: Session, request: CancellationRequest) -> bool:
+    """Whether the address was told of late that a number is none: once an hour is enough, whatever numbers are typed."""
+    recent = select(CancellationRequest.id).where(
+        CancellationRequest.account_id == request.account_id,
+        CancellationRequest.email == request.email,
+        CancellationRequest.created > request.created - HOUR,
+        CancellationRequest.answered_at.is_not(None),
+        CancellationRequest.id != request.id,
+    )
+    return len(session.scalars(recent.limit(MOST_OF_ADDRESS[HOUR])).all()) >= MOST_OF_ADDRESS[HOUR]
 
 
 def _find_subscription(session: Session, customer: Customer, number: str) -> str | None:

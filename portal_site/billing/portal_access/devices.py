@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Customer, PortalConfiguration, PortalSession, RememberedDevice
@@ -72,13 +72,19 @@ def _make_room(session: Session, customer_id: str) -> None:
     session.execute(delete(RememberedDevice).where(mine, too_many))
 
 
+def find_customer(token: str, at: int) -> str | None:
+    """Whose device the token is of; None if it is forgotten, or is not allowed any more. It only reads."""
+    with reading() as reader:
+        return reader.scalar(_query(token, at).with_only_columns(RememberedDevice.customer_id))
+
+
 def resume(token: str, at: int) -> Resumed | None:
     """Begin a session for a remembered device; None if it is forgotten, or is not allowed any more.
 
     Its e-mail address cannot be changed, and payment details and cancelling ask for a code.
     """
     with transaction() as session:
-        device = _find(session, token, at)
+        device = session.scalar(_query(token, at))
         if device is None:
             return None
         device.last_used_at = at
@@ -94,8 +100,8 @@ def resume(token: str, at: int) -> Resumed | None:
         return Resumed(session_token, start_visit(session, row, at))
 
 
-def _find(session: Session, token: str, at: int) -> RememberedDevice | None:
-    query = (
+def _query(token: str, at: int) -> Select[*tuple[RememberedDevice]]:
+    return (
         select(RememberedDevice)
         .join(PortalConfiguration, PortalConfiguration.id == RememberedDevice.configuration_id)
         .join(Customer, Customer.id == RememberedDevice.customer_id)
@@ -106,7 +112,6 @@ def _find(session: Session, token: str, at: int) -> RememberedDevice | None:
             *_IS_ALLOWED,
         )
     )
-    return session.scalar(query)
 
 
 def is_of_account(token: str, account_id: str, at: int) -> bool:
@@ -130,10 +135,13 @@ def devices_of(customer_id: str, at: int) -> Sequence[DeviceView]:
 
 
 def forget(customer_id: str, device_id: str | None, at: int) -> int:
-    """Forget one of a customer's devices, or (None) all, and end the sessions that they began. Returns how many."""
+    """Forget one of a customer's devices and end the sessions that it began, or (None) all, with all sessions of logins.
+
+    Returns how many.
+    """
     with transaction() as session:
         mine = [RememberedDevice.customer_id == customer_id]
-        begun = [PortalSession.customer_id == customer_id, PortalSession.device_id.is_not(None)]
+        begun = [PortalSession.customer_id == customer_id, PortalSession.by_login]
         if device_id is not None:
             mine.append(RememberedDevice.id == device_id)
             begun.append(PortalSession.device_id == device_id)
@@ -141,7 +149,12 @@ def forget(customer_id: str, device_id: str | None, at: int) -> int:
         return int(session.execute(delete(RememberedDevice).where(*mine)).rowcount)  # type: ignore[attr-defined]
 
 
-def forget_token(token: str) -> None:
-    """Forget the device with this token: its customer logs out there."""
+def forget_token(token: str, at: int) -> None:
+    """Forget the device with this token, and end the sessions that it began: its customer logs out there."""
     with transaction() as session:
+        device_id = session.scalar(select(RememberedDevice.id).where(RememberedDevice.token_hash == hash_token(token)))
+        if device_id is not None:
+            begun = PortalSession.device_id == device_id, PortalSession.ended_at.is_(None)
+            statement = update(PortalSession).where(*begun).values(ended_at=at)
+            session.execute(statement.execution_options(unscoped="the device's token names its sessions"))
         session.execute(delete(RememberedDevice).where(RememberedDevice.token_hash == hash_token(token)))

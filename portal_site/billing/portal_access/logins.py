@@ -189,8 +189,9 @@ def may_mail(session: Session, request: LoginRequest, at: int) -> bool:
     if request.expires_at <= at or not customers_of(session, request):
         return False
     of_account = LoginRequest.account_id == request.account_id, LoginRequest.code_hash.is_not(None)
-    # Whoever has an expired link is not kept from a code by those who only type the address.
-    to_address = LoginRequest.email == request.email, LoginRequest.session_id.is_not_distinct_from(request.session_id)
+    # Whoever has a link is not kept from a code by those who only type the address; all links of an address count together.
+    by_link = LoginRequest.session_id.is_(None) if request.session_id is None else LoginRequest.session_id.is_not(None)
+    to_address = LoginRequest.email == request.email, by_link
     from_here = LoginRequest.network_hash == request.network_hash
 
     def count(time: int, *which: ColumnElement[bool]) -> int:

@@ -1,10 +1,13 @@
 """The page for cancelling without logging in: an address and a number, always the same answer, and the rest by e-mail."""
 
+import re
 from typing import Any
 
 from flask import Blueprint, abort, current_app, g, redirect, render_template, url_for
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.wrappers import Response
+from wtforms.validators import ValidationError
 
 from portal_site import clock
 from portal_site.billing.cancellation import requests
@@ -13,14 +16,21 @@ from portal_site.portal.access.logins import is_address
 from portal_site.web.input.forms import PortalForm, checked_field
 
 blueprint = Blueprint("cancellation_requests", __name__, url_prefix="/cancel/<page_id>")
+NUMBER = re.compile(r"[A-Za-z0-9_#/-]+")
 Page = str | tuple[str, int]
+
+
+def is_number(_form: Any, field: Any) -> None:
+    """Validate a number. It is repeated in an e-mail, where it must not be able to say anything."""
+    if not NUMBER.fullmatch((field.data or "").strip()):
+        raise ValidationError(_("Enter the number as it is on your invoice."))
 
 
 class RequestForm(PortalForm):
     """Whose subscription, and which."""
 
     email = checked_field(_l("Email"), requests.LONGEST, True, is_address)
-    number = checked_field(_l("Invoice or subscription number"), requests.LONGEST, True)
+    number = checked_field(_l("Invoice or subscription number"), requests.LONGEST_NUMBER, True, is_number)
 
 
 @blueprint.url_value_preprocessor

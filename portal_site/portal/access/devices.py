@@ -1,6 +1,6 @@
 """Staying logged in on a device: its cookie, the list of devices, and the code that payment details and cancelling ask for."""
 
-from flask import Flask, abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask import Flask, abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
@@ -45,20 +45,29 @@ def remember(session_token: str, at: int) -> None:
 def forget() -> None:
     """Forget this browser."""
     if (known := token()) is not None:
-        devices.forget_token(known)
+        devices.forget_token(known, clock.now())
         g.device_cookie = ""
 
 
 def resume(at: int) -> Visitor | None:
-    """Let the customer of this browser in who is remembered on it. What was typed in its forms stays valid."""
+    """Let the customer of this browser in who is remembered on it. What was typed in its forms stays valid.
+
+    A browser whose last session was another customer's has pages of that one open: they must not become this one's.
+    """
     known = token()
     if known is None:
         return None
-    entry = devices.resume(known, at)
-    if entry is None:
+    customer_id = devices.find_customer(known, at)
+    before = visitors.find_expired_owner(session.get(visitors.COOKIE_MEMBER))
+    if customer_id is None:
         g.device_cookie = ""
         return None
-    return_after_login.resume_page(entry.token, entry.cookie, at)
+    if before is not None and before.customer_id != customer_id:
+        return None
+    entry = devices.resume(known, at)
+    if entry is None:
+        return None
+    return_after_login.resume_page(entry.token, entry.cookie, at, keep_language=True)
     return visitors.find_visitor(at)
 
 

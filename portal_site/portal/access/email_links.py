@@ -55,9 +55,12 @@ def go_on() -> AnyResponse | tuple[str, int]:
     page, link, at = _found(), _link(), clock.now()
     if not page.button:
         return redirect(_here(), 303)
-    own = visitors.find_visitor(at)
-    if own is not None and own.customer_id == link.customer_id and own.flow is None:
-        return redirect(_inside(), 303)  # the customer is in already
+    own = visitors.find_visitor(at) if link.purpose in _SHORTCUTS else None
+    is_in = (
+        own is not None and own.customer_id == link.customer_id and own.on_behalf_of in (None, g.holder.on_behalf_of)
+    )
+    if own is not None and is_in and own.flow is None:
+        return redirect(_inside(), 303)
     if page.needs_code:
         return _ask_for_code()
     try:
@@ -132,7 +135,7 @@ def _begin() -> AnyResponse | tuple[str, int]:
     entry = email_links.begin(_link(), g.holder, at)
     if entry is None:
         return _ask_for_code()
-    return_after_login.resume_page(entry.token, entry.cookie, at)
+    return_after_login.resume_page(entry.token, entry.cookie, at, keep_language=True)
     return redirect(url_for("portal.show_overview"), 303)  # its guard leads to the first page of the flow
 
 
@@ -167,4 +170,6 @@ def _mute() -> AnyResponse:
     return redirect(_here(), 303)
 
 
+# What a customer who is logged in does on the portal's own pages.
+_SHORTCUTS = (Purpose.INVOICE, Purpose.PAYMENT_METHOD, Purpose.SUBSCRIPTION)
 _ACTIONS: dict[Purpose, Callable[[], AnyResponse]] = {Purpose.KEEP: _keep, Purpose.REMINDERS: _mute}

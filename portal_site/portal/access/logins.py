@@ -161,10 +161,7 @@ def _let_in(started: StartedLogin, customer_id: str, *, remember: bool) -> Respo
         form = CodeForm(formdata=None)
         form.code.errors = [translated(refusal)]
         return _code_page(form), 422
-    language = session.get("locale")
-    there = return_after_login.resume_page(entry.token, entry.cookie, at)
-    if language:
-        session["locale"] = language
+    there = return_after_login.resume_page(entry.token, entry.cookie, at, keep_language=True)
     if remember and _page().remembers_devices:
         devices.remember(entry.token, at)
     return redirect(there or url_for("portal.show_overview"), 303)

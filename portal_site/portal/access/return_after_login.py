@@ -17,11 +17,12 @@ def remember_page(lost: PortalOwner | None, there: str | None, at: int) -> None:
         session[MEMBER] = [there, _who(lost), at]
 
 
-def resume_page(token: str, cookie: str, at: int) -> str | None:
+def resume_page(token: str, cookie: str, at: int, *, keep_language: bool = False) -> str | None:
     """Start a session for this browser. Returns the page on which this customer was refused before, if any.
 
-    The cookie, language and CSRF secret of an earlier customer are deleted first. The CSRF secret of the same
-    customer is kept, because forms in its other tabs hold what it typed.
+    The cookie, the language (but with `keep_language`, if it was chosen on the page that led here) and the CSRF secret of an
+    earlier customer are deleted first. The CSRF secret of the same customer is kept, because forms in its other tabs hold what
+    it typed.
     """
     coming, before = (
         visitors.find_expired_owner(token),
@@ -29,7 +30,10 @@ def resume_page(token: str, cookie: str, at: int) -> str | None:
     )
     there = _recall(coming, at)
     same = coming is not None and before is not None and coming.customer_id == before.customer_id
+    language = session.get("locale") if keep_language else None
     security.start_over(keep_forms=same)
+    if language:
+        session["locale"] = language
     session[visitors.COOKIE_MEMBER] = cookie
     return there
 

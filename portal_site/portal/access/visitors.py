@@ -261,6 +261,8 @@ class Visitor(PortalOwner):
         features = portal_features.read(self.feature_document)
         if self.by_login:
             features = features.without_email()
+        if self.by_email_link:  # an offer may lead to pages that such a visit is not for
+            features = features.without_offers()
         if self.flow is None or self.flow.retention_coupon is None:
             return features
         return features.offering(self.flow.retention_coupon)

@@ -330,6 +330,11 @@ class Features(_Option):
         retention = replace(self.subscription_cancel.retention, enabled=True, coupon=coupon_id, rules=())
         return replace(self, subscription_cancel=replace(self.subscription_cancel, retention=retention))
 
+    def without_offers(self) -> "Features":
+        """The same, without offers to customers who cancel."""
+        retention = replace(self.subscription_cancel.retention, enabled=False)
+        return replace(self, subscription_cancel=replace(self.subscription_cancel, retention=retention))
+
     def as_document(self) -> dict[str, Any]:
         """All options as the JSON document that is stored."""
         return loads(dumps(asdict(self)))  # type: ignore[no-any-return]
