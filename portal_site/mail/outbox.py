@@ -110,18 +110,9 @@ class Outgoing:
 
 def claim(at: int) -> list[Outgoing]:
     """Take the e-mails that are due, oldest first, until `at` + CLAIM. Several workers never take the same."""
-    is_due = _IS_WAITING, Email.due_at <= at
     with transaction() as session:
-        query = (
-            select(Email)
-            .where(*is_due)
-            .order_by(Email.due_at, Email.id)
-            .limit(AT_ONCE)
-            .with_for_update(skip_locked=True)
-        )
         # What the session knows of an e-mail from before may be old.
-        options = {"unscoped": "the worker sends for all merchants", "populate_existing": True}
-        emails = session.scalars(query.execution_options(**options)).all()
+        emails = session.scalars(due(at).execution_options(populate_existing=True)).all()
         alive = []
         for email in emails:
             if email.expires_at is not None and email.expires_at <= at:

@@ -90,7 +90,7 @@ def test_who_stays_logged_in_is_asked_for_a_code_before_a_card_is_added(
     expect(page.get_by_role("button", name="Add a payment method")).to_be_visible()
     page.goto(f"{site.address}/devices")
     page.get_by_role("button", name="Log out on all devices").click()
-    expect(page.get_by_role("heading", name="Your session has ended")).to_be_visible()  # this one is a device, too
+    expect(page.get_by_role("heading", name="You are logged out")).to_be_visible()  # this one is a device, too
 
 
 def test_an_unknown_address_is_answered_alike(site: Site, open_page: OpenPage, script: bool) -> None:

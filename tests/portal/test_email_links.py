@@ -1,7 +1,6 @@
 """Links in e-mails: for one purpose on one object, for weeks; opening one changes nothing, and no other page follows from it."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,31 +13,16 @@ from portal_site.billing.models import Customer, Event, Invoice, PaymentMethod, 
 from portal_site.billing.portal_access import email_links, portal_sessions
 from portal_site.billing.portal_access.email_links import Purpose
 from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
-from portal_site.mail import links
 from portal_site.notices import settings as notice_settings
 from tests import world
-from tests.client import PortalClient, text
+from tests.client import text
 from tests.conftest import enter
 from tests.portal import changing
+from tests.portal.email_link_visits import browser, link_to, open_invoice
 from tests.portal.logging_in import AT, NOW, mail_is_on, mails  # noqa: F401
 from tests.world import reading
 
 DAY = 24 * 60 * 60
-
-
-def _link(app: Flask, purpose: Purpose, scene: Any, object_id: str, at: int = AT) -> str:
-    with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        return links.address(purpose, scene.customer.id, object_id, at).partition("8000")[2]
-
-
-def _client(app: Flask) -> PortalClient:
-    return app.test_client()  # type: ignore[return-value]
-
-
-def _open_invoice(scene: Any) -> Any:
-    with reading() as reader:
-        mine = Invoice.customer_id == scene.customer.id, Invoice.status == "open"
-        return reader.execute(select(Invoice.__table__).where(*mine)).one()
 
 
 def _state() -> list[int]:
@@ -48,19 +32,11 @@ def _state() -> list[int]:
         return [reader.scalar(select(func.count()).select_from(kind)) or 0 for kind in kinds]
 
 
-@pytest.fixture
-def owing(lite_app: Flask) -> Iterator[tuple[world.Scene, Any, str]]:
-    scene = world.scene(last="open")
-    invoice = _open_invoice(scene)
-    with time_machine.travel(AT, tick=False):
-        yield scene, invoice, _link(lite_app, Purpose.INVOICE, scene, invoice.id)
-
-
 @pytest.mark.case("A3")
 @pytest.mark.case("C2")
 def test_opening_a_link_changes_nothing(lite_app: Flask, owing: Any) -> None:
     _scene, _invoice, there = owing
-    before, client = _state(), _client(lite_app)
+    before, client = _state(), browser(lite_app)
     for method in ("get", "head", "options", "get"):
         assert getattr(client, method)(there).status_code == 200
     assert client.get(f"{there}/invoice.pdf").data.startswith(b"%PDF")
@@ -69,7 +45,7 @@ def test_opening_a_link_changes_nothing(lite_app: Flask, owing: Any) -> None:
 
 def test_the_link_of_an_invoice_shows_that_and_not_the_account(lite_app: Flask, owing: Any) -> None:
     scene, invoice, there = owing
-    page = _client(lite_app).get(there)
+    page = browser(lite_app).get(there)
     assert f"Invoice {invoice.number}" in text(page.text)
     assert "€24.00" in page.text
     for secret in ("4242", scene.customer.email, "Visa", "/subscriptions", 'href="/invoices'):
@@ -80,9 +56,9 @@ def test_the_link_of_an_invoice_shows_that_and_not_the_account(lite_app: Flask, 
 @pytest.mark.both_databases
 def test_the_invoice_is_paid_after_one_click_and_the_rest_stays_closed(app: Flask) -> None:
     scene = world.scene(last="open")
-    invoice = _open_invoice(scene)
+    invoice = open_invoice(scene)
     with time_machine.travel(AT, tick=False):
-        there, client = _link(app, Purpose.INVOICE, scene, invoice.id), _client(app)
+        there, client = link_to(app, Purpose.INVOICE, scene, invoice.id), browser(app)
         client.get(there)
         client.get(client.send(there).location)
         page = client.get(f"/invoices/{invoice.id}/payment")
@@ -110,7 +86,7 @@ def test_only_the_method_that_is_charged_anyway_is_offered(lite_app: Flask, owin
     with world.transaction() as session:
         made = world.Merchant(session, AT, session.get(world.Account, scene.account_id))
         made.method(scene.customer, world.MASTERCARD)
-    client = _client(lite_app)
+    client = browser(lite_app)
     client.get(there)
     client.send(there)
     page = client.get(f"/invoices/{invoice.id}/payment")
@@ -120,7 +96,7 @@ def test_only_the_method_that_is_charged_anyway_is_offered(lite_app: Flask, owin
 @pytest.mark.parametrize("days", [28, 400])
 def test_a_link_that_is_too_old_shows_nothing_and_goes_on_with_a_code(lite_app: Flask, owing: Any, days: int) -> None:
     scene, invoice, _there = owing
-    old, client = _link(lite_app, Purpose.INVOICE, scene, invoice.id, AT - days * DAY), _client(lite_app)
+    old, client = link_to(lite_app, Purpose.INVOICE, scene, invoice.id, AT - days * DAY), browser(lite_app)
     page = client.get(old)
     assert "This link has expired" in text(page.text)
     assert invoice.number not in page.text
@@ -139,8 +115,8 @@ def test_a_link_that_is_too_old_shows_nothing_and_goes_on_with_a_code(lite_app: 
 def test_the_merchant_says_for_how_long_links_work(lite_app: Flask, owing: Any) -> None:
     scene, invoice, _there = owing
     notice_settings.set_link_days(scene.account_id, 7)
-    old = _link(lite_app, Purpose.INVOICE, scene, invoice.id, AT - 8 * DAY)
-    assert "This link has expired" in text(_client(lite_app).get(old).text)
+    old = link_to(lite_app, Purpose.INVOICE, scene, invoice.id, AT - 8 * DAY)
+    assert "This link has expired" in text(browser(lite_app).get(old).text)
 
 
 @pytest.mark.parametrize("how", ["revoked", "another address", "deleted", "bent", "of another purpose"])
@@ -157,9 +133,9 @@ def test_a_link_leads_nowhere_once_it_is(lite_app: Flask, owing: Any, how: str) 
             session.execute(mine.values(deleted_at=AT))
     there = {
         "bent": f"{there[:-9]}{there[-9:].swapcase()}",
-        "of another purpose": _link(lite_app, Purpose.SUBSCRIPTION, scene, invoice.id),
+        "of another purpose": link_to(lite_app, Purpose.SUBSCRIPTION, scene, invoice.id),
     }.get(how, there)
-    client = _client(lite_app)
+    client = browser(lite_app)
     page = client.get(there)
     assert page.status_code == 403
     assert "This link is no longer valid" in text(page.text)
@@ -171,7 +147,7 @@ def test_a_link_leads_nowhere_once_it_is(lite_app: Flask, owing: Any, how: str) 
 def test_an_object_of_somebody_else_has_no_link(lite_app: Flask, owing: Any) -> None:
     _scene, invoice, _there = owing
     other = world.scene("Other")
-    page = _client(lite_app).get(_link(lite_app, Purpose.INVOICE, other, invoice.id))
+    page = browser(lite_app).get(link_to(lite_app, Purpose.INVOICE, other, invoice.id))
     assert page.status_code == 403
 
 
@@ -179,7 +155,7 @@ def test_an_object_of_somebody_else_has_no_link(lite_app: Flask, owing: Any) -> 
 def test_a_card_is_replaced_without_a_code_and_the_link_is_done_with(lite_app: Flask) -> None:
     shop = world.shop()
     assert shop.method is not None
-    there, client = _link(lite_app, Purpose.PAYMENT_METHOD, shop, shop.method.id), _client(lite_app)
+    there, client = link_to(lite_app, Purpose.PAYMENT_METHOD, shop, shop.method.id), browser(lite_app)
     assert "Update your payment method" in text(client.get(there).text)
     client.get(client.send(there).location)
     assert client.get("/").location == "/payment-methods/new"
@@ -187,18 +163,18 @@ def test_a_card_is_replaced_without_a_code_and_the_link_is_done_with(lite_app: F
         made = world.Merchant(session, AT, session.get(world.Account, shop.customer.account_id))
         newer = made.method(shop.customer, world.MASTERCARD)
     payment_methods.make_default(shop.customer.id, newer.id, AT)
-    assert "Another payment method has taken its place." in text(_client(lite_app).get(there).text)
+    assert "Another payment method has taken its place." in text(browser(lite_app).get(there).text)
 
 
 @NOW
 def test_who_has_no_method_is_asked_for_one_until_there_is(lite_app: Flask) -> None:
     shop = world.shop(card=None)
-    there = _link(lite_app, Purpose.PAYMENT_METHOD, shop, "")
-    assert 'data-testid="confirm"' in _client(lite_app).get(there).text
+    there = link_to(lite_app, Purpose.PAYMENT_METHOD, shop, "")
+    assert 'data-testid="confirm"' in browser(lite_app).get(there).text
     with world.transaction() as session:
         made = world.Merchant(session, AT, session.get(world.Account, shop.customer.account_id))
         made.method(shop.customer, world.VISA)
-    assert "This is done" in text(_client(lite_app).get(there).text)
+    assert "This is done" in text(browser(lite_app).get(there).text)
 
 
 @NOW
@@ -208,7 +184,7 @@ def test_a_cancellation_is_taken_back_with_one_click(lite_app: Flask) -> None:
     cancellation = f"/subscriptions/{shop.subscription.id}/cancellation"
     quote = re.search(r'name="quote" value="([^"]+)"', inside.get(f"{cancellation}/end").text)
     inside.send(cancellation, {"quote": quote[1]})  # type: ignore[index]
-    there, client = _link(lite_app, Purpose.KEEP, shop, shop.subscription.id), _client(lite_app)
+    there, client = link_to(lite_app, Purpose.KEEP, shop, shop.subscription.id), browser(lite_app)
     assert "Your subscription to Team ends on May 1, 2026." in text(client.get(there).text)
     assert client.send(there).location == there
     assert "Your subscription to Team continues." in text(client.get(there).text)
@@ -224,7 +200,7 @@ def test_a_cancellation_is_taken_back_with_one_click(lite_app: Flask) -> None:
 @NOW
 def test_managing_a_subscription_asks_for_more_than_the_link_grants(lite_app: Flask) -> None:
     shop = world.shop()
-    there, client = _link(lite_app, Purpose.SUBSCRIPTION, shop, shop.subscription.id), _client(lite_app)
+    there, client = link_to(lite_app, Purpose.SUBSCRIPTION, shop, shop.subscription.id), browser(lite_app)
     page = text(client.get(there).text)
     assert "Team" in page
     assert "€10.00 per month" in page
@@ -241,7 +217,7 @@ def test_managing_a_subscription_asks_for_more_than_the_link_grants(lite_app: Fl
 def test_who_is_in_already_needs_no_code(lite_app: Flask) -> None:
     shop = world.shop()
     client = enter(lite_app, shop.customer)
-    there = _link(lite_app, Purpose.SUBSCRIPTION, shop, shop.subscription.id)
+    there = link_to(lite_app, Purpose.SUBSCRIPTION, shop, shop.subscription.id)
     client.get(there)
     assert client.send(there).location == f"/subscriptions/{shop.subscription.id}"
     assert client.get("/").status_code == 200
@@ -252,7 +228,7 @@ def test_who_is_in_already_needs_no_code(lite_app: Flask) -> None:
 def test_a_link_in_the_browser_of_somebody_else_lets_only_its_own_in(lite_app: Flask) -> None:
     shop, scene = world.shop(), world.scene("Other", last="open")
     client = enter(lite_app, shop.customer)
-    there = _link(lite_app, Purpose.INVOICE, scene, _open_invoice(scene).id)
+    there = link_to(lite_app, Purpose.INVOICE, scene, open_invoice(scene).id)
     client.get(there)
     client.get(client.send(there).location)
     assert client.get(f"/subscriptions/{shop.subscription.id}").status_code == 303
@@ -267,14 +243,14 @@ def test_a_change_is_confirmed_by_a_link_of_weeks(lite_app: Flask) -> None:
         items=(WantedItem(shop.item_id, None, 3),),
     )  # fmt: skip
     made = portal_sessions.open_session(shop.customer.id, AT - 20 * DAY, flow=flow)
-    there, client = _link(lite_app, Purpose.FLOW, shop, made.id, AT - 20 * DAY), _client(lite_app)
+    there, client = link_to(lite_app, Purpose.FLOW, shop, made.id, AT - 20 * DAY), browser(lite_app)
     assert "Confirm your new plan" in text(client.get(there).text)
     client.get(client.send(there).location)
     page = client.get(changing.address(shop))
     assert "3 seats" in text(page.text)
     changing.confirm(client, shop, page)
     assert changing.state(shop)[0].quantity == 3
-    later = _client(lite_app)
+    later = browser(lite_app)
     assert "This is done" in text(later.get(there).text)
 
 
@@ -284,7 +260,7 @@ def test_a_flow_that_ends_at_the_overview_does_not_open_it_for_who_has_the_email
     flow = Flow("subscription_update_confirm", Completion("portal_homepage"), shop.subscription.id,
                 (WantedItem(shop.item_id, None, 3),))  # fmt: skip
     made = portal_sessions.open_session(shop.customer.id, AT, flow=flow)
-    there, client = _link(lite_app, Purpose.FLOW, shop, made.id), _client(lite_app)
+    there, client = link_to(lite_app, Purpose.FLOW, shop, made.id), browser(lite_app)
     client.get(there)
     client.get(client.send(there).location)
     changing.confirm(client, shop, client.get(changing.address(shop)))
@@ -298,7 +274,7 @@ def test_a_change_that_has_become_impossible_says_so(lite_app: Flask) -> None:
     flow = Flow("subscription_update_confirm", subscription_id=shop.subscription.id,
                 items=(WantedItem(shop.item_id, None, 3),))  # fmt: skip
     made = portal_sessions.open_session(shop.customer.id, AT, flow=flow)
-    there, client = _link(lite_app, Purpose.FLOW, shop, made.id), _client(lite_app)
+    there, client = link_to(lite_app, Purpose.FLOW, shop, made.id), browser(lite_app)
     with world.transaction() as session:
         session.get_one(Subscription, shop.subscription.id).status = "canceled"
     client.get(there)
@@ -313,7 +289,7 @@ def test_what_shows_or_ends_more_needs_a_code(lite_app: Flask, kind: str) -> Non
     shop = world.shop()
     subscription_id = shop.subscription.id if kind.startswith("subscription") else None
     made = portal_sessions.open_session(shop.customer.id, AT, flow=Flow(kind, subscription_id=subscription_id))
-    there, client = _link(lite_app, Purpose.FLOW, shop, made.id), _client(lite_app)
+    there, client = link_to(lite_app, Purpose.FLOW, shop, made.id), browser(lite_app)
     assert "we will send a code to h•••@acme.example" in text(client.get(there).text)
     assert client.send(there).location.startswith("/p/code/")
     assert client.get("/").status_code == 403
@@ -322,14 +298,14 @@ def test_what_shows_or_ends_more_needs_a_code(lite_app: Flask, kind: str) -> Non
 @NOW
 def test_reminders_are_stopped_by_their_reader(lite_app: Flask) -> None:
     shop = world.shop()
-    there, client = _link(lite_app, Purpose.REMINDERS, shop, "card_expiring", AT - 300 * DAY), _client(lite_app)
+    there, client = link_to(lite_app, Purpose.REMINDERS, shop, "card_expiring", AT - 300 * DAY), browser(lite_app)
     assert "Stop the emails before a card expires?" in text(client.get(there).text)
     client.send(there)
     assert "You will get no more emails before a card expires." in text(client.get(there).text)
     with reading() as reader:
         muted = reader.scalar(select(Customer.muted_notices).where(Customer.id == shop.customer.id))
     assert muted == ["card_expiring"]
-    receipt = _link(lite_app, Purpose.REMINDERS, shop, "receipt")
+    receipt = link_to(lite_app, Purpose.REMINDERS, shop, "receipt")
     assert client.get(receipt).status_code == 404
 
 
@@ -337,8 +313,8 @@ def test_reminders_are_stopped_by_their_reader(lite_app: Flask) -> None:
 @pytest.mark.case("C1")
 def test_the_button_needs_its_token(lite_app: Flask) -> None:
     shop = world.shop()
-    there = _link(lite_app, Purpose.REMINDERS, shop, "card_expiring")
-    client = _client(lite_app)
+    there = link_to(lite_app, Purpose.REMINDERS, shop, "card_expiring")
+    client = browser(lite_app)
     client.token = "none"
     assert client.send(there).status_code in (400, 403)
     with reading() as reader:
@@ -349,54 +325,5 @@ def test_the_button_needs_its_token(lite_app: Flask) -> None:
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_the_page_speaks_the_customers_language(lite_app: Flask, language: str) -> None:
     shop = world.shop(customer={"preferred_locales": [language]})
-    page = _client(lite_app).get(_link(lite_app, Purpose.SUBSCRIPTION, shop, shop.subscription.id))
+    page = browser(lite_app).get(link_to(lite_app, Purpose.SUBSCRIPTION, shop, shop.subscription.id))
     assert f'<html lang="{language}' in page.text
-
-
-@pytest.mark.case("A10")
-def test_each_click_on_a_link_does_not_bring_another_code(lite_app: Flask, owing: Any) -> None:
-    scene, invoice, _there = owing
-    old = _link(lite_app, Purpose.INVOICE, scene, invoice.id, AT - 40 * DAY)
-    for _click in range(6):
-        client = _client(lite_app)
-        client.get(old)
-        replacement = client.send(old).location
-        client.get(replacement)
-        client.send(replacement)
-    assert len(mails(lite_app)) == 3
-
-
-def test_a_method_that_is_not_offered_cannot_be_charged(lite_app: Flask, owing: Any) -> None:
-    scene, invoice, there = owing
-    with world.transaction() as session:
-        made = world.Merchant(session, AT, session.get(world.Account, scene.account_id))
-        other = made.method(scene.customer, world.MASTERCARD)
-    client = _client(lite_app)
-    client.get(there)
-    client.send(there)
-    client.get(f"/invoices/{invoice.id}/payment")
-    form = {"amount": invoice.amount_remaining, "payment_method": other.id}
-    assert client.send(f"/invoices/{invoice.id}/payment", form).status_code == 422
-
-
-@NOW
-def test_who_is_logged_in_can_stop_reminders_too(lite_app: Flask) -> None:
-    shop = world.shop()
-    client = enter(lite_app, shop.customer)
-    there = _link(lite_app, Purpose.REMINDERS, shop, "card_expiring")
-    client.get(there)
-    assert client.send(there).location == there
-    assert "You will get no more emails" in text(client.get(there).text)
-
-
-@NOW
-def test_a_link_to_cancel_is_for_nothing_else(lite_app: Flask) -> None:
-    shop = world.shop()
-    there, client = _link(lite_app, Purpose.CANCEL, shop, shop.subscription.id), _client(lite_app)
-    client.get(there)
-    client.get(client.send(there).location)
-    start = f"/subscriptions/{shop.subscription.id}/cancellation"
-    for elsewhere in ("pause", "plan-change"):
-        assert client.get(f"/subscriptions/{shop.subscription.id}/{elsewhere}").location == start
-    client.get(start)
-    assert client.send("/payment-methods").location == start

@@ -69,52 +69,49 @@ class Resource:
         )
 
 
-def whole(column: Any) -> Field:
-    """A text without words, the whole of it, for which the table has an index in lower case; or a part."""
+def _text_field(column: Any, exact: Callable[[str, "Resource"], Part]) -> Field:
+    """A text: null, a part, or what `exact` makes of a value with `:`."""
 
     def field(operator: str, value: Value, resource: Resource) -> Part:
         wanted = _text(operator, value)
         if wanted is None:
             return Part(column.is_(None))
-        if operator == "~":
-            return Part(_holds(column, wanted))
+        return Part(_holds(column, wanted)) if operator == "~" else exact(wanted, resource)
+
+    return field
+
+
+def whole(column: Any) -> Field:
+    """A text without words, the whole of it, for which the table has an index in lower case; or a part."""
+
+    def exact(wanted: str, resource: Resource) -> Part:
         test = func.lower(column) == func.lower(wanted)
         return Part(test, Way(resource.table, resource.table.id, (test,)))
 
-    return field
+    return _text_field(column, exact)
 
 
 def words(name: str, column: Any) -> Field:
     """A text with words, whose terms are those of the field `name`: a phrase of it, or a part."""
 
-    def field(operator: str, value: Value, resource: Resource) -> Part:
-        wanted = _text(operator, value)
-        if wanted is None:
-            return Part(column.is_(None))
-        if operator == "~":
-            return Part(_holds(column, wanted))
+    def exact(wanted: str, resource: Resource) -> Part:
         longest = max(wanted.split(" "), key=len)
         # A word is as exact as its term, if that is all of it.
         is_exact = longest == wanted and len(wanted) <= LONGEST_TERM
         around = literal(" ") + column + literal(" ")
         return Part(_holds(around, f" {wanted} "), resource.way(name, longest) if longest else None, is_exact=is_exact)
 
-    return field
+    return _text_field(column, exact)
 
 
 def _metadata(key: str, column: Any) -> Field:
     """The metadata under a key: the whole value, or a part."""
 
-    def field(operator: str, value: Value, resource: Resource) -> Part:
-        wanted = _text(operator, value)
-        if wanted is None:
-            return Part(column.is_(None))
-        if operator == "~":
-            return Part(_holds(column, wanted))
+    def exact(wanted: str, resource: Resource) -> Part:
         way = resource.way(f"metadata.{key}", wanted) if len(key) <= LONGEST_TERM else None
         return Part(func.lower(column) == func.lower(wanted), way, is_exact=len(wanted) <= LONGEST_TERM)
 
-    return field
+    return _text_field(column, exact)
 
 
 def _holds(column: Any, part: str) -> Test:

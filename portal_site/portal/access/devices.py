@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 from portal_site import clock
 from portal_site.billing.portal_access import devices
 from portal_site.mail import login_codes
-from portal_site.portal import blueprint
+from portal_site.portal import blueprint, log_out
 from portal_site.portal.access import return_after_login, visitors
 from portal_site.portal.access.visitors import Visitor
 from portal_site.web import htmx, signing, urls
@@ -111,9 +111,9 @@ def forget_device(device_id: str) -> Response:
 
 @blueprint.post("/devices/removal")
 def forget_devices() -> Response:
-    """Forget all of them."""
+    """Forget all of them, and end all sessions of logins: this one, too, unless the merchant's link began it."""
     devices.forget(g.visitor.customer_id, None, clock.now())
-    return _forgotten(_("All devices are logged out."))
+    return log_out() if g.visitor.by_login else _forgotten(_("All devices are logged out."))
 
 
 def _forgotten(words: str) -> Response:

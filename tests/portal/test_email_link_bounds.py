@@ -1,0 +1,64 @@
+"""What a link in an e-mail does not let do, to whomever it was forwarded."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from portal_site.billing.portal_access.email_links import Purpose
+from tests import world
+from tests.client import text
+from tests.conftest import enter
+from tests.portal.email_link_visits import browser, link_to
+from tests.portal.logging_in import AT, NOW, mail_is_on, mails  # noqa: F401
+
+DAY = 24 * 60 * 60
+
+
+@pytest.mark.case("A10")
+def test_each_click_on_a_link_does_not_bring_another_code(lite_app: Flask, owing: Any) -> None:
+    scene, invoice, _there = owing
+    old = link_to(lite_app, Purpose.INVOICE, scene, invoice.id, AT - 40 * DAY)
+    for _click in range(6):
+        client = browser(lite_app)
+        client.get(old)
+        replacement = client.send(old).location
+        client.get(replacement)
+        client.send(replacement)
+    assert len(mails(lite_app)) == 3
+
+
+def test_a_method_that_is_not_offered_cannot_be_charged(lite_app: Flask, owing: Any) -> None:
+    scene, invoice, there = owing
+    with world.transaction() as session:
+        made = world.Merchant(session, AT, session.get(world.Account, scene.account_id))
+        other = made.method(scene.customer, world.MASTERCARD)
+    client = browser(lite_app)
+    client.get(there)
+    client.send(there)
+    client.get(f"/invoices/{invoice.id}/payment")
+    form = {"amount": invoice.amount_remaining, "payment_method": other.id}
+    assert client.send(f"/invoices/{invoice.id}/payment", form).status_code == 422
+
+
+@NOW
+def test_who_is_logged_in_can_stop_reminders_too(lite_app: Flask) -> None:
+    shop = world.shop()
+    client = enter(lite_app, shop.customer)
+    there = link_to(lite_app, Purpose.REMINDERS, shop, "card_expiring")
+    client.get(there)
+    assert client.send(there).location == there
+    assert "You will get no more emails" in text(client.get(there).text)
+
+
+@NOW
+def test_a_link_to_cancel_is_for_nothing_else(lite_app: Flask) -> None:
+    shop = world.shop()
+    there, client = link_to(lite_app, Purpose.CANCEL, shop, shop.subscription.id), browser(lite_app)
+    client.get(there)
+    client.get(client.send(there).location)
+    start = f"/subscriptions/{shop.subscription.id}/cancellation"
+    for elsewhere in ("pause", "plan-change"):
+        assert client.get(f"/subscriptions/{shop.subscription.id}/{elsewhere}").location == start
+    client.get(start)
+    assert client.send("/payment-methods").location == start
