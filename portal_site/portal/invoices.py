@@ -6,10 +6,10 @@ from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import BillingError, NotFound, StateChanged
 from portal_site.portal import blueprint, invoice_search, payment_outcome, portal_feature, wording
+from portal_site.portal.payment_methods import is_offered
 from portal_site.portal.reads import invoice_history, invoices, overview
 from portal_site.portal.reads.invoice_history import InvoiceFilter
 from portal_site.portal.reads.invoices import InvoicePage, InvoiceView
-from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.web.input.forms import translated
 
 JUST_PAID = 60 * 60  # seconds
@@ -67,7 +67,7 @@ def pay_invoice(invoice_id: str) -> Response | tuple[str, int]:
     shown, method_id = request.form.get("amount", ""), request.form.get("payment_method", "")
     amount = int(shown) if shown.isascii() and shown.isdigit() and len(shown) < 18 else -1
     try:
-        if g.visitor.by_email_link and method_id != g.visitor.default_payment_method_id:
+        if not is_offered(method_id):
             raise NotFound(_("Choose one of your payment methods."))
         return payment_outcome.pay(payment_outcome.of_invoice(invoice_id), method_id, amount)
     except StateChanged as change:
@@ -110,16 +110,11 @@ def _payment_page(invoice: InvoiceView, refusal: str | None = None) -> str:
     return render_template(
         "portal/invoices/payment.html",
         invoice=invoice,
-        methods=_offered(found.methods),
+        methods=[method for method in found.methods if is_offered(method.id)],
         brings_about=wording.invoices.brings_about(next(own, None), len(others), g.now),
         return_here=url_for("portal.confirm_payment", invoice_id=invoice.id),
         refusal=refusal,
     )
-
-
-def _offered(methods: list[PaymentMethodView]) -> list[PaymentMethodView]:
-    """The methods to choose from: after a link in an e-mail, which others may have, only the one that is charged anyway."""
-    return [method for method in methods if method.is_default or not g.visitor.by_email_link]
 
 
 def _own_invoice(invoice_id: str) -> InvoiceView:

@@ -2,13 +2,13 @@
 
 import logging
 
-from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask import abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from portal_site.billing.customers import payment_methods
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
-from portal_site.billing.rules.portal.flows import PAYMENT_METHOD_UPDATE
+from portal_site.billing.rules.portal.flows import INVOICE_PAYMENT, PAYMENT_METHOD_UPDATE
 from portal_site.portal import blueprint, flows, portal_feature
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoiceSummary
@@ -18,6 +18,7 @@ from portal_site.web import urls
 from portal_site.web.input.forms import translated
 
 log = logging.getLogger("portal_site")
+ADDED = "added_methods"  # of the browser's cookie
 
 
 @blueprint.get("/payment-methods")
@@ -66,6 +67,26 @@ def add_payment_method() -> Response:
     return redirect(address, 303)
 
 
+def is_for_one_payment() -> bool:
+    """Whether what is added here is for one invoice only: its link may have been forwarded to somebody else, who pays it."""
+    flow = g.visitor.flow
+    return bool(g.visitor.by_email_link and flow is not None and flow.type == INVOICE_PAYMENT)
+
+
+def remember_for_payment(method_id: str) -> None:
+    """Let this browser choose a method that it has added for one payment."""
+    if is_for_one_payment():
+        session[ADDED] = [*session.get(ADDED, ()), method_id]
+
+
+def is_offered(method_id: str) -> bool:
+    """Whether a payment can be made with this method. After a link in an e-mail, which others may have, only with the one that is
+    charged anyway, and those that were added since.
+    """
+    is_usual = method_id == g.visitor.default_payment_method_id
+    return not g.visitor.by_email_link or is_usual or method_id in session.get(ADDED, ())
+
+
 def _tell(refusal: BillingError) -> None:
     if isinstance(refusal, GatewayUnavailable):
         log.error("the payment provider does not answer: %s", refusal)
@@ -94,7 +115,9 @@ def finish_payment_method(setup_id: str) -> Response:
     gateways = current_app.extensions["gateways"]
     there = urls.page(request.args.get("to", ""), "portal") or _section()
     try:
-        method = payment_methods.finish_adding(gateways, g.visitor.customer_id, setup_id, g.now)
+        method = payment_methods.finish_adding(
+            gateways, g.visitor.customer_id, setup_id, g.now, is_default=not is_for_one_payment()
+        )
     except NotFound:
         abort(404)
     except BillingError as refusal:
@@ -103,7 +126,8 @@ def finish_payment_method(setup_id: str) -> Response:
     if method is None:
         flash(_("No payment method was added."), "note")
     else:
-        flash(wording.added(method), "good")
+        remember_for_payment(method.id)
+        flash(wording.added_for_payment(method) if is_for_one_payment() else wording.added(method), "good")
         if g.visitor.flow is not None and g.visitor.flow.type == PAYMENT_METHOD_UPDATE:
             return flows.completed(redirect(there, 303))
     return redirect(there, 303)

@@ -68,10 +68,13 @@ def _provider_customer(gateway: Gateway, customer: Customer, at: int) -> str:
     return known or reference
 
 
-def finish_adding(gateways: Gateways, customer_id: str, setup_id: str, at: int) -> PaymentMethod | None:
+def finish_adding(
+    gateways: Gateways, customer_id: str, setup_id: str, at: int, *, is_default: bool = True
+) -> PaymentMethod | None:
     """Store the payment method that was entered at the gateway, and make it the default. Returns None if there is none.
 
-    A second call for the same setup intent returns the same payment method. Raises NotFound.
+    One that is not to be the default (`is_default`) can be chosen for single payments. A second call for the same setup intent
+    returns the same payment method. Raises NotFound.
     """
     with transaction() as session:
         begun = ownership.get_owned(session, SetupIntent, customer_id, setup_id)
@@ -89,7 +92,8 @@ def finish_adding(gateways: Gateways, customer_id: str, setup_id: str, at: int) 
         session.flush()
         intent.payment_method_id, intent.status = method.id, "succeeded"
         emit(session, "payment_method.attached", method, at)
-        _choose(session, customer, method, at)
+        if is_default:
+            _choose(session, customer, method, at)
     return method
 
 

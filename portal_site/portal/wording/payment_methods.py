@@ -82,6 +82,11 @@ def added(method: Named) -> str:
     return _("Payment method ending in %(last4)s was added and is now your default.", last4=method.last4)
 
 
+def added_for_payment(method: Named) -> str:
+    """The message after it was added for one payment."""
+    return _("%(name)s was added. You can choose it for this payment.", name=short_name(method))
+
+
 def made_default(method: Named) -> str:
     """The message after it became the default."""
     if not method.last4:
