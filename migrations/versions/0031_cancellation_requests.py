@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("email", sa.String(), nullable=False),
         sa.Column("number", sa.String(), nullable=False),
         sa.Column("answered_at", sa.BigInteger()),
+        sa.Column("subscription_id", sa.String()),
     )
     op.create_index(
         "ix_cancellation_requests_unanswered", "cancellation_requests", ["created", "id"],

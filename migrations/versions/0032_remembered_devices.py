@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("configuration_id", sa.String(), sa.ForeignKey("portal_configurations.id"), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("last_used_at", sa.BigInteger(), nullable=False),
+        sa.Column("email", sa.String(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("token_hash", sa.String(), nullable=False, unique=True),
         sa.Column("livemode", sa.Boolean(), nullable=False, server_default=sa.false()),

@@ -85,7 +85,9 @@ def link(
         flow=_flow(**flow_options),
     )
     if for_email:
-        click.echo(links.address(Purpose.FLOW, opened.row.customer_id, opened.id, opened.row.created))
+        click.echo(
+            links.address(Purpose.FLOW, opened.row.customer_id, opened.customer_email, opened.id, opened.row.created)
+        )
     else:
         click.echo(url_for("sessions.follow_link", token=opened.token, to=to, _external=True))
 

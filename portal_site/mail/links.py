@@ -2,15 +2,15 @@
 
 from flask import url_for
 
-from portal_site.billing.portal_access.email_links import EmailLink, Purpose
+from portal_site.billing.portal_access.email_links import EmailLink, Purpose, address_mark
 from portal_site.web import signing
 
 _SIGNED = "email-link"
 
 
-def address(purpose: Purpose, customer_id: str, object_id: str, at: int) -> str:
-    """The URL of a link that is made at `at`."""
-    token = signing.sign(_SIGNED, [purpose, customer_id, object_id, at])
+def address(purpose: Purpose, customer_id: str, email: str | None, object_id: str, at: int) -> str:
+    """The URL of a link that is made at `at`, for a customer with this e-mail address."""
+    token = signing.sign(_SIGNED, [purpose, customer_id, object_id, at, address_mark(email)])
     return url_for("email_links.show", token=token, _external=True)
 
 

@@ -36,6 +36,7 @@ def answer(at: int, *, anywhere: bool) -> bool:
             request.answered_at = at
             if match is None:
                 continue
+            request.subscription_id = match.subscription_id
             content = _written(match, request, at)
             if content is not None:
                 draft = Draft(
@@ -83,7 +84,7 @@ def message(number: str, subscription: SubscriptionView | None, visitor: Visitor
             _("You asked to cancel your subscription to %(products)s with %(business)s.", products=products, **values),
             _("Confirm it on the next page, which says when it ends. Without that, nothing changes."),
         ]
-        address = links.address(Purpose.CANCEL, visitor.customer_id, subscription.id, at)
+        address = links.address(Purpose.CANCEL, visitor.customer_id, visitor.email, subscription.id, at)
         button = Button(_("Confirm the cancellation"), address)
     return Message(
         subject=heading,

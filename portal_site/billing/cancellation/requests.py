@@ -122,12 +122,13 @@ def find_match(session: Session, request: CancellationRequest) -> Match | None:
 
 
 def _was_told(session: Session, request: CancellationRequest) -> bool:
-    """Whether the address was told of late that a number is none: once an hour is enough, whatever numbers are typed."""
+    """Whether the address was told often enough within the hour that a number is none, whatever numbers were typed."""
     recent = select(CancellationRequest.id).where(
         CancellationRequest.account_id == request.account_id,
         CancellationRequest.email == request.email,
         CancellationRequest.created > request.created - HOUR,
         CancellationRequest.answered_at.is_not(None),
+        CancellationRequest.subscription_id.is_(None),
         CancellationRequest.id != request.id,
     )
     return len(session.scalars(recent.limit(MOST_OF_ADDRESS[HOUR])).all()) >= MOST_OF_ADDRESS[HOUR]

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.events.emission import emit
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import Customer, RememberedDevice, TaxId
+from portal_site.billing.models import Customer, TaxId
 from portal_site.billing.rules.customers import tax_ids
 from portal_site.billing.translation_marks import N_
 from portal_site.db.json_columns import JsonObject
@@ -33,9 +33,6 @@ def update_billing_information(customer_id: str, changes: Mapping[str, str | Jso
         }
         for name in previous:
             setattr(customer, name, changes[name])
-        if "email" in previous:
-            customer.email_links_from = at  # whoever reads the old address has nothing to open any more
-            session.execute(delete(RememberedDevice).where(RememberedDevice.customer_id == customer_id))
         if previous:
             emit(session, "customer.updated", customer, at, previous=previous)
     return customer

@@ -86,7 +86,7 @@ class CancellationAttempt(HasLivemode, Base):
 class CancellationRequest(Base):
     """Somebody wants to cancel without logging in. It is stored whoever has the address, and the worker answers by e-mail.
 
-    `number` is of an invoice, or the id of a subscription.
+    `number` is of an invoice, or the id of a subscription; `subscription_id` is what was found by it.
     """
 
     __tablename__ = "cancellation_requests"
@@ -97,6 +97,7 @@ class CancellationRequest(Base):
     email: Mapped[str]
     number: Mapped[str]
     answered_at: Mapped[int | None]
+    subscription_id: Mapped[str | None]
 
     __table_args__ = (
         Index(

@@ -113,7 +113,9 @@ class PortalVisit(Base):
 
 
 class RememberedDevice(HasLivemode, Base):
-    """A browser in which a customer stays logged in until `expires_at`. Only the hash of its cookie's token is stored."""
+    """A browser in which a customer stays logged in until `expires_at`, as long as it has the address (in lower case) that let it
+    in. Only the hash of the cookie's token is stored.
+    """
 
     __tablename__ = "remembered_devices"
 
@@ -123,6 +125,7 @@ class RememberedDevice(HasLivemode, Base):
     configuration_id: Mapped[str] = mapped_column(ForeignKey("portal_configurations.id"))
     created: Mapped[int]
     last_used_at: Mapped[int]
+    email: Mapped[str]
     expires_at: Mapped[int] = mapped_column(index=True)
     token_hash: Mapped[str] = mapped_column(unique=True)
 

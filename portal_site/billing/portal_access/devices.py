@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Customer, PortalConfiguration, PortalSession, RememberedDevice
@@ -40,18 +40,20 @@ def remember(session_token: str, at: int) -> str | None:
     """
     with transaction() as session:
         query = (
-            select(PortalSession)
+            select(PortalSession, func.lower(Customer.email))
+            .join(Customer, Customer.id == PortalSession.customer_id)
             .join(PortalConfiguration, PortalConfiguration.id == PortalSession.configuration_id)
             .where(PortalSession.token_hash == hash_token(session_token), PortalSession.by_login, *_IS_ALLOWED)
         )
-        row = session.scalar(query)
-        if row is None:
+        found = session.execute(query).first()
+        if found is None:
             return None
+        row, email = found
         _make_room(session, row.customer_id)
         token = secrets.token_urlsafe(TOKEN_BYTES)
         device = RememberedDevice(
             id=new_id("dev"), account_id=row.account_id, customer_id=row.customer_id, livemode=row.livemode,
-            configuration_id=row.configuration_id, created=at, last_used_at=at, expires_at=at + LIFE,
+            configuration_id=row.configuration_id, created=at, last_used_at=at, expires_at=at + LIFE, email=email,
             token_hash=hash_token(token),
         )  # fmt: skip
         session.add(device)
@@ -109,6 +111,7 @@ def _query(token: str, at: int) -> Select[*tuple[RememberedDevice]]:
             RememberedDevice.token_hash == hash_token(token),
             RememberedDevice.expires_at > at,
             Customer.deleted_at.is_(None),
+            func.lower(Customer.email) == RememberedDevice.email,
             *_IS_ALLOWED,
         )
     )

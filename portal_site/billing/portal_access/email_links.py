@@ -56,6 +56,12 @@ class EmailLink:
     customer_id: str
     object_id: str
     made_at: int
+    address_mark: str
+
+
+def address_mark(email: str | None) -> str:
+    """What of the customer's address is signed into a link, so that it ends with the address."""
+    return hash_token((email or "").lower())[:12]
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def find_holder(link: EmailLink, at: int) -> Holder | None:
     shown = None
     with reading() as reader:
         row = reader.execute(query.execution_options(unscoped="a signed link names the customer")).first()
-        if row is None or link.made_at < (row.email_links_from or 0):
+        if row is None or link.made_at < (row.email_links_from or 0) or link.address_mark != address_mark(row.email):
             return None
         if link.purpose in _OBJECTS and link.object_id:
             kind, owner = _OBJECTS[link.purpose]

@@ -36,6 +36,7 @@ class OpenedSession:
 
     row: PortalSession
     token: str
+    customer_email: str | None
 
     @property
     def id(self) -> str:
@@ -92,7 +93,7 @@ def open_session(
             after_expiration=after_expiration,
         )
         session.add(portal_session)
-    return OpenedSession(portal_session, token)
+    return OpenedSession(portal_session, token, row.email)
 
 
 def _load(

@@ -45,7 +45,7 @@ class Context:
 
     def link(self, purpose: Purpose, object_id: str, words: str) -> Button:
         """A button that leads to the page of a link for this purpose."""
-        return Button(words, links.address(purpose, self.visitor.customer_id, object_id, self.real))
+        return Button(words, links.address(purpose, self.visitor.customer_id, self.visitor.email, object_id, self.real))
 
     def manage(self, subscription: SubscriptionView) -> Button:
         """The button to the page of a subscription."""
