@@ -80,3 +80,8 @@ def deliverable(address: str | None) -> str | None:
     except EmailNotValidError:
         return None
     return found.ascii_email or found.normalized
+
+
+def masked(email: str) -> str:
+    """An address for a page that anybody may see: its owner knows it by the first letter and the domain."""
+    return f"{email[:1]}•••@{email.rpartition('@')[2]}"

@@ -100,9 +100,9 @@ class _Batch:
 
 
 class Writer(Protocol):
-    """Writes e-mails into the outbox, some at a time; whether there may be more. `anywhere`: none leaves this machine."""
+    """Writes e-mails into the outbox, some at a time; whether there may be more. `stays_local`: none leaves this machine."""
 
-    def __call__(self, at: int, *, anywhere: bool) -> bool: ...
+    def __call__(self, at: int, *, stays_local: bool) -> bool: ...
 
 
 def send(app: Flask, writers: Sequence[Writer] = ()) -> SendReport | None:
@@ -117,7 +117,7 @@ def send(app: Flask, writers: Sequence[Writer] = ()) -> SendReport | None:
             return None
         if logins.is_any_unanswered():
             login_codes.answer_requests(at)
-        is_more = sum(_write(writer, at, anywhere=not settings.smtp_url) for writer in writers) > 0
+        is_more = sum(_write(writer, at, stays_local=not settings.smtp_url) for writer in writers) > 0
         if not outbox.is_anything_due(at):
             return SendReport(is_more=True) if is_more else None
         report = send_due(delivery.transport_of(settings.smtp_url, settings.mail_folder), settings.mail_from, at)
@@ -129,10 +129,10 @@ def send(app: Flask, writers: Sequence[Writer] = ()) -> SendReport | None:
     return report
 
 
-def _write(writer: Writer, at: int, *, anywhere: bool) -> bool:
+def _write(writer: Writer, at: int, *, stays_local: bool) -> bool:
     """Let one writer write. Its faults must keep neither the others nor what is in the outbox."""
     try:
-        return writer(at, anywhere=anywhere)
+        return writer(at, stays_local=stays_local)
     except Exception as error:
         if is_of_surroundings(error):
             raise

@@ -25,7 +25,7 @@ AT_ONCE = 20
 log = logging.getLogger("portal.mail")
 
 
-def answer(at: int, *, anywhere: bool) -> bool:
+def answer(at: int, *, stays_local: bool) -> bool:
     """Answer the requests that wait; whether there may be more. The reader has asked for it, so it goes to any address."""
     if not requests.is_any_unanswered():
         return False
@@ -49,7 +49,7 @@ def answer(at: int, *, anywhere: bool) -> bool:
 
 def _written(match: Match, request: CancellationRequest, at: int) -> Content | None:
     try:
-        visitor = visitors.find_outside(request.account_id, match.customer.id, None)
+        visitor = visitors.find_without_session(request.account_id, match.customer.id, None)
         if visitor is None:
             return None
         found = overview.find_subscription(visitor, match.subscription_id or "", visitor.time(at))
@@ -67,17 +67,17 @@ def message(number: str, subscription: SubscriptionView | None, visitor: Visitor
     """What follows from a request: the link that confirms it, or why there is nothing to cancel."""
     rows = ((_("Number"), number), (_("Received on"), instant(asked_at)))
     values = {"business": visitor.business_name, "number": number}
-    heading, button = _("Your cancellation has to be confirmed"), None
+    heading, button = _("Confirm your cancellation"), None
     if subscription is None:
         heading = _("We found no subscription with this number")
         paragraphs = [_("You asked to cancel a subscription with %(business)s, but none of yours has the number "
                         "“%(number)s”. Check it, and ask again: it is on each of your invoices.", **values)]  # fmt: skip
     elif subscription.status.ended:
         heading = _("Your subscription has ended")
-        paragraphs = [_("There is nothing left to cancel, and you will not be billed again.")]
+        paragraphs = [_("There is nothing left to cancel.")]
     elif subscription.cancel_at is not None:
         heading = _("Your subscription ends on %(date)s", date=date(subscription.cancel_at))
-        paragraphs = [_("Its end is set already. There is nothing left to do.")]
+        paragraphs = [_("It is already set to end. You do not need to do anything.")]
     else:
         products = ", ".join(subscription.products)
         paragraphs = [

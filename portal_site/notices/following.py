@@ -23,10 +23,10 @@ _ALL = events.UNSCOPED
 log = logging.getLogger("portal.mail")
 
 
-def follow(at: int, *, anywhere: bool) -> bool:
+def follow(at: int, *, stays_local: bool) -> bool:
     """Write the e-mails of the next events, and remember how far it got in the same transaction. Whether there may be more.
 
-    `anywhere` says that e-mails do not leave this machine.
+    `stays_local` says that e-mails do not leave this machine.
     """
     start = _position()
     last = _last_of(start)
@@ -36,7 +36,7 @@ def follow(at: int, *, anywhere: bool) -> bool:
     try:
         found, reached = _next(start, last)
         notices = [notice for event in found for notice in _notices_of(event)]
-        written = writing.write_all(notices, at, anywhere=anywhere)
+        written = writing.write_all(notices, at, stays_local=stays_local)
     except Exception:  # the next look need not wait for the end of the claim
         _unclaim(start, at)
         raise

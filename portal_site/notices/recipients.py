@@ -61,7 +61,7 @@ class Recipient:
     settings: Settings
     own_addresses: frozenset[str]  # of the merchant
     own_domain: str | None  # for which its DKIM key signs, so that it is the merchant's
-    can_cancel_outside: bool  # without logging in
+    can_cancel_without_login: bool  # without logging in
 
 
 def find(notice: Notice) -> Recipient | None:
@@ -88,14 +88,14 @@ def find(notice: Notice) -> Recipient | None:
             each.lower() for each in (row["support_email"], sender.address, sender.reply_to) if each
         ),
         own_domain=sender.dkim.domain.lower() if sender.dkim else None,
-        can_cancel_outside=row["cancellation_page_id"] is not None,
+        can_cancel_without_login=row["cancellation_page_id"] is not None,
     )
 
 
-def addresses(recipient: Recipient, kind: Kind, own: str | None, *, anywhere: bool) -> tuple[list[str], list[str]]:
+def addresses(recipient: Recipient, kind: Kind, own: str | None, *, stays_local: bool) -> tuple[list[str], list[str]]:
     """The addresses for `to` and `cc`: `own`, and the contacts for this kind; both empty if nobody is to get it.
 
-    In test mode customers are made up, or copies of real people: unless `anywhere`, which holds where nothing leaves, only the
+    In test mode customers are made up, or copies of real people: unless `stays_local`, which holds where nothing leaves, only the
     merchant's own addresses count then, and those of the domain that it signs for.
     """
     wanted = (each for each in recipient.contacts if not each["kinds"] or kind in each["kinds"])
@@ -104,7 +104,7 @@ def addresses(recipient: Recipient, kind: Kind, own: str | None, *, anywhere: bo
     to = [own] if own else []
     to += [each["email"] for each in contacts if not each["cc"]]
     cc = [each["email"] for each in contacts if each["cc"]]
-    if not (anywhere or recipient.livemode):
+    if not (stays_local or recipient.livemode):
         to, cc = ([each for each in some if _is_merchants(each, recipient)] for some in (to, cc))
     return (to, cc) if to else (cc, [])
 

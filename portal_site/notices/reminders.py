@@ -44,9 +44,9 @@ class Place:
     after_id: str
 
 
-def write_due(at: int, *, anywhere: bool) -> bool:
+def write_due(at: int, *, stays_local: bool) -> bool:
     """Write the reminders that are due at `at`: a batch of each kind. Whether there may be more."""
-    return sum(_write_batch(place, at, anywhere=anywhere) for place in _places(at)) > 0
+    return sum(_write_batch(place, at, stays_local=stays_local) for place in _places(at)) > 0
 
 
 def _places(at: int) -> list[Place]:
@@ -70,13 +70,13 @@ def _places(at: int) -> list[Place]:
     return [Place(Kind(row.kind), row.days, row.through, row.after_id) for row in behind]
 
 
-def _write_batch(place: Place, at: int, *, anywhere: bool) -> bool:
+def _write_batch(place: Place, at: int, *, stays_local: bool) -> bool:
     until = at + place.days * DAY
     with reading() as reader:
         found = list(_FINDERS[place.kind](reader, place, until))
     rows = found[:AT_ONCE]
     notices = [notice for _date, _id, notice in rows]
-    written = writing.write_all(notices, at, anywhere=anywhere)
+    written = writing.write_all(notices, at, stays_local=stays_local)
     is_more = len(found) > AT_ONCE
     through, after_id = rows[-1][:2] if is_more else (until, "")
     here = (

@@ -30,12 +30,12 @@ class Written:
     content: Content
 
 
-def write_all(notices: Sequence[Notice], at: int, *, anywhere: bool) -> list[Written]:
+def write_all(notices: Sequence[Notice], at: int, *, stays_local: bool) -> list[Written]:
     """The e-mails of these notices. One that fails is logged, and does not keep the others."""
     found = []
     for notice in notices:
         try:
-            written = write(notice, at, anywhere=anywhere)
+            written = write(notice, at, stays_local=stays_local)
         except Exception as error:  # one merchant's broken rows must not keep the others' customers waiting
             if is_of_surroundings(error):
                 raise
@@ -45,19 +45,19 @@ def write_all(notices: Sequence[Notice], at: int, *, anywhere: bool) -> list[Wri
     return found
 
 
-def write(notice: Notice, at: int, *, anywhere: bool) -> Written | None:
+def write(notice: Notice, at: int, *, stays_local: bool) -> Written | None:
     """The e-mail of one notice; None if nobody is to get it, or what it says is not so any more.
 
-    `anywhere` says that it does not leave, so that in test mode it may have any address.
+    `stays_local` says that it does not leave, so that in test mode it may have any address.
     """
     recipient = recipients.find(notice)
     if recipient is None or not _is_wanted(notice, recipient, at):
         return None
     own = notice.values.get(str(notice.values.get("to"))) if notice.kind == Kind.EMAIL_CHANGED else recipient.email
-    to, cc = recipients.addresses(recipient, notice.kind, own, anywhere=anywhere)
+    to, cc = recipients.addresses(recipient, notice.kind, own, stays_local=stays_local)
     if not to:
         return None
-    visitor = visitors.find_outside(notice.account_id, recipient.customer_id, recipient.on_behalf_of)
+    visitor = visitors.find_without_session(notice.account_id, recipient.customer_id, recipient.on_behalf_of)
     if visitor is None:
         return None
     with rendering.in_language_of(visitor):
@@ -79,7 +79,7 @@ def _is_wanted(notice: Notice, recipient: Recipient, at: int) -> bool:
     if notice.until is not None and notice.until <= at and not recipient.has_clock:
         return False
     # Who cancels without logging in has nothing else to show for it.
-    is_needed = notice.kind == Kind.CANCELLATION_CONFIRMED and recipient.can_cancel_outside
+    is_needed = notice.kind == Kind.CANCELLATION_CONFIRMED and recipient.can_cancel_without_login
     if not (settings.enabled or is_needed) or notice.kind in recipient.muted:
         return False
     happened_at = notice.happened_at

@@ -35,7 +35,7 @@ def require_visitor() -> Answer:
         g.now = g.visitor.time(real)
         g.acting = ExitStack()
         g.acting.enter_context(acting_as(ActorType.CUSTOMER, g.visitor.customer_id))
-        return flows.guard() or devices.ask_for_code()
+        return flows.guard() or devices.code_redirect()
     if htmx.is_fragment_request():
         return htmx.refuse()
     return over_page(session.get(visitors.COOKIE_MEMBER), "session", urls.page(request.full_path.rstrip("?"), "portal"))

@@ -85,12 +85,12 @@ def test_an_allowed_url_has_a_registered_host_for_every_parser(scheme: str, colo
 @pytest.mark.parametrize(
     ("livemode", "registered", "default", "address", "allowed"),
     [
-        (False, [], None, "http://anywhere.example", True),
-        (False, [], "https://acme.example", "http://anywhere.example", True),
+        (False, [], None, "http://stays_local.example", True),
+        (False, [], "https://acme.example", "http://stays_local.example", True),
         (False, ["acme.example"], None, "http://acme.example:8443/x", True),
-        (False, ["acme.example"], None, "https://anywhere.example", False),
-        (True, [], None, "https://anywhere.example", True),
-        (True, [], None, "http://anywhere.example", False),
+        (False, ["acme.example"], None, "https://stays_local.example", False),
+        (True, [], None, "https://stays_local.example", True),
+        (True, [], None, "http://stays_local.example", False),
         (True, ["Acme.Example"], None, "https://ACME.example/account?a=b#c", True),
         (True, ["acme.example"], "https://other.example/home", "https://other.example/account", True),
         (True, ["acme.example"], "javascript:x", "https://other.example", False),

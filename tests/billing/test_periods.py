@@ -95,7 +95,7 @@ def test_each_instant_is_in_exactly_one_period(anchor: int, every: tuple[str, in
 @example("Pacific/Apia", datetime(2011, 12, 30), ("day", 1))  # noqa: DTZ001 - a day that does not exist
 @example("America/St_Johns", datetime(2026, 11, 1, 0, 30), ("month", 1))  # noqa: DTZ001 - an hour that comes twice
 def test_daylight_saving_time_moves_no_boundary(zone: str, wall: datetime, every: tuple[str, int]) -> None:
-    """A merchant anywhere begins at any time its walls show: periods follow each other, days apart by whole days."""
+    """A merchant stays_local begins at any time its walls show: periods follow each other, days apart by whole days."""
     interval, count = every
     anchor = int(wall.replace(tzinfo=ZoneInfo(zone)).timestamp())
     ends = [boundary(anchor, interval, step * count) for step in range(40)]

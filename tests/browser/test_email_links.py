@@ -102,7 +102,7 @@ def test_after_weeks_a_code_leads_on_to_the_same_invoice(site: Site, open_page: 
     page.goto(_link(site, Purpose.INVOICE, scene, invoice.id, age=5 * WEEK))
     expect(page.get_by_role("heading", name="This link has expired")).to_be_visible()
     _fits(page, script)
-    page.get_by_role("button", name="Go on with a code").click()
+    page.get_by_role("button", name="Continue with a code").click()
     page.get_by_role("button", name="Send me a code").click()
     expect(page.get_by_role("heading", name="Enter your code")).to_be_visible()
     sending.send(site.app)

@@ -29,7 +29,7 @@ from tests.world import END, reading
 
 def _follow(app: Flask, at: int = END) -> bool:
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        return following.follow(at, anywhere=True)
+        return following.follow(at, stays_local=True)
 
 
 @pytest.mark.both_databases
@@ -170,16 +170,16 @@ def test_in_test_mode_only_the_merchants_own_addresses_count(lite_app: Flask) ->
     """Customers of test mode are made up, or copies of real people: nobody else may get e-mails about them."""
     shop = world.shop()
     bill(lite_app, END)
-    assert written(lite_app, END, anywhere=False) == []
+    assert written(lite_app, END, stays_local=False) == []
     with world.transaction() as session:  # the domain of a support address may be that of a mail provider
         session.get_one(Account, shop.customer.account_id).support_email = "help@acme.example"
     bill(lite_app, END)
-    assert written(lite_app, END, anywhere=False) == []
+    assert written(lite_app, END, stays_local=False) == []
     with world.transaction() as session:
         dkim = {"domain": "acme.example", "selector": "portal", "key": "sealed"}
         session.get_one(Account, shop.customer.account_id).mail = {"dkim": dkim}
     bill(lite_app, END + 31 * DAY)
-    assert of_kind(written(lite_app, END + 31 * DAY, anywhere=False), "receipt").to == ["hedda@acme.example"]
+    assert of_kind(written(lite_app, END + 31 * DAY, stays_local=False), "receipt").to == ["hedda@acme.example"]
 
 
 @pytest.mark.both_databases

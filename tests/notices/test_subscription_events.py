@@ -32,7 +32,7 @@ def test_a_cancellation_is_acknowledged_with_date_time_and_content(lite_app: Fla
     shop = world.shop()
     _cancel(enter(lite_app, shop.customer), shop)
     mail = of_kind(written(lite_app, HALF), "cancellation_confirmed")
-    assert mail.subject == "Your cancellation of Team"
+    assert mail.subject == "Your cancellation of Team is confirmed"
     assert (
         "We confirm your cancellation: your subscription to Team continues until May 1, 2026, then ends." in mail.text
     )

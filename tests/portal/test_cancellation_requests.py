@@ -41,7 +41,7 @@ def _ask(app: Flask, page: str, number: str, email: str = EMAIL) -> Any:
 
 def _answered(app: Flask) -> list[Mail]:
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        cancellation_requests.answer(AT, anywhere=False)
+        cancellation_requests.answer(AT, stays_local=False)
     return [mail for mail in written(app, AT) if mail.kind == "cancellation_request"]
 
 
@@ -54,7 +54,7 @@ def test_a_subscription_is_cancelled_by_address_and_number(app: Flask, by: str) 
     assert "Check your email" in text(_ask(app, _page(shop), f" {number} ", EMAIL.upper()).text)
     (mail,) = _answered(app)
     assert mail.to == [EMAIL]
-    assert mail.subject == "Your cancellation has to be confirmed"
+    assert mail.subject == "Confirm your cancellation"
     assert "You asked to cancel your subscription to Team with Acme." in mail.text
     client: PortalClient = app.test_client()  # type: ignore[assignment]
     assert "Cancel your subscription to Team?" in text(client.get(mail.link).text)
@@ -68,7 +68,7 @@ def test_a_subscription_is_cancelled_by_address_and_number(app: Flask, by: str) 
     acknowledged = of_kind(written(app, AT), "cancellation_confirmed")
     assert "Date of cancellation: April 16, 2026" in acknowledged.text
     again = client.get(mail.link)
-    assert "This is done" in text(again.text)
+    assert "Already done" in text(again.text)
     assert "data-testid" not in again.text
     with reading() as reader:
         assert reader.scalar(select(Subscription.cancel_at)) == world.END
@@ -82,8 +82,8 @@ def test_the_answer_is_the_same_for_everybody(lite_app: Flask) -> None:
     pages = {_ask(lite_app, page, number).text, _ask(lite_app, page, "X-1").text,
              _ask(lite_app, page, number, "nobody@acme.example").text}  # fmt: skip
     assert len({re.sub(r'(nonce|value|content)="[^"]+"', "", shown) for shown in pages}) == 1
-    wrong, right = sorted(_answered(lite_app), key=lambda mail: mail.subject)
-    assert right.subject == "Your cancellation has to be confirmed"
+    right, wrong = sorted(_answered(lite_app), key=lambda mail: mail.subject)
+    assert right.subject == "Confirm your cancellation"
     assert wrong.subject == "We found no subscription with this number"
     assert "“X-1”" in wrong.text
     assert not any(link.startswith("/m/") for link in wrong.links)
@@ -157,7 +157,7 @@ def test_wrong_numbers_of_others_keep_nobody_from_cancelling(lite_app: Flask) ->
         _ask(lite_app, page, f"X-{number}")
     _ask(lite_app, page, _number(shop))
     subjects = [mail.subject for mail in _answered(lite_app)]
-    assert subjects.count("Your cancellation has to be confirmed") == 1
+    assert subjects.count("Confirm your cancellation") == 1
     assert subjects.count("We found no subscription with this number") == requests.MOST_OF_ADDRESS[requests.HOUR]
 
 

@@ -94,7 +94,7 @@ def test_the_cookie_is_out_of_reach_and_only_its_hash_is_stored(lite_app: Flask)
     assert len(token) >= 43
 
 
-def test_payment_details_and_cancelling_ask_for_a_code(lite_app: Flask) -> None:
+def test_payment_details_cancelling_and_pausing_ask_for_a_code(lite_app: Flask) -> None:
     with NOW:
         shop = world.shop()
         client = _log_in(lite_app, _page(shop))
@@ -102,7 +102,8 @@ def test_payment_details_and_cancelling_ask_for_a_code(lite_app: Flask) -> None:
     there = f"/subscriptions/{shop.subscription.id}/cancellation"
     with time_machine.travel(LATER, tick=False):
         client.get("/")
-        for address in ("/payment-methods/new", there, f"{there}/end"):
+        pause = f"/subscriptions/{shop.subscription.id}/pause"
+        for address in ("/payment-methods/new", there, f"{there}/end", pause):
             asked = client.get(address)
             assert asked.location.startswith("/p/code/"), address
         posted = client.send("/payment-methods")
@@ -120,16 +121,17 @@ def test_payment_details_and_cancelling_ask_for_a_code(lite_app: Flask) -> None:
         assert client.get("/payment-methods/new").status_code == 200
 
 
-def test_every_route_about_payment_methods_and_cancelling_is_decided_on(lite_app: Flask) -> None:
+def test_every_route_about_these_is_decided_on(lite_app: Flask) -> None:
     """A new route of these has to be put on one list or the other."""
     harmless = {
         "show_payment_methods", "show_payment_method_list", "finish_payment_method",  # the provider leads back there
         "keep_subscription", "finish_final_payment", "download_acknowledgement",
     }  # fmt: skip
+    words = "/payment-methods", "/cancellation", "/pause"
     found = {
         rule.endpoint.removeprefix("portal.")
         for rule in lite_app.url_map.iter_rules()
-        if rule.endpoint.startswith("portal.") and ("/payment-methods" in rule.rule or "/cancellation" in rule.rule)
+        if rule.endpoint.startswith("portal.") and any(word in rule.rule for word in words)
     }
     assert found == SENSITIVE | harmless
 

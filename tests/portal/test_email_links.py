@@ -178,7 +178,7 @@ def test_who_has_no_method_is_asked_for_one_until_there_is(lite_app: Flask) -> N
     with world.transaction() as session:
         made = world.Merchant(session, AT, session.get(world.Account, shop.customer.account_id))
         made.method(shop.customer, world.VISA)
-    assert "This is done" in text(browser(lite_app).get(there).text)
+    assert "Already done" in text(browser(lite_app).get(there).text)
 
 
 @NOW
@@ -255,7 +255,7 @@ def test_a_change_is_confirmed_by_a_link_of_weeks(lite_app: Flask) -> None:
     changing.confirm(client, shop, page)
     assert changing.state(shop)[0].quantity == 3
     later = browser(lite_app)
-    assert "This is done" in text(later.get(there).text)
+    assert "Already done" in text(later.get(there).text)
 
 
 @NOW
@@ -309,6 +309,10 @@ def test_reminders_are_stopped_by_their_reader(lite_app: Flask) -> None:
     with reading() as reader:
         muted = reader.scalar(select(Customer.muted_notices).where(Customer.id == shop.customer.id))
     assert muted == ["card_expiring"]
+    client.send(there)  # a second click on the same button
+    assert "You will get no more emails before a card expires." in text(client.get(there).text)
+    client.send(there, {"state": "muted"})
+    assert "Stop the emails before a card expires?" in text(client.get(there).text)
     receipt = link_to(lite_app, Purpose.REMINDERS, shop, "receipt")
     assert client.get(receipt).status_code == 404
 

@@ -99,7 +99,7 @@ def test_a_network_is_told_how_long_it_has_to_wait(
     with time_machine.travel(AT + later, tick=False):
         _client, refused = ask(lite_app, page)
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, header)
-    assert f"Too many codes were asked for. Try again {words}" in text(refused.text)
+    assert f"Too many codes have been requested. Try again {words}" in text(refused.text)
 
 
 @NOW

@@ -117,7 +117,7 @@ def _query(token: str, at: int) -> Select[*tuple[RememberedDevice]]:
     )
 
 
-def is_of_account(token: str, account_id: str, at: int) -> bool:
+def is_device_of_account(token: str, account_id: str, at: int) -> bool:
     """Whether the token is of a device that an account's customer is remembered on."""
     query = select(RememberedDevice.id).where(
         RememberedDevice.token_hash == hash_token(token),

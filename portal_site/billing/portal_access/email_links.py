@@ -141,7 +141,7 @@ def begin(link: EmailLink, holder: Holder, at: int) -> Entry | None:
         return Entry(token, start_visit(session, row, at))
 
 
-def ask_for_code(link: EmailLink, holder: Holder, at: int) -> str:
+def begin_replaceable(link: EmailLink, holder: Holder, at: int) -> str:
     """Begin a session that has expired already, so that a code to the customer's own address replaces it. Returns its id."""
     with transaction() as session:
         members = _members(session, link, holder)
@@ -188,11 +188,11 @@ def revoke(customer: str, at: int, account_id: str | None = None) -> None:
         session.execute(update(Customer).where(*owned).values(email_links_from=at))
 
 
-def mute(link: EmailLink, holder: Holder) -> None:
-    """Send the customer no more reminders of the kind that the link names."""
+def switch_reminders(link: EmailLink, holder: Holder) -> None:
+    """Send the customer no more reminders of the kind that the link names or, if that is so already, send them again."""
     with transaction() as session:
         row = ownership.lock_customer(session, holder.customer_id)
-        row.muted_notices = sorted({*row.muted_notices, link.object_id})
+        row.muted_notices = sorted({*row.muted_notices} ^ {link.object_id})
 
 
 def is_muted(link: EmailLink) -> bool:

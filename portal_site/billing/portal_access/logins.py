@@ -121,7 +121,7 @@ class TooManyRequests(BillingError):
     """A network has asked for too many codes. `wait` are the seconds until it may ask again."""
 
     def __init__(self, wait: int) -> None:
-        super().__init__(N_("Too many codes were asked for."))
+        super().__init__(N_("Too many codes have been requested."))
         self.wait = wait
 
 

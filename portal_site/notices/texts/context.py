@@ -26,10 +26,9 @@ class Context:
     at: int
     real: int
 
-    @property
-    def value(self) -> Any:
-        """What the event knows, by name."""
-        return self.notice.values.get
+    def value(self, name: str, default: Any = None) -> Any:
+        """What the event or the date knows."""
+        return self.notice.values.get(name, default)
 
     def subscription(self) -> tuple[SubscriptionView, PaymentMethodView | None] | None:
         """The notice's subscription with what it is charged to; None if it is gone."""

@@ -1,10 +1,9 @@
 """E-mails about a customer's address and payment methods."""
 
 from portal_site.billing.portal_access.email_links import Purpose
-from portal_site.mail.messages import Message
+from portal_site.mail.messages import Message, masked
 from portal_site.notices.texts.context import Context
 from portal_site.portal import wording
-from portal_site.portal.access.logins import masked
 from portal_site.web.rendering.i18n import gettext as _
 
 

@@ -92,7 +92,7 @@ def unpaid_reminder(context: Context) -> Message | None:
     return Message(
         subject=subject,
         heading=subject,
-        paragraphs=(sentence, _("If you have paid it in the meantime, you can ignore this email.")),
+        paragraphs=(sentence, _("If you have already paid it, you can ignore this email.")),
         preview=sentence,
         rows=_rows(invoice),
         button=_pay(context, invoice),
@@ -133,8 +133,8 @@ def refunded(context: Context) -> Message | None:
         rows.append((_("Payment method"), wording.payment_methods.short_name(invoice.paid_with)))
     return Message(
         subject=_("Refund of %(amount)s", amount=amount),
-        heading=_("You get %(amount)s back", amount=amount),
-        paragraphs=(sentence, _("It can take some days until your bank shows it.")),
+        heading=_("You are getting a refund of %(amount)s", amount=amount),
+        paragraphs=(sentence, _("It may take a few days to appear on your statement.")),
         preview=sentence,
         rows=tuple(rows),
         button=context.link(Purpose.INVOICE, invoice.id, _("See the invoice")),

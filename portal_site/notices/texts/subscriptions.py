@@ -93,7 +93,7 @@ def cancellation_confirmed(context: Context) -> Message | None:
             or _("It will not renew, and you pay nothing more.")
         )
     return Message(
-        subject=_("Your cancellation of %(products)s", **values),
+        subject=_("Your cancellation of %(products)s is confirmed", **values),
         heading=heading,
         paragraphs=tuple(paragraphs),
         preview=paragraphs[0],
@@ -155,7 +155,9 @@ def change_confirmed(context: Context) -> Message | None:
             "The change of your subscription to %(products)s that was planned will not happen.", **values
         ),
         "resumed": _("Your subscription to %(products)s is active again.", **values),
-        "kept": _("Your cancellation was taken back: your subscription to %(products)s goes on as before.", **values),
+        "kept": _(
+            "Your cancellation has been undone: your subscription to %(products)s continues as before.", **values
+        ),
     }[what]
     upcoming = subscription.next_invoice
     following = [wording.invoices.upcoming(upcoming)] if upcoming is not None and not subscription.cancel_at else []

@@ -12,7 +12,7 @@ from wtforms.validators import ValidationError
 from portal_site import clock
 from portal_site.billing.cancellation import requests
 from portal_site.portal.access import visitors
-from portal_site.portal.access.logins import is_address
+from portal_site.portal.access.email_fields import is_address
 from portal_site.web.input.forms import PortalForm, checked_field
 
 blueprint = Blueprint("cancellation_requests", __name__, url_prefix="/cancel/<page_id>")

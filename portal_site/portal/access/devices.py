@@ -1,4 +1,4 @@
-"""Staying logged in on a device: its cookie, the list of devices, and the code that payment details and cancelling ask for."""
+"""Staying logged in on a device: its cookie, the list of devices, and the code that is asked for before it matters."""
 
 from flask import Flask, abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
@@ -18,7 +18,7 @@ SENSITIVE = frozenset(
         "new_payment_method", "add_payment_method", "make_default_payment_method", "confirm_removal",
         "remove_payment_method",
         "show_cancellation", "tell_reason", "show_cancellation_end", "cancel_subscription", "show_offer", "accept_offer",
-        "decline_offer",
+        "decline_offer", "show_pause", "pause_subscription",
     }
 )  # fmt: skip
 
@@ -71,7 +71,7 @@ def resume(at: int) -> Visitor | None:
     return visitors.find_visitor(at)
 
 
-def ask_for_code() -> Response | None:
+def code_redirect() -> Response | None:
     """Where a request leads that needs a code first; None for all others."""
     if g.visitor.device_id is None or (request.endpoint or "").removeprefix("portal.") not in SENSITIVE:
         return None

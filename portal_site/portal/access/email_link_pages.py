@@ -20,13 +20,15 @@ from portal_site.web.rendering.i18n import gettext as _
 class LinkPage:
     """A heading, what there is to know, and what the button does; without one nothing is left to do.
 
-    `needs_code` says that the button first sends a code to the customer's own address.
+    `needs_code` says that the button first sends a code to the customer's own address. `state` comes back with the button: a
+    second click must not undo the first.
     """
 
     heading: str
     sentences: tuple[str, ...] = ()
     button: str = ""
     needs_code: bool = False
+    state: str = ""
     invoice: InvoiceView | None = None
 
 
@@ -49,8 +51,8 @@ _FLOWS = {
 
 def too_old() -> LinkPage:
     """The page of a link whose time is over."""
-    explanation = _("For your security, links in emails only work for a few weeks.")
-    return LinkPage(_("This link has expired"), (explanation,), _("Go on with a code"), needs_code=True)
+    explanation = _("For your security, links in emails only work for a limited time.")
+    return LinkPage(_("This link has expired"), (explanation,), _("Continue with a code"), needs_code=True)
 
 
 def page_of(link: EmailLink, visitor: Visitor, flow: Flow | None, muted: bool, at: int) -> LinkPage | None:
@@ -58,7 +60,7 @@ def page_of(link: EmailLink, visitor: Visitor, flow: Flow | None, muted: bool, a
     if link.purpose == Purpose.REMINDERS:
         return _reminders(link, muted)
     if link.purpose == Purpose.FLOW:
-        return _flow(flow) if flow is not None else LinkPage(_("This is done"))
+        return _flow(flow) if flow is not None else LinkPage(_("Already done"))
     return _PAGES[link.purpose](link, visitor, at)
 
 
@@ -77,7 +79,7 @@ def _payment_method(link: EmailLink, visitor: Visitor, at: int) -> LinkPage | No
         return LinkPage(_("Add a payment method"), button=_("Add a payment method"))
     method = next((each for each in methods if each.id == link.object_id), None)
     if method is None or not (method.is_default or method.used_by):
-        return LinkPage(_("This is done"), (_("Another payment method has taken its place."),))
+        return LinkPage(_("Already done"), (_("Another payment method has taken its place."),))
     sentence = wording.payment_methods.warning(method) if method.expiry else wording.payment_methods.short_name(method)
     return LinkPage(_("Update your payment method"), (sentence,), _("Add a payment method"))
 
@@ -120,7 +122,7 @@ def _cancel(link: EmailLink, visitor: Visitor, at: int) -> LinkPage | None:
     subscription = found[0]
     if subscription.status.ended or subscription.cancel_at is not None:
         done = _keep(link, visitor, at)
-        return done and replace(done, heading=_("This is done"), button="")
+        return done and replace(done, heading=_("Already done"), button="")
     question = _("Cancel your subscription to %(products)s?", products=_products(subscription))
     next_page = _("The next page says when it ends, and asks you to confirm it.")
     return LinkPage(question, (next_page,), _("Continue"))
@@ -128,7 +130,7 @@ def _cancel(link: EmailLink, visitor: Visitor, at: int) -> LinkPage | None:
 
 def _continues(subscription: SubscriptionView) -> str:
     items = tuple(wording.subscriptions.planned_item(item) for item in subscription.items)
-    return _("It then goes on as before: %(items)s.", items="; ".join(items))
+    return _("It will then continue as before: %(items)s.", items="; ".join(items))
 
 
 def _products(subscription: SubscriptionView) -> str:
@@ -145,7 +147,8 @@ def _reminders(link: EmailLink, muted: bool) -> LinkPage | None:
         return None
     which = _(_REMINDERS[link.object_id])
     if muted:
-        return LinkPage(_("This is done"), (_("You will get no more emails %(which)s.", which=which),))
+        stopped = _("You will get no more emails %(which)s.", which=which)
+        return LinkPage(_("Already done"), (stopped,), _("Send them again"), state="muted")
     question = _("Stop the emails %(which)s? You will still get invoices and receipts.", which=which)
     return LinkPage(_("Stop these reminders?"), (question,), _("Stop these reminders"))
 

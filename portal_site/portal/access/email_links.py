@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, abort, current_app, g, redirect, render_template, url_for
+from flask import Blueprint, Response, abort, current_app, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from portal_site import clock
@@ -13,9 +13,9 @@ from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.portal_access import email_links
 from portal_site.billing.portal_access.email_links import EmailLink, Purpose
 from portal_site.mail import links, login_codes
+from portal_site.mail.messages import masked
 from portal_site.portal.access import email_link_pages, return_after_login, visitors
 from portal_site.portal.access.email_link_pages import LinkPage
-from portal_site.portal.access.logins import masked
 from portal_site.portal.access.sessions import over_page
 from portal_site.portal.documents import pages
 from portal_site.portal.reads import invoices
@@ -32,7 +32,9 @@ def find_link(_endpoint: str | None, values: dict[str, Any] | None) -> None:
     g.email_token = (values or {}).pop("token", "")
     g.email_link = links.read(g.email_token)
     g.holder = email_links.find_holder(g.email_link, clock.now()) if g.email_link else None
-    outside = g.holder and visitors.find_outside(g.holder.account_id, g.holder.customer_id, g.holder.on_behalf_of)
+    outside = g.holder and visitors.find_without_session(
+        g.holder.account_id, g.holder.customer_id, g.holder.on_behalf_of
+    )
     if outside:
         g.visitor, g.now = outside, outside.time(clock.now())
 
@@ -53,7 +55,7 @@ def show() -> str | tuple[str, int]:
 def go_on() -> AnyResponse | tuple[str, int]:
     """Do what the link is for: at once, in a session for it, or after a code."""
     page, link, at = _found(), _link(), clock.now()
-    if not page.button:
+    if not page.button or request.form.get("state", "") != page.state:
         return redirect(_here(), 303)
     own = visitors.find_visitor(at) if link.purpose in _SHORTCUTS else None
     is_in = (
@@ -143,7 +145,7 @@ def _ask_for_code() -> AnyResponse:
     at = clock.now()
     if not _can_send_code():
         return redirect(_here(), 303)
-    session_id = email_links.ask_for_code(_link(), g.holder, at)
+    session_id = email_links.begin_replaceable(_link(), g.holder, at)
     return_after_login.remember_page(g.visitor, _inside(), at)
     return redirect(url_for("replacements.show_login", ticket=signing.sign(login_codes.TICKET, session_id)), 303)
 
@@ -165,11 +167,11 @@ def _keep() -> AnyResponse:
     return redirect(_here(), 303)
 
 
-def _mute() -> AnyResponse:
-    email_links.mute(_link(), g.holder)
+def _switch_reminders() -> AnyResponse:
+    email_links.switch_reminders(_link(), g.holder)
     return redirect(_here(), 303)
 
 
 # What a customer who is logged in does on the portal's own pages.
 _SHORTCUTS = (Purpose.INVOICE, Purpose.PAYMENT_METHOD, Purpose.SUBSCRIPTION)
-_ACTIONS: dict[Purpose, Callable[[], AnyResponse]] = {Purpose.KEEP: _keep, Purpose.REMINDERS: _mute}
+_ACTIONS: dict[Purpose, Callable[[], AnyResponse]] = {Purpose.KEEP: _keep, Purpose.REMINDERS: _switch_reminders}

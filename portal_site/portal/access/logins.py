@@ -8,21 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, abort, current_app, g, redirect, render_template, request, session, url_for
-from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.wrappers import Response
 from wtforms import BooleanField
-from wtforms.validators import ValidationError
 
 from portal_site import clock
 from portal_site.billing.errors import BillingError
 from portal_site.billing.portal_access import logins
-from portal_site.billing.portal_access.devices import is_of_account
+from portal_site.billing.portal_access.devices import is_device_of_account
 from portal_site.billing.portal_access.logins import Candidate, LoginPage, StartedLogin, TooManyRequests
 from portal_site.billing.portal_access.portal_sessions import hash_token
 from portal_site.mail import login_codes
-from portal_site.mail.messages import deliverable
+from portal_site.mail.messages import masked
 from portal_site.portal.access import devices, return_after_login, visitors
+from portal_site.portal.access.email_fields import is_address
 from portal_site.web import signing
 from portal_site.web.input.forms import PortalForm, checked_field, translated
 from portal_site.web.networks import client_network
@@ -33,12 +32,6 @@ blueprint = Blueprint("logins", __name__)  # registered as `logins` and, for exp
 MEMBER = "login"  # of the browser's cookie
 CHOICE = "login-choice"
 Page = str | tuple[str, int] | tuple[str, int, dict[str, str]]
-
-
-def is_address(_form: Any, field: Any) -> None:
-    """Validate an e-mail address."""
-    if not deliverable(field.data):
-        raise ValidationError(_("Enter an email address such as name@example.com."))
 
 
 class EmailForm(PortalForm):
@@ -89,7 +82,7 @@ def show_login() -> Response | str:
     if _page().email is not None:
         return _resend_page()
     known = devices.token()
-    if known is not None and is_of_account(known, _page().account_id, clock.now()):
+    if known is not None and is_device_of_account(known, _page().account_id, clock.now()):
         return redirect(url_for("portal.show_overview"), 303)
     form = EmailForm(formdata=None, email=request.args.get("prefilled_email", "")[: logins.LONGEST_EMAIL])
     return _email_page(form)
@@ -189,11 +182,6 @@ def _email_page(form: EmailForm, refusal: str = "") -> str:
 def _resend_page(refusal: str = "") -> str:
     words = masked(_page().email or "")
     return render_template("portal/logins/resend.html", email=words, refusal=refusal, address=_address)
-
-
-def masked(email: str) -> str:
-    """An address for a page that anybody may see: its owner knows it by the first letter and the domain."""
-    return f"{email[:1]}•••@{email.rpartition('@')[2]}"
 
 
 def _code_page(form: CodeForm) -> str:

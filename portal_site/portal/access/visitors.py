@@ -146,7 +146,7 @@ _OF_CANCELLATION = PageQuery(
     ).order_by(PortalConfiguration.livemode.desc())
 )
 # A customer who has not come in: e-mails and the pages of their links show what its portal would.
-_OUTSIDE = PageQuery(
+_WITHOUT_SESSION = PageQuery(
     visitor=select(
         *_MERCHANT,
         *_CUSTOMER,
@@ -333,10 +333,10 @@ def find_expired_owner(token: str | None) -> PortalOwner | None:
     return PortalOwner(**row) if row else None
 
 
-def find_outside(account_id: str, customer_id: str, on_behalf_of: str | None) -> Visitor | None:
+def find_without_session(account_id: str, customer_id: str, on_behalf_of: str | None) -> Visitor | None:
     """A customer without a session, with the default configuration; None if it is deleted, or there is no such configuration."""
     shown = on_behalf_of or account_id
-    row = _OUTSIDE.one(account_id=account_id, customer_id=customer_id, shown_account_id=shown)
+    row = _WITHOUT_SESSION.one(account_id=account_id, customer_id=customer_id, shown_account_id=shown)
     if row is None:
         return None
     nobody: dict[str, Any] = {

@@ -59,7 +59,7 @@ def device(view: DeviceView, current: str | None) -> str:
     """A remembered device, by the day on which it was."""
     if view.id == current:
         return _("This device")
-    return _("Device of %(date)s", date=filters.date(view.created))
+    return _("Device remembered on %(date)s", date=filters.date(view.created))
 
 
 def links(visitor: Visitor) -> list[tuple[str, str]]:
