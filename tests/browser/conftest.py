@@ -143,6 +143,7 @@ RULES_OF_COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-b
 
 def violations(page: Page, rules: dict[str, Any] = ALL_RULES) -> list[str]:
     """What axe finds on the page as it stands."""
+    page.wait_for_load_state()
     if not page.evaluate("() => Boolean(window.axe)"):
         page.evaluate(AXE)
     # Nothing here needs the stylesheets to be fetched again, or a selector for every element.
@@ -153,4 +154,5 @@ def violations(page: Page, rules: dict[str, Any] = ALL_RULES) -> list[str]:
 
 def scrolls_sideways(page: Page) -> bool:
     """Whether one has to."""
+    page.wait_for_load_state()
     return bool(page.evaluate("() => document.documentElement.scrollWidth > document.documentElement.clientWidth"))

@@ -83,6 +83,7 @@ class Shopper:
         """From the link to the page for changing the plan."""
         page.goto(self.site.link(self.shop.customer))
         page.get_by_role("link", name="Change plan").click()
+        page.wait_for_url("**/plan-change")  # until it has loaded: a click does not wait for the page that it leads to
 
     def paid(self) -> tuple[int, int]:
         """How many invoices there are, and how many charges for this customer's invoices succeeded."""

@@ -1,6 +1,5 @@
 """A real SMTP server on loopback that does as it is told."""
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from tests.web.processes import free_port
 
 Answer = str | Callable[[SMTP], str]
 
@@ -83,9 +84,3 @@ def running(**options: Any) -> Iterator[MailServer]:
         yield handler
     finally:
         controller.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -21,8 +21,9 @@ from portal_site.mail.rendering import Content
 from portal_site.mail.sending import SendReport
 from tests import world
 from tests.mail import mail_server
-from tests.mail.mail_server import MailServer, free_port, hang_up, hang_up_having_taken
+from tests.mail.mail_server import MailServer, hang_up, hang_up_having_taken
 from tests.plans import plan
+from tests.web.processes import free_port
 
 AT = world.START
 FROM = "billing@operator.example"

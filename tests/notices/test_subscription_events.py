@@ -36,7 +36,7 @@ def test_a_cancellation_is_acknowledged_with_date_time_and_content(lite_app: Fla
     assert (
         "We confirm your cancellation: your subscription to Team continues until May 1, 2026, then ends." in mail.text
     )
-    assert "It will not renew, and you pay nothing more." in mail.text
+    assert "It will not renew, and no further invoice will follow." in mail.text
     assert "Date of cancellation: April 16, 2026" in mail.text
     assert "12:00:00" in mail.text.replace("\u202f", " ")
     assert "Keep my subscription:" in mail.text
@@ -77,7 +77,7 @@ def test_the_end_of_a_cancelled_subscription_is_announced(lite_app: Flask) -> No
     bill(lite_app, END)
     ended = of_kind(written(lite_app, END), "subscription_ended")
     assert "Your subscription to Team ended on May 1, 2026." in ended.text
-    assert "You will not be billed again." in ended.text
+    assert "No further invoice will follow." in ended.text
 
 
 def test_one_that_ends_unpaid_says_so(lite_app: Flask) -> None:

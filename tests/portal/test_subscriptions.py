@@ -34,13 +34,17 @@ def test_the_page_of_a_subscription(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("members", "badge", "sentence"),
     [
-        ({"status": "active", "cancel_at_period_end": True}, "Ends ", "It will not renew, and you pay nothing more."),
+        (
+            {"status": "active", "cancel_at_period_end": True},
+            "Ends ",
+            "It will not renew, and no further invoice will follow.",
+        ),
         (
             {"status": "canceled", "ended_at": 1_790_000_000},
             "Ended",
-            "Ended September 21, 2026 You will not be billed again.",
+            "Ended September 21, 2026 No further invoice will follow.",
         ),
-        ({"status": "canceled"}, "Ended", "Ended You will not be billed again."),
+        ({"status": "canceled"}, "Ended", "Ended No further invoice will follow."),
         ({"pause_collection": {"behavior": "void"}}, "Paused", "Paused Until you resume You pay nothing until then."),
         (
             {"pause_collection": {"behavior": "void", "resumes_at": 1_890_000_000}},
@@ -49,7 +53,7 @@ def test_the_page_of_a_subscription(visit: Visit) -> None:
         ),
         ({"status": "paused"}, "Paused", "Paused Until you resume You pay nothing until then."),
         ({"status": "incomplete"}, "Awaiting first payment", "It starts as soon as the first invoice is paid."),
-        ({"status": "incomplete_expired"}, "Not started", "Ended You will not be billed again."),
+        ({"status": "incomplete_expired"}, "Not started", "Ended No further invoice will follow."),
         ({"status": "unpaid"}, "On hold", "On hold Invoice unpaid It resumes once what is due is paid."),
         ({"status": "past_due"}, "Payment overdue", "Next payment after this one €24.00 on"),
         ({"collection_method": "send_invoice"}, "Active", "You receive an invoice and pay it by its due date."),

@@ -90,7 +90,7 @@ def cancellation_confirmed(context: Context) -> Message | None:
         ]
         paragraphs.append(
             wording.subscriptions.before_the_end(subscription.next_invoice)
-            or _("It will not renew, and you pay nothing more.")
+            or _("It will not renew, and no further invoice will follow.")
         )
     return Message(
         subject=_("Your cancellation of %(products)s is confirmed", **values),
@@ -121,7 +121,7 @@ def ended(context: Context) -> Message | None:
     return Message(
         subject=_("Your subscription to %(products)s has ended", **values),
         heading=_("Your subscription has ended"),
-        paragraphs=(sentence, _("You will not be billed again.")),
+        paragraphs=(sentence, _("No further invoice will follow.")),
         preview=sentence,
         button=context.manage(subscription),
     )

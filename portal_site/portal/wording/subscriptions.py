@@ -35,7 +35,7 @@ def next_step(subscription: SubscriptionView, method: PaymentMethodView | None, 
     """What happens next to a subscription; None if a planned change says it."""
     if subscription.status.ended:
         ended = subscription.ended_at
-        return NextStep(_("Ended"), date(ended) if ended else _("Ended"), _("You will not be billed again."))
+        return NextStep(_("Ended"), date(ended) if ended else _("Ended"), _("No further invoice will follow."))
     if subscription.cancel_at:
         ends = subscription.trial_end, subscription.cancel_at, subscription.canceled_at
         if cancellation.is_for_want_of_method(subscription.status, *ends):
@@ -44,7 +44,7 @@ def next_step(subscription: SubscriptionView, method: PaymentMethodView | None, 
         return NextStep(
             _("Ends"),
             date(subscription.cancel_at),
-            before_the_end(subscription.next_invoice) or _("It will not renew, and you pay nothing more."),
+            before_the_end(subscription.next_invoice) or _("It will not renew, and no further invoice will follow."),
         )
     upcoming = subscription.next_invoice
     return _standing(subscription) or (_payment(subscription, upcoming, method, now) if upcoming else None)
