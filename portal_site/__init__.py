@@ -6,11 +6,12 @@ from flask_migrate import Migrate
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from portal_site import api, db, locations, payment_providers, portal, rate_limits
+from portal_site import api, dashboard, db, locations, payment_providers, portal, rate_limits
 from portal_site.config import Settings
 from portal_site.db import engine
 from portal_site.mail import models as mail_models  # noqa: F401 - its tables belong to the schema
 from portal_site.notices import models as notice_models  # noqa: F401 - so do these
+from portal_site.staff import models as staff_models  # noqa: F401
 from portal_site.web import errors, htmx, security, urls
 from portal_site.web.input import postal_addresses
 from portal_site.web.rendering import assets, components, filters, i18n, themes
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     portal.init(app)
     api.init(app)
+    dashboard.init(app)
     payment_providers.init(app, settings)
     if settings.demo:
         from portal_site import demo

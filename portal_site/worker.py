@@ -41,6 +41,7 @@ from portal_site.db.transactions import reading, retry_on_conflict, transaction
 from portal_site.mail import outbox, sending
 from portal_site.notices import cancellation_requests, following, reminders
 from portal_site.rate_limits import storages
+from portal_site.staff import sessions as staff_sessions
 
 # All in seconds.
 SILENCE = 3 * 60  # a worker without a heartbeat for this long counts as gone
@@ -209,6 +210,7 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
         clean_up.remove_old_rows(at)
         outbox.remove_old(at)
         storages.remove_old(at)
+        staff_sessions.remove_old_rows(at)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",

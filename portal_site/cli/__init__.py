@@ -16,6 +16,7 @@ from portal_site.cli.invoices import draft, refund
 from portal_site.cli.links import cancellation_page, link, login_page
 from portal_site.cli.mail import mail
 from portal_site.cli.serving import fail
+from portal_site.cli.staff import account, set_up, user
 from portal_site.cli.test_clocks import clock
 from portal_site.config import Settings
 
@@ -31,12 +32,15 @@ def main() -> None:
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 64))
 @with_app
 def run(app: Flask, host: str, port: int, threads: int) -> None:
-    """Serve the portal with waitress, in one process."""
+    """Serve the portal with waitress, in one process. With an empty database, it prints the link for the set-up."""
+    from portal_site import clock as clocks
+    from portal_site.dashboard.access import setup
     from portal_site.db import migrations
     from portal_site.web.servers import access_log
 
     access_log.configure()
-    migrations.warn_if_behind(app)
+    if migrations.warn_if_behind(app) and (there := setup.link(clocks.now())):
+        click.echo(f"Nothing is set up yet. Begin at\n  {there}")
     serving.serve(app, host, port, threads)
 
 
@@ -148,7 +152,7 @@ def demo(port: int, data: Path) -> None:
     demo_server.run(port, data.absolute())
 
 
-for command in (check, draft, link, login_page, cancellation_page, mail, refund, clock, key):
+for command in (set_up, account, user, check, draft, link, login_page, cancellation_page, mail, refund, clock, key):
     main.add_command(command)
 
 

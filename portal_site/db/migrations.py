@@ -29,17 +29,22 @@ def state(app: Flask) -> tuple[str | None, str | None]:
     return current, ScriptDirectory(str(locations.MIGRATIONS)).get_current_head()
 
 
-def warn_if_behind(app: Flask) -> None:
-    """Write to the log that the schema is older than the program, which answers 503 and bills nothing until it is upgraded."""
+def warn_if_behind(app: Flask) -> bool:
+    """Write to the log that the schema is older than the program, which answers 503 and bills nothing until it is upgraded.
+
+    Whether the schema can be used.
+    """
     with app.app_context():
         if engine.has_no_file(db.engine.url):
             log.error("there is no database yet: run `portal migrate`")
-            return
+            return False
     try:
         current, head = state(app)
     except SQLAlchemyError as error:
         log.error("the database cannot be used: %s", described(error))
-        return
+        return False
     known = {script.revision for script in ScriptDirectory(str(locations.MIGRATIONS)).walk_revisions()}
     if current != head and (current is None or current in known):  # a newer schema is what an upgrade begins with
         log.error("the schema is at %s and the program's is %s: run `portal migrate`", current or "nothing", head)
+        return False
+    return True

@@ -7,6 +7,7 @@ from flask import request, session
 
 from portal_site.api import authentication
 from portal_site.billing.portal_access.portal_sessions import hash_token
+from portal_site.dashboard.access import session_cookie
 from portal_site.portal.access.visitors import COOKIE_MEMBER
 from portal_site.web.networks import client_network
 
@@ -14,6 +15,12 @@ from portal_site.web.networks import client_network
 def visitor() -> str:
     """The session that the browser's cookie names, whether it still runs or not; without one, the network."""
     token = session.get(COOKIE_MEMBER)
+    return hash_token(token) if token else client_network()
+
+
+def staff() -> str:
+    """The session of a user of the dashboard; without one, the network."""
+    token = session_cookie.token()
     return hash_token(token) if token else client_network()
 
 
@@ -47,6 +54,7 @@ RULES = {
     # Cached for a year by browsers, so many customers of one company can open their first page at the same time.
     "styles and logos": Rule("1200 per minute", client_network),
     "portal": Rule("300 per minute", visitor),
+    "dashboard": Rule("300 per minute", staff),
     "exports": Rule("20 per minute", visitor),
     # As at Stripe.
     "api reading, live": Rule("100 per second", caller),
@@ -63,6 +71,10 @@ BLUEPRINTS = {
     "sessions": PUBLIC,
     "email_links": PUBLIC,
     "cancellation_requests": PUBLIC,
+    "dashboard": "dashboard",
+    "sign_in": "login forms",
+    "setup": "login forms",
+    "invitations": "login forms",
     "sandbox": PUBLIC,
     "api": API,
 }

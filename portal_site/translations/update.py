@@ -16,7 +16,7 @@ from portal_site import locations
 
 FOLDER = Path(__file__).parent
 # The demo's page is for developers and stays in English.
-ENGLISH_ONLY = ("demo",)
+ENGLISH_ONLY = ("demo", "dashboard")
 KEYWORDS: dict[str, Any] = {**DEFAULT_KEYWORDS, "NN_": (1, 2), "_l": None}
 METHODS = [("**.py", "python"), ("**.html", "jinja2"), ("**.txt", "jinja2")]
 JINJA = {"trimmed": "true", "extensions": "jinja2.ext.i18n"}

@@ -20,6 +20,7 @@ BUNDLES = {
     "site.js": ("js/vendor/htmx.js", "js/behaviours/*.js"),
     "lost-forms.js": ("js/lost_forms.js",),
     "sandbox.css": ("css/sandbox.css",),
+    "dashboard.css": ("css/dashboard.css",),
 }
 COMMENT = re.compile(rb"/\*.*?\*/", re.DOTALL)
 LINE_COMMENT = re.compile(rb"^\s*//.*\n", re.MULTILINE)

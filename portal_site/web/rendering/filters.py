@@ -108,8 +108,9 @@ def unit_money(amount: Decimal, currency: str) -> str:
 
 
 def _zone() -> str:
-    visitor = g._get_current_object().get("visitor")
-    return visitor.timezone if visitor is not None else "UTC"
+    own = g._get_current_object()
+    whose = own.get("visitor") or own.get("place")  # a customer, or a user's place in an account
+    return whose.timezone if whose is not None else "UTC"
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,59 @@
+"""The dashboard's frame: its name, the links to the pages that the user may see, and how browsers are called."""
+
+from flask import Flask, g, request, url_for
+
+from portal_site.staff.roles import Right
+from portal_site.staff.sessions import Place
+
+# The pages in the frame: what they are called, which right they need, and what the names of their routes begin with.
+PAGES = (
+    ("Home", Right.VIEW_SETTINGS, "show_home", ()),
+    ("Team", Right.MANAGE_TEAM, "show_team", ("invite", "withdraw_invitation", "change_role", "remove_member")),
+)
+BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
+SYSTEMS = (
+    ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+    ("CrOS", "ChromeOS"), ("Linux", "Linux"),
+)  # fmt: skip
+
+
+def init(app: Flask) -> None:
+    """Make these functions available to templates."""
+    app.jinja_env.globals.update(
+        navigation=navigation, frame_name=frame_name, browser_name=browser_name, account_url=account_url
+    )
+
+
+def frame_name(place: Place | None) -> str:
+    """Whose dashboard this is."""
+    return place.business_name if place is not None else "Portal Site"
+
+
+def account_url(view: str, **values: str) -> str:
+    """The URL of a page of the account that this page is of."""
+    return url_for(f"dashboard.{view}", account_id=g.place.account_id, **values)  # type: ignore[arg-type]
+
+
+def navigation(place: Place | None) -> list[list[tuple[str, str, str | None]]]:
+    """The list of links as (name, URL, aria-current); no list on pages of no account."""
+    if place is None:
+        return []
+    here = (request.endpoint or "").removeprefix("dashboard.")
+    return [
+        [
+            (name, url_for(f"dashboard.{view}", account_id=place.account_id), _state(here, view, others))
+            for name, right, view, others in PAGES
+            if place.may(right)
+        ]
+    ]
+
+
+def _state(here: str, view: str, others: tuple[str, ...]) -> str | None:
+    return "page" if here == view else "true" if here.startswith(others or ("\0",)) else None
+
+
+def browser_name(agent: str) -> str:
+    """A browser by what it says of itself, such as Firefox on Windows."""
+    browser = next((name for token, name in BROWSERS if token in agent), "A browser")
+    system = next((name for token, name in SYSTEMS if token in agent), "")
+    return f"{browser} on {system}" if system else browser

@@ -1,0 +1,1 @@
+"""The selects that the dashboard's pages show."""

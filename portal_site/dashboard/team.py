@@ -1,0 +1,120 @@
+"""An account's team: who is in it with which role, and who was invited."""
+
+from typing import Any
+
+from flask import abort, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+from wtforms import RadioField
+
+from portal_site import clock
+from portal_site.billing.errors import BillingError, NotFound
+from portal_site.dashboard import blueprint, forms, needs, place, user
+from portal_site.staff import teams
+from portal_site.staff.roles import DESCRIPTIONS, Right, Role
+from portal_site.web.input.forms import PortalForm, Required
+
+Page = str | tuple[str, int]
+
+
+class InviteForm(PortalForm):
+    """Whom to invite, and as what."""
+
+    email = forms.email_field()
+    role = RadioField(
+        "Role", choices=[(role.value, role.value.capitalize()) for role in Role], validators=[Required()],
+        default=Role.SUPPORT.value,
+    )  # fmt: skip
+
+
+@blueprint.get("/<account_id>/team")
+@needs(Right.MANAGE_TEAM)
+def show_team(account_id: str) -> str:
+    """The team, the open invitations, and the form for a new one."""
+    return _page(account_id, InviteForm(formdata=None))
+
+
+def _page(account_id: str, form: InviteForm, refusal: str = "", link: str = "") -> str:
+    return render_template(
+        "dashboard/team/index.html",
+        members=teams.members(account_id),
+        invitations=teams.open_invitations(account_id, clock.now()),
+        form=form,
+        refusal=refusal,
+        link=link,
+        descriptions=DESCRIPTIONS,
+        roles=list(Role),
+    )
+
+
+@blueprint.post("/<account_id>/team/invitations")
+@needs(Right.MANAGE_TEAM, fresh=True)
+def invite(account_id: str) -> Page:
+    """Invite somebody. The link is shown once; where there is a mail server, it is mailed, too."""
+    form = InviteForm()
+    if not form.validate():
+        return _page(account_id, form), 422
+    try:
+        made = teams.invite(account_id, form.email.data or "", Role(form.role.data), user().user_id, clock.now())
+    except BillingError as refusal:
+        return _page(account_id, form, forms.refuse(form, refusal)), 422
+    link = url_for("invitations.show", token=made.token, _external=True)
+    return _page(account_id, InviteForm(formdata=None), link=link)
+
+
+@blueprint.post("/<account_id>/team/invitations/<invitation_id>/removal")
+@needs(Right.MANAGE_TEAM, fresh=True)
+def withdraw_invitation(account_id: str, invitation_id: str) -> Response:
+    """Take an invitation back."""
+    try:
+        withdrawn = teams.withdraw(account_id, invitation_id, clock.now())
+    except NotFound:
+        abort(404)
+    return _done(account_id, f"The invitation of {withdrawn.email} does not work any more.")
+
+
+@blueprint.post("/<account_id>/team/<user_id>/role")
+@needs(Right.MANAGE_TEAM, fresh=True)
+def change_role(account_id: str, user_id: str) -> Any:
+    """Give a member another role."""
+    try:
+        role = Role(request.form.get("role", ""))
+    except ValueError:
+        return _page(account_id, InviteForm(formdata=None), "Choose a role."), 422
+    return _changed(
+        account_id, "The role is changed.", lambda: teams.change_role(account_id, user_id, role, clock.now())
+    )
+
+
+@blueprint.post("/<account_id>/team/<user_id>/removal")
+@needs(Right.MANAGE_TEAM, fresh=True)
+def remove_member(account_id: str, user_id: str) -> Any:
+    """Take somebody out of the team."""
+    return _changed(
+        account_id, f"The account of {place().business_name} is closed to this member.",
+        lambda: teams.remove(account_id, user_id, clock.now()),
+    )  # fmt: skip
+
+
+@blueprint.post("/<account_id>/team/<user_id>/second-step/removal")
+@needs(Right.MANAGE_TEAM, fresh=True)
+def reset_second_step(account_id: str, user_id: str) -> Any:
+    """Let a member who has lost the phone set up a new second step."""
+    return _changed(
+        account_id, "A new second step is asked for at the next sign-in.",
+        lambda: teams.reset_second_step(account_id, user_id, clock.now()),
+    )  # fmt: skip
+
+
+def _changed(account_id: str, words: str, change: Any) -> Any:
+    try:
+        change()
+    except NotFound:
+        abort(404)
+    except BillingError as refusal:
+        return _page(account_id, InviteForm(formdata=None), str(refusal)), 422
+    return _done(account_id, words)
+
+
+def _done(account_id: str, words: str) -> Response:
+    flash(words, "good")
+    return redirect(url_for("dashboard.show_team", account_id=account_id), 303)

@@ -1,0 +1,103 @@
+"""Signing in: the password, then the second step, then a session. What is wrong is never said more exactly than that."""
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.orm import Session
+
+from portal_site.billing.errors import BillingError
+from portal_site.db.transactions import reading, transaction
+from portal_site.staff import passwords, second_step
+from portal_site.staff.models import SignInTries, User
+
+# An address is counted together with the network that a password comes from, so that nobody can lock somebody else out.
+# A code is counted by its user: who gets as far as that knows the password.
+WINDOW = 15 * 60  # seconds, from the first try on
+MOST_PASSWORDS, MOST_CODES = 10, 5  # tries in that time
+PATIENCE = 10 * 60  # seconds between the password and the second step
+# One statement, so that tries at the same time are all counted.
+_COUNT = text(
+    "INSERT INTO sign_in_tries (subject, count, ends_at) VALUES (:subject, 1, :ends_at) ON CONFLICT (subject) DO UPDATE SET"
+    " count = CASE WHEN sign_in_tries.ends_at > :at THEN sign_in_tries.count + 1 ELSE 1 END,"
+    " ends_at = CASE WHEN sign_in_tries.ends_at > :at THEN sign_in_tries.ends_at ELSE excluded.ends_at END"
+    " RETURNING count, ends_at"
+).execution_options(unscoped="tries belong to no merchant")
+
+
+class TooManyTries(BillingError):
+    """Somebody has tried too often. `wait` are the seconds until the next try."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__("Too many tries. Wait a while, and try again.")
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Half:
+    """A user whose password was right. `changed_at` is when that password was set, so that an older one counts no more."""
+
+    user_id: str
+    changed_at: int
+    at: int
+
+
+def check_password(email: str, password: str, network: str, at: int) -> Half:
+    """Whose password this is. Raises BillingError if it is nobody's, and TooManyTries."""
+    subject = _subject("password", email.strip().lower(), network)
+    _count(subject, MOST_PASSWORDS, at)
+    with reading() as reader:
+        query = select(User.id, User.password_hash, User.password_changed_at).where(User.email == email.strip().lower())
+        found = reader.execute(query).one_or_none()
+    # The hash is checked outside of the transaction: it takes longer than all the rest.
+    if not passwords.is_right(found.password_hash if found else None, password) or found is None:
+        raise BillingError("The email address or the password is wrong.", param="password")
+    _forget(subject)
+    return Half(found.id, found.password_changed_at, at)
+
+
+def check_second_step(half: Half, code: str, at: int) -> User:
+    """The user, with the second step done. Raises BillingError for a wrong code, TooManyTries, and if it took too long."""
+    subject = _subject("code", half.user_id)
+    _count(subject, MOST_CODES, at)
+    with transaction() as session:
+        user = session.get(User, half.user_id)
+        if user is None or user.password_changed_at != half.changed_at or at - half.at > PATIENCE:
+            raise BillingError("That took too long. Sign in again.")
+        if not second_step.is_right(session, user, code, at):
+            raise BillingError("This code is wrong, or was used already.", param="code")
+        _clear(session, subject)
+        return user
+
+
+def prove(user_id: str, password: str, at: int) -> None:
+    """Check the password of a user who is signed in. Raises BillingError if it is wrong, and TooManyTries."""
+    subject = _subject("proof", user_id)
+    _count(subject, MOST_PASSWORDS, at)
+    with reading() as reader:
+        stored = reader.scalar(select(User.password_hash).where(User.id == user_id))
+    if not passwords.is_right(stored, password):
+        raise BillingError("The password is wrong.", param="password")
+    _forget(subject)
+
+
+def _subject(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _count(subject: str, most: int, at: int) -> None:
+    """Count a try, before it is known whether it is right: of many at once, no more than `most` are looked at."""
+    with transaction() as session:
+        given = {"subject": subject, "at": at, "ends_at": at + WINDOW}
+        count, ends_at = session.execute(_COUNT, given).one()
+    if count > most:
+        raise TooManyTries(ends_at - at)
+
+
+def _forget(subject: str) -> None:
+    with transaction() as session:
+        _clear(session, subject)
+
+
+def _clear(session: Session, subject: str) -> None:
+    session.execute(delete(SignInTries).where(SignInTries.subject == subject))

@@ -1,0 +1,210 @@
+"""Who may do what in the dashboard: each route has a row here, and a route without one fails the build."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from itsdangerous import URLSafeTimedSerializer
+
+from portal_site.billing.events.actors import ActorType, acting_as
+from portal_site.dashboard import SIGNED_IN
+from portal_site.db import Base
+from portal_site.db.transactions import reading
+from portal_site.staff import teams
+from portal_site.staff.roles import RIGHTS, Right, Role
+from tests import world
+from tests.client import PortalClient
+from tests.conftest import SECRET
+from tests.dashboard.staff import Employee, account, employ, sign_in
+from tests.test_access import STAFF
+
+AT = world.HALF
+EVERYBODY = "everybody who is signed in"
+PUBLIC = {
+    # Let in by what they check: test_sign_in.py, test_setup.py, test_team.py
+    "sign_in.show_form", "sign_in.check_password", "sign_in.show_code", "sign_in.check_code", "sign_in.sign_out",
+    "sign_in.show_second_step_setup", "sign_in.set_up_second_step",
+    "setup.show_form", "setup.begin",
+    "invitations.show", "invitations.accept", "invitations.join",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route as one knocks on it. `{account}` and the like are of the account that is knocked on."""
+
+    method: str
+    address: str
+    right: Right | str
+    data: tuple[tuple[str, str], ...] = ()
+    ok: tuple[int, ...] = (200,)
+
+
+DONE, REFUSED = (303,), (422,)
+ROUTES = {
+    "dashboard.show_accounts": Route("GET", "", EVERYBODY, ok=(200, 303)),
+    "dashboard.ask_for_proof": Route("GET", "/proof", EVERYBODY),
+    "dashboard.prove": Route("POST", "/proof", EVERYBODY, ok=REFUSED),
+    "dashboard.show_profile": Route("GET", "/profile", EVERYBODY),
+    "dashboard.change_password": Route("POST", "/profile/password", EVERYBODY, ok=REFUSED),
+    "dashboard.replace_recovery_codes": Route("POST", "/profile/recovery-codes", EVERYBODY),
+    "dashboard.end_other_sessions": Route("POST", "/profile/sessions/removal", EVERYBODY, ok=DONE),
+    "dashboard.end_session": Route("POST", "/profile/sessions/uses_none/removal", EVERYBODY, ok=DONE),
+    "dashboard.show_home": Route("GET", "/{account}", Right.VIEW_SETTINGS),
+    "dashboard.show_team": Route("GET", "/{account}/team", Right.MANAGE_TEAM),
+    "dashboard.invite": Route(
+        "POST", "/{account}/team/invitations", Right.MANAGE_TEAM, (("email", "new@x.example"), ("role", "admin"))
+    ),
+    "dashboard.withdraw_invitation": Route(
+        "POST", "/{account}/team/invitations/{invitation}/removal", Right.MANAGE_TEAM, ok=DONE
+    ),
+    "dashboard.change_role": Route("POST", "/{account}/team/{member}/role", Right.MANAGE_TEAM, (("role", "admin"),), DONE),
+    "dashboard.remove_member": Route("POST", "/{account}/team/{member}/removal", Right.MANAGE_TEAM, ok=DONE),
+    "dashboard.reset_second_step": Route(
+        "POST", "/{account}/team/{member}/second-step/removal", Right.MANAGE_TEAM, ok=DONE
+    ),
+}  # fmt: skip
+each_route = pytest.mark.parametrize("endpoint", sorted(ROUTES))
+OF_ACCOUNT = sorted(name for name, route in ROUTES.items() if "{account}" in route.address)
+
+
+@pytest.fixture(autouse=True)
+def now() -> Iterator[None]:
+    with time_machine.travel(AT, tick=False), acting_as(ActorType.OPERATOR):
+        yield
+
+
+@dataclass
+class Merchant:
+    """An account with one user of each role, and the things that the addresses name."""
+
+    users: dict[Role, Employee]
+    things: dict[str, str]
+
+
+def _merchant(name: str) -> Merchant:
+    account_id = account()
+    users = {role: employ(account_id, role, f"{role}@{name}.example", role.capitalize()) for role in Role}
+    member = employ(account_id, Role.SUPPORT, f"member@{name}.example", "Member")
+    invitation = teams.invite(account_id, f"guest@{name}.example", Role.ADMIN, None, AT).invitation
+    return Merchant(users, {"account": account_id, "member": member.user_id, "invitation": invitation.id})
+
+
+def _knock(client: PortalClient, endpoint: str, things: dict[str, str], **options: Any) -> Any:
+    route = ROUTES[endpoint]
+    address = "/dashboard" + route.address.format(**things)
+    if route.method == "GET":
+        return client.get(address, **options)
+    return client.send(address, {name: value.format(**things) for name, value in route.data}, **options)
+
+
+def _everything() -> dict[str, int]:
+    """A hash of each table, but of the sessions, which note when they are used."""
+    with reading() as reader:
+        return {
+            table.name: hash(tuple(sorted(map(repr, reader.execute(table.select().execution_options(unscoped="all"))))))
+            for table in Base.metadata.sorted_tables
+            if table.name != "user_sessions"
+        }
+
+
+def test_every_route_has_a_row(lite_app: Flask) -> None:
+    staff = {rule.endpoint for rule in lite_app.url_map.iter_rules() if rule.endpoint.startswith(STAFF)}
+    assert staff == PUBLIC | set(ROUTES)
+    for endpoint, route in ROUTES.items():
+        right = getattr(lite_app.view_functions[endpoint], "right", None)
+        assert right == (SIGNED_IN if route.right == EVERYBODY else route.right), endpoint
+
+
+@pytest.mark.case("B1")
+@each_route
+def test_each_role_may_do_what_its_rights_say(lite_app: Flask, endpoint: str) -> None:
+    merchant = _merchant("lumen")
+    route = ROUTES[endpoint]
+    for role, user in merchant.users.items():
+        client = sign_in(lite_app, user)
+        if route.right == EVERYBODY or route.right in RIGHTS[role]:
+            assert _knock(client, endpoint, merchant.things).status_code in route.ok, role
+        else:
+            before = _everything()
+            refused = _knock(client, endpoint, merchant.things)
+            assert (refused.status_code, "Your role does not allow this" in refused.text) == (403, True), role
+            assert _everything() == before, role
+
+
+@pytest.mark.case("B1")
+@pytest.mark.case("B7")
+@pytest.mark.parametrize("htmx", [False, True])
+def test_a_stranger_is_led_to_the_sign_in_and_changes_nothing(lite_app: Flask, htmx: bool) -> None:
+    merchant = _merchant("lumen")
+    client: PortalClient = lite_app.test_client()  # type: ignore[assignment]
+    with client.session_transaction() as session:
+        session["csrf_token"] = "a stranger's own"
+    client.token = URLSafeTimedSerializer(SECRET, salt="wtf-csrf-token").dumps("a stranger's own")
+    before = _everything()
+    for endpoint in ROUTES:
+        response = _knock(client, endpoint, merchant.things, headers={"HX-Request": "true"} if htmx else {})
+        assert response.status_code == (401 if htmx else 303), endpoint
+        assert htmx or response.location.startswith("/dashboard/sign-in"), endpoint
+    assert _everything() == before
+
+
+@pytest.mark.case("B1")
+@pytest.mark.case("B2")
+@pytest.mark.parametrize("endpoint", OF_ACCOUNT)
+def test_nobody_sees_or_changes_another_account(lite_app: Flask, endpoint: str) -> None:
+    """Neither under the other account's address, nor with the other account's things under one's own."""
+    mine, theirs = _merchant("mine"), _merchant("theirs")
+    client = sign_in(lite_app, mine.users[Role.OWNER])
+    before = _everything()
+    foreign = _knock(client, endpoint, theirs.things)
+    none = _knock(client, endpoint, {**theirs.things, "account": "acct_none"})
+    assert (foreign.status_code, none.status_code) == (404, 404)
+    assert "theirs" not in foreign.text
+    assert foreign.text == none.text
+    mixed = {**theirs.things, "account": mine.things["account"]}
+    if any(
+        f"{{{name}}}" in f"{ROUTES[endpoint].address}{ROUTES[endpoint].data}" for name in mixed if name != "account"
+    ):
+        assert _knock(client, endpoint, mixed).status_code in (404, 422)
+    if ROUTES[endpoint].method == "POST" and endpoint != "dashboard.invite":
+        assert _everything() == before
+
+
+@pytest.mark.case("C1")
+def test_without_the_pages_token_nothing_happens(lite_app: Flask) -> None:
+    merchant = _merchant("lumen")
+    client = sign_in(lite_app, merchant.users[Role.OWNER])
+    other = sign_in(lite_app, merchant.users[Role.ADMIN])
+    before = _everything()
+    for endpoint, route in ROUTES.items():
+        if route.method == "POST":
+            for token in ("", other.token):
+                client.token = token
+                assert _knock(client, endpoint, merchant.things).status_code == 403, endpoint
+    assert _everything() == before
+
+
+@pytest.mark.case("C2")
+def test_reading_changes_nothing(lite_app: Flask) -> None:
+    merchant = _merchant("lumen")
+    client = sign_in(lite_app, merchant.users[Role.OWNER])
+    before = _everything()
+    for endpoint, route in ROUTES.items():
+        if route.method == "GET":
+            assert _knock(client, endpoint, merchant.things).status_code in route.ok
+    assert _everything() == before
+
+
+@pytest.mark.case("B7")
+def test_a_customer_and_a_key_open_no_dashboard(lite_app: Flask) -> None:
+    from tests.conftest import enter
+
+    scene = world.scene()
+    customer = enter(lite_app, scene.customer)
+    assert customer.get(f"/dashboard/{scene.customer.account_id}").status_code == 303
+    with_key = customer.get("/dashboard/profile", headers={"Authorization": "Bearer sk_test_" + "x" * 44})
+    assert with_key.status_code == 303
