@@ -1,6 +1,7 @@
 """Where files are: the program's own, in the installed package or at the top of a checkout, and private ones with data."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
@@ -27,10 +28,12 @@ def make_private_folder(path: Path) -> None:
 def make_private_file(path: Path) -> None:
     """Make an empty file that only this user can read, and its folder, unless they exist. Raises OSError.
 
-    SQLite gives the files that it puts beside a database the same rights.
+    SQLite gives the files that it puts beside a database the same rights. A file that exists is not even opened: closing it
+    would take all locks of this process off it, and another process would then delete a write-ahead log that is in use.
     """
     make_private_folder(path.parent)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def opened_to_others(path: Path) -> str | None:

@@ -3,17 +3,19 @@
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from portal_site import worker
 from portal_site.billing.models import Customer
 from portal_site.db import db
-from portal_site.db.transactions import transaction
+from portal_site.db.transactions import reading, transaction
 from tests import world
 from tests.conftest import make_app
 from tests.test_cli import Portal
@@ -111,3 +113,16 @@ def test_a_check_makes_nothing(tmp_path: Path) -> None:
     assert checked.stdout.startswith("settings: ok\n")
     assert checked.stderr == f"database: there is no file {tmp_path / 'data' / 'portal.db'}. Run `portal migrate`.\n"
     assert not (tmp_path / "data").exists()
+
+
+def test_another_process_leaves_the_write_ahead_log_alone(tmp_path: Path) -> None:
+    """The last process to close a database removes its log. Locks say which is the last; a new connection must not drop them."""
+    database = tmp_path / "portal.db"
+    app = make_app(f"sqlite:///{database}", tmp_path)
+    with app.app_context(), reading() as first:
+        first.execute(text("SELECT 1").execution_options(unscoped="nobody's"))
+        with reading() as second:  # a connection of its own, which the pool opens now
+            second.execute(text("SELECT 1").execution_options(unscoped="nobody's"))
+        look = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM accounts').fetchall()"
+        subprocess.run([sys.executable, "-c", look, database], check=True)
+        assert database.with_name("portal.db-wal").exists()
