@@ -11,7 +11,9 @@ from xml.etree.ElementTree import Element
 import html5lib
 
 POLICY = re.compile(
-    r"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; .*frame-ancestors 'none'"
+    r"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    # Only a page that can do nothing may be framed, and only by ourselves.
+    r".*frame-ancestors ('none'|'self'; .*; sandbox allow-same-origin$)"
 )
 ACTIVE = re.compile(r"^(on|hx-on|hx-vals|hx-vars|hx-headers)")
 LABELLED_BY_WORDS = {"submit", "hidden", "button"}

@@ -16,6 +16,7 @@ from portal_site.cli import groups, serving
 from portal_site.config import Settings
 from portal_site.db import migrations
 from portal_site.demo.builder import DAY
+from portal_site.demo.dashboard import PASSWORD
 
 # Demo data older than this is replaced. By then trials have ended and failed payments have been given up, so that the
 # descriptions of the customers are no longer true.
@@ -103,9 +104,13 @@ def _settings(port: int, data: Path) -> Settings:
 def _print_links() -> None:
     from flask import url_for
 
-    for business, customers in groupby(demo.customers(), key=lambda customer: customer.business):
-        click.echo(f"\n{business}")
+    for business, group in groupby(demo.customers(), key=lambda customer: customer.business):
+        customers = list(group)
+        there = url_for("demo.open_dashboard", account_id=customers[0].account_id, _external=True)
+        click.echo(f"\n{business}\n  Dashboard, whose settings change these portals\n    {there}")
         for customer in customers:
             click.echo(f"  {customer.phrase}\n    {demo.link(customer, clock.now())}")
     click.echo(f"\nAll of them as buttons: {url_for('demo.show_demo', _external=True)}")
-    click.echo("The links work for 12 hours. Stop with Ctrl-C.")
+    click.echo(
+        f"The links work for 12 hours. Where the dashboard asks for a password, it is “{PASSWORD}”. Stop with Ctrl-C."
+    )

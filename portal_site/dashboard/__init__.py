@@ -117,6 +117,7 @@ def init(app: Flask) -> None:
     # Each registers its routes on the blueprint.
     from portal_site.dashboard import home, navigation, profile, team  # noqa: F401
     from portal_site.dashboard.access import invitations, setup, sign_in
+    from portal_site.dashboard.settings import pages as settings_pages  # noqa: F401
 
     session_cookie.init(app)
     navigation.init(app)

@@ -8,6 +8,7 @@ from wtforms.validators import Length
 
 from portal_site.billing.errors import BillingError
 from portal_site.web.input.forms import PortalForm, Required, clean, translated
+from portal_site.web.security import CONTENT_SECURITY_POLICY
 
 LONGEST_EMAIL = 254
 
@@ -25,6 +26,11 @@ def password_field(label: str = "Password") -> PasswordField:
 def code_field(label: str = "Code") -> StringField:
     """A code, however it was copied."""
     return StringField(label, filters=[clean], validators=[Required(), Length(max=40)])
+
+
+def framing_policy() -> str:
+    """The content security policy of a page with a preview in a frame."""
+    return CONTENT_SECURITY_POLICY.replace("frame-ancestors", "frame-src 'self'; frame-ancestors")
 
 
 def refuse(form: PortalForm, refusal: BillingError, among: Iterable[str] = ()) -> str:

@@ -2,14 +2,21 @@
 
 from flask import Flask, g, request, url_for
 
+from portal_site.billing.models import PortalConfiguration
 from portal_site.staff.roles import Right
 from portal_site.staff.sessions import Place
 
 # The pages in the frame: what they are called, which right they need, and what the names of their routes begin with.
 PAGES = (
     ("Home", Right.VIEW_SETTINGS, "show_home", ()),
+    (
+        "Settings",
+        Right.VIEW_SETTINGS,
+        "show_configurations",
+        ("show_settings", "save_settings", "show_history", "compare", "copy"),
+    ),
     ("Team", Right.MANAGE_TEAM, "show_team", ("invite", "withdraw_invitation", "change_role", "remove_member")),
-)
+)  # fmt: skip
 BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
 SYSTEMS = (
     ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"),
@@ -19,9 +26,8 @@ SYSTEMS = (
 
 def init(app: Flask) -> None:
     """Make these functions available to templates."""
-    app.jinja_env.globals.update(
-        navigation=navigation, frame_name=frame_name, browser_name=browser_name, account_url=account_url
-    )
+    functions = (navigation, frame_name, account_url, browser_name, configuration_name, configuration_marks)
+    app.jinja_env.globals.update({function.__name__: function for function in functions})
 
 
 def frame_name(place: Place | None) -> str:
@@ -57,3 +63,14 @@ def browser_name(agent: str) -> str:
     browser = next((name for token, name in BROWSERS if token in agent), "A browser")
     system = next((name for token, name in SYSTEMS if token in agent), "")
     return f"{browser} on {system}" if system else browser
+
+
+def configuration_name(row: PortalConfiguration) -> str:
+    """A configuration by its name, with its mode."""
+    name = row.name or ("Default" if row.is_default else row.id)
+    return f"{name} ({'live' if row.livemode else 'test'} mode)"
+
+
+def configuration_marks(row: PortalConfiguration) -> list[str]:
+    """What is special about a configuration."""
+    return [*(["Default"] if row.is_default else []), *([] if row.active else ["Inactive"])]

@@ -11,7 +11,7 @@ from portal_site.billing.errors import BillingError, NotFound
 from portal_site.dashboard import blueprint, forms, needs, place, user
 from portal_site.staff import teams
 from portal_site.staff.roles import DESCRIPTIONS, Right, Role
-from portal_site.web.input.forms import PortalForm, Required
+from portal_site.web.input.forms import PortalForm, Required, choices
 
 Page = str | tuple[str, int]
 
@@ -21,7 +21,7 @@ class InviteForm(PortalForm):
 
     email = forms.email_field()
     role = RadioField(
-        "Role", choices=[(role.value, role.value.capitalize()) for role in Role], validators=[Required()],
+        "Role", choices=choices(((role.value, role.value.capitalize()) for role in Role), blank=False), validators=[Required()],
         default=Role.SUPPORT.value,
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
@@ -16,6 +17,20 @@ Rows = list[dict[str, Any]]
 Step = Callable[[Session, Rows], None]
 _LAST_STEPS = "last_steps"  # in the info of a session that is inside a transaction
 _JOINED = "joined"  # in the info of one whose transaction the next operation joins
+_discards: ContextVar[bool] = ContextVar("discards", default=False)
+
+
+@contextmanager
+def discarding_writes() -> Iterator[None]:
+    """Within the block nothing is written: transactions are rolled back. One that has changed a row raises RuntimeError.
+
+    For previews of pages, which load what they show as an operation would.
+    """
+    token = _discards.set(True)
+    try:
+        yield
+    finally:
+        _discards.reset(token)
 
 
 @contextmanager
@@ -40,6 +55,9 @@ def transaction() -> Iterator[Session]:
     session.info[_LAST_STEPS] = last_steps
     try:
         yield session
+        if _discards.get():
+            _discard(session, last_steps)
+            return
         session.flush()
         for step, rows in last_steps.items():
             if rows:
@@ -50,6 +68,13 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         del session.info[_LAST_STEPS]
+
+
+def _discard(session: Session, last_steps: dict[Step, Rows]) -> None:
+    has_changes = session.new or session.dirty or session.deleted or last_steps
+    session.rollback()
+    if has_changes:
+        raise RuntimeError("a write where nothing is to be written")
 
 
 @contextmanager
@@ -84,6 +109,8 @@ def passing_write(*, wait: bool = False) -> Iterator[Connection]:
     Raises OperationalError at once when another transaction is in the way, unless it is to `wait`. What it wrote may be lost
     in a power cut.
     """
+    if _discards.get():
+        raise RuntimeError("a write where nothing is to be written")
     with db.engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         is_lite = connection.dialect.name == "sqlite"

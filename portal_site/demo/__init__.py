@@ -34,6 +34,7 @@ class DemoCustomer:
     """A demo customer. `phrase` describes its state."""
 
     id: str
+    account_id: str
     business: str
     name: str
     phrase: str
@@ -42,7 +43,9 @@ class DemoCustomer:
 
 
 def init(app: Flask) -> None:
-    """Register the demo page."""
+    """Register the demo's pages."""
+    from portal_site.demo import dashboard  # noqa: F401 - it registers its route on the blueprint
+
     app.register_blueprint(blueprint)
     app.register_blueprint(mailbox.blueprint)
 
@@ -71,6 +74,7 @@ def _listed(rows: Sequence[tuple[Customer, str]]) -> Iterator[DemoCustomer]:
         notes = customer.metadata_
         yield DemoCustomer(
             id=customer.id,
+            account_id=customer.account_id,
             business=business,
             name=customer.name or "",
             phrase=customer.description or "",

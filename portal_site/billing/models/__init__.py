@@ -1,6 +1,6 @@
 """The database models, one file per aggregate. They are named and structured like Stripe's objects."""
 
-from portal_site.billing.models.account import Account, ApiKey, BrandAsset, IdempotentRequest
+from portal_site.billing.models.account import Account, ApiKey, BrandAsset, IdempotentRequest, SettingsVersion
 from portal_site.billing.models.cancellation import CancellationAttempt, CancellationRequest, FeedbackOption
 from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, CustomerTerm, TaxId
@@ -69,6 +69,7 @@ __all__ = [
     "RememberedDevice",
     "SchedulePhase",
     "SchedulePhaseItem",
+    "SettingsVersion",
     "SetupIntent",
     "Subscription",
     "SubscriptionItem",

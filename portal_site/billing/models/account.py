@@ -56,6 +56,23 @@ class Account(Base):
     __table_args__ = (Index("uq_accounts_cancellation_page_id", "cancellation_page_id", unique=True),)
 
 
+class SettingsVersion(Base):
+    """The settings of a portal configuration as they were after a change: for their history, and to go back to them.
+
+    `subject_id` is the configuration. `settings` has its columns by name.
+    """
+
+    __tablename__ = "settings_versions"
+
+    account_id: Mapped[AccountId] = mapped_column(primary_key=True)
+    subject_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    created: Mapped[int]
+    actor_type: Mapped[str | None]
+    actor_id: Mapped[str | None]
+    settings: Mapped[Document]
+
+
 class BrandAsset(Base):
     """A checked logo or icon. Its id contains the hash of its content, so that browsers may cache it for a year."""
 

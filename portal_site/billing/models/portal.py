@@ -42,6 +42,8 @@ class PortalConfiguration(HasLivemode, HasMetadata, Base):
     remembers_devices: Mapped[bool] = mapped_column(default=False, server_default=false())
     features: Mapped[Document]
     branding: Mapped[OptionalDocument]
+    # Counts the changes, so that of two people who change it at once the second is told.
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
 
     __table_args__ = (
         Index(

@@ -9,6 +9,7 @@ from flask import session
 from sqlalchemy import bindparam, case, func, literal, null, select, union_all
 from sqlalchemy.orm import aliased
 
+from portal_site.billing.errors import NotFound
 from portal_site.billing.models import Account, Customer, PortalConfiguration, PortalSession, PortalVisit, TestClock
 from portal_site.billing.portal_access.portal_sessions import IDLE_LIFE, SEEN_STEP, WHOLE_LIFE, hash_token
 from portal_site.billing.rules.payments.dunning import DunningPolicy
@@ -174,6 +175,38 @@ _WITHOUT_SESSION = PageQuery(
         PortalConfiguration.active,
     )
 )
+# Anybody's portal as a configuration shows it; without a customer, that of one who has nothing.
+_PREVIEWED = PageQuery(
+    visitor=select(
+        *_MERCHANT,
+        *_CUSTOMER,
+        Customer.id.label("customer_id"),
+        PortalConfiguration.account_id,
+        PortalConfiguration.livemode,
+        null().label("return_url"),
+        null().label("locale"),
+        null().label("after_expiration"),
+    )
+    .select_from(PortalConfiguration)
+    .join(Account, Account.id == PortalConfiguration.account_id)
+    .join(_OWNER, _OWNER.id == PortalConfiguration.account_id)
+    .outerjoin(
+        Customer,
+        (Customer.account_id == PortalConfiguration.account_id)
+        & (Customer.livemode == PortalConfiguration.livemode)
+        & (Customer.id == bindparam("customer_id"))
+        & Customer.deleted_at.is_(None),
+    )
+    .outerjoin(TestClock, TestClock.id == Customer.test_clock_id)
+    .where(
+        PortalConfiguration.account_id == bindparam("account_id"),
+        PortalConfiguration.id == bindparam("configuration_id"),
+    )
+)
+_NO_SESSION: Mapping[str, Any] = {
+    "session_id": "", "visit_id": "", "last_seen_at": 0, "by_login": False, "by_email_link": False, "device_id": None,
+    "flow_document": None, "flow_completed_at": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,10 +372,20 @@ def find_without_session(account_id: str, customer_id: str, on_behalf_of: str | 
     row = _WITHOUT_SESSION.one(account_id=account_id, customer_id=customer_id, shown_account_id=shown)
     if row is None:
         return None
-    nobody: dict[str, Any] = {
-        "session_id": "", "visit_id": "", "last_seen_at": 0, "by_login": False, "by_email_link": False,
-        "device_id": None, "flow_document": None, "flow_completed_at": None,
-    }  # fmt: skip
     return Visitor(
-        **{**row, "preferred_locales": tuple(row["preferred_locales"] or ())}, **nobody, on_behalf_of=on_behalf_of
+        **{**row, "preferred_locales": tuple(row["preferred_locales"] or ())}, **_NO_SESSION, on_behalf_of=on_behalf_of
     )
+
+
+def find_previewed(account_id: str, configuration_id: str, customer_id: str, changed: Mapping[str, Any]) -> Visitor:
+    """A customer as this configuration would show the portal, with `changed` columns of it that are not stored.
+
+    An id that is no customer's is somebody who has nothing. Raises NotFound if there is no such configuration.
+    """
+    row = _PREVIEWED.one(account_id=account_id, configuration_id=configuration_id, customer_id=customer_id)
+    if row is None:
+        raise NotFound("No such configuration: '%(id)s'", "resource_missing", "configuration", id=configuration_id)
+    if row["customer_id"] is None:
+        row = {**row, "customer_id": "", "balance": 0, "tax_exempt": "none"}
+    known = {**row, **changed, "preferred_locales": tuple(row["preferred_locales"] or ())}
+    return Visitor(**known, **_NO_SESSION, on_behalf_of=None)

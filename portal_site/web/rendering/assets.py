@@ -9,7 +9,7 @@ from mimetypes import guess_type
 from pathlib import Path
 
 import brotli
-from flask import Flask, Response, abort, request, url_for
+from flask import Flask, Response, abort, g, request, url_for
 
 from portal_site import locations
 from portal_site.web.security import YEAR
@@ -69,7 +69,12 @@ def init(app: Flask) -> None:
         return send(by_address[name])
 
     app.add_url_rule("/static/<name>", "asset", show)
-    app.jinja_env.globals["asset"] = address
+    app.jinja_env.globals.update(asset=address, scripts=scripts)
+
+
+def scripts() -> tuple[str, ...]:
+    """The scripts of a page. A preview has none: nothing can be done there."""
+    return () if g.get("previewed") else ("site.js",)
 
 
 @cache

@@ -84,6 +84,8 @@ def choose_locale() -> str:
     In this order: the locale chosen on the page, the portal session's, the customer's preferred ones, the browser's, English.
     A session that is over, or was not looked at, has its locale too.
     """
+    if known := g.get("locale_context"):  # decided for this request, whoever asks
+        return str(known.locale)
     visitor = g.get("visitor") or g.get("lost_visitor")
     requested = [session.get("locale")]
     if visitor is not None:

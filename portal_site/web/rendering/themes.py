@@ -1,5 +1,6 @@
 """Serves the merchant's stylesheet and logo. Both are public, and named by their content so that they can be cached."""
 
+import re
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -15,6 +16,8 @@ from portal_site.db.transactions import reading
 from portal_site.web.rendering import assets
 
 NEUTRAL = Branding()
+BOTH, LIGHT, DARK = "", "light", "dark"  # pages follow the reader's system, but previews can show either
+_IF_DARK = re.compile(rb"\(prefers-color-scheme: ?dark\)")
 _ASSET = (
     select(BrandAsset.content_type, BrandAsset.data)
     .where(BrandAsset.id == bindparam("asset_id"))
@@ -70,18 +73,22 @@ def theme_address() -> str:
 
     The file's name contains all of the branding, so the stylesheet can be generated without a database query.
     """
-    return url_for("theme", name=_name(_branding()))
+    return url_for("theme", name=_name(_branding(), g.get("scheme", BOTH)))
 
 
 @lru_cache(maxsize=128)
-def _stylesheet(branding: Branding) -> assets.Asset:
+def _stylesheet(branding: Branding, scheme: str) -> assets.Asset:
     """The styles of all pages with the theme. In two files they would need a second connection, which phones wait for."""
-    return assets.Asset.of("theme.css", assets.styles() + theme.stylesheet(branding).encode())
+    styles = assets.styles() + theme.stylesheet(branding).encode()
+    if scheme != BOTH:  # a condition that is always true, or never
+        styles = _IF_DARK.sub(b"(min-width:0)" if scheme == DARK else b"(max-width:0)", styles)
+        styles = styles.replace(b"color-scheme:light dark", f"color-scheme:{scheme}".encode())
+    return assets.Asset.of("theme.css", styles)
 
 
-def _name(branding: Branding) -> str:
-    """The branding, and the hash of the file."""
-    return f"{_slug(branding)}-{_stylesheet(branding).fingerprint}"
+def _name(branding: Branding, scheme: str) -> str:
+    """The branding, the scheme if it is fixed, and the hash of the file."""
+    return "-".join(filter(None, (_slug(branding), scheme, _stylesheet(branding, scheme).fingerprint)))
 
 
 def _slug(branding: Branding) -> str:
@@ -92,15 +99,16 @@ def _slug(branding: Branding) -> str:
 def show_theme(name: str) -> Response:
     """The stylesheet for the branding in its name, or 404 for an invalid name."""
     parts = name.split("-")
-    if len(parts) != 5:
+    scheme = parts.pop(4) if len(parts) == 6 else BOTH
+    if len(parts) != 5 or scheme not in (BOTH, LIGHT, DARK):
         abort(404)
     try:
         branding = theme.parse(background=f"#{parts[0]}", button=f"#{parts[1]}", font=parts[2], shape=parts[3])
     except ValueError:
         abort(404)
-    if _name(branding) != name:
+    if _name(branding, scheme) != name:
         abort(404)
-    return assets.send(_stylesheet(branding))
+    return assets.send(_stylesheet(branding, scheme))
 
 
 def show_asset(asset_id: str) -> Response:

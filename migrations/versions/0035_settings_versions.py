@@ -1,0 +1,28 @@
+"""The history of a portal configuration's settings, and a count of its changes."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0035"
+down_revision = "0034"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("portal_configurations", sa.Column("version", sa.BigInteger(), nullable=False, server_default="1"))
+    op.create_table(
+        "settings_versions",
+        sa.Column("account_id", sa.String(), sa.ForeignKey("accounts.id"), primary_key=True),
+        sa.Column("subject_id", sa.String(), primary_key=True),
+        sa.Column("version", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("actor_type", sa.String()),
+        sa.Column("actor_id", sa.String()),
+        sa.Column("settings", sa.JSON(), nullable=False),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("settings_versions")
+    op.drop_column("portal_configurations", "version")

@@ -1,0 +1,87 @@
+"""The live preview: the real pages of the portal for one customer, with settings that are shown and not stored.
+
+It is framed by the dashboard, and can do nothing: its policy forbids scripts and forms, it has no session, and what it would
+write is rolled back.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, render_template, request
+
+from portal_site.billing.models import PortalConfiguration
+from portal_site.billing.rules.portal import portal_features
+from portal_site.branding import theme
+from portal_site.dashboard.reads import customer_states
+from portal_site.db.json_columns import JsonObject
+from portal_site.portal.access import previews, visitors
+from portal_site.web.rendering import i18n, themes
+from portal_site.web.security import CONTENT_SECURITY_POLICY
+
+DAY = 24 * 60 * 60
+FURTHEST = 400  # days
+POLICY = (
+    CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors 'self'") + "; sandbox allow-same-origin"
+)
+OF_SUBSCRIPTION = {
+    "plan_change": "portal.show_plan_change",
+    "cancellation": "portal.show_cancellation",
+    "pause": "portal.show_pause",
+    "restart": "portal.show_restart",
+}
+PAGES = {
+    "overview": "Overview", "plan_change": "Changing the plan", "cancellation": "Canceling", "pause": "Pausing",
+    "restart": "Coming back", "payment_methods": "Payment methods", "billing_information": "Billing information",
+    "invoices": "Invoices",
+}  # fmt: skip
+OTHERS = {
+    "overview": "portal.show_overview", "payment_methods": "portal.show_payment_methods",
+    "billing_information": "portal.edit_billing_information", "invoices": "portal.show_invoices",
+}  # fmt: skip
+
+
+def show(row: PortalConfiguration, settings: JsonObject, now: int) -> Response:
+    """The page that the request's controls ask for, with these settings."""
+    try:
+        portal_features.read(settings["features"])
+        theme.parse(**(settings["branding"] or {}))
+    except ValueError:
+        return _framed(_words("What you typed does not fit together yet.", "The form says why when you save it."))
+    states = customer_states.find(row.account_id, row.livemode)
+    state = next((one for one in states if one.name == request.values.get("state")), states[0])
+    visitor = visitors.find_previewed(row.account_id, row.id, state.customer_id, _shown(settings))
+    days = max(0, min(request.values.get("days", type=int) or 0, FURTHEST))
+    language = i18n.match(request.values.get("language", ""))
+    endpoint, values = _page(request.values.get("page", ""), state.subscription_id)
+    scheme = themes.DARK if request.values.get("scheme") == themes.DARK else themes.LIGHT
+    at = visitor.time(now) + days * DAY
+    page = endpoint and previews.render(visitor, endpoint, values, at, language, scheme)
+    return _framed(
+        page or _words("This customer does not get to this page.", "Switch it on, or choose another customer above.")
+    )
+
+
+def _shown(settings: JsonObject) -> dict[str, Any]:
+    """The settings as the portal's visitor has them."""
+    shown = {name: settings[name] for name in ("headline", "default_return_url")}
+    links = {name: settings[name] for name in ("privacy_policy_url", "terms_of_service_url") if settings[name]}
+    return {
+        **shown, **links, "feature_document": settings["features"], "configuration_branding": settings["branding"],
+    }  # fmt: skip
+
+
+def _page(name: str, subscription_id: str) -> tuple[str, Mapping[str, str]]:
+    if name in OF_SUBSCRIPTION:
+        return (OF_SUBSCRIPTION[name], {"subscription_id": subscription_id}) if subscription_id else ("", {})
+    return OTHERS.get(name, OTHERS["overview"]), {}
+
+
+def _words(title: str, advice: str) -> str:
+    return render_template("dashboard/settings/no_preview.html", title=title, advice=advice)
+
+
+def _framed(page: str) -> Response:
+    response = Response(page, content_type="text/html; charset=utf-8")
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"
+    return response
