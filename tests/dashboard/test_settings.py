@@ -220,6 +220,7 @@ def test_who_saves_second_sees_both_versions(desk: Desk) -> None:
 
 
 def test_the_history_says_who_and_what_and_leads_back(desk: Desk) -> None:
+    assert "Nothing has been changed yet." in desk.client.get(desk.address("history")).text
     first = desk.settings()
     desk.save("words", headline="One")
     with time_machine.travel(world.HALF + 3600, tick=False):

@@ -139,7 +139,7 @@ def show_history(account_id: str, configuration_id: str) -> str:
     found = portal_configurations.versions(account_id, configuration_id, request.args.get("before", type=int))
     changes = [
         differences.Change.of(after, before.settings if before else None)
-        for after, before in zip(found, [*found[1:], None], strict=True)
+        for after, before in zip(found, [*found[1:], None], strict=False)
     ][:50]
     names = people.names([change.actor_id for change in changes if change.actor_id])
     return render_template(
