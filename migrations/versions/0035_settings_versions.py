@@ -1,4 +1,4 @@
-"""The history of a portal configuration's settings, and a count of its changes."""
+"""The history of the settings of portal configurations and accounts, and a count of their changes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,8 +9,12 @@ branch_labels = None
 depends_on = None
 
 
+TABLES = ("portal_configurations", "accounts")
+
+
 def upgrade() -> None:
-    op.add_column("portal_configurations", sa.Column("version", sa.BigInteger(), nullable=False, server_default="1"))
+    for table in TABLES:
+        op.add_column(table, sa.Column("version", sa.BigInteger(), nullable=False, server_default="1"))
     op.create_table(
         "settings_versions",
         sa.Column("account_id", sa.String(), sa.ForeignKey("accounts.id"), primary_key=True),
@@ -25,4 +29,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("settings_versions")
-    op.drop_column("portal_configurations", "version")
+    for table in TABLES:
+        op.drop_column(table, "version")

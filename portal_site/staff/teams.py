@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.events.emission import emit
+from portal_site.billing.events.emission import OfAccount, emit
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Account
 from portal_site.billing.portal_access.portal_sessions import hash_token
@@ -28,14 +28,6 @@ INVITED, JOINED, ROLE_CHANGED, REMOVED = (
     "team.invitation.created", "team.member.created", "team.member.updated", "team.member.deleted",
 )  # fmt: skip
 WITHDRAWN = "team.invitation.deleted"
-
-
-@dataclass
-class OfAccount:
-    """Whose event it is. A team is of an account, and of no mode: its events are kept with those of live mode."""
-
-    account_id: str
-    livemode: bool = True
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,9 @@ ROUTES = {
     "dashboard.copy_configuration": Route(
         "POST", "/{account}/settings/{configuration}/copies", Right.EDIT_SETTINGS, (("name", "Copy"),), DONE
     ),
+    "dashboard.upload_picture": Route(
+        "POST", "/{account}/pictures/logo", Right.EDIT_SETTINGS, (("remove", "yes"),), DONE
+    ),
     "dashboard.switch_configuration": Route(
         "POST", "/{account}/settings/{configuration}/activity", Right.EDIT_SETTINGS, (("active", "no"),), DONE
     ),

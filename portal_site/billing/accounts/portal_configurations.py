@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from portal_site.billing.accounts import versions
 from portal_site.billing.accounts.accounts import add_configuration
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.events.actors import current_actor
 from portal_site.billing.events.emission import emit
-from portal_site.billing.models import Coupon, PortalConfiguration, Price, Product, SettingsVersion
+from portal_site.billing.models import Coupon, PortalConfiguration, Price, Product
 from portal_site.billing.models.columns import values
 from portal_site.billing.resources import portal as shapes
 from portal_site.billing.rules.portal import contradictions, portal_features, safe_urls
@@ -25,14 +25,6 @@ SETTINGS = (
 )  # fmt: skip
 LONGEST_HEADLINE, LONGEST_NAME = 60, 100
 MOST = 50  # configurations of an account in a mode
-
-
-class EditConflict(BillingError):
-    """Somebody else has changed the settings since they were read. `settings` are the ones that are stored now."""
-
-    def __init__(self, settings: JsonObject, version: int) -> None:
-        super().__init__("Somebody else has changed these settings meanwhile.")
-        self.settings, self.version = settings, version
 
 
 def get(account_id: str, configuration_id: str) -> PortalConfiguration:
@@ -140,63 +132,25 @@ def change(
     with transaction() as session:
         row = _get(session, account_id, configuration_id, lock=True)
         before = settings_of(row)
-        if row.version != version:
-            raise EditConflict(before, row.version)
+        versions.check(row, version, before)
         after = {**before, **changed}
         after["features"] = _check(session, account_id, row.livemode, after).as_document()
-        if after == before:
-            return row
-        if row.version == 1:  # what there was before anybody changed it, by nobody who is known
-            session.add(_kept(row, before, row.updated, None, None))
-        _store(session, row, before, after, at)
+        if after != before:
+            shown, row.updated = _resource(row), at
+            versions.store(session, row, account_id, before, after, at)
+            now = _resource(row)
+            previous = {name: value for name, value in shown.items() if value != now[name]}
+            emit(session, "billing_portal.configuration.updated", row, at, document=now, previous=previous)
         return row
-
-
-def _store(session: Session, row: PortalConfiguration, before: JsonObject, after: JsonObject, at: int) -> None:
-    shown = _resource(row)
-    for name in SETTINGS:
-        if before[name] != after[name]:
-            setattr(row, name, after[name])
-    row.version, row.updated = row.version + 1, at
-    session.flush()
-    actor = current_actor()
-    session.add(_kept(row, after, at, actor.type, actor.id))
-    now = _resource(row)
-    previous = {name: value for name, value in shown.items() if value != now[name]}
-    emit(session, "billing_portal.configuration.updated", row, at, document=now, previous=previous)
 
 
 def _resource(row: PortalConfiguration) -> JsonObject:
     return shapes.configuration(row, with_products=True, login_url=None)
 
 
-def _kept(
-    row: PortalConfiguration, settings: JsonObject, at: int, actor_type: str | None, actor_id: str | None
-) -> SettingsVersion:
-    return SettingsVersion(
-        account_id=row.account_id, subject_id=row.id, version=row.version, created=at, actor_type=actor_type,
-        actor_id=actor_id, settings=settings,
-    )  # fmt: skip
-
-
-def versions(account_id: str, configuration_id: str, before: int | None = None) -> Sequence[SettingsVersion]:
-    """What the settings were, the newest first: a page of them, below a version if one is given."""
-    with transaction() as session:
-        query = select(SettingsVersion).where(
-            SettingsVersion.account_id == account_id, SettingsVersion.subject_id == configuration_id
-        )
-        if before is not None:
-            query = query.where(SettingsVersion.version < before)
-        return session.scalars(query.order_by(SettingsVersion.version.desc()).limit(51)).all()
-
-
 def restore(account_id: str, configuration_id: str, version: int, former: int, at: int) -> PortalConfiguration:
     """Go back to the settings of a former version, as a change of the current `version`. Raises as `change` does."""
-    with transaction() as session:
-        kept = session.get(SettingsVersion, (account_id, configuration_id, former))
-        if kept is None:
-            raise NotFound("There are no such settings.")
-        settings = {name: value for name, value in kept.settings.items() if name in SETTINGS}
+    settings = versions.settings_at(account_id, configuration_id, former, SETTINGS)
     return change(account_id, configuration_id, version, settings, at)
 
 

@@ -1,5 +1,6 @@
 """The emission of events: collected with a transaction, numbered and written as its last statements."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy import text
@@ -28,6 +29,14 @@ class Owned(Protocol):
 
     account_id: str
     livemode: bool
+
+
+@dataclass
+class OfAccount:
+    """Whose event it is: an account's, of no mode, which is kept with those of live mode."""
+
+    account_id: str
+    livemode: bool = True
 
 
 def emit(

@@ -52,14 +52,16 @@ class Account(Base):
     cancellation_page_id: Mapped[str | None]
     logo_id: Mapped[str | None] = mapped_column()
     icon_id: Mapped[str | None] = mapped_column()
+    # Counts the changes of its settings, so that of two people who change them at once the second is told.
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
 
     __table_args__ = (Index("uq_accounts_cancellation_page_id", "cancellation_page_id", unique=True),)
 
 
 class SettingsVersion(Base):
-    """The settings of a portal configuration as they were after a change: for their history, and to go back to them.
+    """The settings of a portal configuration, or of an account, as they were after a change: for their history, and to go back.
 
-    `subject_id` is the configuration. `settings` has its columns by name.
+    `subject_id` is the configuration or the account. `settings` has its columns by name.
     """
 
     __tablename__ = "settings_versions"

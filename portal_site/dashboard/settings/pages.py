@@ -1,29 +1,30 @@
 """The pages of the settings: a list of configurations, a page for each section of one, history, comparison, copies."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from portal_site import clock
-from portal_site.billing.accounts import portal_configurations
-from portal_site.billing.accounts.portal_configurations import EditConflict
+from portal_site.billing.accounts import account_settings, portal_configurations, versions
+from portal_site.billing.accounts.versions import EditConflict
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.models import PortalConfiguration
+from portal_site.branding import logos
 from portal_site.dashboard import blueprint, forms, needs
 from portal_site.dashboard.reads import catalogue, customer_states, people
 from portal_site.dashboard.settings import differences, previews
-from portal_site.dashboard.settings.look import Look
-from portal_site.dashboard.settings.offers import Offers
-from portal_site.dashboard.settings.sections import Cancellation, Information, Section, Words
-from portal_site.dashboard.settings.subscriptions import Subscriptions
+from portal_site.dashboard.settings.account_sections import BrandingSection
+from portal_site.dashboard.settings.differences import Difference
+from portal_site.dashboard.settings.sections import Section, Words
+from portal_site.dashboard.settings.subjects import ACCOUNT, OF_ACCOUNTS, Subject, find
 from portal_site.staff.roles import Right
 from portal_site.web.input.forms import PortalForm, text_field
 from portal_site.web.rendering import i18n
 
-SECTIONS: dict[str, type[Section]] = {
-    section.NAME: section for section in (Subscriptions, Cancellation, Offers, Information, Words, Look)
-}
+PICTURES = ("logo", "icon")
 Page = Any
 
 
@@ -41,11 +42,6 @@ def of_configuration(account_id: str, configuration_id: str) -> PortalConfigurat
         abort(404)
 
 
-def section_of(name: str) -> type[Section]:
-    """The section with this name, or 404."""
-    return SECTIONS.get(name) or abort(404)
-
-
 @blueprint.get("/<account_id>/settings")
 @needs(Right.VIEW_SETTINGS)
 def show_configurations(account_id: str) -> str:
@@ -55,28 +51,42 @@ def show_configurations(account_id: str) -> str:
 
 def _list_page(account_id: str, form: CopyForm, refusal: str = "") -> str:
     found = portal_configurations.of_account(account_id)
-    return render_template("dashboard/settings/index.html", configurations=found, form=form, refusal=refusal)
+    return render_template(
+        "dashboard/settings/index.html",
+        configurations=found,
+        form=form,
+        refusal=refusal,
+        of_account=OF_ACCOUNTS.values(),
+    )
 
 
 @blueprint.get("/<account_id>/settings/<configuration_id>/<section>")
 @needs(Right.VIEW_SETTINGS)
 def show_settings(account_id: str, configuration_id: str, section: str) -> Page:
     """The form of a section, with the preview beside it."""
-    row, kind = of_configuration(account_id, configuration_id), section_of(section)
-    settings = portal_configurations.settings_of(row)
-    form = kind.open(settings, catalogue.find(account_id, row.livemode))
-    return _section_page(row, form, row.version)
+    subject = find(account_id, configuration_id)
+    form = subject.section(section).open(subject.settings, catalogue.find(account_id, subject.row.livemode))
+    return _section_page(subject, form, subject.version)
 
 
-def _section_page(row: PortalConfiguration, form: Section, version: int, refusal: str = "", **conflict: Any) -> Page:
+def _section_page(
+    subject: Subject,
+    form: Section,
+    version: int,
+    refusal: str = "",
+    conflict: Sequence[Difference] = (),
+    picture_errors: Mapping[str, str] = MappingProxyType({}),
+) -> Page:
+    row = subject.row
     page = render_template(
         "dashboard/settings/section.html",
-        configuration=row,
+        subject=subject,
         form=form,
-        sections=SECTIONS.values(),
+        sections=subject.sections.values(),
         version=version,
         refusal=refusal,
-        conflict=conflict.get("conflict", ()),
+        conflict=conflict,
+        picture_errors=picture_errors,
         touched=customer_states.count_touched(row.account_id, row.livemode) if row.is_default else "",
         states=customer_states.find(row.account_id, row.livemode),
         pages=previews.PAGES,
@@ -90,29 +100,26 @@ def _section_page(row: PortalConfiguration, form: Section, version: int, refusal
 @needs(Right.EDIT_SETTINGS)
 def save_settings(account_id: str, configuration_id: str, section: str) -> Page:
     """Store a section, unless somebody else has changed the settings since the page was loaded."""
-    row, kind = of_configuration(account_id, configuration_id), section_of(section)
-    settings = portal_configurations.settings_of(row)
-    form = kind.open(settings, catalogue.find(account_id, row.livemode), request.form)
+    subject = find(account_id, configuration_id)
+    known = catalogue.find(account_id, subject.row.livemode)
+    form = subject.section(section).open(subject.settings, known, request.form)
     version = request.form.get("version", type=int) or 0
     if not form.validate():
-        return _refused(row, form, version)
+        return _refused(subject, form, version)
     try:
-        after = portal_configurations.change(account_id, configuration_id, version, form.changes(settings), clock.now())
+        stored = subject.change(version, form.changes(subject.settings), clock.now())
     except EditConflict as conflict:
         # What is stored now stays in force until what was typed is saved once more.
         shown = differences.between(conflict.settings, form.changed(conflict.settings))
-        page, _status, headers = _section_page(row, form, conflict.version, conflict=shown or differences.NONE)
+        page, _status, headers = _section_page(subject, form, conflict.version, conflict=shown or differences.NONE)
         return page, 409, headers
     except BillingError as refusal:
         field = form.field_of(refusal.param)
         if field is None:
-            return _refused(row, form, version, str(refusal))
+            return _refused(subject, form, version, str(refusal))
         form.refuse(field, str(refusal))
-        return _refused(row, form, version)
-    flash(
-        "Saved. Customers see it with their next click." if after.version != version else "Nothing was different.",
-        "good",
-    )
+        return _refused(subject, form, version)
+    flash("Saved. Customers see it with their next click." if stored != version else "Nothing was different.", "good")
     return redirect(_address(account_id, configuration_id, section), 303)
 
 
@@ -122,8 +129,8 @@ def kept_controls(page: str) -> dict[str, str]:
     return {**chosen, "page": chosen["page"] or page, "days": chosen["days"] or "0"}
 
 
-def _refused(row: PortalConfiguration, form: Section, version: int, refusal: str = "") -> Page:
-    page, _status, headers = _section_page(row, form, version, refusal)
+def _refused(subject: Subject, form: Section, version: int, refusal: str = "") -> Page:
+    page, _status, headers = _section_page(subject, form, version, refusal)
     return page, 422, headers
 
 
@@ -135,15 +142,15 @@ def _address(account_id: str, configuration_id: str, section: str) -> str:
 @needs(Right.VIEW_SETTINGS)
 def show_history(account_id: str, configuration_id: str) -> str:
     """Who changed what and when, the newest first."""
-    row = of_configuration(account_id, configuration_id)
-    found = portal_configurations.versions(account_id, configuration_id, request.args.get("before", type=int))
+    subject = find(account_id, configuration_id)
+    found = versions.of_subject(account_id, subject.subject_id, request.args.get("before", type=int))
     changes = [
         differences.Change.of(after, before.settings if before else None)
         for after, before in zip(found, [*found[1:], None], strict=False)
     ][:50]
     names = people.names([change.actor_id for change in changes if change.actor_id])
     return render_template(
-        "dashboard/settings/history.html", configuration=row, changes=changes, names=names,
+        "dashboard/settings/history.html", subject=subject, changes=changes, names=names,
         more=found[50].version + 1 if len(found) > 50 else None,
     )  # fmt: skip
 
@@ -152,9 +159,9 @@ def show_history(account_id: str, configuration_id: str) -> str:
 @needs(Right.EDIT_SETTINGS)
 def restore_settings(account_id: str, configuration_id: str, version: int) -> Page:
     """Go back to former settings, which is a change like any other."""
-    row = of_configuration(account_id, configuration_id)
+    subject = find(account_id, configuration_id)
     try:
-        portal_configurations.restore(account_id, configuration_id, row.version, version, clock.now())
+        subject.restore(version, clock.now())
     except NotFound:
         abort(404)
     except BillingError as refusal:  # as when a price of then is not sold any more
@@ -219,16 +226,37 @@ def switch_configuration(account_id: str, configuration_id: str) -> Page:
 @needs(Right.VIEW_SETTINGS)
 def show_preview(account_id: str, configuration_id: str, section: str) -> Response:
     """The portal with the settings that are stored."""
-    row = of_configuration(account_id, configuration_id)
-    section_of(section)
-    return previews.show(row, portal_configurations.settings_of(row), clock.now())
+    subject = find(account_id, configuration_id)
+    subject.section(section)
+    return previews.show(subject, subject.settings, clock.now())
 
 
 @blueprint.post("/<account_id>/settings/<configuration_id>/<section>/preview")
 @needs(Right.VIEW_SETTINGS)
 def preview_settings(account_id: str, configuration_id: str, section: str) -> Response:
     """The portal with what was typed, which is not stored."""
-    row, kind = of_configuration(account_id, configuration_id), section_of(section)
-    settings = portal_configurations.settings_of(row)
-    form = kind.open(settings, catalogue.find(account_id, row.livemode), request.form)
-    return previews.show(row, form.changed(settings), clock.now())
+    subject = find(account_id, configuration_id)
+    known = catalogue.find(account_id, subject.row.livemode)
+    form = subject.section(section).open(subject.settings, known, request.form)
+    return previews.show(subject, form.changed(subject.settings), clock.now())
+
+
+@blueprint.post("/<account_id>/pictures/<kind>")
+@needs(Right.EDIT_SETTINGS)
+def upload_picture(account_id: str, kind: str) -> Page:
+    """Store a logo or icon, cleaned of everything but the picture, or take it away."""
+    if kind not in PICTURES:
+        abort(404)
+    picture = None
+    if not request.form.get("remove"):
+        file = request.files.get("picture")
+        try:
+            picture = logos.accept(file.read() if file else b"")
+        except ValueError as error:
+            subject = find(account_id, ACCOUNT)
+            form = BrandingSection.open(subject.settings, catalogue.find(account_id, subject.row.livemode))
+            page, _status, headers = _section_page(subject, form, subject.version, picture_errors={kind: str(error)})
+            return page, 422, headers
+    account_settings.set_picture(account_id, kind, picture, clock.now())
+    flash("Saved. Customers see it with their next click.", "good")
+    return redirect(_address(account_id, ACCOUNT, BrandingSection.NAME), 303)

@@ -5,14 +5,11 @@ write is rolled back.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from flask import Response, render_template, request
 
-from portal_site.billing.models import PortalConfiguration
-from portal_site.billing.rules.portal import portal_features
-from portal_site.branding import theme
 from portal_site.dashboard.reads import customer_states
+from portal_site.dashboard.settings.subjects import Subject
 from portal_site.db.json_columns import JsonObject
 from portal_site.portal.access import previews, visitors
 from portal_site.web.rendering import i18n, themes
@@ -40,16 +37,16 @@ OTHERS = {
 }  # fmt: skip
 
 
-def show(row: PortalConfiguration, settings: JsonObject, now: int) -> Response:
+def show(subject: Subject, settings: JsonObject, now: int) -> Response:
     """The page that the request's controls ask for, with these settings."""
     try:
-        portal_features.read(settings["features"])
-        theme.parse(**(settings["branding"] or {}))
+        shown = subject.shown(settings)
     except ValueError:
         return _framed(_words("What you typed does not fit together yet.", "The form says why when you save it."))
+    row = subject.row
     states = customer_states.find(row.account_id, row.livemode)
     state = next((one for one in states if one.name == request.values.get("state")), states[0])
-    visitor = visitors.find_previewed(row.account_id, row.id, state.customer_id, _shown(settings))
+    visitor = visitors.find_previewed(row.account_id, row.id, state.customer_id, shown)
     days = max(0, min(request.values.get("days", type=int) or 0, FURTHEST))
     language = i18n.match(request.values.get("language", ""))
     endpoint, values = _page(request.values.get("page", ""), state.subscription_id)
@@ -59,15 +56,6 @@ def show(row: PortalConfiguration, settings: JsonObject, now: int) -> Response:
     return _framed(
         page or _words("This customer does not get to this page.", "Switch it on, or choose another customer above.")
     )
-
-
-def _shown(settings: JsonObject) -> dict[str, Any]:
-    """The settings as the portal's visitor has them."""
-    shown = {name: settings[name] for name in ("headline", "default_return_url")}
-    links = {name: settings[name] for name in ("privacy_policy_url", "terms_of_service_url") if settings[name]}
-    return {
-        **shown, **links, "feature_document": settings["features"], "configuration_branding": settings["branding"],
-    }  # fmt: skip
 
 
 def _page(name: str, subscription_id: str) -> tuple[str, Mapping[str, str]]:

@@ -69,10 +69,12 @@ class Section(PortalForm):
     NAME: ClassVar[str]
     TITLE: ClassVar[str]
     PAGE: ClassVar[str] = "overview"  # of the portal, which the preview shows first
+    BESIDE: ClassVar[str] = "dashboard/settings/_nothing.html"  # a template for further forms
     GROUPS: ClassVar[Sequence[tuple[str, Sequence[str]]]]
     PARAMS: ClassVar[Mapping[str, str]] = {}
 
     is_submitted_here = False
+    notes: Sequence[str] = ()  # what is said below the fields
 
     @classmethod
     def open(cls, settings: JsonObject, catalogue: Catalogue, typed: Any = None) -> Self:

@@ -1,0 +1,28 @@
+"""Accounts, as far as a merchant's settings are in Stripe's object."""
+
+from portal_site.billing.models import Account
+from portal_site.billing.models.columns import values
+from portal_site.db.json_columns import JsonObject
+
+
+def account(row: Account) -> JsonObject:
+    """An `account`."""
+    branding = row.branding or {}
+    return {
+        "object": "account",
+        **values(row, "id", "created", "country", "default_currency"),
+        "business_profile": {
+            "name": row.business_name,
+            **values(row, "support_email", "support_phone", "support_url"),
+            "support_address": row.address,
+        },
+        "settings": {
+            "branding": {
+                "icon": row.icon_id,
+                "logo": row.logo_id,
+                "primary_color": branding.get("button"),
+                "secondary_color": branding.get("background"),
+            },
+            "dashboard": {"display_name": row.business_name, "timezone": row.timezone},
+        },
+    }
