@@ -2,7 +2,14 @@
 
 from portal_site.billing.models.account import Account, ApiKey, BrandAsset, IdempotentRequest, SettingsVersion
 from portal_site.billing.models.cancellation import CancellationAttempt, CancellationRequest, FeedbackOption
-from portal_site.billing.models.catalog import Coupon, Price, Product, PromotionCode, PromotionCodeTry
+from portal_site.billing.models.catalog import (
+    CatalogTaxRate,
+    Coupon,
+    Price,
+    Product,
+    PromotionCode,
+    PromotionCodeTry,
+)
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, CustomerTerm, TaxId
 from portal_site.billing.models.event import Event, EventCounter
 from portal_site.billing.models.imported import ImportedObject
@@ -38,6 +45,7 @@ __all__ = [
     "BrandAsset",
     "CancellationAttempt",
     "CancellationRequest",
+    "CatalogTaxRate",
     "Coupon",
     "CreditNote",
     "CreditNoteLineItem",

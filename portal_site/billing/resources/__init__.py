@@ -8,10 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from portal_site.billing.models import (
+    CatalogTaxRate,
+    Coupon,
     CreditNote,
     Customer,
     Invoice,
     PaymentMethod,
+    Price,
+    Product,
+    PromotionCode,
     Refund,
     Subscription,
     SubscriptionItem,
@@ -19,15 +24,20 @@ from portal_site.billing.models import (
     TaxId,
     TestClock,
 )
-from portal_site.billing.resources import customers, invoices, payments, subscriptions, test_clocks
+from portal_site.billing.resources import catalog, customers, invoices, payments, subscriptions, test_clocks
 from portal_site.db.json_columns import JsonObject
 
 # Any: each function takes entities of its own key, which a dict's type cannot say.
 _SHAPES: dict[type, Callable[[Any], JsonObject]] = {
+    CatalogTaxRate: catalog.tax_rate,
+    Coupon: catalog.coupon,
     CreditNote: invoices.credit_note,
     Customer: customers.customer,
     Invoice: invoices.invoice,
     PaymentMethod: payments.payment_method,
+    Price: catalog.price,
+    Product: catalog.product,
+    PromotionCode: catalog.promotion_code,
     Refund: payments.refund,
     Subscription: subscriptions.subscription,
     SubscriptionItem: subscriptions.subscription_item,
