@@ -167,6 +167,7 @@ class _Import:
         self.builder = Builder(self.index, self.report, self.account_id)
         self.resolver = references.Resolver(self.known, Currencies(self.known, self._price), self.report)
         self.configurations = DefaultConfigurations(self.account_id, self.at)
+        self._take_tax_rates()
         for number, (entries, goes_on) in enumerate(self._batches(), 1):
             if number % COLLECT_AFTER == 0:
                 gc.collect()
@@ -198,6 +199,16 @@ class _Import:
                 if stored:
                     self.printed.complete_account(session, stored)
         self.connected = rows
+        self.tax_rates = [one for one in found if one.kind == "tax_rate"]
+
+    def _take_tax_rates(self) -> None:
+        """Store the tax rates that can be chosen. They were read when it was not known yet whose they are."""
+        for start in range(0, len(self.tax_rates), BATCH):
+            some = self.tax_rates[start : start + BATCH]
+            for one in some:
+                one.rows[0].values["account_id"] = self.account_id
+            with self.store.batch() as session:
+                self._write(session, some)
 
     def _batches(self) -> Iterator[tuple[list[Entry], bool]]:
         """The entries in batches: the account's objects by kind, then those of whole customers.

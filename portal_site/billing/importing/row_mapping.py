@@ -10,6 +10,7 @@ from portal_site.billing.importing.schemas import catalog_schemas as shapes
 from portal_site.billing.importing.schemas.feature_schemas import ConfigurationShape
 from portal_site.billing.importing.schemas.field_types import Part, Shape
 from portal_site.billing.models import (
+    CatalogTaxRate,
     Coupon,
     CreditNote,
     CreditNoteLineItem,
@@ -56,7 +57,7 @@ def _documents(parts: Sequence[Part]) -> list[JsonObject]:
 
 
 def products(shape: shapes.ProductShape, account: str) -> Iterator[Row]:
-    names = ("name", "active", "description", "unit_label")
+    names = ("name", "active", "description", "unit_label", "updated")
     features = _documents(shape.marketing_features)
     own = _copy(shape, *COMMON, *names)
     yield _row(Product, account_id=account, metadata=shape.metadata, marketing_features=features, **own)
@@ -81,7 +82,7 @@ def prices(shape: shapes.PriceShape, account: str) -> Iterator[Row]:
     )
 
 
-def _decimal_text(percentage: float) -> str:
+def _decimal_text(percentage: float | Decimal) -> str:
     """The percentage with all its decimals, without an exponent: 33.3333333 must not become 33.3333."""
     return format(Decimal(str(percentage)).normalize(), "f")
 
@@ -111,6 +112,13 @@ def promotion_codes(shape: shapes.PromotionCodeShape, account: str) -> Iterator[
         **_copy(shape, *COMMON, *names),
         **_copy(shape.restrictions, *limits),
     )
+
+
+def tax_rates(shape: shapes.CatalogTaxRateShape, account: str) -> Iterator[Row]:
+    names = ("display_name", "inclusive", "active", "description", "country", "state", "jurisdiction")
+    percentage = _decimal_text(shape.percentage)
+    own = _copy(shape, *COMMON, *names)
+    yield _row(CatalogTaxRate, account_id=account, percentage=percentage, metadata=shape.metadata, **own)
 
 
 def customers(shape: shapes.CustomerShape, account: str) -> Iterator[Row]:
@@ -355,11 +363,10 @@ def _no_rows(_shape: Shape, _account: str) -> Iterator[Row]:
 
 
 # For each object type of a file: its schema, and the function that yields its rows, the object's own row first. An account
-# yields no rows, because the importer creates it, and neither does an invoice item, which needs its subscription's taxes, or
-# a tax rate, whose name is copied to the taxes.
+# yields no rows, because the importer creates it, and neither does an invoice item, which needs its subscription's taxes.
 KINDS: dict[str, tuple[type[Shape], Callable[[Any, str], Iterator[Row]]]] = {
     "account": (shapes.AccountShape, _no_rows),
-    "tax_rate": (shapes.TaxRateShape, _no_rows),
+    "tax_rate": (shapes.CatalogTaxRateShape, tax_rates),
     "product": (shapes.ProductShape, products),
     "price": (shapes.PriceShape, prices),
     "coupon": (shapes.CouponShape, coupons),

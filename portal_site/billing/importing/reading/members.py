@@ -118,7 +118,7 @@ LISTS: dict[str, Lists] = {
         read=_names("default_price"),
         harmless=_COMMON | _names(
             "images features package_dimensions shippable statement_descriptor tax_code tax_details type "
-            "updated url attributes caption deactivate_on skus"
+            "url attributes caption deactivate_on skus"
         ),
     ),
     "price": Lists(
@@ -149,10 +149,7 @@ LISTS: dict[str, Lists] = {
     "tax_id": Lists(KINDS["tax_id"][0], harmless=_COMMON),
     "tax_rate": Lists(
         KINDS["tax_rate"][0],
-        harmless=_COMMON | _names(
-            "active country created description effective_percentage flat_amount jurisdiction jurisdiction_level rate_type state "
-            "tax_type"
-        ),
+        harmless=_COMMON | _names("effective_percentage flat_amount jurisdiction_level rate_type tax_type"),
     ),
     "payment_method": Lists(
         KINDS["payment_method"][0],

@@ -81,6 +81,7 @@ class ProductShape(HasLivemode):
     description: Text | None = None
     unit_label: Text | None = None
     marketing_features: list[MarketingFeatureShape] = Field(default_factory=list)
+    updated: Instant | None = None
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -355,12 +356,23 @@ class PaymentMethodShape(HasLivemode):
 
 
 class TaxRateShape(Shape):
-    """A tax rate. It must be expanded in the export: its percentage determines amounts, so an id is not enough."""
+    """A tax rate of a subscription. It must be expanded in the export: its percentage determines amounts."""
 
     id: Code
     display_name: Text = ""
     percentage: Annotated[Decimal, Field(ge=0, le=100, max_digits=16, strict=False)]
     inclusive: bool
+
+
+class CatalogTaxRateShape(TaxRateShape, HasLivemode):
+    """A tax rate that can be chosen."""
+
+    active: bool = True
+    description: Text | None = None
+    country: Text | None = None
+    state: Text | None = None
+    jurisdiction: Text | None = None
+    metadata: Metadata = Field(default_factory=dict)
 
 
 def _at_most_100_percent(rates: list[TaxRateShape]) -> list[TaxRateShape]:

@@ -21,6 +21,7 @@ from portal_site.billing.importing.writing import parts
 from portal_site.billing.importing.writing.parts import Stored
 from portal_site.billing.loading.plans import Reader
 from portal_site.billing.models import (
+    CatalogTaxRate,
     Coupon,
     CreditNote,
     Customer,
@@ -46,6 +47,9 @@ GROUPS: dict[type[Base], tuple[Group, ...]] = {
     Price: (("active",), ("nickname",), ("lookup_key",), ("metadata",)),
     Coupon: (("name",), ("valid", "redeem_by"), ("times_redeemed", "max_redemptions"), ("metadata",)),
     PromotionCode: (("active", "expires_at"), ("times_redeemed", "max_redemptions"), ("metadata",)),
+    CatalogTaxRate: (
+        ("display_name",), ("description",), ("active",), ("country", "state", "jurisdiction"), ("metadata",),
+    ),
     Customer: (
         ("name",), ("email",), ("phone",), ("description",), ("address",), ("shipping",), ("balance", "currency"),
         ("delinquent",),
