@@ -32,9 +32,10 @@ FORBIDDEN = {
 }
 # The packages of billing, each importing only from those before it.
 BILLING_ORDER = (
-    "translation_marks", "errors", "rules.amounts", "rules.customers", "rules.portal", "rules.invoicing",
+    "translation_marks", "errors", "rules.amounts", "rules.catalog", "rules.customers", "rules.portal", "rules.invoicing",
     "rules.subscriptions", "rules.payments", "rules.retention", "gateways", "models", "resources", "events", "loading",
-    "invoicing", "subscriptions", "changes", "cancellation", "customers", "portal_access", "api_access", "accounts", "payments",
+    "catalog", "invoicing", "subscriptions", "changes", "cancellation", "customers", "portal_access", "api_access", "accounts",
+    "payments",
     "billing_run", "importing",
 )  # fmt: skip
 WEB_MAY_USE = ("errors", "translation_marks", "models", "rules")  # of billing: no operation
