@@ -19,6 +19,7 @@ from portal_site.billing.models import (
     PaymentMethod,
     PlanChange,
     Price,
+    Product,
     Subscription,
     SubscriptionItem,
 )
@@ -61,7 +62,11 @@ def preview(customer_id: str, subscription_id: str, at: int) -> ReactivationPrev
 def _preview(reader: Reader, row: Subscription, customer: Customer, at: int) -> ReactivationPreview:
     snapshot = snapshots.load_for_quote(reader, row, customer, at)
     prices = [item.offer.price_id for item in snapshot.items]
-    active_prices = select(Price.id).where(Price.account_id == row.account_id, Price.id.in_(prices), Price.active)
+    active_prices = (
+        select(Price.id)
+        .join(Product, Product.id == Price.product_id)
+        .where(Price.account_id == row.account_id, Price.id.in_(prices), Price.active, Product.active)
+    )
     running_products = (
         select(Price.product_id)
         .join(SubscriptionItem, SubscriptionItem.price_id == Price.id)

@@ -75,6 +75,7 @@ _PLANS = (
 _OF_ACCOUNT = _PLANS.where(Price.account_id == bindparam("account_id"))
 _OFFERABLE = _OF_ACCOUNT.where(
     Price.active,
+    Product.active,
     Price.type == "recurring",
     Price.usage_type == "licensed",
     Price.livemode == bindparam("livemode"),
