@@ -225,7 +225,10 @@ def test_every_event_type_is_one_of_stripes() -> None:
     source = Path(__file__).parents[2] / "portal_site" / "billing"
     text = "\n".join(path.read_text() for path in source.rglob("*.py"))
 
-    owners = "charge|customer|invoice|invoice_payment|invoiceitem|payment_intent|payment_method|subscription_schedule"
+    owners = (
+        "charge|coupon|customer|invoice|invoice_payment|invoiceitem|payment_intent|payment_method|price|product|promotion_code|"
+        "subscription_schedule|tax_rate"
+    )
     used = set(re.findall(rf'"((?:{owners})\.[a-z_.]+)"', text))
     assert used
     assert used <= known
