@@ -12,7 +12,7 @@ from portal_site.billing.catalog import coupons, promotion_codes
 from portal_site.billing.errors import NotFound
 from portal_site.billing.models import Invoice
 from portal_site.billing.rules.catalog.discount_definitions import CouponDefinition
-from tests.catalog.shelf import AT, DAY, LIVE, TENTH, TEST, coupon, events, product, refusal
+from tests.catalog.catalogue import AT, DAY, LIVE, TENTH, TEST, coupon, events, product, refusal
 from tests.scenarios.history import History
 from tests.world import reading
 

@@ -20,8 +20,8 @@ from portal_site.billing.rules.catalog.price_definitions import (
     Recurring,
     TransformQuantity,
 )
+from tests.catalog.catalogue import AT, DAY, MONTHLY, TEN_A_MONTH, refusal
 from tests.catalog.definitions import packages, per_unit, tiered
-from tests.catalog.shelf import AT, DAY, MONTHLY, TEN_A_MONTH, refusal
 
 QUANTITIES = st.integers(0, 999_999)
 

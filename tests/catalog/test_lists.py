@@ -12,7 +12,7 @@ from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.models import CatalogTaxRate, Coupon, Price, Product, PromotionCode
 from portal_site.db.page_query import literal_limit
 from tests import world
-from tests.catalog.shelf import AT, LIVE, TEST, refusal
+from tests.catalog.catalogue import AT, LIVE, TEST, refusal
 from tests.plans import plan
 
 MANY = 60

@@ -13,7 +13,7 @@ from portal_site.billing.loading import plans
 from portal_site.billing.models import Price
 from portal_site.billing.rules.amounts.pricing import amount
 from portal_site.billing.rules.catalog.price_definitions import PriceTier
-from tests.catalog.shelf import AT, DAY, LIVE, TEN_A_MONTH, TEST, events, price, product, refusal
+from tests.catalog.catalogue import AT, DAY, LIVE, TEN_A_MONTH, TEST, events, price, product, refusal
 from tests.scenarios.history import History
 from tests.world import reading
 

@@ -9,7 +9,7 @@ from portal_site.billing.errors import NotFound
 from portal_site.billing.models import Product
 from portal_site.billing.rules.portal.portal_features import Features, SubscriptionUpdate
 from tests import world
-from tests.catalog.shelf import AT, DAY, LIVE, TEN_A_MONTH, TENTH, TEST, events, product, refusal
+from tests.catalog.catalogue import AT, DAY, LIVE, TEN_A_MONTH, TENTH, TEST, events, product, refusal
 
 
 def test_a_product_is_stored_as_it_was_entered(account_id: str) -> None:

@@ -12,7 +12,7 @@ from portal_site.billing.models import Coupon, Price, PromotionCode
 from portal_site.billing.rules.catalog.discount_definitions import CodeRestrictions
 from portal_site.db.transactions import transaction
 from tests import world
-from tests.catalog.shelf import AT, DAY, LIVE, TEN_A_MONTH, TENTH, TEST, coupon, events, product, refusal
+from tests.catalog.catalogue import AT, DAY, LIVE, TEN_A_MONTH, TENTH, TEST, coupon, events, product, refusal
 from tests.proofs.test_races import together
 
 

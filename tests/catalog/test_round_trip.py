@@ -18,7 +18,7 @@ from portal_site.billing.rules.catalog.discount_definitions import CodeRestricti
 from portal_site.billing.rules.catalog.price_definitions import PriceDefinition
 from tests import world
 from tests.catalog import definitions
-from tests.catalog.shelf import AT, DAY, TENTH, TEST
+from tests.catalog.catalogue import AT, DAY, TENTH, TEST
 from tests.conftest import empty_all
 from tests.world import reading
 

@@ -7,7 +7,7 @@ import pytest
 
 from portal_site.billing.catalog import tax_rates
 from portal_site.billing.errors import NotFound
-from tests.catalog.shelf import AT, DAY, LIVE, TEST, events, refusal
+from tests.catalog.catalogue import AT, DAY, LIVE, TEST, events, refusal
 
 VAT: dict[str, Any] = {"display_name": "VAT", "percentage": Decimal("19.60"), "inclusive": False}
 

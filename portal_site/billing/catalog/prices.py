@@ -91,7 +91,7 @@ def update(
     with transaction() as session:
         row = rows.get(session, Price, account_id, livemode, price_id, "price", lock=True)
         if row.tax_behavior not in ("unspecified", wanted.get("tax_behavior", row.tax_behavior)):
-            problem = N_("The tax behavior of this price is fixed. Create another price.")
+            problem = N_("Create another price: whether this one includes tax is settled.")
             raise BillingError(problem, "", "tax_behavior")
         if wanted.get("lookup_key") is not None:
             _take_lookup_key(session, row, wanted["lookup_key"], at, transfer=transfer_lookup_key)

@@ -95,7 +95,7 @@ def _unused(session: Session, account_id: str, livemode: bool, at: int) -> str:
         code = "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
         if _holder(session, account_id, livemode, code, at) is None:
             return code
-    raise RuntimeError("all random codes are taken")  # of 2**40: the dice are broken
+    raise RuntimeError("all random codes are taken")  # five times in a row, of 2**40 codes
 
 
 def _holder(session: Session, account_id: str, livemode: bool, code: str, at: int) -> str | None:

@@ -1,4 +1,4 @@
-"""What tests of the catalogue share: things to sell, what was emitted, and refusals."""
+"""What tests of the catalogue share: making its objects, what was emitted, and refusals."""
 
 from collections.abc import Callable
 from decimal import Decimal
