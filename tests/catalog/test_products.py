@@ -15,7 +15,7 @@ from tests.catalog.catalogue import AT, DAY, LIVE, TEN_A_MONTH, TENTH, TEST, eve
 def test_a_product_is_stored_as_it_was_entered(account_id: str) -> None:
     row = products.create(
         account_id, LIVE, AT,
-        name=" Team ", description="For teams.\nOf any size.", unit_label="seat", marketing_features=["SSO", "Audit log"],
+        name=" Team ", description="For teams.\r\nOf any size.", unit_label="seat", marketing_features=["SSO", "Audit log"],
         metadata={"crm": "7", "nothing": ""},
     )  # fmt: skip
     stored = products.get(account_id, LIVE, row.id)

@@ -46,7 +46,7 @@ def optional_line(value: str | None, param: str, most: int = LONGEST_TEXT) -> st
 
 def optional_text(value: str | None, param: str, most: int = LONGEST_TEXT) -> str | None:
     """A text that may have several lines; None for an empty one."""
-    text = (value or "").strip()
+    text = (value or "").replace("\r\n", "\n").strip()  # browsers send two characters for a line break
     if len(text) > most:
         raise BillingError(N_("Shorten this to at most %(most)s characters."), "", param, most=most)
     if _UNPRINTABLE.search(text):
