@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
 from portal_site.billing.models import Account, PortalConfiguration
+from portal_site.billing.rules.amounts import money
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.ids import new_id
 
@@ -19,8 +20,7 @@ _NO_COUNTRIES = {"EU", "EZ", "UN", "XA", "XB", "ZZ"}
 COUNTRIES = (
     frozenset(code for code in map(str, Locale("en").territories) if len(code) == 2 and code.isalpha()) - _NO_COUNTRIES
 )
-# What is legal tender somewhere today.
-CURRENCIES = frozenset(currency.lower() for country in COUNTRIES for currency in get_territory_currencies(country))
+CURRENCIES = money.SUPPORTED
 TIMEZONES = tuple(sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")))
 
 
@@ -85,7 +85,7 @@ def add_configuration(
 
 def currencies_of(country: str) -> list[str]:
     """The currencies of a country, the usual one first."""
-    return [currency.lower() for currency in get_territory_currencies(country)]
+    return [code for code in map(str.lower, get_territory_currencies(country)) if code in CURRENCIES]
 
 
 def timezone_of(country: str) -> str:
