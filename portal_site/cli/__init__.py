@@ -10,7 +10,7 @@ from flask import Flask
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli import serving
 from portal_site.cli.api_keys import key
-from portal_site.cli.checks import check
+from portal_site.cli.checks import audit, check
 from portal_site.cli.groups import PlainGroup, steps, with_app
 from portal_site.cli.invoices import draft, refund
 from portal_site.cli.links import cancellation_page, link, login_page
@@ -152,7 +152,21 @@ def demo(port: int, data: Path) -> None:
     demo_server.run(port, data.absolute())
 
 
-for command in (set_up, account, user, check, draft, link, login_page, cancellation_page, mail, refund, clock, key):
+for command in (
+    set_up,
+    account,
+    user,
+    check,
+    audit,
+    draft,
+    link,
+    login_page,
+    cancellation_page,
+    mail,
+    refund,
+    clock,
+    key,
+):
     main.add_command(command)
 
 

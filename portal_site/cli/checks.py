@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from portal_site import locations
-from portal_site.cli.groups import with_app
+from portal_site.cli.groups import steps, with_app
 from portal_site.cli.serving import fail
 
 LATE_MAIL = 15 * 60  # seconds
@@ -74,6 +74,24 @@ def _check_mail(app: Flask) -> None:
     if late > LATE_MAIL:
         fail(f"mail: e-mails have been waiting for {late // 60} minutes. Is the mail server there, and the worker?")
     click.echo("mail: nothing waits" if found.waiting_since is None else "mail: is being sent")
+
+
+@click.group()
+def audit() -> None:
+    """The log of what people did."""
+
+
+@audit.command("verify")
+@with_app
+def verify_log(_app: Flask) -> None:
+    """Compute the hash of each entry again. Exit code 1 if an entry was changed, removed or slipped in."""
+    from portal_site.billing.events import log
+
+    with steps("Verifying") as advance:
+        verdict = log.verify(advance)
+    if verdict.fault:
+        fail(f"After {verdict.count} entries that are right: {verdict.fault}.")
+    click.echo(f"{verdict.count} entries, nothing was changed. The last one’s hash: {verdict.head}")
 
 
 def _check_fonts() -> None:

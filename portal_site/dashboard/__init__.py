@@ -115,7 +115,7 @@ def place() -> Place:
 def init(app: Flask) -> None:
     """Register the dashboard, and the pages that lead into it."""
     # Each registers its routes on the blueprint.
-    from portal_site.dashboard import home, navigation, profile, team  # noqa: F401
+    from portal_site.dashboard import home, log, navigation, profile, team  # noqa: F401
     from portal_site.dashboard.access import invitations, setup, sign_in
     from portal_site.dashboard.settings import pages as settings_pages  # noqa: F401
 

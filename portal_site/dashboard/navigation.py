@@ -15,6 +15,7 @@ PAGES = (
         "show_configurations",
         ("show_settings", "save_settings", "show_history", "compare", "copy"),
     ),
+    ("Log", Right.VIEW_LOG, "show_log", ()),
     ("Team", Right.MANAGE_TEAM, "show_team", ("invite", "withdraw_invitation", "change_role", "remove_member")),
 )  # fmt: skip
 BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))

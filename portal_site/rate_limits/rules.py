@@ -56,6 +56,7 @@ RULES = {
     "portal": Rule("300 per minute", visitor),
     "dashboard": Rule("300 per minute", staff),
     "exports": Rule("20 per minute", visitor),
+    "downloads of staff": Rule("20 per minute", staff),
     # As at Stripe.
     "api reading, live": Rule("100 per second", caller),
     "api writing, live": Rule("100 per second", caller),
@@ -89,6 +90,7 @@ ROUTES = {
     "cancellation_requests.send_request": "login forms",
     "portal.download_year": "exports",
     "portal.download_list": "exports",
+    "dashboard.download_log": "downloads of staff",
     "theme": "styles and logos",
     "brand_asset": "styles and logos",
 }

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from portal_site.billing import resources
+from portal_site.billing.events import log
 from portal_site.billing.events.actors import current_actor
 from portal_site.billing.models import Event
 from portal_site.db import bulk
@@ -17,10 +18,11 @@ from portal_site.ids import ordered_id
 
 _TAKE = (
     "INSERT INTO event_counter (id, last) VALUES (1, :count)"
-    " ON CONFLICT (id) DO UPDATE SET last = event_counter.last + excluded.last RETURNING last"
+    " ON CONFLICT (id) DO UPDATE SET last = event_counter.last + excluded.last RETURNING last, log_hash"
 )
 # Everybody waits for a transaction that has taken numbers: the server ends one whose machine has gone silent since then.
 SILENCE = "10s"
+_SET_HEAD = text("UPDATE event_counter SET log_hash = :log_hash").execution_options(unscoped="the counter is nobody's")
 _LIMIT = ", set_config('idle_in_transaction_session_timeout', :silence, true)"
 
 
@@ -79,8 +81,12 @@ def emit(
 
 
 def _write(session: Session, rows: list[Row]) -> None:
-    numbers = take_numbers(session, len(rows))
-    bulk.insert(session, Event, [{**row, "sequence": number} for row, number in zip(rows, numbers, strict=True)])
+    numbers, last_hash = _take(session, len(rows))
+    numbered = [{**row, "sequence": number, "log_hash": None} for row, number in zip(rows, numbers, strict=True)]
+    if any(log.belongs(row["actor_type"]) for row in numbered):
+        head = log.chain(last_hash, numbered)
+        session.execute(_SET_HEAD, {"log_hash": head})
+    bulk.insert(session, Event, numbered)
 
 
 def take_numbers(session: Session, count: int) -> range:
@@ -88,7 +94,12 @@ def take_numbers(session: Session, count: int) -> range:
 
     Other transactions wait for it meanwhile: take numbers as late as possible.
     """
+    return _take(session, count)[0]
+
+
+def _take(session: Session, count: int) -> tuple[range, str | None]:
+    """The numbers, and the hash of the log's last entry."""
     on_server = session.get_bind().dialect.name == "postgresql"
     take = text(_TAKE + _LIMIT if on_server else _TAKE).execution_options(unscoped="the counter is nobody's")
-    last: int = session.execute(take, {"count": count} | ({"silence": SILENCE} if on_server else {})).scalars().one()
-    return range(last - count + 1, last + 1)
+    row = session.execute(take, {"count": count} | ({"silence": SILENCE} if on_server else {})).one()
+    return range(row.last - count + 1, row.last + 1), row.log_hash

@@ -6,12 +6,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 from portal_site.billing.models.columns import AccountId, Document, HasLivemode, Id
 from portal_site.db import Base
 
+IN_LOG = "log_hash IS NOT NULL"
+
 
 class Event(HasLivemode, Base):
     """One change. `type` is Stripe's event type; `data` is {object, previous_attributes}.
 
     `sequence` follows the order of the commits, without gaps. It is null in rows of a program of before it, until they are
-    numbered (`billing.events.reading`). `actor_type` is an `events.actors.ActorType`; null where it is not known.
+    numbered (`billing.events.reading`). `actor_type` is an `events.actors.ActorType`; null where it is not known. Entries
+    of the log have a `log_hash` (`billing.events.log`).
     """
 
     __tablename__ = "events"
@@ -24,8 +27,17 @@ class Event(HasLivemode, Base):
     sequence: Mapped[int | None]
     actor_type: Mapped[str | None]
     actor_id: Mapped[str | None]
+    log_hash: Mapped[str | None]
 
     __table_args__ = (
+        *(
+            Index(name, *columns, sqlite_where=text(IN_LOG), postgresql_where=text(IN_LOG))
+            for name, columns in (
+                ("ix_events_log", ("account_id", "sequence")),
+                ("ix_events_log_actor_type", ("account_id", "actor_type", "sequence")),
+                ("ix_events_log_actor_id", ("account_id", "actor_id", "sequence")),
+            )
+        ),
         Index(
             "uq_events_sequence",
             "sequence",
@@ -45,9 +57,13 @@ class Event(HasLivemode, Base):
 
 
 class EventCounter(Base):
-    """The last number of an event. There is one row, with the id 1; the first event makes it. It belongs to no merchant."""
+    """The last number of an event, and the hash of the log's last entry. It belongs to no merchant.
+
+    There is one row, with the id 1; the first event makes it.
+    """
 
     __tablename__ = "event_counter"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     last: Mapped[int]
+    log_hash: Mapped[str | None]
