@@ -89,6 +89,9 @@ ROUTES = {
     "dashboard.copy_configuration": Route(
         "POST", "/{account}/settings/{configuration}/copies", Right.EDIT_SETTINGS, (("name", "Copy"),), DONE
     ),
+    "dashboard.send_test": Route(
+        "POST", "/{account}/emails/test", Right.EDIT_SETTINGS, (("page", "receipt"),), DONE
+    ),
     "dashboard.show_log": Route("GET", "/{account}/log", Right.VIEW_LOG),
     "dashboard.download_log": Route("GET", "/{account}/log.csv", Right.VIEW_LOG),
     "dashboard.upload_picture": Route(

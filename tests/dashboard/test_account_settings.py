@@ -14,11 +14,13 @@ from portal_site.billing.models import Account, BrandAsset, Event
 from portal_site.billing.rules.payments.dunning import DunningPolicy
 from portal_site.db.json_columns import JsonObject
 from portal_site.db.transactions import reading
+from portal_site.mail.models import Email
+from portal_site.notices.kinds import Kind, Settings
 from tests.client import text
 from tests.conftest import enter
 from tests.dashboard.desk import Desk
 
-SECTIONS = ("branding", "business", "payments", "links")
+SECTIONS = ("branding", "business", "emails", "payments", "links")
 
 
 @pytest.fixture
@@ -236,3 +238,35 @@ def test_a_script_in_a_drawing_is_gone(office: Desk) -> None:
     assert b"script" not in stored
     assert b"onclick" not in stored
     assert b"foreignObject" not in stored
+
+
+def test_which_emails_customers_get(office: Desk) -> None:
+    changed = {"receipt": None, "trial_ending_days": "14, 3", "unpaid_reminder_days": "0, -5", "least_period": "25"}
+    assert office.save("emails", **changed).status_code == 303
+    stored = Settings.of(_account(office).notices)
+    assert (stored[Kind.RECEIPT].enabled, stored[Kind.REFUND].enabled) == (False, True)
+    assert (stored[Kind.TRIAL_ENDING].days, stored[Kind.UNPAID_REMINDER].days) == ((14, 3), (0, -5))
+    assert stored[Kind.RENEWAL_AHEAD].least_period == 25
+    before = _settings(office)
+    assert office.save("emails").status_code == 303
+    assert _settings(office) == before
+    for wrong in ({"trial_ending_days": "soon"}, {"trial_ending_days": "-1"}, {"trial_ending_days": ""},
+                  {"unpaid_reminder_days": "91"}, {"card_expiring_days": "1,2,3,4,5,6,7"}):  # fmt: skip
+        assert office.save("emails", **wrong).status_code == 422
+    assert _settings(office) == before
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "Thank you for your payment"), ("fr", "Merci pour votre paiement")]
+)
+def test_each_email_can_be_looked_at_and_sent_to_oneself(office: Desk, language: str, words: str) -> None:
+    shown = office.client.get(office.address(f"emails/preview?page=receipt&language={language}"))
+    assert words in text(shown.text)
+    assert shown.headers["Content-Security-Policy"].endswith("sandbox allow-same-origin")
+    office.client.get(office.address("emails"))
+    there = f"/dashboard/{office.account_id}/emails/test"
+    assert office.client.send(there, {"page": "receipt", "language": language}).status_code == 303
+    assert office.client.send(there, {"page": "nonsense"}).status_code == 404
+    with reading() as reader:
+        query = select(Email.recipients, Email.status).where(Email.account_id == office.account_id)
+        assert reader.execute(query).one() == ({"to": ["ada@lumen.example"], "cc": []}, "waiting")

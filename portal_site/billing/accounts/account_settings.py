@@ -22,7 +22,7 @@ from portal_site.ids import new_id
 # The columns that are settings: those that are compared, kept as history and gone back to.
 SETTINGS = (
     "business_name", "support_email", "support_phone", "support_url", "privacy_policy_url", "terms_of_service_url",
-    "timezone", "address", "return_hosts", "dunning", "branding", "logo_id", "icon_id", "email_link_days",
+    "timezone", "address", "return_hosts", "dunning", "branding", "notices", "logo_id", "icon_id", "email_link_days",
 )  # fmt: skip
 LINKS = ("support_url", "privacy_policy_url", "terms_of_service_url")
 MOST_HOSTS = 50

@@ -15,7 +15,7 @@ from portal_site.billing.models import PortalConfiguration
 from portal_site.branding import logos
 from portal_site.dashboard import blueprint, forms, needs
 from portal_site.dashboard.reads import catalogue, customer_states, people
-from portal_site.dashboard.settings import differences, previews
+from portal_site.dashboard.settings import differences, emails, previews
 from portal_site.dashboard.settings.account_sections import BrandingSection
 from portal_site.dashboard.settings.differences import Difference
 from portal_site.dashboard.settings.sections import Section, Words
@@ -89,7 +89,7 @@ def _section_page(
         picture_errors=picture_errors,
         touched=customer_states.count_touched(row.account_id, row.livemode) if row.is_default else "",
         states=customer_states.find(row.account_id, row.livemode),
-        pages=previews.PAGES,
+        pages=previews.PAGES if form.LOOKING == Section.LOOKING else emails.NAMES,
         languages=i18n.LANGUAGES,
         looked_at=kept_controls(form.PAGE),
     )
@@ -227,8 +227,8 @@ def switch_configuration(account_id: str, configuration_id: str) -> Page:
 def show_preview(account_id: str, configuration_id: str, section: str) -> Response:
     """The portal with the settings that are stored."""
     subject = find(account_id, configuration_id)
-    subject.section(section)
-    return previews.show(subject, subject.settings, clock.now())
+    form = subject.section(section).open(subject.settings, catalogue.find(account_id, subject.row.livemode))
+    return previews.show(subject, form, subject.settings, clock.now())
 
 
 @blueprint.post("/<account_id>/settings/<configuration_id>/<section>/preview")
@@ -238,7 +238,7 @@ def preview_settings(account_id: str, configuration_id: str, section: str) -> Re
     subject = find(account_id, configuration_id)
     known = catalogue.find(account_id, subject.row.livemode)
     form = subject.section(section).open(subject.settings, known, request.form)
-    return previews.show(subject, form.changed(subject.settings), clock.now())
+    return previews.show(subject, form, form.changed(subject.settings), clock.now())
 
 
 @blueprint.post("/<account_id>/pictures/<kind>")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from flask import Response, render_template, request
 
 from portal_site.dashboard.reads import customer_states
+from portal_site.dashboard.settings.sections import Section
 from portal_site.dashboard.settings.subjects import Subject
 from portal_site.db.json_columns import JsonObject
 from portal_site.portal.access import previews, visitors
@@ -20,6 +21,8 @@ FURTHEST = 400  # days
 POLICY = (
     CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors 'self'") + "; sandbox allow-same-origin"
 )
+# An e-mail brings its styles in its elements, as mail programs want them.
+EMAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox allow-same-origin"
 OF_SUBSCRIPTION = {
     "plan_change": "portal.show_plan_change",
     "cancellation": "portal.show_cancellation",
@@ -37,8 +40,10 @@ OTHERS = {
 }  # fmt: skip
 
 
-def show(subject: Subject, settings: JsonObject, now: int) -> Response:
-    """The page that the request's controls ask for, with these settings."""
+def show(subject: Subject, form: Section, settings: JsonObject, now: int) -> Response:
+    """What the request's controls ask for, with these settings: a page of the portal, or what the form has to show."""
+    if (own := form.preview()) is not None:
+        return _framed(own, EMAIL_POLICY)
     try:
         shown = subject.shown(settings)
     except ValueError:
@@ -68,8 +73,8 @@ def _words(title: str, advice: str) -> str:
     return render_template("dashboard/settings/no_preview.html", title=title, advice=advice)
 
 
-def _framed(page: str) -> Response:
+def _framed(page: str, policy: str = POLICY) -> Response:
     response = Response(page, content_type="text/html; charset=utf-8")
-    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Content-Security-Policy"] = policy
     response.headers["X-Frame-Options"] = "SAMEORIGIN"
     return response

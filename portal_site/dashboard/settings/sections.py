@@ -69,6 +69,7 @@ class Section(PortalForm):
     NAME: ClassVar[str]
     TITLE: ClassVar[str]
     PAGE: ClassVar[str] = "overview"  # of the portal, which the preview shows first
+    LOOKING: ClassVar[str] = "dashboard/settings/_looking.html"  # what the preview shows can be chosen there
     BESIDE: ClassVar[str] = "dashboard/settings/_nothing.html"  # a template for further forms
     GROUPS: ClassVar[Sequence[tuple[str, Sequence[str]]]]
     PARAMS: ClassVar[Mapping[str, str]] = {}
@@ -120,6 +121,10 @@ class Section(PortalForm):
             if not inner:
                 found[field.id] = self._in_summary(field)
         return found
+
+    def preview(self) -> str | None:
+        """What the preview shows, where that is no page of the portal."""
+        return None
 
     def groups(self) -> list[tuple[str, list[Field]]]:
         """The fields under their headings."""

@@ -18,6 +18,7 @@ from portal_site.dashboard.settings.account_sections import (
     LinksSection,
     PaymentsSection,
 )
+from portal_site.dashboard.settings.emails import EmailsSection
 from portal_site.dashboard.settings.look import Look
 from portal_site.dashboard.settings.offers import Offers
 from portal_site.dashboard.settings.sections import Cancellation, Information, Section, Words
@@ -33,7 +34,7 @@ def _by_name(*sections: type[Section]) -> Sections:
 
 
 OF_CONFIGURATIONS = _by_name(Subscriptions, Cancellation, Offers, Information, Words, Look)
-OF_ACCOUNTS = _by_name(BrandingSection, BusinessSection, PaymentsSection, LinksSection)
+OF_ACCOUNTS = _by_name(BrandingSection, BusinessSection, EmailsSection, PaymentsSection, LinksSection)
 
 
 @dataclass(frozen=True)
