@@ -12,7 +12,7 @@ from portal_site.billing.customers import billing_information
 from portal_site.billing.events import log
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.events.emission import OfAccount, emit
-from portal_site.billing.models import Event
+from portal_site.billing.models import Event, EventCounter
 from portal_site.db.transactions import reading, transaction
 from tests import world
 
@@ -81,7 +81,13 @@ def _swap(session: Any, sequence: int) -> None:
     session.execute(update(Event).where(Event.sequence == -1).values(sequence=sequence + 1).execution_options(**ALL))
 
 
-@pytest.mark.parametrize("tamper", [_change, _change_data, _blame, _remove, _hide, _swap])
+def _unhash(session: Any, sequence: int) -> None:
+    """The whole entry anew, with a hash that one can compute without the key."""
+    values = {"log_hash": "0" * 64}
+    session.execute(update(Event).where(Event.sequence == sequence).values(values).execution_options(**ALL))
+
+
+@pytest.mark.parametrize("tamper", [_unhash, _change, _change_data, _blame, _remove, _hide, _swap])
 def test_tampering_is_found_out(app: Flask, tamper: Any) -> None:
     account_id = world.scene().account_id
     _write(account_id, 5)
@@ -93,11 +99,39 @@ def test_tampering_is_found_out(app: Flask, tamper: Any) -> None:
     assert "is not what it was" in verdict.fault
 
 
-def test_a_missing_end_is_found_out(app: Flask) -> None:
+@pytest.mark.parametrize("hides", [False, True])
+def test_a_missing_end_is_found_out(app: Flask, hides: bool) -> None:
     _write(world.scene().account_id, 3)
     with transaction() as session:
-        _remove(session, _entries()[-1].sequence)
+        last = _entries()
+        _remove(session, last[-1].sequence)
+        if hides:  # the counter, too, says that the entry before was the last one
+            head = select(Event.log_hash).where(Event.sequence == last[-2].sequence).execution_options(**ALL)
+            for state in (session.scalar(head), f"{session.scalar(head)}:{'0' * 64}"):
+                session.execute(update(EventCounter).values(log_hash=state).execution_options(**ALL))
     assert log.verify().fault == "the end of the log is missing"
+
+
+@pytest.mark.parametrize("number", [None, 10_000])
+def test_an_entry_that_is_slipped_in_is_found_out(app: Flask, number: int | None) -> None:
+    account_id = world.scene().account_id
+    _write(account_id, 2)
+    with transaction() as session:
+        row = Event(
+            id="evt_slipped", account_id=account_id, livemode=True, created=1, type="team.member.deleted", data={"object": {}},
+            sequence=number, actor_type="user", actor_id="user_1", log_hash="0" * 64,
+        )  # fmt: skip
+        session.add(row)
+    assert "evt_slipped was slipped in" in log.verify().fault
+
+
+def test_hashes_of_before_a_change_of_the_secret_key_are_right(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    account_id, former = world.scene().account_id, app.config["SECRET_KEY"]
+    _write(account_id, 2)
+    monkeypatch.setitem(app.config, "SECRET_KEY", "another key, which is long enough for this")
+    monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", [former])
+    _write(account_id, 2)
+    assert (log.verify().count, log.verify().fault) == (4, "")
 
 
 def test_a_transaction_that_fails_leaves_no_gap(app: Flask) -> None:

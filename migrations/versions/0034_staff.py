@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("token_hash", sa.String(), nullable=False, unique=True),
         sa.Column("authenticated_at", sa.BigInteger(), nullable=False),
+        sa.Column("second_step_at", sa.BigInteger()),
         sa.Column("last_seen_at", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger()),
         sa.Column("browser", sa.String(), nullable=False),

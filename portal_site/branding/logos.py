@@ -14,6 +14,7 @@ MOST_PIXELS = 4_000_000
 LARGEST = (960, 480)  # pixels; logos are shown 40 CSS pixels high, so this is sharp on any screen and a few KB as PNG
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF")
 SVG = "image/svg+xml"
+WIDEST = 10_000.0  # of a drawing, in its own units
 NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)")
 # Pages show a logo as <img>, where no script runs. These headers also disable scripts when it is opened by itself.
 HEADERS = {
@@ -60,7 +61,7 @@ def _size(root: ElementTree.Element) -> tuple[int, int]:
     matches = [NUMBER.match(text) for text in (box[2:] if len(box) == 4 else attributes)]
     if len(matches) != 2 or not all(matches):
         return 40, 40
-    return tuple(max(1, round(float(match[1]))) for match in matches if match)  # type: ignore[return-value]
+    return tuple(round(min(max(1.0, float(match[1])), WIDEST)) for match in matches if match)  # type: ignore[return-value]
 
 
 def _picture(data: bytes) -> Logo:

@@ -121,9 +121,10 @@ def cancellation_page(_app: Flask, account_id: str | None, close: bool, new_url:
     """Open an account's page where customers cancel without logging in, and print its URL."""
     from flask import url_for
 
+    from portal_site import clock as clocks
     from portal_site.billing.cancellation import requests
 
-    page_id = requests.set_page(account_id, enabled=not close, new_url=new_url)
+    page_id = requests.set_page(account_id, enabled=not close, new_url=new_url, at=clocks.now())
     if page_id is not None:
         click.echo(url_for("cancellation_requests.show_form", page_id=page_id, _external=True))
 

@@ -62,3 +62,14 @@ def create_user(_app: Flask, email: str, role: str, account_id: str | None) -> N
 
     made = teams.invite(teams.only_account(account_id), email, Role(role), None, clock.now())
     click.echo(url_for("invitations.show", token=made.token, _external=True))
+
+
+@user.command("reset")
+@click.argument("email")
+@with_app
+def reset_user(_app: Flask, email: str) -> None:
+    """Print a new password for somebody who has lost password or phone. The second step is set up anew at the next sign-in."""
+    from portal_site import clock
+    from portal_site.staff import users
+
+    click.echo(users.reset(email, clock.now()))

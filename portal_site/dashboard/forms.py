@@ -11,6 +11,7 @@ from portal_site.web.input.forms import PortalForm, Required, clean, translated
 from portal_site.web.security import CONTENT_SECURITY_POLICY
 
 LONGEST_EMAIL = 254
+MOST = 2**53
 
 
 def email_field(label: str = "Email") -> StringField:
@@ -26,6 +27,11 @@ def password_field(label: str = "Password") -> PasswordField:
 def code_field(label: str = "Code") -> StringField:
     """A code, however it was copied."""
     return StringField(label, filters=[clean], validators=[Required(), Length(max=40)])
+
+
+def small_number(text: str | None) -> int | None:
+    """A whole number that the database can compare with its own; None for anything else."""
+    return min(int(text), MOST) if text and text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 def framing_policy() -> str:

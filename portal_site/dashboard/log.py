@@ -9,6 +9,7 @@ from flask import Response, render_template, request, stream_with_context
 
 from portal_site.billing.events.actors import ActorType
 from portal_site.dashboard import blueprint, needs
+from portal_site.dashboard.forms import small_number
 from portal_site.dashboard.reads import log_entries, people
 from portal_site.dashboard.reads.log_entries import Entry, Filter
 from portal_site.spreadsheets import safe
@@ -24,7 +25,7 @@ COLUMNS = ("sequence", "time (UTC)", "mode", "type", "object", "actor type", "ac
 def _filter() -> Filter:
     actor_type = request.args.get("by", "")
     whose = request.args.get("actor", "").replace("\0", "")[:100]
-    return Filter(actor_type if actor_type in ACTORS else "", whose, request.args.get("before", type=int))
+    return Filter(actor_type if actor_type in ACTORS else "", whose, small_number(request.args.get("before")))
 
 
 @blueprint.get("/<account_id>/log")

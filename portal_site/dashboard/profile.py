@@ -22,8 +22,9 @@ class ProofForm(PortalForm):
 
 
 class PasswordForm(PortalForm):
-    """A new password."""
+    """A new password, and the one of now."""
 
+    current = forms.password_field("Current password")
     password = forms.password_field("New password")
 
 
@@ -56,7 +57,7 @@ def prove() -> Response | Page:
     sessions.note_proof(user().session_id, clock.now())
     there = urls.page(request.form.get("next", ""), "dashboard")
     if there is None:
-        flash("Thank you. Now do it again.", "good")
+        flash("Confirmed. Please repeat what you were doing.", "good")
     return redirect(there or url_for("dashboard.show_accounts"), 303)
 
 
@@ -79,13 +80,14 @@ def _profile_page(form: PasswordForm, refusal: str = "") -> str:
 
 
 @blueprint.post("/profile/password")
-@needs(SIGNED_IN, fresh=True)
+@needs(SIGNED_IN)
 def change_password() -> Response | Page:
     """Set another password. All other sessions end."""
     form = PasswordForm()
     if not form.validate():
         return _profile_page(form), 422
     try:
+        sign_in.prove(user().user_id, form.current.data or "", clock.now(), "current")
         users.change_password(user().user_id, form.password.data or "", clock.now(), keep=user().session_id)
     except BillingError as refusal:
         return _profile_page(form, forms.refuse(form, refusal)), 422
@@ -94,10 +96,15 @@ def change_password() -> Response | Page:
 
 
 @blueprint.post("/profile/recovery-codes")
-@needs(SIGNED_IN, fresh=True)
-def replace_recovery_codes() -> str:
+@needs(SIGNED_IN)
+def replace_recovery_codes() -> Page:
     """New recovery codes, which are shown once; those of before end."""
-    codes = second_step.new_recovery_codes(user().user_id)
+    form = ProofForm()
+    try:
+        sign_in.prove(user().user_id, form.password.data or "", clock.now())
+    except BillingError as refusal:
+        return _profile_page(PasswordForm(formdata=None), str(refusal)), 422
+    codes = second_step.new_recovery_codes(user().user_id, clock.now())
     return render_template("dashboard/sign_in/recovery_codes.html", codes=codes)
 
 

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from flask import abort, flash, redirect, render_template, request, url_for
+from flask import abort, current_app, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 from wtforms import RadioField
 
 from portal_site import clock
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.dashboard import blueprint, forms, needs, place, user
+from portal_site.dashboard.access import invitation_emails
+from portal_site.db.transactions import transaction
 from portal_site.staff import teams
 from portal_site.staff.roles import DESCRIPTIONS, Right, Role
 from portal_site.web.input.forms import PortalForm, Required, choices
@@ -48,17 +50,23 @@ def _page(account_id: str, form: InviteForm, refusal: str = "", link: str = "") 
 
 @blueprint.post("/<account_id>/team/invitations")
 @needs(Right.MANAGE_TEAM, fresh=True)
-def invite(account_id: str) -> Page:
-    """Invite somebody. The link is shown once; where there is a mail server, it is mailed, too."""
-    form = InviteForm()
+def invite(account_id: str) -> Any:
+    """Invite somebody. The link is mailed; without a mail server it is shown once, to be handed over."""
+    form, at = InviteForm(), clock.now()
     if not form.validate():
         return _page(account_id, form), 422
     try:
-        made = teams.invite(account_id, form.email.data or "", Role(form.role.data), user().user_id, clock.now())
+        with transaction() as session:
+            whom, role = form.email.data or "", Role(form.role.data)
+            made = teams.add_invitation(session, account_id, whom, role, user().user_id, at)
+            is_mailed = current_app.config["SETTINGS"].sends_mail
+            if is_mailed:
+                invitation_emails.write(session, made, user().name, at)
     except BillingError as refusal:
         return _page(account_id, form, forms.refuse(form, refusal)), 422
-    link = url_for("invitations.show", token=made.token, _external=True)
-    return _page(account_id, InviteForm(formdata=None), link=link)
+    if is_mailed:
+        return _done(account_id, f"The invitation is on its way to {made.invitation.email}.")
+    return _page(account_id, InviteForm(formdata=None), link=invitation_emails.link_of(made))
 
 
 @blueprint.post("/<account_id>/team/invitations/<invitation_id>/removal")
@@ -69,7 +77,7 @@ def withdraw_invitation(account_id: str, invitation_id: str) -> Response:
         withdrawn = teams.withdraw(account_id, invitation_id, clock.now())
     except NotFound:
         abort(404)
-    return _done(account_id, f"The invitation of {withdrawn.email} does not work any more.")
+    return _done(account_id, f"The invitation for {withdrawn.email} was revoked.")
 
 
 @blueprint.post("/<account_id>/team/<user_id>/role")
@@ -90,7 +98,7 @@ def change_role(account_id: str, user_id: str) -> Any:
 def remove_member(account_id: str, user_id: str) -> Any:
     """Take somebody out of the team."""
     return _changed(
-        account_id, f"The account of {place().business_name} is closed to this member.",
+        account_id, f"This person no longer has access to {place().business_name}.",
         lambda: teams.remove(account_id, user_id, clock.now()),
     )  # fmt: skip
 
@@ -100,7 +108,7 @@ def remove_member(account_id: str, user_id: str) -> Any:
 def reset_second_step(account_id: str, user_id: str) -> Any:
     """Let a member who has lost the phone set up a new second step."""
     return _changed(
-        account_id, "A new second step is asked for at the next sign-in.",
+        account_id, "Two-step verification is set up anew at the next sign-in.",
         lambda: teams.reset_second_step(account_id, user_id, clock.now()),
     )  # fmt: skip
 

@@ -33,6 +33,6 @@ def open_dashboard(account_id: str) -> Response:
             session.add(user)
             session.flush()
             teams.add_member(session, account.id, user, Role.OWNER, clock.now())
-        token = sessions.add_session(session, user.id, request.user_agent.string, clock.now())
+        token = sessions.add_session(session, user.id, request.user_agent.string, clock.now(), second_step=True)
     session_cookie.keep(token)
     return redirect(url_for("dashboard.show_home", account_id=account_id), 303)

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import dkim
 
 from portal_site import encryption, locations
-from portal_site.mail.messages import header_text
+from portal_site.mail.messages import deliverable, header_text
 from portal_site.mail.outbox import Outgoing
 from portal_site.mail.rendering import Content
 
@@ -232,7 +232,7 @@ def composed(outgoing: Outgoing, content: Content, operator_address: str) -> byt
     message["To"] = ", ".join(email.recipients["to"])
     if email.recipients["cc"]:
         message["Cc"] = ", ".join(email.recipients["cc"])
-    if reply_to := sender.reply_to or outgoing.support_email:
+    if reply_to := deliverable(sender.reply_to) or deliverable(outgoing.support_email):
         message["Reply-To"] = reply_to
     message["Subject"] = header_text(content.subject)
     message["Date"] = format_datetime(datetime.fromtimestamp(email.created, UTC))

@@ -70,6 +70,8 @@ class UserSession(Base):
     created: Mapped[int]
     token_hash: Mapped[str] = mapped_column(unique=True)
     authenticated_at: Mapped[int]
+    # When the second step was done in this session; null in one that only leads to setting it up.
+    second_step_at: Mapped[int | None]
     last_seen_at: Mapped[int] = mapped_column(index=True)
     ended_at: Mapped[int | None]
     browser: Mapped[str]

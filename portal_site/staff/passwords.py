@@ -48,5 +48,5 @@ def check(password: str, known: Sequence[str]) -> None:
     ]
     if zxcvbn(password[:CONSIDERED], user_inputs=words)["score"] < GOOD_ENOUGH:
         raise BillingError(
-            "This password is easy to guess. Use several unrelated words, or let a program make it.", param="password"
+            "This password is easy to guess. Use several unrelated words, or a password manager.", param="password"
         )

@@ -33,7 +33,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     Role.ANALYST: frozenset({Right.VIEW_SETTINGS, Right.VIEW_REPORTS}),
 }
 DESCRIPTIONS: dict[Role, str] = {
-    Role.OWNER: "Everything, with the team and the domain.",
+    Role.OWNER: "Everything, including the team and the domain.",
     Role.ADMIN: "Everything but the team and the domain.",
     Role.SUPPORT: "Sees customers and settings, and changes nothing.",
     Role.ANALYST: "Sees reports and settings, and no customers.",

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from portal_site import encryption
 from portal_site.db.transactions import transaction
 from portal_site.staff.models import RecoveryCode, User
+from portal_site.staff.user_events import note
 
 PURPOSE = "totp"
 RECOVERY = "recovery-code"
@@ -42,6 +43,7 @@ def confirm(user_id: str, encrypted: str, code: str, at: int) -> list[str] | Non
         if user.totp_confirmed_at is not None or step is None:
             return None
         user.totp_secret, user.totp_confirmed_at, user.totp_last_step = encrypted, at, step
+        note(session, user_id, "second_step_set_up", at)
         return _new_codes(session, user_id)
 
 
@@ -89,9 +91,10 @@ def _use_recovery(session: Session, user_id: str, code: str, at: int) -> bool:
     return bool(used.rowcount)  # type: ignore[attr-defined]
 
 
-def new_recovery_codes(user_id: str) -> list[str]:
+def new_recovery_codes(user_id: str, at: int) -> list[str]:
     """Replace the recovery codes by new ones."""
     with transaction() as session:
+        note(session, user_id, "recovery_codes_replaced", at)
         return _new_codes(session, user_id)
 
 

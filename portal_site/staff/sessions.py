@@ -58,19 +58,19 @@ class SignedIn:
         return at - self.authenticated_at <= FRESH
 
 
-def open_session(user_id: str, browser: str, at: int) -> str:
-    """Sign a user in; the token for the cookie. What a session before it was for, it does not take over."""
+def open_session(user_id: str, browser: str, at: int, *, second_step: bool) -> str:
+    """Sign a user in; the token for the cookie. Without a `second_step` the session only leads to setting it up."""
     with transaction() as session:
-        return add_session(session, user_id, browser, at)
+        return add_session(session, user_id, browser, at, second_step=second_step)
 
 
-def add_session(session: Session, user_id: str, browser: str, at: int) -> str:
+def add_session(session: Session, user_id: str, browser: str, at: int, *, second_step: bool) -> str:
     """The same in a transaction of the caller's."""
     token = secrets.token_urlsafe(32)
     session.add(
         UserSession(
             id=new_id("uses"), user_id=user_id, created=at, token_hash=hash_token(token), authenticated_at=at,
-            last_seen_at=at, browser=browser[:LONGEST_BROWSER],
+            second_step_at=at if second_step else None, last_seen_at=at, browser=browser[:LONGEST_BROWSER],
         )
     )  # fmt: skip
     return token
@@ -84,8 +84,8 @@ def find(token: str | None, at: int) -> SignedIn | None:
         query = (
             select(
                 User.id, User.name, User.email, User.totp_confirmed_at, UserSession.id.label("session_id"),
-                UserSession.authenticated_at, UserSession.last_seen_at, Membership.account_id, Membership.role,
-                Account.business_name, Account.timezone,
+                UserSession.authenticated_at, UserSession.second_step_at, UserSession.last_seen_at,
+                Membership.account_id, Membership.role, Account.business_name, Account.timezone,
             )
             .select_from(UserSession)
             .join(User, User.id == UserSession.user_id)
@@ -95,15 +95,15 @@ def find(token: str | None, at: int) -> SignedIn | None:
             .order_by(Account.business_name, Account.id)
         )  # fmt: skip
         rows = reader.execute(query.execution_options(unscoped="the accounts of the user that the cookie names")).all()
-    if not rows:
-        return None
+    if not rows or (rows[0].second_step_at is None and rows[0].totp_confirmed_at is not None):
+        return None  # the password alone had let it in, and the user has a second step since then
     first = rows[0]
     if at - first.last_seen_at >= SEEN_STEP:
         _note_use(first.session_id, at)
     places = tuple(
         Place(row.account_id, row.business_name, row.timezone, Role(row.role)) for row in rows if row.account_id
     )
-    confirmed = first.totp_confirmed_at is not None
+    confirmed = first.second_step_at is not None and first.totp_confirmed_at is not None
     return SignedIn(first.id, first.name, first.email, first.session_id, first.authenticated_at, confirmed, places)
 
 

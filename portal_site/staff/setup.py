@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from portal_site.billing.accounts import accounts
 from portal_site.billing.accounts.accounts import NewAccount
 from portal_site.billing.errors import BillingError
+from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.models import Account
 from portal_site.db.transactions import reading, transaction
 from portal_site.staff import teams
@@ -31,7 +32,8 @@ def begin(wanted: NewAccount, email: str, name: str, password: str, at: int) -> 
             raise BillingError("Somebody has set this up already. Sign in instead.")
         account = accounts.add_account(session, wanted, at)
         user = teams.new_user(session, teams.address(email), name, password, [account.business_name], at)
-        teams.add_member(session, account.id, user, Role.OWNER, at)
+        with acting_as(ActorType.USER, user.id):
+            teams.add_member(session, account.id, user, Role.OWNER, at)
         return account.id, user
 
 

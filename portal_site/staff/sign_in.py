@@ -3,18 +3,20 @@
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
 from portal_site.db.transactions import reading, transaction
 from portal_site.staff import passwords, second_step
 from portal_site.staff.models import SignInTries, User
+from portal_site.staff.user_events import note
 
 # An address is counted together with the network that a password comes from, so that nobody can lock somebody else out.
 # A code is counted by its user: who gets as far as that knows the password.
 WINDOW = 15 * 60  # seconds, from the first try on
 MOST_PASSWORDS, MOST_CODES = 10, 5  # tries in that time
+DAY, MOST_WRONG_CODES = 24 * 60 * 60, 20  # a second count of codes, which right ones do not end
 PATIENCE = 10 * 60  # seconds between the password and the second step
 # One statement, so that tries at the same time are all counted.
 _COUNT = text(
@@ -58,8 +60,9 @@ def check_password(email: str, password: str, network: str, at: int) -> Half:
 
 def check_second_step(half: Half, code: str, at: int) -> User:
     """The user, with the second step done. Raises BillingError for a wrong code, TooManyTries, and if it took too long."""
-    subject = _subject("code", half.user_id)
+    subject, of_day = _subject("code", half.user_id), _subject("codes of a day", half.user_id)
     _count(subject, MOST_CODES, at)
+    _count(of_day, MOST_WRONG_CODES, at, DAY)
     with transaction() as session:
         user = session.get(User, half.user_id)
         if user is None or user.password_changed_at != half.changed_at or at - half.at > PATIENCE:
@@ -67,17 +70,20 @@ def check_second_step(half: Half, code: str, at: int) -> User:
         if not second_step.is_right(session, user, code, at):
             raise BillingError("This code is wrong, or was used already.", param="code")
         _clear(session, subject)
+        mine = SignInTries.subject == of_day
+        session.execute(update(SignInTries).where(mine).values(count=SignInTries.count - 1))  # this one was right
+        note(session, user.id, "signed_in", at)
         return user
 
 
-def prove(user_id: str, password: str, at: int) -> None:
+def prove(user_id: str, password: str, at: int, param: str = "password") -> None:
     """Check the password of a user who is signed in. Raises BillingError if it is wrong, and TooManyTries."""
     subject = _subject("proof", user_id)
     _count(subject, MOST_PASSWORDS, at)
     with reading() as reader:
         stored = reader.scalar(select(User.password_hash).where(User.id == user_id))
     if not passwords.is_right(stored, password):
-        raise BillingError("The password is wrong.", param="password")
+        raise BillingError("The password is wrong.", param=param)
     _forget(subject)
 
 
@@ -85,10 +91,10 @@ def _subject(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _count(subject: str, most: int, at: int) -> None:
+def _count(subject: str, most: int, at: int, window: int = WINDOW) -> None:
     """Count a try, before it is known whether it is right: of many at once, no more than `most` are looked at."""
     with transaction() as session:
-        given = {"subject": subject, "at": at, "ends_at": at + WINDOW}
+        given = {"subject": subject, "at": at, "ends_at": at + window}
         count, ends_at = session.execute(_COUNT, given).one()
     if count > most:
         raise TooManyTries(ends_at - at)

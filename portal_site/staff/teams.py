@@ -1,6 +1,7 @@
 """An account's team: invitations, roles, and who leaves. An account always keeps an owner."""
 
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.events.emission import OfAccount, emit
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Account
@@ -150,10 +152,11 @@ def accept(token: str, name: str, password: str, at: int) -> User:
     with transaction() as session:
         found = _find(session, token, at, lock=True)
         if found is None or found[2]:
-            raise NotFound("This invitation does not work any more.")
+            raise NotFound("This invitation is no longer valid.")
         invitation, business, _is_user = found
         user = new_user(session, invitation.email, name, password, [business], at)
-        _join(session, user, invitation, at)
+        with acting_as(ActorType.USER, user.id):
+            _join(session, user, invitation, at)
         return user
 
 
@@ -163,7 +166,7 @@ def join(token: str, user_id: str, at: int) -> str:
         found = _find(session, token, at, lock=True)
         user = session.get_one(User, user_id)
         if found is None or found[0].email != user.email:
-            raise NotFound("This invitation does not work any more.")
+            raise NotFound("This invitation is no longer valid.")
         _join(session, user, found[0], at)
         return found[0].account_id
 
@@ -176,7 +179,8 @@ def _join(session: Session, user: User, invitation: Invitation, at: int) -> None
 def new_user(session: Session, email: str, name: str, password: str, known: Sequence[str], at: int) -> User:
     """A new user. Raises BillingError for a weak password; `known` are words that it must not consist of."""
     words = " ".join(name.split())
-    if not words or len(words) > LONGEST_NAME:
+    is_plain = not any(unicodedata.category(letter) in ("Cc", "Cf", "Cn", "Co", "Cs") for letter in words)
+    if not words or len(words) > LONGEST_NAME or not is_plain:
         raise BillingError("Enter a name of up to %(count)s characters.", param="name", count=LONGEST_NAME)
     passwords.check(password, [email, words, *known])
     user = User(
@@ -203,6 +207,7 @@ def change_role(account_id: str, user_id: str, role: Role, at: int) -> None:
         if before == role:
             return
         _keep_an_owner(session, account_id, user_id)
+        _end_invitations(session, account_id, user_id, at)
         membership.role = role
         document = shapes.member(user.id, user.email, role)
         emit(session, ROLE_CHANGED, OfAccount(account_id), at, document=document, previous={"role": before})
@@ -216,6 +221,7 @@ def remove(account_id: str, user_id: str, at: int) -> str:
     with transaction() as session:
         membership, user = _member(session, account_id, user_id)
         _keep_an_owner(session, account_id, user_id)
+        _end_invitations(session, account_id, user_id, at)
         session.delete(membership)
         document = shapes.member(user.id, user.email, Role(membership.role))
         emit(session, REMOVED, OfAccount(account_id), at, document=document)
@@ -228,7 +234,7 @@ def reset_second_step(account_id: str, user_id: str, at: int) -> str:
         _membership, user = _member(session, account_id, user_id)
         others = select(func.count()).select_from(Membership).where(Membership.user_id == user_id)
         if session.scalar(others.execution_options(unscoped="the places of one user")) != 1:
-            raise BillingError("Somebody who works for other accounts, too, can only be helped by the operator.")
+            raise BillingError("This person works for other accounts, too: ask the operator for `portal user reset`.")
         second_step.remove(session, user_id)
         sessions.end_all(session, user_id, at)
         document = shapes.member(user.id, user.email, Role(_membership.role))
@@ -245,6 +251,15 @@ def only_account(account_id: str | None) -> str:
 def lock_team(session: Session, account_id: str) -> None:
     """Let changes of one team happen one after the other."""
     session.execute(select(Account.id).where(Account.id == account_id).with_for_update()).one()
+
+
+def _end_invitations(session: Session, account_id: str, user_id: str, at: int) -> None:
+    """Take back what somebody has offered who may not offer it any more: a way back in, for one."""
+    query = select(Invitation).where(
+        Invitation.account_id == account_id, Invitation.invited_by == user_id, *_is_open(at)
+    )
+    for row in session.scalars(query):
+        row.revoked_at = at
 
 
 def _member(session: Session, account_id: str, user_id: str) -> tuple[Membership, User]:

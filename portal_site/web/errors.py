@@ -3,7 +3,7 @@
 import logging
 from contextlib import suppress
 
-from flask import Flask, Response, current_app, g, make_response, render_template
+from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, TimeoutError
@@ -12,11 +12,12 @@ from werkzeug.exceptions import HTTPException, InternalServerError, SecurityErro
 from portal_site.billing.errors import NotFound, Unreadable
 from portal_site.db.faults import described, is_unavailable
 from portal_site.web import htmx
-from portal_site.web.rendering import themes
+from portal_site.web.rendering import i18n, themes
 from portal_site.web.waiting import try_again
 
 log = logging.getLogger("portal_site")
 RETRY_SECONDS = "10"
+STAFF = ("/dashboard", "/setup")  # paths of pages that are not the customers'
 
 
 def init(app: Flask) -> None:
@@ -81,10 +82,19 @@ def page(status: int, wait: int = 0) -> Response:
     An address that does not exist belongs to no blueprint, which would have looked for the visitor. After a fault of the
     server nothing is asked of the database, and one that fails now leaves the page without the merchant's colours.
     """
-    if status < 500:
+    is_staff = request.path.startswith(STAFF)
+    if is_staff:
+        g.locale_context = i18n.context_for(i18n.DEFAULT)  # the dashboard's language
+    elif status < 500:
         _find_owner()
+    home = (
+        ("/dashboard", "Go to the dashboard")
+        if is_staff
+        else (url_for("portal.show_overview"), _("Go to the overview"))
+    )
     title, advice = _too_many(wait) if wait else _words(status)
-    response = make_response(render_template("errors/error.html", title=title, advice=advice, status=status), status)
+    page = render_template("errors/error.html", title=title, advice=advice, status=status, home=home)
+    response = make_response(page, status)
     response.headers["Cache-Control"] = "no-store"
     return response
 

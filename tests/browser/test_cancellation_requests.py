@@ -4,12 +4,12 @@ from playwright.sync_api import expect
 from sqlalchemy import select
 
 from portal_site import worker
-from portal_site.billing.cancellation import requests
 from portal_site.billing.models import Invoice
 from portal_site.db import db
 from portal_site.mail import sending
 from tests import world
 from tests.browser.conftest import OpenPage, Site, scrolls_sideways, violations
+from tests.operators import set_cancellation_page
 from tests.world import reading
 
 
@@ -19,7 +19,7 @@ def test_a_subscription_is_cancelled_in_two_steps_and_acknowledged(
     name = f"Leaving{'Scripted' if script else 'Plain'}"
     with site.app.app_context():
         scene = world.scene(name)
-        there = f"{site.address}/cancel/{requests.set_page(scene.account_id, enabled=True, new_url=False)}"
+        there = f"{site.address}/cancel/{set_cancellation_page(scene.account_id, enabled=True, new_url=False)}"
         with reading() as reader:
             mine = Invoice.customer_id == scene.customer.id
             number = reader.execute(select(Invoice.number).where(mine).limit(1)).scalar_one()

@@ -35,7 +35,7 @@ class Office:
         self.account_id = self.customer.account_id
         with site.app.app_context(), acting_as(ActorType.OPERATOR):
             owner = employ(self.account_id, email=f"owner@{self.account_id.lower()}.example")
-            self.token = sessions.open_session(owner.user_id, "", clock.now())
+            self.token = sessions.open_session(owner.user_id, "", clock.now(), second_step=True)
             self.configuration_id = portal_configurations.of_account(self.account_id)[0].id
             portal_configurations.copy(self.account_id, self.configuration_id, "Partners", clock.now())
             db.session.remove()
@@ -64,7 +64,7 @@ def test_a_setting_is_seen_while_it_is_typed_and_by_customers_once_it_is_saved(
     page.get_by_label("Headline").fill("Light for your desk")
     frame = page.frame_locator("iframe[name=preview]")
     if not script:
-        page.get_by_role("button", name="Look").click()
+        page.get_by_role("button", name="Update preview").click()
     expect(frame.get_by_text("Light for your desk")).to_be_visible()
     expect(frame.get_by_role("link", name="Change plan")).to_be_visible()
     customer.reload()
@@ -73,7 +73,7 @@ def test_a_setting_is_seen_while_it_is_typed_and_by_customers_once_it_is_saved(
     page.get_by_label("Customers change subscriptions").uncheck()
     page.get_by_label("Page").select_option("Overview")
     if not script:
-        page.get_by_role("button", name="Look").click()
+        page.get_by_role("button", name="Update preview").click()
     expect(frame.get_by_role("link", name="Cancel subscription")).to_be_visible()
     expect(frame.get_by_role("link", name="Change plan")).to_have_count(0)
     page.get_by_role("button", name="Save").click()
@@ -150,7 +150,7 @@ def test_from_an_empty_database_into_the_dashboard(
     expect(page.get_by_text("This password is easy to guess.").first).to_be_visible()
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Create the account").click()
-    expect(page.get_by_role("heading", name="Set up your second step")).to_be_visible()
+    expect(page.get_by_role("heading", name="Set up two-step verification")).to_be_visible()
     if script:
         assert violations(page) == []
     secret = page.get_by_text(re.compile("^[A-Z2-7 ]{32,}$")).inner_text().replace(" ", "")

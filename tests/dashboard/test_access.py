@@ -51,7 +51,7 @@ ROUTES = {
     "dashboard.prove": Route("POST", "/proof", EVERYBODY, ok=REFUSED),
     "dashboard.show_profile": Route("GET", "/profile", EVERYBODY),
     "dashboard.change_password": Route("POST", "/profile/password", EVERYBODY, ok=REFUSED),
-    "dashboard.replace_recovery_codes": Route("POST", "/profile/recovery-codes", EVERYBODY),
+    "dashboard.replace_recovery_codes": Route("POST", "/profile/recovery-codes", EVERYBODY, ok=REFUSED),
     "dashboard.end_other_sessions": Route("POST", "/profile/sessions/removal", EVERYBODY, ok=DONE),
     "dashboard.end_session": Route("POST", "/profile/sessions/uses_none/removal", EVERYBODY, ok=DONE),
     "dashboard.show_home": Route("GET", "/{account}", Right.VIEW_SETTINGS),
@@ -81,13 +81,20 @@ ROUTES = {
     ),
     "dashboard.show_history": Route("GET", "/{account}/settings/{configuration}/history", Right.VIEW_SETTINGS),
     "dashboard.restore_settings": Route(
-        "POST", "/{account}/settings/{configuration}/history/1/restoration", Right.EDIT_SETTINGS, ok=DONE
+        "POST", "/{account}/settings/{configuration}/history/1/restoration", Right.EDIT_SETTINGS, (("version", "3"),), DONE
     ),
     "dashboard.compare_settings": Route(
         "GET", "/{account}/settings/{configuration}/comparison", Right.VIEW_SETTINGS
     ),
     "dashboard.copy_configuration": Route(
         "POST", "/{account}/settings/{configuration}/copies", Right.EDIT_SETTINGS, (("name", "Copy"),), DONE
+    ),
+    "dashboard.show_login_page": Route("GET", "/{account}/settings/{configuration}/login-page", Right.VIEW_SETTINGS),
+    "dashboard.save_login_page": Route(
+        "POST", "/{account}/settings/{configuration}/login-page", Right.EDIT_SETTINGS, (("enabled", "on"),), DONE
+    ),
+    "dashboard.save_cancellation_page": Route(
+        "POST", "/{account}/settings/{configuration}/cancellation-page", Right.EDIT_SETTINGS, (("enabled", "on"),), DONE
     ),
     "dashboard.send_test": Route(
         "POST", "/{account}/emails/test", Right.EDIT_SETTINGS, (("page", "receipt"),), DONE

@@ -153,7 +153,7 @@ def test_the_history_of_the_account(office: Desk) -> None:
     page = office.client.get(office.address("history"))
     assert "Business name Acme Acme II" in text(page.text)
     assert "Ada Byron" in page.text
-    assert office.client.send(office.address("history/1/restoration")).status_code == 303
+    assert office.client.send(office.address("history/1/restoration"), {"version": "2"}).status_code == 303
     assert _settings(office) == first
     with reading() as reader:
         query = select(Event.data).where(Event.account_id == office.account_id, Event.type == "account.updated")

@@ -9,9 +9,11 @@ from portal_site.billing.models import Customer
 from portal_site.dashboard.reads import customer_states
 from portal_site.db import Base
 from portal_site.db.transactions import discarding_writes, passing_write, reading, transaction
+from portal_site.staff.roles import Role
 from tests import world
 from tests.client import parse, text
 from tests.dashboard.desk import Desk
+from tests.dashboard.staff import employ, sign_in
 
 
 def _everything() -> dict[str, int]:
@@ -130,11 +132,22 @@ def test_there_is_a_customer_for_each_state(desk: Desk) -> None:
                 customer = made.customer(name, f"{name.lower()}@acme.example", name)
                 made.subscription(customer, [(desk.shop.prices["team"], 1)], started=20, **members)
             made.customer("Empty", "empty@acme.example", "")
-        states = {state.name: state.customer_name for state in customer_states.find(desk.account_id, False)}
+        states = {
+            state.name: state.customer_name for state in customer_states.find(desk.account_id, False, visible=True)
+        }
         assert customer_states.count_touched(desk.account_id, False) == "7 customers"
-        assert customer_states.find(desk.account_id, True)[0].name == "Nothing"
+        assert customer_states.find(desk.account_id, True, visible=True)[0].name == "Nothing"
     expected = {
         "In a trial": "Trial", "Payment overdue": "Late", "Ended": "Gone", "Ends with the period": "Leaving",
         "Paused": "Resting", "Nothing": "Empty",
     }  # fmt: skip
     assert {name: states[name] for name in expected} == expected
+
+
+def test_who_may_not_see_customers_sees_nobody(desk: Desk) -> None:
+    analyst = sign_in(desk.app, employ(desk.account_id, Role.ANALYST, "eve@lumen.example", "Eve"))
+    page = analyst.get(desk.address("words"))
+    assert "Hedda Berg" not in page.text
+    for shown in ("overview", "payment_methods", "billing_information", "invoices"):
+        preview = analyst.get(desk.address(f"words/preview?page={shown}&state=Active")).text
+        assert not any(word in preview for word in ("Hedda", "hedda@", "4242"))

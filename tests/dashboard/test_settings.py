@@ -210,7 +210,7 @@ def test_who_saves_second_sees_both_versions(desk: Desk) -> None:
     refused = desk.client.post(desk.address("words"), data=mine)
     shown = text(refused.text)
     assert refused.status_code == 409
-    assert "Somebody else has changed these settings meanwhile." in shown
+    assert "Somebody else has changed these settings in the meantime." in shown
     assert "Headline Bob’s words Ada’s words" in shown
     assert desk.settings()["headline"] == "Bob’s words"
     again = typed(refused.text)
@@ -230,11 +230,14 @@ def test_the_history_says_who_and_what_and_leads_back(desk: Desk) -> None:
     assert shown.count("Ada Byron") >= 2
     page = desk.client.get(desk.address("history"))
     assert page.text.count("Restore") == 3
-    assert desk.client.send(desk.address("history/1/restoration")).status_code == 303
+    assert desk.client.send(desk.address("history/1/restoration"), {"version": "3"}).status_code == 303
     assert desk.settings() == first
     assert desk.configuration().version == 4
     assert "Headline One none" in text(desk.client.get(desk.address("history")).text)
-    assert desk.client.send(desk.address("history/99/restoration")).status_code == 404
+    assert desk.client.send(desk.address("history/99/restoration"), {"version": "4"}).status_code == 404
+    assert desk.client.send(desk.address("history/2/restoration"), {"version": "3"}).status_code == 303
+    assert "Somebody else has changed these settings" in desk.client.get(desk.address("history")).text
+    assert desk.settings() == first
 
 
 def test_what_cannot_be_any_more_cannot_be_restored(desk: Desk) -> None:
@@ -243,7 +246,7 @@ def test_what_cannot_be_any_more_cannot_be_restored(desk: Desk) -> None:
         solo = select(Price).where(Price.account_id == desk.account_id, Price.id == desk.shop.prices["solo"].id)
         session.scalars(solo).one().active = False
     desk.client.get(desk.address("history"))
-    back = desk.client.send(desk.address("history/1/restoration"), follow_redirects=True)
+    back = desk.client.send(desk.address("history/1/restoration"), {"version": "2"}, follow_redirects=True)
     assert "These settings cannot be restored. Only active, recurring prices" in text(back.text)
     assert desk.configuration().version == 2
 

@@ -10,7 +10,8 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal_site.billing.errors import BillingError
-from portal_site.db.transactions import reading
+from portal_site.billing.models import Event
+from portal_site.db.transactions import reading, transaction
 from portal_site.staff import passwords, second_step, sessions, users
 from portal_site.staff import sign_in as staff_sign_in
 from portal_site.staff.models import RecoveryCode, User, UserSession
@@ -146,7 +147,7 @@ def test_the_second_step_does_not_wait(app: Flask, ada: Employee) -> None:
 
 @NOW
 def test_a_recovery_code_lets_in_once(app: Flask, ada: Employee) -> None:
-    codes = second_step.new_recovery_codes(ada.user_id)
+    codes = second_step.new_recovery_codes(ada.user_id, AT)
     assert len(set(codes)) == 10
     half = Half(ada.user_id, AT - 3600, AT)
     assert staff_sign_in.check_second_step(half, codes[3].upper(), AT).id == ada.user_id
@@ -161,11 +162,8 @@ def test_a_recovery_code_lets_in_once(app: Flask, ada: Employee) -> None:
 @NOW
 def test_without_a_second_step_nothing_opens_but_its_set_up(app: Flask, ada: Employee) -> None:
     client = sign_in(app, ada)
-    with app.app_context():
-        from portal_site.db.transactions import transaction
-
-        with transaction() as session:
-            second_step.remove(session, ada.user_id)
+    with app.app_context(), transaction() as session:
+        second_step.remove(session, ada.user_id)
     there = client.get("/dashboard/profile")
     assert there.location == "/dashboard/sign-in/second-step"
     page = client.get(there.location)
@@ -185,12 +183,12 @@ def test_without_a_second_step_nothing_opens_but_its_set_up(app: Flask, ada: Emp
 @NOW
 def test_a_session_ends_by_itself_and_by_its_user(app: Flask, ada: Employee) -> None:
     with app.app_context():
-        token, other = (sessions.open_session(ada.user_id, "Mozilla Firefox", AT) for _ in range(2))
+        token, other = (sessions.open_session(ada.user_id, "Mozilla Firefox", AT, second_step=True) for _ in range(2))
         for at in range(AT, AT + 5 * 86400, 11 * 3600):
             assert sessions.find(token, at)
         assert sessions.find(token, AT + 7 * 86400 + 1) is None
         assert sessions.find(other, AT + 12 * 3600) is None
-        keep = sessions.open_session(ada.user_id, "", AT)
+        keep = sessions.open_session(ada.user_id, "", AT, second_step=True)
         found = sessions.find(keep, AT)
         assert found
         sessions.end(ada.user_id, AT, but=found.session_id)
@@ -205,17 +203,19 @@ def test_a_session_ends_by_itself_and_by_its_user(app: Flask, ada: Employee) -> 
 def test_another_password_ends_all_other_sessions(app: Flask, ada: Employee) -> None:
     client, elsewhere = sign_in(app, ada), client_of(app)
     with app.app_context(), time_machine.travel(AT + 60, tick=False):
-        elsewhere.set_cookie("portal-8000-dashboard", sessions.open_session(ada.user_id, "", AT))
+        elsewhere.set_cookie("portal-8000-dashboard", sessions.open_session(ada.user_id, "", AT, second_step=True))
     assert elsewhere.get("/dashboard/profile").status_code == 200
     for weak, words in (
         ("short", "at least 10"),
         ("password1234", "easy to guess"),
         ("ada@lumen.example", "easy to guess"),
     ):
-        refused = client.send("/dashboard/profile/password", {"password": weak})
+        refused = client.send("/dashboard/profile/password", {"current": PASSWORD, "password": weak})
         assert (refused.status_code, words in refused.text) == (422, True)
-    done = client.send("/dashboard/profile/password", {"password": "another lantern biscuit"})
-    assert done.status_code == 303
+    new = {"current": "not it", "password": "another lantern biscuit"}
+    wrong = client.send("/dashboard/profile/password", new)
+    assert (wrong.status_code, "The password is wrong." in wrong.text) == (422, True)
+    assert client.send("/dashboard/profile/password", {**new, "current": PASSWORD}).status_code == 303
     assert client.get("/dashboard/profile").status_code == 200
     assert elsewhere.get("/dashboard/profile").status_code == 303
     assert _password(client_of(app), ada.email, PASSWORD)[0] == 422
@@ -224,8 +224,10 @@ def test_another_password_ends_all_other_sessions(app: Flask, ada: Employee) -> 
 @NOW
 def test_some_pages_ask_for_the_password_again(app: Flask, ada: Employee) -> None:
     client = sign_in(app, ada)
+    account_id = client.get("/dashboard").location.rpartition("/")[2]
+    invitation = f"/dashboard/{account_id}/team/invitations", {"email": "bob@lumen.example", "role": "support"}
     with time_machine.travel(AT + 15 * 60 + 1, tick=False):
-        asked = client.send("/dashboard/profile/password", {"password": "another lantern biscuit"})
+        asked = client.send(*invitation)
         assert asked.location == "/dashboard/proof"
         client.get(asked.location)
         wrong = client.send("/dashboard/proof", {"password": "not it"})
@@ -233,11 +235,89 @@ def test_some_pages_ask_for_the_password_again(app: Flask, ada: Employee) -> Non
         assert (
             client.send("/dashboard/proof", {"password": PASSWORD, "next": "//evil.example"}).location == "/dashboard"
         )
-        assert client.send("/dashboard/proof", {"password": PASSWORD, "next": "/dashboard/profile"}).location == (
-            "/dashboard/profile"
+        there = f"/dashboard/{account_id}/team"
+        assert client.send("/dashboard/proof", {"password": PASSWORD, "next": there}).location == there
+        assert client.send(*invitation).status_code == 200
+
+
+@NOW
+def test_new_recovery_codes_need_the_password(app: Flask, ada: Employee) -> None:
+    client = sign_in(app, ada)
+    assert client.send("/dashboard/profile/recovery-codes", {"password": "not it"}).status_code == 422
+    done = client.send("/dashboard/profile/recovery-codes", {"password": PASSWORD})
+    assert len(re.findall(r"<code>(\w{4}-\w{4}-\w{4})</code>", done.text)) == 10
+
+
+@NOW
+def test_a_session_with_the_password_alone_ends_when_the_second_step_is_set_up(app: Flask, ada: Employee) -> None:
+    """A thief who has the password may be faster than the user, and gets no further."""
+    with app.app_context(), transaction() as session:
+        second_step.remove(session, ada.user_id)
+    thief, mine = client_of(app), client_of(app)
+    for client in (thief, mine):
+        assert _password(client, ada.email, PASSWORD)[0] == 303
+    page = mine.get("/dashboard/sign-in/second-step")
+    secret = re.search(r"<code>([A-Z2-7 ]+)</code>", page.text)
+    assert secret
+    new = Employee(ada.user_id, ada.email, secret[1].replace(" ", ""))
+    assert mine.send("/dashboard/sign-in/second-step", {"code": new.code()}).status_code == 200
+    assert mine.get("/dashboard/profile").status_code == 200
+    assert thief.get("/dashboard/profile").location.startswith("/dashboard/sign-in?")
+    with app.app_context():
+        late = sessions.open_session(ada.user_id, "", AT, second_step=False)
+        assert sessions.find(late, AT) is None
+
+
+@NOW
+def test_a_new_secret_is_shown_to_nobody_else(app: Flask, ada: Employee) -> None:
+    with app.app_context(), transaction() as session:
+        second_step.remove(session, ada.user_id)
+    with time_machine.travel(AT - 60, tick=False):
+        eve = employ(account(), email="eve@lumen.example", name="Eve")
+    with app.app_context(), transaction() as session:
+        second_step.remove(session, eve.user_id)
+    client = client_of(app)  # on a computer that both use
+    shown = []
+    for who in (eve, ada):
+        assert _password(client, who.email, PASSWORD)[0] == 303
+        shown.append(re.search(r"<code>([A-Z2-7 ]+)</code>", client.get("/dashboard/sign-in/second-step").text))
+        client.send("/dashboard/sign-in/out")
+    assert len({found[1] for found in shown if found}) == 2
+
+
+@NOW
+def test_codes_are_counted_for_a_day(app: Flask, ada: Employee) -> None:
+    for hour in range(4):
+        for _ in range(5):
+            with pytest.raises(BillingError, match="wrong, or was used"):
+                at = AT + hour * 3600
+                staff_sign_in.check_second_step(Half(ada.user_id, AT - 3600, at), "000000", at)
+    later = AT + 5 * 3600
+    with pytest.raises(TooManyTries):
+        staff_sign_in.check_second_step(Half(ada.user_id, AT - 3600, later), ada.code(later), later)
+
+
+@NOW
+def test_what_users_do_about_themselves_is_in_the_log(app: Flask, ada: Employee) -> None:
+    sign_in(app, ada)
+    users.change_password(ada.user_id, "another lantern biscuit", AT)
+    second_step.new_recovery_codes(ada.user_id, AT)
+    with reading() as reader:
+        types = reader.scalars(
+            select(Event.type).where(Event.actor_id == ada.user_id).execution_options(unscoped="mine")
         )
-        done = client.send("/dashboard/profile/password", {"password": "another lantern biscuit"})
-        assert done.location == "/dashboard/profile"
+        assert set(types) >= {"user.signed_in", "user.password_changed", "user.recovery_codes_replaced"}
+
+
+@NOW
+def test_an_operator_helps_who_has_lost_everything(app: Flask, ada: Employee) -> None:
+    password = users.reset(" Ada@lumen.example", AT)
+    client = client_of(app)
+    assert _password(client, ada.email, PASSWORD)[0] == 422
+    assert _password(client, ada.email, password)[0] == 303
+    assert client.get("/dashboard").location == "/dashboard/sign-in/second-step"
+    with pytest.raises(BillingError, match="no user"):
+        users.reset("nobody@lumen.example", AT)
 
 
 def test_passwords_are_judged_quickly_whatever_their_length() -> None:

@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import time_machine
@@ -13,7 +14,9 @@ from sqlalchemy import select
 from portal_site.billing.errors import BillingError
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.models import Event
-from portal_site.db.transactions import reading
+from portal_site.db.transactions import reading, transaction
+from portal_site.mail import outbox
+from portal_site.mail.models import Email
 from portal_site.staff import teams
 from portal_site.staff.models import Invitation
 from portal_site.staff.roles import Role
@@ -65,11 +68,45 @@ def test_somebody_is_invited_and_joins(app: Flask, place: str, owner: Employee) 
     assert "Bob Noyce" in client.get(f"/dashboard/{place}/team").text
 
 
+def test_with_a_mail_server_the_link_is_mailed_and_not_shown(
+    app: Flask, place: str, owner: Employee, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "SETTINGS", replace(app.config["SETTINGS"], smtp_url="smtp://127.0.0.1:9?tls=none"))
+    client = sign_in(app, owner)
+    client.get(f"/dashboard/{place}/team")
+    there = f"/dashboard/{place}/team/invitations"
+    page = client.send(there, {"email": "bob@lumen.example", "role": "admin"}, follow_redirects=True)
+    assert "The invitation is on its way to bob@lumen.example." in page.text
+    assert "/dashboard/invitations/" not in page.text
+    with transaction() as session:
+        email = session.scalars(select(Email).where(Email.account_id == place)).one()
+        content = outbox.content_of(email)
+    assert (email.recipients, email.livemode) == ({"to": ["bob@lumen.example"], "cc": []}, True)
+    link = re.search(r"http://[^/]+(/dashboard/invitations/[\w-]+)", content.text)
+    assert link
+    assert "Join Lumen Press" in text(client_of(app).get(link[1]).text)
+
+
+def test_who_leaves_takes_the_open_invitations_along(app: Flask, place: str, owner: Employee) -> None:
+    bob = employ(place, email="bob@lumen.example", name="Bob")
+    back = teams.invite(place, "bob@elsewhere.example", Role.OWNER, bob.user_id, AT)
+    teams.remove(place, bob.user_id, AT)
+    with pytest.raises(BillingError):
+        teams.accept(back.token, "Bob", PASSWORD, AT)
+
+
+@pytest.mark.parametrize("name", ["\u200b\u200b", "\u202eadA", "Ada\x00", "", "x" * 101])
+def test_names_are_plain(place: str, name: str) -> None:
+    made = teams.invite(place, "bob@lumen.example", Role.OWNER, None, AT)
+    with pytest.raises(BillingError, match="Enter a name"):
+        teams.accept(made.token, name, PASSWORD, AT)
+
+
 def test_a_user_joins_a_second_account(app: Flask, place: str, owner: Employee) -> None:
     elsewhere = account()
     token = teams.invite(elsewhere, owner.email, Role.ANALYST, None, AT).token
     client, guest = sign_in(app, owner), client_of(app)
-    assert "signs in first" in guest.get(f"/dashboard/invitations/{token}").text
+    assert "You already have an account." in guest.get(f"/dashboard/invitations/{token}").text
     assert guest.send(f"/dashboard/invitations/{token}", {"name": "X", "password": PASSWORD}).status_code == 404
     assert guest.send(f"/dashboard/invitations/{token}/join").location == "/dashboard/sign-in"
     client.get(f"/dashboard/invitations/{token}")

@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 from portal_site import encryption
 from portal_site.billing.models import PortalConfiguration
-from portal_site.billing.portal_access import logins
 from portal_site.mail import login_codes, outbox
 from portal_site.mail.models import Email
 from tests import world
 from tests.client import PortalClient
+from tests.operators import set_login_page
 from tests.world import reading
 
 AT = world.HALF
@@ -36,7 +36,7 @@ def login_page(shop: world.Shop) -> str:
     with reading() as reader:
         mine = PortalConfiguration.account_id == shop.customer.account_id
         configuration_id = reader.execute(select(PortalConfiguration.id).where(mine)).scalar_one()
-    return f"/login/{logins.set_page(configuration_id, enabled=True, new_url=False, at=AT)}"
+    return f"/login/{set_login_page(configuration_id, enabled=True, new_url=False, at=AT)}"
 
 
 def ask(app: Flask, page: str, email: str = EMAIL) -> tuple[PortalClient, Any]:

@@ -19,12 +19,13 @@ from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import enter
 from tests.notices.outgoing import Mail, of_kind, written
+from tests.operators import set_cancellation_page
 from tests.portal.logging_in import AT, EMAIL, NOW, mail_is_on  # noqa: F401
 from tests.world import reading
 
 
 def _page(shop: world.Shop) -> str:
-    return f"/cancel/{requests.set_page(shop.customer.account_id, enabled=True, new_url=False)}"
+    return f"/cancel/{set_cancellation_page(shop.customer.account_id, enabled=True, new_url=False)}"
 
 
 def _number(shop: world.Shop) -> str:
@@ -168,9 +169,9 @@ def test_the_page_is_closed_by_default_and_can_be_closed_again(lite_app: Flask) 
     assert client.get("/cancel/none").status_code == 404
     page = _page(shop)
     assert client.get(page).status_code == 200
-    assert f"/cancel/{requests.set_page(shop.customer.account_id, enabled=True, new_url=True)}" != page
+    assert f"/cancel/{set_cancellation_page(shop.customer.account_id, enabled=True, new_url=True)}" != page
     assert client.get(page).status_code == 404
-    requests.set_page(shop.customer.account_id, enabled=False, new_url=False)
+    set_cancellation_page(shop.customer.account_id, enabled=False, new_url=False)
     assert client.get(_page(shop)).status_code == 200
 
 
@@ -179,7 +180,7 @@ def test_it_needs_the_feature(lite_app: Flask) -> None:
     off["subscription_cancel"]["enabled"] = False
     scene = world.scene(features=Features.of(off))
     with pytest.raises(BillingError, match="subscription_cancel"):
-        requests.set_page(scene.account_id, enabled=True, new_url=False)
+        set_cancellation_page(scene.account_id, enabled=True, new_url=False)
 
 
 @NOW

@@ -16,6 +16,7 @@ from portal_site.mail import login_codes
 from portal_site.portal.access.devices import SENSITIVE
 from tests import world
 from tests.client import PortalClient, text
+from tests.operators import set_login_page
 from tests.portal.logging_in import AT, NOW, ask, mail_is_on, mails  # noqa: F401
 from tests.world import reading
 
@@ -30,7 +31,7 @@ def _configuration(shop: world.Shop) -> str:
 
 
 def _page(shop: world.Shop, remember: bool = True) -> str:
-    page_id = logins.set_page(_configuration(shop), enabled=True, new_url=False, at=AT, remembers_devices=remember)
+    page_id = set_login_page(_configuration(shop), enabled=True, new_url=False, at=AT, remembers_devices=remember)
     return f"/login/{page_id}"
 
 
@@ -190,7 +191,7 @@ def test_a_device_is_forgotten_once_it_should_be(lite_app: Flask, how: str) -> N
             shop.customer.id, {"email": "new@acme.example"}, AT
         ),
         "not allowed any more": lambda: _page(shop, remember=False),
-        "closed": lambda: logins.set_page(_configuration(shop), enabled=False, new_url=False, at=AT),
+        "closed": lambda: set_login_page(_configuration(shop), enabled=False, new_url=False, at=AT),
         "deleted": lambda: _delete(shop),
     }
     changes[how]()

@@ -9,11 +9,11 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from portal_site.billing.models import Customer, LoginRequest, PortalConfiguration
-from portal_site.billing.portal_access import logins
 from portal_site.mail import login_codes
 from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import enter
+from tests.operators import set_login_page
 from tests.portal.logging_in import AT, EMAIL, NOW, ask, enter_code, login_page, mail_is_on, mails  # noqa: F401
 from tests.world import reading
 
@@ -169,13 +169,13 @@ def test_a_new_url_closes_the_old_one(app: Flask) -> None:
     with reading() as reader:
         mine = PortalConfiguration.account_id == shop.customer.account_id
         configuration_id = reader.execute(select(PortalConfiguration.id).where(mine)).scalar_one()
-    newer = f"/login/{logins.set_page(configuration_id, enabled=True, new_url=True, at=AT)}"
+    newer = f"/login/{set_login_page(configuration_id, enabled=True, new_url=True, at=AT)}"
     assert app.test_client().get(page).status_code == 404
     assert app.test_client().get(newer).status_code == 200
-    logins.set_page(configuration_id, enabled=False, new_url=False, at=AT)
+    set_login_page(configuration_id, enabled=False, new_url=False, at=AT)
     assert app.test_client().get(newer).status_code == 404
     assert app.test_client().get("/login/nothing").status_code == 404
-    again = logins.set_page(configuration_id, enabled=True, new_url=False, at=AT)
+    again = set_login_page(configuration_id, enabled=True, new_url=False, at=AT)
     assert f"/login/{again}" not in (page, newer)
 
 

@@ -1,9 +1,10 @@
 """Changing an account's own settings: public details, branding, retries of payments, hosts of return URLs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -54,32 +55,67 @@ def settings_of(row: Account) -> JsonObject:
     return {**values(row, *SETTINGS), "dunning": dunning}
 
 
-def _check(settings: Mapping[str, Any]) -> None:
-    name = settings["business_name"]
+def _check_name(name: str) -> None:
     if not name or len(name) > accounts.LONGEST_NAME:
         raise BillingError(
             "Enter a name of up to %(count)s characters.", param="business_name", count=accounts.LONGEST_NAME
         )
-    if settings["timezone"] not in accounts.TIMEZONES and settings["timezone"] != "UTC":
+
+
+def _check_zone(zone: str) -> None:
+    if zone not in accounts.TIMEZONES:
         raise BillingError("Choose a time zone.", param="timezone")
-    _check_addresses(settings)
+
+
+def _check_email(address: str | None) -> None:
+    """Answers to e-mails go there."""
     try:
-        DunningPolicy.of(settings["dunning"])
+        if address:
+            validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise BillingError("Enter an email address such as name@example.com.", param="support_email") from None
+
+
+def _check_address(address: Mapping[str, Any] | None) -> None:
+    country = (address or {}).get("country")
+    if country and country not in accounts.COUNTRIES:
+        raise BillingError("Choose a country.", param="country")
+
+
+def _check_hosts(hosts: Sequence[str]) -> None:
+    if len(hosts) > MOST_HOSTS:
+        raise BillingError("Use at most %(count)s hosts.", param="return_hosts", count=MOST_HOSTS)
+    for host in hosts:
+        if not HOST.fullmatch(host):
+            raise BillingError("%(host)s is not a host such as app.example.com.", param="return_hosts", host=host)
+
+
+def _check_dunning(document: Mapping[str, Any]) -> None:
+    try:
+        DunningPolicy.of(document)
     except ValueError:
         raise BillingError("Use at most eight retries, each after 1 to 60 days.", param="retry_days") from None
-    if not 1 <= settings["email_link_days"] <= LONGEST_LIFE:
+
+
+def _check_days(days: int) -> None:
+    if not 1 <= days <= LONGEST_LIFE:
         raise BillingError("Choose from 1 to %(count)s days.", param="email_link_days", count=LONGEST_LIFE)
 
 
-def _check_addresses(settings: Mapping[str, Any]) -> None:
-    for link in LINKS:
-        if settings[link]:
-            safe_urls.check(settings[link], link)
-    if len(settings["return_hosts"]) > MOST_HOSTS:
-        raise BillingError("Use at most %(count)s hosts.", param="return_hosts", count=MOST_HOSTS)
-    for host in settings["return_hosts"]:
-        if not HOST.fullmatch(host):
-            raise BillingError("%(host)s is not a host such as app.example.com.", param="return_hosts", host=host)
+def _check_link(name: str) -> Callable[[str | None], None]:
+    def check(address: str | None) -> None:
+        if address:
+            safe_urls.check(address, name)
+
+    return check
+
+
+# Only what is changed is checked: what an import brought must not keep somebody from changing something else.
+_CHECKS: Mapping[str, Callable[[Any], None]] = {
+    "business_name": _check_name, "timezone": _check_zone, "support_email": _check_email, "address": _check_address,
+    "return_hosts": _check_hosts, "dunning": _check_dunning, "email_link_days": _check_days,
+    **{name: _check_link(name) for name in LINKS},
+}  # fmt: skip
 
 
 def change(account_id: str, version: int, changed: Mapping[str, Any], at: int) -> Account:
@@ -100,11 +136,14 @@ def _change(session: Session, account_id: str, version: int, changed: Mapping[st
     versions.check(row, version, before)
     after = {**before, **changed}
     if after != before:
-        _check(after)
+        for name, check in _CHECKS.items():
+            if after[name] != before[name]:
+                check(after[name])
         shown = shapes.account(row)
         versions.store(session, row, account_id, before, after, at)
         now = shapes.account(row)
         previous = {name: value for name, value in shown.items() if value != now[name]}
+        versions.describe(now, previous, before, after)
         emit(session, "account.updated", OfAccount(account_id), at, document=now, previous=previous)
     return row
 

@@ -21,7 +21,7 @@ COUNTRIES = (
     frozenset(code for code in map(str, Locale("en").territories) if len(code) == 2 and code.isalpha()) - _NO_COUNTRIES
 )
 CURRENCIES = money.SUPPORTED
-TIMEZONES = tuple(sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")))
+TIMEZONES = ("UTC", *sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")))
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class NewAccount:
             raise BillingError("Choose a country.", param="country")
         if currency not in CURRENCIES:
             raise BillingError("Choose a currency.", param="currency")
-        if self.timezone not in available_timezones():
+        if self.timezone not in TIMEZONES:
             raise BillingError("Choose a time zone.", param="timezone")
         return NewAccount(name, country, currency, self.timezone)
 

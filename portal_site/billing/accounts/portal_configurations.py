@@ -56,36 +56,38 @@ def settings_of(row: PortalConfiguration) -> JsonObject:
     return {**values(row, *SETTINGS), "features": portal_features.read(row.features).as_document()}
 
 
-def check(account_id: str, livemode: bool, settings: Mapping[str, Any]) -> Features:
-    """The features in settings. Raises BillingError for what cannot be, with the option as its `param`."""
-    with transaction() as session:
-        return _check(session, account_id, livemode, settings)
-
-
-def _check(session: Session, account_id: str, livemode: bool, settings: Mapping[str, Any]) -> Features:
-    _check_words(settings)
+def _checked_features(session: Session, account_id: str, livemode: bool, document: JsonObject) -> JsonObject:
+    """The document with all options. Raises BillingError for what cannot be, with the option as its `param`."""
     try:
-        features = portal_features.read(settings["features"])
+        features = portal_features.read(document)
     except ValueError as error:
         raise BillingError("This does not fit together: %(reason)s.", param="features", reason=str(error)) from error
     prices = _prices(session, account_id, livemode, features.subscription_update.all_price_ids)
     for found in contradictions.find(features, prices):
         raise BillingError(found.words, param=found.option)
     _check_offers(session, account_id, livemode, features)
-    return features
+    return features.as_document()
 
 
-def _check_words(settings: Mapping[str, Any]) -> None:
-    headline = settings["headline"] or ""
-    if len(headline) > LONGEST_HEADLINE:
+def _check_headline(headline: str | None) -> None:
+    if len(headline or "") > LONGEST_HEADLINE:
         raise BillingError("Use at most %(count)s characters.", param="headline", count=LONGEST_HEADLINE)
-    if "<" in headline or ">" in headline:
+    if set(headline or "") & set("<>"):
         raise BillingError("A headline is plain text, without < and >.", param="headline")
-    if len(settings["name"] or "") > LONGEST_NAME:
+
+
+def _check_name(name: str | None) -> None:
+    if len(name or "") > LONGEST_NAME:
         raise BillingError("Use at most %(count)s characters.", param="name", count=LONGEST_NAME)
+
+
+def _check_words(changed: Mapping[str, Any]) -> None:
+    """Only what is changed is checked: what an import brought must not keep somebody from changing something else."""
+    _check_headline(changed.get("headline"))
+    _check_name(changed.get("name"))
     for name in ("privacy_policy_url", "terms_of_service_url", "default_return_url"):
-        if settings[name]:
-            safe_urls.check(settings[name], name)
+        if changed.get(name):
+            safe_urls.check(changed[name], name)
 
 
 def _prices(session: Session, account_id: str, livemode: bool, price_ids: Sequence[str]) -> dict[str, OfferedPrice]:
@@ -133,13 +135,18 @@ def change(
         row = _get(session, account_id, configuration_id, lock=True)
         before = settings_of(row)
         versions.check(row, version, before)
-        after = {**before, **changed}
-        after["features"] = _check(session, account_id, row.livemode, after).as_document()
+        different = {name: value for name, value in changed.items() if value != before[name]}
+        _check_words(different)
+        if "features" in different:
+            document = _checked_features(session, account_id, row.livemode, different["features"])
+            different["features"] = document
+        after = {**before, **different}
         if after != before:
             shown, row.updated = _resource(row), at
             versions.store(session, row, account_id, before, after, at)
             now = _resource(row)
             previous = {name: value for name, value in shown.items() if value != now[name]}
+            versions.describe(now, previous, before, after)
             emit(session, "billing_portal.configuration.updated", row, at, document=now, previous=previous)
         return row
 

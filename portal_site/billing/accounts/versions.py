@@ -19,7 +19,7 @@ class EditConflict(BillingError):
     """Somebody else has changed the settings since they were read. `settings` are the ones that are stored now."""
 
     def __init__(self, settings: JsonObject, version: int) -> None:
-        super().__init__("Somebody else has changed these settings meanwhile.")
+        super().__init__("Somebody else has changed these settings in the meantime.")
         self.settings, self.version = settings, version
 
 
@@ -47,6 +47,13 @@ def store(session: Session, row: Versioned, account_id: str, before: JsonObject,
     session.flush()
     actor = current_actor()
     session.add(_kept(row, account_id, after, at, actor.type, actor.id))
+
+
+def describe(now: JsonObject, previous: JsonObject, before: JsonObject, after: JsonObject) -> None:
+    """Add the settings that differ to an event's object and its previous members: Stripe's objects have not all of them."""
+    different = [name for name, value in after.items() if before[name] != value]
+    now["settings_changed"] = {name: after[name] for name in different}
+    previous["settings_changed"] = {name: before[name] for name in different}
 
 
 def _kept(

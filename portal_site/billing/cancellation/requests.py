@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
+from portal_site.billing.events.emission import OfAccount, emit
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import (
     Account,
@@ -21,6 +22,7 @@ from portal_site.billing.models import (
     PortalConfiguration,
     Subscription,
 )
+from portal_site.billing.resources import accounts
 from portal_site.billing.rules.portal import portal_features
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
@@ -39,18 +41,23 @@ def find_page(page_id: str) -> str | None:
         return reader.scalar(select(Account.id).where(Account.cancellation_page_id == page_id.replace("\0", "")))
 
 
-def set_page(account_id: str | None, *, enabled: bool, new_url: bool) -> str | None:
+def set_page(account_id: str | None, *, enabled: bool, new_url: bool, at: int) -> str | None:
     """Open or close an account's page; its random id, if it is open. `new_url` gives it another one.
 
     Raises BillingError if the default configuration lets nobody cancel.
     """
     with transaction() as session:
         account = ownership.get_account(session, account_id)
+        before = account.cancellation_page_id
         if not enabled:
             account.cancellation_page_id = None
         elif new_url or account.cancellation_page_id is None:
             _check_feature(session, account)
             account.cancellation_page_id = secrets.token_urlsafe(12)
+        if account.cancellation_page_id != before:
+            shown = accounts.account(account)
+            previous = {"cancellation_page": {"enabled": before is not None}}
+            emit(session, "account.updated", OfAccount(account.id), at, document=shown, previous=previous)
         return account.cancellation_page_id
 
 

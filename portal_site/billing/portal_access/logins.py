@@ -14,9 +14,11 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.events.emission import emit
 from portal_site.billing.models import Customer, LoginRequest, PortalConfiguration, PortalSession
 from portal_site.billing.models.columns import values
 from portal_site.billing.portal_access.portal_sessions import LINK_LIFE, TOKEN_BYTES, hash_token, start_visit
+from portal_site.billing.resources.portal import configuration
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
@@ -104,13 +106,20 @@ def set_page(
         row = session.scalar(by_id.execution_options(unscoped="an operator names a configuration"))
         if row is None:
             raise NotFound("No such configuration: '%(id)s'", "resource_missing", "configuration", id=configuration_id)
+        shown = configuration(row, with_products=True, login_url=None)
+        before = row.login_page_id, row.login_page_enabled, row.remembers_devices
         if not enabled:
             row.login_page_id = None
         elif new_url or row.login_page_id is None or not row.login_page_enabled:
             row.login_page_id = secrets.token_urlsafe(12)
-        row.login_page_enabled, row.updated = enabled, at
+        row.login_page_enabled = enabled
         if remembers_devices is not None:
             row.remembers_devices = remembers_devices
+        if (row.login_page_id, row.login_page_enabled, row.remembers_devices) != before:
+            row.updated = at
+            session.flush()
+            now, previous = configuration(row, with_products=True, login_url=None), {"login_page": shown["login_page"]}
+            emit(session, "billing_portal.configuration.updated", row, at, document=now, previous=previous)
         return row.login_page_id
 
 

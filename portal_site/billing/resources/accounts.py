@@ -6,7 +6,7 @@ from portal_site.db.json_columns import JsonObject
 
 
 def account(row: Account) -> JsonObject:
-    """An `account`."""
+    """An `account`. Whether it has a page for cancellations is no member of Stripe's."""
     branding = row.branding or {}
     return {
         "object": "account",
@@ -16,6 +16,7 @@ def account(row: Account) -> JsonObject:
             **values(row, "support_email", "support_phone", "support_url"),
             "support_address": row.address,
         },
+        "cancellation_page": {"enabled": row.cancellation_page_id is not None},
         "settings": {
             "branding": {
                 "icon": row.icon_id,

@@ -8,6 +8,11 @@ def member(user_id: str, email: str, role: str) -> JsonObject:
     return {"object": "team.member", "id": user_id, "email": email, "role": role}
 
 
+def user(user_id: str) -> JsonObject:
+    """A user of the dashboard."""
+    return {"object": "user", "id": user_id}
+
+
 def invitation(invitation_id: str, email: str, role: str) -> JsonObject:
     """Somebody who was invited into a team."""
     return {"object": "team.invitation", "id": invitation_id, "email": email, "role": role}

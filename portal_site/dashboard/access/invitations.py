@@ -48,13 +48,12 @@ def accept(token: str) -> Response | Page:
     if not form.validate():
         return _page(token, form), 422
     try:
-        with acting_as(ActorType.OPERATOR):
-            user = teams.accept(token, form.name.data or "", form.password.data or "", clock.now())
+        user = teams.accept(token, form.name.data or "", form.password.data or "", clock.now())
     except NotFound:
         return render_template("dashboard/invitations/over.html"), 404
     except BillingError as refusal:
         return _page(token, form, forms.refuse(form, refusal)), 422
-    return sign_in.finish(user.id)
+    return sign_in.finish(user.id, second_step=False)
 
 
 @blueprint.post("/join")

@@ -10,7 +10,6 @@ from portal_site import clock
 from portal_site.billing.accounts import accounts
 from portal_site.billing.accounts.accounts import NewAccount
 from portal_site.billing.errors import BillingError
-from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.dashboard import forms, speak_english
 from portal_site.dashboard.access import sign_in
 from portal_site.staff import passwords, setup
@@ -83,15 +82,14 @@ def begin() -> Response | Page:
         form.business_name.data or "", form.country.data or "", form.currency.data or "", form.timezone.data or ""
     )
     try:
-        with acting_as(ActorType.OPERATOR):
-            _account_id, user = setup.begin(
-                wanted, form.email.data or "", form.name.data or "", form.password.data or "", clock.now()
-            )
+        _account_id, user = setup.begin(
+            wanted, form.email.data or "", form.name.data or "", form.password.data or "", clock.now()
+        )
     except BillingError as refusal:
         return _page(form, forms.refuse(form, refusal)), 422
     session.pop(sign_in.NEXT, None)
     flash("Your account is ready.", "good")
-    return sign_in.finish(user.id)
+    return sign_in.finish(user.id, second_step=False)
 
 
 def _page(form: SetupForm, refusal: str = "") -> str:

@@ -72,7 +72,7 @@ def check_password() -> Response | Page:
         has_second_step = own.get_one(User, half.user_id).totp_confirmed_at is not None
     if has_second_step:
         return redirect(url_for("sign_in.show_code"), 303)
-    return finish(half.user_id)
+    return finish(half.user_id, second_step=False)
 
 
 def _password_page(form: SignInForm, refusal: str = "") -> str:
@@ -107,16 +107,29 @@ def check_code() -> Response | Page:
     except BillingError as refusal:
         words = forms.refuse(form, refusal)
         return render_template("dashboard/sign_in/code.html", form=form, refusal=words), 422
-    return finish(found.id)
+    return finish(found.id, second_step=True)
 
 
-def finish(user_id: str) -> Response:
+def finish(user_id: str, *, second_step: bool) -> Response:
     """Sign this browser in, and go on to where the user wanted to be."""
     there = session.pop(NEXT, None)
-    session.pop(MEMBER, None)
-    session.pop("csrf_token", None)  # forms of before belong to whoever sat here then
-    session_cookie.keep(sessions.open_session(user_id, request.user_agent.string, clock.now()))
+    _forget()
+    before = sessions.find(session_cookie.token(), clock.now())
+    if before is not None:
+        sessions.end(before.user_id, clock.now(), before.session_id)
+    _keep(user_id, second_step=second_step)
     return redirect(there or url_for("dashboard.show_accounts"), 303)
+
+
+def _forget() -> None:
+    """Forget what belongs to whoever sat here before: the half of a sign-in, a new secret, and open forms."""
+    for name in (MEMBER, SECRET, "csrf_token"):
+        session.pop(name, None)
+
+
+def _keep(user_id: str, *, second_step: bool) -> None:
+    browser, at = request.user_agent.string, clock.now()
+    session_cookie.keep(sessions.open_session(user_id, browser, at, second_step=second_step))
 
 
 def _half() -> Half | None:
@@ -130,13 +143,19 @@ def show_second_step_setup() -> Response | str:
     found = sessions.find(session_cookie.token(), clock.now())
     if found is None or found.has_second_step:
         return redirect(url_for("dashboard.show_accounts"), 303)
-    if second_step.read_secret(session.get(SECRET, "")) is None:
-        session[SECRET] = second_step.new_secret()
+    if _secret_of(found.user_id) is None:
+        session[SECRET] = [found.user_id, second_step.new_secret()]
     return _setup_page(CodeForm(formdata=None), found.email)
 
 
+def _secret_of(user_id: str) -> str | None:
+    """The secret that this browser keeps for this user until its first code has been typed."""
+    whose, secret = session.get(SECRET) or ("", "")
+    return secret if whose == user_id and second_step.read_secret(secret) else None
+
+
 def _setup_page(form: CodeForm, email: str) -> str:
-    secret = second_step.read_secret(session[SECRET]) or ""
+    secret = second_step.read_secret(session[SECRET][1]) or ""
     drawing = segno.make(second_step.address_of(secret, email), error="m")
     return render_template(
         "dashboard/sign_in/second_step.html",
@@ -152,7 +171,7 @@ def set_up_second_step() -> Response | Page:
     found, form = sessions.find(session_cookie.token(), clock.now()), CodeForm()
     if found is None or found.has_second_step:
         return redirect(url_for("dashboard.show_accounts"), 303)
-    kept = session.get(SECRET)
+    kept = _secret_of(found.user_id)
     if kept is None:
         return redirect(url_for("sign_in.show_second_step_setup"), 303)
     codes = second_step.confirm(found.user_id, kept, form.code.data or "", clock.now()) if form.validate() else None
@@ -160,7 +179,9 @@ def set_up_second_step() -> Response | Page:
         if not form.code.errors:
             form.code.errors = ["This code is wrong. Does the phone show the right time?"]
         return _setup_page(form, found.email), 422
-    session.pop(SECRET)
+    sessions.end(found.user_id, clock.now())  # also those that others have opened with the password alone
+    _forget()
+    _keep(found.user_id, second_step=True)
     return render_template("dashboard/sign_in/recovery_codes.html", codes=codes)
 
 
@@ -171,7 +192,8 @@ def sign_out() -> Response:
     if found is not None:
         sessions.end(found.user_id, clock.now(), found.session_id)
     session_cookie.forget()
-    session.pop("csrf_token", None)
+    session.pop(NEXT, None)
+    _forget()
     g.pop("csrf_token", None)
     flash("You are signed out.", "good")
     response = redirect(url_for("sign_in.show_form"), 303)

@@ -23,8 +23,16 @@ class CustomerState:
     subscription_id: str = ""
 
 
-def find(account_id: str, livemode: bool) -> list[CustomerState]:
-    """A customer for each state that one of the newest customers is in; and somebody who has nothing."""
+NOBODY = CustomerState("Nothing", "", "somebody new")
+
+
+def find(account_id: str, livemode: bool, *, visible: bool) -> list[CustomerState]:
+    """A customer for each state that one of the newest customers is in; and somebody who has nothing.
+
+    Who may not see customers gets nobody else.
+    """
+    if not visible:
+        return [NOBODY]
     with reading() as reader:
         newest = select(Customer.id, Customer.name, Customer.email).where(
             Customer.account_id == account_id, Customer.livemode == livemode, Customer.deleted_at.is_(None)
@@ -83,6 +91,13 @@ def _states(row: Row[Any]) -> Iterator[str]:
         yield "Ends with the period"
     if row.pause_collection:
         yield "Paused"
+
+
+def has_any(account_id: str, livemode: bool) -> bool:
+    """Whether a mode has customers."""
+    query = select(Customer.id).where(Customer.account_id == account_id, Customer.livemode == livemode).limit(1)
+    with reading() as reader:
+        return reader.scalar(query) is not None
 
 
 def count_touched(account_id: str, livemode: bool) -> str:

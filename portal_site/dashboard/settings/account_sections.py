@@ -92,9 +92,7 @@ class BusinessSection(Section):
     ADDRESS = ("line1", "line2", "postal_code", "city", "state", "country")
     TEXTS = ("support_email", "support_phone", "support_url", "terms_of_service_url", "privacy_policy_url")
     business_name = text_field("Business name", accounts.LONGEST_NAME, True)
-    timezone = SelectField(
-        "Time zone", choices=choices([(zone, zone) for zone in ("UTC", *accounts.TIMEZONES)], blank=False)
-    )
+    timezone = SelectField("Time zone", choices=choices([(zone, zone) for zone in accounts.TIMEZONES], blank=False))
     support_email = text_field("Email", 254)
     support_phone = text_field("Phone", 40)
     support_url = checked_field("Help pages", safe_urls.LONGEST, False)
@@ -140,12 +138,16 @@ class PaymentsSection(Section):
     NAME, TITLE = "payments", "Failed payments"
     GROUPS = (("Tries", ("retry_days",)), ("After the last one", ("then", "amount_owed", "write_off")))
     retry_days = StringField(
-        "Days between the tries", filters=[clean], validators=[Length(max=60)],
+        "Days between retries", filters=[clean], validators=[Length(max=60)],
         description="Such as 3, 5, 7: three days after the first failure, then five, then seven.",
     )  # fmt: skip
     then = one_of(
         "The subscription",
-        (("cancel", "Is canceled"), ("unpaid", "Is put on hold until it is paid"), ("past_due", "Goes on, overdue")),
+        (
+            ("cancel", "Is canceled"),
+            ("unpaid", "Is put on hold until it is paid"),
+            ("past_due", "Stays active, overdue"),
+        ),
     )
     amount_owed = one_of(
         "Of the period in which it ends, customers owe", (("used_time", "The time until then"), ("full", "All of it"))

@@ -19,11 +19,11 @@ MEMBERS = ("background", "button", "font", "shape")
 class Look(Section):
     """Colours, font and shape of one configuration."""
 
-    NAME, TITLE = "look", "Look"
-    GROUPS = (("Look", ("own", "background", "button", "font", "shape")),)
+    NAME, TITLE = "look", "Appearance"
+    GROUPS = (("Appearance", ("own", "background", "button", "font", "shape")),)
     PARAMS: ClassVar[Mapping[str, str]] = {}
     own = BooleanField(
-        "This configuration has a look of its own", description="Otherwise it has that of your account’s branding."
+        "This configuration has an appearance of its own", description="Otherwise it has your account’s branding."
     )
     background = checked_field("Background of the panel", 7, False, widget=ColorInput())
     button = checked_field("Buttons", 7, False, widget=ColorInput())

@@ -19,9 +19,10 @@ from portal_site.web.input.forms import checked_field, choices, clean
 
 KINDS = (
     ("", "No offer"), ("coupon", "A discount"), ("pause", "A pause"), ("price", "A cheaper plan"),
-    ("trial", "A longer free trial"), ("contact", "Talking to somebody"),
+    ("trial", "A longer free trial"), ("contact", "Contacting you"),
 )  # fmt: skip
 MOST = 20  # rules
+OLDEST = 36_500  # days
 KEPT = ("products", "prices", "minimum_monthly_amount", "maximum_monthly_amount", "currency")
 
 
@@ -32,11 +33,13 @@ class OfferRule(Entry):
     coupon = SelectField("The discount", validate_choice=False)
     price = SelectField("The cheaper plan", validate_choice=False)
     days = IntegerField("More days of the trial", validators=[Optional(), NumberRange(1, LONGEST_EXTENSION)])
-    url = checked_field("Where one can talk to you", 5000, False)
+    url = checked_field("Contact link", 5000, False)
     message = TextAreaField("Your words above the offer", filters=[clean])
     reasons = some_of("For customers whose reason is", list(FEEDBACK.items()), "For everybody, if none is chosen.")
-    minimum_age_days = IntegerField("From this day of the subscription on", validators=[Optional(), NumberRange(0)])
-    maximum_age_days = IntegerField("Up to this day of it", validators=[Optional(), NumberRange(0)])
+    minimum_age_days = IntegerField(
+        "From this day of the subscription on", validators=[Optional(), NumberRange(0, OLDEST)]
+    )
+    maximum_age_days = IntegerField("Up to this day of it", validators=[Optional(), NumberRange(0, OLDEST)])
     kept: JsonObject
 
     @property

@@ -13,7 +13,7 @@ from portal_site.billing.accounts.versions import EditConflict
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.models import PortalConfiguration
 from portal_site.branding import logos
-from portal_site.dashboard import blueprint, forms, needs
+from portal_site.dashboard import blueprint, forms, needs, place
 from portal_site.dashboard.reads import catalogue, customer_states, people
 from portal_site.dashboard.settings import differences, emails, previews
 from portal_site.dashboard.settings.account_sections import BrandingSection
@@ -88,7 +88,7 @@ def _section_page(
         conflict=conflict,
         picture_errors=picture_errors,
         touched=customer_states.count_touched(row.account_id, row.livemode) if row.is_default else "",
-        states=customer_states.find(row.account_id, row.livemode),
+        states=customer_states.find(row.account_id, row.livemode, visible=place().may(Right.VIEW_CUSTOMERS)),
         pages=previews.PAGES if form.LOOKING == Section.LOOKING else emails.NAMES,
         languages=i18n.LANGUAGES,
         looked_at=kept_controls(form.PAGE),
@@ -103,7 +103,7 @@ def save_settings(account_id: str, configuration_id: str, section: str) -> Page:
     subject = find(account_id, configuration_id)
     known = catalogue.find(account_id, subject.row.livemode)
     form = subject.section(section).open(subject.settings, known, request.form)
-    version = request.form.get("version", type=int) or 0
+    version = forms.small_number(request.form.get("version")) or 0
     if not form.validate():
         return _refused(subject, form, version)
     try:
@@ -143,7 +143,7 @@ def _address(account_id: str, configuration_id: str, section: str) -> str:
 def show_history(account_id: str, configuration_id: str) -> str:
     """Who changed what and when, the newest first."""
     subject = find(account_id, configuration_id)
-    found = versions.of_subject(account_id, subject.subject_id, request.args.get("before", type=int))
+    found = versions.of_subject(account_id, subject.subject_id, forms.small_number(request.args.get("before")))
     changes = [
         differences.Change.of(after, before.settings if before else None)
         for after, before in zip(found, [*found[1:], None], strict=False)
@@ -160,10 +160,13 @@ def show_history(account_id: str, configuration_id: str) -> str:
 def restore_settings(account_id: str, configuration_id: str, version: int) -> Page:
     """Go back to former settings, which is a change like any other."""
     subject = find(account_id, configuration_id)
+    current = forms.small_number(request.form.get("version"))
     try:
-        subject.restore(version, clock.now())
+        subject.restore(current or 0, min(version, forms.MOST), clock.now())
     except NotFound:
         abort(404)
+    except EditConflict:
+        flash("Somebody else has changed these settings in the meantime. Look at them, then restore again.", "bad")
     except BillingError as refusal:  # as when a price of then is not sold any more
         flash(f"These settings cannot be restored. {refusal}", "bad")
     else:
@@ -238,7 +241,11 @@ def preview_settings(account_id: str, configuration_id: str, section: str) -> Re
     subject = find(account_id, configuration_id)
     known = catalogue.find(account_id, subject.row.livemode)
     form = subject.section(section).open(subject.settings, known, request.form)
-    return previews.show(subject, form, form.changed(subject.settings), clock.now())
+    try:
+        typed = form.changed(subject.settings)
+    except (ValueError, BillingError):  # what was typed is not validated here
+        return previews.unfit()
+    return previews.show(subject, form, typed, clock.now())
 
 
 @blueprint.post("/<account_id>/pictures/<kind>")
@@ -252,7 +259,7 @@ def upload_picture(account_id: str, kind: str) -> Page:
         file = request.files.get("picture")
         try:
             picture = logos.accept(file.read() if file else b"")
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             subject = find(account_id, ACCOUNT)
             form = BrandingSection.open(subject.settings, catalogue.find(account_id, subject.row.livemode))
             page, _status, headers = _section_page(subject, form, subject.version, picture_errors={kind: str(error)})

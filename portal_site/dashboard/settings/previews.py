@@ -8,11 +8,13 @@ from collections.abc import Mapping
 
 from flask import Response, render_template, request
 
+from portal_site.dashboard import place
 from portal_site.dashboard.reads import customer_states
 from portal_site.dashboard.settings.sections import Section
 from portal_site.dashboard.settings.subjects import Subject
 from portal_site.db.json_columns import JsonObject
 from portal_site.portal.access import previews, visitors
+from portal_site.staff.roles import Right
 from portal_site.web.rendering import i18n, themes
 from portal_site.web.security import CONTENT_SECURITY_POLICY
 
@@ -47,9 +49,9 @@ def show(subject: Subject, form: Section, settings: JsonObject, now: int) -> Res
     try:
         shown = subject.shown(settings)
     except ValueError:
-        return _framed(_words("What you typed does not fit together yet.", "The form says why when you save it."))
+        return unfit()
     row = subject.row
-    states = customer_states.find(row.account_id, row.livemode)
+    states = customer_states.find(row.account_id, row.livemode, visible=place().may(Right.VIEW_CUSTOMERS))
     state = next((one for one in states if one.name == request.values.get("state")), states[0])
     visitor = visitors.find_previewed(row.account_id, row.id, state.customer_id, shown)
     days = max(0, min(request.values.get("days", type=int) or 0, FURTHEST))
@@ -61,6 +63,11 @@ def show(subject: Subject, form: Section, settings: JsonObject, now: int) -> Res
     return _framed(
         page or _words("This customer does not get to this page.", "Switch it on, or choose another customer above.")
     )
+
+
+def unfit() -> Response:
+    """What stands in the place of a page while there can be none."""
+    return _framed(_words("What you typed does not fit together yet.", "The form says why when you save it."))
 
 
 def _page(name: str, subscription_id: str) -> tuple[str, Mapping[str, str]]:

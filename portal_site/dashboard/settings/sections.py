@@ -280,7 +280,9 @@ class Cancellation(Section):
             ends["cancellation_reason"]["options"] = [reason for reason in REASONS if reason in chosen]
         ends["cancellation_reason"]["enabled"] = self.ask.data
         pauses.update(enabled=self.pause.data, duration_type=self.duration.data)
-        pauses["interval_options"] = [_span(words, pauses["interval_options"]) for words in self.spans.data or []]
+        offered = {choice.value for choice in self.spans.choices}  # a preview is not validated
+        chosen_spans = [words for words in self.spans.data or [] if words in offered]
+        pauses["interval_options"] = [_span(words, pauses["interval_options"]) for words in chosen_spans]
         features["subscription_restart"]["enabled"] = self.restart.data
 
 

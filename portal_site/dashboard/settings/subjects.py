@@ -12,6 +12,7 @@ from portal_site.billing.models import PortalConfiguration
 from portal_site.billing.rules.portal import portal_features
 from portal_site.branding import theme
 from portal_site.dashboard.navigation import configuration_name
+from portal_site.dashboard.reads import customer_states
 from portal_site.dashboard.settings.account_sections import (
     BrandingSection,
     BusinessSection,
@@ -62,7 +63,8 @@ class Subject:
     @property
     def links(self) -> list[tuple[str, str]]:
         """The further pages, as (name, view)."""
-        return [("History", "show_history"), *([] if self.is_account else [("Compare", "compare_settings")])]
+        own = [] if self.is_account else [("Login page", "show_login_page"), ("Compare", "compare_settings")]
+        return [("History", "show_history"), *own]
 
     def section(self, name: str) -> type[Section]:
         """The section with this name, or 404."""
@@ -74,12 +76,12 @@ class Subject:
             return account_settings.change(self.account_id, version, changed, at).version
         return portal_configurations.change(self.account_id, self.id, version, changed, at).version
 
-    def restore(self, former: int, at: int) -> None:
-        """Go back to former settings. Raises as the operations do."""
+    def restore(self, version: int, former: int, at: int) -> None:
+        """Go back to former settings from those of `version`. Raises as the operations do."""
         if self.is_account:
-            account_settings.restore(self.account_id, self.version, former, at)
+            account_settings.restore(self.account_id, version, former, at)
         else:
-            portal_configurations.restore(self.account_id, self.id, self.version, former, at)
+            portal_configurations.restore(self.account_id, self.id, version, former, at)
 
     def shown(self, settings: JsonObject) -> dict[str, Any]:
         """These settings as a visitor of the portal has them. Raises ValueError for what makes no sense."""
@@ -99,16 +101,22 @@ class Subject:
         }  # fmt: skip
 
 
+def _previewed(account_id: str) -> PortalConfiguration:
+    """The default configuration that previews of the account's settings use: of live mode, once that has customers."""
+    defaults = [one for one in portal_configurations.of_account(account_id) if one.is_default]
+    return next((one for one in defaults if customer_states.has_any(account_id, one.livemode)), defaults[-1])
+
+
 def find(account_id: str, subject_id: str) -> Subject:
     """The account's own settings, or those of one of its configurations; 404 otherwise."""
     try:
         if subject_id == ACCOUNT:
             account = account_settings.get(account_id)
-            row = next(one for one in portal_configurations.of_account(account_id)[::-1] if one.is_default)
+            row = _previewed(account_id)
             settings = account_settings.settings_of(account)
             return Subject(account_id, ACCOUNT, "Account", account.version, settings, OF_ACCOUNTS, row)
         row = portal_configurations.get(account_id, subject_id)
-    except (NotFound, StopIteration):
+    except (NotFound, IndexError):
         abort(404)
     settings = portal_configurations.settings_of(row)
     return Subject(account_id, row.id, configuration_name(row), row.version, settings, OF_CONFIGURATIONS, row)

@@ -12,6 +12,7 @@ from portal_site.dashboard.settings.sections import Entry, Section, one_of, some
 from portal_site.db.json_columns import JsonObject
 from portal_site.web.input.forms import choices
 
+MOST_PRODUCTS = 200
 NOT_OFFERED, PLAN, ADD_ON = "", "products", "add_ons"
 CHANGES = (
     ("price", "The plan: another price of the products below"),
@@ -76,7 +77,7 @@ class Subscriptions(Section):
     update = switch("Customers change subscriptions", "They see what it costs before they confirm.")
     allowed = some_of("They may change", CHANGES)
     stack = switch("A further promotion code joins those in force", "Otherwise it replaces them.")
-    products = FieldList(FormField(OfferedProduct), "Products")
+    products = FieldList(FormField(OfferedProduct), "Products", max_entries=MOST_PRODUCTS)
     proration = one_of(
         "When a change takes effect at once",
         (
