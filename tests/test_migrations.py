@@ -22,8 +22,14 @@ from tests.conftest import make_app
 from tests.scenarios.history import History
 
 
+# Alembic does not see the order that PostgreSQL is to have an expression in; tests/dashboard/test_customer_search.py does.
+UNSEEN = {"ix_customers_account_id_lower_email_bytes"}
+
+
 def _is_ours(item: Any, name: str, kind: str, *_: Any) -> bool:
     """Whether it is of a table of ours: the worker's queue may have tables of its own in the same database."""
+    if kind == "index" and name in UNSEEN:
+        return False
     return not (name if kind == "table" else item.table.name).startswith("huey_")
 
 

@@ -55,6 +55,7 @@ class Email(HasLivemode, Base):
             postgresql_where=text("status = 'waiting'"),
         ),
         Index("ix_emails_created", "created"),
+        Index("ix_emails_customer", "account_id", "customer_id", "created", "id"),
     )
 
 

@@ -76,8 +76,18 @@ def emit(
             "data": data,
             "actor_type": actor.type,
             "actor_id": actor.id,
+            "customer_id": _customer_id(data["object"], row),
         }
     )
+
+
+def _customer_id(document: JsonObject, row: Owned) -> str | None:
+    """Whose object it is: the customer that it names, else that of the row; a customer's own is its id."""
+    if document.get("object") == "customer":
+        return str(document["id"])
+    named = document.get("customer")
+    found: str | None = named if isinstance(named, str) else getattr(row, "customer_id", None)
+    return found
 
 
 def _write(session: Session, rows: list[Row]) -> None:

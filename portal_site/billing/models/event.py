@@ -15,6 +15,7 @@ class Event(HasLivemode, Base):
     `sequence` follows the order of the commits, without gaps. It is null in rows of a program of before it, until they are
     numbered (`billing.events.reading`). `actor_type` is an `events.actors.ActorType`; null where it is not known. Entries
     of the log have a `log_hash` (`billing.events.log`).
+    `customer_id` is whom the object belongs to, or its own id; null for what is no customer's, and in rows of before the column.
     """
 
     __tablename__ = "events"
@@ -28,6 +29,7 @@ class Event(HasLivemode, Base):
     actor_type: Mapped[str | None]
     actor_id: Mapped[str | None]
     log_hash: Mapped[str | None]
+    customer_id: Mapped[str | None]
 
     __table_args__ = (
         *(
@@ -46,6 +48,14 @@ class Event(HasLivemode, Base):
             postgresql_where=text("sequence IS NOT NULL"),
         ),
         Index("ix_events_account_id_sequence", "account_id", "sequence"),
+        Index(
+            "ix_events_customer",
+            "account_id",
+            "customer_id",
+            "sequence",
+            sqlite_where=text("customer_id IS NOT NULL"),
+            postgresql_where=text("customer_id IS NOT NULL"),
+        ),
         Index(
             "ix_events_unnumbered",
             "created",
