@@ -21,7 +21,6 @@ from tests import world
 from tests.conftest import make_app
 from tests.scenarios.history import History
 
-
 # Alembic does not see the order that PostgreSQL is to have an expression in; tests/dashboard/test_customer_search.py does.
 UNSEEN = {"ix_customers_account_id_lower_email_bytes"}
 

@@ -117,9 +117,10 @@ def init(app: Flask) -> None:
     # Each registers its routes on the blueprint.
     from portal_site.dashboard import home, log, navigation, profile, team  # noqa: F401
     from portal_site.dashboard.access import invitations, setup, sign_in
+    from portal_site.dashboard.customers import one, viewing  # noqa: F401
     from portal_site.dashboard.settings import login_page, pages  # noqa: F401
 
     session_cookie.init(app)
     navigation.init(app)
-    for one in (setup.blueprint, sign_in.blueprint, invitations.blueprint, blueprint):
-        app.register_blueprint(one)
+    for own in (setup.blueprint, sign_in.blueprint, invitations.blueprint, blueprint):
+        app.register_blueprint(own)

@@ -1,14 +1,23 @@
 """The dashboard's frame: its name, the links to the pages that the user may see, and how browsers are called."""
 
-from flask import Flask, g, request, url_for
+from typing import Any
+
+from flask import Flask, current_app, g, request, url_for
 
 from portal_site.billing.models import PortalConfiguration
+from portal_site.dashboard import blueprint
 from portal_site.staff.roles import Right
 from portal_site.staff.sessions import Place
 
 # The pages in the frame: what they are called, which right they need, and what the names of their routes begin with.
 PAGES = (
     ("Home", Right.VIEW_SETTINGS, "show_home", ()),
+    (
+        "Customers",
+        Right.VIEW_CUSTOMERS,
+        "show_customers",
+        ("show_customer", "new_customer", "create_customer", "make_link", "email_link", "view_as_customer"),
+    ),
     (
         "Settings",
         Right.VIEW_SETTINGS,
@@ -29,6 +38,14 @@ def init(app: Flask) -> None:
     """Make these functions available to templates."""
     functions = (navigation, frame_name, account_url, browser_name, configuration_name, configuration_marks)
     app.jinja_env.globals.update({function.__name__: function for function in functions})
+
+
+@blueprint.url_defaults
+def stay_in_mode(endpoint: str, values: dict[str, Any]) -> None:
+    """Links from a page of one mode lead to pages of the same mode."""
+    mode = (request.view_args or {}).get("mode") if request else None
+    if mode and "mode" not in values and current_app.url_map.is_endpoint_expecting(endpoint, "mode"):
+        values["mode"] = mode
 
 
 def frame_name(place: Place | None) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from portal_site.billing.errors import BillingError
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Account, Customer, Invoice, Subscription
-from portal_site.db.page_query import PageQuery
+from portal_site.db.page_query import PageQuery, Row
 from portal_site.db.transactions import transaction
 from portal_site.mail.messages import SenderSettings, deliverable
 from portal_site.notices.kinds import Kind, Settings, kind_of
@@ -72,8 +72,16 @@ def find(notice: Notice) -> Recipient | None:
         row = _BY_SUBSCRIPTION.one(account_id=notice.account_id, subscription_id=notice.subscription_id)
     else:
         row = _BY_CUSTOMER.one(account_id=notice.account_id, customer_id=notice.customer_id)
-    if row is None:
-        return None
+    return _recipient(row) if row is not None else None
+
+
+def find_customer(account_id: str, customer_id: str) -> Recipient | None:
+    """A customer as one who gets an e-mail that follows from nothing; None if it is deleted."""
+    row = _BY_CUSTOMER.one(account_id=account_id, customer_id=customer_id)
+    return _recipient(row) if row is not None else None
+
+
+def _recipient(row: Row) -> Recipient:
     sender = SenderSettings.of(row["mail"])
     return Recipient(
         customer_id=row["id"],
@@ -104,9 +112,13 @@ def addresses(recipient: Recipient, kind: Kind, own: str | None, *, stays_local:
     to = [own] if own else []
     to += [each["email"] for each in contacts if not each["cc"]]
     cc = [each["email"] for each in contacts if each["cc"]]
-    if not (stays_local or recipient.livemode):
-        to, cc = ([each for each in some if _is_merchants(each, recipient)] for some in (to, cc))
+    to, cc = ([each for each in some if may_get(recipient, each, stays_local=stays_local)] for some in (to, cc))
     return (to, cc) if to else (cc, [])
+
+
+def may_get(recipient: Recipient, address: str, *, stays_local: bool) -> bool:
+    """Whether e-mails may go to this address at all, in the customer's mode."""
+    return stays_local or recipient.livemode or _is_merchants(address, recipient)
 
 
 def _is_merchants(address: str, recipient: Recipient) -> bool:

@@ -45,7 +45,7 @@ OTHERS = {
 def show(subject: Subject, form: Section, settings: JsonObject, now: int) -> Response:
     """What the request's controls ask for, with these settings: a page of the portal, or what the form has to show."""
     if (own := form.preview()) is not None:
-        return _framed(own, EMAIL_POLICY)
+        return framed(own, EMAIL_POLICY)
     try:
         shown = subject.shown(settings)
     except ValueError:
@@ -60,14 +60,14 @@ def show(subject: Subject, form: Section, settings: JsonObject, now: int) -> Res
     scheme = themes.DARK if request.values.get("scheme") == themes.DARK else themes.LIGHT
     at = visitor.time(now) + days * DAY
     page = endpoint and previews.render(visitor, endpoint, values, at, language, scheme)
-    return _framed(
-        page or _words("This customer does not get to this page.", "Switch it on, or choose another customer above.")
+    return framed(
+        page or in_words("This customer does not get to this page.", "Switch it on, or choose another customer above.")
     )
 
 
 def unfit() -> Response:
     """What stands in the place of a page while there can be none."""
-    return _framed(_words("What you typed does not fit together yet.", "The form says why when you save it."))
+    return framed(in_words("What you typed does not fit together yet.", "The form says why when you save it."))
 
 
 def _page(name: str, subscription_id: str) -> tuple[str, Mapping[str, str]]:
@@ -76,11 +76,13 @@ def _page(name: str, subscription_id: str) -> tuple[str, Mapping[str, str]]:
     return OTHERS.get(name, OTHERS["overview"]), {}
 
 
-def _words(title: str, advice: str) -> str:
+def in_words(title: str, advice: str) -> str:
+    """A page for the frame where there is none of the portal's."""
     return render_template("dashboard/settings/no_preview.html", title=title, advice=advice)
 
 
-def _framed(page: str, policy: str = POLICY) -> Response:
+def framed(page: str, policy: str = POLICY) -> Response:
+    """A page as the answer for a frame of the dashboard, in which nothing can be done."""
     response = Response(page, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = policy
     response.headers["X-Frame-Options"] = "SAMEORIGIN"
