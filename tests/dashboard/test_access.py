@@ -10,6 +10,8 @@ from flask import Flask
 from itsdangerous import URLSafeTimedSerializer
 
 from portal_site.billing.accounts import portal_configurations
+from portal_site.billing.customers import new_customers
+from portal_site.billing.customers.new_customers import NewCustomer
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.dashboard import SIGNED_IN
 from portal_site.db import Base
@@ -107,6 +109,22 @@ ROUTES = {
     "dashboard.switch_configuration": Route(
         "POST", "/{account}/settings/{configuration}/activity", Right.EDIT_SETTINGS, (("active", "no"),), DONE
     ),
+    "dashboard.show_customers": Route("GET", "/{account}/test/customers", Right.VIEW_CUSTOMERS),
+    "dashboard.show_customer_rows": Route("GET", "/{account}/test/customers/rows?q=hedda", Right.VIEW_CUSTOMERS),
+    "dashboard.new_customer": Route("GET", "/{account}/test/customers/new", Right.EDIT_CUSTOMERS),
+    "dashboard.create_customer": Route(
+        "POST", "/{account}/test/customers", Right.EDIT_CUSTOMERS, (("name", "Zoe"),), DONE
+    ),
+    "dashboard.show_customer": Route("GET", "/{account}/test/customers/{customer}", Right.VIEW_CUSTOMERS),
+    "dashboard.make_link": Route("POST", "/{account}/test/customers/{customer}/links", Right.EDIT_CUSTOMERS),
+    "dashboard.email_link": Route(
+        "POST", "/{account}/test/customers/{customer}/emails", Right.EDIT_CUSTOMERS,
+        (("purpose", "customer_update"),), REFUSED,  # there is no mail server
+    ),
+    "dashboard.view_as_customer": Route("GET", "/{account}/test/customers/{customer}/view", Right.VIEW_CUSTOMERS),
+    "dashboard.show_customers_portal": Route(
+        "GET", "/{account}/test/customers/{customer}/view/frame?page=overview", Right.VIEW_CUSTOMERS
+    ),
 }  # fmt: skip
 each_route = pytest.mark.parametrize("endpoint", sorted(ROUTES))
 OF_ACCOUNT = sorted(name for name, route in ROUTES.items() if "{account}" in route.address)
@@ -135,10 +153,12 @@ def _merchant(name: str) -> Merchant:
     copied = portal_configurations.copy(account_id, default.id, "Copy", AT)
     portal_configurations.change(account_id, copied.id, 1, {"headline": "Changed"}, AT)
     portal_configurations.change(account_id, copied.id, 2, {"headline": None}, AT)
+    customer = new_customers.create(account_id, False, NewCustomer("Hedda Berg", f"hedda@{name}.example"), AT)
     return Merchant(
         users,
         {
             "account": account_id, "member": member.user_id, "invitation": invitation.id, "configuration": copied.id,
+            "customer": customer.id,
         },
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from portal_site.billing.models import ApiKey, Event
 from portal_site.dashboard.reads import people
 from portal_site.db.page_query import literal_limit
 from portal_site.db.transactions import reading
-from portal_site.web.rendering.filters import date, money
+from portal_site.web.rendering.filters import minute, money
 
 SHOWN = 20
 WORDS: Mapping[str, str] = {
@@ -122,11 +122,13 @@ def find(account_id: str, customer_id: str, created: int, before: int | None) ->
 
 
 def _begins_late(shown: Sequence[Any], created: int) -> str:
-    """Events say whose they are only since a version of this program, and imported customers have none of before."""
+    """That the list is not whole: events name the customer only since a version of this program, and imports emit none."""
     if any(row.type == "customer.created" for row in shown):
         return ""
-    since = f"before {date(shown[-1].created)}" if shown else "so far"
-    return f"The customer exists since {date(created)}. What happened {since} was not noted here."
+    if not shown:
+        return f"Nothing is listed yet of this customer, who was created on {minute(created)}."
+    begin = minute(shown[-1].created)
+    return f"The list begins on {begin}. The customer was created on {minute(created)}; what happened before is not listed."
 
 
 def words(kind: str, data: Mapping[str, Any]) -> str:

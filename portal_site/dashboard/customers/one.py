@@ -44,7 +44,6 @@ _CUSTOMER = PageQuery(
         Customer.balance,
         Customer.currency,
         Customer.other_balances,
-        Customer.delinquent,
         Customer.preferred_locales,
         Customer.tax_exempt,
         Customer.test_clock_id,

@@ -89,9 +89,9 @@ class CustomerForm(PortalForm):
     name = text_field("Name", LONGEST_NAME)
     email = checked_field("Email", LONGEST_EMAIL, False)
     phone = checked_field("Phone", LONGEST_PHONE + 20, False)
-    country = SelectField("Country", validate_choice=False, validators=[Length(max=2)])
+    country = SelectField("Country", validate_choice=False, validators=[Length(max=2)], default="")
     locale = SelectField(
-        "Language", choices=choices([("", "That of the browser"), *i18n.LANGUAGES.items()], blank=False)
+        "Language", choices=choices([("", "That of the browser"), *i18n.LANGUAGES.items()], blank=False), default=""
     )
 
     def validate_phone(self, field: Any) -> None:

@@ -20,7 +20,7 @@ from portal_site.web.input.forms import clean
 
 SHOWN = 25
 LOOKED_AT = 500  # rows of each way
-COMMON = 5_000  # rows that are looked at for customers who have several common words
+COMMON = 2_000  # rows that are looked at for customers who have several common words
 LONGEST, MOST_WORDS = 200, 4
 FIELDS = ("name", "phone")
 Query = Any  # a select, whose columns do not matter to its type
@@ -35,7 +35,6 @@ class Listed:
     name: str | None
     email: str | None
     created: int
-    delinquent: bool
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,20 @@ class Ways:
 
     def listed(self) -> Query:
         """The columns of the list, of customers who are there."""
-        columns = Customer.id, Customer.name, Customer.email, Customer.created, Customer.delinquent
+        columns = Customer.id, Customer.name, Customer.email, Customer.created
         return select(*columns).where(*self.of(Customer), Customer.deleted_at.is_(None))
+
+    def rows_at(self, reader: Connection, places: Iterable[Place]) -> list[Any]:
+        """The customers at these places who are there, in no order.
+
+        They are read by their ids alone: with the account beside these, SQLite would read all its customers.
+        """
+        columns = Customer.account_id, Customer.id, Customer.name, Customer.email, Customer.created
+        query = select(*columns).where(
+            Customer.id.in_([name for _created, name in places]), Customer.deleted_at.is_(None)
+        )
+        rows = reader.execute(query.execution_options(unscoped="they were found in the account"))
+        return [row for row in rows if row.account_id == self.account_id]
 
     def newest(self, before: Place | None) -> Query:
         """A page of all, and one row more."""
@@ -101,8 +112,8 @@ class Ways:
 
     def by_subscription(self, name: str) -> Query:
         """The place of the customer with this subscription."""
-        own = select(Subscription.customer_id).where(*self.of(Subscription), Subscription.id == name)
-        return select(Customer.created, Customer.id).where(*self.of(Customer), Customer.id.in_(own))
+        query = select(Customer.created, Customer.id).join(Subscription, Subscription.customer_id == Customer.id)
+        return query.where(*self.of(Subscription), Subscription.id == name, *self.of(Customer))
 
     def by_number(self, number: str) -> Query:
         """The place of the customer with an invoice of this number, which begins with what those of the customer begin with."""
@@ -114,14 +125,22 @@ class Ways:
             .where(*self.of(Invoice), Invoice.number.in_(spelled))
         )
 
+    def having(self, word: str, ids: Sequence[str]) -> Query:
+        """The ids of those of these customers who have a word, too, that begins so."""
+        mine = CustomerTerm.customer_id.in_(ids), CustomerTerm.field.in_(FIELDS)
+        return select(CustomerTerm.customer_id).where(*mine, self._begins(word))
+
+    @staticmethod
+    def _begins(word: str) -> Any:
+        return or_(*((CustomerTerm.term >= each) & (CustomerTerm.term < each + LAST) for each in spellings(word)))
+
     def with_words(self, places: Any, words: Iterable[str]) -> Query:
         """Those of these places whose customers have words, too, that begin so."""
         return select(places.c.created, places.c.id).where(*(self._has(places.c.id, word) for word in words))
 
     def _has(self, customer_id: Any, word: str) -> Any:
-        begins = or_(*((CustomerTerm.term >= each) & (CustomerTerm.term < each + LAST) for each in spellings(word)))
-        mine = CustomerTerm.account_id == self.account_id, CustomerTerm.customer_id == customer_id
-        return select(CustomerTerm.term).where(*mine, CustomerTerm.field.in_(FIELDS), begins).exists()
+        mine = CustomerTerm.customer_id == customer_id
+        return select(CustomerTerm.term).where(mine, CustomerTerm.field.in_(FIELDS), self._begins(word)).exists()
 
     def common(self, word: str) -> Any:
         """The places of many customers with this word, the newest first, for what else they have."""
@@ -166,8 +185,7 @@ def find(account_id: str, livemode: bool, query: str, before: Place | None) -> F
         wanted = sorted((place for place in places if before is None or place < before), reverse=True)
         rows: list[Row[Any]] = []
         for start in range(0, len(wanted), 2 * SHOWN):  # some may be deleted
-            ids = [name for _created, name in wanted[start : start + 2 * SHOWN]]
-            rows += reader.execute(ways.listed().where(Customer.id.in_(ids))).all()
+            rows += ways.rows_at(reader, wanted[start : start + 2 * SHOWN])
             if len(rows) > SHOWN:
                 break
     rows.sort(key=lambda row: (row.created, row.id), reverse=True)
@@ -175,7 +193,7 @@ def find(account_id: str, livemode: bool, query: str, before: Place | None) -> F
 
 
 def _page(rows: Sequence[Row[Any]], is_cut: bool = False) -> Found:
-    listed = [Listed(row.id, row.name, row.email, row.created, row.delinquent) for row in rows[:SHOWN]]
+    listed = [Listed(row.id, row.name, row.email, row.created) for row in rows[:SHOWN]]
     following = f"{listed[-1].created}-{listed[-1].id}" if len(rows) > SHOWN else None
     return Found(listed, following, is_cut)
 
