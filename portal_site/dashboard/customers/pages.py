@@ -42,7 +42,7 @@ def show_customers(account_id: str, mode: str = "") -> Page:
         found=found,
         query=query,
         mode=mode,
-        none=_none(query),
+        empty=_empty(query),
         after=request.args.get("after"),
     )
 
@@ -55,7 +55,7 @@ def show_customer_rows(account_id: str, mode: str) -> Response:
     if request.args.get("after"):
         return make_response(render_template("dashboard/customers/_rows.html", found=found, query=query, more=True))
     fragment = make_response(
-        render_template("dashboard/customers/_found.html", found=found, query=query, none=_none(query))
+        render_template("dashboard/customers/_found.html", found=found, query=query, empty=_empty(query))
     )
     here = url_for("dashboard.show_customers", account_id=account_id, mode=mode, q=query or None)
     return htmx.replace_url(fragment, here)
@@ -70,7 +70,7 @@ def _found(account_id: str, mode: str) -> tuple[str, Found]:
     return query, search.find(account_id, mode == LIVE, query, before)
 
 
-def _none(query: str) -> str:
+def _empty(query: str) -> str:
     if query:
         return f"No customer has “{query}” in name, email or phone, or as an id or a number."
     return "There are no customers yet. They come with an import, or you create one."
