@@ -13,6 +13,7 @@ from bench.report import Section, judged
 from bench.stage import BARE, OURS, Stage
 from portal_site import clock
 from portal_site.billing.api_access import api_keys
+from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.models import Customer
 
 AIMS = {"SQLite": 0.10, "PostgreSQL": 0.15}
@@ -56,7 +57,8 @@ def _questions(stage: Stage) -> list[SessionQuestion]:
             emails = [ticket.guest.email for ticket in stage.tickets[OURS]]
             query = select(Customer.id, Customer.account_id).where(Customer.email.in_(emails))
             customers = reader.execute(query).all()
-        made = {account: api_keys.create(account, clock.now(), livemode=False) for _, account in customers}
+        with acting_as(ActorType.OPERATOR):
+            made = {account: api_keys.create(account, clock.now(), livemode=False) for _, account in customers}
     for customer, account in customers:
         body = urlencode({"customer": customer})
         wire = (

@@ -62,7 +62,7 @@ def roll_key(_app: Flask, key_id: str, keep_hours: int) -> None:
     from portal_site import clock as clocks
     from portal_site.billing.api_access import api_keys
 
-    made = api_keys.roll(key_id, clocks.now(), keep_hours * 3600)
+    made = api_keys.roll(api_keys.owner(key_id), key_id, clocks.now(), keep_hours * 3600)
     _show(made.row.id, made.token)
 
 
@@ -74,7 +74,8 @@ def revoke_key(_app: Flask, key_id: str) -> None:
     from portal_site import clock as clocks
     from portal_site.billing.api_access import api_keys
 
-    click.echo(f"{api_keys.revoke(key_id, clocks.now()).redacted} works no more.")
+    revoked = api_keys.revoke(api_keys.owner(key_id), key_id, clocks.now())
+    click.echo(f"{revoked.redacted} works no more.")
 
 
 def _show(key_id: str, token: str) -> None:

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from portal_site import clock
 from portal_site.billing.events.actors import ActorType, acting_as
+from portal_site.dashboard import modes
 from portal_site.dashboard.access import session_cookie
 from portal_site.staff import sessions
 from portal_site.staff.roles import Right
@@ -24,6 +25,7 @@ from portal_site.web.rendering import i18n
 P = ParamSpec("P")
 Answer = Any
 blueprint = Blueprint("dashboard", __name__, url_prefix="/dashboard")
+blueprint.url_defaults(modes.keep_mode)
 ENGLISH = "en"
 
 
@@ -37,6 +39,7 @@ def require_user() -> Answer:
         return _to_sign_in()
     if not g.user.has_second_step:
         return _lead_to(url_for("sign_in.show_second_step_setup"))
+    modes.remember()
     g.acting = ExitStack()
     g.acting.enter_context(acting_as(ActorType.USER, g.user.user_id))
     view = current_app.view_functions[request.endpoint or ""]
@@ -115,8 +118,9 @@ def place() -> Place:
 def init(app: Flask) -> None:
     """Register the dashboard, and the pages that lead into it."""
     # Each registers its routes on the blueprint.
-    from portal_site.dashboard import home, log, navigation, profile, team  # noqa: F401
+    from portal_site.dashboard import api_keys, home, log, navigation, profile, team  # noqa: F401
     from portal_site.dashboard.access import invitations, setup, sign_in
+    from portal_site.dashboard.catalog import coupons, prices, products, promotion_codes, tax_rates  # noqa: F401
     from portal_site.dashboard.customers import one, viewing  # noqa: F401
     from portal_site.dashboard.settings import login_page, pages  # noqa: F401
 

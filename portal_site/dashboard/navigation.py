@@ -1,11 +1,9 @@
 """The dashboard's frame: its name, the links to the pages that the user may see, and how browsers are called."""
 
-from typing import Any
-
-from flask import Flask, current_app, g, request, url_for
+from flask import Flask, g, request, url_for
 
 from portal_site.billing.models import PortalConfiguration
-from portal_site.dashboard import blueprint
+from portal_site.dashboard import modes
 from portal_site.staff.roles import Right
 from portal_site.staff.sessions import Place
 
@@ -19,12 +17,33 @@ PAGES = (
         ("show_customer", "new_customer", "create_customer", "make_link", "email_link", "view_as_customer"),
     ),
     (
+        "Products",
+        Right.VIEW_SETTINGS,
+        "show_products",
+        ("show_product", "show_new_product", "create_product", "save_product", "switch_product", "show_new_price",
+         "create_price", "preview_price", "save_price", "switch_price"),
+    ),
+    (
+        "Coupons",
+        Right.VIEW_SETTINGS,
+        "show_coupons",
+        ("show_coupon", "show_new_coupon", "create_coupon", "save_coupon", "ask_to_delete_coupon", "delete_coupon",
+         "create_promotion_code", "switch_promotion_code"),
+    ),
+    ("Tax rates", Right.VIEW_SETTINGS, "show_tax_rates", ("create_tax_rate", "switch_tax_rate")),
+    (
         "Settings",
         Right.VIEW_SETTINGS,
         "show_configurations",
         ("show_settings", "save_settings", "show_history", "compare", "copy"),
     ),
     ("Log", Right.VIEW_LOG, "show_log", ()),
+    (
+        "API keys",
+        Right.MANAGE_KEYS,
+        "show_api_keys",
+        ("create_api_key", "roll_api_key", "ask_to_revoke_api_key", "revoke_api_key"),
+    ),
     ("Team", Right.MANAGE_TEAM, "show_team", ("invite", "withdraw_invitation", "change_role", "remove_member")),
 )  # fmt: skip
 BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
@@ -36,16 +55,10 @@ SYSTEMS = (
 
 def init(app: Flask) -> None:
     """Make these functions available to templates."""
-    functions = (navigation, frame_name, account_url, browser_name, configuration_name, configuration_marks)
+    functions = (
+        navigation, mode_switch, frame_name, account_url, browser_name, configuration_name, configuration_marks,
+    )  # fmt: skip
     app.jinja_env.globals.update({function.__name__: function for function in functions})
-
-
-@blueprint.url_defaults
-def stay_in_mode(endpoint: str, values: dict[str, Any]) -> None:
-    """Links from a page of one mode lead to pages of the same mode."""
-    mode = (request.view_args or {}).get("mode") if request else None
-    if mode and "mode" not in values and current_app.url_map.is_endpoint_expecting(endpoint, "mode"):
-        values["mode"] = mode
 
 
 def frame_name(place: Place | None) -> str:
@@ -70,6 +83,14 @@ def navigation(place: Place | None) -> list[list[tuple[str, str, str | None]]]:
             if place.may(right)
         ]
     ]
+
+
+def mode_switch(place: Place | None) -> list[list[tuple[str, str, str | None]]]:
+    """The list of both modes as (name, URL, aria-current); no list on pages that are of no mode."""
+    if place is None or "mode" not in (request.view_args or {}):
+        return []
+    here = (request.endpoint or "").removeprefix("dashboard.")
+    return [modes.switch(next(view for _name, _right, view, others in PAGES if _state(here, view, others)))]
 
 
 def _state(here: str, view: str, others: tuple[str, ...]) -> str | None:

@@ -102,17 +102,17 @@ def test_basic_authentication_takes_the_key_as_the_user(lite_app: Flask) -> None
 @pytest.mark.both_databases
 def test_a_revoked_key_works_no_more(app: Flask) -> None:
     program = Program(app, world.scene().account_id)
-    api_keys.revoke(program.key.id, clock.now())
+    api_keys.revoke(program.key.account_id, program.key.id, clock.now())
     status, words, code, _param = error(program.get("/v1/customers"))
     assert (status, code) == (401, "api_key_expired")
     assert program.token not in words
     with pytest.raises(BillingError):
-        api_keys.revoke(program.key.id, clock.now())
+        api_keys.revoke(program.key.account_id, program.key.id, clock.now())
 
 
 def test_a_rolled_key_works_beside_the_new_one_for_a_while(lite_app: Flask) -> None:
     program = Program(lite_app, world.scene().account_id, customers="read")
-    new = api_keys.roll(program.key.id, clock.now(), kept=3600)
+    new = api_keys.roll(program.key.account_id, program.key.id, clock.now(), kept=3600)
     assert new.row.rights == {"customers": "read"}
     assert program.get("/v1/customers").status_code == 200
     with time_machine.travel(clock.now() + 3601, tick=False):

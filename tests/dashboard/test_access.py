@@ -10,6 +10,7 @@ from flask import Flask
 from itsdangerous import URLSafeTimedSerializer
 
 from portal_site.billing.accounts import portal_configurations
+from portal_site.billing.api_access import api_keys
 from portal_site.billing.customers import new_customers
 from portal_site.billing.customers.new_customers import NewCustomer
 from portal_site.billing.events.actors import ActorType, acting_as
@@ -21,6 +22,7 @@ from portal_site.staff.roles import RIGHTS, Right, Role
 from tests import world
 from tests.client import PortalClient
 from tests.conftest import SECRET
+from tests.dashboard.counter import COUPON, PRICE, stock
 from tests.dashboard.staff import Employee, account, employ, sign_in
 from tests.test_access import STAFF
 
@@ -47,6 +49,58 @@ class Route:
 
 
 DONE, REFUSED = (303,), (422,)
+ONCE = (303, 404)  # what another role has done already
+OF = "/{account}/test"
+CATALOGUE = {
+    "dashboard.show_products": Route("GET", f"{OF}/products", Right.VIEW_SETTINGS),
+    "dashboard.show_new_product": Route("GET", f"{OF}/products/new", Right.EDIT_SETTINGS),
+    "dashboard.create_product": Route("POST", f"{OF}/products", Right.EDIT_SETTINGS, (("name", "Team"),), DONE),
+    "dashboard.show_product": Route("GET", f"{OF}/products/{{product}}", Right.VIEW_SETTINGS),
+    "dashboard.save_product": Route(
+        "POST", f"{OF}/products/{{product}}", Right.EDIT_SETTINGS, (("name", "Teams"),), DONE
+    ),
+    "dashboard.switch_product": Route("POST", f"{OF}/products/{{product}}/activity", Right.EDIT_SETTINGS, ok=DONE),
+    "dashboard.show_new_price": Route("GET", f"{OF}/products/{{product}}/prices/new", Right.EDIT_SETTINGS),
+    "dashboard.create_price": Route(
+        "POST", f"{OF}/products/{{product}}/prices/new", Right.EDIT_SETTINGS, tuple(PRICE.items()), DONE
+    ),
+    "dashboard.preview_price": Route(
+        "POST", f"{OF}/products/{{product}}/prices/preview", Right.EDIT_SETTINGS, tuple(PRICE.items())
+    ),
+    "dashboard.save_price": Route(
+        "POST", f"{OF}/products/{{product}}/prices/{{price}}", Right.EDIT_SETTINGS, (("nickname", "Usual"),), DONE
+    ),
+    "dashboard.switch_price": Route(
+        "POST", f"{OF}/products/{{product}}/prices/{{price}}/activity", Right.EDIT_SETTINGS, ok=DONE
+    ),
+    "dashboard.show_coupons": Route("GET", f"{OF}/coupons", Right.VIEW_SETTINGS),
+    "dashboard.show_new_coupon": Route("GET", f"{OF}/coupons/new", Right.EDIT_SETTINGS),
+    "dashboard.create_coupon": Route("POST", f"{OF}/coupons", Right.EDIT_SETTINGS, tuple(COUPON.items()), DONE),
+    "dashboard.show_coupon": Route("GET", f"{OF}/coupons/{{coupon}}", Right.VIEW_SETTINGS),
+    "dashboard.save_coupon": Route("POST", f"{OF}/coupons/{{coupon}}", Right.EDIT_SETTINGS, (("name", "Ten"),), DONE),
+    "dashboard.ask_to_delete_coupon": Route("GET", f"{OF}/coupons/{{coupon}}/deletion", Right.EDIT_SETTINGS),
+    "dashboard.delete_coupon": Route("POST", f"{OF}/coupons/{{coupon}}/deletion", Right.EDIT_SETTINGS, ok=ONCE),
+    "dashboard.create_promotion_code": Route(
+        "POST", f"{OF}/coupons/{{coupon}}/codes", Right.EDIT_SETTINGS, (("currency", "eur"),), DONE
+    ),
+    "dashboard.switch_promotion_code": Route(
+        "POST", f"{OF}/coupons/{{coupon}}/codes/{{code}}/activity", Right.EDIT_SETTINGS, ok=DONE
+    ),
+    "dashboard.show_tax_rates": Route("GET", f"{OF}/tax-rates", Right.VIEW_SETTINGS),
+    "dashboard.create_tax_rate": Route(
+        "POST", f"{OF}/tax-rates", Right.EDIT_SETTINGS, (("display_name", "VAT"), ("percentage", "20"), ("how", "added")), DONE
+    ),
+    "dashboard.switch_tax_rate": Route("POST", f"{OF}/tax-rates/{{tax_rate}}/activity", Right.EDIT_SETTINGS, ok=DONE),
+}  # fmt: skip
+KEYS = {
+    "dashboard.show_api_keys": Route("GET", f"{OF}/api-keys", Right.MANAGE_KEYS),
+    "dashboard.create_api_key": Route("POST", f"{OF}/api-keys", Right.MANAGE_KEYS, (("kind", "secret"),)),
+    "dashboard.roll_api_key": Route(
+        "POST", f"{OF}/api-keys/{{key}}/replacement", Right.MANAGE_KEYS, (("kept", "3600"),)
+    ),
+    "dashboard.ask_to_revoke_api_key": Route("GET", f"{OF}/api-keys/{{key}}/end", Right.MANAGE_KEYS),
+    "dashboard.revoke_api_key": Route("POST", f"{OF}/api-keys/{{key}}/end", Right.MANAGE_KEYS, ok=(303, 422)),
+}
 ROUTES = {
     "dashboard.show_accounts": Route("GET", "", EVERYBODY, ok=(200, 303)),
     "dashboard.ask_for_proof": Route("GET", "/proof", EVERYBODY),
@@ -125,6 +179,8 @@ ROUTES = {
     "dashboard.show_customers_portal": Route(
         "GET", "/{account}/test/customers/{customer}/view/frame?page=overview", Right.VIEW_CUSTOMERS
     ),
+    **CATALOGUE,
+    **KEYS,
 }  # fmt: skip
 each_route = pytest.mark.parametrize("endpoint", sorted(ROUTES))
 OF_ACCOUNT = sorted(name for name, route in ROUTES.items() if "{account}" in route.address)
@@ -150,6 +206,8 @@ def _merchant(name: str) -> Merchant:
     member = employ(account_id, Role.SUPPORT, f"member@{name}.example", "Member")
     invitation = teams.invite(account_id, f"guest@{name}.example", Role.ADMIN, None, AT).invitation
     default = next(one for one in portal_configurations.of_account(account_id) if not one.livemode)
+    catalogue = stock(account_id)
+    key = api_keys.create(account_id, AT, livemode=False).row
     copied = portal_configurations.copy(account_id, default.id, "Copy", AT)
     portal_configurations.change(account_id, copied.id, 1, {"headline": "Changed"}, AT)
     portal_configurations.change(account_id, copied.id, 2, {"headline": None}, AT)
@@ -159,6 +217,7 @@ def _merchant(name: str) -> Merchant:
         {
             "account": account_id, "member": member.user_id, "invitation": invitation.id, "configuration": copied.id,
             "customer": customer.id,
+            "key": key.id, **catalogue,
         },
     )  # fmt: skip
 

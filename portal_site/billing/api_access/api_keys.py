@@ -3,22 +3,28 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.events.emission import emit
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Account, ApiKey
 from portal_site.billing.portal_access.portal_sessions import hash_token
+from portal_site.billing.resources import api_keys as shapes
 from portal_site.db.json_columns import JsonObject
 from portal_site.db.page_query import PageQuery
-from portal_site.db.transactions import transaction
+from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id, random_letters
 
 READ, WRITE = "read", "write"
 RIGHTS = ("customers", "customer_portal")  # what restricted keys can be given, named as at Stripe
 LETTERS = 44  # of a key, behind its prefix: 262 bits, without the underscore that some clients refuse
+LONGEST_NAME = 100
+LONGEST_KEPT = 7 * 24 * 60 * 60  # seconds that a rolled key can work beside the new one
 SHOWN = 4  # the last letters, by which a merchant recognizes a key
+# Stripe has no events for these; they are for the log.
+CREATED, ENDS, ENDED = "api_key.created", "api_key.updated", "api_key.deleted"
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ def _add(
         rights=dict(rights) if rights is not None else None,
     )
     session.add(row)
+    session.flush()
+    emit(session, CREATED, row, at, document=shapes.api_key(row))
     return NewKey(row, token)
 
 
@@ -95,27 +103,86 @@ def of_account(account_id: str | None) -> Sequence[ApiKey]:
         return session.scalars(query).all()
 
 
-def roll(key_id: str, at: int, kept: int = 0) -> NewKey:
-    """Replace a key by a new one with the same rights. The old one works for `kept` more seconds."""
-    with transaction() as session:
-        old = _get(session, key_id, at)
-        old.expires_at = at + kept
-        return _add(session, old.account_id, old.livemode, old.name, old.rights, at)
+def working(account_id: str, livemode: bool, at: int) -> Sequence[ApiKey]:
+    """The keys of an account and mode that work, the newest first."""
+    works = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > at)
+    return _newest(account_id, livemode, works, None)
 
 
-def revoke(key_id: str, at: int) -> ApiKey:
-    """End a key at once."""
+def ended(account_id: str, livemode: bool, at: int, most: int) -> Sequence[ApiKey]:
+    """The newest keys of an account and mode that work no more."""
+    return _newest(account_id, livemode, ApiKey.expires_at <= at, most)
+
+
+def _newest(account_id: str, livemode: bool, condition: ColumnElement[bool], most: int | None) -> Sequence[ApiKey]:
+    query = select(ApiKey).where(ApiKey.account_id == account_id, ApiKey.livemode == livemode, condition)
     with transaction() as session:
-        row = _get(session, key_id, at)
-        row.expires_at = at
+        return session.scalars(query.order_by(ApiKey.created.desc(), ApiKey.id.desc()).limit(most)).all()
+
+
+def get(account_id: str, livemode: bool, key_id: str) -> ApiKey:
+    """A key of an account and mode. Raises NotFound."""
+    with transaction() as session:
+        row = _find(session, account_id, key_id)
+        if row.livemode != livemode:
+            raise _missing(key_id)
         return row
 
 
-def _get(session: Session, key_id: str, at: int) -> ApiKey:
-    query = select(ApiKey).where(ApiKey.id == key_id).with_for_update()
-    row = session.scalar(query.execution_options(unscoped="an operator names a key, whoever's it is"))
+def owner(key_id: str) -> str:
+    """The id of the account whose key an operator names. Raises NotFound."""
+    query = select(ApiKey.account_id).where(ApiKey.id == key_id)
+    with reading() as reader:
+        found = reader.scalar(query.execution_options(unscoped="an operator names a key, whoever's it is"))
+    if found is None:
+        raise _missing(key_id)
+    return found
+
+
+def roll(account_id: str, key_id: str, at: int, kept: int = 0) -> NewKey:
+    """Replace a key by a new one with the same rights. The old one works for `kept` more seconds, if it would have anyway.
+
+    Raises NotFound, and BillingError for a key that has ended already.
+    """
+    with transaction() as session:
+        old = _working(session, account_id, key_id, at)
+        until = at + min(max(kept, 0), LONGEST_KEPT)
+        _end(session, old, until if old.expires_at is None else min(until, old.expires_at), at)
+        return _add(session, old.account_id, old.livemode, old.name, old.rights, at)
+
+
+def revoke(account_id: str, key_id: str, at: int) -> ApiKey:
+    """End a key at once. Raises NotFound, and BillingError for a key that has ended already."""
+    with transaction() as session:
+        row = _working(session, account_id, key_id, at)
+        _end(session, row, at, at)
+        return row
+
+
+def _end(session: Session, row: ApiKey, expires_at: int, at: int) -> None:
+    """Let a key end at an instant, with the event of that: it has ended, or is going to."""
+    if row.expires_at == expires_at:
+        return
+    before, row.expires_at = row.expires_at, expires_at
+    document, previous = shapes.api_key(row), {"expires_at": before}
+    emit(session, ENDED if expires_at <= at else ENDS, row, at, document=document, previous=previous)
+
+
+def _find(session: Session, account_id: str, key_id: str, *, lock: bool = False) -> ApiKey:
+    # No id contains a NUL, and PostgreSQL refuses it as a parameter.
+    query = select(ApiKey).where(ApiKey.account_id == account_id, ApiKey.id == key_id.replace("\0", ""))
+    row = session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
     if row is None:
-        raise NotFound("No such API key: '%(id)s'", "resource_missing", "key", id=key_id)
+        raise _missing(key_id)
+    return row
+
+
+def _missing(key_id: str) -> NotFound:
+    return NotFound("No such API key: '%(id)s'", "resource_missing", "key", id=key_id)
+
+
+def _working(session: Session, account_id: str, key_id: str, at: int) -> ApiKey:
+    row = _find(session, account_id, key_id, lock=True)
     if row.expires_at is not None and row.expires_at <= at:
         raise BillingError("This key has ended already.", "api_key_expired", "key")
     return row

@@ -13,7 +13,8 @@ from portal_site.billing.models import Customer, TestClock
 from portal_site.dashboard import blueprint, needs
 from portal_site.dashboard.customers import history, links
 from portal_site.dashboard.customers.links import Choice
-from portal_site.dashboard.customers.pages import IN_MODE, LIVE
+from portal_site.dashboard.customers.pages import CUSTOMERS
+from portal_site.dashboard.modes import LIVE
 from portal_site.db.page_query import PageQuery, literal_limit
 from portal_site.mail import rendering
 from portal_site.mail.models import Email, EmailStatus
@@ -220,14 +221,14 @@ def _sequence(text: str) -> int:
     return int(text)
 
 
-@blueprint.get(f"{IN_MODE}/<customer_id>")
+@blueprint.get(f"{CUSTOMERS}/<customer_id>")
 @needs(Right.VIEW_CUSTOMERS)
 def show_customer(account_id: str, mode: str, customer_id: str) -> str:
     """A customer."""
     return customer_page(account_id, mode, customer_id)
 
 
-@blueprint.post(f"{IN_MODE}/<customer_id>/links")
+@blueprint.post(f"{CUSTOMERS}/<customer_id>/links")
 @needs(Right.EDIT_CUSTOMERS)
 def make_link(account_id: str, mode: str, customer_id: str) -> Any:
     """A link to the customer's portal, shown once."""
@@ -239,7 +240,7 @@ def make_link(account_id: str, mode: str, customer_id: str) -> Any:
     return customer_page(account_id, mode, customer_id, link=link)
 
 
-@blueprint.post(f"{IN_MODE}/<customer_id>/emails")
+@blueprint.post(f"{CUSTOMERS}/<customer_id>/emails")
 @needs(Right.EDIT_CUSTOMERS)
 def email_link(account_id: str, mode: str, customer_id: str) -> Any:
     """E-mail the customer a link that works for weeks."""

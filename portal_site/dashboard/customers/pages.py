@@ -16,6 +16,7 @@ from portal_site.billing.models import Customer
 from portal_site.dashboard import blueprint, forms, needs
 from portal_site.dashboard.customers import search
 from portal_site.dashboard.customers.search import Found
+from portal_site.dashboard.modes import IN_MODE, LIVE, TEST
 from portal_site.db.transactions import reading
 from portal_site.staff.roles import Right
 from portal_site.web import htmx
@@ -23,14 +24,13 @@ from portal_site.web.input import phones, postal_addresses
 from portal_site.web.input.forms import PortalForm, checked_field, choices, text_field
 from portal_site.web.rendering import i18n
 
-LIVE, TEST = "live", "test"
-IN_MODE = f"/<account_id>/<any({TEST}, {LIVE}):mode>/customers"
+CUSTOMERS = f"{IN_MODE}/customers"
 HOME = "US"  # whose phone numbers are the example, if no country is chosen
 Page = Any
 
 
 @blueprint.get("/<account_id>/customers")
-@blueprint.get(IN_MODE)
+@blueprint.get(CUSTOMERS)
 @needs(Right.VIEW_CUSTOMERS)
 def show_customers(account_id: str, mode: str = "") -> Page:
     """The customers of a mode, newest first, or those whom a search finds; without a mode, those of the one that is in use."""
@@ -47,7 +47,7 @@ def show_customers(account_id: str, mode: str = "") -> Page:
     )
 
 
-@blueprint.get(f"{IN_MODE}/rows")
+@blueprint.get(f"{CUSTOMERS}/rows")
 @needs(Right.VIEW_CUSTOMERS)
 def show_customer_rows(account_id: str, mode: str) -> Response:
     """What the search finds, or the next rows of the list, as a fragment."""
@@ -118,14 +118,14 @@ def _form(*, bound: bool) -> CustomerForm:
     return form
 
 
-@blueprint.get(f"{IN_MODE}/new")
+@blueprint.get(f"{CUSTOMERS}/new")
 @needs(Right.EDIT_CUSTOMERS)
 def new_customer(account_id: str, mode: str) -> Page:
     """The form for a new customer."""
     return _form_page(mode, _form(bound=False))
 
 
-@blueprint.post(IN_MODE)
+@blueprint.post(CUSTOMERS)
 @needs(Right.EDIT_CUSTOMERS)
 def create_customer(account_id: str, mode: str) -> Page:
     """Create a customer."""

@@ -8,7 +8,7 @@ from flask import Response, abort, render_template, request
 from portal_site import clock
 from portal_site.dashboard import blueprint, forms, needs
 from portal_site.dashboard.customers import one
-from portal_site.dashboard.customers.pages import IN_MODE
+from portal_site.dashboard.customers.pages import CUSTOMERS
 from portal_site.dashboard.settings import previews
 from portal_site.portal.access.previews import render
 from portal_site.portal.access.visitors import Visitor
@@ -25,7 +25,7 @@ PAGES: Mapping[str, tuple[str, str]] = {
 OF_SUBSCRIPTION = "portal.show_subscription"
 
 
-@blueprint.get(f"{IN_MODE}/<customer_id>/view")
+@blueprint.get(f"{CUSTOMERS}/<customer_id>/view")
 @needs(Right.VIEW_CUSTOMERS)
 def view_as_customer(account_id: str, mode: str, customer_id: str) -> Any:
     """The page around the customer's portal, which says that it is only looked at, with the pages to choose from."""
@@ -44,7 +44,7 @@ def view_as_customer(account_id: str, mode: str, customer_id: str) -> Any:
     return page, 200, {"Content-Security-Policy": forms.framing_policy()}
 
 
-@blueprint.get(f"{IN_MODE}/<customer_id>/view/frame")
+@blueprint.get(f"{CUSTOMERS}/<customer_id>/view/frame")
 @needs(Right.VIEW_CUSTOMERS)
 def show_customers_portal(account_id: str, mode: str, customer_id: str) -> Response:
     """A page of the portal as it is now, for the frame."""

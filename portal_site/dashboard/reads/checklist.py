@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import current_app
+from flask import current_app, url_for
 from sqlalchemy import bindparam, exists, select
 
 from portal_site.billing.models import Account, PortalConfiguration, PortalSession, Product
@@ -35,7 +35,7 @@ DONE, OPEN = State("Done", "good"), State("To do", "note")
 
 @dataclass(frozen=True)
 class Step:
-    """Something to set up: what, why, whether it is done, and the page where one does it, if there is one."""
+    """Something to set up: what, why, whether it is done, and the URL of the page where one does it, if there is one."""
 
     name: str
     reason: str
@@ -52,12 +52,18 @@ def steps(account_id: str) -> Sequence[Step]:
     """The steps to a portal that customers can use, in their order."""
     found = _DONE.one(account_id=account_id) or {}
     has_look = bool(found.get("logo")) or bool(found.get("branding"))
+    branding = url_for("dashboard.show_settings", account_id=account_id, configuration_id="account", section="branding")
+    products = url_for("dashboard.show_products", account_id=account_id)
+    settings = url_for("dashboard.show_configurations", account_id=account_id)
     return [
-        Step("Branding", "Your logo and your colours, so that customers know whose page it is.", has_look),
-        Step("Products", "What you sell. Customers change between plans of your products.", bool(found.get("products"))),
+        Step("Branding", "Your logo and your colours, so that customers know whose page it is.", has_look, branding),
+        Step(
+            "Products", "What you sell. Customers change between plans of your products.", bool(found.get("products")),
+            products,
+        ),
         Step(
             "What customers may do", "Changing plans, canceling, paying: each can be switched on and off.",
-            bool(found.get("configured")),
+            bool(found.get("configured")), settings,
         ),
         Step(
             "Email", "Codes, receipts and reminders. It needs a mail server in PORTAL_SMTP_URL.",
