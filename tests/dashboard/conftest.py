@@ -9,8 +9,9 @@ from flask import Flask
 from portal_site.billing.accounts import portal_configurations
 from portal_site.billing.events.actors import ActorType, acting_as
 from tests import world
+from tests.dashboard.counter import Counter
 from tests.dashboard.desk import Desk
-from tests.dashboard.staff import employ, sign_in
+from tests.dashboard.staff import account, employ, sign_in
 
 AT = world.HALF
 
@@ -23,3 +24,11 @@ def desk(lite_app: Flask) -> Iterator[Desk]:
         owner = employ(shop.customer.account_id)
         configuration = portal_configurations.of_account(shop.customer.account_id)[0]
         yield Desk(lite_app, sign_in(lite_app, owner), shop, configuration.id)
+
+
+@pytest.fixture
+def counter(lite_app: Flask) -> Iterator[Counter]:
+    """An owner at the empty catalogue of a merchant, in test mode."""
+    with time_machine.travel(AT, tick=False), acting_as(ActorType.OPERATOR):
+        account_id = account()
+        yield Counter(lite_app, sign_in(lite_app, employ(account_id)), account_id)

@@ -48,6 +48,11 @@ class CouponForm(CatalogForm):
         "percent_off": "percentage", "amount_off": "amount", "duration_in_months": "months", "id": "coupon_id",
         "applies_to[products]": "products",
     }  # fmt: skip
+    NEEDED = ("percentage", "amount", "months", "currency")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.coupon_id.description = "For your program. Without one a random ID is made."
 
     @classmethod
     def empty(cls, currency: str) -> "CouponForm":

@@ -96,13 +96,14 @@ def coupon_page(row: Row[Any], form: CodeForm, refusal: str = "", name_form: Cou
         "show_coupon",
         coupon_id=row.id,
     )
-    known = {product.id: product.name for product in catalogue.find(row.account_id, row.livemode).products}
+    products = row.applies_to_products or []
+    known = catalogue.product_names(row.account_id, products)
     customers = customer_names.of(row.account_id, [code.customer_id for code in found.rows if code.customer_id])
     return render_template(
         "dashboard/catalog/coupon.html",
         coupon=row,
         state=wording.coupon_state(row, now),
-        products=[known.get(name, name) for name in row.applies_to_products or []],
+        products=[known.get(name, name) for name in products],
         listing=found,
         customers=customers,
         words=wording,

@@ -1,6 +1,6 @@
 """What the forms of the catalogue share: fields, and where a refusal of the engine is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from wtforms import DateField, Field, IntegerField, SelectField, StringField, TextAreaField
@@ -34,15 +34,29 @@ def currency_field(label: str = "Currency") -> SelectField:
     return SelectField(label, choices=choices(CURRENCIES, blank=False))
 
 
+def clean_lines(text: str | None) -> str:
+    """The text with each of its lines cleaned."""
+    return "\n".join(map(clean, (text or "").splitlines())).strip()
+
+
 def lines_field(label: str, most: int, description: str = "") -> TextAreaField:
     """A text of several lines."""
-    return TextAreaField(label, validators=[Length(max=most)], description=description)
+    return TextAreaField(label, filters=[clean_lines], validators=[Length(max=most)], description=description)
 
 
 class CatalogForm(PortalForm):
-    """A form of the catalogue. `PARAMS` names the field that a parameter of an operation is typed into, where it is another."""
+    """A form of the catalogue. `PARAMS` names the field that a parameter of an operation is typed into, where it is another.
+
+    `NEEDED` are fields that must be filled in while they are shown, which depends on a choice: the engine refuses them otherwise.
+    """
 
     PARAMS: ClassVar[Mapping[str, str]] = {}
+    NEEDED: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.NEEDED:
+            self[name].flags.required = True
 
     def field_of(self, param: str) -> Field | None:
         """The field that a parameter is typed into."""

@@ -47,7 +47,7 @@ class PriceForm(CatalogForm):
     scheme = one_of("What it costs", SCHEMES)
     amount = amount_field("Amount", "Such as 12.50, or 0.005 for a fraction of a cent.")
     tiers = FieldList(FormField(TierForm), "Tiers", min_entries=ROWS, max_entries=MOST_ROWS)
-    interval_count = number_field("Every")
+    interval_count = number_field("Billed every")
     interval = SelectField("Interval", choices=choices(INTERVALS, blank=False))
     tax_behavior = SelectField("Tax", choices=choices(TAXES, blank=False))
     nickname = text_field("Nickname", members.LONGEST_TEXT)
@@ -57,6 +57,7 @@ class PriceForm(CatalogForm):
         "unit_amount": "amount", "unit_amount_decimal": "amount", "recurring[interval]": "interval",
         "recurring[interval_count]": "interval_count", "tiers_mode": "scheme", "tiers": "scheme",
     }  # fmt: skip
+    NEEDED = ("currency", "amount", "interval_count", "interval", "tax_behavior")
 
     @classmethod
     def empty(cls, currency: str) -> "PriceForm":

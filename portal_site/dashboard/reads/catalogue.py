@@ -1,12 +1,13 @@
 """What an account sells, for the choices in its settings."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import BindParameter, bindparam, select
 
 from portal_site.billing.models import Coupon, Price, Product
 from portal_site.db.page_query import PageQuery, literal_limit
+from portal_site.db.transactions import reading
 from portal_site.web.rendering import filters
 
 MOST = 100  # products and coupons that can be chosen from, the newest
@@ -72,6 +73,15 @@ def find(account_id: str, livemode: bool) -> Catalogue:
         prices.setdefault(row["product_id"], []).append((row["id"], _price(row)))
     products = [SoldProduct(row["id"], row["name"], prices.get(row["id"], [])) for row in found["products"]]
     return Catalogue(products, [(row["id"], _coupon(row)) for row in found["coupons"]])
+
+
+def product_names(account_id: str, product_ids: Collection[str]) -> dict[str, str]:
+    """The names of an account's products by id, archived ones too."""
+    if not product_ids:
+        return {}
+    query = select(Product.id, Product.name).where(Product.account_id == account_id, Product.id.in_(product_ids))
+    with reading() as reader:
+        return {row.id: row.name for row in reader.execute(query)}
 
 
 def _price(row: dict[str, object]) -> str:
