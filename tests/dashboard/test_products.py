@@ -200,11 +200,11 @@ def test_what_quantities_cost_is_shown_before_the_price_is_created(counter: Coun
     looked = counter.send(there, f"products/{product}/prices/new", **{**PRICE, **TIERS})
     assert looked.status_code == 200
     words = text(looked.text)
-    for amount in ("1 seat €25.50 per month", "10 seat €70.50 per month", "100 seat €70.95 per month"):
+    for amount in ("1 seat €25.50 per month", "10 seats €70.50 per month", "100 seats €70.95 per month"):
         assert amount in words
     assert 'value="20.50"' in looked.text
     fragment = counter.client.send(counter.address(there), {**PRICE, "amount": "0.005"}, headers={"HX-Request": "true"})
-    assert text(fragment.text).startswith("What customers pay 1 seat €0.01 per month 10 seat €0.05")
+    assert text(fragment.text).startswith("What customers pay 1 seat €0.01 per month 10 seats €0.05")
     asked = counter.client.send(counter.address(there), {**PRICE, "amount": "1,500"}, headers={"HX-Request": "true"})
     assert (asked.status_code, "This can be read in two ways: type 1500 or 1.5000." in asked.text) == (200, True)
     assert counter.rows(Price) == []

@@ -11,6 +11,7 @@ from portal_site.billing.rules.amounts import money
 from portal_site.web.input.amounts import LONGEST
 from portal_site.web.input.forms import PortalForm, choices, clean, translated
 
+ROWS = 4  # lines of a text that are seen at once
 CURRENCIES = [(code, code.upper()) for code in sorted(money.SUPPORTED)]
 
 
@@ -41,7 +42,9 @@ def clean_lines(text: str | None) -> str:
 
 def lines_field(label: str, most: int, description: str = "") -> TextAreaField:
     """A text of several lines."""
-    return TextAreaField(label, filters=[clean_lines], validators=[Length(max=most)], description=description)
+    return TextAreaField(
+        label, filters=[clean_lines], validators=[Length(max=most)], description=description, render_kw={"rows": ROWS}
+    )
 
 
 class CatalogForm(PortalForm):

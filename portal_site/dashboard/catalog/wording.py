@@ -12,6 +12,7 @@ from portal_site.billing.rules.amounts.items import PricedPlan
 from portal_site.billing.rules.amounts.pricing import PriceTerms, Tier
 from portal_site.dashboard.reads.checklist import State
 from portal_site.portal.wording import prices, retention
+from portal_site.web.rendering import units
 from portal_site.web.rendering.filters import date, every, money, number, percent, stretch, unit_money
 
 EXAMPLES = (1, 10, 100)  # quantities whose price a new price's page shows
@@ -66,10 +67,10 @@ def tiers(found: Sequence[Tier], currency: str) -> list[str]:
     """Each tier in words: “1 to 10: €5.00 each”."""
     words, start = [], 1
     for tier in found:
-        units = f"{number(start)} and more" if tier.up_to is None else f"{number(start)} to {number(tier.up_to)}"
+        span = f"{number(start)} and more" if tier.up_to is None else f"{number(start)} to {number(tier.up_to)}"
         parts = [f"{unit_money(tier.unit_amount, currency)} each"] if tier.unit_amount or not tier.flat_amount else []
         parts += [unit_money(tier.flat_amount, currency)] if tier.flat_amount else []
-        words.append(f"{units}: {' and '.join(parts)}")
+        words.append(f"{span}: {' and '.join(parts)}")
         start = (tier.up_to or 0) + 1
     return words
 
@@ -80,7 +81,7 @@ def examples(columns: Mapping[str, Any], unit_label: str | None) -> list[tuple[s
     often = every(columns["interval"], columns["interval_count"]) if columns["interval"] else "once"
     return [
         (
-            f"{number(count)} {unit_label or ''}".strip(),
+            units.named(number(count), count, unit_label) if unit_label else number(count),
             f"{money(pricing.amount(terms, count), terms.currency)} {often}",
         )
         for count in EXAMPLES
