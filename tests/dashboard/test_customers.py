@@ -42,16 +42,6 @@ def _everything() -> dict[str, int]:
         }
 
 
-def test_the_list_leads_to_the_mode_that_is_in_use(desk: Desk) -> None:
-    assert desk.client.get(f"/dashboard/{desk.account_id}/customers").location == _address(desk)
-    with desk.app.app_context(), acting_as(ActorType.OPERATOR):
-        new_customers.create(desk.account_id, True, NewCustomer("Live One"), world.HALF)
-    assert desk.client.get(f"/dashboard/{desk.account_id}/customers").location == _address(desk, mode="live")
-    assert "Live One" in desk.client.get(_address(desk, mode="live")).text
-    assert "Live One" not in desk.client.get(_address(desk)).text
-    assert desk.client.get(_address(desk, mode="other")).status_code == 404
-
-
 def test_the_list_and_its_fragment_say_the_same(desk: Desk) -> None:
     whole = desk.client.get(f"{_address(desk)}?q=hed").text
     part = desk.client.get(_address(desk, "rows?q=hed"), headers={"HX-Request": "true"})

@@ -3,7 +3,6 @@
 from typing import Any
 
 from flask import abort, flash, make_response, redirect, render_template, request, url_for
-from sqlalchemy import select
 from werkzeug.wrappers import Response
 from wtforms import SelectField
 from wtforms.validators import Length, ValidationError
@@ -12,12 +11,10 @@ from portal_site import clock
 from portal_site.billing.customers import new_customers
 from portal_site.billing.customers.new_customers import LONGEST_EMAIL, LONGEST_NAME, LONGEST_PHONE, NewCustomer
 from portal_site.billing.errors import BillingError
-from portal_site.billing.models import Customer
 from portal_site.dashboard import blueprint, forms, needs
 from portal_site.dashboard.customers import search
 from portal_site.dashboard.customers.search import Found
-from portal_site.dashboard.modes import IN_MODE, LIVE, TEST
-from portal_site.db.transactions import reading
+from portal_site.dashboard.modes import IN_MODE, LIVE
 from portal_site.staff.roles import Right
 from portal_site.web import htmx
 from portal_site.web.input import phones, postal_addresses
@@ -29,13 +26,10 @@ HOME = "US"  # whose phone numbers are the example, if no country is chosen
 Page = Any
 
 
-@blueprint.get("/<account_id>/customers")
 @blueprint.get(CUSTOMERS)
 @needs(Right.VIEW_CUSTOMERS)
-def show_customers(account_id: str, mode: str = "") -> Page:
-    """The customers of a mode, newest first, or those whom a search finds; without a mode, those of the one that is in use."""
-    if not mode:
-        return redirect(url_for("dashboard.show_customers", account_id=account_id, mode=_mode_in_use(account_id)), 303)
+def show_customers(account_id: str, mode: str) -> Page:
+    """The customers of a mode, newest first, or those whom a search finds."""
     query, found = _found(account_id, mode)
     return render_template(
         "dashboard/customers/index.html",
@@ -74,13 +68,6 @@ def _empty(query: str) -> str:
     if query:
         return f"No customer has “{query}” in name, email or phone, or as an id or a number."
     return "There are no customers yet. They come with an import, or you create one."
-
-
-def _mode_in_use(account_id: str) -> str:
-    """Live mode, as soon as it has a customer."""
-    there = select(Customer.id).where(Customer.account_id == account_id, Customer.livemode).limit(1)
-    with reading() as reader:
-        return LIVE if reader.scalar(there) is not None else TEST
 
 
 class CustomerForm(PortalForm):
