@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from zoneinfo import available_timezones
 
 from babel import Locale
 from babel.core import get_global
@@ -21,7 +20,10 @@ COUNTRIES = (
     frozenset(code for code in map(str, Locale("en").territories) if len(code) == 2 and code.isalpha()) - _NO_COUNTRIES
 )
 CURRENCIES = money.SUPPORTED
-TIMEZONES = ("UTC", *sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")))
+TIMEZONES = (
+    "UTC",
+    *sorted(zone for zone in get_global("zone_territories") if "/" in zone and not zone.startswith("Etc/")),
+)
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class BusinessSection(Section):
     ADDRESS = ("line1", "line2", "postal_code", "city", "state", "country")
     TEXTS = ("support_email", "support_phone", "support_url", "terms_of_service_url", "privacy_policy_url")
     business_name = text_field("Business name", accounts.LONGEST_NAME, True)
-    timezone = SelectField("Time zone", choices=choices([(zone, zone) for zone in accounts.TIMEZONES], blank=False))
+    timezone = SelectField("Time zone")
     support_email = text_field("Email", 254)
     support_phone = text_field("Phone", 40)
     support_url = checked_field("Help pages", safe_urls.LONGEST, False)
@@ -106,7 +106,9 @@ class BusinessSection(Section):
     country = SelectField("Country", validate_choice=False)
 
     def offer(self, settings: JsonObject, catalogue: Catalogue) -> None:
-        """The countries by name."""
+        """The countries by name, and the time zone of now although it may have another name today."""
+        zones = dict.fromkeys((settings["timezone"], *accounts.TIMEZONES))
+        self.timezone.choices = choices([(zone, zone) for zone in zones], blank=False)
         from portal_site.web.input import postal_addresses
 
         self.country.choices = choices(postal_addresses.countries(), blank=True)
