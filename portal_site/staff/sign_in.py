@@ -36,7 +36,7 @@ class TooManyTries(BillingError):
 
 
 @dataclass(frozen=True)
-class Half:
+class PasswordAccepted:
     """A user whose password was right. `changed_at` is when that password was set, so that an older one counts no more."""
 
     user_id: str
@@ -44,7 +44,7 @@ class Half:
     at: int
 
 
-def check_password(email: str, password: str, network: str, at: int) -> Half:
+def check_password(email: str, password: str, network: str, at: int) -> PasswordAccepted:
     """Whose password this is. Raises BillingError if it is nobody's, and TooManyTries."""
     subject = _subject("password", email.strip().lower(), network)
     _count(subject, MOST_PASSWORDS, at)
@@ -55,17 +55,17 @@ def check_password(email: str, password: str, network: str, at: int) -> Half:
     if not passwords.is_right(found.password_hash if found else None, password) or found is None:
         raise BillingError("The email address or the password is wrong.", param="password")
     _forget(subject)
-    return Half(found.id, found.password_changed_at, at)
+    return PasswordAccepted(found.id, found.password_changed_at, at)
 
 
-def check_second_step(half: Half, code: str, at: int) -> User:
+def check_second_step(accepted: PasswordAccepted, code: str, at: int) -> User:
     """The user, with the second step done. Raises BillingError for a wrong code, TooManyTries, and if it took too long."""
-    subject, of_day = _subject("code", half.user_id), _subject("codes of a day", half.user_id)
+    subject, of_day = _subject("code", accepted.user_id), _subject("codes of a day", accepted.user_id)
     _count(subject, MOST_CODES, at)
     _count(of_day, MOST_WRONG_CODES, at, DAY)
     with transaction() as session:
-        user = session.get(User, half.user_id)
-        if user is None or user.password_changed_at != half.changed_at or at - half.at > PATIENCE:
+        user = session.get(User, accepted.user_id)
+        if user is None or user.password_changed_at != accepted.changed_at or at - accepted.at > PATIENCE:
             raise BillingError("That took too long. Sign in again.")
         if not second_step.is_right(session, user, code, at):
             raise BillingError("This code is wrong, or was used already.", param="code")

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from flask import Flask, Response, abort, request, session
+from flask import Flask, Response, abort, current_app, request, session
 from flask_wtf.csrf import CSRFProtect
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from portal_site.config import Settings
 
@@ -89,6 +90,20 @@ def add_headers(response: Response) -> Response:
         response.headers.setdefault("Strict-Transport-Security", f"max-age={YEAR}; includeSubDomains")
     response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+def cookie_name(suffix: str) -> str:
+    """The name of a cookie beside the session's."""
+    return f"{current_app.config['SESSION_COOKIE_NAME']}-{suffix}"
+
+
+def set_cookie(response: WerkzeugResponse, suffix: str, value: str, seconds: int) -> None:
+    """Set a cookie beside the session's, with the session's protection; an empty value deletes it."""
+    config = current_app.config
+    response.set_cookie(
+        cookie_name(suffix), value, max_age=seconds if value else 0, path=config["SESSION_COOKIE_PATH"],
+        secure=config["SESSION_COOKIE_SECURE"], httponly=True, samesite=config["SESSION_COOKIE_SAMESITE"],
+    )  # fmt: skip
 
 
 def refusal_headers(settings: Settings) -> list[tuple[str, str]]:

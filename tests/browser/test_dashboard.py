@@ -94,7 +94,16 @@ def test_the_pages_are_for_everybody(site: Site, browser: Browser, scheme: str) 
     office = Office(site)
     page = browser.new_context(color_scheme=scheme, locale="en-GB").new_page()  # type: ignore[arg-type]
     office.enter(page)
-    sections = ("subscriptions", "cancellation", "offers", "information", "words", "look", "history", "comparison")
+    sections = (
+        "subscriptions",
+        "cancellation",
+        "offers",
+        "information",
+        "words",
+        "appearance",
+        "history",
+        "comparison",
+    )
     addresses = [
         office.address(), office.address("/team"), office.address("/settings"), f"{site.address}/dashboard/profile",
         f"{site.address}/dashboard/proof", *map(office.settings, sections),

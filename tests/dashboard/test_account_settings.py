@@ -112,7 +112,7 @@ REFUSED: list[tuple[str, dict[str, str], str]] = [
     ("business", {"timezone": "Mars/Olympus"}, "Not a valid choice"),
     ("business", {"support_url": "javascript:alert(1)"}, "must begin with http"),
     ("business", {"terms_of_service_url": "//evil.example"}, "must begin with http"),
-    ("branding", {"background": "red;}"}, "Enter a colour such as"),
+    ("branding", {"background": "red;}"}, "Enter a value such as"),
     ("branding", {"button": ""}, "Buttons is required."),
     ("branding", {"shape": "round-ish"}, "Not a valid choice"),
     ("payments", {"retry_days": "1, 2, 3, 4, 5, 6, 7, 8, 9"}, "at most eight retries"),

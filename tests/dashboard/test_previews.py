@@ -101,7 +101,7 @@ def test_light_and_dark_are_chosen_by_the_page(desk: Desk, scheme: str) -> None:
 
 @pytest.mark.parametrize("changed", [{"own": "y", "background": "red;}"}, {"own": "y", "font": "Comic"}])
 def test_what_makes_no_sense_yet_is_said(desk: Desk, changed: dict[str, str]) -> None:
-    assert "does not fit together yet" in text(_look(desk, "look", **changed))
+    assert "does not fit together yet" in text(_look(desk, "appearance", **changed))
 
 
 def test_where_writes_are_discarded_nothing_is_kept_and_a_change_is_an_error(desk: Desk) -> None:

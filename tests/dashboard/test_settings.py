@@ -24,7 +24,7 @@ from tests.client import text
 from tests.dashboard.desk import Desk, typed
 from tests.dashboard.staff import employ, sign_in
 
-SECTIONS = ("subscriptions", "cancellation", "offers", "information", "words", "look")
+SECTIONS = ("subscriptions", "cancellation", "offers", "information", "words", "appearance")
 CHANGE, CANCEL = "/subscriptions/{subscription}/plan-change", "/subscriptions/{subscription}/cancellation"
 
 
@@ -114,9 +114,9 @@ def test_each_setting_has_its_effect_with_the_customers_next_click(
 def test_the_look_of_a_configuration(desk: Desk) -> None:
     customer = desk.portal()
     usual = customer.get("/").text
-    assert desk.save("look", own="y", background="#102030", button="#00aa55", shape="pill").status_code == 303
+    assert desk.save("appearance", own="y", background="#102030", button="#00aa55", shape="pill").status_code == 303
     assert "/theme/102030-00aa55-system-pill-" in customer.get("/").text
-    assert desk.save("look", own=None).status_code == 303
+    assert desk.save("appearance", own=None).status_code == 303
     assert desk.settings()["branding"] is None
     assert usual.partition("/theme/")[2][:40] == customer.get("/").text.partition("/theme/")[2][:40]
 
@@ -168,9 +168,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("words", {"default_return_url": "//evil.example"}, "must begin with http"),
     ("words", {"terms_of_service_url": "data:text/html,x"}, "must begin with http"),
     ("words", {"name": "4242 4242 4242 4242"}, "looks like a card number"),
-    ("look", {"own": "y", "background": "red;}"}, "Enter a colour such as"),
-    ("look", {"own": "y", "button": "#12345"}, "Enter a colour such as"),
-    ("look", {"own": "y", "font": "Comic Sans"}, "Not a valid choice"),
+    ("appearance", {"own": "y", "background": "red;}"}, "Enter a value such as"),
+    ("appearance", {"own": "y", "button": "#12345"}, "Enter a value such as"),
+    ("appearance", {"own": "y", "font": "Comic Sans"}, "Not a valid choice"),
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from portal_site.db.transactions import reading, transaction
 from portal_site.staff import passwords, second_step, sessions, users
 from portal_site.staff import sign_in as staff_sign_in
 from portal_site.staff.models import RecoveryCode, User, UserSession
-from portal_site.staff.sign_in import Half, TooManyTries
+from portal_site.staff.sign_in import PasswordAccepted, TooManyTries
 from tests import world
 from tests.client import PortalClient, text
 from tests.dashboard.staff import PASSWORD, Employee, account, client_of, employ, sign_in
@@ -87,14 +87,14 @@ def test_a_network_that_guesses_has_to_wait_and_others_need_not(app: Flask, ada:
 
 @NOW
 def test_of_many_guesses_at_once_no_more_are_looked_at(app: Flask, ada: Employee) -> None:
-    half = Half(ada.user_id, AT - 3600, AT)
+    accepted = PasswordAccepted(ada.user_id, AT - 3600, AT)
     start = threading.Barrier(8)
 
     def guess(_number: int) -> str:
         with app.app_context():
             start.wait()
             try:
-                staff_sign_in.check_second_step(half, "000000", AT)
+                staff_sign_in.check_second_step(accepted, "000000", AT)
             except TooManyTries:
                 return "refused"
             except BillingError:
@@ -105,29 +105,29 @@ def test_of_many_guesses_at_once_no_more_are_looked_at(app: Flask, ada: Employee
         found = sorted(pool.map(guess, range(8)))
     assert found == ["looked at"] * 5 + ["refused"] * 3
     with pytest.raises(TooManyTries):
-        staff_sign_in.check_second_step(half, ada.code(), AT)
+        staff_sign_in.check_second_step(accepted, ada.code(), AT)
 
 
 @NOW
 def test_a_code_lets_in_once(app: Flask, ada: Employee) -> None:
-    half = Half(ada.user_id, AT - 3600, AT)
-    assert staff_sign_in.check_second_step(half, ada.code(AT - 30), AT).id == ada.user_id
-    assert staff_sign_in.check_second_step(half, ada.code(AT), AT).id == ada.user_id
+    accepted = PasswordAccepted(ada.user_id, AT - 3600, AT)
+    assert staff_sign_in.check_second_step(accepted, ada.code(AT - 30), AT).id == ada.user_id
+    assert staff_sign_in.check_second_step(accepted, ada.code(AT), AT).id == ada.user_id
     for used in (ada.code(AT), ada.code(AT - 30), ada.code(AT - 90), ada.code(AT + 90), "", "1" * 40):
         with pytest.raises(BillingError, match="wrong, or was used already"):
-            staff_sign_in.check_second_step(half, used, AT)
+            staff_sign_in.check_second_step(accepted, used, AT)
         staff_sign_in._forget(staff_sign_in._subject("code", ada.user_id))
 
 
 @NOW
 def test_a_code_that_is_typed_twice_at_once_lets_in_once(app: Flask, ada: Employee) -> None:
-    half, start = Half(ada.user_id, AT - 3600, AT), threading.Barrier(3)
+    accepted, start = PasswordAccepted(ada.user_id, AT - 3600, AT), threading.Barrier(3)
 
     def enter(_number: int) -> bool:
         with app.app_context():
             start.wait()
             try:
-                staff_sign_in.check_second_step(half, ada.code(), AT)
+                staff_sign_in.check_second_step(accepted, ada.code(), AT)
             except BillingError:
                 return False
             return True
@@ -139,20 +139,20 @@ def test_a_code_that_is_typed_twice_at_once_lets_in_once(app: Flask, ada: Employ
 @NOW
 def test_the_second_step_does_not_wait(app: Flask, ada: Employee) -> None:
     with pytest.raises(BillingError, match="took too long"):
-        staff_sign_in.check_second_step(Half(ada.user_id, AT - 3600, AT - 601), ada.code(), AT)
+        staff_sign_in.check_second_step(PasswordAccepted(ada.user_id, AT - 3600, AT - 601), ada.code(), AT)
     users.change_password(ada.user_id, "another lantern biscuit", AT)
     with pytest.raises(BillingError, match="took too long"):
-        staff_sign_in.check_second_step(Half(ada.user_id, AT - 3600, AT), ada.code(), AT)
+        staff_sign_in.check_second_step(PasswordAccepted(ada.user_id, AT - 3600, AT), ada.code(), AT)
 
 
 @NOW
 def test_a_recovery_code_lets_in_once(app: Flask, ada: Employee) -> None:
     codes = second_step.new_recovery_codes(ada.user_id, AT)
     assert len(set(codes)) == 10
-    half = Half(ada.user_id, AT - 3600, AT)
-    assert staff_sign_in.check_second_step(half, codes[3].upper(), AT).id == ada.user_id
+    accepted = PasswordAccepted(ada.user_id, AT - 3600, AT)
+    assert staff_sign_in.check_second_step(accepted, codes[3].upper(), AT).id == ada.user_id
     with pytest.raises(BillingError, match="wrong, or was used already"):
-        staff_sign_in.check_second_step(half, codes[3], AT)
+        staff_sign_in.check_second_step(accepted, codes[3], AT)
     assert users.recovery_codes_left(ada.user_id) == 9
     with reading() as reader:
         stored = set(reader.scalars(select(RecoveryCode.code_hash).where(RecoveryCode.user_id == ada.user_id)))
@@ -291,10 +291,10 @@ def test_codes_are_counted_for_a_day(app: Flask, ada: Employee) -> None:
         for _ in range(5):
             with pytest.raises(BillingError, match="wrong, or was used"):
                 at = AT + hour * 3600
-                staff_sign_in.check_second_step(Half(ada.user_id, AT - 3600, at), "000000", at)
+                staff_sign_in.check_second_step(PasswordAccepted(ada.user_id, AT - 3600, at), "000000", at)
     later = AT + 5 * 3600
     with pytest.raises(TooManyTries):
-        staff_sign_in.check_second_step(Half(ada.user_id, AT - 3600, later), ada.code(later), later)
+        staff_sign_in.check_second_step(PasswordAccepted(ada.user_id, AT - 3600, later), ada.code(later), later)
 
 
 @NOW

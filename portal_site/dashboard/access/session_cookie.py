@@ -1,8 +1,11 @@
 """The cookie of a user who is signed in. It is not the portal's, so that neither's log-out ends the other."""
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 
 from portal_site.staff import sessions
+from portal_site.web import security
+
+SUFFIX = "dashboard"  # of the cookie's name
 
 
 def init(app: Flask) -> None:
@@ -10,13 +13,9 @@ def init(app: Flask) -> None:
     app.after_request(_send)
 
 
-def _name() -> str:
-    return f"{current_app.config['SESSION_COOKIE_NAME']}-dashboard"
-
-
 def token() -> str | None:
     """The token of this browser's cookie."""
-    return request.cookies.get(_name())
+    return request.cookies.get(security.cookie_name(SUFFIX))
 
 
 def keep(session_token: str) -> None:
@@ -32,9 +31,5 @@ def forget() -> None:
 def _send(response: Response) -> Response:
     changed = g.pop("dashboard_cookie", None)
     if changed is not None:
-        config = current_app.config
-        response.set_cookie(
-            _name(), changed, max_age=sessions.WHOLE_LIFE if changed else 0, path=config["SESSION_COOKIE_PATH"],
-            secure=config["SESSION_COOKIE_SECURE"], httponly=True, samesite=config["SESSION_COOKIE_SAMESITE"],
-        )  # fmt: skip
+        security.set_cookie(response, SUFFIX, changed, sessions.WHOLE_LIFE)
     return response

@@ -12,14 +12,14 @@ from portal_site.dashboard.access import session_cookie
 from portal_site.db.transactions import transaction
 from portal_site.staff import second_step, sessions, sign_in
 from portal_site.staff.models import User
-from portal_site.staff.sign_in import Half, TooManyTries
+from portal_site.staff.sign_in import PasswordAccepted, TooManyTries
 from portal_site.web import urls
 from portal_site.web.input.forms import PortalForm
 from portal_site.web.networks import client_network
 from portal_site.web.waiting import try_again
 
 blueprint = Blueprint("sign_in", __name__, url_prefix="/dashboard/sign-in")
-MEMBER = "half-signed-in"  # of the browser's cookie
+MEMBER = "password-accepted"  # of the browser's cookie
 NEXT, SECRET = "dashboard-next", "new-second-step"
 Page = str | tuple[str, int] | tuple[str, int, dict[str, str]]
 
@@ -60,19 +60,19 @@ def check_password() -> Response | Page:
     if not form.validate():
         return _password_page(form), 422
     try:
-        half = sign_in.check_password(
+        accepted = sign_in.check_password(
             form.email.data or "", form.password.data or "", hash_token(client_network()), clock.now()
         )
     except TooManyTries as refusal:
         return _password_page(form, _with_wait(refusal)), 429, {"Retry-After": str(refusal.wait)}
     except BillingError as refusal:
         return _password_page(form, str(refusal)), 422
-    session[MEMBER] = [half.user_id, half.changed_at, half.at]
+    session[MEMBER] = [accepted.user_id, accepted.changed_at, accepted.at]
     with transaction() as own:
-        has_second_step = own.get_one(User, half.user_id).totp_confirmed_at is not None
+        has_second_step = own.get_one(User, accepted.user_id).totp_confirmed_at is not None
     if has_second_step:
         return redirect(url_for("sign_in.show_code"), 303)
-    return finish(half.user_id, second_step=False)
+    return finish(accepted.user_id, second_step=False)
 
 
 def _password_page(form: SignInForm, refusal: str = "") -> str:
@@ -86,7 +86,7 @@ def _with_wait(refusal: TooManyTries) -> str:
 @blueprint.get("/code")
 def show_code() -> Response | str:
     """The form for the second step."""
-    if _half() is None:
+    if _accepted() is None:
         return redirect(url_for("sign_in.show_form"), 303)
     return render_template("dashboard/sign_in/code.html", form=CodeForm(formdata=None), refusal="")
 
@@ -94,13 +94,13 @@ def show_code() -> Response | str:
 @blueprint.post("/code")
 def check_code() -> Response | Page:
     """Sign in with the code of the app, or a recovery code."""
-    half, form = _half(), CodeForm()
-    if half is None:
+    accepted, form = _accepted(), CodeForm()
+    if accepted is None:
         return redirect(url_for("sign_in.show_form"), 303)
     if not form.validate():
         return render_template("dashboard/sign_in/code.html", form=form, refusal=""), 422
     try:
-        found = sign_in.check_second_step(half, form.code.data or "", clock.now())
+        found = sign_in.check_second_step(accepted, form.code.data or "", clock.now())
     except TooManyTries as refusal:
         page = render_template("dashboard/sign_in/code.html", form=form, refusal=_with_wait(refusal))
         return page, 429, {"Retry-After": str(refusal.wait)}
@@ -122,7 +122,7 @@ def finish(user_id: str, *, second_step: bool) -> Response:
 
 
 def _forget() -> None:
-    """Forget what belongs to whoever sat here before: the half of a sign-in, a new secret, and open forms."""
+    """Forget what belongs to whoever sat here before: an accepted password, a new secret, and open forms."""
     for name in (MEMBER, SECRET, "csrf_token"):
         session.pop(name, None)
 
@@ -132,9 +132,9 @@ def _keep(user_id: str, *, second_step: bool) -> None:
     session_cookie.keep(sessions.open_session(user_id, browser, at, second_step=second_step))
 
 
-def _half() -> Half | None:
+def _accepted() -> PasswordAccepted | None:
     kept = session.get(MEMBER)
-    return Half(*kept) if kept else None
+    return PasswordAccepted(*kept) if kept else None
 
 
 @blueprint.get("/second-step")

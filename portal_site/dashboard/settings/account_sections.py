@@ -5,78 +5,15 @@ from typing import Any, ClassVar
 
 from wtforms import IntegerField, SelectField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, NumberRange
-from wtforms.widgets import ColorInput
 
 from portal_site.billing.accounts import accounts
 from portal_site.billing.accounts.account_settings import LONGEST_LIFE
 from portal_site.billing.rules.portal import safe_urls
-from portal_site.branding import palette, theme
-from portal_site.branding.oklch import contrast
-from portal_site.branding.theme import FONTS, SHAPES, Branding
 from portal_site.dashboard.reads.catalogue import Catalogue
 from portal_site.dashboard.settings.sections import Section, one_of, switch
 from portal_site.db.json_columns import JsonObject
+from portal_site.web.input import postal_addresses
 from portal_site.web.input.forms import checked_field, choices, clean, text_field
-
-MEMBERS = ("background", "button", "font", "shape")
-
-
-def colours_used(background: str, button: str) -> list[str]:
-    """What becomes of the colours where they could not be read, in words, with the contrast that is reached."""
-    words = []
-    for scheme, dark in (("Light", False), ("Dark", True)):
-        tokens = palette.tokens(background, button, dark=dark)
-        for name, chosen, used, on in (
-            ("panel", background, tokens["panel"], tokens["panel-text"]),
-            ("buttons", button, tokens["button"], tokens["button-text"]),
-        ):
-            change = "as you chose it" if chosen == used else f"{used} instead of {chosen}"
-            words.append(f"{scheme}, {name}: {change}, contrast of its text {contrast(used, on):.1f} : 1")
-    return words
-
-
-class BrandingSection(Section):
-    """Colours, font and shape of all portals and e-mails; the pictures have forms of their own."""
-
-    NAME, TITLE, BESIDE = "branding", "Branding", "dashboard/settings/_pictures.html"
-    GROUPS = (("Colours and shape", ("background", "button", "font", "shape")),)
-    background = checked_field("Background of the panel", 7, True, widget=ColorInput())
-    button = checked_field("Buttons", 7, True, widget=ColorInput())
-    font = one_of("Font", [(name, name.capitalize()) for name in FONTS])
-    shape = one_of("Corners", [(name, name.capitalize()) for name in SHAPES])
-
-    def offer(self, settings: JsonObject, catalogue: Catalogue) -> None:
-        """Say what becomes of the colours."""
-        try:
-            chosen = theme.parse(background=self.background.data, button=self.button.data)
-        except ValueError:
-            return
-        self.notes = colours_used(chosen.background, chosen.button)
-
-    @classmethod
-    def read(cls, settings: JsonObject) -> dict[str, Any]:
-        """The values of the fields."""
-        stored, usual = settings["branding"] or {}, Branding()
-        return {name: stored.get(name) or getattr(usual, name) for name in MEMBERS}
-
-    def write(self, settings: JsonObject) -> None:
-        """Put what was typed into the settings; the usual look is none of one's own."""
-        typed = {name: self[name].data for name in MEMBERS}
-        usual = {name: getattr(Branding(), name) for name in MEMBERS}
-        stored = {**usual, **(settings["branding"] or {})}
-        if typed != stored:
-            settings["branding"] = {} if typed == usual else typed
-
-    def validate(self, *args: Any, **kwargs: Any) -> bool:
-        """Also that the colours are colours."""
-        is_valid: bool = super().validate(*args, **kwargs)
-        for name in ("background", "button"):
-            try:
-                theme.parse(**{name: self[name].data or ""})
-            except ValueError:
-                self[name].errors = ["Enter a colour such as #1f4fd8."]
-                is_valid = False
-        return is_valid
 
 
 class BusinessSection(Section):
@@ -106,11 +43,9 @@ class BusinessSection(Section):
     country = SelectField("Country", validate_choice=False)
 
     def offer(self, settings: JsonObject, catalogue: Catalogue) -> None:
-        """The countries by name, and the time zone of now although it may have another name today."""
+        """The countries by name, and the stored time zone even if it has another name today."""
         zones = dict.fromkeys((settings["timezone"], *accounts.TIMEZONES))
         self.timezone.choices = choices([(zone, zone) for zone in zones], blank=False)
-        from portal_site.web.input import postal_addresses
-
         self.country.choices = choices(postal_addresses.countries(), blank=True)
 
     @classmethod

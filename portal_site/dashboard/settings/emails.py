@@ -49,7 +49,7 @@ LIFE = 24 * 60 * 60  # seconds for which a test is worth being delivered
 class EmailsSection(Section):
     """A switch for each kind, and for reminders the days before their dates. The fields are added below."""
 
-    NAME, TITLE, LOOKING, PAGE = "emails", "Emails", "dashboard/settings/_looking_email.html", Kind.RECEIPT.value
+    NAME, TITLE, CONTROLS, PAGE = "emails", "Emails", "dashboard/settings/_email_controls.html", Kind.RECEIPT.value
     GROUPS: ClassVar[list[tuple[str, list[str]]]] = [
         ("After something has happened", [kind.value for kind in Kind if kind not in REMINDERS]),
         ("Reminders", [name for kind in REMINDERS for name in (kind.value, kind.value + DAYS)] + ["least_period"]),

@@ -16,7 +16,7 @@ from portal_site.branding import logos
 from portal_site.dashboard import blueprint, forms, needs, place
 from portal_site.dashboard.reads import catalogue, customer_states, people
 from portal_site.dashboard.settings import differences, emails, previews
-from portal_site.dashboard.settings.account_sections import BrandingSection
+from portal_site.dashboard.settings.branding import BrandingSection
 from portal_site.dashboard.settings.differences import Difference
 from portal_site.dashboard.settings.sections import Section, Words
 from portal_site.dashboard.settings.subjects import ACCOUNT, OF_ACCOUNTS, Subject, find
@@ -88,10 +88,13 @@ def _section_page(
         conflict=conflict,
         picture_errors=picture_errors,
         touched=customer_states.count_touched(row.account_id, row.livemode) if row.is_default else "",
-        states=customer_states.find(row.account_id, row.livemode, visible=place().may(Right.VIEW_CUSTOMERS)),
-        pages=previews.PAGES if form.LOOKING == Section.LOOKING else emails.NAMES,
+        states=[
+            (state.name, f"{state.name} ({state.customer_name})")
+            for state in customer_states.find(row.account_id, row.livemode, visible=place().may(Right.VIEW_CUSTOMERS))
+        ],
+        pages=previews.PAGES if form.CONTROLS == Section.CONTROLS else emails.NAMES,
         languages=i18n.LANGUAGES,
-        looked_at=kept_controls(form.PAGE),
+        chosen=preview_choices(form.PAGE),
     )
     return page, 200, {"Content-Security-Policy": forms.framing_policy()}
 
@@ -123,7 +126,7 @@ def save_settings(account_id: str, configuration_id: str, section: str) -> Page:
     return redirect(_address(account_id, configuration_id, section), 303)
 
 
-def kept_controls(page: str) -> dict[str, str]:
+def preview_choices(page: str) -> dict[str, str]:
     """What the preview shows, as it was chosen; at first the page that the section is about."""
     chosen = {name: request.values.get(name, "") for name in ("page", "state", "days", "language", "scheme", "device")}
     return {**chosen, "page": chosen["page"] or page, "days": chosen["days"] or "0"}

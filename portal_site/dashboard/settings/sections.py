@@ -69,8 +69,8 @@ class Section(PortalForm):
     NAME: ClassVar[str]
     TITLE: ClassVar[str]
     PAGE: ClassVar[str] = "overview"  # of the portal, which the preview shows first
-    LOOKING: ClassVar[str] = "dashboard/settings/_looking.html"  # what the preview shows can be chosen there
-    BESIDE: ClassVar[str] = "dashboard/settings/_nothing.html"  # a template for further forms
+    CONTROLS: ClassVar[str] = "dashboard/settings/_preview_controls.html"  # a template: what the preview shows
+    FURTHER: ClassVar[str] = "dashboard/settings/_nothing.html"  # a template: further forms below this one
     GROUPS: ClassVar[Sequence[tuple[str, Sequence[str]]]]
     PARAMS: ClassVar[Mapping[str, str]] = {}
 

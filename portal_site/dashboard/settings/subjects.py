@@ -13,14 +13,9 @@ from portal_site.billing.rules.portal import portal_features
 from portal_site.branding import theme
 from portal_site.dashboard.navigation import configuration_name
 from portal_site.dashboard.reads import customer_states
-from portal_site.dashboard.settings.account_sections import (
-    BrandingSection,
-    BusinessSection,
-    LinksSection,
-    PaymentsSection,
-)
+from portal_site.dashboard.settings.account_sections import BusinessSection, LinksSection, PaymentsSection
+from portal_site.dashboard.settings.branding import Appearance, BrandingSection
 from portal_site.dashboard.settings.emails import EmailsSection
-from portal_site.dashboard.settings.look import Look
 from portal_site.dashboard.settings.offers import Offers
 from portal_site.dashboard.settings.sections import Cancellation, Information, Section, Words
 from portal_site.dashboard.settings.subscriptions import Subscriptions
@@ -34,7 +29,7 @@ def _by_name(*sections: type[Section]) -> Sections:
     return {section.NAME: section for section in sections}
 
 
-OF_CONFIGURATIONS = _by_name(Subscriptions, Cancellation, Offers, Information, Words, Look)
+OF_CONFIGURATIONS = _by_name(Subscriptions, Cancellation, Offers, Information, Words, Appearance)
 OF_ACCOUNTS = _by_name(BrandingSection, BusinessSection, EmailsSection, PaymentsSection, LinksSection)
 
 

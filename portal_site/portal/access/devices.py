@@ -1,6 +1,6 @@
 """Staying logged in on a device: its cookie, the list of devices, and the code that is asked for before it matters."""
 
-from flask import Flask, abort, current_app, flash, g, redirect, render_template, request, session, url_for
+from flask import Flask, abort, flash, g, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
@@ -10,8 +10,9 @@ from portal_site.mail import login_codes
 from portal_site.portal import blueprint, log_out
 from portal_site.portal.access import return_after_login, visitors
 from portal_site.portal.access.visitors import Visitor
-from portal_site.web import htmx, signing, urls
+from portal_site.web import htmx, security, signing, urls
 
+SUFFIX = "device"  # of the cookie's name
 # The routes that ask for a code first, where the session began without one.
 SENSITIVE = frozenset(
     {
@@ -28,13 +29,9 @@ def init(app: Flask) -> None:
     app.after_request(_send_cookie)
 
 
-def _cookie_name() -> str:
-    return f"{current_app.config['SESSION_COOKIE_NAME']}-device"
-
-
 def token() -> str | None:
     """The token of this browser's cookie."""
-    return request.cookies.get(_cookie_name())
+    return request.cookies.get(security.cookie_name(SUFFIX))
 
 
 def remember(session_token: str, at: int) -> None:
@@ -84,11 +81,7 @@ def code_redirect() -> Response | None:
 def _send_cookie(response: Response) -> Response:
     changed = g.pop("device_cookie", None)
     if changed is not None:
-        config = current_app.config
-        response.set_cookie(
-            _cookie_name(), changed, max_age=devices.LIFE if changed else 0, path=config["SESSION_COOKIE_PATH"],
-            secure=config["SESSION_COOKIE_SECURE"], httponly=True, samesite=config["SESSION_COOKIE_SAMESITE"],
-        )  # fmt: skip
+        security.set_cookie(response, SUFFIX, changed, devices.LIFE)
     return response
 
 
