@@ -6,14 +6,15 @@ from flask_migrate import Migrate
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from portal_site import api, dashboard, db, locations, payment_providers, portal, rate_limits
+from portal_site import api, dashboard, db, domains, locations, payment_providers, portal, rate_limits
 from portal_site.config import Settings
 from portal_site.db import engine
 from portal_site.mail import models as mail_models  # noqa: F401 - its tables belong to the schema
 from portal_site.notices import models as notice_models  # noqa: F401 - so do these
 from portal_site.staff import models as staff_models  # noqa: F401
-from portal_site.web import errors, htmx, security, urls
+from portal_site.web import errors, hosts, htmx, security, urls
 from portal_site.web.input import postal_addresses
+from portal_site.web.prefix import Prefix
 from portal_site.web.rendering import assets, components, filters, i18n, themes
 from portal_site.web.rendering.environment import Environment
 from portal_site.web.servers import access_log
@@ -29,13 +30,14 @@ def create_app(settings: Settings | None = None) -> Flask:
         SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine.engine_options(settings.database_url),
-        TRUSTED_HOSTS=settings.hosts,
         MAX_CONTENT_LENGTH=512 * 1024,
         **security.cookie_settings(settings),
     )
     app.jinja_environment = Environment
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    if settings.prefix:
+        app.wsgi_app = Prefix(app.wsgi_app, settings.prefix)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
@@ -45,6 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     Compress(app)
     access_log.init(app)
     htmx.init(app)
+    hosts.init(app)
     rate_limits.init(app, settings)  # before anything is done for a request
     security.init(app)
     errors.init(app)
@@ -57,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     portal.init(app)
     api.init(app)
     dashboard.init(app)
+    domains.init(app)
     payment_providers.init(app, settings)
     if settings.demo:
         from portal_site import demo

@@ -1,6 +1,7 @@
 """Typed settings from the environment. The program does not start with an invalid setting."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
+
+
+PREFIX = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*")  # the path of PORTAL_BASE_URL, without a slash at its end
 
 
 class SettingsError(Exception):
@@ -84,8 +88,13 @@ class Settings:
         return urlsplit(self.base_url).port or (443 if self.secure else 80)
 
     @property
+    def prefix(self) -> str:
+        """The path below which the portal is mounted, such as `/billing`; empty at the top of its host."""
+        return urlsplit(self.base_url).path
+
+    @property
     def hosts(self) -> list[str]:
-        """The host names that requests may be sent to."""
+        """The portal's own host names, the one in `base_url` first. Custom domains are in the database."""
         host = urlsplit(self.base_url).hostname or ""
         return [host, "localhost"] if host == "127.0.0.1" else [host]
 
@@ -190,12 +199,13 @@ class _Reader:
         if (
             not is_valid
             or parts.scheme not in ("http", "https")
-            or parts.path.strip("/")
+            or not PREFIX.fullmatch(parts.path.rstrip("/"))
             or parts.query
+            or parts.fragment
             or parts.username
         ):
-            return self._fault("PORTAL_BASE_URL must be http(s)://host[:port] and nothing more.")
-        return f"{parts.scheme}://{parts.netloc}"
+            return self._fault("PORTAL_BASE_URL must be http(s)://host[:port], with a path such as /billing at most.")
+        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
     def smtp_url(self) -> str:
         raw = self.environ.get("PORTAL_SMTP_URL", "")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, url_for
+from flask import Flask
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
 from huey.registry import Message
 from huey.serializer import Serializer
@@ -38,10 +38,12 @@ from portal_site.config import SettingsError
 from portal_site.db import db
 from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
+from portal_site.domains import rechecks
 from portal_site.mail import outbox, sending
 from portal_site.notices import cancellation_requests, following, reminders
 from portal_site.rate_limits import storages
 from portal_site.staff import sessions as staff_sessions
+from portal_site.web import addresses
 
 # All in seconds.
 SILENCE = 3 * 60  # a worker without a heartbeat for this long counts as gone
@@ -201,7 +203,7 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
                 retry_on_conflict(beating, at + now - began)
 
         try:
-            report = runner.run(app.extensions["gateways"], at, return_address, beat=beat)
+            report = runner.run(app.extensions["gateways"], at, addresses.after_payment, beat=beat)
         except Exception as error:
             with suppress(SQLAlchemyError):  # a database that takes no writes: `portal check` finds that by itself
                 note_fault(described(error))
@@ -211,6 +213,7 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
         outbox.remove_old(at)
         storages.remove_old(at)
         staff_sessions.remove_old_rows(at)
+        rechecks.check_due(app.extensions["dns"], at)
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",
@@ -219,11 +222,6 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
     if report.batch.parked:
         log.error("%d subscriptions are parked: `portal check` names them", report.batch.parked)
     return report
-
-
-def return_address(invoice_id: str) -> str:
-    """The URL that the customer returns to after authenticating the payment of an invoice."""
-    return url_for("portal.finish_payment", invoice_id=invoice_id, _external=True)
 
 
 class JsonSerializer(Serializer):

@@ -22,6 +22,14 @@ def test_settings_are_read() -> None:
     assert settings.data_dir == Path("/srv/portal")
 
 
+@pytest.mark.parametrize("url", ["https://shop.example/billing", "https://shop.example/billing/"])
+def test_the_portal_can_be_mounted_below_a_path(url: str) -> None:
+    settings = Settings.from_environment({**GOOD, "PORTAL_BASE_URL": url})
+    assert (settings.base_url, settings.prefix) == ("https://shop.example/billing", "/billing")
+    assert settings.hosts == ["shop.example"]
+    assert Settings.from_environment({**GOOD, "PORTAL_BASE_URL": "https://shop.example/"}).prefix == ""
+
+
 def test_requests_are_counted_in_the_database_but_in_the_demo() -> None:
     assert Settings.from_environment(GOOD).rate_limit_storage == "sql"
     demo = {**GOOD, "PORTAL_BASE_URL": "http://127.0.0.1:8000", "PORTAL_DEMO": "1"}
@@ -46,7 +54,10 @@ def test_every_way_to_write_postgresql_is_the_same(url: str) -> None:
         ("PORTAL_BASE_URL", "", "PORTAL_BASE_URL is missing"),
         ("PORTAL_BASE_URL", "billing.acme.example", "must be http(s)"),
         ("PORTAL_BASE_URL", "ftp://billing.acme.example", "must be http(s)"),
-        ("PORTAL_BASE_URL", "https://acme.example/billing", "must be http(s)"),
+        ("PORTAL_BASE_URL", "https://acme.example/billing/../x", "must be http(s)"),
+        ("PORTAL_BASE_URL", "https://acme.example//billing", "must be http(s)"),
+        ("PORTAL_BASE_URL", "https://acme.example/a b", "must be http(s)"),
+        ("PORTAL_BASE_URL", "https://acme.example/?x", "must be http(s)"),
         ("PORTAL_BASE_URL", "https://acme.example:port", "must be http(s)"),
         ("PORTAL_BASE_URL", "https://user@acme.example", "must be http(s)"),
         ("PORTAL_DATABASE_URL", "nonsense", "not a database URL"),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, ClassVar
 
-from flask import Response, g, url_for
+from flask import Response, g
 from pydantic import Field
 
 from portal_site.api import answers, parameters
@@ -19,6 +19,7 @@ from portal_site.billing.rules.portal import flows
 from portal_site.billing.rules.portal.flows import Completion, Flow, WantedItem
 from portal_site.billing.rules.portal.locales import LOCALES
 from portal_site.db.json_columns import JsonObject
+from portal_site.web import addresses
 
 KIND = "session"
 
@@ -119,7 +120,7 @@ def create_portal_session() -> Response:
         after_expiration=_after_expiration(wanted.after_expiration),
     )
     made = portal.session(opened.row)
-    made["url"] = url_for("sessions.follow_link", token=opened.token, _external=True)
+    made["url"] = addresses.of(opened.row.account_id, "sessions.follow_link", token=opened.token)
     objects.expand(KIND, wanted.expanded, [made])
     return answers.json(made)
 

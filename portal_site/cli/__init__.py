@@ -11,6 +11,7 @@ from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli import serving
 from portal_site.cli.api_keys import key
 from portal_site.cli.checks import audit, check
+from portal_site.cli.domains import domain
 from portal_site.cli.groups import PlainGroup, steps, with_app
 from portal_site.cli.invoices import draft, refund
 from portal_site.cli.links import cancellation_page, link, login_page
@@ -153,20 +154,8 @@ def demo(port: int, data: Path) -> None:
 
 
 for command in (
-    set_up,
-    account,
-    user,
-    check,
-    audit,
-    draft,
-    link,
-    login_page,
-    cancellation_page,
-    mail,
-    refund,
-    clock,
-    key,
-):
+    set_up, account, user, check, audit, domain, draft, link, login_page, cancellation_page, mail, refund, clock, key,
+):  # fmt: skip
     main.add_command(command)
 
 

@@ -40,7 +40,24 @@ def check(app: Flask) -> None:
     _check_fonts()
     _check_worker()
     _check_mail(app)
+    _check_domains()
     _check_files(app)
+
+
+def _check_domains() -> None:
+    from portal_site.domains import rechecks
+
+    found = rechecks.disabled()
+    for one in found:
+        click.echo(
+            f"domains: {one.host} of {one.account_id} is switched off: its TXT record is {one.finding}", err=True
+        )
+    if found:
+        fail(
+            "domains: links of these accounts lead to the portal's own host. Once the record is there, run `portal domain check "
+            "--account ID`, or `portal domain remove --account ID` to give the domain up."
+        )
+    click.echo("domains: none is switched off")
 
 
 def _check_files(app: Flask) -> None:

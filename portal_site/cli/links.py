@@ -63,15 +63,14 @@ def link(
     **flow_options: Any,
 ) -> None:
     """Print a link to a customer's portal. It works for five minutes; one for an e-mail works for weeks."""
-    from flask import url_for
-
     from portal_site import clock
     from portal_site.billing.portal_access import portal_sessions
     from portal_site.billing.portal_access.email_links import Purpose
     from portal_site.mail import links
-    from portal_site.web import urls
+    from portal_site.web import addresses, urls
 
-    if to is not None and urls.page(to, "portal") is None:
+    there = f"{urls.root()}{to}" if to is not None else None
+    if there is not None and urls.page(there, "portal") is None:
         fail("--to must be a page of the portal's, such as /invoices.")
     if for_email and (flow_options["type_"] is None or to is not None):
         fail("--for-email goes with --flow, and leads to that only.")
@@ -85,11 +84,12 @@ def link(
         flow=_flow(**flow_options),
     )
     if for_email:
+        row = opened.row
         click.echo(
-            links.address(Purpose.FLOW, opened.row.customer_id, opened.customer_email, opened.id, opened.row.created)
+            links.address(row.account_id, Purpose.FLOW, row.customer_id, opened.customer_email, opened.id, row.created)
         )
     else:
-        click.echo(url_for("sessions.follow_link", token=opened.token, to=to, _external=True))
+        click.echo(addresses.of(opened.row.account_id, "sessions.follow_link", token=opened.token, to=there))
 
 
 @click.command("login-page")
@@ -100,16 +100,16 @@ def link(
 @with_app
 def login_page(_app: Flask, configuration: str, close: bool, new_url: bool, remember: bool | None) -> None:
     """Open a configuration's login page, where customers get a code by e-mail, and print its URL."""
-    from flask import url_for
-
     from portal_site import clock
     from portal_site.billing.portal_access import logins
+    from portal_site.web import addresses
 
     page_id = logins.set_page(
         configuration, enabled=not close, new_url=new_url, at=clock.now(), remembers_devices=remember
     )
     if page_id is not None:
-        click.echo(url_for("logins.show_login", login_page_id=page_id, _external=True))
+        page = logins.find_page(page_id)  # an inactive configuration has none, wherever its URL leads
+        click.echo(addresses.of(page.account_id if page else "", "logins.show_login", login_page_id=page_id))
 
 
 @click.command("cancellation-page")
@@ -119,14 +119,13 @@ def login_page(_app: Flask, configuration: str, close: bool, new_url: bool, reme
 @with_app
 def cancellation_page(_app: Flask, account_id: str | None, close: bool, new_url: bool) -> None:
     """Open an account's page where customers cancel without logging in, and print its URL."""
-    from flask import url_for
-
     from portal_site import clock as clocks
     from portal_site.billing.cancellation import requests
+    from portal_site.web import addresses
 
     page_id = requests.set_page(account_id, enabled=not close, new_url=new_url, at=clocks.now())
     if page_id is not None:
-        click.echo(url_for("cancellation_requests.show_form", page_id=page_id, _external=True))
+        click.echo(addresses.of(requests.find_page(page_id) or "", "cancellation_requests.show_form", page_id=page_id))
 
 
 def _flow(type_: str | None, **given: Any) -> Flow | None:

@@ -54,8 +54,8 @@ def attach_clock(_app: Flask, clock_id: str, customer: str) -> None:
 @with_app
 def advance_clock(app: Flask, clock_id: str, moment: datetime) -> None:
     """Move a test clock forward. All billing work due on the way is done in order."""
-    from portal_site import worker as work
     from portal_site.billing.billing_run import test_clocks
+    from portal_site.web import addresses
 
-    test_clocks.advance(app.extensions["gateways"], clock_id, _instant(moment), work.return_address)
+    test_clocks.advance(app.extensions["gateways"], clock_id, _instant(moment), addresses.after_payment)
     click.echo(f"It is {moment:%Y-%m-%d %H:%M:%S} UTC for the customers of {clock_id}.", err=True)

@@ -1,17 +1,15 @@
 """Links in e-mails as text: what a link is for, signed into its URL."""
 
-from flask import url_for
-
 from portal_site.billing.portal_access.email_links import EmailLink, Purpose, address_mark
-from portal_site.web import signing
+from portal_site.web import addresses, signing
 
 _SIGNED = "email-link"
 
 
-def address(purpose: Purpose, customer_id: str, email: str | None, object_id: str, at: int) -> str:
-    """The URL of a link that is made at `at`, for a customer with this e-mail address."""
+def address(account_id: str, purpose: Purpose, customer_id: str, email: str | None, object_id: str, at: int) -> str:
+    """The URL of a link that is made at `at`, for a customer of this account with this e-mail address."""
     token = signing.sign(_SIGNED, [purpose, customer_id, object_id, at, address_mark(email)])
-    return url_for("email_links.show", token=token, _external=True)
+    return addresses.of(account_id, "email_links.show", token=token)
 
 
 def read(token: str) -> EmailLink | None:

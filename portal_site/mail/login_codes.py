@@ -2,7 +2,6 @@
 
 import logging
 
-from flask import url_for
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -16,7 +15,7 @@ from portal_site.mail import outbox, rendering
 from portal_site.mail.messages import Button, Message
 from portal_site.mail.outbox import Draft
 from portal_site.mail.rendering import Reader
-from portal_site.web import signing
+from portal_site.web import addresses, signing
 from portal_site.web.rendering.i18n import gettext as _
 
 log = logging.getLogger("portal.mail")
@@ -74,8 +73,9 @@ def _answer(session: Session, request: LoginRequest, at: int) -> None:
 def _link(request: LoginRequest, configuration: PortalConfiguration, code: str) -> str:
     if request.session_id is not None:
         ticket = signing.sign(TICKET, request.session_id)
-        return url_for("replacements.show_code", ticket=ticket, code=code, _external=True)
-    return url_for("logins.show_code", login_page_id=configuration.login_page_id or "closed", code=code, _external=True)
+        return addresses.on(request.host, request.account_id, "replacements.show_code", ticket=ticket, code=code)
+    page_id = configuration.login_page_id or "closed"
+    return addresses.on(request.host, request.account_id, "logins.show_code", login_page_id=page_id, code=code)
 
 
 def message(code: str, business: str, link: str) -> Message:

@@ -84,7 +84,9 @@ def message(number: str, subscription: SubscriptionView | None, visitor: Visitor
             _("You asked to cancel your subscription to %(products)s with %(business)s.", products=products, **values),
             _("Confirm it on the next page, which says when it ends. Without that, nothing changes."),
         ]
-        address = links.address(Purpose.CANCEL, visitor.customer_id, visitor.email, subscription.id, at)
+        address = links.address(
+            visitor.account_id, Purpose.CANCEL, visitor.customer_id, visitor.email, subscription.id, at
+        )
         button = Button(_("Confirm the cancellation"), address)
     return Message(
         subject=heading,

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from functools import wraps
 from typing import Any, ParamSpec
 
-from flask import Blueprint, Flask, abort, g, redirect, request, session, url_for
+from flask import Blueprint, Flask, abort, g, redirect, session, url_for
 from werkzeug.wrappers import Response
 
 from portal_site import clock
@@ -38,7 +38,7 @@ def require_visitor() -> Answer:
         return flows.guard() or devices.code_redirect()
     if htmx.is_fragment_request():
         return htmx.refuse()
-    return over_page(session.get(visitors.COOKIE_MEMBER), "session", urls.page(request.full_path.rstrip("?"), "portal"))
+    return over_page(session.get(visitors.COOKIE_MEMBER), "session", urls.page(urls.here(), "portal"))
 
 
 @blueprint.teardown_request
@@ -89,7 +89,8 @@ def log_out() -> Response:
     security.start_over()
     session["left"], session["locale"] = token, language
     response = redirect(url_for("sessions.show_logged_out"), 303)
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    if not urls.root():  # of a host that the portal shares, it would clear what is others'
+        response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response
 
 

@@ -16,7 +16,7 @@ from portal_site.portal.reads import overview
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.portal.wording import results
-from portal_site.web import htmx
+from portal_site.web import htmx, urls
 
 _ALWAYS = frozenset({"log_out", "show_flow_end"})
 _PAYING = frozenset(
@@ -152,7 +152,7 @@ def parent_link(words: str, address: str) -> Link:
     if flow is None:
         return Link(address or url_for("portal.show_overview"), words or _("Overview"))
     start = start_of(flow)
-    is_inside = g.visitor.flow_completed_at is None and request.path != start
+    is_inside = g.visitor.flow_completed_at is None and urls.root() + request.path != start
     return Link(start if is_inside else "", _("Back"))
 
 

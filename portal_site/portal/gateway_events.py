@@ -1,19 +1,15 @@
 """The endpoint for events of payment providers. A request is admitted by its signature, not by a session."""
 
-from flask import Blueprint, abort, current_app, request, url_for
+from flask import Blueprint, abort, current_app, request
 
 from portal_site import clock
 from portal_site.billing.errors import EventRefused, NotFound
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.payments.gateway_events import handle_gateway_event
 from portal_site.db.transactions import retry_on_conflict
-from portal_site.web import security
+from portal_site.web import addresses, security
 
 blueprint = Blueprint("gateways", __name__)
-
-
-def _return_url(invoice_id: str) -> str:
-    return url_for("portal.finish_payment", invoice_id=invoice_id, _external=True)
 
 
 @blueprint.post("/gateways/<name>/events")
@@ -24,7 +20,7 @@ def receive_event(name: str) -> tuple[str, int]:
     gateways = current_app.extensions["gateways"]
     try:
         with acting_as(ActorType.PROVIDER, name):
-            retry_on_conflict(handle_gateway_event, gateways, name, headers, body, clock.now(), _return_url)
+            retry_on_conflict(handle_gateway_event, gateways, name, headers, body, clock.now(), addresses.after_payment)
     except NotFound:
         abort(404)
     except EventRefused as refusal:

@@ -14,7 +14,7 @@ from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoiceSummary
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.wording import payment_methods as wording
-from portal_site.web import urls
+from portal_site.web import addresses, urls
 from portal_site.web.input.forms import translated
 
 log = logging.getLogger("portal_site")
@@ -55,7 +55,7 @@ def add_payment_method() -> Response:
     to = urls.page(request.form.get("to", ""), "portal")
 
     def return_url(setup_id: str) -> str:
-        return url_for("portal.finish_payment_method", setup_id=setup_id, to=to, _external=True)
+        return addresses.here("portal.finish_payment_method", setup_id=setup_id, to=to)
 
     try:
         address = payment_methods.begin_adding(

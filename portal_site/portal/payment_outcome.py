@@ -17,6 +17,7 @@ from portal_site.billing.rules.portal.flows import INVOICE_PAYMENT
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
 from portal_site.portal import flows
 from portal_site.portal.reads import invoices
+from portal_site.web import addresses
 from portal_site.web.rendering import decline_messages
 
 PLAN_CHANGE = "plan_change"
@@ -40,7 +41,7 @@ def of_invoice(invoice_id: str) -> Payment:
     invoice = url_for("portal.show_invoice", invoice_id=invoice_id)
     return Payment(
         invoice_id,
-        url_for("portal.finish_payment", invoice_id=invoice_id, _external=True),
+        addresses.here("portal.finish_payment", invoice_id=invoice_id),
         invoice if g.visitor.features.invoice_history.enabled else url_for("portal.show_overview"),
         "invoice",
         retry_url=url_for("portal.confirm_payment", invoice_id=invoice_id),
@@ -52,7 +53,7 @@ def of_plan_change(subscription_id: str, invoice_id: str) -> Payment:
     """The payment of a pending update."""
     return Payment(
         invoice_id,
-        url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True),
+        addresses.here("portal.finish_plan_change", subscription_id=subscription_id),
         _subscription(subscription_id),
         PLAN_CHANGE,
         no_method=_("Add a payment method, then pay for the change."),
@@ -63,7 +64,7 @@ def of_resumption(subscription_id: str, invoice_id: str) -> Payment:
     """The payment of a resumption."""
     return Payment(
         invoice_id,
-        url_for("portal.finish_plan_change", subscription_id=subscription_id, _external=True),
+        addresses.here("portal.finish_plan_change", subscription_id=subscription_id),
         _subscription(subscription_id),
         "resumption",
         no_method=_("Add a payment method, then pay for it."),
@@ -74,7 +75,7 @@ def of_first_invoice(subscription_id: str, invoice_id: str) -> Payment:
     """The payment of the first invoice of a subscription."""
     return Payment(
         invoice_id,
-        url_for("portal.finish_first_payment", subscription_id=subscription_id, _external=True),
+        addresses.here("portal.finish_first_payment", subscription_id=subscription_id),
         _subscription(subscription_id),
         "first_invoice",
         no_method=_("Add a payment method, then pay for it."),
@@ -86,7 +87,7 @@ def of_final_invoice(subscription_id: str, invoice_id: str) -> Payment:
     back = {"subscription_id": subscription_id, "invoice_id": invoice_id}
     return Payment(
         invoice_id,
-        url_for("portal.finish_final_payment", **back, _external=True),
+        addresses.here("portal.finish_final_payment", **back),
         _subscription(subscription_id),
         "final_invoice",
         no_method=_("Add a payment method, then pay your last invoice."),
@@ -139,7 +140,7 @@ def finish(payment: Payment) -> Response:
 def cancel_awaiting(subscription_id: str) -> None:
     """Cancel a payment for a change of this subscription that awaits authentication."""
     gateways, customer_id = current_app.extensions["gateways"], g.visitor.customer_id
-    back = url_for("portal.show_subscription", subscription_id=subscription_id, _external=True)
+    back = addresses.here("portal.show_subscription", subscription_id=subscription_id)
     collection.cancel_awaiting_payments(gateways, customer_id, subscription_id, g.now, back)
 
 

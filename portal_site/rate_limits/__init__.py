@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from flask_limiter import ExemptionScope, Limit, Limiter, RateLimitExceeded, RequestLimit
-from werkzeug.exceptions import SecurityError, TooManyRequests
+from werkzeug.exceptions import TooManyRequests
 
 from portal_site import clock
 from portal_site.config import Settings, SettingsError
@@ -90,8 +90,8 @@ def _limiter(address: str, find: Callable[[], list[Any]], *, can_fail: bool = Fa
 
 
 def _is_exempt() -> bool:
-    """Whether a request is for an unknown host, which is answered without a page, or its client has no address to count by."""
-    return isinstance(request.routing_exception, SecurityError) or not request.remote_addr
+    """Whether a request's client has no address to count by. One for an unknown host does not come so far (`web.hosts`)."""
+    return not request.remote_addr
 
 
 class Refused(RateLimitExceeded):

@@ -91,6 +91,7 @@ ROUTES = {
 UNLIMITED = {  # routes and blueprints, with the reason
     "asset": "files in memory, which browsers keep for a year",
     "gateways": "a provider sends many events at once, and again those that were refused; each is checked by its signature",
+    "tls_ask": "a proxy asks it for everybody: with a limit, strangers' handshakes would keep a merchant's from its certificate",
     "demo": "on loopback only",
     "mailbox": "on loopback only",
 }

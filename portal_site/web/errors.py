@@ -23,6 +23,7 @@ STAFF = ("/dashboard", "/setup")  # paths of pages that are not the customers'
 def init(app: Flask) -> None:
     """Register an error page for every error. The pages show no internal details."""
     app.register_error_handler(HTTPException, show_http_error)
+    app.register_error_handler(SecurityError, show_unknown_host)
     app.register_error_handler(NotFound, lambda _error: page(404))
     app.register_error_handler(Unreadable, show_unreadable)
     app.register_error_handler(CSRFError, lambda _error: page(403))
@@ -33,9 +34,6 @@ def init(app: Flask) -> None:
 
 def show_http_error(error: HTTPException) -> Response:
     """The page for an HTTP error. The error's Allow and Retry-After headers are kept."""
-    if isinstance(error, SecurityError):
-        # Plain text, because the template's URLs cannot be built for an unknown host.
-        return Response("This host is not served here.\n", 400, content_type="text/plain; charset=utf-8")
     if isinstance(error, InternalServerError):
         log.error("a request failed", exc_info=error.original_exception)
     response = page(error.code or 500)
@@ -43,6 +41,11 @@ def show_http_error(error: HTTPException) -> Response:
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
     return response
+
+
+def show_unknown_host(_error: SecurityError) -> Response:
+    """Plain text, even to the API's clients: a page would have links to a host that is not ours."""
+    return Response("This host is not served here.\n", 400, content_type="text/plain; charset=utf-8")
 
 
 def show_too_many_requests(error: TooManyRequests) -> Response:

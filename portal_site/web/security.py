@@ -7,6 +7,7 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from portal_site.config import Settings
+from portal_site.web import hosts
 
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), interest-cohort=()"
 POLICY = {
@@ -40,14 +41,15 @@ csrf = CSRFProtect()
 def cookie_settings(settings: Settings) -> dict[str, Any]:
     """Flask's settings for the session's cookie: signed, not readable by scripts, and limited to this host.
 
-    SameSite is Lax, because customers follow links from their e-mails.
+    SameSite is Lax, because customers follow links from their e-mails. Browsers take `__Host-` only for the path `/`.
     """
+    secure_name = "__Secure-portal" if settings.prefix else "__Host-portal"
     return {
-        "SESSION_COOKIE_NAME": "__Host-portal" if settings.secure else f"portal-{settings.port}",
+        "SESSION_COOKIE_NAME": secure_name if settings.secure else f"portal-{settings.port}",
         "SESSION_COOKIE_SECURE": settings.secure,
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
-        "SESSION_COOKIE_PATH": "/",
+        "SESSION_COOKIE_PATH": f"{settings.prefix}/",
         # The newest key, which signs, comes last. Without this, forms of before a change of keys would be refused.
         "WTF_CSRF_SECRET_KEY": [*settings.secret_key_fallbacks, settings.secret_key],
         "WTF_CSRF_TIME_LIMIT": None,  # a token is valid as long as the session, so that forms can stay open
@@ -87,7 +89,8 @@ def add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", f"max-age={YEAR}; includeSubDomains")
+        below = "" if hosts.is_shared() else "; includeSubDomains"
+        response.headers.setdefault("Strict-Transport-Security", f"max-age={YEAR}{below}")
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 
@@ -107,8 +110,8 @@ def set_cookie(response: WerkzeugResponse, suffix: str, value: str, seconds: int
 
 
 def refusal_headers(settings: Settings) -> list[tuple[str, str]]:
-    """The headers of responses that a server refuses before the program receives the request."""
-    transport = {"Strict-Transport-Security": f"max-age={YEAR}; includeSubDomains"} if settings.secure else {}
+    """The headers of responses that a server refuses before the program receives the request, whatever its host is."""
+    transport = {"Strict-Transport-Security": f"max-age={YEAR}"} if settings.secure else {}
     return list({**HEADERS, **transport, "Cache-Control": "no-store"}.items())
 
 
@@ -121,6 +124,7 @@ def start_over(*, keep_forms: bool = False) -> None:
 
 
 def own_path(path: str) -> str:
-    """The path if it is a path on this host, else `/`. `//host` and backslashes could lead to another host."""
-    is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
-    return path if is_local else "/"
+    """The path if it is one of the portal's on this host, else the top. `//host` and backslashes could lead elsewhere."""
+    root = request.root_path.rstrip("/")
+    is_local = path.startswith(f"{root}/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_local else f"{root}/"

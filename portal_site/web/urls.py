@@ -34,8 +34,7 @@ def init(app: Flask) -> None:
             or not all(isinstance(value, str) for value in values.values())
         ):
             return flask.url_for(endpoint, **values)  # a URL with a query, host or anchor
-        root = request.root_path.rstrip("/")
-        return root + pattern[0] % {name: _quoted(value) for name, value in values.items()}
+        return root() + pattern[0] % {name: _quoted(value) for name, value in values.items()}
 
     app.jinja_env.globals["url_for"] = address
 
@@ -46,22 +45,33 @@ def url_for(endpoint: str, **values: str) -> str:
     return address(endpoint, **values)
 
 
+def root() -> str:
+    """The path below which the portal is mounted, without a slash at its end."""
+    return request.root_path.rstrip("/")
+
+
+def here() -> str:
+    """The path of this request as the browser has it, with the query if any."""
+    return f"{root()}{request.full_path.rstrip('?')}"
+
+
 def page(path: str, blueprint: str) -> str | None:
     """The path unchanged, with its query if any, if it is a page of this blueprint; otherwise None."""
     if len(path) > LONGEST or security.own_path(path) != path:
         return None
+    route = path.partition("?")[0].removeprefix(root())
     try:
-        endpoint, _ = current_app.create_url_adapter(request).match(path.partition("?")[0], "GET")  # type: ignore[union-attr]
+        endpoint, _ = current_app.create_url_adapter(request).match(route, "GET")  # type: ignore[union-attr]
     except HTTPException:  # no such route, or not for GET
         return None
     return path if endpoint.startswith(f"{blueprint}.") else None
 
 
 def nearest_page(path: str, blueprint: str) -> str:
-    """The path if it is a page of this blueprint, else the nearest page above it, in the end `/`."""
+    """The path if it is a page of this blueprint, else the nearest page above it, in the end the top."""
     while path and not page(path, blueprint):
         path = path.rpartition("/")[0]
-    return path or "/"
+    return path or f"{root()}/"
 
 
 def _pattern(rule: str, names: set[str]) -> tuple[str, set[str]]:

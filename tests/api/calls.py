@@ -1,7 +1,7 @@
 """Calling the API as a merchant's program does."""
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from flask import Flask
 from werkzeug.test import TestResponse
@@ -46,3 +46,8 @@ def error(response: TestResponse) -> tuple[int, str, str | None, str | None]:
     """Status, message, code and parameter of a refusal."""
     found = response.json["error"]  # type: ignore[index]
     return response.status_code, found["message"], found.get("code"), found.get("param")
+
+
+def path_of(url: str) -> str:
+    """The path of a URL, for a client that is on another host than the one on which links are made."""
+    return urlsplit(url).path

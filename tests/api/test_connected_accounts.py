@@ -10,7 +10,7 @@ from portal_site.billing.events.actors import Actor, ActorType, current_actor
 from portal_site.billing.models import PortalSession
 from portal_site.billing.portal_access import portal_sessions
 from tests import world
-from tests.api.calls import SESSIONS, Program, error
+from tests.api.calls import SESSIONS, Program, error, path_of
 from tests.client import text
 from tests.world import reading
 
@@ -75,7 +75,7 @@ def test_everything_belongs_to_the_account_that_is_acted_for(pair: Pair, header:
 def test_the_link_opens_the_portal_of_the_connected_account(lite_app: Flask, lite_pair: Pair) -> None:
     made = lite_pair.platform.post(SESSIONS, {"customer": lite_pair.of_shop}, Stripe_Account=lite_pair.shop_id)
     client = lite_app.test_client()
-    client.get(made.json["url"])  # type: ignore[index]
+    client.get(path_of(made.json["url"]))  # type: ignore[index]
     assert "Corner Shop" in text(client.get("/").text)
 
 

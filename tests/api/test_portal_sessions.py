@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from portal_site.billing.models import Account, Customer, PortalConfiguration
 from tests import world
-from tests.api.calls import SESSIONS, Program, error
+from tests.api.calls import SESSIONS, Program, error, path_of
 from tests.client import text
 
 SCHEMAS = Path(__file__).parents[3] / "shared" / "data" / "stripe-openapi.json.gz"
@@ -30,7 +30,7 @@ def test_the_link_opens_the_customers_portal(app: Flask) -> None:
     scene = world.scene()
     made = _made(Program(app, scene.account_id), scene)
     client = app.test_client()
-    assert client.get(made["url"]).status_code == 303
+    assert client.get(path_of(made["url"])).status_code == 303
     page = client.get("/")
     assert "Hedda Berg" in text(client.get("/billing-information").text)
     assert page.status_code == 200
@@ -42,7 +42,7 @@ def test_locale_and_return_url_are_those_of_the_session(lite_app: Flask) -> None
     scene = world.scene()
     made = _made(Program(lite_app, scene.account_id), scene, locale="fr", return_url="https://shop.example/account")
     client = lite_app.test_client()
-    client.get(made["url"])
+    client.get(path_of(made["url"]))
     page = client.get("/").text
     assert '<html lang="fr"' in page
     assert 'href="https://shop.example/account"' in page

@@ -34,8 +34,9 @@ def _scene(site: Site, last: str = "open") -> tuple[world.Scene, Invoice]:
 
 
 def _link(site: Site, purpose: Purpose, scene: world.Scene, object_id: str, age: int = 0) -> str:
+    whose = scene.customer
     with site.app.test_request_context(base_url=site.address):
-        return links.address(purpose, scene.customer.id, scene.customer.email, object_id, clock.now() - age)
+        return links.address(whose.account_id, purpose, whose.id, whose.email, object_id, clock.now() - age)
 
 
 def _fits(page: Page, script: bool) -> None:

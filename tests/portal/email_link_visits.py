@@ -15,8 +15,9 @@ from tests.world import reading
 
 def link_to(app: Flask, purpose: Purpose, scene: Any, object_id: str, at: int = AT) -> str:
     """The path of a link that is made at this instant."""
+    whose = scene.customer
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        return links.address(purpose, scene.customer.id, scene.customer.email, object_id, at).partition("8000")[2]
+        return links.address(whose.account_id, purpose, whose.id, whose.email, object_id, at).partition("8000")[2]
 
 
 def browser(app: Flask) -> PortalClient:

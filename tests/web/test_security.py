@@ -321,8 +321,12 @@ def test_no_value_becomes_a_header(visit: Visit, value: str) -> None:
 @pytest.mark.parametrize(
     "path", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\nb", "javascript:x", ""]
 )
-def test_redirects_lead_to_own_paths_only(path: str) -> None:
-    assert security.own_path(path) == "/"
+@pytest.mark.parametrize("root", ["", "/billing"])
+def test_redirects_lead_to_own_paths_only(sqlite_app: Flask, path: str, root: str) -> None:
+    with sqlite_app.test_request_context(base_url=f"http://localhost{root}"):
+        assert security.own_path(path) == f"{root}/"
+        assert security.own_path(f"{root}/invoices") == f"{root}/invoices"
+        assert security.own_path("/billingx/y") == (f"{root}/" if root else "/billingx/y")
 
 
 @pytest.mark.case("C8")

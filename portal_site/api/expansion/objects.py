@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import g, url_for
+from flask import g
 from sqlalchemy import ColumnElement, func, or_, select
 
 from portal_site.api import lists
@@ -29,6 +29,7 @@ from portal_site.billing.resources import lists as resources
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.db.json_columns import JsonObject
 from portal_site.db.transactions import reading
+from portal_site.web import addresses
 
 MOST = 10  # objects that a list inside an object shows
 Objects = list[JsonObject]
@@ -156,7 +157,7 @@ def _configurations(rows: Sequence[Any], tree: Tree) -> Objects:
     objects = []
     for row in rows:
         page_id = row.login_page_id if row.login_page_enabled else None
-        url = url_for("logins.show_login", login_page_id=page_id, _external=True) if page_id else None
+        url = addresses.of(row.account_id, "logins.show_login", login_page_id=page_id) if page_id else None
         objects.append(portal.configuration(row, with_products=with_products, login_url=url))
     return objects
 

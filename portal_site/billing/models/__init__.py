@@ -1,6 +1,13 @@
 """The database models, one file per aggregate. They are named and structured like Stripe's objects."""
 
-from portal_site.billing.models.account import Account, ApiKey, BrandAsset, IdempotentRequest, SettingsVersion
+from portal_site.billing.models.account import (
+    Account,
+    ApiKey,
+    BrandAsset,
+    CustomDomain,
+    IdempotentRequest,
+    SettingsVersion,
+)
 from portal_site.billing.models.cancellation import CancellationAttempt, CancellationRequest, FeedbackOption
 from portal_site.billing.models.catalog import (
     CatalogTaxRate,
@@ -49,6 +56,7 @@ __all__ = [
     "Coupon",
     "CreditNote",
     "CreditNoteLineItem",
+    "CustomDomain",
     "Customer",
     "CustomerBalanceTransaction",
     "CustomerTerm",

@@ -1,8 +1,8 @@
-"""A merchant's account, its brand assets, its API keys, and the answers to requests with an idempotency key."""
+"""A merchant's account, its custom domain, brand assets, API keys, and the answers to requests with an idempotency key."""
 
 from typing import ClassVar
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal_site.billing.models.columns import (
@@ -73,6 +73,46 @@ class SettingsVersion(Base):
     actor_type: Mapped[str | None]
     actor_id: Mapped[str | None]
     settings: Mapped[Document]
+
+
+class CustomDomain(Base):
+    """The host of its own on which an account's customers see their portal.
+
+    It works from `verified_at`, when `token` was found in its DNS, until `disabled_at`, when the token had been missing for some
+    days (`failures`). Only a domain that works is looked for again, at `check_due_at`. `checked_at` is when its DNS answered
+    last, `finding` what that said, and `route` where the host led when somebody asked.
+    """
+
+    __tablename__ = "custom_domains"
+    _WORKING = "verified_at IS NOT NULL AND disabled_at IS NULL"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    host: Mapped[str]
+    token: Mapped[str]
+    created: Mapped[int]
+    verified_at: Mapped[int | None]
+    checked_at: Mapped[int | None]
+    check_due_at: Mapped[int | None] = mapped_column(index=True)
+    finding: Mapped[str | None]
+    route: Mapped[str | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    disabled_at: Mapped[int | None]
+
+    # Anybody may claim a host, and one account can prove it.
+    __table_args__ = (
+        Index(
+            "uq_custom_domains_host",
+            "host",
+            unique=True,
+            sqlite_where=text(_WORKING),
+            postgresql_where=text(_WORKING),
+        ),
+    )
+
+    @property
+    def works(self) -> bool:
+        """Whether requests for the host are answered, and links lead to it."""
+        return self.verified_at is not None and self.disabled_at is None
 
 
 class BrandAsset(Base):

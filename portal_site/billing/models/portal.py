@@ -136,8 +136,9 @@ class LoginRequest(HasLivemode, Base):
     """Somebody has typed an e-mail address on a login page. It is stored whether or not a customer has that address.
 
     With `session_id` the address was not typed: an expired session of the customer is to be replaced. `browser_hash` is the
-    hash of a secret in that browser's cookie. The worker answers each request: it makes the code, of which `code_hash` is
-    stored, and writes the e-mail, or neither. `network_hash` is for the limit of requests from one network.
+    hash of a secret in that browser's cookie, and `host` the custom domain that it was on, to which the link leads. The worker
+    answers each request: it makes the code, of which `code_hash` is stored, and writes the e-mail, or neither. `network_hash`
+    is for the limit of requests from one network.
     """
 
     __tablename__ = "login_requests"
@@ -151,6 +152,7 @@ class LoginRequest(HasLivemode, Base):
     email: Mapped[str]
     locale: Mapped[str | None]
     browser_hash: Mapped[str]
+    host: Mapped[str | None]
     network_hash: Mapped[str]
     answered_at: Mapped[int | None]
     code_hash: Mapped[str | None]

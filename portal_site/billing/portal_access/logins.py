@@ -142,8 +142,12 @@ class StartedLogin:
     secret: str
 
 
-def request_code(page: LoginPage, email: str, network_hash: str, locale: str | None, at: int) -> StartedLogin:
-    """Store that a browser has asked for a code. Raises TooManyRequests, whatever the address is."""
+def request_code(
+    page: LoginPage, email: str, network_hash: str, locale: str | None, at: int, *, host: str | None = None
+) -> StartedLogin:
+    """Store that a browser has asked for a code, on the custom domain `host` or on none. Raises TooManyRequests, whatever the
+    address is.
+    """
     secret = secrets.token_urlsafe(TOKEN_BYTES)
     with transaction() as session:
         for time, most in MOST_OF_NETWORK.items():
@@ -164,6 +168,7 @@ def request_code(page: LoginPage, email: str, network_hash: str, locale: str | N
             email=email.strip().lower()[:LONGEST_EMAIL],
             locale=locale,
             browser_hash=hash_token(secret),
+            host=host,
             network_hash=network_hash,
         )
         session.add(row)

@@ -175,15 +175,17 @@ def _check_return_url(account: Account, configuration: PortalConfiguration, url:
         returns.check(url, "return_url")
 
 
-def follow_link(token: str, at: int) -> str:
+def follow_link(token: str, at: int, *, only_of: str | None = None) -> str:
     """Start a visit for a browser that followed a session's link, and return the token for its cookie.
 
-    Raises NotFound for a link that is unknown, expired or ended.
+    Raises NotFound for a link that is unknown, expired or ended, or of another account than the only one whose links count.
     """
     with transaction() as session:
         query = select(PortalSession).where(PortalSession.token_hash == hash_token(token))
         portal_session = session.scalar(query)
         if portal_session is None or portal_session.ended_at is not None or at >= portal_session.expires_at:
+            raise NotFound(N_("This link is no longer valid."))
+        if only_of not in (None, portal_session.account_id):
             raise NotFound(N_("This link is no longer valid."))
         return start_visit(session, portal_session, at)
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import url_for
-
 from portal_site.billing.portal_access.email_links import Purpose
 from portal_site.mail import links
 from portal_site.mail.messages import Button, Message
@@ -14,6 +12,7 @@ from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoiceView
 from portal_site.portal.reads.payment_methods import PaymentMethodView
 from portal_site.portal.reads.subscriptions import SubscriptionView
+from portal_site.web import addresses
 from portal_site.web.rendering.i18n import gettext as _
 
 
@@ -44,7 +43,9 @@ class Context:
 
     def link(self, purpose: Purpose, object_id: str, words: str) -> Button:
         """A button that leads to the page of a link for this purpose."""
-        return Button(words, links.address(purpose, self.visitor.customer_id, self.visitor.email, object_id, self.real))
+        whose = self.visitor
+        address = links.address(whose.account_id, purpose, whose.customer_id, whose.email, object_id, self.real)
+        return Button(words, address)
 
     def manage(self, subscription: SubscriptionView) -> Button:
         """The button to the page of a subscription."""
@@ -58,7 +59,7 @@ def finished(message: Message, context: Context) -> Message:
     if visitor.support_email:
         notes = (*notes, _("Questions? Write to %(address)s.", address=visitor.support_email))
     if visitor.login_page_id:
-        address = url_for("logins.show_login", login_page_id=visitor.login_page_id, _external=True)
+        address = addresses.of(visitor.account_id, "logins.show_login", login_page_id=visitor.login_page_id)
         found.append(Button(_("Your billing page"), address))
     if not context.notice.is_reminder:
         return replace(message, notes=notes, links=tuple(found))

@@ -10,7 +10,7 @@ from portal_site.mail import login_codes
 from portal_site.portal import blueprint, log_out
 from portal_site.portal.access import return_after_login, visitors
 from portal_site.portal.access.visitors import Visitor
-from portal_site.web import htmx, security, signing, urls
+from portal_site.web import hosts, htmx, security, signing, urls
 
 SUFFIX = "device"  # of the cookie's name
 # The routes that ask for a code first, where the session began without one.
@@ -52,7 +52,8 @@ def resume(at: int) -> Visitor | None:
     A browser whose last session was another customer's has pages of that one open: they must not become this one's.
     """
     known = token()
-    if known is None:
+    only = hosts.account()
+    if known is None or (only is not None and not devices.is_device_of_account(known, only, at)):
         return None
     customer_id = devices.find_customer(known, at)
     before = visitors.find_expired_owner(session.get(visitors.COOKIE_MEMBER))
@@ -72,8 +73,10 @@ def code_redirect() -> Response | None:
     """Where a request leads that needs a code first; None for all others."""
     if g.visitor.device_id is None or (request.endpoint or "").removeprefix("portal.") not in SENSITIVE:
         return None
-    there = urls.page(request.full_path.rstrip("?"), "portal") if request.method == "GET" else None
-    return_after_login.remember_page(g.visitor, there or urls.nearest_page(request.path, "portal"), clock.now())
+    there = urls.page(urls.here(), "portal") if request.method == "GET" else None
+    return_after_login.remember_page(
+        g.visitor, there or urls.nearest_page(urls.root() + request.path, "portal"), clock.now()
+    )
     address = url_for("replacements.show_login", ticket=signing.sign(login_codes.TICKET, g.visitor.session_id))
     return htmx.lead_to(address) if htmx.is_fragment_request() else redirect(address, 303)
 

@@ -22,7 +22,7 @@ from portal_site.mail import login_codes
 from portal_site.mail.messages import masked
 from portal_site.portal.access import devices, return_after_login, visitors
 from portal_site.portal.access.email_fields import is_address
-from portal_site.web import signing
+from portal_site.web import hosts, signing
 from portal_site.web.input.forms import PortalForm, checked_field, translated
 from portal_site.web.networks import client_network
 from portal_site.web.rendering import i18n
@@ -60,11 +60,13 @@ def find_page(_endpoint: str | None, values: dict[str, Any] | None) -> None:
     g.login_page = g.lost_visitor = None
     if not current_app.config["SETTINGS"].sends_mail:
         return
-    if page_id is not None and (page := logins.find_page(page_id)):
+    if page_id is not None and (page := logins.find_page(page_id)) and hosts.shows(page.account_id):
         g.login_page, g.lost_visitor = page, visitors.find_login_owner(page_id)
         g.login_address = {"login_page_id": page_id}
     session_id = signing.read(login_codes.TICKET, ticket) if ticket is not None else None
-    if session_id is not None and (page := logins.find_replaceable(session_id, clock.now())):
+    if session_id is None:
+        return
+    if (page := logins.find_replaceable(session_id, clock.now())) and hosts.shows(page.account_id):
         g.login_page, g.lost_visitor = page, visitors.find_session_owner(page.account_id, session_id)
         g.login_address = {"ticket": ticket}
 
@@ -97,7 +99,9 @@ def ask_for_code() -> Response | Page:
     email = own or form.email.data or ""
     network = hash_token(client_network())
     try:
-        started = logins.request_code(_page(), email, network, i18n.current().locale, clock.now())
+        started = logins.request_code(
+            _page(), email, network, i18n.current().locale, clock.now(), host=hosts.own_host()
+        )
     except TooManyRequests as refusal:
         words = f"{translated(refusal)} {try_again(refusal.wait)}"
         shown = _email_page(form, words) if own is None else _resend_page(words)

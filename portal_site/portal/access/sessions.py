@@ -9,7 +9,7 @@ from portal_site.billing.portal_access import logins, portal_sessions
 from portal_site.mail import login_codes
 from portal_site.portal.access import return_after_login, visitors
 from portal_site.portal.access.visitors import PortalOwner
-from portal_site.web import security, signing, urls
+from portal_site.web import hosts, security, signing, urls
 from portal_site.web.rendering import i18n
 
 blueprint = Blueprint("sessions", __name__)
@@ -23,7 +23,7 @@ def follow_link(token: str) -> Response | tuple[str, int]:
     """
     at, asked = clock.now(), urls.page(request.args.get("to", ""), "portal")
     try:
-        cookie = portal_sessions.follow_link(token, at)
+        cookie = portal_sessions.follow_link(token, at, only_of=hosts.account())
     except NotFound:
         return over_page(token, "link", asked)
     left = return_after_login.resume_page(token, cookie, at)
@@ -67,4 +67,4 @@ def choose_language() -> Response:
     if language not in i18n.LANGUAGES:
         abort(400)
     session["locale"] = language
-    return redirect(security.own_path(request.form.get("next", "/")), 303)
+    return redirect(security.own_path(request.form.get("next", "")), 303)

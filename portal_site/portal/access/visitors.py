@@ -19,9 +19,10 @@ from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.billing.rules.portal.safe_urls import Returns
 from portal_site.branding import theme
 from portal_site.branding.theme import Branding
-from portal_site.db.page_query import PageQuery
+from portal_site.db.page_query import PageQuery, Row
 from portal_site.portal.access import activity
 from portal_site.portal.reads.subscriptions import CustomerBalance
+from portal_site.web import hosts
 
 COOKIE_MEMBER = "visit"
 
@@ -43,6 +44,7 @@ _MERCHANT = (
     case((PortalConfiguration.login_page_enabled, PortalConfiguration.login_page_id)).label("login_page_id"),
     PortalConfiguration.default_return_url,
     _OWNER.return_hosts,
+    _OWNER.id.label("account_id"),
 )
 _BUSINESS = (
     *_MERCHANT,
@@ -77,7 +79,6 @@ _VISITOR = PageQuery(
         *_BUSINESS,
         PortalVisit.id.label("visit_id"),
         PortalVisit.last_seen_at,
-        PortalSession.account_id,
         PortalSession.on_behalf_of,
         PortalSession.by_login,
         PortalSession.by_email_link,
@@ -152,7 +153,6 @@ _WITHOUT_SESSION = PageQuery(
         *_MERCHANT,
         *_CUSTOMER,
         Customer.id.label("customer_id"),
-        Customer.account_id,
         Customer.livemode,
         null().label("return_url"),
         null().label("locale"),
@@ -230,6 +230,7 @@ class PortalOwner:
     return_url: str | None
     default_return_url: str | None
     return_hosts: Sequence[str]
+    account_id: str
     locale: str | None
     livemode: bool
     session_id: str
@@ -260,7 +261,6 @@ class Visitor(PortalOwner):
 
     visit_id: str
     last_seen_at: int
-    account_id: str
     on_behalf_of: str | None
     by_login: bool
     by_email_link: bool
@@ -334,7 +334,7 @@ def find_visitor(at: int) -> Visitor | None:
     if not token:
         return None
     row = _VISITOR.one(token_hash=hash_token(token), idle_since=at - IDLE_LIFE, opened_since=at - WHOLE_LIFE)
-    if row is None:
+    if row is None or not hosts.shows(row["account_id"]):
         return None
     visitor = Visitor(**{**row, "preferred_locales": tuple(row["preferred_locales"] or ())})
     if at - visitor.last_seen_at >= SEEN_STEP:
@@ -344,33 +344,34 @@ def find_visitor(at: int) -> Visitor | None:
 
 def find_login_owner(login_page_id: str) -> PortalOwner | None:
     """The owner of a login page, or None if there is no such page."""
-    row = _OF_LOGIN.one(login_page_id=login_page_id)
-    return PortalOwner(**row) if row else None
+    return _owner(_OF_LOGIN.one(login_page_id=login_page_id))
 
 
 def find_cancellation_owner(page_id: str) -> PortalOwner | None:
     """The owner of a page for cancelling without logging in, or None if there is no such page."""
-    row = _OF_CANCELLATION.one(cancellation_page_id=page_id)
-    return PortalOwner(**row) if row else None
+    return _owner(_OF_CANCELLATION.one(cancellation_page_id=page_id))
 
 
 def find_session_owner(account_id: str, session_id: str) -> PortalOwner | None:
     """The owner of the portal of a session that a signed link names."""
-    row = _OF_SESSION.one(account_id=account_id, session_id=session_id)
-    return PortalOwner(**row) if row else None
+    return _owner(_OF_SESSION.one(account_id=account_id, session_id=session_id))
 
 
 def find_expired_owner(token: str | None) -> PortalOwner | None:
     """The owner of the portal of an expired link or cookie, or None if it is unknown."""
-    row = _LOST.one(token_hash=hash_token(token)) if token else None
-    return PortalOwner(**row) if row else None
+    return _owner(_LOST.one(token_hash=hash_token(token))) if token else None
+
+
+def _owner(row: Row | None) -> PortalOwner | None:
+    """The owner in a row. On the custom domain of another account there is none."""
+    return PortalOwner(**row) if row is not None and hosts.shows(row["account_id"]) else None
 
 
 def find_without_session(account_id: str, customer_id: str, on_behalf_of: str | None) -> Visitor | None:
     """A customer without a session, with the default configuration; None if it is deleted, or there is no such configuration."""
     shown = on_behalf_of or account_id
     row = _WITHOUT_SESSION.one(account_id=account_id, customer_id=customer_id, shown_account_id=shown)
-    if row is None:
+    if row is None or not hosts.shows(account_id):
         return None
     return Visitor(
         **{**row, "preferred_locales": tuple(row["preferred_locales"] or ())}, **_NO_SESSION, on_behalf_of=on_behalf_of

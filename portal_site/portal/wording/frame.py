@@ -50,9 +50,11 @@ def credit(visitor: Visitor) -> str:
 def this_page() -> str:
     """The URL that shows this page again in another language: after a refused form, that of the form's page."""
     if request.method == "GET":
-        return request.full_path.rstrip("?")
+        return urls.here()
     form = FORM_OF.get(request.endpoint or "")
-    return url_for(form, **(request.view_args or {})) if form else urls.nearest_page(request.path, "portal")
+    return (
+        url_for(form, **(request.view_args or {})) if form else urls.nearest_page(urls.root() + request.path, "portal")
+    )
 
 
 def device(view: DeviceView, current: str | None) -> str:
