@@ -16,6 +16,7 @@ from portal_site.web.prefix import OUTSIDE
 
 KEPT = 5  # seconds for which a process remembers what it looked up
 MOST_KEPT = 1000
+LONGEST = 253  # what DNS allows
 TLS_ASK = "tls_ask.answer"  # a proxy asks this under an address of its own
 # All that there is on a custom domain. Whatever comes to the program later stays off them until it is named here.
 BLUEPRINTS = frozenset(
@@ -40,7 +41,7 @@ class Lookups:
 
     def owner_of(self, host: str) -> str | None:
         """The id of the account whose customers are served on this host."""
-        return self._find("host", host, _OWNER)
+        return self._find("host", host, _OWNER) if "." in host and len(host) <= LONGEST else None
 
     def host_of(self, account_id: str) -> str | None:
         """The host to which the links of an account lead."""
@@ -108,7 +109,7 @@ def _admit(endpoint: str | None, _values: dict[str, Any] | None) -> None:
         return
     host = _name(request.host)
     if host not in _settings().hosts:
-        g.domain_account_id = lookups().owner_of(host) if "." in host else None
+        g.domain_account_id = lookups().owner_of(host)
         if g.domain_account_id is None:
             raise SecurityError("This host is not served here.")
         g.custom_domain = host
@@ -129,4 +130,5 @@ def _name(host: str) -> str:
 
 
 def _exists_on_domains(endpoint: str | None) -> bool:
-    return endpoint is None or endpoint in ROUTES or endpoint.rpartition(".")[0] in BLUEPRINTS
+    """An address without a route, or for another method only, does not: not to tell what there is elsewhere."""
+    return endpoint is not None and (endpoint in ROUTES or endpoint.rpartition(".")[0] in BLUEPRINTS)
