@@ -28,6 +28,7 @@ FORBIDDEN = {
     "notices": "staff dashboard api billing.gateways.sandbox demo cli",
     "staff": "web portal dashboard api notices billing.gateways.sandbox demo cli",
     "dashboard": "api billing.gateways.sandbox demo cli",
+    "domains": "clock mail staff portal dashboard api notices billing.gateways.sandbox demo cli",
     "demo": "cli",
 }
 # The packages of billing, each importing only from those before it.

@@ -37,6 +37,8 @@ class Browser:
     origin: str = f"https://{HOST}"
     encrypted: bool = False
     cookie: str = ""
+    host: str = HOST
+    trusted: Path | None = None  # the certificate with which that of the host is signed; none: whoever it is
 
     def ask(self, method: str, path: str, data: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
         """The answer, with its text as `body`."""
@@ -64,16 +66,17 @@ class Browser:
         return answer.decode("latin-1").lower()
 
     def _connection(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(HOST if self.encrypted else "127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection(self.host if self.encrypted else "127.0.0.1", self.port, timeout=60)
         connection.sock = self._socket()
         return connection
 
     def _socket(self) -> socket.socket:
         raw = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         if self.encrypted:
-            trusting = ssl.create_default_context()
-            trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-            return trusting.wrap_socket(raw, server_hostname=HOST)
+            trusting = ssl.create_default_context(cafile=self.trusted)
+            if self.trusted is None:
+                trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+            return trusting.wrap_socket(raw, server_hostname=self.host)
         return raw
 
     def token(self, path: str) -> str:
