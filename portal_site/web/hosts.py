@@ -124,9 +124,9 @@ def _admit(endpoint: str | None, _values: dict[str, Any] | None) -> None:
 
 
 def _name(host: str) -> str:
-    """A host in small letters, without its port."""
+    """A host in small letters, without its port and, if it is an address of IPv6, without brackets."""
     name, _, port = host.rpartition(":")
-    return (name if name and port.isdigit() else host).lower()
+    return (name if name and port.isdigit() else host).lower().strip("[]")
 
 
 def _exists_on_domains(endpoint: str | None) -> bool:

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from portal_site import clock
 from portal_site.billing.cancellation import requests as cancellation_requests
-from portal_site.billing.models import PortalConfiguration
+from portal_site.billing.models import PortalConfiguration, PortalSession, RememberedDevice
 from portal_site.billing.portal_access import logins, portal_sessions
 from portal_site.billing.portal_access.email_links import Purpose
 from portal_site.mail import links
@@ -100,6 +100,33 @@ def test_a_cookie_of_another_account_lets_nobody_in(lite_app: Flask, dns: NameSe
         assert "Theirs" not in answer.text, path
     client.get(_link(mine), base_url=THERE)
     assert client.get("/", base_url=THERE).status_code == 200
+
+
+@pytest.mark.case("C10")
+def test_a_device_of_another_account_lets_nobody_in_and_begins_nothing(lite_app: Flask, dns: NameServer) -> None:
+    mine, theirs = world.scene("Mine"), world.scene("Theirs")
+    proven(dns, mine.account_id)
+    with world.transaction() as session:
+        shown = PortalConfiguration.account_id == theirs.account_id
+        configuration = session.scalars(select(PortalConfiguration).where(shown)).one()
+        configuration.remembers_devices = configuration.login_page_enabled = True
+        configuration.login_page_id = "page"
+        session.add(
+            RememberedDevice(
+                id="dev_theirs", account_id=theirs.account_id, customer_id=theirs.customer.id, livemode=False,
+                configuration_id=configuration.id, created=1, last_used_at=1, email=theirs.customer.email,
+                expires_at=clock.now() + 1000, token_hash=portal_sessions.hash_token("stolen"),
+            )
+        )  # fmt: skip
+    name = f"{lite_app.config['SESSION_COOKIE_NAME']}-device"
+    client, count = _client(lite_app), select(func.count()).select_from(PortalSession)
+    for place, status, sessions in ((THERE, 403, 0), (HOME, 200, 1)):
+        client.set_cookie(name, "stolen", domain=place.removeprefix("http://"))
+        answer = client.get("/", base_url=place)
+        assert answer.status_code == status
+        assert ("Theirs" in answer.text) == (place == HOME)
+        with reading() as reader:
+            assert reader.scalar(count) == sessions
 
 
 @pytest.mark.case("C10")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,15 +13,17 @@ from sqlalchemy import select
 
 from portal_site import clock
 from portal_site.billing.cancellation import requests as cancellation_requests
-from portal_site.billing.models import Invoice, PortalConfiguration, PortalVisit
+from portal_site.billing.models import Customer, Invoice, PortalConfiguration, PortalVisit
 from portal_site.billing.portal_access import logins, portal_sessions
 from portal_site.billing.portal_access.email_links import Purpose
+from portal_site.billing.rules.portal.flows import Flow
 from portal_site.mail import links
 from portal_site.web import addresses
 from tests import world
 from tests.api.calls import Program
 from tests.client import PortalClient, parse
 from tests.conftest import empty_all, make_app
+from tests.web.processes import EDIT, SERVERS, Browser, Place
 from tests.world import reading
 
 BASE, PREFIX = "https://shop.example/billing", "/billing"
@@ -141,6 +144,15 @@ def test_a_refused_page_is_remembered_with_its_path(below: Flask) -> None:
     assert client.get(f"{PREFIX}/p/session/{token}").location == f"{PREFIX}/invoices?status=open"
 
 
+def test_a_flow_begins_and_ends_below_the_path(below: Flask) -> None:
+    client = _entered(below, world.scene(), flow=Flow("payment_method_update"))
+    began = client.get(f"{PREFIX}/")
+    assert (began.status_code, began.location) == (303, f"{PREFIX}/payment-methods/new")
+    first = client.get(began.location)
+    assert began.location not in _leads(first.text, ("href",))  # the first page has no way back to itself
+    assert client.get(f"{PREFIX}/invoices").location == began.location
+
+
 def test_cookies_are_for_the_path_only(below: Flask) -> None:
     client = _entered(below, world.scene())
     cookie = client.get_cookie("__Secure-portal", domain="shop.example", path=f"{PREFIX}/")
@@ -200,3 +212,21 @@ def test_what_is_sent_elsewhere_has_the_path(below: Flask) -> None:
             assert answer.location == f"{PREFIX}/"
         else:
             assert [lead for lead in _leads(answer.text) if not lead.startswith(f"{PREFIX}/")] == [], name
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_each_server_takes_the_path_as_it_comes(tmp_path: Path, server: str) -> None:
+    with ExitStack() as stack:
+        place = Place(tmp_path, stack)
+        _, port = place.serve(server, PORTAL_BASE_URL="http://127.0.0.1:8000/billing")
+        browser = Browser(port)
+        assert browser.ask("GET", f"{PREFIX}/p/session/{place.link()}")[0] == 303
+        assert browser.ask("GET", f"{PREFIX}{EDIT}")[0] == 200
+        sent = {"csrf_token": browser.token, "email": "hedda@acme.example", "name": "Below"}
+        assert browser.ask("POST", f"{PREFIX}{EDIT}", sent)[0] == 303
+        assert place.read(select(Customer.name)) == "Below"
+        answers = {
+            path: browser.ask("GET", path)[0]
+            for path in (EDIT, "/", PREFIX, f"{PREFIX}/", "/billing%2f", "/%62illing/")
+        }
+        assert answers == {EDIT: 404, "/": 404, PREFIX: 308, f"{PREFIX}/": 200, "/billing%2f": 200, "/%62illing/": 200}
