@@ -9,15 +9,15 @@ from flask import Flask
 
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli import serving
-from portal_site.cli.api_keys import key
 from portal_site.cli.checks import audit, check
-from portal_site.cli.domains import domain
 from portal_site.cli.groups import PlainGroup, steps, with_app
 from portal_site.cli.invoices import draft, refund
 from portal_site.cli.links import cancellation_page, link, login_page
 from portal_site.cli.mail import mail
+from portal_site.cli.merchants.api_keys import key
+from portal_site.cli.merchants.domains import domain
+from portal_site.cli.merchants.staff import account, set_up, user
 from portal_site.cli.serving import fail
-from portal_site.cli.staff import account, set_up, user
 from portal_site.cli.test_clocks import clock
 from portal_site.config import Settings
 

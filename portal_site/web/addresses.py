@@ -23,6 +23,11 @@ def of(account_id: str, endpoint: str, **values: Any) -> str:
     return _absolute(hosts.lookups().host_of(account_id), endpoint, values)
 
 
+def base(endpoint: str, **values: Any) -> str:
+    """The URL of a page that is of no account's customers, such as the dashboard's: always below the base URL."""
+    return _absolute(None, endpoint, values)
+
+
 def on(host: str | None, account_id: str, endpoint: str, **values: Any) -> str:
     """The URL for a browser that was on this custom domain, or on the portal's own host: only there it has its cookie."""
     return _absolute(host if host == hosts.lookups().host_of(account_id) else None, endpoint, values)

@@ -1,6 +1,5 @@
 """The e-mail with the link of an invitation: who can read it has the address that was invited."""
 
-from flask import url_for
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Account
@@ -10,13 +9,14 @@ from portal_site.mail.messages import Button, Message
 from portal_site.mail.outbox import Draft
 from portal_site.mail.rendering import Reader
 from portal_site.staff.teams import Invited
+from portal_site.web import addresses
 
 KIND = "team_invitation"
 
 
 def link_of(made: Invited) -> str:
     """The link, which is shown or mailed once."""
-    return url_for("invitations.show", token=made.token, _external=True)
+    return addresses.base("invitations.show", token=made.token)
 
 
 def write(session: Session, made: Invited, by: str, at: int) -> None:

@@ -1,7 +1,7 @@
 """The first page of a new portal: its account and its owner. It needs the token that was printed at the start."""
 
 from babel import Locale
-from flask import Blueprint, abort, flash, g, render_template, request, session, url_for
+from flask import Blueprint, abort, flash, g, render_template, request, session
 from werkzeug.wrappers import Response
 from wtforms import SelectField, StringField
 from wtforms.validators import Length
@@ -13,7 +13,7 @@ from portal_site.billing.errors import BillingError
 from portal_site.dashboard import forms, speak_english
 from portal_site.dashboard.access import sign_in
 from portal_site.staff import passwords, setup
-from portal_site.web import signing
+from portal_site.web import addresses, signing
 from portal_site.web.input import postal_addresses
 from portal_site.web.input.forms import PortalForm, Required, choices, clean, text_field
 
@@ -37,7 +37,7 @@ class SetupForm(PortalForm):
 
 def link(at: int) -> str | None:
     """The link to the page; None once somebody has begun."""
-    return url_for("setup.show_form", token=signing.sign(PURPOSE, at), _external=True) if setup.is_open() else None
+    return addresses.base("setup.show_form", token=signing.sign(PURPOSE, at)) if setup.is_open() else None
 
 
 @blueprint.before_request

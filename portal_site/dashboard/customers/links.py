@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flask import current_app, url_for
+from flask import current_app
 from sqlalchemy import select
 
 from portal_site.billing.errors import BillingError
@@ -20,6 +20,7 @@ from portal_site.mail.outbox import Draft
 from portal_site.mail.rendering import Content
 from portal_site.notices import recipients
 from portal_site.portal.access.visitors import Visitor
+from portal_site.web import addresses
 
 CREATED = "billing_portal.session.created"
 DAY = 24 * 60 * 60
@@ -31,7 +32,7 @@ def make(account_id: str, livemode: bool, customer_id: str, at: int) -> str:
     with joined_transaction() as session:
         opened = portal_sessions.open_session(customer_id, at, account_id=account_id, livemode=livemode)
         emit(session, CREATED, opened.row, at, document=shapes.session(opened.row))
-    return url_for("sessions.follow_link", token=opened.token, _external=True)
+    return addresses.of(account_id, "sessions.follow_link", token=opened.token)
 
 
 def choices(features: Features, subscriptions: Iterable[tuple[str, str]]) -> list[Choice]:
@@ -63,7 +64,7 @@ def send(visitor: Visitor, wanted: str, at: int) -> str:
             visitor.customer_id, at, account_id=visitor.account_id, livemode=visitor.livemode, flow=flow
         )
         emit(session, CREATED, opened.row, at, document=shapes.session(opened.row))
-        link = links.address(Purpose.FLOW, visitor.customer_id, visitor.email, opened.id, at)
+        link = links.address(visitor.account_id, Purpose.FLOW, visitor.customer_id, visitor.email, opened.id, at)
         draft = Draft(
             visitor.account_id, visitor.livemode, portal_links.KIND, f"{portal_links.KIND}:{opened.id}", [address],
             customer_id=visitor.customer_id, expires_at=at + days * DAY,

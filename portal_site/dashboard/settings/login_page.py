@@ -14,6 +14,7 @@ from portal_site.dashboard import blueprint, needs
 from portal_site.dashboard.settings import subjects
 from portal_site.dashboard.settings.subjects import Subject
 from portal_site.staff.roles import Right
+from portal_site.web import addresses
 
 
 def _find(account_id: str, configuration_id: str) -> Subject:
@@ -37,8 +38,8 @@ def _page(subject: Subject, refusal: str = "") -> str:
         "dashboard/settings/login_page.html",
         subject=subject,
         refusal=refusal,
-        login=url_for("logins.show_login", login_page_id=login, _external=True) if login else "",
-        ending=url_for("cancellation_requests.show_form", page_id=ending, _external=True) if ending else "",
+        login=addresses.of(subject.account_id, "logins.show_login", login_page_id=login) if login else "",
+        ending=addresses.of(subject.account_id, "cancellation_requests.show_form", page_id=ending) if ending else "",
         has_ending=row.is_default,
     )
 

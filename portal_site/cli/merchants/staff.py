@@ -1,7 +1,7 @@
 """`portal setup`, `portal account` and `portal user`: the merchant's accounts, and who works for them."""
 
 import click
-from flask import Flask, url_for
+from flask import Flask
 
 from portal_site.cli.groups import with_app
 from portal_site.cli.serving import fail
@@ -15,10 +15,11 @@ def set_up(_app: Flask) -> None:
     """Print the link to the page that sets up a new portal."""
     from portal_site import clock
     from portal_site.dashboard.access import setup
+    from portal_site.web import addresses
 
     link = setup.link(clock.now())
     if link is None:
-        fail(f"It is set up already. Sign in at {url_for('dashboard.show_accounts', _external=True)}.")
+        fail(f"It is set up already. Sign in at {addresses.base('dashboard.show_accounts')}.")
     click.echo(link)
 
 
@@ -59,9 +60,10 @@ def create_user(_app: Flask, email: str, role: str, account_id: str | None) -> N
     from portal_site import clock
     from portal_site.staff import teams
     from portal_site.staff.roles import Role
+    from portal_site.web import addresses
 
     made = teams.invite(teams.only_account(account_id), email, Role(role), None, clock.now())
-    click.echo(url_for("invitations.show", token=made.token, _external=True))
+    click.echo(addresses.base("invitations.show", token=made.token))
 
 
 @user.command("reset")

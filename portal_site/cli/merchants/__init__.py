@@ -1,0 +1,1 @@
+"""Commands about a merchant: its account and team, its API keys, its domain."""
