@@ -12,10 +12,10 @@ from portal_site.db import engine
 from portal_site.mail import models as mail_models  # noqa: F401 - its tables belong to the schema
 from portal_site.notices import models as notice_models  # noqa: F401 - so do these
 from portal_site.staff import models as staff_models  # noqa: F401
-from portal_site.web import errors, hosts, htmx, security, urls
+from portal_site.web import errors, hosts, htmx, rendering, security, urls
 from portal_site.web.input import postal_addresses
 from portal_site.web.prefix import Prefix
-from portal_site.web.rendering import assets, components, filters, i18n, themes
+from portal_site.web.rendering import components
 from portal_site.web.rendering.environment import Environment
 from portal_site.web.servers import access_log
 
@@ -51,11 +51,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     rate_limits.init(app, settings)  # before anything is done for a request
     security.init(app)
     errors.init(app)
-    i18n.init(app)
-    filters.init(app)
+    rendering.init(app)
     postal_addresses.init(app)
-    assets.init(app)
-    themes.init(app)
 
     portal.init(app)
     api.init(app)
