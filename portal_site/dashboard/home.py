@@ -3,7 +3,7 @@
 from flask import redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
-from portal_site.dashboard import SIGNED_IN, blueprint, needs, user
+from portal_site.dashboard import SIGNED_IN, blueprint, needs, place, user
 from portal_site.dashboard.reads import checklist
 from portal_site.staff.roles import Right
 
@@ -21,4 +21,4 @@ def show_accounts() -> Response | str:
 @needs(Right.VIEW_SETTINGS)
 def show_home(account_id: str) -> str:
     """What is set up, and what comes next."""
-    return render_template("dashboard/home.html", steps=checklist.steps(account_id))
+    return render_template("dashboard/home.html", steps=checklist.steps(account_id, place().may))

@@ -44,6 +44,7 @@ PAGES = (
         "show_api_keys",
         ("create_api_key", "roll_api_key", "ask_to_revoke_api_key", "revoke_api_key"),
     ),
+    ("Domain", Right.MANAGE_DOMAIN, "show_domain", ("set_domain", "check_domain", "ask_to_remove_domain", "remove_domain")),
     ("Team", Right.MANAGE_TEAM, "show_team", ("invite", "withdraw_invitation", "change_role", "remove_member")),
 )  # fmt: skip
 BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))

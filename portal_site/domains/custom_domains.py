@@ -15,8 +15,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.events.emission import OfAccount, emit
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import CustomDomain
+from portal_site.billing.resources import accounts as shapes
 from portal_site.billing.translation_marks import N_
 from portal_site.config import Settings
 from portal_site.db.transactions import reading, transaction
@@ -83,17 +85,19 @@ def set_domain(account_id: str, host: str, at: int) -> CustomDomain:
                 disabled_at=None,
             )  # fmt: skip
             row = session.merge(new)
+            tell(session, "custom_domain.created", row, at)
     hosts.lookups().forget()
     return row
 
 
-def remove_domain(account_id: str) -> None:
+def remove_domain(account_id: str, at: int) -> None:
     """Take an account's domain away. Its links lead to the portal's own host from now on. Raises NotFound."""
     with transaction() as session:
         row = session.scalar(select(CustomDomain).where(CustomDomain.account_id == account_id))
         if row is None:
             raise _nothing()
         session.delete(row)
+        tell(session, "custom_domain.deleted", row, at)
     hosts.lookups().forget()
 
 
@@ -145,7 +149,8 @@ def note(session: Session, row: CustomDomain, finding: Finding, at: int) -> None
         row.checked_at = at
     if finding != Finding.FOUND:
         return
-    if not row.works:
+    is_new = not row.works
+    if is_new:
         _refuse_taken(session, row.host, row.account_id)
         row.verified_at = at
     row.disabled_at, row.failures, row.check_due_at = None, 0, at + DAY
@@ -153,6 +158,13 @@ def note(session: Session, row: CustomDomain, finding: Finding, at: int) -> None
         session.flush()
     except IntegrityError:
         raise _taken() from None
+    if is_new:
+        tell(session, "custom_domain.verified", row, at)
+
+
+def tell(session: Session, what: str, row: CustomDomain, at: int) -> None:
+    """Emit an event about a domain."""
+    emit(session, what, OfAccount(row.account_id), at, document=shapes.custom_domain(row))
 
 
 def _route(dns: Dns, host: str, base: str) -> Route:

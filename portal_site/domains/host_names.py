@@ -12,6 +12,7 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.translation_marks import N_
 
 LONGEST = 235  # so that the name of the record that proves it, which is 18 longer, is one too
+LONGEST_TYPED = 1000
 # Names that lead to something on the own machine or in the own network, or nowhere at all.
 INTERNAL = frozenset(
     {"localhost", "localdomain", "local", "internal", "intranet", "private", "corp", "home", "lan", "invalid", "onion", "alt",
@@ -70,7 +71,7 @@ def _ascii(given: str) -> str:
         host = idna.encode(given, uts46=True, std3_rules=True).decode()
     except (idna.IDNAError, UnicodeError):
         host = ""
-    if len(given) > 1000 or "." not in host:
+    if len(given) > LONGEST_TYPED or "." not in host:
         raise _refused(
             N_("This is no host name. Enter one such as billing.example.com, without https:// and without a path.")
         )

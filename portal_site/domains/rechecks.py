@@ -71,6 +71,8 @@ def _recheck(dns: Dns, domain: CustomDomain, at: int) -> None:
             row.failures += 1
             is_over = row.failures >= MOST_FAILURES
             row.check_due_at, row.disabled_at = (None, at) if is_over else (at + DAY, None)
+            if is_over:
+                custom_domains.tell(session, "custom_domain.disabled", row, at)
     if row.disabled_at is not None:
         hosts.lookups().forget()
         log.error("the custom domain %s is switched off: its TXT record is %s", domain.host, finding)

@@ -111,6 +111,13 @@ ROUTES = {
     "dashboard.end_other_sessions": Route("POST", "/profile/sessions/removal", EVERYBODY, ok=DONE),
     "dashboard.end_session": Route("POST", "/profile/sessions/uses_none/removal", EVERYBODY, ok=DONE),
     "dashboard.show_home": Route("GET", "/{account}", Right.VIEW_SETTINGS),
+    "dashboard.show_domain": Route("GET", "/{account}/domain", Right.MANAGE_DOMAIN),
+    "dashboard.set_domain": Route(
+        "POST", "/{account}/domain", Right.MANAGE_DOMAIN, (("host", "billing.acme.example"),), DONE
+    ),
+    "dashboard.check_domain": Route("POST", "/{account}/domain/check", Right.MANAGE_DOMAIN, ok=DONE),
+    "dashboard.ask_to_remove_domain": Route("GET", "/{account}/domain/removal", Right.MANAGE_DOMAIN, ok=(200, 303)),
+    "dashboard.remove_domain": Route("POST", "/{account}/domain/removal", Right.MANAGE_DOMAIN, ok=DONE),
     "dashboard.show_team": Route("GET", "/{account}/team", Right.MANAGE_TEAM),
     "dashboard.invite": Route(
         "POST", "/{account}/team/invitations", Right.MANAGE_TEAM, (("email", "new@x.example"), ("role", "admin"))

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from portal_site import clock
+from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.models import CustomDomain
 from portal_site.domains import custom_domains
 from portal_site.web import hosts
@@ -31,6 +32,13 @@ def on_own_host(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         app: Flask = request.getfixturevalue(name)
         monkeypatch.setitem(app.config, "SETTINGS", replace(app.config["SETTINGS"], base_url=f"http://{OWN}"))
         hosts.lookups().forget()
+
+
+@pytest.fixture(autouse=True)
+def operator() -> Iterator[None]:
+    """Domains are set and checked by an operator."""
+    with acting_as(ActorType.OPERATOR):
+        yield
 
 
 def proven(dns: NameServer, account_id: str, host: str = HOST) -> CustomDomain:

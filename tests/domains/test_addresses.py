@@ -88,7 +88,7 @@ def test_links_lead_to_the_domain_while_it_works(lite_app: Flask, dns: NameServe
     assert made(lite_app, scene).startswith(f"{HOME}/")
     proven(dns, scene.account_id)
     assert made(lite_app, scene).startswith(f"{THERE}/")
-    custom_domains.remove_domain(scene.account_id)
+    custom_domains.remove_domain(scene.account_id, clock.now())
     assert made(lite_app, scene).startswith(f"{HOME}/")
 
 
@@ -165,5 +165,5 @@ def test_a_code_asked_for_on_a_domain_that_is_gone_leads_to_the_portals_own_host
         assert addresses.on(HOST, scene.account_id, "sessions.show_logged_out") == f"{THERE}/logged-out"
         assert addresses.on(None, scene.account_id, "sessions.show_logged_out") == f"{HOME}/logged-out"
         assert addresses.on("evil.example", scene.account_id, "sessions.show_logged_out") == f"{HOME}/logged-out"
-        custom_domains.remove_domain(scene.account_id)
+        custom_domains.remove_domain(scene.account_id, clock.now())
         assert addresses.on(HOST, scene.account_id, "sessions.show_logged_out") == f"{HOME}/logged-out"

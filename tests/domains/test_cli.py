@@ -39,23 +39,24 @@ def test_a_domain_from_its_records_to_its_links(portal: Portal, dns: NameServer)
     assert asked.returncode == 0
     token = _token(asked.stdout)
     assert asked.stdout.splitlines() == [
-        f"{HOST}: not verified yet",
+        f"{HOST}:",
+        "  Not verified yet.",
         "Its DNS records:",
         f"  TXT    _portal-challenge.{HOST}  {token}",
         f"  CNAME  {HOST}  {OWN}",
     ]
     checked = portal("domain", "check")
     assert checked.returncode == 1
-    assert "there is no such TXT record yet" in checked.stdout
-    assert "the host leads nowhere yet" in checked.stdout
-    assert checked.stderr == f"{HOST} does not work: there is no such TXT record yet.\n"
+    assert "There is no such TXT record yet." in checked.stdout
+    assert "The host leads nowhere yet." in checked.stdout
+    assert checked.stderr == f"{HOST} does not work.\n"
     dns.prove(HOST, token)
     dns.set(HOST, "CNAME", OWN)
     dns.set(OWN, "A", "192.0.2.11")
     checked = portal("domain", "check")
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert f"{HOST}: works since " in checked.stdout
-    assert "the host leads here" in checked.stdout
+    assert "Works since " in checked.stdout
+    assert "The host leads here." in checked.stdout
     assert portal("domain", "show").stdout == checked.stdout
     assert portal("link", "--customer", "cus_one").stdout.startswith(f"https://{HOST}/p/session/")
     to = portal("link", "--customer", "cus_one", "--to", "/invoices").stdout
@@ -119,6 +120,6 @@ def test_the_check_names_a_domain_that_is_switched_off(
     assert found.returncode == 1
     assert f"domains: {HOST} of {account_id} is switched off: its TXT record is different" in found.stderr
     assert "run `portal domain check --account ID`" in found.stderr
-    assert "switched off on" in portal("domain", "show").stdout
+    assert "Switched off on" in portal("domain", "show").stdout
     assert portal("domain", "check").returncode == 0
     assert "domains: none is switched off" in portal("check").stdout

@@ -8,18 +8,19 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal_site import clock
-from portal_site.billing.cancellation import requests as cancellation_requests
 from portal_site.billing.models import PortalConfiguration, PortalSession, RememberedDevice
 from portal_site.billing.portal_access import logins, portal_sessions
 from portal_site.billing.portal_access.email_links import Purpose
 from portal_site.mail import links
 from portal_site.web import hosts
-from tests import world
+from tests import operators, world
 from tests.client import PortalClient
 from tests.domains.conftest import HOST, OWN, proven
 from tests.domains.name_server import NameServer
+from tests.test_access import STAFF
 from tests.world import reading
 
+DASHBOARD = {name.rstrip(".") for name in STAFF}
 THERE, HOME = f"http://{HOST}", f"http://{OWN}"
 
 
@@ -55,7 +56,7 @@ def _pages(app: Flask, scene: world.Scene) -> dict[str, str]:
     return {
         "link": _link(scene),
         "login": _login_page(scene.account_id),
-        "cancellation": f"/cancel/{cancellation_requests.set_page(scene.account_id, enabled=True, new_url=False)}",
+        "cancellation": f"/cancel/{operators.set_cancellation_page(scene.account_id, enabled=True, new_url=False)}",
         "email": "/m/" + email_link.rpartition("/")[2],
     }
 
@@ -146,7 +147,7 @@ def test_there_is_nothing_else_on_it(lite_app: Flask, dns: NameServer, path: str
 def test_whatever_is_added_stays_off_it_until_it_is_named(lite_app: Flask) -> None:
     endpoints = {rule.endpoint for rule in lite_app.url_map.iter_rules()}
     served = {name for name in endpoints if hosts._exists_on_domains(name)}
-    assert {name.partition(".")[0] for name in endpoints - served} == {"api", "gateways", "tls_ask"}
+    assert {name.partition(".")[0] for name in endpoints - served} == {"api", "gateways", "tls_ask", *DASHBOARD}
     assert not hosts._exists_on_domains("dashboard.show")
     assert not hosts._exists_on_domains("overview")
 

@@ -31,7 +31,7 @@ def test_hosts_that_are_served_get_a_certificate(app: Flask, dns: NameServer) ->
     assert [_ask(app, name) for name in (HOST, HOST.upper(), f"{HOST}.")] == [200, 200, 200]
     for name in (f"x.{HOST}", "evil.example", "", "127.0.0.1", "*", f"{HOST}%", "a." * 3000):
         assert _ask(app, name) == 404, name[:50]
-    custom_domains.remove_domain(account_id)
+    custom_domains.remove_domain(account_id, clock.now())
     assert _ask(app, HOST) == 404
 
 

@@ -1,6 +1,6 @@
-"""Accounts, as far as a merchant's settings are in Stripe's object."""
+"""Accounts, as far as a merchant's settings are in Stripe's object, and their custom domains, of which Stripe's API has none."""
 
-from portal_site.billing.models import Account
+from portal_site.billing.models import Account, CustomDomain
 from portal_site.billing.models.columns import values
 from portal_site.db.json_columns import JsonObject
 
@@ -27,3 +27,8 @@ def account(row: Account) -> JsonObject:
             "dashboard": {"display_name": row.business_name, "timezone": row.timezone},
         },
     }
+
+
+def custom_domain(row: CustomDomain) -> JsonObject:
+    """The domain of an account, for the log: its host, and whether it works."""
+    return {"object": "custom_domain", "id": row.host, "works": row.works}

@@ -1,8 +1,5 @@
 """`portal domain`: the host of its own on which an account's customers see their portal."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 import click
 from flask import Flask
 
@@ -10,18 +7,6 @@ from portal_site.billing.models import CustomDomain
 from portal_site.cli.groups import with_app
 from portal_site.cli.serving import fail
 
-_PROOF = {
-    "found": "the TXT record is there",
-    "missing": "there is no such TXT record yet",
-    "different": "there is a TXT record of this name, with another value",
-    "unanswered": "no name server says anything of the TXT record; try again later",
-}
-_ROUTES = {
-    "here": "the host leads here",
-    "elsewhere": "the host leads elsewhere, which is right only if a proxy of yours is there",
-    "nowhere": "the host leads nowhere yet",
-    "unknown": "no name server says where the host leads",
-}
 _account = click.option("--account", "account_id", help="The account; needed when there are several.")
 
 
@@ -61,7 +46,7 @@ def check(app: Flask, account_id: str | None) -> None:
     found = custom_domains.check_domain(_id(account_id), app.extensions["dns"], clock.now())
     _show(found)
     if not found.works:
-        fail(f"{found.host} does not work: {_PROOF[found.finding or 'missing']}.")
+        fail(f"{found.host} does not work.")
 
 
 @domain.command("remove")
@@ -69,10 +54,11 @@ def check(app: Flask, account_id: str | None) -> None:
 @with_app
 def remove(_app: Flask, account_id: str | None) -> None:
     """Take the domain away: links lead to the portal's own host again."""
+    from portal_site import clock
     from portal_site.domains import custom_domains
 
     found = _found(account_id)
-    custom_domains.remove_domain(found.account_id)
+    custom_domains.remove_domain(found.account_id, clock.now())
     click.echo(f"{found.host} is nobody's any more. Remove its DNS records, too.")
 
 
@@ -92,24 +78,13 @@ def _found(account_id: str | None) -> CustomDomain:
 
 
 def _show(found: CustomDomain) -> None:
-    from portal_site.domains import custom_domains
+    from portal_site.domains import custom_domains, states
 
-    click.echo(f"{found.host}: {_state(found)}")
-    for words in (_PROOF.get(found.finding or ""), _ROUTES.get(found.route or "")):
-        if words is not None:
-            click.echo(f"  {words}")
+    click.echo(f"{found.host}:")
+    for words in states.describe(found).sentences:
+        click.echo(f"  {words}")
     click.echo("Its DNS records:")
     for record in custom_domains.records(found):
         click.echo(f"  {record.type:5}  {record.name}  {record.value}")
         if record.type == "ALIAS":
             click.echo(f"         (or A and AAAA records with the addresses of {record.value})")
-
-
-def _state(found: CustomDomain) -> str:
-    if found.disabled_at is not None:
-        return f"switched off on {_day(found.disabled_at)}, when its TXT record had been wrong for days"
-    return f"works since {_day(found.verified_at)}" if found.verified_at is not None else "not verified yet"
-
-
-def _day(moment: int) -> Any:
-    return datetime.fromtimestamp(moment, UTC).date()
