@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyotp
 import pytest
@@ -29,9 +30,10 @@ COOKIE = "-dashboard"
 class Office:
     """A merchant of the site's with a customer, and somebody who is signed in to its dashboard."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, **options: Any) -> None:
         self.site = site
-        self.customer: Customer = Shopper.of(site).shop.customer
+        self.shop = Shopper.of(site, **options).shop
+        self.customer: Customer = self.shop.customer
         self.account_id = self.customer.account_id
         with site.app.app_context(), acting_as(ActorType.OPERATOR):
             owner = employ(self.account_id, email=f"owner@{self.account_id.lower()}.example")
