@@ -3,15 +3,44 @@
 from collections.abc import Iterable
 from typing import Any
 
-from wtforms import PasswordField, StringField
+from babel import Locale
+from wtforms import PasswordField, SelectField, StringField
 from wtforms.validators import Length
 
+from portal_site.billing.accounts import accounts
+from portal_site.billing.accounts.accounts import NewAccount
 from portal_site.billing.errors import BillingError
-from portal_site.web.input.forms import PortalForm, Required, clean, translated
+from portal_site.web.input import postal_addresses
+from portal_site.web.input.forms import PortalForm, Required, choices, clean, text_field, translated
 from portal_site.web.security import CONTENT_SECURITY_POLICY
 
 LONGEST_EMAIL = 254
 MOST = 2**53
+
+
+class BusinessForm(PortalForm):
+    """What is asked of a new account's business."""
+
+    business_name = text_field("Business name", accounts.LONGEST_NAME, True)
+    country = SelectField("Country", validators=[Required()])
+    currency = SelectField("Currency", validators=[Required()])
+    timezone = StringField("Time zone", filters=[clean], validators=[Required(), Length(max=64)])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.country.choices = choices(postal_addresses.countries(), blank=True)
+        names = Locale("en").currencies
+        self.currency.choices = choices(
+            sorted((code, f"{names.get(code.upper(), code)} ({code.upper()})") for code in accounts.CURRENCIES),
+            blank=True,
+        )
+
+    @property
+    def wanted(self) -> NewAccount:
+        """The account as it was typed."""
+        return NewAccount(
+            self.business_name.data or "", self.country.data or "", self.currency.data or "", self.timezone.data or ""
+        )
 
 
 def email_field(label: str = "Email") -> StringField:

@@ -45,6 +45,12 @@ PAGES = (
         ("create_api_key", "roll_api_key", "ask_to_revoke_api_key", "revoke_api_key"),
     ),
     ("Domain", Right.MANAGE_DOMAIN, "show_domain", ("set_domain", "check_domain", "ask_to_remove_domain", "remove_domain")),
+    (
+        "Connected accounts",
+        Right.MANAGE_CONNECTED,
+        "show_connected_accounts",
+        ("show_connected_account", "create_connected_account", "invite_owner"),
+    ),
     ("Team", Right.MANAGE_TEAM, "show_team", ("invite", "withdraw_invitation", "change_role", "remove_member")),
 )  # fmt: skip
 BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
@@ -81,7 +87,7 @@ def navigation(place: Place | None) -> list[list[tuple[str, str, str | None]]]:
         [
             (name, url_for(f"dashboard.{view}", account_id=place.account_id), _state(here, view, others))
             for name, right, view, others in PAGES
-            if place.may(right)
+            if place.may(right) and not (place.platform_id and right is Right.MANAGE_CONNECTED)
         ]
     ]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import abort, current_app, flash, redirect, render_template, request, url_for
+from flask import abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 from wtforms import RadioField
 
@@ -10,7 +10,6 @@ from portal_site import clock
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.dashboard import blueprint, forms, needs, place, user
 from portal_site.dashboard.access import invitation_emails
-from portal_site.db.transactions import transaction
 from portal_site.staff import teams
 from portal_site.staff.roles import DESCRIPTIONS, Right, Role
 from portal_site.web.input.forms import PortalForm, Required, choices
@@ -56,17 +55,14 @@ def invite(account_id: str) -> Any:
     if not form.validate():
         return _page(account_id, form), 422
     try:
-        with transaction() as session:
-            whom, role = form.email.data or "", Role(form.role.data)
-            made = teams.add_invitation(session, account_id, whom, role, user().user_id, at)
-            is_mailed = current_app.config["SETTINGS"].sends_mail
-            if is_mailed:
-                invitation_emails.write(session, made, user().name, at)
+        made, link = invitation_emails.invite(
+            account_id, form.email.data or "", Role(form.role.data), user().user_id, user().name, at
+        )
     except BillingError as refusal:
         return _page(account_id, form, forms.refuse(form, refusal)), 422
-    if is_mailed:
-        return _done(account_id, f"The invitation is on its way to {made.invitation.email}.")
-    return _page(account_id, InviteForm(formdata=None), link=invitation_emails.link_of(made))
+    if not link:
+        return _done(account_id, f"The invitation is on its way to {made.email}.")
+    return _page(account_id, InviteForm(formdata=None), link=link)
 
 
 @blueprint.post("/<account_id>/team/invitations/<invitation_id>/removal")

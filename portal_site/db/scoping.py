@@ -33,8 +33,18 @@ from sqlalchemy.sql.selectable import (
 )
 
 # Each of these columns identifies one owner: a customer belongs to one account, a token's hash to one session, the random id of a
-# login page to one configuration, and that of a page for cancellations to one account; what is a user's is nobody else's.
-OWNERS = {"account_id", "customer_id", "user_id", "token_hash", "session_id", "login_page_id", "cancellation_page_id"}
+# login page to one configuration, and that of a page for cancellations to one account; what is a user's or
+# a platform's is nobody else's.
+OWNERS = {
+    "account_id",
+    "platform_id",
+    "customer_id",
+    "user_id",
+    "token_hash",
+    "session_id",
+    "login_page_id",
+    "cancellation_page_id",
+}
 MOST_REMEMBERED = 2000  # statements with different SQL; the program has a few hundred
 _QUERY = re.compile(r"\b(select|from|table)\b", re.IGNORECASE)
 Sources = frozenset[Any]  # the elements of a FROM clause: tables, aliases and sub-selects

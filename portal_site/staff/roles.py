@@ -15,6 +15,7 @@ class Right(StrEnum):
     MANAGE_KEYS = "manage API keys"
     MANAGE_DOMAIN = "manage the domain"
     MANAGE_TEAM = "manage the team"
+    MANAGE_CONNECTED = "manage connected accounts"
 
 
 class Role(StrEnum):
@@ -28,13 +29,13 @@ class Role(StrEnum):
 
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OWNER: frozenset(Right),
-    Role.ADMIN: frozenset(Right) - {Right.MANAGE_TEAM, Right.MANAGE_DOMAIN},
+    Role.ADMIN: frozenset(Right) - {Right.MANAGE_TEAM, Right.MANAGE_DOMAIN, Right.MANAGE_CONNECTED},
     Role.SUPPORT: frozenset({Right.VIEW_SETTINGS, Right.VIEW_CUSTOMERS}),
     Role.ANALYST: frozenset({Right.VIEW_SETTINGS, Right.VIEW_REPORTS}),
 }
 DESCRIPTIONS: dict[Role, str] = {
-    Role.OWNER: "Everything, including the team and the domain.",
-    Role.ADMIN: "Everything but the team and the domain.",
+    Role.OWNER: "Everything, including the team, the domain and connected accounts.",
+    Role.ADMIN: "Everything but the team, the domain and connected accounts.",
     Role.SUPPORT: "Sees customers and settings, and changes nothing.",
     Role.ANALYST: "Sees reports and settings, and no customers.",
 }

@@ -25,12 +25,13 @@ LONGEST_BROWSER = 200
 
 @dataclass(frozen=True)
 class Place:
-    """An account that a user works for, and the role there."""
+    """An account that a user works for, and the role there. A connected account has a `platform_id`."""
 
     account_id: str
     business_name: str
     timezone: str
     role: Role
+    platform_id: str | None = None
 
     def may(self, right: Right) -> bool:
         """Whether the role has this right."""
@@ -85,7 +86,7 @@ def find(token: str | None, at: int) -> SignedIn | None:
             select(
                 User.id, User.name, User.email, User.totp_confirmed_at, UserSession.id.label("session_id"),
                 UserSession.authenticated_at, UserSession.second_step_at, UserSession.last_seen_at,
-                Membership.account_id, Membership.role, Account.business_name, Account.timezone,
+                Membership.account_id, Membership.role, Account.business_name, Account.timezone, Account.platform_id,
             )
             .select_from(UserSession)
             .join(User, User.id == UserSession.user_id)
@@ -101,7 +102,9 @@ def find(token: str | None, at: int) -> SignedIn | None:
     if at - first.last_seen_at >= SEEN_STEP:
         _note_use(first.session_id, at)
     places = tuple(
-        Place(row.account_id, row.business_name, row.timezone, Role(row.role)) for row in rows if row.account_id
+        Place(row.account_id, row.business_name, row.timezone, Role(row.role), row.platform_id)
+        for row in rows
+        if row.account_id
     )
     confirmed = first.second_step_at is not None and first.totp_confirmed_at is not None
     return SignedIn(first.id, first.name, first.email, first.session_id, first.authenticated_at, confirmed, places)

@@ -107,7 +107,8 @@ def test_the_pages_are_for_everybody(site: Site, browser: Browser, scheme: str) 
         "comparison",
     )
     addresses = [
-        office.address(), office.address("/team"), office.address("/settings"), f"{site.address}/dashboard/profile",
+        office.address(), office.address("/team"), office.address("/domain"),
+        office.address("/connected-accounts"), office.address("/settings"), f"{site.address}/dashboard/profile",
         f"{site.address}/dashboard/proof", *map(office.settings, sections),
     ]  # fmt: skip
     faults = []

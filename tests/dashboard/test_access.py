@@ -1,7 +1,7 @@
 """Who may do what in the dashboard: each route has a row here, and a route without one fails the build."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ import time_machine
 from flask import Flask
 from itsdangerous import URLSafeTimedSerializer
 
-from portal_site.billing.accounts import portal_configurations
+from portal_site.billing.accounts import connected, portal_configurations
 from portal_site.billing.api_access import api_keys
 from portal_site.billing.customers import new_customers
 from portal_site.billing.customers.new_customers import NewCustomer
@@ -23,7 +23,7 @@ from tests import world
 from tests.client import PortalClient
 from tests.conftest import SECRET
 from tests.dashboard.counter import COUPON, PRICE, stock
-from tests.dashboard.staff import Employee, account, employ, sign_in
+from tests.dashboard.staff import BUSINESS, Employee, account, employ, sign_in
 from tests.test_access import STAFF
 
 AT = world.HALF
@@ -118,6 +118,17 @@ ROUTES = {
     "dashboard.check_domain": Route("POST", "/{account}/domain/check", Right.MANAGE_DOMAIN, ok=DONE),
     "dashboard.ask_to_remove_domain": Route("GET", "/{account}/domain/removal", Right.MANAGE_DOMAIN, ok=(200, 303)),
     "dashboard.remove_domain": Route("POST", "/{account}/domain/removal", Right.MANAGE_DOMAIN, ok=DONE),
+    "dashboard.show_connected_accounts": Route("GET", "/{account}/connected-accounts", Right.MANAGE_CONNECTED),
+    "dashboard.create_connected_account": Route(
+        "POST", "/{account}/connected-accounts", Right.MANAGE_CONNECTED,
+        (("business_name", "Shop"), ("country", "FR"), ("currency", "eur"), ("timezone", "UTC")), DONE,
+    ),
+    "dashboard.show_connected_account": Route(
+        "GET", "/{account}/connected-accounts/{connected}", Right.MANAGE_CONNECTED
+    ),
+    "dashboard.invite_owner": Route(
+        "POST", "/{account}/connected-accounts/{connected}/owners", Right.MANAGE_CONNECTED, (("email", "own@x.example"),)
+    ),
     "dashboard.show_team": Route("GET", "/{account}/team", Right.MANAGE_TEAM),
     "dashboard.invite": Route(
         "POST", "/{account}/team/invitations", Right.MANAGE_TEAM, (("email", "new@x.example"), ("role", "admin"))
@@ -224,7 +235,8 @@ def _merchant(name: str) -> Merchant:
         {
             "account": account_id, "member": member.user_id, "invitation": invitation.id, "configuration": copied.id,
             "customer": customer.id,
-            "key": key.id, **catalogue,
+            "key": key.id, "connected": connected.create(account_id, replace(BUSINESS, business_name=name), AT).id,
+            **catalogue,
         },
     )  # fmt: skip
 

@@ -50,11 +50,14 @@ class NewAccount:
         return NewAccount(name, country, currency, self.timezone)
 
 
-def add_account(session: Session, wanted: NewAccount, at: int) -> Account:
-    """An account with a default configuration for each mode, in the transaction of the caller. Raises BillingError."""
+def add_account(session: Session, wanted: NewAccount, at: int, platform_id: str | None = None) -> Account:
+    """An account with a default configuration for each mode, in the transaction of the caller. Raises BillingError.
+
+    With a `platform_id` it is connected to that account.
+    """
     checked = wanted.checked()
     account = Account(
-        id=new_id("acct"), created=at, business_name=checked.business_name, country=checked.country,
+        id=new_id("acct"), platform_id=platform_id, created=at, business_name=checked.business_name, country=checked.country,
         default_currency=checked.currency, timezone=checked.timezone, branding={}, dunning={}, return_hosts=[], tax_ids=[],
     )  # fmt: skip
     session.add(account)

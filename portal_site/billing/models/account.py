@@ -55,7 +55,10 @@ class Account(Base):
     # Counts the changes of its settings, so that of two people who change them at once the second is told.
     version: Mapped[int] = mapped_column(default=1, server_default="1")
 
-    __table_args__ = (Index("uq_accounts_cancellation_page_id", "cancellation_page_id", unique=True),)
+    __table_args__ = (
+        Index("uq_accounts_cancellation_page_id", "cancellation_page_id", unique=True),
+        Index("ix_accounts_platform", "platform_id", "id"),
+    )
 
 
 class SettingsVersion(Base):

@@ -33,16 +33,21 @@ def account() -> None:
 @click.option("--country", required=True, help="Its country's code, such as FR.")
 @click.option("--currency", help="The currency of most prices, such as eur; the country's otherwise.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of the dates that are shown, such as Europe/Paris.")
+@click.option("--platform", "platform_id", help="The account that it is connected to.")
 @with_app
-def create_account(_app: Flask, business_name: str, country: str, currency: str | None, timezone: str) -> None:
+def create_account(
+    _app: Flask, business_name: str, country: str, currency: str | None, timezone: str, platform_id: str | None
+) -> None:
     """Create an account and print its id."""
     from portal_site import clock
-    from portal_site.billing.accounts import accounts
+    from portal_site.billing.accounts import accounts, connected
     from portal_site.staff import setup
 
     usual = accounts.currencies_of(country.upper())
     wanted = accounts.NewAccount(business_name, country, currency or (usual[0] if usual else ""), timezone)
-    click.echo(setup.create_account(wanted, clock.now()).id)
+    now = clock.now()
+    made = connected.create(platform_id, wanted, now) if platform_id else setup.create_account(wanted, now)
+    click.echo(made.id)
 
 
 @click.group()

@@ -1,21 +1,16 @@
 """The first page of a new portal: its account and its owner. It needs the token that was printed at the start."""
 
-from babel import Locale
 from flask import Blueprint, abort, flash, g, render_template, request, session
 from werkzeug.wrappers import Response
-from wtforms import SelectField, StringField
-from wtforms.validators import Length
 
 from portal_site import clock
 from portal_site.billing.accounts import accounts
-from portal_site.billing.accounts.accounts import NewAccount
 from portal_site.billing.errors import BillingError
 from portal_site.dashboard import forms, speak_english
 from portal_site.dashboard.access import sign_in
 from portal_site.staff import passwords, setup
 from portal_site.web import addresses, signing
-from portal_site.web.input import postal_addresses
-from portal_site.web.input.forms import PortalForm, Required, choices, clean, text_field
+from portal_site.web.input.forms import text_field
 
 blueprint = Blueprint("setup", __name__, url_prefix="/setup")
 PURPOSE = "setup"
@@ -23,13 +18,9 @@ LIFE = 24 * 60 * 60  # seconds for which a printed link works
 Page = str | tuple[str, int]
 
 
-class SetupForm(PortalForm):
+class SetupForm(forms.BusinessForm):
     """The business, and who owns the account."""
 
-    business_name = text_field("Business name", accounts.LONGEST_NAME, True)
-    country = SelectField("Country", validators=[Required()])
-    currency = SelectField("Currency", validators=[Required()])
-    timezone = StringField("Time zone", filters=[clean], validators=[Required(), Length(max=64)])
     name = text_field("Your name", 100, True)
     email = forms.email_field("Your email")
     password = forms.password_field()
@@ -53,7 +44,7 @@ def require_token() -> None:
 @blueprint.get("")
 def show_form() -> str:
     """The form; country, currency and time zone are guessed from the browser's language."""
-    form = _form(formdata=None)
+    form = SetupForm(formdata=None)
     territory = next((tag.split("-")[1].upper() for tag in request.accept_languages.values() if "-" in tag), "")
     if territory in accounts.COUNTRIES:
         form.country.data = territory
@@ -62,28 +53,15 @@ def show_form() -> str:
     return _page(form)
 
 
-def _form(**options: object) -> SetupForm:
-    form = SetupForm(**options)
-    form.country.choices = choices(postal_addresses.countries(), blank=True)
-    names = Locale("en").currencies
-    form.currency.choices = choices(
-        sorted((code, f"{names.get(code.upper(), code)} ({code.upper()})") for code in accounts.CURRENCIES), blank=True
-    )
-    return form
-
-
 @blueprint.post("")
 def begin() -> Response | Page:
     """Make account and owner, and sign in."""
-    form = _form()
+    form = SetupForm()
     if not form.validate():
         return _page(form), 422
-    wanted = NewAccount(
-        form.business_name.data or "", form.country.data or "", form.currency.data or "", form.timezone.data or ""
-    )
     try:
         _account_id, user = setup.begin(
-            wanted, form.email.data or "", form.name.data or "", form.password.data or "", clock.now()
+            form.wanted, form.email.data or "", form.name.data or "", form.password.data or "", clock.now()
         )
     except BillingError as refusal:
         return _page(form, forms.refuse(form, refusal)), 422

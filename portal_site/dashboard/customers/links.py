@@ -27,10 +27,15 @@ DAY = 24 * 60 * 60
 Choice = tuple[str, str]  # what a link by e-mail is for: a value, and words
 
 
-def make(account_id: str, livemode: bool, customer_id: str, at: int) -> str:
-    """A link to the customer's portal, which works for LINK_LIFE seconds. Raises BillingError if it has no portal."""
+def make(account_id: str, livemode: bool, customer_id: str, at: int, on_behalf_of: str | None = None) -> str:
+    """A link to the customer's portal, which works for LINK_LIFE seconds. Raises BillingError if it has no portal.
+
+    One on behalf of a connected account shows that account's name and look, and what the customer has of it alone.
+    """
     with joined_transaction() as session:
-        opened = portal_sessions.open_session(customer_id, at, account_id=account_id, livemode=livemode)
+        opened = portal_sessions.open_session(
+            customer_id, at, account_id=account_id, livemode=livemode, on_behalf_of=on_behalf_of
+        )
         emit(session, CREATED, opened.row, at, document=shapes.session(opened.row))
     return addresses.of(account_id, "sessions.follow_link", token=opened.token)
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from sqlalchemy import BindParameter, bindparam, select
+from werkzeug.datastructures import MultiDict
 
 from portal_site import clock
+from portal_site.billing.accounts import connected
 from portal_site.billing.errors import BillingError
 from portal_site.billing.models import Customer, TestClock
 from portal_site.dashboard import blueprint, needs
@@ -133,9 +135,15 @@ def find(account_id: str, mode: str, customer_id: str) -> dict[str, list[dict[st
     return found if found["customer"] else abort(404)
 
 
-def visitor_of(account_id: str, customer_id: str) -> Visitor | None:
+def visitor_of(account_id: str, customer_id: str, on_behalf_of: str | None = None) -> Visitor | None:
     """The customer as its portal knows it; None without an active default configuration of its mode."""
-    return visitors.find_without_session(account_id, customer_id, None)
+    return visitors.find_without_session(account_id, customer_id, on_behalf_of)
+
+
+def chosen_account(given: MultiDict[str, str], offered: Sequence[tuple[str, str]]) -> str | None:
+    """The connected account on whose behalf a link or a view is asked for; 404 for one that the customer has nothing of."""
+    wanted = given.get("on_behalf_of") or None
+    return abort(404) if wanted is not None and wanted not in dict(offered) else wanted
 
 
 def portal_of(visitor: Visitor, real: int) -> Portal:
@@ -199,6 +207,7 @@ def customer_page(account_id: str, mode: str, customer_id: str, **more: Any) -> 
         emails=[(_kind(one["kind"]), STATUSES.get(one["status"], one["status"]), one) for one in rows["emails"]],
         history=history.find(account_id, row["id"], row["created"], request.args.get("before", type=_sequence)),
         choices=_choices(visitor, portal),
+        connected=connected.sold_for(account_id, row["id"]),
         **{"link": "", "refusal": "", **more},
     )
 
@@ -233,8 +242,9 @@ def show_customer(account_id: str, mode: str, customer_id: str) -> str:
 def make_link(account_id: str, mode: str, customer_id: str) -> Any:
     """A link to the customer's portal, shown once."""
     row = find(account_id, mode, customer_id)["customer"][0]
+    behalf = chosen_account(request.form, connected.sold_for(account_id, row["id"]))
     try:
-        link = links.make(account_id, mode == LIVE, row["id"], clock.now())
+        link = links.make(account_id, mode == LIVE, row["id"], clock.now(), behalf)
     except BillingError as refusal:
         return customer_page(account_id, mode, customer_id, refusal=translated(refusal)), 422
     return customer_page(account_id, mode, customer_id, link=link)

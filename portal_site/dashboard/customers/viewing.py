@@ -6,6 +6,7 @@ from typing import Any
 from flask import Response, abort, render_template, request
 
 from portal_site import clock
+from portal_site.billing.accounts import connected
 from portal_site.dashboard import blueprint, forms, needs
 from portal_site.dashboard.customers import one
 from portal_site.dashboard.customers.pages import CUSTOMERS
@@ -39,6 +40,8 @@ def view_as_customer(account_id: str, mode: str, customer_id: str) -> Any:
         customer=customer,
         name=customer["name"] or customer["email"] or customer["id"],
         pages=pages,
+        behalf=visitor.on_behalf_of,
+        connected=connected.sold_for(account_id, customer["id"]),
         shown=request.args.get("page") if request.args.get("page") in names else "overview",
     )
     return page, 200, {"Content-Security-Policy": forms.framing_policy()}
@@ -60,4 +63,5 @@ def show_customers_portal(account_id: str, mode: str, customer_id: str) -> Respo
 def _customer(account_id: str, mode: str, customer_id: str) -> tuple[Mapping[str, Any], Visitor]:
     """The customer with its portal; 404 if it has none."""
     row = one.find(account_id, mode, customer_id)["customer"][0]
-    return row, one.visitor_of(account_id, row["id"]) or abort(404)
+    behalf = one.chosen_account(request.args, connected.sold_for(account_id, row["id"]))
+    return row, one.visitor_of(account_id, row["id"], behalf) or abort(404)

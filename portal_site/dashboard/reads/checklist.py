@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from flask import current_app, url_for
 from sqlalchemy import bindparam, exists, select
@@ -60,7 +61,7 @@ def steps(account_id: str, may: Callable[[Right], bool]) -> Sequence[Step]:
     """The steps to a portal that customers can use, in their order. Pages that somebody may not open have no URL."""
     found = _DONE.one(account_id=account_id) or {}
 
-    def page(right: Right, view: str, **values: str) -> str:
+    def page(right: Right, view: str, **values: Any) -> str:
         return url_for(f"dashboard.{view}", account_id=account_id, **values) if may(right) else ""
 
     return [

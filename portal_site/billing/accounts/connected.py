@@ -1,0 +1,73 @@
+"""The accounts that are connected to a platform: making one, their list, and those on whose behalf a customer was sold to."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, select
+
+from portal_site.billing.accounts import accounts
+from portal_site.billing.accounts.accounts import NewAccount
+from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.events.emission import OfAccount, emit
+from portal_site.billing.loading import ownership
+from portal_site.billing.models import Account, Subscription
+from portal_site.billing.resources import accounts as shapes
+from portal_site.billing.translation_marks import N_
+from portal_site.db.page_query import PageQuery
+from portal_site.db.transactions import transaction
+
+AT_ONCE = 50
+_SOLD_FOR = PageQuery(
+    accounts=select(Account.id, Account.business_name)
+    .where(
+        Account.platform_id == bindparam("account_id"),
+        Account.id.in_(
+            select(Subscription.on_behalf_of).where(
+                Subscription.account_id == bindparam("account_id"),
+                Subscription.customer_id == bindparam("customer_id"),
+                Subscription.on_behalf_of.is_not(None),
+            )
+        ),
+    )
+    .order_by(Account.business_name, Account.id)
+)
+
+
+def create(platform_id: str, wanted: NewAccount, at: int) -> Account:
+    """A new account that is connected to a platform. Raises BillingError, also if the platform is a connected account itself."""
+    with transaction() as session:
+        platform = ownership.get_account(session, platform_id)
+        if platform.platform_id is not None:
+            raise BillingError(N_("A connected account can have no connected accounts."))
+        row = accounts.add_account(session, wanted, at, platform_id=platform.id)
+        emit(session, "account.created", OfAccount(platform.id), at, document=shapes.account(row))
+        return row
+
+
+def page(platform_id: str, after: str | None = None) -> tuple[Sequence[Account], str | None]:
+    """A page of a platform's connected accounts, newest first, and the id that the next page comes after, if there is one.
+
+    Ids begin with the time of their creation, so their order is that of the list.
+    """
+    with transaction() as session:
+        query = select(Account).where(Account.platform_id == platform_id).order_by(Account.id.desc())
+        if after:
+            query = query.where(Account.id < after.replace("\0", ""))
+        found = session.scalars(query.limit(AT_ONCE + 1)).all()
+    shown = found[:AT_ONCE]
+    return shown, shown[-1].id if len(found) > AT_ONCE else None
+
+
+def get(platform_id: str, account_id: str) -> Account:
+    """One of a platform's connected accounts. Raises NotFound."""
+    with transaction() as session:
+        query = select(Account).where(Account.platform_id == platform_id, Account.id == account_id.replace("\0", ""))
+        row = session.scalars(query).one_or_none()
+    if row is None:
+        raise NotFound(N_("There is no such connected account."), "resource_missing")
+    return row
+
+
+def sold_for(platform_id: str, customer_id: str) -> list[tuple[str, str]]:
+    """The connected accounts on whose behalf a customer of the platform has subscriptions, as (id, name)."""
+    found = _SOLD_FOR.fetch(account_id=platform_id, customer_id=customer_id)["accounts"]
+    return [(row["id"], row["business_name"]) for row in found]
