@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 SECRET_KEY_LENGTH = 32
 QUEUES = ("sqlite", "redis", "rediss", "postgres", "postgresql", "postgresql+psycopg")
-GATEWAYS = ("sandbox",)
+GATEWAYS = ("sandbox", "stripe")
 COUNTED_IN = ("sql", "memory", "none")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NOBODY = "billing@localhost"  # the sender in the demo
@@ -45,7 +45,8 @@ class Settings:
     data_dir: Path
     secret_key_fallbacks: tuple[str, ...] = ()
     trusted_proxies: int = 0
-    gateways: tuple[str, ...] = ("sandbox",)  # the first takes new payment methods
+    gateways: tuple[str, ...] = ("sandbox",)  # the first that an account has takes new payment methods
+    stripe_address: str = "https://api.stripe.com"  # where Stripe's API is
     queue: str = ""
     smtp_url: str = ""
     mail_from: str = NOBODY
@@ -113,6 +114,7 @@ class Settings:
             trusted_proxies=reader.count("PORTAL_TRUSTED_PROXIES", most=10),
             queue=reader.queue_url(),
             gateways=reader.choices("PORTAL_GATEWAY", GATEWAYS),
+            stripe_address=reader.stripe_address(),
             smtp_url=reader.smtp_url(),
             mail_from=reader.mail_from(),
             demo=demo,
@@ -156,6 +158,13 @@ class _Reader:
         scheme, separator, rest = raw.partition("://")
         if raw and not (separator and rest and scheme in QUEUES):
             return self._fault("PORTAL_QUEUE_URL must be sqlite:////path, redis://… or postgresql://….")
+        return raw
+
+    def stripe_address(self) -> str:
+        raw = self.environ.get("PORTAL_STRIPE_ADDRESS", "").rstrip("/") or "https://api.stripe.com"
+        url = urlsplit(raw)
+        if url.path or not (url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)):
+            return self._fault("PORTAL_STRIPE_ADDRESS must be https://…, or http:// on this machine, without a path.")
         return raw
 
     def rate_limit_storage(self, default: str) -> str:

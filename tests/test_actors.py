@@ -153,7 +153,7 @@ def test_a_payment_settled_by_an_event_has_the_provider_as_actor(app: Flask, nob
     nobody()
     with reading() as reader:
         reference = str(reader.scalar(select(SandboxCharge.reference)))
-    headers, body = app.extensions["gateways"].default.make_event("charge.succeeded", reference)
+    headers, body = app.extensions["gateways"].shared("sandbox").make_event("charge.succeeded", reference)
     with _new_events() as found:
         assert app.test_client().post("/gateways/sandbox/events", data=body, headers=headers).status_code == 200
     assert "invoice.paid" in {kind for kind, *_ in found}

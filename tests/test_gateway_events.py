@@ -33,7 +33,7 @@ def _event(app: Flask, kind: str = "charge.succeeded") -> tuple[dict[str, str], 
     """Headers and body of an event about the only charge."""
     with reading() as reader:
         reference = str(reader.scalar(select(SandboxCharge.reference)))
-    return app.extensions["gateways"].default.make_event(kind, reference)  # type: ignore[no-any-return]
+    return app.extensions["gateways"].shared("sandbox").make_event(kind, reference)  # type: ignore[no-any-return]
 
 
 def _send(app: Flask, event: tuple[dict[str, str], bytes], address: str = ADDRESS) -> Any:

@@ -165,7 +165,7 @@ def test_an_error_in_a_providers_library_parks_nothing_and_is_reported(
         calls.append(given)
         raise error
 
-    gateway = app.extensions["gateways"].default
+    gateway = app.extensions["gateways"].shared("sandbox")
     with monkeypatch.context() as broken:
         broken.setattr(gateway, "charge", fail)
         broken.setattr(gateway, "find_charge", fail)
@@ -191,7 +191,7 @@ def test_a_single_lost_answer_is_not_reported(app: Flask, monkeypatch: pytest.Mo
     def lose(*_given: object) -> object:
         raise GatewayUnavailable("lost")
 
-    monkeypatch.setattr(app.extensions["gateways"].default, "charge", lose)
+    monkeypatch.setattr(app.extensions["gateways"].shared("sandbox"), "charge", lose)
     assert worker.tick(app, LATER).fault is None
 
 
@@ -266,7 +266,7 @@ def test_more_unresolvable_payments_than_a_page_do_not_delay_the_others(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "COLLECTED_AT_ONCE", 2)
-    gateway = app.extensions["gateways"].default
+    gateway = app.extensions["gateways"].shared("sandbox")
     shops = [world.shop(f"Shop{number}") for number in range(7)]
     charge = gateway.charge
 

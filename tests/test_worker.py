@@ -116,7 +116,7 @@ def test_a_payment_without_an_answer_is_asked_about_after_a_minute(
     app: Flask, monkeypatch: pytest.MonkeyPatch, seconds: int, settled: int
 ) -> None:
     world.shop()
-    gateway = app.extensions["gateways"].default
+    gateway = app.extensions["gateways"].shared("sandbox")
 
     def lose(*_given: object) -> object:
         raise GatewayUnavailable("lost")

@@ -16,6 +16,7 @@ from portal_site.cli.links import cancellation_page, link, login_page
 from portal_site.cli.mail import mail
 from portal_site.cli.merchants.api_keys import key
 from portal_site.cli.merchants.domains import domain
+from portal_site.cli.merchants.gateways import gateway
 from portal_site.cli.merchants.staff import account, set_up, user
 from portal_site.cli.serving import fail
 from portal_site.cli.test_clocks import clock
@@ -154,7 +155,7 @@ def demo(port: int, data: Path) -> None:
 
 
 for command in (
-    set_up, account, user, check, audit, domain, draft, link, login_page, cancellation_page, mail, refund, clock, key,
+    set_up, account, user, check, audit, domain, gateway, draft, link, login_page, cancellation_page, mail, refund, clock, key,
 ):  # fmt: skip
     main.add_command(command)
 

@@ -41,6 +41,7 @@ def check(app: Flask) -> None:
     _check_worker()
     _check_mail(app)
     _check_domains()
+    _check_gateways()
     _check_files(app)
 
 
@@ -58,6 +59,17 @@ def _check_domains() -> None:
             "--account ID`, or `portal domain remove --account ID` to give the domain up."
         )
     click.echo("domains: none is switched off")
+
+
+def _check_gateways() -> None:
+    from portal_site.billing.gateways.stripe import connections
+
+    found = connections.faults()
+    for account_id, livemode, words in found:
+        click.echo(f"gateways: Stripe of {account_id} in {'live' if livemode else 'test'} mode: {words}", err=True)
+    if found:
+        fail("gateways: nothing is charged there. Look with `portal gateway check`, and connect a key that works.")
+    click.echo("gateways: no key is known not to work")
 
 
 def _check_files(app: Flask) -> None:

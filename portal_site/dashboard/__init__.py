@@ -118,7 +118,17 @@ def place() -> Place:
 def init(app: Flask) -> None:
     """Register the dashboard, and the pages that lead into it."""
     # Each registers its routes on the blueprint.
-    from portal_site.dashboard import api_keys, connected_accounts, domain, home, log, navigation, profile, team  # noqa: F401
+    from portal_site.dashboard import (  # noqa: F401
+        api_keys,
+        connected_accounts,
+        domain,
+        gateway,
+        home,
+        log,
+        navigation,
+        profile,
+        team,
+    )
     from portal_site.dashboard.access import invitations, setup, sign_in
     from portal_site.dashboard.catalog import coupons, prices, products, promotion_codes, tax_rates  # noqa: F401
     from portal_site.dashboard.customers import one, viewing  # noqa: F401

@@ -44,6 +44,12 @@ PAGES = (
         "show_api_keys",
         ("create_api_key", "roll_api_key", "ask_to_revoke_api_key", "revoke_api_key"),
     ),
+    (
+        "Payments",
+        Right.MANAGE_KEYS,
+        "show_gateway",
+        ("connect_gateway", "check_gateway", "ask_to_disconnect_gateway", "disconnect_gateway"),
+    ),
     ("Domain", Right.MANAGE_DOMAIN, "show_domain", ("set_domain", "check_domain", "ask_to_remove_domain", "remove_domain")),
     (
         "Connected accounts",

@@ -206,8 +206,8 @@ def test_a_method_is_charged_by_the_provider_that_holds_it(app: Flask) -> None:
     method = scene.method.id
     assert collection.pay_invoice(gateways, scene.customer.id, invoice.id, method, 2400, AT, BACK).status == "succeeded"
     assert (newer.calls, older.calls) == (0, 1)
-    assert gateways.default is newer
-    assert [gateways.for_method(scene.method), gateways.named("gone")] == [older, None]
+    assert gateways.preferred(scene.customer) is newer
+    assert [gateways.for_method(scene.method), gateways.named("gone", scene.customer)] == [older, None]
 
 
 def test_a_provider_that_is_no_longer_there_charges_nothing_and_the_customer_is_told(app: Flask) -> None:

@@ -115,7 +115,7 @@ def test_two_windows_at_once_make_one_customer(app: Flask) -> None:
 
 def test_a_refund_gives_back_once_and_never_more_than_was_charged(app: Flask) -> None:
     shop = world.shop()
-    gateway = app.extensions["gateways"].default
+    gateway = app.extensions["gateways"].shared("sandbox")
     with reading() as reader:
         reference = str(reader.scalar(select(PaymentMethod.gateway_reference)))
     charge = gateway.charge(ChargeRequest(reference, 1000, "eur", "key", AT, BACK))
@@ -133,7 +133,7 @@ def test_a_refund_gives_back_once_and_never_more_than_was_charged(app: Flask) ->
 
 def test_a_debit_that_is_not_over_cannot_be_refunded(app: Flask) -> None:
     world.shop(card=world.SLOW)
-    gateway = app.extensions["gateways"].default
+    gateway = app.extensions["gateways"].shared("sandbox")
     with reading() as reader:
         reference = str(reader.scalar(select(PaymentMethod.gateway_reference)))
     charge = gateway.charge(ChargeRequest(reference, 1000, "eur", "key", AT, BACK))

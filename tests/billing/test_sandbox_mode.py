@@ -30,7 +30,7 @@ def _request(**members: Any) -> ChargeRequest:
 
 @pytest.mark.case("F26")
 def test_each_call_refuses_live_mode(lite_app: Flask) -> None:
-    gateway = lite_app.extensions["gateways"].default
+    gateway = lite_app.extensions["gateways"].shared("sandbox")
     live = _request(livemode=True)
     calls = (
         lambda: gateway.create_customer(CustomerDetails("cus_1", livemode=True), "key"),

@@ -111,6 +111,11 @@ ROUTES = {
     "dashboard.end_other_sessions": Route("POST", "/profile/sessions/removal", EVERYBODY, ok=DONE),
     "dashboard.end_session": Route("POST", "/profile/sessions/uses_none/removal", EVERYBODY, ok=DONE),
     "dashboard.show_home": Route("GET", "/{account}", Right.VIEW_SETTINGS),
+    "dashboard.show_gateway": Route("GET", f"{OF}/gateway", Right.MANAGE_KEYS),
+    "dashboard.connect_gateway": Route("POST", f"{OF}/gateway", Right.MANAGE_KEYS, (("key", "pk_test_x"),), REFUSED),
+    "dashboard.check_gateway": Route("POST", f"{OF}/gateway/check", Right.MANAGE_KEYS, ok=DONE),
+    "dashboard.ask_to_disconnect_gateway": Route("GET", f"{OF}/gateway/end", Right.MANAGE_KEYS, ok=(200, 303)),
+    "dashboard.disconnect_gateway": Route("POST", f"{OF}/gateway/end", Right.MANAGE_KEYS, ok=DONE),
     "dashboard.show_domain": Route("GET", "/{account}/domain", Right.MANAGE_DOMAIN),
     "dashboard.set_domain": Route(
         "POST", "/{account}/domain", Right.MANAGE_DOMAIN, (("host", "billing.acme.example"),), DONE

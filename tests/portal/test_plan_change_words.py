@@ -72,7 +72,7 @@ def test_a_payment_without_an_answer_is_being_checked_and_not_made_again(
     shop = world.shop()
     client = enter(app, shop.customer)
     page = quote(client, shop, quantity=3)
-    gateway = app.extensions["gateways"].default
+    gateway = app.extensions["gateways"].shared("sandbox")
 
     def lose(*given: Any) -> Any:
         raise GatewayUnavailable("lost")

@@ -100,7 +100,7 @@ class Play(MerchantMoves):
                 made.discount(shop.subscription, made.coupon("Own", **discount), world.START + 80 * DAY)
         if second:
             world.second_subscription(shop, **second)
-        gateway = FlakyGateway(app.extensions["gateways"].default, dice)
+        gateway = FlakyGateway(app.extensions["gateways"].shared("sandbox"), dice)
         prices = {name: price.id for name, price in shop.prices.items()}
         ids = shop.customer.id, shop.subscription.id
         members = (dice, shop.features, shop.customer.account_id, ids, shop.item_id, prices, clock.id)

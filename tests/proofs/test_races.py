@@ -290,7 +290,7 @@ def test_fifty_concurrent_cancellations_get_one_offer(app: Flask) -> None:
 @pytest.mark.case("F2")
 def test_one_idempotency_key_makes_one_charge(app: Flask) -> None:
     shop = world.shop()
-    gateway = app.extensions["gateways"].default
+    gateway = app.extensions["gateways"].shared("sandbox")
     assert shop.method
     request = ChargeRequest(str(shop.method.gateway_reference), 1000, "eur", "charge_one", AT, BACK)
     charges = together(app, [lambda: gateway.charge(request)] * 12)

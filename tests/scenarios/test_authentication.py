@@ -98,7 +98,7 @@ def test_an_outage_of_the_provider_counts_as_no_attempt(app: Flask, monkeypatch:
 
     for lost in ("find_charge", "cancel_charge") * 2:
         with monkeypatch.context() as outage:
-            outage.setattr(app.extensions["gateways"].default, lost, away)
+            outage.setattr(app.extensions["gateways"].shared("sandbox"), lost, away)
             if lost == "cancel_charge":
                 history.pay()  # the customer tries once more, which takes the question back
             history.advance_to_instant(history.now + 901)

@@ -122,7 +122,7 @@ def test_a_phase_waits_for_the_payment_of_the_renewal_before_it(app: Flask, late
 def test_a_phase_waits_while_a_payment_is_unresolved(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     history = History.start(app)
     history.add_schedule((FIRST, {"team": 1}), ("2026-05-01 00:30:00", {"solo": 1}))
-    gateway = app.extensions["gateways"].default
+    gateway = app.extensions["gateways"].shared("sandbox")
 
     def lose(*_given: object) -> object:
         raise GatewayUnavailable("lost")

@@ -258,14 +258,15 @@ def test_an_error_of_the_gateway_does_not_stop_a_run(app: Flask, monkeypatch: py
 
     shops = [world.shop(f"Shop{number}") for number in range(3)]
     gateways = app.extensions["gateways"]
-    charge, broken = gateways.default.charge, iter((ConnectionError("reset by peer"),))
+    sandbox = gateways.shared("sandbox")
+    charge, broken = sandbox.charge, iter((ConnectionError("reset by peer"),))
 
     def break_once(*given: object) -> object:
         for error in broken:
             raise error
         return charge(*given)
 
-    monkeypatch.setattr(gateways.default, "charge", break_once)
+    monkeypatch.setattr(sandbox, "charge", break_once)
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         report = runner.run(gateways, world.END, lambda _invoice: BACK)
         assert (report.collected, report.failed) == (3, 1)

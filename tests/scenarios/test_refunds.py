@@ -126,7 +126,7 @@ def test_the_same_key_gives_back_once(payer: History) -> None:
 @pytest.mark.both_databases
 def test_a_refund_whose_answer_is_lost_is_asked_for_again_by_the_worker(app: Flask) -> None:
     history = History.start(app).advance_to("2026-05-02")
-    flaky = FlakyGateway(app.extensions["gateways"].default, random.Random(4), losses=1.0)
+    flaky = FlakyGateway(app.extensions["gateways"].shared("sandbox"), random.Random(4), losses=1.0)
     assert _gives_back(history, 400, gateway=flaky).status == "pending"
     assert _invoice(history).amount_refunded == 400  # nobody can give it back a second time meanwhile
     history.advance_to_instant(history.now + HOUR + 1)
@@ -206,7 +206,7 @@ def test_paid_less_refunded_and_credit_is_what_the_ledger_says(
     """Over lost answers and repeated requests; in the end the customer cancels, and the credit is part of what is left."""
     history = History.start(app).advance_to("2026-05-02")
     for number, (amount, losses, again) in enumerate(tries):
-        gateway = FlakyGateway(app.extensions["gateways"].default, random.Random(amount), losses)
+        gateway = FlakyGateway(app.extensions["gateways"].shared("sandbox"), random.Random(amount), losses)
         for _ in range(1 + again):
             try:
                 _gives_back(history, amount, f"key{number}", gateway)

@@ -213,7 +213,7 @@ def test_the_gateway_is_called_only_for_due_amounts(
     if percent_off:
         history.add_discount(percent_off=percent_off)
     calls: list[int] = []
-    gateway = app.extensions["gateways"].default
+    gateway = app.extensions["gateways"].shared("sandbox")
     charge = gateway.charge
 
     def counted(request: ChargeRequest) -> Charge:

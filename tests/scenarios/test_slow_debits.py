@@ -248,7 +248,7 @@ def test_an_outage_of_the_provider_changes_nothing(app: Flask, monkeypatch: pyte
         raise GatewayUnavailable("away")
 
     with monkeypatch.context() as outage:
-        outage.setattr(app.extensions["gateways"].default, "find_charge", away)
+        outage.setattr(app.extensions["gateways"].shared("sandbox"), "find_charge", away)
         history.advance_to("2026-05-04")
     assert (history.payments, history.subscription.status) == (["2026-05-01 processing"], "active")
     assert parking.count_unresolved(history.now) == 0

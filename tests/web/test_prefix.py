@@ -12,14 +12,13 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal_site import clock
-from portal_site.billing.cancellation import requests as cancellation_requests
 from portal_site.billing.models import Customer, Invoice, PortalConfiguration, PortalVisit
-from portal_site.billing.portal_access import logins, portal_sessions
+from portal_site.billing.portal_access import portal_sessions
 from portal_site.billing.portal_access.email_links import Purpose
 from portal_site.billing.rules.portal.flows import Flow
 from portal_site.mail import links
 from portal_site.web import addresses
-from tests import world
+from tests import operators, world
 from tests.api.calls import Program
 from tests.client import PortalClient, parse
 from tests.conftest import empty_all, make_app
@@ -190,8 +189,8 @@ def test_what_is_sent_elsewhere_has_the_path(below: Flask) -> None:
     with reading() as reader:
         configuration_id = reader.execute(select(PortalConfiguration.id)).scalar_one()
         invoice_id = str(reader.scalar(select(Invoice.id).limit(1)))
-    page_id = logins.set_page(configuration_id, enabled=True, new_url=False, at=clock.now())
-    cancellation_id = cancellation_requests.set_page(scene.account_id, enabled=True, new_url=False)
+    page_id = operators.set_login_page(configuration_id, enabled=True, new_url=False, at=clock.now())
+    cancellation_id = operators.set_cancellation_page(scene.account_id, enabled=True, new_url=False)
     who = scene.customer
     with below.test_request_context(base_url=BASE):
         made = {

@@ -11,7 +11,6 @@ from portal_site.billing.events.emission import OfAccount, emit
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Account, Subscription
 from portal_site.billing.resources import accounts as shapes
-from portal_site.billing.translation_marks import N_
 from portal_site.db.page_query import PageQuery
 from portal_site.db.transactions import transaction
 
@@ -37,7 +36,7 @@ def create(platform_id: str, wanted: NewAccount, at: int) -> Account:
     with transaction() as session:
         platform = ownership.get_account(session, platform_id)
         if platform.platform_id is not None:
-            raise BillingError(N_("A connected account can have no connected accounts."))
+            raise BillingError("A connected account can have no connected accounts.")
         row = accounts.add_account(session, wanted, at, platform_id=platform.id)
         emit(session, "account.created", OfAccount(platform.id), at, document=shapes.account(row))
         return row
@@ -63,7 +62,7 @@ def get(platform_id: str, account_id: str) -> Account:
         query = select(Account).where(Account.platform_id == platform_id, Account.id == account_id.replace("\0", ""))
         row = session.scalars(query).one_or_none()
     if row is None:
-        raise NotFound(N_("There is no such connected account."), "resource_missing")
+        raise NotFound("There is no such connected account.", "resource_missing")
     return row
 
 

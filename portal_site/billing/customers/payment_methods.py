@@ -24,9 +24,10 @@ log = logging.getLogger("portal.billing")
 
 def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
     """The URL of the gateway's page for entering a payment method. `return_url` maps the setup's id to the URL to return to."""
-    gateway, setup_id = gateways.default, new_id("seti")
+    setup_id = new_id("seti")
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
+    gateway = gateways.preferred(customer)
     setup = gateway.begin_setup(_provider_customer(gateway, customer, at), customer.livemode, return_url(setup_id))
     with transaction() as session:
         row = SetupIntent(
@@ -78,7 +79,7 @@ def finish_adding(
     """
     with transaction() as session:
         begun = ownership.get_owned(session, SetupIntent, customer_id, setup_id)
-    gateway = gateways.named(begun.gateway) if begun.gateway else gateways.default
+    gateway = gateways.named(begun.gateway, begun) if begun.gateway else gateways.preferred(begun)
     setup = gateway.find_setup(begun.gateway_reference) if gateway else None
     if gateway is None or setup is None or setup.details is None:
         return None

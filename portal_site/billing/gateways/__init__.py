@@ -1,5 +1,6 @@
 """The protocol for payment providers. Card data is entered on the provider's pages and never passes through this program."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -79,6 +80,7 @@ class ChargeRequest:
     livemode: bool = False
     customer: str | None = None  # the provider's; None for a method that came from an import
     off_session: bool = False
+    type: str = "card"  # of the payment method
     description: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     reference: str | None = None
@@ -137,9 +139,20 @@ class Gateway(Protocol):
         """The charge that an event is about, or None for an event of another kind. Raises EventRefused if it is not signed."""
 
 
+class Connector(ABC):
+    """A payment provider at which each account has a connection of its own: it makes the gateway of one account and mode."""
+
+    name: str
+
+    @abstractmethod
+    def gateway_of(self, account_id: str, livemode: bool) -> Gateway | None:
+        """The account's gateway in this mode, or None if it has not connected one."""
+
+
 __all__ = [
     "Charge",
     "ChargeRequest",
+    "Connector",
     "CustomerDetails",
     "Gateway",
     "GatewayEvent",

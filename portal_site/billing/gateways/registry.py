@@ -1,4 +1,4 @@
-"""The installed payment providers: the default, for new payment methods, and those that store existing ones."""
+"""The installed payment providers: those for new payment methods, and those that store existing ones."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -6,13 +6,21 @@ from typing import Any, Protocol, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable
-from portal_site.billing.gateways import Gateway
+from portal_site.billing.gateways import Connector, Gateway
+from portal_site.billing.translation_marks import N_
 from portal_site.db.faults import described
 
 MOST_SILENT = 5  # calls in a row without an answer, after which a billing run no longer calls a provider
 
 
-class MadeWithGateway(Protocol):
+class Owned(Protocol):
+    """A row of an account, in test or in live mode."""
+
+    account_id: str
+    livemode: bool
+
+
+class MadeWithGateway(Owned, Protocol):
     """An object stored at a provider, such as a payment method."""
 
     @property
@@ -20,28 +28,78 @@ class MadeWithGateway(Protocol):
 
 
 class Gateways:
-    """All providers by name. A payment method is charged by the provider that stores it, even if another is the default now."""
+    """All providers by name. A payment method is charged by the provider that stores it, even if another is preferred now.
 
-    def __init__(self, default: Gateway, *others: Gateway) -> None:
-        self.default = default
-        self._by_name = {gateway.name: gateway for gateway in (default, *others)}
+    A provider is one gateway for all accounts, or a connector to those of each account.
+    """
 
-    def named(self, name: str) -> Gateway | None:
-        """The provider with this name, or None if it is no longer installed."""
-        return self._by_name.get(name)
+    def __init__(self, preferred: Gateway | Connector, *others: Gateway | Connector) -> None:
+        self._by_name = {provider.name: provider for provider in (preferred, *others)}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The installed providers, the preferred one first."""
+        return tuple(self._by_name)
+
+    def preferred(self, owner: Owned) -> Gateway:
+        """The gateway for new payment methods of an account: the first that it has. Raises BillingError if it has none."""
+        for name in self._by_name:
+            if (gateway := self.named(name, owner)) is not None:
+                return gateway
+        raise BillingError(N_("Payment methods cannot be added here right now."), "livemode_mismatch")
+
+    def named(self, name: str, owner: Owned) -> Gateway | None:
+        """The account's gateway with this name; None if it is not installed, or not connected, any more."""
+        provider = self._by_name.get(name)
+        return provider.gateway_of(owner.account_id, owner.livemode) if isinstance(provider, Connector) else provider
+
+    def shared(self, name: str) -> Gateway | None:
+        """The provider with this name that is one gateway for all accounts, if it is installed."""
+        provider = self._by_name.get(name)
+        return None if isinstance(provider, Connector) else provider
+
+    def connector(self, name: str) -> Connector | None:
+        """The provider with this name at which each account has a connection of its own, if it is installed."""
+        provider = self._by_name.get(name)
+        return provider if isinstance(provider, Connector) else None
 
     def for_method(self, method: MadeWithGateway) -> Gateway | None:
-        """The provider that stores a payment method, or None if it is no longer installed."""
-        return self.named(method.gateway)
+        """The gateway that stores a payment method; None if it is not installed, or not connected, any more."""
+        return self.named(method.gateway, method)
 
     def for_one_run(self) -> tuple["Gateways", Callable[[], str | None]]:
         """The providers for one billing run, and a function that returns the fault of one that never answered in it, if any.
 
-        One that fails five times in a row is no longer called: thousands of time-outs would delay the others.
+        A gateway that fails five times in a row is no longer called: thousands of time-outs would delay the others.
         """
-        guarded = [_Impatient(gateway) for gateway in self._by_name.values()]
-        default, *others = (cast("Gateway", gateway) for gateway in guarded)
-        return Gateways(default, *others), lambda: next(filter(None, (gateway.fault() for gateway in guarded)), None)
+        guarded: list[_Impatient] = []
+
+        def guard(gateway: Gateway) -> Gateway:
+            guarded.append(_Impatient(gateway))
+            return cast("Gateway", guarded[-1])
+
+        first, *others = (
+            _OneRun(provider, guard) if isinstance(provider, Connector) else guard(provider)
+            for provider in self._by_name.values()
+        )
+        return Gateways(first, *others), lambda: next(filter(None, (gateway.fault() for gateway in guarded)), None)
+
+
+class _OneRun(Connector):
+    """A connector during one run: an account's gateway is made once, and its failures are counted by themselves."""
+
+    def __init__(self, connector: Connector, guard: Callable[[Gateway], Gateway]) -> None:
+        self.name = connector.name
+        self._connector, self._guard = connector, guard
+        self._known: dict[tuple[str, bool], Gateway | None] = {}
+
+    def gateway_of(self, account_id: str, livemode: bool) -> Gateway | None:
+        """As the connector, once for each account and mode."""
+        key = account_id, livemode
+        if key not in self._known:
+            gateway = self._connector.gateway_of(account_id, livemode)
+            self._known[key] = self._guard(gateway) if gateway is not None else None
+        return self._known[key]
 
 
 class _Impatient:

@@ -55,6 +55,7 @@ class _Terms:
             livemode=attempt.livemode,
             return_url=return_url,
             off_session=off_session,
+            type=self.method.type,
             description=self.invoice.number or self.invoice.id,
             metadata={"invoice": self.invoice.id, "customer": attempt.customer_id, "attempt": attempt.id},
             reference=attempt.gateway_reference,

@@ -26,7 +26,7 @@ def handle_gateway_event(
     `return_url` maps an invoice id to the URL to return to from authentication. Raises NotFound for a provider that is
     not installed, and EventRefused for an event that the provider did not sign.
     """
-    gateway = gateways.named(name)
+    gateway = gateways.shared(name)
     if gateway is None:
         raise NotFound("No such payment provider: '%(name)s'", "resource_missing", name=name)
     event = gateway.parse_event(headers, body)

@@ -1,5 +1,7 @@
 """Accounts, as far as a merchant's settings are in Stripe's object, and their custom domains, of which Stripe's API has none."""
 
+from typing import Any
+
 from portal_site.billing.models import Account, CustomDomain
 from portal_site.billing.models.columns import values
 from portal_site.db.json_columns import JsonObject
@@ -32,3 +34,8 @@ def account(row: Account) -> JsonObject:
 def custom_domain(row: CustomDomain) -> JsonObject:
     """The domain of an account, for the log: its host, and whether it works."""
     return {"object": "custom_domain", "id": row.host, "works": row.works}
+
+
+def gateway(row: Any, name: str) -> JsonObject:
+    """An account's connection to a payment provider, for the log: nothing that is secret."""
+    return {"object": "gateway", "id": row.stripe_account, "name": name, "key": row.redacted, "livemode": row.livemode}

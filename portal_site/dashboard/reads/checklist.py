@@ -7,6 +7,7 @@ from typing import Any
 from flask import current_app, url_for
 from sqlalchemy import bindparam, exists, select
 
+from portal_site.billing.gateways.stripe.models import StripeConnection
 from portal_site.billing.models import Account, CustomDomain, PortalConfiguration, PortalSession, Product
 from portal_site.db.page_query import PageQuery
 from portal_site.staff.roles import Right
@@ -26,6 +27,9 @@ _DONE = PageQuery(
             CustomDomain.disabled_at.is_(None),
         )
         .label("domain"),
+        exists()
+        .where(StripeConnection.account_id == Account.id, StripeConnection.livemode, StripeConnection.fault.is_(None))
+        .label("paid"),
         exists().where(PortalSession.account_id == Account.id).label("linked"),
     ).where(Account.id == bindparam("account_id"))
 )
@@ -77,6 +81,10 @@ def steps(account_id: str, may: Callable[[Right], bool]) -> Sequence[Step]:
         Step(
             "What customers may do", "Changing plans, canceling, paying: each can be switched on and off.",
             bool(found.get("configured")), page(Right.VIEW_SETTINGS, "show_configurations"),
+        ),
+        Step(
+            "Payments", "The key of your account at Stripe, for live mode.", bool(found.get("paid")),
+            page(Right.MANAGE_KEYS, "show_gateway", mode="live"),
         ),
         Step(
             "Domain", "A host name of your own. Without one, the portal has its own address.", bool(found.get("domain")),

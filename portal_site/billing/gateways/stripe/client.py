@@ -1,0 +1,51 @@
+"""Calls to Stripe: the official library, its version, its time-outs, and its errors as the engine knows them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from portal_site.billing.errors import GatewayUnavailable
+
+if TYPE_CHECKING:  # it takes a quarter of a second to load, which only those pay that call it
+    from stripe import StripeClient
+
+API_VERSION = (
+    "2026-10-28.endive"  # of the objects that this package reads; the library of the requirements has the same
+)
+ADDRESS = "https://api.stripe.com"
+# Seconds. A customer waits for a call. Without retries: the engine asks about a lost answer, and pays no second time.
+CONNECT, READ = 2, 8
+
+
+@lru_cache(maxsize=256)
+def client(key: str, acts_for: str | None = None, address: str = ADDRESS) -> "StripeClient":
+    """Stripe for a secret key; with `acts_for`, for an account that is connected to the key's."""
+    import stripe
+
+    return stripe.StripeClient(
+        key, stripe_account=acts_for, stripe_version=API_VERSION, base_addresses={"api": address}, max_network_retries=0,
+        http_client=stripe.RequestsClient(timeout=(CONNECT, READ)),
+    )  # fmt: skip
+
+
+@contextmanager
+def errors(note: Callable[[str], None] = lambda _words: None) -> Iterator[None]:
+    """Raise GatewayUnavailable for whatever says nothing about the call's outcome, or about what was asked.
+
+    A key that is wrong, or may not do this, is no answer either: nobody's payment has failed. `note` gets to know that.
+    """
+    import stripe
+
+    try:
+        yield
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        words = error.user_message or "The key does not work."
+        note(words)
+        raise GatewayUnavailable(f"Stripe refuses the key: {words}") from error
+    except (stripe.CardError, stripe.InvalidRequestError) as error:
+        if isinstance(error, stripe.IdempotencyError):
+            raise GatewayUnavailable(str(error)) from error
+        raise
+    except stripe.StripeError as error:  # no answer, 409, 429, 5xx
+        raise GatewayUnavailable(f"{type(error).__name__}: {error.user_message or 'no answer'}") from error

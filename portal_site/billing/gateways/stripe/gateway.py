@@ -1,0 +1,206 @@
+"""The gateway of an account that has connected Stripe.
+
+A charge is a payment intent, made in two steps: it is created, which moves no money, and then confirmed. Each step has a key of
+its own, so that after a lost answer it can be asked which step was reached. Source of states and codes: Stripe's API reference.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from portal_site.billing.errors import GatewayUnavailable
+from portal_site.billing.gateways import (
+    Charge,
+    ChargeRequest,
+    CustomerDetails,
+    GatewayEvent,
+    PaymentDetails,
+    Refund,
+    SetupSession,
+)
+from portal_site.billing.gateways.stripe import answers
+from portal_site.billing.gateways.stripe.answers import Object
+from portal_site.billing.gateways.stripe.client import errors
+
+if TYPE_CHECKING:
+    from stripe import StripeClient
+
+NAME = "stripe"
+REPLAYED = (
+    20 * 60 * 60
+)  # seconds for which a key surely answers again with the intent that it made; Stripe says 24 hours
+MOST_SEARCHED = 1000
+COMPLETE = "complete"
+
+
+class StripeGateway:
+    """Stripe, for one account and mode. `currency` is the account's own; `note` gets to know why a key does not work."""
+
+    name = NAME
+
+    def __init__(self, client: "StripeClient", livemode: bool, currency: str, note: Callable[[str], None]) -> None:
+        self._stripe, self._livemode, self._currency, self._note = client.v1, livemode, currency, note
+
+    def create_customer(self, customer: CustomerDetails, idempotency_key: str) -> str:
+        """As the protocol says."""
+        params: dict[str, Any] = {"metadata": {"customer": customer.id}}
+        params |= {name: value for name, value in (("name", customer.name), ("email", customer.email)) if value}
+        with errors(self._note):
+            return str(self._stripe.customers.create(params, {"idempotency_key": idempotency_key}).id)  # type: ignore[arg-type]
+
+    def begin_setup(self, customer: str, livemode: bool, return_url: str) -> SetupSession:
+        """As the protocol says: a Checkout session in setup mode, with the methods that the account has switched on."""
+        self._refuse_other_mode(livemode)
+        with errors(self._note):
+            made = self._stripe.checkout.sessions.create(
+                {"mode": "setup", "customer": customer, "currency": self._currency, "success_url": return_url,
+                 "cancel_url": return_url}
+            )  # fmt: skip
+        return SetupSession(str(made.id), str(made.url))
+
+    def find_setup(self, reference: str) -> SetupSession | None:
+        """As the protocol says. It is done when both the session and its setup intent are."""
+        found = self._maybe(
+            lambda: self._stripe.checkout.sessions.retrieve(reference, {"expand": ["setup_intent.payment_method"]})
+        )
+        if found is None:
+            return None
+        intent = found.get("setup_intent") or {}
+        is_done = found["status"] == COMPLETE and intent.get("status") == "succeeded"
+        return SetupSession(
+            reference, found.get("url") or "", answers.details(intent["payment_method"]) if is_done else None
+        )
+
+    def find_method(self, reference: str) -> PaymentDetails | None:
+        """A payment method as it is now: networks replace cards. None if it belongs to no customer any more."""
+        found = self._maybe(lambda: self._stripe.payment_methods.retrieve(reference))
+        return answers.details(found) if found is not None and found.get("customer") else None
+
+    def charge(self, request: ChargeRequest) -> Charge:
+        """As the protocol says."""
+        self._refuse_other_mode(request.livemode)
+        return self._outcome(request, lambda: self._confirmed(request, self._found_or_created(request)))
+
+    def find_charge(self, request: ChargeRequest, at: int) -> Charge | None:
+        """As the protocol says. One that waits for the customer is None if the customer is there: it is confirmed again then."""
+        self._refuse_other_mode(request.livemode)
+        if request.reference is None and at - request.created > REPLAYED:
+            intent = self._search(request)
+            if intent is None:
+                return None
+        else:
+            intent = None
+        try:
+            with errors(self._note):
+                intent = intent or self._found_or_created(request)
+        except Exception as error:
+            return _refused(request, error)
+        if answers.is_to_authenticate(intent) and not request.off_session:
+            return None
+        return answers.charge(intent, request)
+
+    def cancel_charge(self, request: ChargeRequest) -> Charge | None:
+        """As the protocol says."""
+        self._refuse_other_mode(request.livemode)
+        reference = request.reference
+        if not reference:
+            return None
+        return self._outcome(request, lambda: self._stripe.payment_intents.cancel(reference).to_dict())
+
+    def refund(self, charge_reference: str, amount: int, idempotency_key: str) -> Refund:
+        """As the protocol says. What Stripe refuses, such as more than was charged, has failed."""
+        import stripe
+
+        try:
+            with errors(self._note):
+                made = self._stripe.refunds.create(
+                    {"payment_intent": charge_reference, "amount": amount}, {"idempotency_key": idempotency_key}
+                )
+        except stripe.InvalidRequestError:
+            return Refund("failed", idempotency_key)
+        return answers.refund(made.to_dict())
+
+    def forget(self, payment_method: str) -> None:
+        """As the protocol says. One that is gone already is forgotten."""
+        self._maybe(lambda: self._stripe.payment_methods.detach(payment_method))
+
+    def parse_event(self, headers: Mapping[str, str], body: bytes) -> GatewayEvent | None:
+        """Events come to an address of each account: `events.receive`."""
+        raise NotImplementedError
+
+    def _found_or_created(self, request: ChargeRequest) -> Object:
+        """The payment intent of a charge; a repeated creation answers with the one that there is."""
+        if request.reference is not None:
+            return self._stripe.payment_intents.retrieve(request.reference).to_dict()
+        params: dict[str, Any] = {
+            "amount": request.amount, "currency": request.currency, "payment_method": request.payment_method,
+            "payment_method_types": [request.type], "description": request.description,
+            "metadata": dict(request.metadata),
+        }  # fmt: skip
+        if request.customer is not None:
+            params["customer"] = request.customer
+        key: Any = {"idempotency_key": f"{request.idempotency_key}_create"}
+        return self._stripe.payment_intents.create(params, key).to_dict()  # type: ignore[arg-type]
+
+    def _confirmed(self, request: ChargeRequest, intent: Any) -> Any:
+        """The payment intent, confirmed unless it is already."""
+        asks_again = answers.is_to_authenticate(intent) and not request.off_session
+        if answers.charge(intent, request) is not None and not asks_again:
+            return intent
+        params: dict[str, Any] = {"payment_method": request.payment_method}
+        params |= {"off_session": True} if request.off_session else {"return_url": request.return_url}
+        step = "confirm" if request.off_session else "confirm_present"
+        key: Any = {"idempotency_key": f"{request.idempotency_key}_{step}"}
+        return self._stripe.payment_intents.confirm(intent["id"], params, key).to_dict()  # type: ignore[arg-type]
+
+    def _outcome(self, request: ChargeRequest, call: Callable[[], Any]) -> Charge:
+        try:
+            with errors(self._note):
+                charge = answers.charge(call(), request)
+        except Exception as error:
+            charge = _refused(request, error)
+        if charge is None:
+            raise GatewayUnavailable("Stripe has not begun the payment.")
+        return charge
+
+    def _search(self, request: ChargeRequest) -> Any:
+        """The payment intent of an old charge whose first answer was lost, by its metadata. Lists are exact, searches are not.
+
+        Raises GatewayUnavailable where it cannot be said that there is none: to begin again could charge twice.
+        """
+        if request.customer is None:
+            raise GatewayUnavailable("A lost answer of a charge without a customer cannot be looked up.")
+        with errors(self._note):
+            found = self._stripe.payment_intents.list({"customer": request.customer, "limit": 100})
+            for number, intent in enumerate(found.auto_paging_iter()):
+                document = intent.to_dict()
+                if (document.get("metadata") or {}).get("attempt") == request.metadata.get("attempt"):
+                    return document
+                if number >= MOST_SEARCHED:
+                    raise GatewayUnavailable("The customer has too many payments to find the lost one.")
+        return None
+
+    def _maybe(self, call: Callable[[], Any]) -> Any:
+        """The answer; None if Stripe does not know what is asked for."""
+        import stripe
+
+        try:
+            with errors(self._note):
+                return call().to_dict()
+        except stripe.InvalidRequestError:
+            return None
+
+    def _refuse_other_mode(self, livemode: bool) -> None:
+        if livemode is not self._livemode:
+            raise GatewayUnavailable("A charge of one mode came to the connection of the other.")
+
+
+def _refused(request: ChargeRequest, error: Exception) -> Charge | None:
+    """What a refusal says of a charge: the intent in it is its state; without one nothing was begun, and nothing will be."""
+    import stripe
+
+    if not isinstance(error, stripe.CardError | stripe.InvalidRequestError):
+        raise error
+    body: Any = error.json_body["error"] if isinstance(error.json_body, dict) else {}
+    if "payment_intent" in body:
+        return answers.charge(body["payment_intent"], request)
+    return Charge("declined", request.reference or request.idempotency_key, answers.decline_code(body))

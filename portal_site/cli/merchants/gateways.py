@@ -1,0 +1,94 @@
+"""`portal gateway`: an account's connection to Stripe."""
+
+from typing import TYPE_CHECKING
+
+import click
+from flask import Flask
+
+from portal_site.cli.groups import with_app
+from portal_site.cli.serving import fail
+
+if TYPE_CHECKING:
+    from portal_site.billing.gateways.stripe.connections import StripeConnector
+
+_account = click.option("--account", "account_id", help="The account; needed when there are several.")
+_live = click.option("--live", is_flag=True, help="For live mode, in which real money moves.")
+
+
+@click.group()
+def gateway() -> None:
+    """Stripe as payment provider."""
+
+
+@gateway.command("connect")
+@_account
+@_live
+@click.option(
+    "--for", "acts_for", help="With a platform's key: the connected account at Stripe (acct_…) that is charged for."
+)
+@with_app
+def connect(app: Flask, account_id: str | None, live: bool, acts_for: str | None) -> None:
+    """Store a secret or restricted key, which is asked for (or read from standard input), once it is checked."""
+    from portal_site import clock
+    from portal_site.billing.errors import BillingError
+    from portal_site.billing.gateways.stripe import connections
+
+    key = click.prompt("Key", hide_input=True, err=True)
+    try:
+        report = connections.connect(_connector(app), _id(account_id), live, key, clock.now(), acts_for)
+    except BillingError as refusal:
+        fail(str(refusal))
+    click.echo(f"Connected to {report.stripe_account} ({report.country}, {report.currency}).")
+
+
+@gateway.command("check")
+@_account
+@_live
+@with_app
+def check(app: Flask, account_id: str | None, live: bool) -> None:
+    """Ask Stripe whether the stored key still works, and what it may not do. The exit code is 1 if it does not work."""
+    from portal_site import clock
+    from portal_site.billing.errors import BillingError
+    from portal_site.billing.gateways.stripe import connections
+
+    try:
+        report = connections.check(_connector(app), _id(account_id), live, clock.now())
+    except BillingError as refusal:
+        fail(str(refusal))
+    click.echo(f"Connected to {report.stripe_account} ({report.country}, {report.currency}).")
+    if report.missing:
+        fail(f"The key may not do all that is needed. It is missing: {', '.join(report.missing)}.")
+
+
+@gateway.command("disconnect")
+@_account
+@_live
+@with_app
+def disconnect(_app: Flask, account_id: str | None, live: bool) -> None:
+    """Forget the key. Payment methods stay at Stripe, and are not charged until it is connected again."""
+    from portal_site import clock
+    from portal_site.billing.errors import BillingError
+    from portal_site.billing.gateways.stripe import connections
+
+    try:
+        connections.disconnect(_id(account_id), live, clock.now())
+    except BillingError as refusal:
+        fail(str(refusal))
+    click.echo("Stripe is not connected any more.")
+
+
+def _connector(app: Flask) -> "StripeConnector":
+    from portal_site.billing.gateways.stripe.connections import StripeConnector
+
+    found = app.extensions["gateways"].connector("stripe")
+    if not isinstance(found, StripeConnector):
+        fail("Stripe is not installed here: set PORTAL_GATEWAY=stripe.")
+    return found
+
+
+def _id(account_id: str | None) -> str:
+    from portal_site.billing.loading import ownership
+    from portal_site.db.transactions import transaction
+
+    with transaction() as session:
+        return str(ownership.get_account(session, account_id).id)
