@@ -7,7 +7,14 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal_site.billing.customers import payment_methods
-from portal_site.billing.gateways import Charge, ChargeRequest, CustomerDetails, PaymentDetails, SetupSession
+from portal_site.billing.gateways import (
+    Charge,
+    ChargeRequest,
+    CustomerDetails,
+    PaymentDetails,
+    RefundRequest,
+    SetupSession,
+)
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.sandbox.models import SandboxRefund
 from portal_site.billing.models import Invoice, PaymentMethod, ProviderCustomer
@@ -119,12 +126,12 @@ def test_a_refund_gives_back_once_and_never_more_than_was_charged(app: Flask) ->
     with reading() as reader:
         reference = str(reader.scalar(select(PaymentMethod.gateway_reference)))
     charge = gateway.charge(ChargeRequest(reference, 1000, "eur", "key", AT, BACK))
-    first, again = (gateway.refund(charge.reference, 700, "refund_1") for _ in range(2))
+    first, again = (gateway.refund(RefundRequest(charge.reference, 700, "refund_1", AT), AT) for _ in range(2))
     assert (first.status, again.reference) == ("succeeded", first.reference)
-    assert gateway.refund(charge.reference, 301, "refund_2").status == "failed"
-    assert gateway.refund(charge.reference, 300, "refund_3").status == "succeeded"
-    assert gateway.refund(charge.reference, 1, "refund_4").status == "failed"
-    assert gateway.refund("sbxc_none", 1, "refund_5").status == "failed"
+    assert gateway.refund(RefundRequest(charge.reference, 301, "refund_2", AT), AT).status == "failed"
+    assert gateway.refund(RefundRequest(charge.reference, 300, "refund_3", AT), AT).status == "succeeded"
+    assert gateway.refund(RefundRequest(charge.reference, 1, "refund_4", AT), AT).status == "failed"
+    assert gateway.refund(RefundRequest("sbxc_none", 1, "refund_5", AT), AT).status == "failed"
     with reading() as reader:
         given = select(func.sum(SandboxRefund.amount)).where(SandboxRefund.status == "succeeded")
         assert reader.scalar(given) == 1000
@@ -138,4 +145,4 @@ def test_a_debit_that_is_not_over_cannot_be_refunded(app: Flask) -> None:
         reference = str(reader.scalar(select(PaymentMethod.gateway_reference)))
     charge = gateway.charge(ChargeRequest(reference, 1000, "eur", "key", AT, BACK))
     assert charge.status == "processing"
-    assert gateway.refund(charge.reference, 1000, "refund").status == "failed"
+    assert gateway.refund(RefundRequest(charge.reference, 1000, "refund", AT), AT).status == "failed"

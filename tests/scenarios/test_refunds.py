@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.gateways import Refund as Answer
+from portal_site.billing.gateways import RefundRequest
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.sandbox.models import SandboxRefund
 from portal_site.billing.loading import snapshots
@@ -143,9 +144,9 @@ class _SlowBank:
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
 
-    def refund(self, _charge: str, _amount: int, key: str) -> Answer:
+    def refund(self, request: RefundRequest, _at: int) -> Answer:
         """See Gateway."""
-        return Answer(self.answers.pop(0), f"slow_{key}")
+        return Answer(self.answers.pop(0), f"slow_{request.idempotency_key}")
 
 
 def test_the_command_gives_back_what_is_left_and_names_the_refund(
@@ -171,7 +172,7 @@ def test_a_refund_that_fails_in_the_end_was_none(payer: History) -> None:
 
 def test_a_provider_that_refuses_makes_it_fail(payer: History) -> None:
     class Refuses(_SlowBank):
-        def refund(self, _charge: str, _amount: int, key: str) -> Answer:
+        def refund(self, request: RefundRequest, _at: int) -> Answer:
             raise BillingError("No such charge", "resource_missing")
 
     assert _gives_back(payer, 400, gateway=Refuses()).status == "failed"

@@ -63,6 +63,21 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """A refund to make of a successful charge. A repeated request only differs in `reference`.
+
+    `created` is the instant of the first call, by the customer's clock; `reference` the provider's id of the refund, once it is
+    known.
+    """
+
+    charge_reference: str
+    amount: int
+    idempotency_key: str
+    created: int
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChargeRequest:
     """A charge to make. A repeated request only differs in `return_url`, `off_session` and `reference`.
 
@@ -129,8 +144,11 @@ class Gateway(Protocol):
     def cancel_charge(self, request: ChargeRequest) -> Charge | None:
         """Cancel a charge that awaits authentication. Returns its state, which may be `succeeded`."""
 
-    def refund(self, charge_reference: str, amount: int, idempotency_key: str) -> Refund:
-        """Refund `amount` minor units of a successful charge. The same key never refunds twice."""
+    def refund(self, request: RefundRequest, at: int) -> Refund:
+        """Refund `amount` minor units of a successful charge, or the state of that refund at `at` by the customer's clock.
+
+        The same key never refunds twice.
+        """
 
     def forget(self, payment_method: str) -> None:
         """Delete a payment method that the customer removed."""
@@ -158,5 +176,6 @@ __all__ = [
     "GatewayEvent",
     "PaymentDetails",
     "Refund",
+    "RefundRequest",
     "SetupSession",
 ]

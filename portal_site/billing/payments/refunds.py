@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
 from portal_site.billing.events.emission import emit
 from portal_site.billing.gateways import Refund as Answer
+from portal_site.billing.gateways import RefundRequest
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, PaymentMethod, Refund, TestClock
@@ -58,7 +59,9 @@ def ask(gateways: Gateways, customer_id: str, refund_id: str, at: int) -> Refund
     answer: Answer | None = None
     try:
         if gateway is not None:
-            answer = gateway.refund(attempt.gateway_reference or "", row.amount, row.id)
+            reference = attempt.gateway_reference or ""
+            request = RefundRequest(reference, row.amount, row.id, row.created, row.gateway_reference)
+            answer = gateway.refund(request, at)
     except GatewayUnavailable:
         pass
     except SQLAlchemyError:  # the sandbox keeps its refunds in the portal's database

@@ -15,6 +15,7 @@ from portal_site.billing.gateways import (
     GatewayEvent,
     PaymentDetails,
     Refund,
+    RefundRequest,
     SetupSession,
 )
 from portal_site.billing.gateways.sandbox import events
@@ -89,22 +90,21 @@ class SandboxGateway:
                 row.status, row.decline_code = "declined", "authentication_not_handled"
         return self._charge(row) if row else None
 
-    def refund(self, charge_reference: str, amount: int, idempotency_key: str) -> Refund:
+    def refund(self, request: RefundRequest, at: int) -> Refund:
         """As the protocol says. More than was charged is refused, as is any part of a charge that brought nothing."""
+        reference, amount = request.charge_reference, request.amount
         with transaction() as session:
-            charge = session.scalar(
-                select(SandboxCharge).where(SandboxCharge.reference == charge_reference).with_for_update()
-            )
-            row = session.get(SandboxRefund, idempotency_key)
+            charge = session.scalar(select(SandboxCharge).where(SandboxCharge.reference == reference).with_for_update())
+            row = session.get(SandboxRefund, request.idempotency_key)
             if row is None:
                 mine = select(func.sum(SandboxRefund.amount)).where(
-                    SandboxRefund.charge_reference == charge_reference, SandboxRefund.status == "succeeded"
+                    SandboxRefund.charge_reference == reference, SandboxRefund.status == "succeeded"
                 )
                 left = charge.amount - (session.scalar(mine) or 0) if charge and charge.status == "succeeded" else 0
                 row = SandboxRefund(
-                    idempotency_key=idempotency_key,
+                    idempotency_key=request.idempotency_key,
                     reference=new_id("sbxr"),
-                    charge_reference=charge_reference,
+                    charge_reference=reference,
                     amount=amount,
                     status="succeeded" if 0 < amount <= left else "failed",
                 )

@@ -15,6 +15,7 @@ from portal_site.billing.gateways import (
     GatewayEvent,
     PaymentDetails,
     Refund,
+    RefundRequest,
     SetupSession,
 )
 from portal_site.billing.gateways.stripe import answers
@@ -106,18 +107,32 @@ class StripeGateway:
             return None
         return self._outcome(request, lambda: self._stripe.payment_intents.cancel(reference).to_dict())
 
-    def refund(self, charge_reference: str, amount: int, idempotency_key: str) -> Refund:
+    def refund(self, request: RefundRequest, at: int) -> Refund:
         """As the protocol says. What Stripe refuses, such as more than was charged, has failed."""
         import stripe
 
         try:
             with errors(self._note):
-                made = self._stripe.refunds.create(
-                    {"payment_intent": charge_reference, "amount": amount}, {"idempotency_key": idempotency_key}
-                )
+                return answers.refund(self._refunded(request, at))
         except stripe.InvalidRequestError:
-            return Refund("failed", idempotency_key)
-        return answers.refund(made.to_dict())
+            return Refund("failed", request.reference or request.idempotency_key)
+
+    def _refunded(self, request: RefundRequest, at: int) -> Object:
+        """The refund; one whose first answer was lost long ago is found among those of the charge, by its metadata."""
+        if request.reference is not None:
+            return self._stripe.refunds.retrieve(request.reference).to_dict()
+        if at - request.created > REPLAYED:
+            for one in self._stripe.refunds.list(
+                {"payment_intent": request.charge_reference, "limit": 100}
+            ).auto_paging_iter():
+                document = one.to_dict()
+                if (document.get("metadata") or {}).get("refund") == request.idempotency_key:
+                    return document
+        params: Any = {
+            "payment_intent": request.charge_reference, "amount": request.amount,
+            "metadata": {"refund": request.idempotency_key},
+        }  # fmt: skip
+        return self._stripe.refunds.create(params, {"idempotency_key": request.idempotency_key}).to_dict()
 
     def forget(self, payment_method: str) -> None:
         """As the protocol says. One that is gone already is forgotten."""
