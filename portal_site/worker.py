@@ -34,6 +34,7 @@ from portal_site.billing.billing_run import clean_up, runner
 from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.billing_run.runner import RunReport
 from portal_site.billing.models import Worker
+from portal_site.billing.payments import provider_events
 from portal_site.config import SettingsError
 from portal_site.db import db
 from portal_site.db.faults import described, is_of_surroundings
@@ -203,6 +204,7 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
                 retry_on_conflict(beating, at + now - began)
 
         try:
+            provider_events.work_off(app.extensions["gateways"], at, addresses.after_payment)
             report = runner.run(app.extensions["gateways"], at, addresses.after_payment, beat=beat)
         except Exception as error:
             with suppress(SQLAlchemyError):  # a database that takes no writes: `portal check` finds that by itself

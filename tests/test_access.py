@@ -35,6 +35,7 @@ PUBLIC = {
     "sandbox.show_setup", "sandbox.submit_setup", "sandbox.show_setup_challenge", "sandbox.answer_setup",
     "sandbox.show_challenge", "sandbox.answer_charge",
     "gateways.receive_event",  # let in by its signature: tests/test_gateway_events.py
+    "gateways.store_event",  # by its signature: tests/stripe/test_events.py
     "tls_ask.answer",  # for proxies of the own network, and no secret: tests/domains/test_tls_ask.py
 }  # fmt: skip
 API = {  # let in by a key: tests/api/test_rights.py

@@ -63,6 +63,7 @@ def _check_domains() -> None:
 
 def _check_gateways() -> None:
     from portal_site.billing.gateways.stripe import connections
+    from portal_site.billing.payments import provider_events
 
     found = connections.faults()
     for account_id, livemode, words in found:
@@ -70,6 +71,11 @@ def _check_gateways() -> None:
     if found:
         fail("gateways: nothing is charged there. Look with `portal gateway check`, and connect a key that works.")
     click.echo("gateways: no key is known not to work")
+    events = provider_events.parked()
+    for account_id, event_id, words in events:
+        click.echo(f"gateways: event {event_id} of {account_id}: {words}", err=True)
+    if events:
+        fail("gateways: what these events are about has to be looked at by a person.")
 
 
 def _check_files(app: Flask) -> None:

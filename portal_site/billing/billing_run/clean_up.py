@@ -9,6 +9,7 @@ from portal_site.billing.models import (
     PortalSession,
     PortalVisit,
     PromotionCodeTry,
+    ProviderEvent,
     RememberedDevice,
     SetupIntent,
 )
@@ -29,6 +30,12 @@ def remove_old_rows(at: int) -> int:
         + delete_in_batches(LoginRequest, LoginRequest.created < at - DAY)
         + delete_in_batches(CancellationRequest, CancellationRequest.created < before)
         + delete_in_batches(RememberedDevice, RememberedDevice.expires_at <= at)
+        + delete_in_batches(
+            ProviderEvent,
+            ProviderEvent.received_at < before,
+            ProviderEvent.due_at.is_(None),
+            ProviderEvent.fault.is_(None),
+        )
         + delete_in_batches(SetupIntent, SetupIntent.created < before)
         + delete_in_batches(IdempotentRequest, IdempotentRequest.created < at - IdempotentRequest.KEPT)
     )

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable
@@ -12,6 +12,7 @@ from portal_site.billing.gateways import CustomerDetails, Gateway, PaymentDetail
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Customer, PaymentMethod, ProviderCustomer, SetupIntent, Subscription
+from portal_site.billing.models.columns import values
 from portal_site.billing.rules.customers.payment_methods import why_not_removable
 from portal_site.billing.rules.subscriptions.statuses import ENDED
 from portal_site.billing.subscriptions import trials
@@ -20,6 +21,7 @@ from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
 log = logging.getLogger("portal.billing")
+RENEWED = ("brand", "last4", "exp_month", "exp_year", "funding", "country", "fingerprint")
 
 
 def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
@@ -162,6 +164,54 @@ def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> Pay
         except GatewayUnavailable as error:  # it is removed all the same: nothing here charges it any more
             log.warning("%s is removed here, and may still be stored at %s: %s", method.id, gateway.name, error)
     return method
+
+
+def renew(gateways: Gateways, customer_id: str, method_id: str, at: int) -> PaymentMethod:
+    """Take over what the provider says of a payment method now: networks replace cards, and some are detached elsewhere.
+
+    Raises NotFound, and GatewayUnavailable.
+    """
+    with transaction() as session:
+        method = ownership.get_owned(session, PaymentMethod, customer_id, method_id)
+    gateway = gateways.for_method(method)
+    if gateway is None or not method.gateway_reference or method.detached_at is not None:
+        return method
+    details = gateway.find_method(method.gateway_reference)
+    with transaction() as session:
+        customer = _lock_customer(session, customer_id)
+        method = ownership.get_owned(session, PaymentMethod, customer_id, method_id, lock=True)
+        if method.detached_at is not None:
+            return method
+        if details is None:
+            _detach(session, customer, method, at)
+            return method
+        now = {name: getattr(details, name) for name in RENEWED}
+        previous = {name: value for name, value in values(method, *RENEWED).items() if value != now[name]}
+        for name in previous:
+            setattr(method, name, now[name])
+        if previous:
+            session.flush()
+            emit(session, "payment_method.automatically_updated", method, at, previous={method.type: previous})
+        return method
+
+
+def lose_all(customer_id: str, gateway: str, at: int) -> None:
+    """The provider has deleted its customer, and with it all payment methods: none of them can be charged any more."""
+    with transaction() as session:
+        customer = _lock_customer(session, customer_id)
+        mine = PaymentMethod.customer_id == customer_id, PaymentMethod.gateway == gateway
+        for method in session.scalars(select(PaymentMethod).where(*mine, PaymentMethod.detached_at.is_(None))).all():
+            _detach(session, customer, method, at)
+        session.execute(
+            delete(ProviderCustomer).where(
+                ProviderCustomer.customer_id == customer_id, ProviderCustomer.gateway == gateway
+            )
+        )
+
+
+def _lock_customer(session: Session, customer_id: str) -> Customer:
+    """The customer, locked, even if it is deleted."""
+    return session.scalars(select(Customer).where(Customer.id == customer_id).with_for_update()).one()
 
 
 def _detach(session: Session, customer: Customer, method: PaymentMethod, at: int) -> None:

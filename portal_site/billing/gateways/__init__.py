@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 
@@ -111,6 +112,33 @@ class GatewayEvent:
     idempotency_key: str | None = None
 
 
+class Subject(StrEnum):
+    """What an event of a provider is about, by whose state it may have to be asked for."""
+
+    CHARGE = "charge"
+    SETUP = "setup"
+    PAYMENT_METHOD = "payment_method"
+    REFUND = "refund"
+    CUSTOMER = "customer"
+    OTHER = "other"  # nothing that anything here depends on
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEvent:
+    """A genuine event: the provider's id, type and instant of it, and the provider's reference of what it is about.
+
+    `attempt_id` is the id of the payment attempt that a charge was made for, where the provider tells it back.
+    """
+
+    id: str
+    type: str
+    livemode: bool
+    created: int
+    subject: Subject
+    reference: str
+    attempt_id: str | None = None
+
+
 class Gateway(Protocol):
     """A payment provider. Any call may raise errors.GatewayUnavailable; the outcome of the call is then unknown.
 
@@ -150,6 +178,9 @@ class Gateway(Protocol):
         The same key never refunds twice.
         """
 
+    def find_method(self, payment_method: str) -> PaymentDetails | None:
+        """A payment method as it is now; None if it belongs to no customer any more, and can be charged no more."""
+
     def forget(self, payment_method: str) -> None:
         """Delete a payment method that the customer removed."""
 
@@ -166,6 +197,10 @@ class Connector(ABC):
     def gateway_of(self, account_id: str, livemode: bool) -> Gateway | None:
         """The account's gateway in this mode, or None if it has not connected one."""
 
+    @abstractmethod
+    def read_event(self, account_id: str, headers: Mapping[str, str], body: bytes, at: int) -> ReceivedEvent:
+        """An event that came to the account's address. Raises EventRefused unless it is genuine, and this account's."""
+
 
 __all__ = [
     "Charge",
@@ -175,7 +210,9 @@ __all__ = [
     "Gateway",
     "GatewayEvent",
     "PaymentDetails",
+    "ReceivedEvent",
     "Refund",
     "RefundRequest",
     "SetupSession",
+    "Subject",
 ]

@@ -1,12 +1,12 @@
 """The installed payment providers: those for new payment methods, and those that store existing ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable
-from portal_site.billing.gateways import Connector, Gateway
+from portal_site.billing.gateways import Connector, Gateway, ReceivedEvent
 from portal_site.billing.translation_marks import N_
 from portal_site.db.faults import described
 
@@ -100,6 +100,10 @@ class _OneRun(Connector):
             gateway = self._connector.gateway_of(account_id, livemode)
             self._known[key] = self._guard(gateway) if gateway is not None else None
         return self._known[key]
+
+    def read_event(self, account_id: str, headers: Mapping[str, str], body: bytes, at: int) -> ReceivedEvent:
+        """As the connector."""
+        return self._connector.read_event(account_id, headers, body, at)
 
 
 class _Impatient:

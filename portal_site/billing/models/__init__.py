@@ -27,7 +27,14 @@ from portal_site.billing.models.invoice import (
     InvoiceLineItem,
     PrintedDocument,
 )
-from portal_site.billing.models.payment import PaymentAttempt, PaymentMethod, ProviderCustomer, Refund, SetupIntent
+from portal_site.billing.models.payment import (
+    PaymentAttempt,
+    PaymentMethod,
+    ProviderCustomer,
+    ProviderEvent,
+    Refund,
+    SetupIntent,
+)
 from portal_site.billing.models.portal import (
     LoginRequest,
     PortalConfiguration,
@@ -81,6 +88,7 @@ __all__ = [
     "PromotionCode",
     "PromotionCodeTry",
     "ProviderCustomer",
+    "ProviderEvent",
     "Refund",
     "RememberedDevice",
     "SchedulePhase",

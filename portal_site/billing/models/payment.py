@@ -33,6 +33,7 @@ class PaymentMethod(HasLivemode, Base):
     detached_at: Mapped[int | None]
 
     __table_args__ = (
+        Index("ix_payment_methods_reference", "account_id", "gateway_reference"),
         # Cards in the order of their expiry, for the reminders.
         Index(
             "ix_payment_methods_expiry",
@@ -57,7 +58,10 @@ class ProviderCustomer(HasLivemode, Base):
     gateway: Mapped[str]
     reference: Mapped[str]
 
-    __table_args__ = (UniqueConstraint("customer_id", "gateway"),)
+    __table_args__ = (
+        UniqueConstraint("customer_id", "gateway"),
+        Index("ix_provider_customers_reference", "account_id", "reference"),
+    )
 
 
 class SetupIntent(HasLivemode, Base):
@@ -73,6 +77,8 @@ class SetupIntent(HasLivemode, Base):
     gateway: Mapped[str | None]  # of those that were begun before there were several: the default one
     gateway_reference: Mapped[str]
     payment_method_id: Mapped[str | None] = mapped_column(ForeignKey("payment_methods.id"))
+
+    __table_args__ = (Index("ix_setup_intents_reference", "account_id", "gateway_reference"),)
 
 
 class Refund(HasLivemode, Base):
@@ -99,6 +105,7 @@ class Refund(HasLivemode, Base):
 
     __table_args__ = (
         UniqueConstraint("customer_id", "idempotency_key"),
+        Index("ix_refunds_reference", "account_id", "gateway_reference"),
         Index(
             "ix_refunds_pending",
             "created",
@@ -150,4 +157,37 @@ class PaymentAttempt(HasLivemode, Base):
             sqlite_where=text("settled_at IS NULL"),
             postgresql_where=text("settled_at IS NULL"),
         ),
+    )
+
+
+class ProviderEvent(HasLivemode, Base):
+    """An event of a payment provider, stored when it came, and worked off until `due_at` is null.
+
+    `id`, `type` and `created` are the provider's, `subject` and `reference` say what it is about. `fault` is why it could not be
+    worked off, for good if it is not due any more.
+    """
+
+    __tablename__ = "provider_events"
+
+    account_id: Mapped[AccountId] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    gateway: Mapped[str]
+    type: Mapped[str]
+    created: Mapped[int]
+    received_at: Mapped[int]
+    subject: Mapped[str]
+    reference: Mapped[str]
+    attempt_id: Mapped[str | None]
+    due_at: Mapped[int | None]
+    tries: Mapped[int] = mapped_column(default=0)
+    fault: Mapped[LongText | None]
+
+    __table_args__ = (
+        Index(
+            "ix_provider_events_due",
+            "due_at",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+        Index("ix_provider_events_received_at", "received_at"),
     )

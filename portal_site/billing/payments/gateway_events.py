@@ -34,7 +34,7 @@ def handle_gateway_event(
         return None
     with transaction() as session:
         attempt = _attempt_of(session, name, event)
-        at = _time_of(session, attempt.customer_id, at) if attempt else at
+        at = time_of(session, attempt.customer_id, at) if attempt else at
     if attempt is None:
         return None
     whose = attempt.customer_id, attempt.invoice_id
@@ -57,7 +57,7 @@ def _attempt_of(session: Session, gateway: str, event: GatewayEvent) -> PaymentA
     return session.scalar(query.execution_options(**UNSCOPED))
 
 
-def _time_of(session: Session, customer_id: str, real: int) -> int:
+def time_of(session: Session, customer_id: str, real: int) -> int:
     """The customer's current instant: that of its test clock, else the real one."""
     clock = (
         select(TestClock.frozen_time)

@@ -111,6 +111,12 @@ class SandboxGateway:
                 session.add(row)
         return Refund(row.status, row.reference)
 
+    def find_method(self, payment_method: str) -> PaymentDetails | None:
+        """See Gateway."""
+        with transaction() as session:
+            row = session.get(SandboxMethod, payment_method)
+        return _details(row) if row is not None and row.confirmed else None
+
     def forget(self, payment_method: str) -> None:
         """See Gateway. Charges made with the payment method are kept."""
         with transaction() as session:

@@ -1,5 +1,6 @@
 """Connecting an account to Stripe: its keys, checked before they are stored, and what makes gateways of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +9,16 @@ from sqlalchemy import select, update
 from portal_site import encryption
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
 from portal_site.billing.events.emission import OfAccount, emit
-from portal_site.billing.gateways import Connector, Gateway
+from portal_site.billing.gateways import Connector, Gateway, ReceivedEvent
 from portal_site.billing.gateways.stripe import client as clients
-from portal_site.billing.gateways.stripe import rights
+from portal_site.billing.gateways.stripe import events, rights
 from portal_site.billing.gateways.stripe.gateway import NAME, StripeGateway
 from portal_site.billing.gateways.stripe.models import StripeConnection
 from portal_site.billing.loading import ownership
 from portal_site.billing.resources import accounts as shapes
 from portal_site.db.transactions import reading, transaction
 
-PURPOSE = "stripe"
+PURPOSE = events.PURPOSE
 SECRET, RESTRICTED, PUBLISHABLE = "sk", "rk", "pk"
 LONGEST_KEY = 300
 
@@ -50,6 +51,11 @@ class StripeConnector(Connector):
             note_fault(account_id, livemode, words)
 
         return StripeGateway(self.client_of(found), livemode, found.currency or "usd", note)
+
+    def read_event(self, account_id: str, headers: Mapping[str, str], body: bytes, at: int) -> ReceivedEvent:
+        """As the protocol says."""
+        found = [row for livemode in (False, True) if (row := find(account_id, livemode)) is not None]
+        return events.read(found, headers.get("Stripe-Signature", ""), body, at)
 
     def client_of(self, row: StripeConnection) -> Any:
         """Stripe's library with a connection's key. Raises GatewayUnavailable if that cannot be read any more."""

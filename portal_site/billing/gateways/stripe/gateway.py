@@ -7,7 +7,7 @@ its own, so that after a lost answer it can be asked which step was reached. Sou
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from portal_site.billing.errors import GatewayUnavailable
+from portal_site.billing.errors import EventRefused, GatewayUnavailable
 from portal_site.billing.gateways import (
     Charge,
     ChargeRequest,
@@ -139,8 +139,8 @@ class StripeGateway:
         self._maybe(lambda: self._stripe.payment_methods.detach(payment_method))
 
     def parse_event(self, headers: Mapping[str, str], body: bytes) -> GatewayEvent | None:
-        """Events come to an address of each account: `events.receive`."""
-        raise NotImplementedError
+        """Events come to an address of each account: see `StripeConnector.read_event`."""
+        raise EventRefused("Events of Stripe come to the address of an account.")
 
     def _found_or_created(self, request: ChargeRequest) -> Object:
         """The payment intent of a charge; a repeated creation answers with the one that there is."""
