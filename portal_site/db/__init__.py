@@ -1,9 +1,11 @@
 """The database and the base class of all models. Writes go through `transactions`; pages read through `page_query`."""
 
+from contextvars import ContextVar
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import MetaData, event
+from flask_sqlalchemy.session import Session
+from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import BigInteger
 
@@ -26,7 +28,21 @@ class Base(DeclarativeBase):
     registry = registry(metadata=MetaData(naming_convention=NAMES), type_annotation_map={int: BigInteger})
 
 
-db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+# The connection whose uncommitted rows everything sees, within `transactions.supposing`.
+suppositions: ContextVar[Connection | None] = ContextVar("suppositions", default=None)
+
+
+class SupposingSession(Session):
+    """The session of the app; within `supposing`, on the connection of that."""
+
+    def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
+        """The connection or the engine that statements go to."""
+        return suppositions.get() or super().get_bind(*args, **kwargs)
+
+
+# A session on a connection with a transaction of its own, as within `supposing`, rolls back no more than what it did itself.
+OPTIONS = {"class_": SupposingSession, "expire_on_commit": False, "join_transaction_mode": "create_savepoint"}
+db = SQLAlchemy(model_class=Base, session_options=OPTIONS)
 
 
 event.listen(db.session, "do_orm_execute", scoping.check_orm)

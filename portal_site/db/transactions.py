@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from portal_site.db import db
+from portal_site.db import db, suppositions
 
 Rows = list[dict[str, Any]]
 Step = Callable[[Session, Rows], None]
@@ -31,6 +31,23 @@ def discarding_writes() -> Iterator[None]:
         yield
     finally:
         _discards.reset(token)
+
+
+@contextmanager
+def supposing() -> Iterator[Session]:
+    """A session for rows that all reads and transactions within the block see, and nobody else: they are taken back at its end.
+
+    For previews with customers who do not exist. On SQLite other writers wait meanwhile.
+    """
+    with db.engine.connect() as connection:
+        outer = connection.begin()
+        token = suppositions.set(connection)
+        try:
+            with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+                yield session
+        finally:
+            suppositions.reset(token)
+            outer.rollback()
 
 
 @contextmanager
@@ -166,6 +183,9 @@ def reading() -> Iterator[Connection]:
     """A read-only connection outside the session's transaction."""
     # Reads never share the session's connection. On PostgreSQL, autocommit saves the round trips of BEGIN and ROLLBACK, and
     # psycopg drops its prepared statements after a ROLLBACK. On SQLite, `transaction` takes the write lock at once.
+    if (supposed := suppositions.get()) is not None:
+        yield supposed
+        return
     engine = db.engine
     options = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
     with engine.connect().execution_options(**options, readonly=True) as connection:

@@ -1,4 +1,7 @@
-"""Customers in different states, for previews; and how many a configuration touches. Both look at a bounded number of rows."""
+"""Customers in different states, real or made-up ones, for previews; and how many customers a configuration touches.
+
+Both look at a bounded number of rows.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,24 +18,26 @@ MOST_COUNTED = 10_000
 
 @dataclass(frozen=True)
 class CustomerState:
-    """A state, and a customer who is in it. `subscription_id` is the one that the state is of."""
+    """A state, and a customer who is in it. `subscription_id` is the one that the state is of; a made-up customer has no ids."""
 
     name: str
     customer_id: str
     customer_name: str
     subscription_id: str = ""
+    is_sample: bool = False
 
 
 NOBODY = CustomerState("Nothing", "", "somebody new")
+SAMPLE = "made up"
 
 
 def find(account_id: str, livemode: bool, *, visible: bool) -> list[CustomerState]:
-    """A customer for each state that one of the newest customers is in; and somebody who has nothing.
+    """A customer for each state: one of the newest who is in it, else a made-up one; and somebody who has nothing.
 
-    Who may not see customers gets nobody else.
+    Who may not see customers gets only made-up ones.
     """
     if not visible:
-        return [NOBODY]
+        return [*(CustomerState(name, "", SAMPLE, is_sample=True) for name in NAMES), NOBODY]
     with reading() as reader:
         newest = select(Customer.id, Customer.name, Customer.email).where(
             Customer.account_id == account_id, Customer.livemode == livemode, Customer.deleted_at.is_(None)
@@ -61,7 +66,7 @@ def find(account_id: str, livemode: bool, *, visible: bool) -> list[CustomerStat
         for state in _states(row):
             states.setdefault(state, CustomerState(state, row.customer_id, names[row.customer_id], row.id))
     idle = next((customer for customer in names if all(row.customer_id != customer for row in found)), None)
-    order = [*(states[name] for name in NAMES if name in states)]
+    order = [states.get(name) or CustomerState(name, "", SAMPLE, is_sample=True) for name in NAMES]
     nobody = CustomerState("Nothing", idle or "", names[idle] if idle else "somebody new")
     return [*order, nobody]
 

@@ -5,15 +5,19 @@ write is rolled back.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from flask import Response, render_template, request
 
+from portal_site.billing.rules.portal import portal_features
 from portal_site.dashboard import place
 from portal_site.dashboard.reads import customer_states
 from portal_site.dashboard.settings.sections import Section
 from portal_site.dashboard.settings.subjects import Subject
 from portal_site.db.json_columns import JsonObject
+from portal_site.db.transactions import supposing
 from portal_site.portal.access import previews, visitors
+from portal_site.samples import customers
 from portal_site.staff.roles import Right
 from portal_site.web.rendering import i18n, themes
 from portal_site.web.security import CONTENT_SECURITY_POLICY
@@ -53,16 +57,30 @@ def show(subject: Subject, form: Section, settings: JsonObject, now: int) -> Res
     row = subject.row
     states = customer_states.find(row.account_id, row.livemode, visible=place().may(Right.VIEW_CUSTOMERS))
     state = next((one for one in states if one.name == request.values.get("state")), states[0])
-    visitor = visitors.find_previewed(row.account_id, row.id, state.customer_id, shown)
+    if not state.is_sample:
+        return framed(_rendered(subject, shown, state.customer_id, state.subscription_id, now) or nobody())
+    with supposing() as session:
+        features = portal_features.read(shown.get("feature_document") or row.features)
+        made = customers.build(session, row.account_id, row.livemode, features, state.name, now)
+        return framed(_rendered(subject, shown, made.customer_id, made.subscription_id, now) or nobody())
+
+
+def _rendered(
+    subject: Subject, shown: Mapping[str, Any], customer_id: str, subscription_id: str, now: int
+) -> str | None:
+    """The page of the portal that the controls ask for, for this customer; None if the customer does not get to it."""
+    visitor = visitors.find_previewed(subject.row.account_id, subject.row.id, customer_id, shown)
     days = max(0, min(request.values.get("days", type=int) or 0, FURTHEST))
     language = i18n.match(request.values.get("language", ""))
-    endpoint, values = _page(request.values.get("page", ""), state.subscription_id)
+    endpoint, values = _page(request.values.get("page", ""), subscription_id)
     scheme = themes.DARK if request.values.get("scheme") == themes.DARK else themes.LIGHT
     at = visitor.time(now) + days * DAY
-    page = endpoint and previews.render(visitor, endpoint, values, at, language, scheme)
-    return framed(
-        page or in_words("This customer does not get to this page.", "Switch it on, or choose another customer above.")
-    )
+    return previews.render(visitor, endpoint, values, at, language, scheme) if endpoint else None
+
+
+def nobody() -> str:
+    """What stands in the place of a page that a customer does not get to."""
+    return in_words("This customer does not get to this page.", "Switch it on, or choose another customer above.")
 
 
 def unfit() -> Response:
