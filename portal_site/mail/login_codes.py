@@ -1,6 +1,8 @@
 """The e-mails with login codes: the worker's answers to what was typed on login pages."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
@@ -11,7 +13,7 @@ from portal_site.billing.models import Account, LoginRequest, PortalConfiguratio
 from portal_site.billing.portal_access import logins
 from portal_site.branding import theme
 from portal_site.db.transactions import transaction
-from portal_site.mail import outbox, rendering
+from portal_site.mail import outbox, own_words, rendering
 from portal_site.mail.messages import Button, Message
 from portal_site.mail.outbox import Draft
 from portal_site.mail.rendering import Reader
@@ -20,6 +22,7 @@ from portal_site.web.rendering.i18n import gettext as _
 
 log = logging.getLogger("portal.mail")
 KIND = "login_code"
+NAMES = ("business_name", "code")  # what a merchant's own words in its e-mail can name
 PURPOSE = "login-code"
 TICKET = "expired-session"  # the purpose of a signed id of a session that is to be replaced
 AT_ONCE = 50
@@ -62,7 +65,8 @@ def _answer(session: Session, request: LoginRequest, at: int) -> None:
     )
     branding = theme.parse(**{**account.branding, **(configuration.branding or {})})
     with rendering.in_language_of(reader):
-        content = rendering.render(message(code, account.business_name, link), account.business_name, branding)
+        said = message(code, account.business_name, link, account.email_texts)
+        content = rendering.render(said, account.business_name, branding)
     draft = Draft(
         request.account_id, request.livemode, KIND, f"{KIND}:{request.id}", [customer.email or ""],
         customer_id=customer.id, expires_at=request.expires_at, asked_for=True,
@@ -78,8 +82,16 @@ def _link(request: LoginRequest, configuration: PortalConfiguration, code: str) 
     return addresses.on(request.host, request.account_id, "logins.show_code", login_page_id=page_id, code=code)
 
 
-def message(code: str, business: str, link: str) -> Message:
-    """The e-mail with a code. The link fills the code in, in the browser where it was asked for."""
+def message(code: str, business: str, link: str, texts: Mapping[str, Any] | None) -> Message:
+    """The e-mail with a code, in the merchant's own words as far as `texts` (`Account.email_texts`) has some.
+
+    The link fills the code in, in the browser where it was asked for.
+    """
+    words = own_words.of(texts, KIND, rendering.language())
+    return own_words.put_in(_message(code, business, link), words, {"business_name": business, "code": code})
+
+
+def _message(code: str, business: str, link: str) -> Message:
     return Message(
         subject=_("%(code)s is your code for %(business)s", code=code, business=business),
         heading=_("Your login code"),

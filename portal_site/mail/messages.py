@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from email_validator import EmailNotValidError, validate_email
@@ -25,10 +25,14 @@ class Message:
 
     `code` is a one-time code, in large type; `rows` are pairs of a label and a value. `links` stand small below all else. Where
     `unsubscribe` leads, the reader can stop e-mails of this kind, which mail programs offer too.
+
+    A merchant's own words (`own_words`) can stand in the place of the subject, of the `opening`, which is the paragraphs that
+    other parts repeat, and of the button's words. `values` are those that such words can name.
     """
 
     subject: str
     heading: str
+    opening: tuple[str, ...] = ()
     paragraphs: tuple[str, ...] = ()
     preview: str = ""
     code: str = ""
@@ -37,6 +41,7 @@ class Message:
     notes: tuple[str, ...] = ()
     links: tuple[Button, ...] = ()
     unsubscribe: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ def in_language_of(reader: HasLanguage) -> Iterator[None]:
                 setattr(g, name, value)
 
 
+def language() -> str:
+    """The language that sentences are in, such as `en`, whatever the region. Call it inside `in_language_of`."""
+    return i18n.current().locale.partition("_")[0]
+
+
 def render(message: Message, business: str, branding: Branding) -> Content:
     """The message as text and HTML. Call it inside `in_language_of`."""
     given: dict[str, Any] = {"message": message, "business": business, **_colours(branding)}
@@ -76,7 +81,7 @@ def as_text(message: Message, business: str) -> str:
     rows = "\n".join(filters.labelled(label, value) for label, value in message.rows)
     buttons = [message.button] if message.button else []
     links = [f"{filters.labelled(link.words, '')}\n{link.address}" for link in (*buttons, *message.links)]
-    above = [business, message.heading, *message.paragraphs, message.code, rows]
+    above = [business, message.heading, *message.opening, *message.paragraphs, message.code, rows]
     parts = [*above, *links[: len(buttons)], *message.notes, *links[len(buttons) :]]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 

@@ -36,6 +36,26 @@ REMINDERS: Mapping[Kind, tuple[int, ...]] = {
     Kind.UNPAID_REMINDER: (3, 0, -7),
     Kind.PAUSE_ENDING: (3,),
 }
+# What a merchant's own words in an e-mail can name. An e-mail about a changed address does not say whose it is: it goes to the
+# former one, too, whose owner may be somebody else by now.
+_WHO = ("customer_name", "business_name")
+NAMES: Mapping[Kind, tuple[str, ...]] = {
+    Kind.TRIAL_ENDING: (*_WHO, "products", "date"),
+    Kind.RENEWAL_AHEAD: (*_WHO, "products", "date"),
+    Kind.PAYMENT_FAILED: (*_WHO, "amount", "invoice_number"),
+    Kind.AUTHENTICATION_NEEDED: (*_WHO, "amount", "invoice_number"),
+    Kind.CARD_EXPIRING: (*_WHO, "products", "payment_method"),
+    Kind.INVOICE_FINALIZED: (*_WHO, "amount", "invoice_number"),
+    Kind.UNPAID_REMINDER: (*_WHO, "amount", "invoice_number", "date"),
+    Kind.RECEIPT: (*_WHO, "amount", "invoice_number", "date"),
+    Kind.CANCELLATION_CONFIRMED: (*_WHO, "products", "date"),
+    Kind.SUBSCRIPTION_ENDED: (*_WHO, "products", "date"),
+    Kind.CHANGE_CONFIRMED: (*_WHO, "products"),
+    Kind.PAUSE_BEGUN: (*_WHO, "products"),
+    Kind.PAUSE_ENDING: (*_WHO, "products", "date"),
+    Kind.EMAIL_CHANGED: ("business_name",),
+    Kind.REFUND: (*_WHO, "amount", "invoice_number"),
+}
 FURTHEST = 90  # days, before or after
 MOST_DAYS = 6  # reminders of one kind
 LEAST_PERIOD = 60  # days that a period must have for a reminder of its renewal, unless the account says otherwise

@@ -26,6 +26,7 @@ _COLUMNS = (
     Customer.test_clock_id,
     Account.notices,
     Account.mail,
+    Account.email_texts,
     Account.support_email,
     Account.cancellation_page_id,
 )
@@ -59,6 +60,7 @@ class Recipient:
     contacts: tuple[Mapping[str, Any], ...]
     muted: frozenset[str]
     settings: Settings
+    texts: Mapping[str, Any] | None  # the merchant's own words, as they are stored
     own_addresses: frozenset[str]  # of the merchant
     own_domain: str | None  # for which its DKIM key signs, so that it is the merchant's
     can_cancel_without_login: bool  # without logging in
@@ -92,6 +94,7 @@ def _recipient(row: Row) -> Recipient:
         contacts=tuple(row["billing_contacts"] or ()),
         muted=frozenset(row["muted_notices"] or ()),
         settings=Settings.of(row["notices"]),
+        texts=row["email_texts"],
         own_addresses=frozenset(
             each.lower() for each in (row["support_email"], sender.address, sender.reply_to) if each
         ),

@@ -65,7 +65,7 @@ def write(notice: Notice, at: int, *, stays_local: bool) -> Written | None:
         message = TEXTS[notice.kind](context)
         if message is None:
             return None
-        content = rendering.render(finished(message, context), visitor.business_name, visitor.branding)
+        content = rendering.render(finished(message, context, recipient.texts), visitor.business_name, visitor.branding)
     until = notice.until if notice.until is not None and not recipient.has_clock else at + LIFE
     draft = Draft(
         notice.account_id, notice.livemode, notice.kind, notice.key, to, cc,

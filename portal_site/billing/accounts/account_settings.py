@@ -23,7 +23,8 @@ from portal_site.ids import new_id
 # The columns that are settings: those that are compared, kept as history and gone back to.
 SETTINGS = (
     "business_name", "support_email", "support_phone", "support_url", "privacy_policy_url", "terms_of_service_url",
-    "timezone", "address", "return_hosts", "dunning", "branding", "notices", "logo_id", "icon_id", "email_link_days",
+    "timezone", "address", "return_hosts", "dunning", "branding", "notices", "email_texts", "logo_id", "icon_id",
+    "email_link_days",
 )  # fmt: skip
 LINKS = ("support_url", "privacy_policy_url", "terms_of_service_url")
 MOST_HOSTS = 50
@@ -121,8 +122,8 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
 def change(account_id: str, version: int, changed: Mapping[str, Any], at: int) -> Account:
     """Store changed settings, complete ones for each name. `version` is that of the settings that were changed.
 
-    The members of `branding` are checked by `branding.theme.parse`, which callers do: the engine knows no colours. Raises
-    NotFound, EditConflict if they have been changed since, and BillingError for what cannot be.
+    The members of `branding` are checked by `branding.theme.parse`, those of `email_texts` by `mail.own_words.refusal`, which callers
+    do: the engine knows neither colours nor e-mails. Raises NotFound, EditConflict if they have been changed since, and BillingError for what cannot be.
     """
     if unknown := changed.keys() - set(SETTINGS):
         raise ValueError(f"no settings: {', '.join(sorted(unknown))}")

@@ -46,6 +46,10 @@ class Account(Base):
     mail: Mapped[OptionalDocument]
     # Which kinds of e-mails its customers get, and when, parsed by notices.kinds.Settings; null for the usual ones.
     notices: Mapped[OptionalDocument]
+    # The merchant's own words in e-mails by kind, language and field, put in by mail.own_words; null for none.
+    email_texts: Mapped[OptionalDocument]
+    # A sender that is to be used once its domain is proven, and what was found of its DNS records, parsed by mail.senders.
+    mail_domain: Mapped[OptionalDocument]
     # For how many days the links in e-mails work.
     email_link_days: Mapped[int] = mapped_column(default=28, server_default="28")
     # The random part of the URL of the page for cancelling without logging in; null while there is none.

@@ -1,11 +1,13 @@
 """What a text is made from, and the parts that all e-mails have."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from portal_site.billing.portal_access.email_links import Purpose
-from portal_site.mail import links
+from portal_site.mail import links, own_words, rendering
 from portal_site.mail.messages import Button, Message
+from portal_site.notices.kinds import NAMES
 from portal_site.notices.triggers import Notice
 from portal_site.portal.access.visitors import Visitor
 from portal_site.portal.reads import invoices, overview
@@ -52,9 +54,13 @@ class Context:
         return self.link(Purpose.SUBSCRIPTION, subscription.id, _("Manage your subscription"))
 
 
-def finished(message: Message, context: Context) -> Message:
-    """A message with what stands below all of them: whom to ask, the login page, and how to stop a reminder."""
-    visitor, found = context.visitor, list(message.links)
+def finished(message: Message, context: Context, texts: Mapping[str, Any] | None) -> Message:
+    """A message with the merchant's own words, from `Account.email_texts`, and with what stands below all of them.
+
+    That is whom to ask, the login page, and how to stop a reminder.
+    """
+    message, visitor = _in_own_words(message, context, texts), context.visitor
+    found = list(message.links)
     notes = message.notes
     if visitor.support_email:
         notes = (*notes, _("Questions? Write to %(address)s.", address=visitor.support_email))
@@ -65,3 +71,13 @@ def finished(message: Message, context: Context) -> Message:
         return replace(message, notes=notes, links=tuple(found))
     stop = context.link(Purpose.REMINDERS, context.notice.kind, _("Stop these reminders"))
     return replace(message, notes=notes, links=(*found, stop), unsubscribe=stop.address)
+
+
+def _in_own_words(message: Message, context: Context, texts: Mapping[str, Any] | None) -> Message:
+    kind, visitor = context.notice.kind, context.visitor
+    words = own_words.of(texts, kind, rendering.language())
+    if not words:
+        return message
+    customer = visitor.name or visitor.email or ""
+    values = {"business_name": visitor.business_name, "customer_name": customer, **message.values}
+    return own_words.put_in(message, words, {name: values[name] for name in NAMES[kind]})

@@ -37,17 +37,18 @@ def card_expiring(context: Context) -> Message | None:
     if method is None or not method.used_by:
         return None
     sentence = wording.payment_methods.warning(method)
-    products = ", ".join(method.used_by)
+    values = {"products": ", ".join(method.used_by), "payment_method": wording.payment_methods.short_name(method)}
     button = None
     if context.visitor.features.payment_method_update.enabled:
         button = context.link(Purpose.PAYMENT_METHOD, method.id, _("Update your payment method"))
     return Message(
-        subject=_("Your %(name)s expires soon", name=wording.payment_methods.short_name(method)),
+        subject=_("Your %(name)s expires soon", name=values["payment_method"]),
         heading=_("Your card expires soon"),
         paragraphs=(
             sentence,
-            _("Add another one, so that %(products)s can continue without interruption.", products=products),
+            _("Add another one, so that %(products)s can continue without interruption.", products=values["products"]),
         ),
         preview=sentence,
         button=button,
+        values=values,
     )

@@ -28,6 +28,7 @@ def payment_failed(context: Context) -> Message | None:
         preview=_("You can pay with another payment method."),
         rows=_rows(invoice),
         button=_pay(context, invoice),
+        values={"amount": amount, "invoice_number": _number(invoice)},
     )
 
 
@@ -40,7 +41,7 @@ def authentication_needed(context: Context) -> Message | None:
     return Message(
         subject=_("Please confirm your payment of %(amount)s", amount=amount),
         heading=_("Your bank asks you to confirm a payment"),
-        paragraphs=(
+        opening=(
             _(
                 "Your bank asks you to confirm the payment of %(amount)s for invoice %(number)s. Nothing is charged until "
                 "you do.",
@@ -51,6 +52,7 @@ def authentication_needed(context: Context) -> Message | None:
         preview=_("Nothing is charged until you confirm it."),
         rows=_rows(invoice),
         button=context.link(Purpose.INVOICE, invoice.id, _("Confirm the payment")),
+        values={"amount": amount, "invoice_number": _number(invoice)},
     )
 
 
@@ -66,10 +68,11 @@ def finalized(context: Context) -> Message | None:
     return Message(
         subject=_("Invoice %(number)s from %(business)s", **values),
         heading=_("Your invoice for %(amount)s", **values),
-        paragraphs=(sentence,),
+        opening=(sentence,),
         preview=sentence,
         rows=(*_lines(invoice), *_rows(invoice)),
         button=_pay(context, invoice),
+        values={"amount": values["amount"], "invoice_number": values["number"]},
     )
 
 
@@ -92,10 +95,12 @@ def unpaid_reminder(context: Context) -> Message | None:
     return Message(
         subject=subject,
         heading=subject,
-        paragraphs=(sentence, _("If you have already paid it, you can ignore this email.")),
+        opening=(sentence,),
+        paragraphs=(_("If you have already paid it, you can ignore this email."),),
         preview=sentence,
         rows=_rows(invoice),
         button=_pay(context, invoice),
+        values={"amount": values["amount"], "invoice_number": values["number"], "date": values["date"]},
     )
 
 
@@ -106,16 +111,18 @@ def receipt(context: Context) -> Message | None:
         return None
     amount = money(invoice.amount_paid, invoice.currency)
     values = {"amount": amount, "business": context.visitor.business_name}
-    paid = [(_("Amount paid"), amount), (_("Paid on"), date(invoice.paid_at or context.at))]
+    paid_on = date(invoice.paid_at or context.at)
+    paid = [(_("Invoice"), _number(invoice)), (_("Amount paid"), amount), (_("Paid on"), paid_on)]
     if invoice.paid_with is not None:
         paid.append((_("Payment method"), wording.payment_methods.short_name(invoice.paid_with)))
     return Message(
         subject=_("Receipt for %(amount)s from %(business)s", **values),
         heading=_("Thank you for your payment"),
-        paragraphs=(_("We have received %(amount)s for invoice %(number)s.", number=_number(invoice), **values),),
+        opening=(_("We have received %(amount)s for invoice %(number)s.", number=_number(invoice), **values),),
         preview=_("Invoice %(number)s is paid.", number=_number(invoice)),
         rows=(*_lines(invoice), *paid),
         button=context.link(Purpose.INVOICE, invoice.id, _("See the invoice")),
+        values={"amount": amount, "invoice_number": _number(invoice), "date": paid_on},
     )
 
 
@@ -134,10 +141,12 @@ def refunded(context: Context) -> Message | None:
     return Message(
         subject=_("Refund of %(amount)s", amount=amount),
         heading=_("You are getting a refund of %(amount)s", amount=amount),
-        paragraphs=(sentence, _("It may take a few days to appear on your statement.")),
+        opening=(sentence,),
+        paragraphs=(_("It may take a few days to appear on your statement."),),
         preview=sentence,
         rows=tuple(rows),
         button=context.link(Purpose.INVOICE, invoice.id, _("See the invoice")),
+        values={"amount": amount, "invoice_number": _number(invoice)},
     )
 
 

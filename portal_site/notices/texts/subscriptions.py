@@ -37,6 +37,7 @@ def trial_ending(context: Context) -> Message | None:
         preview=paragraphs[0],
         rows=_items(subscription.items),
         button=button,
+        values={"date": ends, "products": _products(subscription)},
     )
 
 
@@ -53,13 +54,12 @@ def renewal_ahead(context: Context) -> Message | None:
     return Message(
         subject=_("Your subscription renews on %(date)s", **values),
         heading=_("Your subscription renews on %(date)s", **values),
-        paragraphs=(
-            _("Your subscription to %(products)s renews on %(date)s.", **values),
-            *_payment(subscription, method),
-        ),
+        opening=(_("Your subscription to %(products)s renews on %(date)s.", **values),),
+        paragraphs=tuple(_payment(subscription, method)),
         preview=wording.invoices.upcoming(upcoming),
         rows=_items(subscription.items),
         button=context.manage(subscription),
+        values=values,
     )
 
 
@@ -99,6 +99,7 @@ def cancellation_confirmed(context: Context) -> Message | None:
         preview=paragraphs[0],
         rows=tuple(rows),
         button=_keep(context, subscription),
+        values=values,
     )
 
 
@@ -124,6 +125,7 @@ def ended(context: Context) -> Message | None:
         paragraphs=(sentence, _("No further invoice will follow.")),
         preview=sentence,
         button=context.manage(subscription),
+        values=values,
     )
 
 
@@ -168,6 +170,7 @@ def change_confirmed(context: Context) -> Message | None:
         preview=sentence,
         rows=_items(items),
         button=context.manage(subscription),
+        values=values,
     )
 
 
@@ -188,6 +191,7 @@ def pause_begun(context: Context) -> Message | None:
         paragraphs=(sentence, _("You pay nothing until then.")),
         preview=sentence,
         button=context.manage(subscription),
+        values=values,
     )
 
 
@@ -208,6 +212,7 @@ def pause_ending(context: Context) -> Message | None:
         preview=sentence,
         rows=_items(subscription.items),
         button=context.manage(subscription),
+        values=values,
     )
 
 
