@@ -70,10 +70,15 @@ class SenderSettings:
         return cls(**members, dkim=Dkim(**dkim) if dkim else None)
 
 
+def one_line(text: str) -> str:
+    """The text on one line, without control characters and marks that turn the direction of others."""
+    kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") else c for c in text if c not in _BIDI)
+    return "".join(kept).strip()
+
+
 def header_text(name: str) -> str:
-    """A name fit for a header: on one line, without control characters and marks that turn the direction of others."""
-    kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") else c for c in name if c not in _BIDI)
-    return " ".join("".join(kept).split())[:LONGEST_NAME]
+    """A name fit for a header: on one line, with single blanks, and not too long."""
+    return " ".join(one_line(name).split())[:LONGEST_NAME]
 
 
 def deliverable(address: str | None) -> str | None:

@@ -11,11 +11,12 @@ from dataclasses import replace
 from string import Template
 from typing import Any
 
-from portal_site.mail.messages import Message, header_text
+from portal_site.mail.messages import LONGEST_NAME, Message, one_line
 
 SUBJECT, INTRODUCTION, BUTTON = "subject", "introduction", "button"
 LONGEST: Mapping[str, int] = {SUBJECT: 100, INTRODUCTION: 2000, BUTTON: 40}
 _PARAGRAPHS = re.compile(r"\n\s*\n")
+_BLANKS = re.compile(r"[ \n]+")  # not those at which no line may end, as in amounts
 
 
 class _Words(Template):
@@ -28,8 +29,13 @@ class _Words(Template):
 
 
 def tidy(typed: str | None) -> str:
-    """What was typed, in NFC, with line feeds at the ends of lines only, and without blanks around it."""
-    return unicodedata.normalize("NFC", (typed or "").replace("\r\n", "\n").replace("\r", "\n")).strip()
+    """What was typed, in NFC, without blanks around it and without what cannot be shown; lines end with line feeds."""
+    lines = (typed or "").replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
+    return unicodedata.normalize("NFC", "".join(c for c in lines if not _is_hidden(c))).strip()
+
+
+def _is_hidden(character: str) -> bool:
+    return character != "\n" and unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn")
 
 
 def refusal(field: str, text: str, names: Collection[str]) -> str:
@@ -38,8 +44,8 @@ def refusal(field: str, text: str, names: Collection[str]) -> str:
         return f"Use at most {LONGEST[field]} characters."
     if field != INTRODUCTION and len(text.splitlines()) > 1:
         return "Write one line only."
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") for c in text if c != "\n"):
-        return "There is a character in it that cannot be shown. Type it anew."
+    if any(map(_is_hidden, text)):
+        return "There is a character in it that cannot be shown."
     words = _Words(text)
     if not words.is_valid():
         return "A brace must belong to a name, such as {business_name}."
@@ -53,7 +59,7 @@ def refusal(field: str, text: str, names: Collection[str]) -> str:
 def filled(text: str, values: Mapping[str, str]) -> str | None:
     """The text with its values, each on one line; None if it cannot be filled in, such as one of another version."""
     try:
-        return _Words(text).substitute({name: header_text(value) for name, value in values.items()})
+        return _Words(text).substitute({name: one_line(value)[:LONGEST_NAME] for name, value in values.items()})
     except (KeyError, ValueError):
         return None
 
@@ -67,14 +73,14 @@ def of(document: Mapping[str, Any] | None, kind: str, language: str) -> Mapping[
 def put_in(message: Message, words: Mapping[str, str], values: Mapping[str, str]) -> Message:
     """The message with a merchant's own words. Where there are none, and where they cannot be filled in, its own ones stay.
 
-    They stand in the place of the subject, the opening and the words of the button. What a customer has to be told is in the other
-    parts, and stays.
+    They stand in the place of the subject, the opening and the words of the button. What a customer has to be told is in the
+    other parts, and stays.
     """
     own = {name: text for name in LONGEST if name in words and (text := filled(words[name], values))}
     if SUBJECT in own:
         message = replace(message, subject=own[SUBJECT])
     if INTRODUCTION in own:
-        opening = (" ".join(part.split()) for part in _PARAGRAPHS.split(own[INTRODUCTION]))
+        opening = (_BLANKS.sub(" ", part).strip() for part in _PARAGRAPHS.split(own[INTRODUCTION]))
         message = replace(message, opening=tuple(filter(None, opening)))
     if BUTTON in own and message.button is not None:
         message = replace(message, button=replace(message.button, words=own[BUTTON]))

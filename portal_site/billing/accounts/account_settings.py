@@ -122,8 +122,9 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
 def change(account_id: str, version: int, changed: Mapping[str, Any], at: int) -> Account:
     """Store changed settings, complete ones for each name. `version` is that of the settings that were changed.
 
-    The members of `branding` are checked by `branding.theme.parse`, those of `email_texts` by `mail.own_words.refusal`, which callers
-    do: the engine knows neither colours nor e-mails. Raises NotFound, EditConflict if they have been changed since, and BillingError for what cannot be.
+    The members of `branding` are checked by `branding.theme.parse`, those of `email_texts` by `mail.own_words.refusal`, which
+    callers do: the engine knows neither colours nor e-mails. Raises NotFound, EditConflict if they have been changed since, and
+    BillingError for what cannot be.
     """
     if unknown := changed.keys() - set(SETTINGS):
         raise ValueError(f"no settings: {', '.join(sorted(unknown))}")

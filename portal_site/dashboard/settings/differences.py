@@ -53,7 +53,7 @@ def _value(value: Any) -> str:
         return ", ".join(f"{name.replace('_', ' ')} {_value(part)}" for name, part in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "; ".join(map(_value, value))
-    return str(value).replace("_", " ") if str(value).islower() else str(value)
+    return str(value).replace("_", " ") if str(value).islower() and str(value).isidentifier() else str(value)
 
 
 @dataclass(frozen=True)

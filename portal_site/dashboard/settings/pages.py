@@ -128,7 +128,10 @@ def save_settings(account_id: str, configuration_id: str, section: str) -> Page:
 
 def preview_choices(page: str) -> dict[str, str]:
     """What the preview shows, as it was chosen; at first the page that the section is about."""
-    chosen = {name: request.values.get(name, "") for name in ("page", "state", "days", "language", "scheme", "device")}
+    chosen = {
+        name: request.values.get(name, "")
+        for name in ("page", "state", "days", "language", "scheme", "device", "format")
+    }
     return {**chosen, "page": chosen["page"] or page, "days": chosen["days"] or "0"}
 
 

@@ -48,6 +48,7 @@ class Entry(PortalForm):
     """One of several alike forms in a section, which is folded together until one opens it."""
 
     title = ""
+    note = ""  # what is said above its fields
 
     @property
     def summary(self) -> str:

@@ -15,6 +15,7 @@ from portal_site.dashboard.navigation import configuration_name
 from portal_site.dashboard.reads import customer_states
 from portal_site.dashboard.settings.account_sections import BusinessSection, LinksSection, PaymentsSection
 from portal_site.dashboard.settings.branding import Appearance, BrandingSection
+from portal_site.dashboard.settings.email_texts import EmailTexts
 from portal_site.dashboard.settings.emails import EmailsSection
 from portal_site.dashboard.settings.offers import Offers
 from portal_site.dashboard.settings.sections import Cancellation, Information, Section, Words
@@ -30,7 +31,7 @@ def _by_name(*sections: type[Section]) -> Sections:
 
 
 OF_CONFIGURATIONS = _by_name(Subscriptions, Cancellation, Offers, Information, Words, Appearance)
-OF_ACCOUNTS = _by_name(BrandingSection, BusinessSection, EmailsSection, PaymentsSection, LinksSection)
+OF_ACCOUNTS = _by_name(BrandingSection, BusinessSection, EmailsSection, EmailTexts, PaymentsSection, LinksSection)
 
 
 @dataclass(frozen=True)
