@@ -28,6 +28,7 @@ DRIVERS = {
 }
 
 
+MECHANISM = re.compile(r"(include|exists|a|mx|ip4|ip6):[A-Za-z0-9_.:/%{}-]+")  # of SPF
 PREFIX = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*")  # the path of PORTAL_BASE_URL, without a slash at its end
 
 
@@ -50,6 +51,7 @@ class Settings:
     queue: str = ""
     smtp_url: str = ""
     mail_from: str = NOBODY
+    mail_spf: tuple[str, ...] = ()
     demo: bool = False
     rate_limit_storage: str = "sql"
 
@@ -117,6 +119,7 @@ class Settings:
             stripe_address=reader.stripe_address(),
             smtp_url=reader.smtp_url(),
             mail_from=reader.mail_from(),
+            mail_spf=reader.mail_spf(),
             demo=demo,
             rate_limit_storage=reader.rate_limit_storage("memory" if demo else "sql"),
         )
@@ -237,6 +240,15 @@ class _Reader:
             return validate_email(raw, check_deliverability=False, test_environment=True).normalized if raw else NOBODY
         except EmailNotValidError:
             return self._fault("PORTAL_MAIL_FROM is not an e-mail address, such as billing@example.com.")
+
+    def mail_spf(self) -> tuple[str, ...]:
+        mechanisms = tuple(self.environ.get("PORTAL_MAIL_SPF", "").split())
+        if not all(MECHANISM.fullmatch(each) for each in mechanisms):
+            self._fault(
+                "PORTAL_MAIL_SPF must be SPF mechanisms, separated by blanks, such as include:spf.relay.example "
+                "ip4:192.0.2.1."
+            )
+        return mechanisms
 
     def count(self, name: str, most: int) -> int:
         raw = self.environ.get(name) or "0"

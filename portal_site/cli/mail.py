@@ -52,10 +52,11 @@ def forget_address(_app: Flask, address: str) -> None:
 @with_app
 def set_sender(_app: Flask, account_id: str | None, **given: Any) -> None:
     """Set an account's own sender. What is not given goes back to what holds without it."""
-    from portal_site.mail import senders
+    from portal_site import clock
+    from portal_site.mail.senders import settings
 
     key = given.pop("dkim_key")
-    record = senders.set_sender(account_id, key=key.read_text() if key else None, **given)
+    record = settings.set_sender(account_id, clock.now(), key=key.read_text() if key else None, **given)
     if record:
         click.echo(f"The domain needs this record of type TXT:\n{record}")
 

@@ -127,6 +127,7 @@ def init(app: Flask) -> None:
         log,
         navigation,
         profile,
+        sender,
         team,
     )
     from portal_site.dashboard.access import invitations, setup, sign_in

@@ -35,7 +35,8 @@ PAGES = (
         "Settings",
         Right.VIEW_SETTINGS,
         "show_configurations",
-        ("show_settings", "save_settings", "show_history", "compare", "copy"),
+        ("show_settings", "save_settings", "show_history", "compare", "copy", "show_sender", "save_sender",
+         "set_sender_key", "withdraw_sender", "check_sender"),
     ),
     ("Log", Right.VIEW_LOG, "show_log", ()),
     (

@@ -1,7 +1,7 @@
 """Questions about DNS. That a record does not exist is an answer; that nobody answers is none, and says nothing of the record."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import dns.exception
 import dns.resolver
@@ -24,7 +24,20 @@ class Dns:
 
     def texts(self, name: str) -> list[str]:
         """The TXT records of a name. Raises Unanswered."""
-        answer = self._ask(name, RdataType.TXT, time.monotonic() + LONGEST_CHECK)
+        return self._texts(name, time.monotonic() + LONGEST_CHECK)
+
+    def texts_of(self, names: Iterable[str]) -> dict[str, list[str] | None]:
+        """The TXT records of several names, in the time of one check; None for those that nobody has answered for."""
+        until, found = time.monotonic() + LONGEST_CHECK, dict[str, list[str] | None]()
+        for name in names:
+            try:
+                found[name] = self._texts(name, until)
+            except Unanswered:
+                found[name] = None
+        return found
+
+    def _texts(self, name: str, until: float) -> list[str]:
+        answer = self._ask(name, RdataType.TXT, until)
         rows = answer.rrset or () if answer is not None else ()
         return [b"".join(row.strings).decode(errors="replace") for row in rows]
 

@@ -52,6 +52,11 @@ def is_apex(host: str) -> bool:
     return bool(_suffixes().privatesuffix(host) == host)
 
 
+def registered(host: str) -> str:
+    """The name that was registered, such as example.com for billing.example.com; the host itself if it is a public suffix."""
+    return str(_suffixes().privatesuffix(host) or host)
+
+
 def _refused(sentence: str, **values: Any) -> BillingError:
     return BillingError(sentence, param="host", **values)
 

@@ -139,6 +139,15 @@ def _close(email: Email, status: EmailStatus) -> None:
     email.status, email.content = status, None
 
 
+def latest(account_id: str, kind: str) -> Email | None:
+    """The last e-mail of a kind that is to nobody of the customers. The row belongs to no transaction."""
+    mine = Email.account_id == account_id, Email.customer_id.is_(None), Email.kind == kind
+    query = select(Email.__table__).where(*mine).order_by(Email.created.desc(), Email.id.desc()).limit(1)
+    with reading() as reader:
+        row = reader.execute(query).first()
+    return Email(**row._mapping) if row is not None else None
+
+
 def is_anything_due(at: int) -> bool:
     """Whether an e-mail is due. Unlike `claim` it only reads."""
     is_due = _IS_WAITING, Email.due_at <= at

@@ -51,6 +51,8 @@ RULES = {
     "dashboard": Rule("1200 per minute", client_network),
     "exports": Rule("20 per minute", visitor),
     "downloads of staff": Rule("20 per minute", client_network),
+    # Each may wait for ten seconds.
+    "checks of DNS": Rule("20 per minute", client_network),
     # As at Stripe.
     "api reading, live": Rule("100 per second", caller),
     "api writing, live": Rule("100 per second", caller),
@@ -85,6 +87,7 @@ ROUTES = {
     "portal.download_year": "exports",
     "portal.download_list": "exports",
     "dashboard.download_log": "downloads of staff",
+    "dashboard.check_sender": "checks of DNS",
     "theme": "styles and logos",
     "brand_asset": "styles and logos",
 }

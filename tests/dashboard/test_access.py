@@ -178,6 +178,15 @@ ROUTES = {
     "dashboard.send_test": Route(
         "POST", "/{account}/emails/test", Right.EDIT_SETTINGS, (("page", "receipt"),), DONE
     ),
+    "dashboard.show_sender": Route("GET", "/{account}/emails/sender", Right.EDIT_SETTINGS),
+    "dashboard.save_sender": Route(
+        "POST", "/{account}/emails/sender", Right.EDIT_SETTINGS, (("name", "Books"),), (409,)
+    ),
+    "dashboard.set_sender_key": Route(
+        "POST", "/{account}/emails/sender/key", Right.EDIT_SETTINGS, (("source", "new"),), (409,)
+    ),
+    "dashboard.withdraw_sender": Route("POST", "/{account}/emails/sender/withdrawal", Right.EDIT_SETTINGS, ok=(409,)),
+    "dashboard.check_sender": Route("POST", "/{account}/emails/sender/check", Right.EDIT_SETTINGS, ok=REFUSED),
     "dashboard.show_log": Route("GET", "/{account}/log", Right.VIEW_LOG),
     "dashboard.download_log": Route("GET", "/{account}/log.csv", Right.VIEW_LOG),
     "dashboard.upload_picture": Route(

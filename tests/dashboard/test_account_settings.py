@@ -259,7 +259,11 @@ def test_which_emails_customers_get(office: Desk) -> None:
 @pytest.mark.parametrize(
     ("language", "words"), [("en", "Thank you for your payment"), ("fr", "Merci pour votre paiement")]
 )
-def test_each_email_can_be_looked_at_and_sent_to_oneself(office: Desk, language: str, words: str) -> None:
+def test_each_email_can_be_looked_at_and_sent_to_oneself(
+    office: Desk, monkeypatch: pytest.MonkeyPatch, language: str, words: str
+) -> None:
+    with_server = replace(office.app.config["SETTINGS"], smtp_url="smtp://127.0.0.1:1?tls=none")
+    monkeypatch.setitem(office.app.config, "SETTINGS", with_server)
     shown = office.client.get(office.address(f"emails/preview?page=receipt&language={language}"))
     assert words in text(shown.text)
     assert shown.headers["Content-Security-Policy"].endswith("sandbox allow-same-origin")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from flask import Response, abort, flash, redirect, request, url_for
+from flask import Response, abort, current_app, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as Redirect
 from wtforms import IntegerField, StringField
 from wtforms.validators import InputRequired, Length, NumberRange
@@ -43,6 +43,7 @@ NAMES: Mapping[str, str] = {
 }
 DAYS = "_days"
 TEST = "test_of_an_email"
+SENDER = "sender"  # the page that a test was sent from, if not these settings
 LIFE = 24 * 60 * 60  # seconds for which a test is worth being delivered
 
 
@@ -50,6 +51,7 @@ class EmailsSection(Section):
     """A switch for each kind, and for reminders the days before their dates. The fields are added below."""
 
     NAME, TITLE, CONTROLS, PAGE = "emails", "Emails", "dashboard/settings/_email_controls.html", Kind.RECEIPT.value
+    FURTHER = "dashboard/settings/_sender_link.html"
     GROUPS: ClassVar[list[tuple[str, list[str]]]] = [
         ("After something has happened", [kind.value for kind in Kind if kind not in REMINDERS]),
         ("Reminders", [name for kind in REMINDERS for name in (kind.value, kind.value + DAYS)] + ["least_period"]),
@@ -113,21 +115,29 @@ for _kind in REMINDERS:
 @blueprint.post("/<account_id>/emails/test")
 @needs(Right.EDIT_SETTINGS)
 def send_test(account_id: str) -> Redirect | Response:
-    """Send an e-mail of a kind, with made-up contents, to the user's own address."""
+    """Send an e-mail of a kind, with made-up contents, from the account's sender to the user's own address."""
     kind = request.form.get("page", "")
     if kind not in previews.KINDS:
         abort(404)
     language = i18n.match(request.form.get("language", "")) or i18n.DEFAULT
-    content = previews.preview(kind, language, account_id)
-    at = clock.now()
-    draft = Draft(
-        account_id, False, TEST, f"{TEST}:{new_id('test')}", [user().email], expires_at=at + LIFE, asked_for=True
-    )
-    with transaction() as session:
-        outbox.write(session, draft, content, at)
-    flash(f"It is on its way to {user().email}.", "good")
+    if current_app.config["SETTINGS"].sends_mail:
+        _write_test(account_id, kind, language)
+        flash(f"It is on its way to {user().email}.", "good")
+    else:
+        flash("This portal sends no emails yet: its operator has to set up a mail server.", "bad")
+    if request.form.get("page_of") == SENDER:
+        return redirect(url_for("dashboard.show_sender", account_id=account_id), 303)
     there = url_for(
         "dashboard.show_settings", account_id=account_id, configuration_id="account", section=EmailsSection.NAME,
         page=kind, language=language,
     )  # fmt: skip
     return redirect(there, 303)
+
+
+def _write_test(account_id: str, kind: str, language: str) -> None:
+    content, at = previews.preview(kind, language, account_id), clock.now()
+    draft = Draft(
+        account_id, False, TEST, f"{TEST}:{new_id('test')}", [user().email], expires_at=at + LIFE, asked_for=True
+    )
+    with transaction() as session:
+        outbox.write(session, draft, content, at)
