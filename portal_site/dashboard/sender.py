@@ -35,23 +35,21 @@ PURPOSES = {
     DMARC: "What receivers do with emails that only pretend to come from your domain.",
 }
 BADGES = {
-    Finding.OK: ("good", "Found"), Finding.NOT_NEEDED: ("quiet", "Not needed"), Finding.MISSING: ("bad", "Missing"),
-    Finding.DIFFERENT: ("bad", "Different"), Finding.INVALID: ("bad", "Not valid"), Finding.SEVERAL: ("bad", "Several"),
-    Finding.UNALIGNED: ("warning", "Does not fit"), Finding.UNANSWERED: ("warning", "No answer"),
-    None: ("quiet", "Not looked at"),
+    Finding.OK: ("good", "Found"), Finding.MISSING: ("bad", "Missing"), Finding.DIFFERENT: ("bad", "Different"),
+    Finding.INVALID: ("bad", "Not valid"), Finding.SEVERAL: ("bad", "Several"), Finding.UNALIGNED: ("warning", "Does not fit"),
+    Finding.UNANSWERED: ("warning", "No answer"), None: ("quiet", "Not looked at"),
 }  # fmt: skip
 ADVICE: Mapping[Finding | None, str] = {
     Finding.OK: "It is as it should be.",
     Finding.MISSING: "There is no such record yet. New records can take some hours until everybody sees them.",
     Finding.INVALID: "What is there cannot be read as such a record. Replace it.",
     Finding.UNANSWERED: "No name server has said anything about it. Check again later.",
-    Finding.NOT_NEEDED: "This portal’s mail server needs none.",
     None: "Set it, then check.",
 }
 SPECIAL_ADVICE: Mapping[tuple[str, Finding | None], str] = {
     (DKIM, Finding.DIFFERENT): "There is a record with another key, or one that may not sign emails. Replace it.",
     (DKIM, Finding.SEVERAL): "There are several records of this name. Leave only this one.",
-    (SPF, Finding.DIFFERENT): "There is a record, but it lets this portal’s mail server not pass. Change it to this.",
+    (SPF, Finding.DIFFERENT): "There is a record, but it does not let this portal’s mail server pass. Change it to this.",
     (SPF, Finding.SEVERAL): "There are several SPF records, so receivers use none. Put them together into one.",
     (DMARC, Finding.SEVERAL): "There are several DMARC records, so receivers use none. Leave only one.",
     (DMARC, Finding.UNALIGNED): "The record is there, but your emails are not signed for this domain, so they do not pass it.",

@@ -38,6 +38,8 @@ def needed(sender: Sender) -> list[NeededRecord]:
     if sender.dkim is not None and (public := keys.public_key(sender.dkim)) is not None:
         values[DKIM] = records.dkim_to_set(public)
     finding = {kind: Finding(word) for kind, word in findings.items()}
+    if finding.get(SPF, Finding.UNANSWERED) != Finding.UNANSWERED:  # what is wanted may have changed since
+        finding[SPF] = records.judge_spf(found.get(SPF, ()), wanted)
     if not wanted and finding.get(SPF) != Finding.SEVERAL:
         del values[SPF]
     names = _names(sender)
