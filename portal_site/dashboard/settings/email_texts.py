@@ -64,7 +64,7 @@ class OwnTexts(Entry):
         else:
             self.button.description = f"Standard: “{standard.button.words}”"
         for field in self:
-            field.render_kw = {"lang": language, "dir": "auto"}
+            field.render_kw = {"lang": language, "dir": "auto", **({"rows": 5} if field is self.introduction else {})}
 
 
 def _place_of_introduction(standard: Message) -> str:
