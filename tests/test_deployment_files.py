@@ -77,6 +77,7 @@ def test_the_settings_of_the_services_are_accepted() -> None:
     given = {
         "PORTAL_HOST": "billing.example.com", "PORTAL_SECRET_KEY": SECRET, "POSTGRES_PASSWORD": "a1b2c3",
         "PORTAL_SMTP_URL": "smtp://relay.example:25?tls=none", "PORTAL_MAIL_FROM": "billing@example.com",
+        "PORTAL_MAIL_SPF": "include:spf.relay.example",
     }  # fmt: skip
     asked = set(re.findall(r"^(\w+)=", (DEPLOY / "env.example").read_text(), re.MULTILINE))
     assert asked == set(given) == {name for name, _ in VARIABLE.findall((DEPLOY / "compose.yaml").read_text())}
