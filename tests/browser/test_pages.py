@@ -321,9 +321,9 @@ def test_payments_that_hang(site: Site, page: Page, monkeypatch: pytest.MonkeyPa
     def lose(*_given: object) -> object:
         raise GatewayUnavailable("lost")
 
-    gateway = site.app.extensions["gateways"]
+    gateway = site.app.extensions["gateways"].shared("sandbox")
     for name in ("charge", "find_charge", "cancel_charge"):
-        monkeypatch.setattr(gateway.default, name, lose)
+        monkeypatch.setattr(gateway, name, lose)
     page.goto(subscription)
     page.get_by_role("button", name="Pay €10.00").click()
     page.get_by_role("link", name="Check again").wait_for()
