@@ -66,6 +66,7 @@ def test_a_key_is_checked_and_stored_encrypted(
     assert KEY not in repr(stored) + caplog.text
 
 
+@pytest.mark.case("F15")
 def test_a_key_survives_another_secret_key(app: Flask, account_id: str, connector: StripeConnector) -> None:
     connections.connect(connector, account_id, False, KEY, AT)
     before = app.config["SECRET_KEY"]
@@ -79,7 +80,6 @@ def test_a_key_survives_another_secret_key(app: Flask, account_id: str, connecto
         app.config.update(SECRET_KEY=before, SECRET_KEY_FALLBACKS=[])
 
 
-@pytest.mark.case("E5")
 @pytest.mark.parametrize(
     ("key", "livemode", "said"),
     [
@@ -191,7 +191,7 @@ def test_a_renewal_is_charged_to_the_card_at_stripe(
     assert invoice.status == "paid"
 
 
-@pytest.mark.case("D17")
+@pytest.mark.case("F2")
 @pytest.mark.parametrize("faults", [["lose"], ["", "lose"], ["drop"], ["", "500"]])
 def test_a_renewal_whose_answer_is_lost_is_settled_by_the_next_run(
     app: Flask, account_id: str, connector: StripeConnector, double: Double, faults: list[str]

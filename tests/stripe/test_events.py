@@ -77,7 +77,7 @@ def _stored() -> list[ProviderEvent]:
         return list(reader.execute(select(ProviderEvent).order_by(ProviderEvent.id)))  # type: ignore[arg-type]
 
 
-@pytest.mark.case("E1")
+@pytest.mark.case("E6")
 def test_an_event_is_stored_once_however_often_it_comes(app: Flask, account_id: str) -> None:
     body = _event()
     for shift in (0, 0, 60):  # each delivery is signed anew
@@ -94,6 +94,7 @@ def test_an_unknown_type_is_kept_and_left_alone(app: Flask, account_id: str) -> 
     assert (row.subject, row.due_at) == ("other", None)
 
 
+@pytest.mark.case("F15")
 def test_each_mode_has_a_secret_and_a_rolled_one_counts_for_a_while(
     app: Flask, account_id: str, now: time_machine.Traveller
 ) -> None:
@@ -106,6 +107,7 @@ def test_each_mode_has_a_secret_and_a_rolled_one_counts_for_a_while(
     assert [row.livemode for row in _stored()] == [False, True]
 
 
+@pytest.mark.case("E6")
 @pytest.mark.parametrize(
     ("body", "headers"),
     [

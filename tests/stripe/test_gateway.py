@@ -69,7 +69,6 @@ def test_each_outcome_of_a_charge(gateway: StripeGateway, method: str, status: s
         assert (found.status, found.reference) == (status, charge.reference)
 
 
-@pytest.mark.case("E2")
 def test_who_has_to_authenticate_is_sent_to_the_bank_once_present(gateway: StripeGateway, double: Double) -> None:
     request = _request("pm_asks")
     alone = gateway.charge(request)
@@ -98,7 +97,7 @@ def test_a_waiting_charge_is_canceled_unless_it_was_paid(gateway: StripeGateway,
     assert kept.status == "succeeded"
 
 
-@pytest.mark.case("D17")
+@pytest.mark.case("F2")
 @pytest.mark.parametrize("fault", ["lose", "drop", "500", "429", "409"])
 @pytest.mark.parametrize("step", [0, 1])
 def test_a_lost_answer_is_asked_about_and_charges_once(
@@ -114,7 +113,7 @@ def test_a_lost_answer_is_asked_about_and_charges_once(
     assert sum(name.startswith("pi_") for name in double.objects) == 1
 
 
-@pytest.mark.case("D17")
+@pytest.mark.case("F2")
 def test_any_sequence_of_faults_charges_exactly_once(gateway: StripeGateway, double: Double) -> None:
     for seed in range(60):
         dice, request, outcome = random.Random(seed), _request(), None
@@ -130,7 +129,7 @@ def test_any_sequence_of_faults_charges_exactly_once(gateway: StripeGateway, dou
         assert (outcome.status, double.charged - before) == ("succeeded", 2400), seed
 
 
-@pytest.mark.case("D17")
+@pytest.mark.case("F2")
 def test_after_a_day_a_lost_charge_is_searched_and_never_repeated(gateway: StripeGateway, double: Double) -> None:
     request = _request()
     double.faults[:] = ["", "lose"]
@@ -145,7 +144,6 @@ def test_after_a_day_a_lost_charge_is_searched_and_never_repeated(gateway: Strip
         gateway.find_charge(_request(customer=None), AT + REPLAYED + 1)
 
 
-@pytest.mark.case("E3")
 def test_another_amount_than_was_asked_is_no_answer(gateway: StripeGateway, double: Double) -> None:
     charge = gateway.charge(request := _request())
     double.objects[charge.reference]["amount"] = 2401
@@ -202,7 +200,6 @@ def test_a_method_is_entered_and_forgotten_at_stripe(gateway: StripeGateway, dou
     assert (gateway.find_method(method["id"]), gateway.find_setup("cs_none")) == (None, None)
 
 
-@pytest.mark.case("E4")
 def test_a_key_that_stops_working_declines_nobody(gateway: StripeGateway, double: Double, noted: list[str]) -> None:
     revoked = StripeGateway(clients.client("sk_test_other", None, double.address), False, "eur", noted.append)
     with pytest.raises(GatewayUnavailable):
