@@ -125,6 +125,7 @@ def init(app: Flask) -> None:
         log,
         navigation,
         profile,
+        second_steps,
         team,
     )
     from portal_site.dashboard.access import invitations, setup, sign_in

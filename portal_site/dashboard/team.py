@@ -102,7 +102,7 @@ def remove_member(account_id: str, user_id: str) -> Any:
 @blueprint.post("/<account_id>/team/<user_id>/second-step/removal")
 @needs(Right.MANAGE_TEAM, fresh=True)
 def reset_second_step(account_id: str, user_id: str) -> Any:
-    """Let a member who has lost the phone set up a new second step."""
+    """Let a member who has lost phone or passkeys set up a new second step."""
     return _changed(
         account_id, "Two-step verification is set up anew at the next sign-in.",
         lambda: teams.reset_second_step(account_id, user_id, clock.now()),

@@ -87,6 +87,35 @@ class RecoveryCode(Base):
     used_at: Mapped[int | None]
 
 
+class Passkey(Base):
+    """A key pair of a user's that a phone, a computer or a security key keeps. What it signs is the second step of signing in.
+
+    Ids and keys are bytes, kept as base64url. `sign_count` is what the passkey said last of how often it has signed; many
+    always say 0. `transports` are the ways to reach it, as the browser named them, with blanks between them.
+    """
+
+    __tablename__ = "passkeys"
+
+    id: Mapped[Id]
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    created: Mapped[int]
+    name: Mapped[str]
+    credential_id: Mapped[str] = mapped_column(unique=True)
+    public_key: Mapped[LongText]
+    sign_count: Mapped[int]
+    transports: Mapped[str]
+    last_used_at: Mapped[int | None]
+
+
+class UsedChallenge(Base):
+    """The hash of a challenge that a passkey has answered, kept until the challenge is too old to be answered again."""
+
+    __tablename__ = "used_challenges"
+
+    id: Mapped[Id]
+    ends_at: Mapped[int] = mapped_column(index=True)
+
+
 class SignInTries(Base):
     """How many passwords or codes were typed until `ends_at`. `subject` is the hash of what they are counted by.
 

@@ -11,7 +11,8 @@ from portal_site.billing.models import Account
 from portal_site.billing.portal_access.portal_sessions import hash_token
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
-from portal_site.staff.models import Membership, SignInTries, User, UserSession
+from portal_site.staff import second_step
+from portal_site.staff.models import Membership, SignInTries, UsedChallenge, User, UserSession
 from portal_site.staff.roles import RIGHTS, Right, Role
 
 # All in seconds.
@@ -84,7 +85,7 @@ def find(token: str | None, at: int) -> SignedIn | None:
     with reading() as reader:
         query = (
             select(
-                User.id, User.name, User.email, User.totp_confirmed_at, UserSession.id.label("session_id"),
+                User.id, User.name, User.email, second_step.HAS_ONE, UserSession.id.label("session_id"),
                 UserSession.authenticated_at, UserSession.second_step_at, UserSession.last_seen_at,
                 Membership.account_id, Membership.role, Account.business_name, Account.timezone, Account.platform_id,
             )
@@ -96,7 +97,7 @@ def find(token: str | None, at: int) -> SignedIn | None:
             .order_by(Account.business_name, Account.id)
         )  # fmt: skip
         rows = reader.execute(query.execution_options(unscoped="the accounts of the user that the cookie names")).all()
-    if not rows or (rows[0].second_step_at is None and rows[0].totp_confirmed_at is not None):
+    if not rows or (rows[0].second_step_at is None and rows[0].has_second_step):
         return None  # the password alone had let it in, and the user has a second step since then
     first = rows[0]
     if at - first.last_seen_at >= SEEN_STEP:
@@ -106,7 +107,7 @@ def find(token: str | None, at: int) -> SignedIn | None:
         for row in rows
         if row.account_id
     )
-    confirmed = first.second_step_at is not None and first.totp_confirmed_at is not None
+    confirmed = first.second_step_at is not None and first.has_second_step
     return SignedIn(first.id, first.name, first.email, first.session_id, first.authenticated_at, confirmed, places)
 
 
@@ -153,9 +154,10 @@ def end_all(session: Session, user_id: str, at: int, session_id: str | None = No
 
 
 def remove_old_rows(at: int) -> None:
-    """Forget sessions that have been over for a month, and tries that count no more."""
+    """Forget sessions that have been over for a month, tries that count no more, and challenges that are too old."""
     with transaction() as session:
         session.execute(delete(SignInTries).where(SignInTries.ends_at <= at))
+        session.execute(delete(UsedChallenge).where(UsedChallenge.ends_at < at))
         before = at - KEPT
         is_over = or_(UserSession.ended_at < before, UserSession.last_seen_at < before)
         session.execute(delete(UserSession).where(is_over))

@@ -8,14 +8,16 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError
 from portal_site.db.transactions import reading, transaction
-from portal_site.staff import passwords, second_step
+from portal_site.staff import passkeys, passwords, second_step
 from portal_site.staff.models import SignInTries, User
+from portal_site.staff.passkey_protocol import RelyingParty
+from portal_site.staff.passkeys import Answer, Ceremony
 from portal_site.staff.user_events import note
 
 # An address is counted together with the network that a password comes from, so that nobody can lock somebody else out.
 # A code is counted by its user: who gets as far as that knows the password.
 WINDOW = 15 * 60  # seconds, from the first try on
-MOST_PASSWORDS, MOST_CODES = 10, 5  # tries in that time
+MOST_PASSWORDS, MOST_CODES, MOST_PASSKEYS = 10, 5, 20  # tries in that time; nobody guesses a signature
 DAY, MOST_WRONG_CODES = 24 * 60 * 60, 20  # a second count of codes, which right ones do not end
 PATIENCE = 10 * 60  # seconds between the password and the second step
 # One statement, so that tries at the same time are all counted.
@@ -64,9 +66,7 @@ def check_second_step(accepted: PasswordAccepted, code: str, at: int) -> User:
     _count(subject, MOST_CODES, at)
     _count(of_day, MOST_WRONG_CODES, at, DAY)
     with transaction() as session:
-        user = session.get(User, accepted.user_id)
-        if user is None or user.password_changed_at != accepted.changed_at or at - accepted.at > PATIENCE:
-            raise BillingError("That took too long. Sign in again.")
+        user = _user_of(session, accepted, at)
         if not second_step.is_right(session, user, code, at):
             raise BillingError("This code is wrong, or was used already.", param="code")
         _clear(session, subject)
@@ -74,6 +74,26 @@ def check_second_step(accepted: PasswordAccepted, code: str, at: int) -> User:
         session.execute(update(SignInTries).where(mine).values(count=SignInTries.count - 1))  # this one was right
         note(session, user.id, "signed_in", at)
         return user
+
+
+def check_passkey(accepted: PasswordAccepted, party: RelyingParty, answer: Answer, at: int) -> User:
+    """The same with a passkey in the code's place."""
+    subject = _subject("passkey", accepted.user_id)
+    _count(subject, MOST_PASSKEYS, at)
+    challenge = passkeys.take_challenge(accepted.user_id, Ceremony.SIGN_IN, answer, at)
+    with transaction() as session:
+        user = _user_of(session, accepted, at)
+        passkeys.use(session, party, user.id, Ceremony.SIGN_IN, answer, challenge, at)
+        _clear(session, subject)
+        note(session, user.id, "signed_in", at)
+        return user
+
+
+def _user_of(session: Session, accepted: PasswordAccepted, at: int) -> User:
+    user = session.get(User, accepted.user_id)
+    if user is None or user.password_changed_at != accepted.changed_at or at - accepted.at > PATIENCE:
+        raise BillingError("That took too long. Sign in again.")
+    return user
 
 
 def prove(user_id: str, password: str, at: int, param: str = "password") -> None:
@@ -85,6 +105,16 @@ def prove(user_id: str, password: str, at: int, param: str = "password") -> None
     if not passwords.is_right(stored, password):
         raise BillingError("The password is wrong.", param=param)
     _forget(subject)
+
+
+def prove_with_passkey(user_id: str, party: RelyingParty, answer: Answer, at: int) -> None:
+    """The same with a passkey that knows its user: by a PIN, a finger or a face. Raises BillingError, and TooManyTries."""
+    subject = _subject("proof by passkey", user_id)
+    _count(subject, MOST_PASSKEYS, at)
+    challenge = passkeys.take_challenge(user_id, Ceremony.PROVE, answer, at)
+    with transaction() as session:
+        passkeys.use(session, party, user_id, Ceremony.PROVE, answer, challenge, at)
+        _clear(session, subject)
 
 
 def _subject(*parts: str) -> str:

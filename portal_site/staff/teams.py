@@ -63,13 +63,13 @@ def members(account_id: str) -> Sequence[Member]:
     """The team, by name."""
     with reading() as reader:
         query = (
-            select(User.id, User.name, User.email, Membership.role, User.totp_confirmed_at)
+            select(User.id, User.name, User.email, Membership.role, second_step.HAS_ONE)
             .join(Membership, Membership.user_id == User.id)
             .where(Membership.account_id == account_id)
             .order_by(User.name, User.id)
         )
         rows = reader.execute(query).all()
-    return [Member(row.id, row.name, row.email, Role(row.role), row.totp_confirmed_at is not None) for row in rows]
+    return [Member(row.id, row.name, row.email, Role(row.role), row.has_second_step) for row in rows]
 
 
 def open_invitations(account_id: str, at: int) -> Sequence[Invitation]:
@@ -229,7 +229,7 @@ def remove(account_id: str, user_id: str, at: int) -> str:
 
 
 def reset_second_step(account_id: str, user_id: str, at: int) -> str:
-    """Let a member who has lost the phone set up a new second step; the address. All of the member's sessions end."""
+    """Let a member who has lost phone or passkey set up a new second step; the address. All of the member's sessions end."""
     with transaction() as session:
         _membership, user = _member(session, account_id, user_id)
         others = select(func.count()).select_from(Membership).where(Membership.user_id == user_id)

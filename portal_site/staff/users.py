@@ -32,7 +32,7 @@ def recovery_codes_left(user_id: str) -> int:
 
 
 def reset(email: str, at: int) -> str:
-    """A new password for somebody who has lost password or phone, and a second step to set up anew; all sessions end.
+    """A new password for somebody who has lost password, phone or passkeys, and a second step to set up anew; all sessions end.
 
     Raises BillingError if there is no such user.
     """

@@ -29,9 +29,9 @@ from tests.test_access import STAFF
 AT = world.HALF
 EVERYBODY = "everybody who is signed in"
 PUBLIC = {
-    # Let in by what they check: test_sign_in.py, test_setup.py, test_team.py
+    # Let in by what they check: test_sign_in.py, test_passkey_pages.py, test_setup.py, test_team.py
     "sign_in.show_form", "sign_in.check_password", "sign_in.show_code", "sign_in.check_code", "sign_in.sign_out",
-    "sign_in.show_second_step_setup", "sign_in.set_up_second_step",
+    "sign_in.show_second_step_setup", "sign_in.set_up_second_step", "sign_in.check_passkey", "sign_in.set_up_passkey",
     "setup.show_form", "setup.begin",
     "invitations.show", "invitations.accept", "invitations.join",
 }  # fmt: skip
@@ -100,6 +100,15 @@ KEYS = {
     ),
     "dashboard.ask_to_revoke_api_key": Route("GET", f"{OF}/api-keys/{{key}}/end", Right.MANAGE_KEYS),
     "dashboard.revoke_api_key": Route("POST", f"{OF}/api-keys/{{key}}/end", Right.MANAGE_KEYS, ok=(303, 422)),
+}
+SECOND_STEPS = {
+    "dashboard.prove_with_passkey": Route("POST", "/proof/passkey", EVERYBODY, ok=REFUSED),
+    "dashboard.show_new_passkey": Route("GET", "/profile/passkeys/new", EVERYBODY),
+    "dashboard.add_passkey": Route("POST", "/profile/passkeys", EVERYBODY, (("name", "Phone"),), REFUSED),
+    "dashboard.remove_passkey": Route("POST", "/profile/passkeys/pkey_none/removal", EVERYBODY, ok=(404,)),
+    "dashboard.show_app_setup": Route("GET", "/profile/app", EVERYBODY, ok=DONE),
+    "dashboard.set_up_app": Route("POST", "/profile/app", EVERYBODY, ok=REFUSED),
+    "dashboard.remove_app": Route("POST", "/profile/app/removal", EVERYBODY, ok=REFUSED),
 }
 ROUTES = {
     "dashboard.show_accounts": Route("GET", "", EVERYBODY, ok=(200, 303)),
@@ -213,6 +222,7 @@ ROUTES = {
     ),
     **CATALOGUE,
     **KEYS,
+    **SECOND_STEPS,
 }  # fmt: skip
 each_route = pytest.mark.parametrize("endpoint", sorted(ROUTES))
 OF_ACCOUNT = sorted(name for name, route in ROUTES.items() if "{account}" in route.address)

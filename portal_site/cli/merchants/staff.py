@@ -75,7 +75,7 @@ def create_user(_app: Flask, email: str, role: str, account_id: str | None) -> N
 @click.argument("email")
 @with_app
 def reset_user(_app: Flask, email: str) -> None:
-    """Print a new password for somebody who has lost password or phone. The second step is set up anew at the next sign-in."""
+    """Print a new password for somebody who has lost password, phone or passkeys. The second step is set up anew."""
     from portal_site import clock
     from portal_site.staff import users
 

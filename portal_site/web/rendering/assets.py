@@ -19,6 +19,7 @@ STYLES = ("css/tokens.css", "css/base.css", "css/layout.css", "css/components/*.
 BUNDLES = {
     "site.js": ("js/vendor/htmx.js", "js/behaviours/*.js"),
     "lost-forms.js": ("js/lost_forms.js",),
+    "passkeys.js": ("js/passkeys.js",),
     "sandbox.css": ("css/sandbox.css",),
     "dashboard.css": ("css/dashboard.css",),
 }
