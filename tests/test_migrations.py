@@ -69,7 +69,9 @@ def test_every_table_of_a_merchant_names_the_account() -> None:
         "workers",
         # A user may work for several merchants.
         "recovery_codes",
+        "passkeys",
         "sign_in_tries",
+        "used_challenges",
         "user_sessions",
         "users",
     }
