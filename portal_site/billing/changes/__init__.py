@@ -1,1 +1,1 @@
-"""Changes that a customer confirms: plan or quantity, pause, resumption, reactivation. Each is one transaction."""
+"""Changes that somebody confirms: start, plan or quantity, pause, resumption, reactivation. Each is one transaction."""

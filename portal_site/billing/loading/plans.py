@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from typing import TypedDict, cast
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, and_, bindparam, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from portal_site.billing.models import Price, Product
 from portal_site.billing.rules.amounts.items import PricedPlan
 from portal_site.billing.rules.amounts.pricing import PriceTerms
+from portal_site.billing.rules.subscriptions.starts import SoldPrice
 from portal_site.db.json_columns import JsonObject
 
 Reader = Session | Connection
@@ -98,6 +99,34 @@ def load_offers(reader: Reader, account_id: str, livemode: bool, price_ids: Iter
     """The plans of an account that a subscription may change to, of those with these prices, by price id."""
     ids = sorted(set(price_ids))
     return _plans(reader.execute(_OFFERABLE, {"account_id": account_id, "livemode": livemode, "ids": ids}))
+
+
+_SOLD = (
+    select(
+        *PLAN_COLUMNS,
+        Price.trial_period_days,
+        (Price.type == "recurring").label("is_recurring"),
+        and_(Price.active, Product.active).label("is_active"),
+    )
+    .join(Product, Product.id == Price.product_id)
+    .where(
+        Price.account_id == bindparam("account_id"),
+        Price.livemode == bindparam("livemode"),
+        Price.id.in_(bindparam("ids", expanding=True)),
+    )
+)
+
+
+def load_sold(reader: Reader, account_id: str, livemode: bool, price_ids: Iterable[str]) -> dict[str, SoldPrice]:
+    """The prices with these ids that the account has in this mode, whether or not they can still be bought, by id."""
+    ids = sorted({name.replace("\0", "") for name in price_ids})  # no id contains a NUL, and PostgreSQL refuses it
+    rows = reader.execute(_SOLD, {"account_id": account_id, "livemode": livemode, "ids": ids})
+    return {
+        row.price_id: SoldPrice(
+            priced_plan(cast(PlanRow, row._mapping)), bool(row.is_active), bool(row.is_recurring), row.trial_period_days
+        )
+        for row in rows
+    }
 
 
 def _plans(rows: Iterable[Row[*tuple[object, ...]]]) -> dict[str, PricedPlan]:

@@ -284,14 +284,15 @@ _CUSTOMER_ID: BindParameter[str] = bindparam("customer_id")
 _OWNED = select(*SUBSCRIPTION_COLUMNS).where(
     Subscription.id == bindparam("subscription_id"), Subscription.customer_id == _CUSTOMER_ID
 )
-_OWNER = select(
+OWNER_COLUMNS = (
     Customer.id,
     Customer.account_id,
     Customer.balance,
     Customer.currency,
     Customer.other_balances,
     Customer.tax_exempt,
-).where(Customer.id == _CUSTOMER_ID)
+)
+_OWNER = select(*OWNER_COLUMNS).where(Customer.id == _CUSTOMER_ID)
 _OTHERS = select(*SUBSCRIPTION_COLUMNS).where(
     Subscription.customer_id == _CUSTOMER_ID,
     Subscription.id != bindparam("subscription_id"),
@@ -311,6 +312,17 @@ def load_owned_rows(reader: Reader, customer_id: str, subscription_id: str) -> t
 
 def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: int) -> SubscriptionSnapshot:
     """The snapshot of a subscription with everything that a quote needs, including the customer's other subscriptions."""
+    return with_charges(reader, _with_siblings(reader, row, customer, at), at)
+
+
+def load_new(
+    reader: Reader, row: Subscription, items: Sequence[Item], customer: Customer, at: int
+) -> SubscriptionSnapshot:
+    """The same for a subscription that is not stored yet, with the items that it is to have."""
+    return with_charges(reader, replace(_with_siblings(reader, row, customer, at), items=tuple(items)), at)
+
+
+def _with_siblings(reader: Reader, row: Subscription, customer: Customer, at: int) -> SubscriptionSnapshot:
     others = reader.execute(_OTHERS, {"customer_id": customer.id, "subscription_id": row.id}).all()
     rows = [row, *sorted(cast(Sequence[Subscription], others), key=lambda other: other.id)]
     loaded = load(reader, rows, {customer.id: customer}, due_since((each.step_at for each in rows), at))
@@ -324,7 +336,7 @@ def load_for_quote(reader: Reader, row: Subscription, customer: Customer, at: in
         )
         for subscription in rows
     ]
-    return with_charges(reader, replace(complete[0], siblings=tuple(complete[1:])), at)
+    return replace(complete[0], siblings=tuple(complete[1:]))
 
 
 def with_charges(reader: Reader, snapshot: SubscriptionSnapshot, at: int) -> SubscriptionSnapshot:

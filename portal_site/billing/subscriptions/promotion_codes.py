@@ -21,6 +21,7 @@ from portal_site.billing.rules.amounts import promotion_codes as rules
 from portal_site.billing.rules.amounts.discounts import CouponTerms
 from portal_site.billing.rules.amounts.items import ItemSpec
 from portal_site.billing.rules.amounts.promotion_codes import CodeTerms, Redeemer
+from portal_site.billing.subscriptions import applied_discounts
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
@@ -77,12 +78,20 @@ def find(customer_id: str, typed: str, at: int) -> str:
     return code_id
 
 
-def _find_id(session: Session, customer: Customer, typed: str) -> str | None:
+def find_for_customer(reader: Reader, customer: Customer, typed: str) -> str:
+    """The id of a code that staff entered for this customer, who may not guess. Raises BillingError if it is unknown."""
+    code_id = _find_id(reader, customer, typed)
+    if code_id is None:
+        raise rules.unknown()
+    return code_id
+
+
+def _find_id(reader: Reader, customer: Customer, typed: str) -> str | None:
     """The newest active code with this text that the customer may use, else the newest inactive one.
 
     The inactive one allows an error message that says why. A code of the customer's own precedes a code for everyone.
     """
-    if not typed or len(typed) > rules.LONGEST:
+    if not typed or len(typed) > rules.LONGEST or "\0" in typed:
         return None
     query = (
         select(PromotionCode.id)
@@ -94,7 +103,7 @@ def _find_id(session: Session, customer: Customer, typed: str) -> str | None:
         )
         .order_by(PromotionCode.active.desc(), PromotionCode.customer_id.is_(None), PromotionCode.created.desc())
     )
-    return session.scalar(query.limit(1))
+    return reader.scalar(query.limit(1))
 
 
 def display_code(customer_id: str, code_id: str) -> str:
@@ -130,8 +139,19 @@ def load_coupon(reader: Reader, account_id: str, coupon_id: str) -> CodeTerms:
     return CodeTerms(id=None, code="", coupon=coupon, **members)
 
 
-def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, items: Iterable[ItemSpec]) -> Redeemer:
-    """The customer who redeems the code, with the part of its history that the code's restrictions depend on."""
+def redeemer(
+    reader: Reader,
+    customer_id: str,
+    code: CodeTerms,
+    currency: str,
+    items: Iterable[ItemSpec],
+    *,
+    given_again: bool = False,
+) -> Redeemer:
+    """The customer who redeems the code, with the part of its history that the code's restrictions depend on.
+
+    With `given_again` the merchant gives a coupon, to whom it pleases and as often as it pleases.
+    """
     paid = select(Invoice.id).where(Invoice.customer_id == customer_id, Invoice.amount_paid > 0).limit(1)
     trials = select(Subscription.id).where(
         Subscription.customer_id == customer_id, Subscription.trial_start.is_not(None)
@@ -141,9 +161,8 @@ def redeemer(reader: Reader, customer_id: str, code: CodeTerms, currency: str, i
         currency=currency,
         items=tuple(items),
         has_bought_before=any(reader.execute(query).first() is not None for query in (paid, trials.limit(1))),
-        has_redeemed=(
-            has_redeemed(reader, customer_id, code.id) if code.id else _has_had(reader, customer_id, code.coupon_id)
-        ),
+        has_redeemed=not given_again
+        and (has_redeemed(reader, customer_id, code.id) if code.id else _has_had(reader, customer_id, code.coupon_id)),
     )
 
 
@@ -186,3 +205,14 @@ def give_back(session: Session, account_id: str, code_id: str | None, coupon_id:
     for kind, row_id in ((PromotionCode, code_id), (Coupon, coupon_id)):
         owned = kind.account_id == account_id, kind.id == row_id, kind.times_redeemed > 0
         session.execute(update(kind).where(*owned).values(times_redeemed=kind.times_redeemed - 1))
+
+
+def return_codes(session: Session, subscription: Subscription, at: int) -> None:
+    """End the discounts of a subscription that never began, and return what was redeemed for them: it can be used again."""
+    mine = Discount.customer_id == subscription.customer_id, Discount.subscription_id == subscription.id
+    discounts = session.scalars(select(Discount).where(*mine)).all()
+    applied_discounts.end_discounts(session, subscription, [discount.id for discount in discounts], at)
+    for discount in discounts:
+        give_back(session, subscription.account_id, discount.promotion_code_id, discount.coupon_id)
+        discount.promotion_code_id = None  # a customer has each code once
+    session.flush()

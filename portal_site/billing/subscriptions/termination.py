@@ -11,15 +11,19 @@ from portal_site.billing.models import Account, Customer, Invoice, PlanChange, S
 from portal_site.billing.rules.payments.dunning import DunningPolicy
 from portal_site.billing.rules.subscriptions import cancellation
 from portal_site.billing.rules.subscriptions.statuses import ChangeOutcome, InvoiceStatus, SubscriptionStatus
-from portal_site.billing.subscriptions import applied_discounts, schedule_phases
+from portal_site.billing.subscriptions import applied_discounts, promotion_codes, schedule_phases
 from portal_site.billing.subscriptions.subscription_update import subscription_update
 
 
 def expire(session: Session, customer: Customer, subscription: Subscription, moment: int, at: int) -> None:
-    """Expire an incomplete subscription: it never started, so its open invoices are voided and nothing is owed."""
+    """Expire an incomplete subscription: it never started, so its open invoices are voided and nothing is owed.
+
+    What was redeemed for it can be used again.
+    """
     of_subscription = Invoice.customer_id == customer.id, Invoice.subscription_id == subscription.id
     for invoice in session.scalars(select(Invoice).where(*of_subscription, Invoice.status == InvoiceStatus.OPEN)).all():
         voiding.void_invoice(session, customer, invoice, at)
+    promotion_codes.return_codes(session, subscription, at)
     with subscription_update(session, subscription, at):
         subscription.status = SubscriptionStatus.INCOMPLETE.become(SubscriptionStatus.INCOMPLETE_EXPIRED)
         subscription.ended_at = moment

@@ -1,1 +1,1 @@
-"""Rules for subscriptions: statuses, snapshot, forecast, plan changes, pauses, cancellation, reactivation."""
+"""Rules for subscriptions: statuses, snapshot, forecast, plan changes, pauses, cancellation, starts."""

@@ -20,6 +20,7 @@ from portal_site.billing.rules.subscriptions.item_changes import (
     restarted,
 )
 from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 
 UNCOLLECTED_INVOICE = N_("Part of the current period has not been paid. Please contact us.")
@@ -140,9 +141,23 @@ def quote(
     return quoted if difference else replace(quoted, changes_items=False)
 
 
-def restart_periods(snapshot: SubscriptionSnapshot, at: int) -> Quote:
-    """The quote for starting new periods of the same items at `at`, less pending credit: after a pause, or to reactivate."""
-    return _quote(restarted(snapshot, snapshot.items, at), at, None)
+def restart_periods(snapshot: SubscriptionSnapshot, at: int, code: NewDiscount | None = None) -> Quote:
+    """The quote for starting periods of the same items at `at`, less pending credit: at the beginning, or after a pause.
+
+    `code` is a discount that the snapshot has because of a code.
+    """
+    return _quote(restarted(snapshot, snapshot.items, at), at, code)
+
+
+def begin_trial(snapshot: SubscriptionSnapshot, at: int, code: NewDiscount | None = None) -> Quote:
+    """The quote for a subscription that is tried out first, from `at` until its `trial_end`. Nothing is invoiced today."""
+    return _quote(_trial(snapshot, at), at, code)
+
+
+def _trial(snapshot: SubscriptionSnapshot, at: int) -> ItemChanges:
+    assert snapshot.trial_end is not None
+    items = (replace(item, period_start=at, period_end=snapshot.trial_end, anchor=None) for item in snapshot.items)
+    return ItemChanges(snapshot, tuple(items), at)
 
 
 def _changes(
@@ -221,14 +236,29 @@ def code_effect(
     If they are not known, because usage or a payment in progress decides them, the code is taken to save something.
     """
     difference = ItemDifference.between(snapshot.items, target)
-    longest = max(item.period_end for item in snapshot.items) + 1
-    until = code.terms.end or max(at + LONGEST_COMPARISON, longest)
-    (without, known), (with_code, _) = (
-        _totals(_changes(snapshot, difference, policy, at, each), at, until) for each in (None, code)
+    without, with_code = (_changes(snapshot, difference, policy, at, each) for each in (None, code))
+    return _effect(without, with_code, at, code)
+
+
+def effect_on_start(
+    without: SubscriptionSnapshot, with_code: SubscriptionSnapshot, at: int, code: NewDiscount
+) -> CodeEffect:
+    """The same for a subscription that starts at `at`, without the code and with it."""
+    without_it, with_it = (
+        _trial(each, at) if each.status == SubscriptionStatus.TRIALING else restarted(each, each.items, at)
+        for each in (without, with_code)
     )
-    dates = without.keys() | with_code.keys()
-    saves = any(with_code.get(date, 0) < without.get(date, 0) for date in dates)
-    costs = any(with_code.get(date, 0) > without.get(date, 0) for date in dates)
+    return _effect(without_it, with_it, at, code)
+
+
+def _effect(without: ItemChanges, with_code: ItemChanges, at: int, code: NewDiscount) -> CodeEffect:
+    snapshot = without.subscription
+    longest = max(item.period_end for item in (*snapshot.items, *without.items)) + 1
+    until = code.terms.end or max(at + LONGEST_COMPARISON, longest)
+    (before, known), (after, _) = (_totals(changes, at, until) for changes in (without, with_code))
+    dates = before.keys() | after.keys()
+    saves = any(after.get(date, 0) < before.get(date, 0) for date in dates)
+    costs = any(after.get(date, 0) > before.get(date, 0) for date in dates)
     by_usage = any(
         item.offer.terms.metered and code.terms.coupon.covers(item.offer.product_id, snapshot.currency)
         for item in snapshot.items
