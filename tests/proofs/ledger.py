@@ -278,14 +278,15 @@ def _events_are_complete(invoices: Rows, attempts: Rows, events: Rows) -> None:
 
 
 def _changes_are_paid_for(changes: Rows, invoices: Rows, subscriptions: Rows) -> None:
-    """The outcome of each change agrees with its invoice: applied = paid, pending = open, expired = void."""
+    """The outcome of each change agrees with its invoice: applied = paid, or sent; pending = open, expired = void."""
     status = {invoice.id: invoice.status for invoice in invoices}
+    sent = {invoice.id for invoice in invoices if invoice.collection_method == "send_invoice"}
     awaiting_payment = {
         subscription.pending_update and subscription.pending_update.invoice_id for subscription in subscriptions
-    }
+    } | {subscription.latest_invoice_id for subscription in subscriptions if subscription.status == "incomplete"}
     for change in changes:
         if change.outcome == "applied" and change.invoice_id:
-            assert status[change.invoice_id] == "paid"
+            assert status[change.invoice_id] == "paid" or change.invoice_id in sent
         if change.outcome == "pending":
             assert change.invoice_id in awaiting_payment
             assert status[change.invoice_id] == "open"
