@@ -14,7 +14,8 @@ PAGES = (
         "Customers",
         Right.VIEW_CUSTOMERS,
         "show_customers",
-        ("show_customer", "new_customer", "create_customer", "make_link", "email_link", "view_as_customer"),
+        ("show_customer", "new_customer", "create_customer", "make_link", "email_link", "view_as_customer",
+         "show_new_subscription", "quote_subscription", "start_subscription"),
     ),
     (
         "Products",

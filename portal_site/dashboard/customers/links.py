@@ -1,10 +1,12 @@
 """Links into a customer's portal that somebody of the merchant's makes: one to copy, and one by e-mail."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from flask import current_app
 from sqlalchemy import select
 
+from portal_site.billing.changes import reactivations
 from portal_site.billing.errors import BillingError
 from portal_site.billing.events.emission import emit
 from portal_site.billing.models import Account
@@ -38,6 +40,14 @@ def make(account_id: str, livemode: bool, customer_id: str, at: int, on_behalf_o
         )
         emit(session, CREATED, opened.row, at, document=shapes.session(opened.row))
     return addresses.of(account_id, "sessions.follow_link", token=opened.token)
+
+
+def payment(account_id: str, customer: Mapping[str, Any], subscription_id: str, at: int) -> str:
+    """A link to the open first invoice of a subscription, to see and pay it for as long as links in e-mails work; or nothing."""
+    invoice_id = reactivations.first_invoice(customer["id"], subscription_id.replace("\0", ""))
+    if invoice_id is None:
+        return ""
+    return links.address(account_id, Purpose.INVOICE, customer["id"], customer["email"], invoice_id, at)
 
 
 def choices(features: Features, subscriptions: Iterable[tuple[str, str]]) -> list[Choice]:

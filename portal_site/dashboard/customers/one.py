@@ -12,7 +12,7 @@ from portal_site import clock
 from portal_site.billing.accounts import connected
 from portal_site.billing.errors import BillingError
 from portal_site.billing.models import Customer, TestClock
-from portal_site.dashboard import blueprint, needs
+from portal_site.dashboard import blueprint, needs, place
 from portal_site.dashboard.customers import history, links
 from portal_site.dashboard.customers.links import Choice
 from portal_site.dashboard.customers.pages import CUSTOMERS
@@ -192,14 +192,16 @@ def _more_facts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Test clock", f"{row['clock_name'] or row['test_clock_id']}, at {minute(row['frozen_time'])}"
 
 
-def customer_page(account_id: str, mode: str, customer_id: str, **more: Any) -> str:
-    """The page, with what a button has brought about."""
+def customer_page(account_id: str, mode: str, customer_id: str, *, started: str = "", **more: Any) -> str:
+    """The page, with what a button has brought about. `started` is the id of a new subscription."""
     rows = find(account_id, mode, customer_id)
     row, real = rows["customer"][0], clock.now()
     visitor = visitor_of(account_id, row["id"])
     portal = portal_of(visitor, real) if visitor else None
+    may_pay = bool(started) and place().may(Right.EDIT_CUSTOMERS)
     return render_template(
         "dashboard/customers/show.html",
+        pay_link=links.payment(account_id, row, started, real) if may_pay else "",
         customer=row,
         name=row["name"] or row["email"] or row["id"],
         facts=_facts(row, portal),
@@ -233,8 +235,8 @@ def _sequence(text: str) -> int:
 @blueprint.get(f"{CUSTOMERS}/<customer_id>")
 @needs(Right.VIEW_CUSTOMERS)
 def show_customer(account_id: str, mode: str, customer_id: str) -> str:
-    """A customer."""
-    return customer_page(account_id, mode, customer_id)
+    """A customer. Who has just started a subscription finds the link to its first invoice, if that is to be paid."""
+    return customer_page(account_id, mode, customer_id, started=request.args.get("started", ""))
 
 
 @blueprint.post(f"{CUSTOMERS}/<customer_id>/links")
