@@ -22,6 +22,11 @@ PRICE = {
 }  # fmt: skip
 COUPON = {"kind": "percent", "percentage": "10", "currency": "eur", "duration": "once"}
 
+START = {
+    "price": "{price}", "quantity": "1", "trial": "none", "missing_payment_method": "create_invoice",
+    "collection_method": "send_invoice", "days_until_due": "30",
+}  # fmt: skip
+
 
 def stock(account_id: str) -> dict[str, str]:
     """One thing of each kind in test mode; their ids."""

@@ -22,7 +22,7 @@ from portal_site.staff.roles import RIGHTS, Right, Role
 from tests import world
 from tests.client import PortalClient
 from tests.conftest import SECRET
-from tests.dashboard.counter import COUPON, PRICE, stock
+from tests.dashboard.counter import COUPON, PRICE, START, stock
 from tests.dashboard.staff import BUSINESS, Employee, account, employ, sign_in
 from tests.test_access import STAFF
 
@@ -219,6 +219,15 @@ ROUTES = {
     "dashboard.view_as_customer": Route("GET", "/{account}/test/customers/{customer}/view", Right.VIEW_CUSTOMERS),
     "dashboard.show_customers_portal": Route(
         "GET", "/{account}/test/customers/{customer}/view/frame?page=overview", Right.VIEW_CUSTOMERS
+    ),
+    "dashboard.show_new_subscription": Route(
+        "GET", f"{OF}/customers/{{customer}}/subscriptions/new", Right.EDIT_CUSTOMERS
+    ),
+    "dashboard.quote_subscription": Route(
+        "POST", f"{OF}/customers/{{customer}}/subscriptions/quote", Right.EDIT_CUSTOMERS, tuple(START.items())
+    ),
+    "dashboard.start_subscription": Route(
+        "POST", f"{OF}/customers/{{customer}}/subscriptions", Right.EDIT_CUSTOMERS, tuple(START.items()), (409,)
     ),
     **CATALOGUE,
     **KEYS,

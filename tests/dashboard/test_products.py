@@ -119,6 +119,37 @@ def _create(counter: Counter, product: str, **data: str) -> Any:
     return counter.send(f"products/{product}/prices/new", **{**PRICE, **data})
 
 
+def test_a_price_in_packages_with_a_usual_trial(counter: Counter) -> None:
+    product = _product(counter, unit_label="calls")
+    form = {"divide_by": "1000", "trial_days": "14"}
+    look = counter.send(f"products/{product}/prices/preview", f"products/{product}/prices/new", **{**PRICE, **form})
+    for words in ("1 call €12.50 per month", "100 calls €12.50 per month"):
+        assert words in text(look.text)
+    assert _create(counter, product, **form).status_code == 303
+    assert _create(counter, product, **form, full="y").status_code == 303
+    rows = counter.rows(Price)
+    assert sorted(row.transform_quantity["round"] for row in rows) == ["down", "up"]
+    assert {(row.transform_quantity["divide_by"], row.trial_period_days) for row in rows} == {(1000, 14)}
+    page = text(counter.get(f"products/{product}").text)
+    for words in ("per month for each 1,000 calls", "per month for each full 1,000 calls", "14 days of trial"):
+        assert words in page
+    for typed, words in (
+        ({"divide_by": "0"}, "Enter a whole number from 1"), ({"divide_by": "-1"}, "Enter a whole number from 1"),
+        ({"trial_days": "731"}, "from 1 to 730"), ({"trial_days": "0"}, "from 1 to 730"),
+    ):  # fmt: skip
+        refused = _create(counter, product, **typed)
+        assert refused.status_code == 422
+        assert words in _error(refused.text, next(iter(typed)))
+    assert len(counter.rows(Price)) == 2
+    # What a choice hides is not used.
+    tiers = {"scheme": "volume", "tiers-0-unit_amount": "1", "divide_by": "10"}
+    assert _create(counter, product, **tiers).status_code == 303
+    once = {"interval": "once", "trial_days": "14"}
+    assert _create(counter, product, **once).status_code == 303
+    packaged = [row for row in counter.rows(Price) if row.transform_quantity]
+    assert len(packaged) == 2
+
+
 @pytest.mark.parametrize(
     ("currency", "typed", "minor", "exact", "words"),
     [

@@ -8,7 +8,7 @@ from wtforms import BooleanField, Field, FieldList, FormField, SelectField
 
 from portal_site.billing.catalog import prices
 from portal_site.billing.rules.catalog import members
-from portal_site.billing.rules.catalog.price_definitions import PriceDefinition, PriceTier, Recurring
+from portal_site.billing.rules.catalog.price_definitions import PriceDefinition, PriceTier, Recurring, TransformQuantity
 from portal_site.dashboard.catalog import typed
 from portal_site.dashboard.catalog.forms import CatalogForm, amount_field, currency_field, number_field
 from portal_site.dashboard.settings.sections import one_of
@@ -49,6 +49,9 @@ class PriceForm(CatalogForm):
     tiers = FieldList(FormField(TierForm), "Tiers", min_entries=ROWS, max_entries=MOST_ROWS)
     interval_count = number_field("Billed every")
     interval = SelectField("Interval", choices=choices(INTERVALS, blank=False))
+    divide_by = number_field("Units in a package", "The amount is for so many units. Without a number it is for one.")
+    full = BooleanField("Only full packages count", description="Otherwise one that is begun counts too.")
+    trial_days = number_field("Days of trial", "What a subscription usually begins with, if your team starts it.")
     tax_behavior = SelectField("Tax", choices=choices(TAXES, blank=False))
     nickname = text_field("Nickname", members.LONGEST_TEXT)
     lookup_key = checked_field("Lookup key", prices.LONGEST_KEY, False)
@@ -56,6 +59,7 @@ class PriceForm(CatalogForm):
     PARAMS: ClassVar[Mapping[str, str]] = {
         "unit_amount": "amount", "unit_amount_decimal": "amount", "recurring[interval]": "interval",
         "recurring[interval_count]": "interval_count", "tiers_mode": "scheme", "tiers": "scheme",
+        "recurring[trial_period_days]": "trial_days", "transform_quantity[divide_by]": "divide_by",
     }  # fmt: skip
     NEEDED = ("currency", "amount", "interval_count", "interval", "tax_behavior")
 
@@ -82,13 +86,19 @@ class PriceForm(CatalogForm):
             recurring=None if self.interval.data == ONCE else self._recurring(),
             tiers_mode=self.scheme.data if is_tiered else None,
             tiers=tuple(self._tiers(currency)) if is_tiered else (),
+            transform_quantity=None
+            if is_tiered or self.divide_by.data is None
+            else self._packages(self.divide_by.data),
             tax_behavior=self.tax_behavior.data or "",
         )
 
     def _recurring(self) -> Recurring:
         if self.interval_count.data is None:
             raise members.missing("recurring[interval_count]")
-        return Recurring(self.interval.data or "", self.interval_count.data)
+        return Recurring(self.interval.data or "", self.interval_count.data, self.trial_days.data)
+
+    def _packages(self, size: int) -> TransformQuantity:
+        return TransformQuantity(size, "down" if self.full.data else "up")
 
     def _tiers(self, currency: str) -> Sequence[PriceTier]:
         found = []
