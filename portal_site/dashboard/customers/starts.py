@@ -64,6 +64,11 @@ class StartPage:
         words = f"This customer pays in {currency.upper()}, so other prices are not listed." if currency else ""
         return words if self.sold.has_all else f"{words} The first {sold_prices.MOST_PRICES} are listed.".strip()
 
+    @property
+    def has_tax_rates(self) -> bool:
+        """Whether there are tax rates to choose from, or something is wrong about them."""
+        return bool(self.sold.tax_rates or self.form.tax_rates.errors)
+
 
 @blueprint.get(f"{OF_CUSTOMER}/new")
 @needs(Right.EDIT_CUSTOMERS)
