@@ -312,6 +312,8 @@ def test_who_cannot_be_charged_is_refused_with_what_to_do(desk: Desk) -> None:
     trial = _form(desk, trial="days", trial_days="14", missing_payment_method="cancel")
     page = text(_quote(desk, trial).text)
     assert "ends with it unless the customer has added a payment method" in page
+    unpaid = text(_quote(desk, {**trial, "missing_payment_method": "create_invoice"}).text)
+    assert "There is no payment method yet. The first invoice stays unpaid until there is one." in unpaid
     assert "Solo" in text(desk.client.get(_start(desk, trial).location).text)
     assert (_newest(desk).status, _newest(desk).cancel_at) == ("trialing", world.HALF + 14 * 86400)
 
@@ -361,7 +363,9 @@ def test_customers_on_a_test_clock_start_at_their_own_time(desk: Desk) -> None:
         clock = test_clocks.create(moment, moment, desk.account_id)
         test_clocks.attach(clock.id, _customer_id(desk))
     form = _form(desk, "team", quantity="2", trial="until", trial_last_day="2026-04-05")
-    assert "The trial ends on April 6, 2026." in text(_quote(desk, form).text)
+    page = text(_quote(desk, form).text)
+    assert "The trial ends on April 6, 2026." in page
+    assert "Team is in another subscription of this customer already." in page
     assert _start(desk, form).status_code == 303
     assert (_newest(desk).created, _newest(desk).trial_end) == (moment, world.START + 5 * 86400)
 

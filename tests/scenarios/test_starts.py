@@ -193,6 +193,16 @@ def test_a_trial_goes_on_once_there_is_a_payment_method(app: Flask) -> None:
     assert started.row.cancel_at is None
 
 
+def test_a_trial_before_invoices_needs_no_payment_method(app: Flask) -> None:
+    history = History.start(app, card=None)
+    trial = WantedTrial(days=14, missing_payment_method="cancel")
+    request = _request(history, trial=trial, collection_method="send_invoice", days_until_due=7)
+    started = _start(history, request)
+    assert (started.row.cancel_at, started.row.trial_settings) == (None, None)
+    _is_as_quoted(started)
+    assert (started.row.status, started.invoices[0].status) == ("active", "open")
+
+
 def test_who_pays_by_invoice_begins_at_once(app: Flask) -> None:
     history = History.start(app, card=None)
     request = _request(history, collection_method="send_invoice", days_until_due=14)

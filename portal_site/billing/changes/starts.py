@@ -52,13 +52,15 @@ class StartRequest:
 class StartPreview:
     """A subscription as it would start. `refusal` says why it cannot start on these terms, if so.
 
-    `fingerprint` is of all terms that are confirmed with the quote, `ends_without_method` the end of a trial without a method.
+    `fingerprint` is of all terms that are confirmed with the quote. `lacks_method` is true if there is no payment method, which
+    ends a trial at `ends_without_method`, if that is set.
     """
 
     snapshot: SubscriptionSnapshot
     quote: Quote
     refusal: BillingError | None
     fingerprint: str
+    lacks_method: bool
     ends_without_method: int | None
 
 
@@ -136,7 +138,7 @@ def _load(reader: Reader, customer: Customer, subscription_id: str, request: Sta
     code = _code(reader, customer, request)
     quote = starts.quote(snapshot, at, _new_discount(reader, customer, snapshot, code, at) if code else None)
     refusal = starts.why_not_payable(quote, row.collection_method, has_method=has_method)
-    found = StartPreview(snapshot, quote, refusal, _fingerprint(quote, row, code), row.cancel_at)
+    found = StartPreview(snapshot, quote, refusal, _fingerprint(quote, row, code), not has_method, row.cancel_at)
     return _Loaded(found, row, code)
 
 
@@ -156,7 +158,8 @@ def _set_trial(row: Subscription, trial: WantedTrial, end: int | None, at: int) 
     if end is None:
         return None
     row.status, row.trial_start, row.trial_end, row.billing_cycle_anchor = SubscriptionStatus.TRIALING, at, end, end
-    row.trial_settings = {"end_behavior": {"missing_payment_method": trial.missing_payment_method}}
+    if row.collection_method == "charge_automatically":  # otherwise nothing is charged to a payment method
+        row.trial_settings = {"end_behavior": {"missing_payment_method": trial.missing_payment_method}}
     return cancellation.end_without_method(row.status, row.collection_method, end, row.trial_settings)
 
 

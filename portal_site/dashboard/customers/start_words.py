@@ -18,6 +18,7 @@ from portal_site.billing.models import (
 from portal_site.billing.rules.invoicing import invoices as invoice_rules
 from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.plan_change import PENDING_UPDATE_LIFETIME
+from portal_site.billing.rules.subscriptions.starts import COLLECTION_METHODS
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, SubscriptionStatus
 from portal_site.db.page_query import PageQuery, literal_limit
 from portal_site.portal import wording
@@ -25,6 +26,7 @@ from portal_site.portal.reads.invoice_lines import LineView
 from portal_site.portal.wording.sums import TOTAL, Row
 from portal_site.web.rendering.filters import date, money
 
+CHARGED, SENT = COLLECTION_METHODS
 HOURS = PENDING_UPDATE_LIFETIME // 3600
 REASONS = {
     "insufficient_funds": "insufficient funds", "expired_card": "the card has expired",
@@ -65,20 +67,28 @@ class _Taxed:
 
 def _sentences(preview: StartPreview, request: StartRequest, at: int) -> Sequence[str]:
     quote = preview.quote
-    found = []
+    found = [f"{name} is in another subscription of this customer already." for name in _had(preview)]
     if quote.trial_end is not None:
         found.append(f"The trial ends on {date(quote.trial_end)}.")
     if preview.ends_without_method is not None:
         found.append("The subscription ends with it unless the customer has added a payment method by then.")
+    elif quote.trial_end is not None and preview.lacks_method and request.collection_method == CHARGED:
+        found.append("There is no payment method yet. The first invoice stays unpaid until there is one.")
     if quote.next_invoice is not None:
         found.append(_next(quote.next_invoice))
     due = quote.invoice.amount_due
-    if due and request.collection_method == "send_invoice":
+    if due and request.collection_method == SENT:
         until = date(at + (request.days_until_due or 0) * 86400)
         found.append(f"The invoice of today is to be paid until {until}. The subscription begins at once.")
     elif due and preview.refusal is None:
         found.append("What is due today is charged to the default payment method at once.")
     return found
+
+
+def _had(preview: StartPreview) -> Sequence[str]:
+    """The products that another subscription of the customer has, by their names."""
+    others = {item.offer.product_id for sibling in preview.snapshot.siblings for item in sibling.items}
+    return list(dict.fromkeys(item.offer.product for item in preview.quote.items if item.offer.product_id in others))
 
 
 def _next(invoice: NextInvoice) -> str:
