@@ -1,5 +1,5 @@
-// A form marked data-passkey ("get" or "create") is sent with what a passkey answers to data-options. A browser that cannot do that
-// keeps the words about it (data-passkey-missing), and the form stays hidden.
+// The form in a place marked data-passkey ("get" or "create") is sent with what a passkey answers to data-options. A browser that
+// cannot do that keeps the words about it (data-passkey-missing), and the form stays hidden.
 {
   const toBytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (one) => one.charCodeAt(0));
   const toText = (bytes) => btoa(Array.from(new Uint8Array(bytes), (one) => String.fromCharCode(one)).join(""))
@@ -28,11 +28,12 @@
     return JSON.stringify({ id, rawId: toText(rawId), type, response: answer });
   };
 
-  const prepare = (form) => {
-    const words = form.querySelector("[data-passkey-words]");
+  const prepare = (place) => {
+    const words = place.querySelector("[data-passkey-words]");
+    const form = place.querySelector("form");
     const reasons = { NotAllowedError: words.dataset.canceled, InvalidStateError: words.dataset.known };
-    form.querySelector("[data-passkey-missing]").hidden = true;
-    form.querySelector("[data-passkey-ready]").hidden = false;
+    place.querySelector("[data-passkey-missing]").hidden = true;
+    place.querySelector("[data-passkey-ready]").hidden = false;
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const button = form.querySelector("button");
@@ -40,8 +41,8 @@
       button.ariaBusy = "true";
       words.replaceChildren();
       try {
-        const publicKey = readers[form.dataset.passkey](JSON.parse(form.dataset.options));
-        form.elements.answer.value = written(await navigator.credentials[form.dataset.passkey]({ publicKey }));
+        const publicKey = readers[place.dataset.passkey](JSON.parse(place.dataset.options));
+        form.elements.answer.value = written(await navigator.credentials[place.dataset.passkey]({ publicKey }));
         form.submit();
       } catch (error) {
         const said = Object.assign(document.createElement("p"), { className: "notice notice-bad" });
