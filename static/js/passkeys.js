@@ -34,9 +34,10 @@
     const reasons = { NotAllowedError: words.dataset.canceled, InvalidStateError: words.dataset.known };
     place.querySelector("[data-passkey-missing]").hidden = true;
     place.querySelector("[data-passkey-ready]").hidden = false;
+    const button = form.querySelector("button");
+    window.addEventListener("pageshow", () => { button.ariaBusy = null; }); // coming back by the Back button
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      const button = form.querySelector("button");
       if (button.ariaBusy === "true") return;
       button.ariaBusy = "true";
       words.replaceChildren();

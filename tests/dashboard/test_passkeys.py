@@ -335,6 +335,13 @@ def test_a_passkey_alone_is_a_second_step_everywhere(app: Flask, ada: Owner) -> 
     assert full.has_second_step
     assert sessions.find(sessions.open_session(ada.id, "", AT, second_step=False), AT) is None
     assert [one.has_second_step for one in teams.members(ada.account_id)] == [True]
+    eve = _other()
+    eve.lose_app()
+    theirs = sessions.find(sessions.open_session(eve.id, "", AT, second_step=False), AT)
+    assert theirs
+    assert not theirs.has_second_step  # it is nobody else's
+    assert not second_step.of_user(eve.id).is_done
+    assert [one.has_second_step for one in teams.members(eve.account_id)] == [False]
 
 
 @NOW
