@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 from portal_site.billing.billing_run import batches, runner
 from portal_site.billing.cancellation import cancellations, retention
 from portal_site.billing.cancellation.cancellations import Reason
-from portal_site.billing.changes import plan_changes
+from portal_site.billing.changes import plan_changes, starts
+from portal_site.billing.changes.starts import StartRequest
 from portal_site.billing.errors import BillingError, StateChanged
 from portal_site.billing.gateways import ChargeRequest
 from portal_site.billing.gateways.sandbox.models import SandboxCharge
@@ -36,9 +38,11 @@ from portal_site.billing.payments import collection
 from portal_site.billing.rules.invoicing import invoices
 from portal_site.billing.rules.portal.portal_features import Retention, SubscriptionCancel
 from portal_site.billing.rules.subscriptions.portal_policy import PlanChangeRequest
+from portal_site.billing.rules.subscriptions.starts import WantedPrice
 from portal_site.billing.subscriptions import promotion_codes
 from portal_site.db import db
 from portal_site.db.transactions import transaction
+from portal_site.ids import new_id
 from tests import world
 from tests.conftest import SEEDS
 from tests.proofs import ledger
@@ -121,6 +125,27 @@ def test_of_twenty_concurrent_quotes_one_is_applied(app: Flask) -> None:
 
 
 @pytest.mark.case("D4")
+def test_twenty_concurrent_clicks_start_one_subscription(app: Flask) -> None:
+    shop = world.shop()
+    customer_id, name = shop.customer.id, new_id("sub")
+    request = StartRequest([WantedPrice(shop.prices["solo"].id, 2)])
+    quoted = starts.preview(customer_id, name, request, AT)
+    yes = Confirmation(AT, quoted.fingerprint, "one quote")
+
+    def click() -> str:
+        change = starts.start(customer_id, name, request, yes, AT)
+        started, invoice_id = change.subscription_id, change.invoice_id or ""
+        with suppress(StateChanged):  # another click is paying it
+            collection.collect(app.extensions["gateways"], customer_id, invoice_id, AT, BACK, off_session=True)
+        return started
+
+    assert set(together(app, [click] * 20)) == {name}
+    with reading() as reader:
+        assert reader.scalar(select(Subscription.status).where(Subscription.id == name)) == "active"
+        assert reader.scalar(select(func.count()).select_from(SandboxCharge)) == 1
+    ledger.audit(shop.customer.account_id)
+
+
 def test_sixteen_concurrent_customers_redeem_a_limited_code_five_times(app: Flask) -> None:
     first = world.shop("First")
     with world.transaction() as session:

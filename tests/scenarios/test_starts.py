@@ -1,5 +1,6 @@
 """Subscriptions that the merchant's people start: what is written, and that the next invoices are those of the quote."""
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,11 +141,7 @@ def test_a_subscription_starts_and_is_charged_as_quoted(app: Flask) -> None:
 def test_a_code_a_tax_rate_and_a_trial(app: Flask) -> None:
     history = History.start(app)
     code_id = history.create_code(percent_off="50", duration="once")
-    with transaction() as session:
-        made = history.shop.merchant
-        made.session = session
-        rate = made.row(CatalogTaxRate, "txr", **VAT)
-    request = _request(history, "team*2", trial=WantedTrial(days=14), code=" code ", tax_rate_ids=[rate.id])
+    request = _request(history, "team*2", trial=WantedTrial(days=14), code=" code ", tax_rate_ids=[_tax_rate(history)])
     started = _start(history, request)
     row = started.row
     end = history.now + 14 * DAY
@@ -246,6 +243,33 @@ def test_what_is_not_paid_expires_and_gives_the_code_back(app: Flask, card: str,
     assert again.preview.quote.code is not None
     assert _one(history, Discount, Discount.promotion_code_id == code_id).subscription_id == again.id
     ledger.audit(history.shop.customer.account_id, history.first_balance)
+
+
+def _tax_rate(history: History) -> str:
+    with transaction() as session:
+        account = session.get(world.Account, history.shop.customer.account_id)
+        return str(world.Merchant(session, history.now, account).row(CatalogTaxRate, "txr", **VAT).id)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_is_started_is_billed_as_quoted(app: Flask, seed: int) -> None:
+    """Prices, quantities, trials, codes, taxes, credit and debt as the dice have them, beside the subscription of before."""
+    dice = random.Random(seed)
+    history = History.start(
+        app, at("2026-01-31 10:00:00"), add_ons=True, customer={"balance": dice.choice((0, -700, 300))}
+    )
+    names = dice.sample(["team", "year", "solo", "storage", "support"], dice.randint(1, 3))
+    terms: dict[str, Any] = {"tax_rate_ids": [_tax_rate(history)] if dice.random() < 0.5 else []}
+    if dice.random() < 0.5:
+        terms["trial"] = WantedTrial(days=dice.randint(1, 40))
+    if dice.random() < 0.6:
+        duration = dice.choice(("once", "forever"))
+        history.create_code(percent_off=dice.choice(("10", "33.33", "100")), duration=duration)
+        terms["code"] = "CODE"
+    if dice.random() < 0.3:
+        terms |= {"collection_method": "send_invoice", "days_until_due": dice.randint(0, 30)}
+    request = _request(history, *(f"{name}*{dice.randint(1, 9)}" for name in names), **terms)
+    _is_as_quoted(_start(history, request, later=dice.randint(0, 1800)))
 
 
 def test_a_second_click_starts_nothing(app: Flask) -> None:
