@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from portal_site import clock
 from tests.browser.conftest import OpenPage
+from tests.browser.test_journeys import fill_card
 from tests.dashboard.staff import PASSWORD
 from tests.web.processes import CHECKOUT, README, free_port
 
@@ -97,52 +98,52 @@ def _sell(page: Page) -> None:
         fold.get_by_label("As a plan").check()
         fold.get_by_role("checkbox", name=re.compile("€")).check()
     page.get_by_label("The plan").check()
+    page.get_by_label("the difference is charged at once").check()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved. Customers see it with their next click.")).to_be_visible()
 
 
-def _serve_a_customer(page: Page, script: bool) -> str:
-    """A customer with a subscription to pay by invoice; the link to the portal."""
+def _let_in(page: Page) -> str:
+    """A new customer; the link to the portal."""
     _open(page, "Customers")
     page.get_by_role("link", name="New customer").click()
     page.get_by_label("Name").fill("Hedda Berg")
     page.get_by_label("Email").fill("hedda@acme.example")
     page.get_by_role("button", name="Create customer").click()
+    page.get_by_role("button", name="Make a portal link").click()
+    return page.get_by_text(re.compile("/p/session/")).inner_text()
+
+
+def _start(page: Page, script: bool) -> None:
+    """The customer's subscription, which is charged to the card."""
     page.get_by_role("link", name="Start a subscription").click()
     page.get_by_role("combobox", name="Plan").select_option(label="Solo: €12.00 per month")
-    page.get_by_label("Send an invoice").check()
     quote = page.get_by_role("region", name="What it costs")
     if not script:
         page.get_by_role("button", name="Update the quote").last.click()
-    expect(quote).to_contain_text("€12.00")
+    expect(quote.get_by_role("row", name="Due today")).to_contain_text("€12.00")
     quote.get_by_role("button", name="Start the subscription").click()
     expect(page.get_by_role("region", name="Subscriptions")).to_contain_text("Solo")
-    page.get_by_role("button", name="Make a portal link").click()
-    return page.get_by_text(re.compile("/p/session/")).inner_text()
 
 
 def test_from_clone_to_an_invoice(link: str, open_page: OpenPage, script: bool) -> None:
     page, customer = open_page(1280), open_page(320, locale="en-IE")
     _set_up(page, link)
     _sell(page)
-    customer.goto(_serve_a_customer(page, script))
-    expect(customer.get_by_role("heading", name="Solo")).to_be_visible()
-    customer.get_by_role("link", name="Add a payment method").first.click()
-    _add_card(customer)
+    customer.goto(_let_in(page))
+    customer.get_by_role("button", name=re.compile("^Add (a )?payment method")).first.click()
+    fill_card(customer, "4242 4242 4242 4242")
+    expect(customer.get_by_text("Payment method ending in 4242 was added")).to_be_visible()
+    _start(page, script)
+    customer.get_by_role("link", name="Overview").click()
     customer.get_by_role("link", name="Change plan").click()
     customer.get_by_role("radio", name=re.compile("Team")).check()
     if not script:
         customer.get_by_role("button", name="Show what it costs").click()
     expect(customer.get_by_test_id("due-today")).to_have_text("€18.00")
-    customer.get_by_role("button", name=re.compile("^Pay|^Change|^Confirm")).click()
-    expect(customer.get_by_role("heading", name="Team")).to_be_visible()
+    customer.get_by_role("button", name="Change plan and pay €18.00").click()
+    expect(customer.get_by_role("heading", name=re.compile("Team"))).to_be_visible()
+    customer.goto(customer.url.partition("/subscriptions")[0] + "/invoices")
     expect(customer.get_by_role("main")).to_contain_text("€18.00")
     _open(page, "Home")
     expect(page.get_by_role("listitem").filter(has_text="First link")).to_contain_text("Done")
-
-
-def _add_card(customer: Page) -> None:
-    customer.get_by_label("Card number").fill("4242 4242 4242 4242")
-    customer.get_by_label("Expiry").fill("12/40")
-    customer.get_by_label("Security code").fill("123")
-    customer.get_by_role("button", name=re.compile("Save|Add")).click()
