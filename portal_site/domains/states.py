@@ -44,7 +44,7 @@ def _work(row: CustomDomain) -> tuple[str, str, str]:
         return "Switched off", "bad", f"Switched off on {since}, when its TXT record had been wrong for days."
     if row.verified_at is not None:
         return "Works", "good", f"Works since {_day(row.verified_at)}."
-    return "Not verified yet", "note", "Not verified yet."
+    return "Not verified yet", "note", ""
 
 
 def _day(moment: int) -> Any:

@@ -39,8 +39,7 @@ def test_a_domain_from_its_records_to_its_links(portal: Portal, dns: NameServer)
     assert asked.returncode == 0
     token = _token(asked.stdout)
     assert asked.stdout.splitlines() == [
-        f"{HOST}:",
-        "  Not verified yet.",
+        f"{HOST}: not verified yet",
         "Its DNS records:",
         f"  TXT    _portal-challenge.{HOST}  {token}",
         f"  CNAME  {HOST}  {OWN}",

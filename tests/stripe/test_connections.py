@@ -135,6 +135,24 @@ def test_a_key_of_another_account_at_stripe_is_refused(
         connections.disconnect(account_id, False, AT)
 
 
+@pytest.mark.case("F15")
+def test_the_secret_for_events_is_rolled(account_id: str, connector: StripeConnector) -> None:
+    with pytest.raises(NotFound):
+        connections.set_endpoint_secret(account_id, False, "whsec_one", AT)
+    connections.connect(connector, account_id, False, KEY, AT)
+    for wrong in ("", "sk_test_x", "whsec_é", "whsec_" + "x" * 300):
+        with pytest.raises(BillingError, match="no secret of an endpoint"):
+            connections.set_endpoint_secret(account_id, False, wrong, AT)
+    connections.set_endpoint_secret(account_id, False, " whsec_one ", AT)
+    connections.set_endpoint_secret(account_id, False, "whsec_two", AT + 60)
+    row = _row(account_id)
+    stored = [encryption.decrypt("stripe", secret or "") for secret in (row.webhook_secret, row.former_secret)]
+    assert stored == ["whsec_two", "whsec_one"]
+    assert row.former_secret_until == AT + 60 + 24 * 3600
+    connections.connect(connector, account_id, False, KEY, AT + 120)  # the same key again keeps it
+    assert _row(account_id).webhook_secret == row.webhook_secret
+
+
 def test_while_stripe_is_silent_nothing_is_stored(account_id: str, connector: StripeConnector, double: Double) -> None:
     double.faults[:] = ["drop"]
     with pytest.raises(GatewayUnavailable):

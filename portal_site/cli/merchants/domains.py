@@ -80,8 +80,9 @@ def _found(account_id: str | None) -> CustomDomain:
 def _show(found: CustomDomain) -> None:
     from portal_site.domains import custom_domains, states
 
-    click.echo(f"{found.host}:")
-    for words in states.describe(found).sentences:
+    state = states.describe(found)
+    click.echo(f"{found.host}: {state.label.lower()}")
+    for words in state.sentences:
         click.echo(f"  {words}")
     click.echo("Its DNS records:")
     for record in custom_domains.records(found):

@@ -60,6 +60,30 @@ def check(app: Flask, account_id: str | None, live: bool) -> None:
         fail(f"The key may not do all that is needed. It is missing: {', '.join(report.missing)}.")
 
 
+@gateway.command("events")
+@_account
+@_live
+@with_app
+def events(app: Flask, account_id: str | None, live: bool) -> None:
+    """Print where Stripe is to send events, and of which types, and store the endpoint's secret, which is asked for."""
+    from portal_site import clock
+    from portal_site.billing.errors import BillingError
+    from portal_site.billing.gateways.stripe import connections
+    from portal_site.billing.gateways.stripe.events import TYPES
+    from portal_site.web import addresses
+
+    _connector(app)
+    account = _id(account_id)
+    click.echo(f"Endpoint: {addresses.base('gateways.store_event', name='stripe', account_id=account)}")
+    click.echo(f"Events: {', '.join(TYPES)}")
+    secret = click.prompt("Signing secret", hide_input=True, err=True)
+    try:
+        connections.set_endpoint_secret(account, live, secret, clock.now())
+    except BillingError as refusal:
+        fail(str(refusal))
+    click.echo("Stored. A secret of before counts for another day.")
+
+
 @gateway.command("disconnect")
 @_account
 @_live

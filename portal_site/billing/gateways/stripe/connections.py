@@ -21,6 +21,7 @@ from portal_site.db.transactions import reading, transaction
 PURPOSE = events.PURPOSE
 SECRET, RESTRICTED, PUBLISHABLE = "sk", "rk", "pk"
 LONGEST_KEY = 300
+FORMER_SECRET = 24 * 60 * 60  # seconds for which the secret of before counts, as at Stripe
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,24 @@ def check(connector: StripeConnector, account_id: str, livemode: bool, at: int) 
     fault = f"It is missing: {', '.join(report.missing)}." if report.missing else None
     note_fault(account_id, livemode, fault, at)
     return report
+
+
+def set_endpoint_secret(account_id: str, livemode: bool, secret: str, at: int) -> None:
+    """Store the secret of the endpoint at Stripe that sends events here; the one before it counts for another day.
+
+    Raises BillingError for what is none, and NotFound if Stripe is not connected.
+    """
+    secret = secret.strip()
+    if not secret.startswith("whsec_") or len(secret) > LONGEST_KEY or not secret.isascii():
+        raise BillingError("This is no secret of an endpoint of Stripe’s. It begins with whsec_.", param="secret")
+    with transaction() as session:
+        where = StripeConnection.account_id == account_id, StripeConnection.livemode.is_(livemode)
+        row = session.scalar(select(StripeConnection).where(*where).with_for_update())
+        if row is None:
+            raise NotFound("Stripe is not connected in this mode.", "resource_missing")
+        if row.webhook_secret is not None:
+            row.former_secret, row.former_secret_until = row.webhook_secret, at + FORMER_SECRET
+        row.webhook_secret = encryption.encrypt(PURPOSE, secret)
 
 
 def disconnect(account_id: str, livemode: bool, at: int) -> None:
