@@ -16,7 +16,7 @@ from portal_site import clock
 from tests.browser.conftest import OpenPage
 from tests.browser.test_journeys import fill_card
 from tests.dashboard.staff import PASSWORD
-from tests.web.processes import CHECKOUT, README, free_port
+from tests.web.processes import CHECKOUT, README, free_port, wait_for
 
 PLANS = (("Solo", "12"), ("Team", "30"))
 
@@ -50,6 +50,7 @@ def link(tmp_path: Path) -> Iterator[str]:
         try:
             assert process.stdout is not None
             found = next(filter(None, (re.search(rf"{address}/setup\S+", line) for line in process.stdout)))
+            wait_for(port)  # it is printed just before
             yield found[0]
         finally:
             process.terminate()

@@ -41,11 +41,14 @@ def test_a_customer_finds_everything_below_the_path(below: Site, open_page: Open
     page.get_by_role("link", name="Update information").click()
     page.get_by_label("Email").fill("below@acme.example")
     billing = page.get_by_role("group", name="Billing address")
-    billing.get_by_label("Country").select_option("DE")
+    billing.get_by_label("Country").select_option("US")
     if not script:
         billing.get_by_role("button", name="Show the fields for this country").click()
-    billing.get_by_label("Postal code").fill("10115")
-    billing.get_by_label("City").fill("Berlin")
+    expect(billing.get_by_label("ZIP code")).to_be_visible()  # the fields of the country have come
+    billing.get_by_label("Address line 1").fill("500 Congress Ave")
+    billing.get_by_label("City").fill("Austin")
+    billing.get_by_label("State").select_option("TX")
+    billing.get_by_label("ZIP code").fill("78701")
     page.get_by_role("button", name="Save billing information").click()
     expect(page.get_by_text("Your billing information was updated.")).to_be_visible()
     page.goto(f"{below.address}/payment-methods")
