@@ -72,9 +72,10 @@ class Double:
             status, document = 200, self._do(method, path.removeprefix("/v1/").split("/"), params)
         except Refused as refusal:
             status, document = refusal.status, refusal.body
+        document = json.loads(json.dumps(document))  # what was said once is not changed by what happens later
         if key is not None:
             self.answers[key] = what, status, document
-        return status, json.loads(json.dumps(document))
+        return status, document
 
     def _do(self, method: str, path: list[str], params: Document) -> Document:
         if path[0] in self.lacks:

@@ -114,6 +114,26 @@ def test_a_lost_answer_is_asked_about_and_charges_once(
 
 
 @pytest.mark.case("F2")
+@pytest.mark.parametrize(
+    ("method", "status"), [("pm_ok", "succeeded"), ("pm_slow", "processing"), ("pm_declined", "declined")]
+)
+def test_whoever_asks_about_a_lost_answer_is_told_and_nothing_moves(
+    gateway: StripeGateway, double: Double, method: str, status: str
+) -> None:
+    """A repeated creation is answered with what was said the first time, which is older than the confirmation."""
+    request = _request(method)
+    double.faults[:] = ["", "lose"]
+    with pytest.raises(GatewayUnavailable):
+        gateway.charge(request)
+    before = len(double.calls)
+    for asked in (request, replace(request, off_session=False, return_url=f"{BACK}/other")):
+        found = gateway.find_charge(asked, AT + 60)
+        assert found is not None
+        assert found.status == status
+    assert not [call for call in double.calls[before:] if call.endswith("/confirm")]
+
+
+@pytest.mark.case("F2")
 def test_any_sequence_of_faults_charges_exactly_once(gateway: StripeGateway, double: Double) -> None:
     for seed in range(60):
         dice, request, outcome = random.Random(seed), _request(), None

@@ -92,7 +92,7 @@ class StripeGateway:
             intent = None
         try:
             with errors(self._note):
-                intent = intent or self._found_or_created(request)
+                intent = intent or self._current(request)
         except Exception as error:
             return _refused(request, error)
         if answers.is_to_authenticate(intent) and not request.off_session:
@@ -142,8 +142,13 @@ class StripeGateway:
         """Events come to an address of each account: see `StripeConnector.read_event`."""
         raise EventRefused("Events of Stripe come to the address of an account.")
 
+    def _current(self, request: ChargeRequest) -> Object:
+        """The payment intent as it is now: a repeated creation is answered with what was said the first time."""
+        intent = self._found_or_created(request)
+        return intent if request.reference else self._stripe.payment_intents.retrieve(str(intent["id"])).to_dict()
+
     def _found_or_created(self, request: ChargeRequest) -> Object:
-        """The payment intent of a charge; a repeated creation answers with the one that there is."""
+        """The payment intent of a charge; a repeated creation answers with the one that there is, as it was at first."""
         if request.reference is not None:
             return self._stripe.payment_intents.retrieve(request.reference).to_dict()
         params: dict[str, Any] = {
