@@ -28,20 +28,20 @@ class Base(DeclarativeBase):
     registry = registry(metadata=MetaData(naming_convention=NAMES), type_annotation_map={int: BigInteger})
 
 
-# The connection whose uncommitted rows everything sees, within `transactions.supposing`.
-suppositions: ContextVar[Connection | None] = ContextVar("suppositions", default=None)
+# The connection whose uncommitted rows everything sees, within `transactions.provisional_rows`.
+provisional_connection: ContextVar[Connection | None] = ContextVar("provisional_connection", default=None)
 
 
-class SupposingSession(Session):
-    """The session of the app; within `supposing`, on the connection of that."""
+class AppSession(Session):
+    """The session of the app; within `provisional_rows`, on the connection of that."""
 
     def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
         """The connection or the engine that statements go to."""
-        return suppositions.get() or super().get_bind(*args, **kwargs)
+        return provisional_connection.get() or super().get_bind(*args, **kwargs)
 
 
-# A session on a connection with a transaction of its own, as within `supposing`, rolls back no more than what it did itself.
-OPTIONS = {"class_": SupposingSession, "expire_on_commit": False, "join_transaction_mode": "create_savepoint"}
+# On a connection with a transaction of its own, as within `provisional_rows`, a session rolls back only what it did itself.
+OPTIONS = {"class_": AppSession, "expire_on_commit": False, "join_transaction_mode": "create_savepoint"}
 db = SQLAlchemy(model_class=Base, session_options=OPTIONS)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from portal_site.db import db, suppositions
+from portal_site.db import db, provisional_connection
 
 Rows = list[dict[str, Any]]
 Step = Callable[[Session, Rows], None]
@@ -34,19 +34,19 @@ def discarding_writes() -> Iterator[None]:
 
 
 @contextmanager
-def supposing() -> Iterator[Session]:
+def provisional_rows() -> Iterator[Session]:
     """A session for rows that all reads and transactions within the block see, and nobody else: they are taken back at its end.
 
     For previews with customers who do not exist. On SQLite other writers wait meanwhile.
     """
     with db.engine.connect() as connection:
         outer = connection.begin()
-        token = suppositions.set(connection)
+        token = provisional_connection.set(connection)
         try:
             with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
                 yield session
         finally:
-            suppositions.reset(token)
+            provisional_connection.reset(token)
             outer.rollback()
 
 
@@ -183,8 +183,8 @@ def reading() -> Iterator[Connection]:
     """A read-only connection outside the session's transaction."""
     # Reads never share the session's connection. On PostgreSQL, autocommit saves the round trips of BEGIN and ROLLBACK, and
     # psycopg drops its prepared statements after a ROLLBACK. On SQLite, `transaction` takes the write lock at once.
-    if (supposed := suppositions.get()) is not None:
-        yield supposed
+    if (shared := provisional_connection.get()) is not None:
+        yield shared
         return
     engine = db.engine
     options = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}

@@ -11,7 +11,7 @@ from portal_site.billing.models import Customer, Price
 from portal_site.billing.rules.portal.portal_features import Features
 from portal_site.dashboard.reads import customer_states
 from portal_site.dashboard.settings.previews import PAGES
-from portal_site.db.transactions import reading, supposing, transaction
+from portal_site.db.transactions import provisional_rows, reading, transaction
 from portal_site.samples import customers
 from portal_site.staff.roles import Role
 from tests import world
@@ -79,7 +79,7 @@ def test_a_real_customer_is_shown_where_there_is_one(desk: Desk) -> None:
     assert states["Paused"].is_sample
 
 
-def test_what_is_supposed_is_seen_here_alone_and_taken_back(app: Flask) -> None:
+def test_provisional_rows_are_seen_here_alone_and_taken_back(app: Flask) -> None:
     account_id = world.shop().customer.account_id
     mine = select(Customer.id).where(Customer.account_id == account_id)
     others: list[int] = []
@@ -88,7 +88,7 @@ def test_what_is_supposed_is_seen_here_alone_and_taken_back(app: Flask) -> None:
         with app.app_context(), reading() as reader:
             others.append(len(reader.scalars(mine).all()))
 
-    with supposing() as session:
+    with provisional_rows() as session:
         customers.build(session, account_id, False, Features(), "Active", world.HALF)
         with reading() as reader:
             assert len(reader.scalars(mine).all()) == 2

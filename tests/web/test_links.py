@@ -1,10 +1,12 @@
-"""The templates' `url_for` builds exactly the URLs that the router builds."""
+"""URLs: the templates' `url_for` builds what the router builds, and redirects lead to own paths only."""
 
 import flask
 import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+
+from portal_site.web import security
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +35,15 @@ def test_queries_and_other_hosts_are_the_routers_work(sqlite_app: Flask, ours: o
     with sqlite_app.test_request_context():
         assert ours("portal.show_invoices", after="1_in") == "/invoices?after=1_in"  # type: ignore[operator]
         assert ours("portal.show_overview", _external=True) == "http://localhost/"  # type: ignore[operator]
+
+
+@pytest.mark.case("C8")
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\nb", "javascript:x", ""]
+)
+@pytest.mark.parametrize("root", ["", "/billing"])
+def test_redirects_lead_to_own_paths_only(sqlite_app: Flask, path: str, root: str) -> None:
+    with sqlite_app.test_request_context(base_url=f"http://localhost{root}"):
+        assert security.own_path(path) == f"{root}/"
+        assert security.own_path(f"{root}/invoices") == f"{root}/invoices"
+        assert security.own_path("/billingx/y") == (f"{root}/" if root else "/billingx/y")

@@ -7,6 +7,7 @@ before what they are about was stored here; what is not there yet is looked for 
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -145,43 +146,34 @@ def _settle_charge(gateways: Gateways, row: ProviderEvent, at: int, return_url: 
 
 
 def _finish_setup(gateways: Gateways, row: ProviderEvent, at: int, _return_url: Address) -> None:
-    with transaction() as session:
-        mine = SetupIntent.account_id == row.account_id, SetupIntent.gateway_reference == row.reference
-        begun = session.scalar(select(SetupIntent).where(*mine))
-        now = time_of(session, begun.customer_id, at) if begun is not None else at
-    if begun is None:
-        raise _NotThereYet
+    begun, now = _find(row, SetupIntent, SetupIntent.gateway_reference, SetupIntent.gateway, at)
     payment_methods.finish_adding(gateways, begun.customer_id, begun.id, now)
 
 
 def _renew_method(gateways: Gateways, row: ProviderEvent, at: int, _return_url: Address) -> None:
-    with transaction() as session:
-        mine = PaymentMethod.account_id == row.account_id, PaymentMethod.gateway_reference == row.reference
-        method = session.scalar(select(PaymentMethod).where(*mine, PaymentMethod.gateway == row.gateway))
-        now = time_of(session, method.customer_id, at) if method is not None else at
-    if method is None:
-        raise _NotThereYet
+    method, now = _find(row, PaymentMethod, PaymentMethod.gateway_reference, PaymentMethod.gateway, at)
     payment_methods.renew(gateways, method.customer_id, method.id, now)
 
 
 def _settle_refund(gateways: Gateways, row: ProviderEvent, at: int, _return_url: Address) -> None:
-    with transaction() as session:
-        refund = session.scalar(
-            select(Refund).where(Refund.account_id == row.account_id, Refund.gateway_reference == row.reference)
-        )
-        now = time_of(session, refund.customer_id, at) if refund is not None else at
-    if refund is None:
-        raise _NotThereYet
+    refund, now = _find(row, Refund, Refund.gateway_reference, None, at)
     refunds.ask(gateways, refund.customer_id, refund.id, now)
 
 
 def _forget_customer(_gateways: Gateways, row: ProviderEvent, at: int, _return_url: Address) -> None:
+    known, now = _find(row, ProviderCustomer, ProviderCustomer.reference, ProviderCustomer.gateway, at)
+    payment_methods.lose_all(known.customer_id, row.gateway, now)
+
+
+def _find(row: ProviderEvent, kind: Any, reference: Any, gateway: Any, at: int) -> tuple[Any, int]:
+    """The account's row of this kind that an event is about, and its customer's time. Raises _NotThereYet."""
+    of_gateway = [] if gateway is None else [gateway == row.gateway]
+    query = select(kind).where(kind.account_id == row.account_id, reference == row.reference, *of_gateway)
     with transaction() as session:
-        mine = ProviderCustomer.account_id == row.account_id, ProviderCustomer.reference == row.reference
-        known = session.scalar(select(ProviderCustomer).where(*mine, ProviderCustomer.gateway == row.gateway))
-        now = time_of(session, known.customer_id, at) if known is not None else at
-    if known is not None:
-        payment_methods.lose_all(known.customer_id, row.gateway, now)
+        found = session.scalar(query)
+        if found is None:
+            raise _NotThereYet
+        return found, time_of(session, found.customer_id, at)
 
 
 _ACTIONS: Mapping[Subject, Callable[[Gateways, ProviderEvent, int, Address], None]] = {

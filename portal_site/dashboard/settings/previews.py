@@ -15,7 +15,7 @@ from portal_site.dashboard.reads import customer_states
 from portal_site.dashboard.settings.sections import Section
 from portal_site.dashboard.settings.subjects import Subject
 from portal_site.db.json_columns import JsonObject
-from portal_site.db.transactions import supposing
+from portal_site.db.transactions import provisional_rows
 from portal_site.portal.access import previews, visitors
 from portal_site.samples import customers
 from portal_site.staff.roles import Right
@@ -59,7 +59,7 @@ def show(subject: Subject, form: Section, settings: JsonObject, now: int) -> Res
     state = next((one for one in states if one.name == request.values.get("state")), states[0])
     if not state.is_sample:
         return framed(_rendered(subject, shown, state.customer_id, state.subscription_id, now) or nobody())
-    with supposing() as session:
+    with provisional_rows() as session:
         features = portal_features.read(shown.get("feature_document") or row.features)
         made = customers.build(session, row.account_id, row.livemode, features, state.name, now)
         return framed(_rendered(subject, shown, made.customer_id, made.subscription_id, now) or nobody())
