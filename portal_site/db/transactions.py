@@ -18,6 +18,7 @@ Step = Callable[[Session, Rows], None]
 _LAST_STEPS = "last_steps"  # in the info of a session that is inside a transaction
 _JOINED = "joined"  # in the info of one whose transaction the next operation joins
 _discards: ContextVar[bool] = ContextVar("discards", default=False)
+_waiting: ContextVar[Session | None] = ContextVar("waiting", default=None)  # the session of a transaction to be joined
 
 
 @contextmanager
@@ -98,13 +99,16 @@ def _discard(session: Session, last_steps: dict[Step, Rows]) -> None:
 def joined_transaction() -> Iterator[Session]:
     """A transaction that the operations called in it join, so that what they write and what the caller writes are one.
 
-    For the answers of the API, which are stored with their effects. An operation's exception must leave the block.
+    For the answers of the API, which are stored with their effects. An operation's exception must leave the block. Between the
+    operations, `reading` sees what they wrote.
     """
     with transaction() as session:
         session.info[_JOINED] = True
+        token = _waiting.set(session)
         try:
             yield session
         finally:
+            _waiting.reset(token)
             del session.info[_JOINED]
 
 
@@ -180,11 +184,15 @@ def retry_on_conflict(action: Callable[..., T], *args: Any) -> T:
 
 @contextmanager
 def reading() -> Iterator[Connection]:
-    """A read-only connection outside the session's transaction."""
+    """A read-only connection outside the session's transaction. That of a transaction that waits to be joined is part of it."""
     # Reads never share the session's connection. On PostgreSQL, autocommit saves the round trips of BEGIN and ROLLBACK, and
     # psycopg drops its prepared statements after a ROLLBACK. On SQLite, `transaction` takes the write lock at once.
     if (shared := provisional_connection.get()) is not None:
         yield shared
+        return
+    if (joined := _waiting.get()) is not None and joined.info.get(_JOINED):
+        joined.flush()
+        yield joined.connection()
         return
     engine = db.engine
     options = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
