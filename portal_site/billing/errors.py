@@ -1,5 +1,7 @@
 """Errors of the billing engine. The web layer maps them to HTTP statuses."""
 
+from typing import Any
+
 from portal_site.billing.translation_marks import N_
 
 
@@ -20,6 +22,28 @@ class BillingError(Exception):
 
 class NotFound(BillingError):
     """The object does not exist or belongs to another customer; the error does not tell which."""
+
+
+class ObjectMissing(NotFound):
+    """The very object that a program asks for is not there, not one that it is to be used with."""
+
+
+class WithObjects(BillingError):
+    """A refusal that shows the objects which it is about: `objects` are members of the API's error."""
+
+    objects: dict[str, Any]
+
+    def __init__(self, message: str, code: str, param: str | None = None, /, **objects: Any) -> None:
+        super().__init__(message, code, param)
+        self.objects = objects
+
+
+class Declined(WithObjects):
+    """A bank refuses a payment method."""
+
+
+class UnexpectedState(WithObjects):
+    """What is asked for cannot be done in the object's state."""
 
 
 class Unreadable(Exception):

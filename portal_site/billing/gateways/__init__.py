@@ -1,10 +1,10 @@
 """The protocol for payment providers. Card data is entered on the provider's pages and never passes through this program."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,27 @@ class SetupSession:
     reference: str
     url: str
     details: PaymentDetails | None = None
+    has_failed: bool = False  # the customer did not pass its bank's check
+
+
+@dataclass(frozen=True, slots=True)
+class MethodToken:
+    """What stands for a payment method in tests: the name or the number of a test card, or a test IBAN."""
+
+    type: str
+    name: str
+    exp_month: int | None = None
+    exp_year: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What came of saving a payment method: `succeeded`, `declined` with a code, or `requires_action` with a page."""
+
+    status: str
+    decline_code: str | None = None
+    reference: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +209,31 @@ class Gateway(Protocol):
         """The charge that an event is about, or None for an event of another kind. Raises EventRefused if it is not signed."""
 
 
+@runtime_checkable
+class SimulatedGateway(Protocol):
+    """What the sandbox can besides: a merchant's program makes, saves and changes payment methods without the hosted page.
+
+    All of it is done in the database of this program, so it can be part of a caller's transaction.
+    """
+
+    def make_method(self, token: MethodToken) -> PaymentDetails:
+        """A new payment method that behaves like this token. Raises BillingError for one that does not exist."""
+
+    def save_method(self, payment_method: str, return_url: str | None) -> Saving:
+        """Ask the bank whether the payment method may be saved; without a `return_url` only whether it works at all."""
+
+    def change_method(self, payment_method: str, exp_month: int, exp_year: int) -> None:
+        """Change a card's expiry."""
+
+    def begin_checkout(
+        self, customer: str, return_url: str, cancel_url: str | None, types: Collection[str]
+    ) -> SetupSession:
+        """As Gateway.begin_setup, for methods of these types; with another address to go back to without a method."""
+
+    def end_setup(self, reference: str) -> None:
+        """Take the page for entering a payment method away."""
+
+
 class Connector(ABC):
     """A payment provider at which each account has a connection of its own: it makes the gateway of one account and mode."""
 
@@ -209,10 +255,13 @@ __all__ = [
     "CustomerDetails",
     "Gateway",
     "GatewayEvent",
+    "MethodToken",
     "PaymentDetails",
     "ReceivedEvent",
     "Refund",
     "RefundRequest",
+    "Saving",
     "SetupSession",
+    "SimulatedGateway",
     "Subject",
 ]

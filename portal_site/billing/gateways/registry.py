@@ -6,7 +6,7 @@ from typing import Any, Protocol, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable
-from portal_site.billing.gateways import Connector, Gateway, ReceivedEvent
+from portal_site.billing.gateways import Connector, Gateway, ReceivedEvent, SimulatedGateway
 from portal_site.billing.translation_marks import N_
 from portal_site.db.faults import described
 
@@ -62,6 +62,13 @@ class Gateways:
         """The provider with this name at which each account has a connection of its own, if it is installed."""
         provider = self._by_name.get(name)
         return provider if isinstance(provider, Connector) else None
+
+    def simulated(self) -> tuple[str, SimulatedGateway]:
+        """The provider, with its name, at which programs make payments in test mode. Raises BillingError if there is none."""
+        for name, provider in self._by_name.items():
+            if isinstance(provider, SimulatedGateway):
+                return name, provider
+        raise BillingError("Programs make payments with the sandbox, which is not installed here: see PORTAL_GATEWAY.")
 
     def for_method(self, method: MadeWithGateway) -> Gateway | None:
         """The gateway that stores a payment method; None if it is not installed, or not connected, any more."""

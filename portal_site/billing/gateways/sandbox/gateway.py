@@ -1,6 +1,6 @@
 """The sandbox's gateway. It stands in for a provider's SDK and works on the sandbox's own tables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -13,12 +13,14 @@ from portal_site.billing.gateways import (
     ChargeRequest,
     CustomerDetails,
     GatewayEvent,
+    MethodToken,
     PaymentDetails,
     Refund,
     RefundRequest,
+    Saving,
     SetupSession,
 )
-from portal_site.billing.gateways.sandbox import events
+from portal_site.billing.gateways.sandbox import events, tokens
 from portal_site.billing.gateways.sandbox.models import SandboxCharge, SandboxMethod, SandboxRefund, SandboxSetup
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
@@ -61,7 +63,57 @@ class SandboxGateway:
                 return None
             method = session.get(SandboxMethod, row.method_reference) if row.method_reference else None
         details = _details(method) if method and method.confirmed else None
-        return SetupSession(row.reference, self._url_for("sandbox.show_setup", reference=reference), details)
+        return SetupSession(
+            row.reference, self._url_for("sandbox.show_setup", reference=reference), details, row.failed
+        )
+
+    def begin_checkout(
+        self, customer: str, return_url: str, cancel_url: str | None, types: Collection[str]
+    ) -> SetupSession:
+        """See SimulatedGateway."""
+        row = SandboxSetup(
+            reference=new_id("sbxs"), customer=customer, return_url=return_url, cancel_url=cancel_url,
+            method_type=next(iter(types)) if len(types) == 1 else None,
+        )  # fmt: skip
+        with transaction() as session:
+            session.add(row)
+        return SetupSession(row.reference, self._url_for("sandbox.show_setup", reference=row.reference))
+
+    def end_setup(self, reference: str) -> None:
+        """See SimulatedGateway."""
+        with transaction() as session:
+            row = session.get(SandboxSetup, reference)
+            if row is not None:
+                session.delete(row)
+
+    def make_method(self, token: MethodToken) -> PaymentDetails:
+        """See SimulatedGateway."""
+        row = tokens.method(token)
+        with transaction() as session:
+            session.add(row)
+        return _details(row)
+
+    def save_method(self, payment_method: str, return_url: str | None) -> Saving:
+        """See SimulatedGateway."""
+        with transaction() as session:
+            method = session.get(SandboxMethod, payment_method)
+            if method is None or method.on_setup not in tokens.WORKS:
+                return Saving("declined", method.on_setup if method else "payment_method_unactivated")
+            if method.confirmed or return_url is None:
+                return Saving("succeeded")
+            row = SandboxSetup(
+                reference=new_id("sbxs"), customer="", return_url=return_url, method_reference=payment_method
+            )
+            session.add(row)
+        url = self._url_for("sandbox.show_setup_challenge", reference=row.reference)
+        return Saving("requires_action", reference=row.reference, url=url)
+
+    def change_method(self, payment_method: str, exp_month: int, exp_year: int) -> None:
+        """See SimulatedGateway."""
+        with transaction() as session:
+            method = session.get(SandboxMethod, payment_method)
+            if method is not None:
+                method.exp_month, method.exp_year = exp_month, exp_year
 
     def charge(self, request: ChargeRequest) -> Charge:
         """As the protocol says."""
@@ -168,7 +220,9 @@ def _charged(request: ChargeRequest) -> SandboxCharge:
 def _decision(method: SandboxMethod | None, created: int) -> dict[str, Any]:
     if method is None:
         return {"status": "declined", "decline_code": "payment_method_unactivated"}
-    if method.on_charge == "authenticate":
+    if method.on_setup not in tokens.WORKS:
+        return {"status": "declined", "decline_code": method.on_setup}
+    if method.on_charge == "authenticate" or not method.confirmed:
         return {"status": "requires_action", "decline_code": None}
     if method.on_charge in SLOW_DEBITS:
         settles_at = created + DAYS_OF_A_DEBIT * 24 * 60 * 60

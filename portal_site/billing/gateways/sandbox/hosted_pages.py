@@ -21,6 +21,7 @@ from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 from portal_site.web.rendering import filters
 
+CARD, SEPA_DEBIT = "card", "sepa_debit"
 blueprint = Blueprint("sandbox", __name__, url_prefix="/sandbox")
 EXPIRY = re.compile(r"\s*(0?[1-9]|1[0-2])\s*/\s*(?:20)?(\d\d)\s*")
 REFUSALS = {
@@ -36,8 +37,8 @@ REFUSED_BY = {"requires_action": "authentication_not_handled", "processing": "in
 def show_setup(reference: str) -> str:
     """The form for a card or a bank account."""
     with transaction() as session:
-        return_url = _setup(session, reference).return_url
-    return _setup_page(reference, {}, return_url)
+        setup = _setup(session, reference)
+    return _setup_page(setup, {})
 
 
 @blueprint.post("/setups/<reference>")
@@ -49,19 +50,23 @@ def submit_setup(reference: str) -> Response | tuple[str, int]:
     with transaction() as session:
         setup = _setup(session, reference)
         return_url = setup.return_url
+        if setup.method_type not in (None, behaviour.type if behaviour else None):
+            errors = {
+                "iban" if kind == "iban" else "number": _("This sandbox takes only the test numbers listed below.")
+            }
         if not errors and behaviour is not None:
             method = _method(behaviour, request.form, expiry)
             session.add(method)
-            setup.method_reference = method.reference
+            setup.method_reference, setup.failed = method.reference, False
     if errors:
-        return _setup_page(reference, errors, return_url), 422
+        return _setup_page(setup, errors), 422
     if behaviour is not None and behaviour.setup == "authenticate":
         return redirect(url_for("sandbox.show_setup_challenge", reference=reference), 303)
     return redirect(return_url, 303)
 
 
 def _faults(kind: str, behaviour: Behaviour | None) -> tuple[dict[str, str], tuple[int, int] | None]:
-    expected_type = "sepa_debit" if kind == "iban" else "card"
+    expected_type = SEPA_DEBIT if kind == "iban" else CARD
     if behaviour is None or behaviour.type != expected_type:
         return {
             "iban" if kind == "iban" else "number": _("This sandbox takes only the test numbers listed below.")
@@ -124,7 +129,7 @@ def answer_setup(reference: str) -> Response:
             if request.form.get("answer") == "complete":
                 method.confirmed = True
             else:
-                setup.method_reference = None
+                setup.method_reference, setup.failed = None, True
         return_url = setup.return_url
     return redirect(return_url, 303)
 
@@ -161,8 +166,9 @@ def _charge(session: Session, reference: str) -> SandboxCharge:
     return session.scalar(query) or abort(404)
 
 
-def _setup_page(reference: str, errors: dict[str, str], return_url: str) -> str:
+def _setup_page(setup: SandboxSetup, errors: dict[str, str]) -> str:
     return render_template(
-        "sandbox/setup.html", reference=reference, errors=errors, kind=request.form.get("kind", "card"),
-        cards=test_numbers.CARDS, ibans=test_numbers.IBANS, return_url=return_url,
+        "sandbox/setup.html", reference=setup.reference, errors=errors, kind=request.form.get("kind", "card"),
+        cards=test_numbers.CARDS if setup.method_type != SEPA_DEBIT else {},
+        ibans=test_numbers.IBANS if setup.method_type != CARD else {}, return_url=setup.cancel_url or setup.return_url,
     )  # fmt: skip
