@@ -18,7 +18,11 @@ from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id, random_letters
 
 READ, WRITE = "read", "write"
-RIGHTS = ("customers", "customer_portal")  # what restricted keys can be given, named as at Stripe
+# What restricted keys can be given, named as at Stripe. Refunds are part of charges, mandates of setup intents.
+RIGHTS = (
+    "customers", "customer_portal", "payment_methods", "setup_intents", "checkout_sessions", "payment_intents", "charges",
+    "balance", "account",
+)  # fmt: skip
 LETTERS = 44  # of a key, behind its prefix: 262 bits, without the underscore that some clients refuse
 LONGEST_NAME = 100
 LONGEST_KEPT = 7 * 24 * 60 * 60  # seconds that a rolled key can work beside the new one

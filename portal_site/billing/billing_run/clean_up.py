@@ -36,6 +36,7 @@ def remove_old_rows(at: int) -> int:
             ProviderEvent.due_at.is_(None),
             ProviderEvent.fault.is_(None),
         )
-        + delete_in_batches(SetupIntent, SetupIntent.created < before)
+        # Programs look at theirs as long as they like.
+        + delete_in_batches(SetupIntent, SetupIntent.created < before, SetupIntent.client_secret.is_(None))
         + delete_in_batches(IdempotentRequest, IdempotentRequest.created < at - IdempotentRequest.KEPT)
     )

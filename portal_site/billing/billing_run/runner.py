@@ -16,6 +16,7 @@ from portal_site.billing.billing_run import batches, parking
 from portal_site.billing.billing_run.batches import BatchResult
 from portal_site.billing.billing_run.failures import Tally
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED
+from portal_site.billing.direct_payments import settlement
 from portal_site.billing.errors import BillingError
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.gateways.registry import Gateways
@@ -95,6 +96,7 @@ def run(
         run.pay(_resolve_payment, [unresolved])
         beat(run.report)
     run.ask_about_refunds()
+    settlement.settle_due(gateways, at, clock_id)  # at the sandbox, which always answers
     run.collect()
     parking.count_failed_collections(run.payments, at)
     run.renewals.stop("nothing that is due can be billed")

@@ -31,7 +31,7 @@ class NewCustomer:
 
 def create(account_id: str, livemode: bool, wanted: NewCustomer, at: int) -> Customer:
     """Make a customer. Raises BillingError, with `param` set, for a member that makes no sense, and NotFound."""
-    _check(wanted)
+    check(wanted)
     address = dict.fromkeys(("line1", "line2", "city", "state", "postal_code")) | {"country": wanted.country}
     with transaction() as session:
         ownership.get_account(session, account_id)
@@ -54,7 +54,8 @@ def create(account_id: str, livemode: bool, wanted: NewCustomer, at: int) -> Cus
     return customer
 
 
-def _check(wanted: NewCustomer) -> None:
+def check(wanted: NewCustomer) -> None:
+    """Raise BillingError, with `param` set, for a member that makes no sense."""
     longest = {"name": LONGEST_NAME, "email": LONGEST_EMAIL, "phone": LONGEST_PHONE}
     for param, most in longest.items():
         if len(getattr(wanted, param) or "") > most:

@@ -157,12 +157,7 @@ def remove(gateways: Gateways, customer_id: str, method_id: str, at: int) -> Pay
         if refusal is not None:
             raise refusal
         _detach(session, customer, method, at)
-    gateway = gateways.for_method(method)
-    if gateway is not None and method.gateway_reference:
-        try:
-            gateway.forget(method.gateway_reference)
-        except GatewayUnavailable as error:  # it is removed all the same: nothing here charges it any more
-            log.warning("%s is removed here, and may still be stored at %s: %s", method.id, gateway.name, error)
+    forget(gateways, method)
     return method
 
 
@@ -207,6 +202,35 @@ def lose_all(customer_id: str, gateway: str, at: int) -> None:
                 ProviderCustomer.customer_id == customer_id, ProviderCustomer.gateway == gateway
             )
         )
+
+
+def detach_all(session: Session, customer: Customer, at: int) -> list[PaymentMethod]:
+    """Detach all payment methods of a locked customer that is deleted. The caller has the gateways forget them."""
+    mine = PaymentMethod.customer_id == customer.id, PaymentMethod.detached_at.is_(None)
+    methods = list(session.scalars(select(PaymentMethod).where(*mine)))
+    for method in methods:
+        _detach(session, customer, method, at)
+    return methods
+
+
+def detach(gateways: Gateways, customer_id: str, method_id: str, at: int) -> PaymentMethod:
+    """Detach a payment method as a merchant's program may at any time: also the last or the default one. Raises NotFound."""
+    with transaction() as session:
+        customer = ownership.lock_customer(session, customer_id)
+        method = _own_attached(session, customer_id, method_id)
+        _detach(session, customer, method, at)
+    forget(gateways, method)
+    return method
+
+
+def forget(gateways: Gateways, method: PaymentMethod) -> None:
+    """Let the gateway forget a payment method that is detached."""
+    gateway = gateways.for_method(method)
+    if gateway is not None and method.gateway_reference:
+        try:
+            gateway.forget(method.gateway_reference)
+        except GatewayUnavailable as error:  # it is removed all the same: nothing here charges it any more
+            log.warning("%s is removed here, and may still be stored at %s: %s", method.id, gateway.name, error)
 
 
 def _lock_customer(session: Session, customer_id: str) -> Customer:

@@ -18,6 +18,8 @@ from portal_site.billing.models.catalog import (
     PromotionCodeTry,
 )
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, CustomerTerm, TaxId
+from portal_site.billing.models.direct_payments.checkout import CheckoutSession, UnattachedMethod
+from portal_site.billing.models.direct_payments.intents import IntentCharge, IntentRefund, PaymentIntent
 from portal_site.billing.models.event import Event, EventCounter
 from portal_site.billing.models.imported import ImportedObject
 from portal_site.billing.models.invoice import (
@@ -60,6 +62,7 @@ __all__ = [
     "CancellationAttempt",
     "CancellationRequest",
     "CatalogTaxRate",
+    "CheckoutSession",
     "Coupon",
     "CreditNote",
     "CreditNoteLineItem",
@@ -73,10 +76,13 @@ __all__ = [
     "FeedbackOption",
     "IdempotentRequest",
     "ImportedObject",
+    "IntentCharge",
+    "IntentRefund",
     "Invoice",
     "InvoiceLineItem",
     "LoginRequest",
     "PaymentAttempt",
+    "PaymentIntent",
     "PaymentMethod",
     "PlanChange",
     "PortalConfiguration",
@@ -100,5 +106,6 @@ __all__ = [
     "SubscriptionSchedule",
     "TaxId",
     "TestClock",
+    "UnattachedMethod",
     "Worker",
 ]

@@ -3,7 +3,16 @@
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal_site.billing.models.columns import AccountId, CustomerId, HasLivemode, Id, LongText
+from portal_site.billing.models.columns import (
+    AccountId,
+    CustomerId,
+    Document,
+    Documents,
+    HasLivemode,
+    Id,
+    LongText,
+    OptionalDocument,
+)
 from portal_site.db import Base
 
 
@@ -11,6 +20,7 @@ class PaymentMethod(HasLivemode, Base):
     """A card, bank debit or wallet stored at the gateway. `gateway_reference` is the gateway's id for it.
 
     `last4` is empty for what has no digits; `label` is what its owner knows such a one by, an e-mail address for example.
+    `billing_details` are {address, email, name, phone} as a merchant's program gave them.
     """
 
     __tablename__ = "payment_methods"
@@ -31,6 +41,8 @@ class PaymentMethod(HasLivemode, Base):
     gateway: Mapped[str] = mapped_column(default="sandbox")
     gateway_reference: Mapped[str | None]
     detached_at: Mapped[int | None]
+    billing_details: Mapped[OptionalDocument]
+    metadata_: Mapped[Document] = mapped_column("metadata", server_default="{}")
 
     __table_args__ = (
         Index("ix_payment_methods_reference", "account_id", "gateway_reference"),
@@ -65,7 +77,11 @@ class ProviderCustomer(HasLivemode, Base):
 
 
 class SetupIntent(HasLivemode, Base):
-    """A customer's visit to the gateway's page to add a payment method."""
+    """A customer's visit to the gateway's page to add a payment method, or what a merchant's program saves one with.
+
+    `client_secret` is null for those that the portal began. `return_url` is where the customer returns to after authenticating
+    the method at `next_action_url`; `acceptance` is how the mandate of a debit was accepted.
+    """
 
     __tablename__ = "setup_intents"
 
@@ -77,8 +93,23 @@ class SetupIntent(HasLivemode, Base):
     gateway: Mapped[str | None]  # of those that were begun before there were several: the default one
     gateway_reference: Mapped[str]
     payment_method_id: Mapped[str | None] = mapped_column(ForeignKey("payment_methods.id"))
+    client_secret: Mapped[str | None]
+    payment_method_types: Mapped[Documents] = mapped_column(server_default='["card", "sepa_debit"]')
+    usage: Mapped[str] = mapped_column(default="off_session", server_default="off_session")
+    description: Mapped[LongText | None]
+    # The method that is to be saved, attached or not, until it is: then it is `payment_method_id`.
+    chosen_method_id: Mapped[str | None]
+    return_url: Mapped[LongText | None]
+    next_action_url: Mapped[LongText | None]
+    last_setup_error: Mapped[OptionalDocument]
+    acceptance: Mapped[OptionalDocument]
+    cancellation_reason: Mapped[str | None]
+    metadata_: Mapped[Document] = mapped_column("metadata", server_default="{}")
 
-    __table_args__ = (Index("ix_setup_intents_reference", "account_id", "gateway_reference"),)
+    __table_args__ = (
+        Index("ix_setup_intents_reference", "account_id", "gateway_reference"),
+        Index("ix_setup_intents_list", "account_id", "livemode", "created", "id"),
+    )
 
 
 class Refund(HasLivemode, Base):

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from portal_site.billing.models import Account, CustomDomain
+from portal_site.billing.models import CustomDomain
 from portal_site.billing.models.columns import values
 from portal_site.db.json_columns import JsonObject
 
 
-def account(row: Account) -> JsonObject:
+def account(row: Any) -> JsonObject:
     """An `account`. Whether it has a page for cancellations is no member of Stripe's."""
     branding = row.branding or {}
     return {
@@ -28,6 +28,45 @@ def account(row: Account) -> JsonObject:
             },
             "dashboard": {"display_name": row.business_name, "timezone": row.timezone},
         },
+    }
+
+
+def own(row: Any) -> JsonObject:
+    """The `account` of a program's key, with what such programs ask it for: here it can always charge."""
+    shown = account(row)
+    del shown["cancellation_page"]
+    wanted = dict.fromkeys(("statement_descriptor", "statement_descriptor_kana", "statement_descriptor_kanji"))
+    prefixes = ("statement_descriptor_prefix", "statement_descriptor_prefix_kana", "statement_descriptor_prefix_kanji")
+    business = {"mcc": None, "product_description": None, "url": None}
+    requirements: JsonObject = {
+        name: [] for name in ("currently_due", "errors", "eventually_due", "past_due", "pending_verification")
+    }
+    requirements |= dict.fromkeys(("alternatives", "current_deadline", "disabled_reason"))
+    return {
+        **shown,
+        "business_profile": {**business, **shown["business_profile"]},
+        "business_type": None,
+        "capabilities": {"card_payments": "active", "sepa_debit_payments": "active", "transfers": "active"},
+        "charges_enabled": True,
+        "country": row.country or "US",
+        "default_currency": row.default_currency or "usd",
+        "details_submitted": True,
+        "email": row.support_email,
+        "external_accounts": {
+            "object": "list",
+            "data": [],
+            "has_more": False,
+            "url": f"/v1/accounts/{row.id}/external_accounts",
+        },
+        "metadata": {},
+        "payouts_enabled": True,
+        "requirements": requirements,
+        "settings": {
+            **shown["settings"],
+            "card_payments": {"decline_on": {"avs_failure": False, "cvc_failure": False}, **dict.fromkeys(prefixes)},
+            "payments": wanted,
+        },
+        "type": "standard",
     }
 
 

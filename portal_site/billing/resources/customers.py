@@ -37,6 +37,12 @@ def _invoice_credit_balance(row: Any) -> JsonObject:
     return {currency: -amount for currency, amount in amounts.items() if amount}
 
 
+def details(row: Any) -> JsonObject:
+    """The `customer_details` of a Checkout session."""
+    shown = values(row, "address", "email", "name", "phone", "tax_exempt")
+    return {**shown, "business_name": None, "individual_name": None, "tax_ids": []}
+
+
 def tax_id(row: TaxId) -> JsonObject:
     """A `tax_id`."""
     verification = {

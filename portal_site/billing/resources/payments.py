@@ -4,20 +4,59 @@ An invoice has one payment intent, and each payment attempt that reaches the cus
 of their own: a payment intent is derived from the invoice and a charge from the attempt, with the row's id under another prefix.
 """
 
-from portal_site.billing.models import Invoice, PaymentAttempt, PaymentMethod, Refund
+from typing import Any
+
+from portal_site.billing.models import Invoice, PaymentAttempt, Refund
 from portal_site.billing.models.columns import values
 from portal_site.billing.rules.subscriptions.statuses import UNCONFIRMED, AttemptStatus
 from portal_site.db.json_columns import JsonObject
 
+ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
+CARD, SEPA_DEBIT = "card", "sepa_debit"
 
-def payment_method(row: PaymentMethod) -> JsonObject:
-    """A `payment_method`, reduced to what identifies it to people."""
-    shown = ("last4", "funding", "country") if row.type == "card" else ("last4", "country")
-    details = values(row, *shown)
-    if row.type == "card":
-        details |= values(row, "brand", "exp_month", "exp_year")
+
+def payment_method(row: Any) -> JsonObject:
+    """A `payment_method`, reduced to what identifies it to people; one that is detached, or nobody's yet, has no customer."""
     named = values(row, "id", "created", "livemode", "type")
-    return {"object": "payment_method", **named, "customer": row.customer_id, row.type: details}
+    attached = getattr(row, "detached_at", None) is None
+    return {
+        "object": "payment_method",
+        **named,
+        "allow_redisplay": "unspecified",
+        "billing_details": billing_details(row.billing_details),
+        "customer": getattr(row, "customer_id", None) if attached else None,
+        "customer_account": None,
+        "metadata": row.metadata_,
+        row.type: _details(row),
+    }
+
+
+def billing_details(stored: JsonObject | None) -> JsonObject:
+    """Whose payment method it is, with all members."""
+    known = stored or {}
+    address = {**dict.fromkeys(ADDRESS), **(known.get("address") or {})}
+    return {"address": address, **{name: known.get(name) for name in ("email", "name", "phone", "tax_id")}}
+
+
+def _details(row: Any) -> JsonObject:
+    if row.type == SEPA_DEBIT:
+        made_by = {"charge": None, "setup_attempt": None}
+        return {
+            **values(row, "country", "fingerprint", "last4"), "bank_code": None, "branch_code": None,
+            "generated_from": made_by,
+        }  # fmt: skip
+    if row.type != CARD:
+        return values(row, "last4", "country")
+    return {
+        **values(row, "brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4"),
+        "checks": dict.fromkeys(("address_line1_check", "address_postal_code_check", "cvc_check")),
+        "display_brand": row.brand,
+        "generated_from": None,
+        "networks": {"available": [row.brand] if row.brand else [], "preferred": None},
+        "regulated_status": "unregulated",
+        "three_d_secure_usage": {"supported": True},
+        "wallet": None,
+    }
 
 
 def payment_intent(invoice: Invoice, attempt: PaymentAttempt, status: str) -> JsonObject:

@@ -46,6 +46,7 @@ WORDS: Mapping[str, str] = {
     "credit_note.created": "Credit note {number} over {amount}",
     "charge.succeeded": "{amount} charged",
     "charge.failed": "Charge of {amount} failed",
+    "charge.pending": "Debit of {amount} under way at the bank",
     "charge.refunded": "Charge refunded",
     "refund.created": "Refund of {amount}",
     "refund.updated": "Refund of {amount} changed",
@@ -54,13 +55,20 @@ WORDS: Mapping[str, str] = {
     "payment_intent.processing": "Payment of {amount} under way at the bank",
     "payment_intent.canceled": "Payment of {amount} canceled",
     "payment_method.attached": "Payment method added",
+    "payment_method.updated": "Payment method changed",
     "payment_method.detached": "Payment method removed",
+    "setup_intent.created": "Saving a payment method begun",
+    "setup_intent.requires_action": "Saving a payment method waits for the customer’s bank",
+    "setup_intent.setup_failed": "Payment method declined",
+    "setup_intent.canceled": "Saving a payment method canceled",
+    "checkout.session.completed": "Payment method saved on a page",
+    "checkout.session.expired": "Page for a payment method expired",
     "billing_portal.session.created": "Portal link made",
 }  # fmt: skip
 # What other events of the same change say already.
 REPEATED = (
     "invoice.payment_succeeded", "invoice_payment.paid", "payment_intent.created", "payment_intent.succeeded",
-    "payment_intent.payment_failed",
+    "payment_intent.payment_failed", "setup_intent.succeeded",
 )  # fmt: skip
 CHANGED = {"customer.updated", "customer.subscription.updated", "invoice.updated"}
 ACTORS = {
