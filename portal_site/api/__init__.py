@@ -13,7 +13,9 @@ def init(app: Flask) -> None:
     """Register the blueprint. It needs no CSRF token, because it looks at no cookie."""
     # Each registers its routes on the blueprint.
     from portal_site.api import customers, portal_configurations, portal_sessions  # noqa: F401
+    from portal_site.api.payments import charges, checkout_sessions, payment_intents, returns, setup_intents  # noqa: F401
     from portal_site.api.routes import blueprint
 
     security.csrf.exempt(blueprint)
     app.register_blueprint(blueprint)
+    app.register_blueprint(returns.blueprint)

@@ -6,13 +6,14 @@ from flask import Blueprint, Response, current_app
 from sqlalchemy.exc import DBAPIError, TimeoutError
 from werkzeug.exceptions import HTTPException, InternalServerError, TooManyRequests
 
-from portal_site.billing.errors import BillingError, Unreadable
+from portal_site.billing.errors import BillingError, Declined, ObjectMissing, Unreadable, WithObjects
 from portal_site.db.faults import described, is_unavailable
 from portal_site.db.json_columns import JsonObject
 from portal_site.web.errors import RETRY_SECONDS
 
 log = logging.getLogger("portal_site")
 INVALID, IDEMPOTENCY, INTERNAL = "invalid_request_error", "idempotency_error", "api_error"
+CARD = "card_error"
 WORDS = {
     403: "This request comes from another site. Call the API from a server, never from a browser.",
     413: "The request is too large.",
@@ -22,17 +23,26 @@ SHORT = 5  # seconds that an SDK may wait by itself
 
 
 class ApiError(Exception):
-    """A request that is refused, with its HTTP status. `param` names a parameter in brackets, as the client sent it."""
+    """A request that is refused, with its HTTP status. `param` names a parameter in brackets, as the client sent it.
+
+    `objects` are further members, such as the object whose state does not allow what was asked for.
+    """
 
     def __init__(
-        self, status: int, message: str, code: str | None = None, param: str | None = None, kind: str = INVALID
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        param: str | None = None,
+        kind: str = INVALID,
+        objects: JsonObject | None = None,
     ) -> None:
         super().__init__(message)
-        self.status, self.code, self.param, self.kind = status, code, param, kind
+        self.status, self.code, self.param, self.kind, self.objects = status, code, param, kind, objects or {}
 
     def answer(self) -> Response:
         """The error's envelope. Members without a value are left out."""
-        given = {"type": self.kind, "code": self.code, "message": str(self), "param": self.param}
+        given = {"type": self.kind, "code": self.code, "message": str(self), "param": self.param, **self.objects}
         response = json({"error": {name: value for name, value in given.items() if value is not None}}, self.status)
         if self.status == 401:
             response.headers["WWW-Authenticate"] = 'Bearer realm="Portal Site"'
@@ -46,7 +56,16 @@ def json(value: JsonObject, status: int = 200) -> Response:
 
 def refused(error: BillingError) -> ApiError:
     """What the engine refuses, as an error of the API. Its `param` is the parameter's name already."""
-    return ApiError(400, str(error), error.code or None, error.param)
+    code = error.code or None
+    if isinstance(error, WithObjects):
+        status, kind = (402, CARD) if isinstance(error, Declined) else (400, INVALID)
+        return ApiError(status, str(error), code, error.param, kind, error.objects)
+    return ApiError(404 if isinstance(error, ObjectMissing) else 400, str(error), code, error.param)
+
+
+def declined(error: JsonObject, **objects: JsonObject) -> Response:
+    """The answer to a payment that a bank declined. What was written of it stays, so it is no exception."""
+    return json({"error": {**{name: value for name, value in error.items() if value is not None}, **objects}}, 402)
 
 
 def init(blueprint: Blueprint) -> None:

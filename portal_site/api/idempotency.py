@@ -1,7 +1,8 @@
 """Idempotency keys: the same request twice has one effect and one answer, for a day.
 
 The row of the key, the effect and the answer are one transaction. So a request that is cut off has had no effect, or its answer
-is stored; and one that is sent a second time meanwhile waits for the first, then gets its answer.
+is stored; and one that is sent a second time meanwhile waits for the first, then gets its answer. Without a key, too, all that a
+request does is one transaction.
 """
 
 import hashlib
@@ -57,13 +58,17 @@ _ANSWER = update(_TABLE).where(*_OWN).values(status=bindparam("code"), answer=bi
 
 
 def idempotent(view: View) -> View:
-    """A route whose request may have an idempotency key. The view reads its parameters, then calls at most one operation."""
+    """A route whose request may have an idempotency key. The view reads its parameters, then calls operations.
+
+    They are one transaction, so no provider outside of this program's database may be called: the sandbox is not.
+    """
 
     @wraps(view)
     def once(*args: Any, **kwargs: Any) -> Response:
         key = request.headers.get("Idempotency-Key")
         if not key:
-            return view(*args, **kwargs)
+            with joined_transaction():
+                return view(*args, **kwargs)
         if len(key) > LONGEST or "\0" in key:
             raise ApiError(400, f"An idempotency key has at most {LONGEST} characters.", kind=IDEMPOTENCY)
         response = _answer(key, lambda: view(*args, **kwargs))

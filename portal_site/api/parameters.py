@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import qs_codec
 from flask import request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from portal_site.api.answers import ApiError
@@ -78,12 +78,23 @@ def _either(allowed: tuple[str, ...]) -> str:
     return f"{', '.join(allowed[:-1])}, or {allowed[-1]}" if len(allowed) > 2 else " or ".join(allowed)
 
 
+def _at_most(most: int, value: str | None) -> str | None:
+    if value is not None and len(value) > most:
+        raise PydanticCustomError("string_too_long", "too long")
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_whole)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
-Text = Annotated[str | None, BeforeValidator(_text), Field(max_length=5000)]
+Text = Annotated[str | None, BeforeValidator(_text), AfterValidator(partial(_at_most, 5000))]
 Filled = Annotated[str, BeforeValidator(_filled), Field(max_length=5000)]
 SEQUENCE = BeforeValidator(_sequence)  # of a list
 Texts = Annotated[list[Annotated[str, Field(max_length=5000)]], SEQUENCE]
+
+
+def longest(most: int) -> Any:
+    """A text of at most so many characters, or none."""
+    return AfterValidator(partial(_at_most, most))
 
 
 def choice(*allowed: str) -> Any:

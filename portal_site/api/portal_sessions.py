@@ -25,7 +25,7 @@ KIND = "session"
 
 
 class _Confirmation(Hash):
-    custom_message: Annotated[Text, Field(max_length=flows.LONGEST_MESSAGE)] = None
+    custom_message: Annotated[Text, parameters.longest(flows.LONGEST_MESSAGE)] = None
 
 
 class _Redirect(Hash):

@@ -40,6 +40,18 @@ class KeyForm(PortalForm):
     kind = one_of("What it may do", KINDS)
     customers = _level("Customers")
     customer_portal = _level("Customer portal")
+    payment_methods = _level("Payment methods")
+    setup_intents = _level("Setup intents")
+    checkout_sessions = _level("Checkout sessions")
+    payment_intents = _level("Payment intents")
+    charges = _level("Charges and refunds")
+    balance = _level("Balance")
+    account = _level("Account")
+
+    @property
+    def levels(self) -> list[Any]:
+        """The fields of the rights."""
+        return [self[right] for right in api_keys.RIGHTS]
 
     @property
     def rights(self) -> dict[str, str] | None:

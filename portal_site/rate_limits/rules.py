@@ -73,6 +73,7 @@ BLUEPRINTS = {
     "setup": "login forms",
     "invitations": "login forms",
     "sandbox": PUBLIC,
+    "returns": PUBLIC,
     "api": API,
 }
 ROUTES = {

@@ -28,12 +28,23 @@ Members = Mapping[str, Member]
 
 CUSTOMER, SUBSCRIPTION = Reference("customer"), Reference("subscription")
 METHOD, INVOICE = Reference("payment_method"), Reference("invoice")
+INTENT, SETUP = Reference("payment_intent"), Reference("setup_intent")
 DISCOUNT: Members = {
     "customer": CUSTOMER,
     "promotion_code": Reference("promotion_code"),
     "source": {"coupon": Reference("coupon")},
 }
 OF_KIND: Mapping[str, Members] = {
+    "balance": {},
+    "charge": {
+        "billing_details": {},
+        "customer": CUSTOMER,
+        "outcome": {},
+        "payment_intent": INTENT,
+        "payment_method_details": {},
+        "shipping": {},
+    },
+    "checkout_session": {"customer": CUSTOMER, "customer_details": {}, "setup_intent": SETUP},
     "configuration": {
         "application": {},
         "business_profile": {},
@@ -57,9 +68,20 @@ OF_KIND: Mapping[str, Members] = {
         "parent": {"subscription_details": {"subscription": SUBSCRIPTION}},
         "status_transitions": {},
     },
-    "payment_method": {"customer": CUSTOMER},
+    "mandate": {"payment_method": METHOD},
+    "payment_intent": {
+        "customer": CUSTOMER,
+        "last_payment_error": {},
+        "latest_charge": Reference("charge"),
+        "next_action": {},
+        "payment_method": METHOD,
+        "shipping": {},
+    },
+    "payment_method": {"billing_details": {}, "customer": CUSTOMER},
     "promotion_code": {"customer": CUSTOMER, "promotion": {"coupon": Reference("coupon")}},
+    "refund": {"charge": Reference("charge"), "payment_intent": INTENT},
     "session": {"configuration": Reference("configuration"), "customer": CUSTOMER, "flow": {}},
+    "setup_intent": {"customer": CUSTOMER, "last_setup_error": {}, "next_action": {}, "payment_method": METHOD},
     "subscription": {
         "cancellation_details": {},
         "customer": CUSTOMER,
@@ -73,4 +95,9 @@ OF_KIND: Mapping[str, Members] = {
     "test_clock": {"status_details": {}},
 }
 # The right that a key needs to see objects of a kind inside others; the right to read customers for all other kinds.
-RIGHTS = {"configuration": "customer_portal"}
+RIGHTS = {
+    "charge": "charges",
+    "configuration": "customer_portal",
+    "payment_intent": "payment_intents",
+    "setup_intent": "setup_intents",
+}

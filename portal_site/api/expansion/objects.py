@@ -11,20 +11,35 @@ from portal_site.api import lists
 from portal_site.api.expansion.members import OF_KIND, Contents, Members, Reference
 from portal_site.api.expansion.paths import Tree
 from portal_site.billing.models import (
+    CheckoutSession,
     Coupon,
     Customer,
     Discount,
+    IntentCharge,
+    IntentRefund,
     Invoice,
+    PaymentIntent,
     PaymentMethod,
     PortalConfiguration,
     Price,
     PromotionCode,
+    SetupIntent,
     Subscription,
     SubscriptionItem,
     TaxId,
     TestClock,
+    UnattachedMethod,
 )
-from portal_site.billing.resources import catalog, customers, invoices, payments, portal, subscriptions, test_clocks
+from portal_site.billing.resources import (
+    catalog,
+    customers,
+    intents,
+    invoices,
+    payments,
+    portal,
+    subscriptions,
+    test_clocks,
+)
 from portal_site.billing.resources import lists as resources
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.db.json_columns import JsonObject
@@ -67,7 +82,10 @@ def _replace(parents: Objects, name: str, kind: str, tree: Tree) -> None:
         return
     model: Any = _KINDS[kind].model
     with reading() as connection:
-        rows = connection.execute(lists.rows_of(model).where(model.id.in_(sorted(ids)))).all()
+        rows = list(connection.execute(lists.rows_of(model).where(model.id.in_(sorted(ids)))))
+        if model is PaymentMethod and len(rows) < len(ids):  # those that are no customer's
+            other = lists.rows_of(UnattachedMethod).where(UnattachedMethod.id.in_(sorted(ids)))
+            rows += connection.execute(other)
     found = {row.id: one for row, one in zip(rows, of(kind, tree, rows), strict=True)}
     for parent in parents:
         parent[name] = found.get(parent[name], parent[name])
@@ -162,13 +180,33 @@ def _configurations(rows: Sequence[Any], tree: Tree) -> Objects:
     return objects
 
 
+def _checkout_sessions(rows: Sequence[Any], _tree: Tree) -> Objects:
+    """With what is known of the customers of those that are complete."""
+    done = {row.customer_id for row in rows if row.status == "complete"}
+    with reading() as connection:
+        found = connection.execute(lists.rows_of(Customer).where(Customer.id.in_(sorted(done)))) if done else ()
+        known = {row.id: customers.details(row) for row in found}
+    return [
+        {
+            **intents.checkout_session(row),
+            "customer_details": known.get(row.customer_id) if row.status == "complete" else None,
+        }
+        for row in rows
+    ]
+
+
 _KINDS: Mapping[str, _Kind] = {
+    "charge": _Kind(IntentCharge, _each(intents.charge)),
+    "checkout_session": _Kind(CheckoutSession, _checkout_sessions),
     "configuration": _Kind(PortalConfiguration, _configurations),
     "coupon": _Kind(Coupon, _each(catalog.coupon)),
     "customer": _Kind(Customer, _customers),
     "invoice": _Kind(Invoice, _each(invoices.invoice)),
     "payment_method": _Kind(PaymentMethod, _each(payments.payment_method)),
+    "payment_intent": _Kind(PaymentIntent, _each(intents.payment_intent)),
     "promotion_code": _Kind(PromotionCode, _each(catalog.promotion_code)),
+    "refund": _Kind(IntentRefund, _each(intents.refund)),
+    "setup_intent": _Kind(SetupIntent, _each(intents.setup_intent)),
     "subscription": _Kind(Subscription, _subscriptions),
     "tax_id": _Kind(TaxId, _each(customers.tax_id)),
     "test_clock": _Kind(TestClock, _each(test_clocks.test_clock)),
