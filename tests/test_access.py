@@ -34,6 +34,7 @@ PUBLIC = {
     "email_links.show", "email_links.go_on", "email_links.download_invoice", "email_links.download_receipt",
     "sandbox.show_setup", "sandbox.submit_setup", "sandbox.show_setup_challenge", "sandbox.answer_setup",
     "sandbox.show_challenge", "sandbox.answer_charge",
+    "returns.show",  # asks the sandbox about what an id names that cannot be guessed: tests/api/payments
     "gateways.receive_event",  # let in by its signature: tests/test_gateway_events.py
     "gateways.store_event",  # by its signature: tests/stripe/test_events.py
     "tls_ask.answer",  # for proxies of the own network, and no secret: tests/domains/test_tls_ask.py
@@ -41,6 +42,17 @@ PUBLIC = {
 API = {  # let in by a key: tests/api/test_rights.py
     "api.create_portal_session", "api.list_configurations", "api.retrieve_configuration", "api.list_customers",
     "api.retrieve_customer", "api.search_customers", "api.refuse_unknown",
+    "api.create_customer", "api.update_customer", "api.delete_customer", "api.create_payment_method",
+    "api.list_payment_methods", "api.retrieve_payment_method", "api.update_payment_method",
+    "api.attach_payment_method", "api.detach_payment_method", "api.list_methods_of_customer",
+    "api.retrieve_method_of_customer", "api.create_setup_intent", "api.list_setup_intents",
+    "api.retrieve_setup_intent", "api.confirm_setup_intent", "api.cancel_setup_intent", "api.retrieve_mandate",
+    "api.create_checkout_session", "api.list_checkout_sessions", "api.retrieve_checkout_session",
+    "api.expire_checkout_session", "api.create_payment_intent", "api.list_payment_intents",
+    "api.retrieve_payment_intent", "api.update_payment_intent", "api.confirm_payment_intent",
+    "api.cancel_payment_intent", "api.capture_payment_intent", "api.list_charges", "api.retrieve_charge",
+    "api.create_refund", "api.list_refunds", "api.retrieve_refund", "api.update_refund", "api.retrieve_balance",
+    "api.retrieve_account",
 }  # fmt: skip
 
 STAFF = ("dashboard.", "sign_in.", "setup.", "invitations.")  # blueprints: tests/dashboard/test_access.py
