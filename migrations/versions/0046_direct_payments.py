@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0043"
-down_revision = "0045"  # the numbers are given out before the parts are written
+revision = "0046"
+down_revision = "0045"
 branch_labels = None
 depends_on = None
 LISTED = ("payment_intents", "charges", "charge_refunds", "checkout_sessions")
