@@ -53,16 +53,26 @@ def discard_drafts(_app: Flask, invoices: tuple[str, ...]) -> None:
 @click.command()
 @click.argument("invoice")
 @click.option("--amount", type=click.IntRange(min=1), help="In minor units (cents); all that is left by default.")
-@click.option("--reason", help="duplicate, fraudulent or requested_by_customer.")
+@click.option("--to", "where", type=click.Choice(("payment-method", "balance")), default="payment-method",
+              help="Back to where the payment came from, or to the customer's balance.")  # fmt: skip
+@click.option("--reason", type=click.Choice(("duplicate", "fraudulent", "requested_by_customer")))
+@click.option("--memo", help="What the credit note says to the customer.")
 @click.option("--key", help="A name for this refund: the same one gives back once, however often it is used.")
 @with_app
-def refund(app: Flask, invoice: str, amount: int | None, reason: str | None, key: str | None) -> None:
-    """Refund the last payment of an invoice to where it came from."""
+def refund(
+    app: Flask, invoice: str, amount: int | None, where: str, reason: str | None, memo: str | None, key: str | None
+) -> None:
+    """Refund what was paid of an invoice, with a credit note."""
     from portal_site import clock as clocks
     from portal_site.billing.payments import refunds
     from portal_site.ids import new_id
 
-    customer_id, attempt_id, at = refunds.payment_of(invoice, clocks.now())
-    gateways = app.extensions["gateways"]
-    row = refunds.refund(gateways, customer_id, attempt_id, at, key or new_id("refund"), amount, reason)
+    real, key, wish = clocks.now(), key or new_id("refund"), refunds.Wish(amount, reason, memo)
+    if where == "balance":
+        customer_id, at = refunds.payer_of(invoice, real)
+        note = refunds.to_balance(customer_id, invoice, at, key, wish)
+        click.echo(f"{note.number} to the balance")
+        return
+    customer_id, attempt_id, at = refunds.payment_of(invoice, real)
+    row = refunds.refund(app.extensions["gateways"], customer_id, attempt_id, at, key, wish)
     click.echo(f"{row.id} {row.status}")

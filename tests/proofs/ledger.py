@@ -105,8 +105,12 @@ def _balances_add_up(customers: Rows, invoices: Rows, transactions: Rows, first_
         valid = [invoice for invoice in own_invoices if invoice.status != "void"]
         billed = sum(invoice.total for invoice in valid)
         settled = sum(invoice.amount_paid + invoice.amount_remaining for invoice in valid)
+        # What was refunded with a credit note is in neither: it was paid, and went back.
         reduced = sum(
-            invoice.pre_payment_credit_notes_amount + invoice.post_payment_credit_notes_amount for invoice in valid
+            invoice.pre_payment_credit_notes_amount
+            + invoice.post_payment_credit_notes_amount
+            - invoice.refunds_credited
+            for invoice in valid
         )
         assert billed - reduced == settled + own - first_balance
         assert sorted(int(invoice.number[-4:]) for invoice in own_invoices) == list(range(1, len(own_invoices) + 1))
@@ -195,11 +199,12 @@ def _nothing_is_billed_twice(invoices: Rows, lines: Rows) -> None:
 def no_time_is_billed_twice(account_id: str) -> None:
     """Assert that every second of an item is billed at most once. A credited line counts up to the start of the credit.
 
-    What was refunded in full was not paid for, and may be billed again; what its invoice credited stays credited. This does not
-    hold for merchants whose plan changes reset the billing cycle without proration.
+    What was given back in full was not paid for, and may be billed again; what its invoice credited stays credited. This does
+    not hold for merchants whose plan changes reset the billing cycle without proration.
     """
     db.session.remove()
-    kept = (func.coalesce(Invoice.amount_refunded, 0) == 0) | (Invoice.amount_refunded < Invoice.amount_paid)
+    returned = Invoice.post_payment_credit_notes_amount + Invoice.amount_refunded - Invoice.refunds_credited
+    kept = (func.coalesce(returned, 0) == 0) | (returned + Invoice.pre_payment_credit_notes_amount < Invoice.total)
     with reading() as reader:
         query = (
             select(InvoiceLineItem.__table__, kept.label("is_kept"))
@@ -210,7 +215,8 @@ def no_time_is_billed_twice(account_id: str) -> None:
         reduced = select(CreditNoteLineItem.__table__).where(CreditNoteLineItem.account_id == account_id)
         reductions = list(reader.execute(reduced))
     credited_from = {line.credited_line_id: line.period_start for line in lines if line.credited_line_id}
-    credited_from |= {line.invoice_line_item_id: line.period_start for line in reductions}
+    of_unused_time = [line for line in reductions if line.period_start is not None]
+    credited_from |= {line.invoice_line_item_id: line.period_start for line in of_unused_time}
     billed = defaultdict(list)
     for line in lines:
         end = min(line.period_end, credited_from.get(line.id, line.period_end))
@@ -231,20 +237,35 @@ def _credits_are_covered(lines: Rows, invoices: Rows) -> None:
 
 
 def _credit_notes_add_up(notes: Rows, note_lines: Rows, invoices: Rows, lines: Rows) -> None:
-    """A credit note is its lines; an invoice is reduced by its notes, and no line by more than it is, nor credited besides."""
+    """A credit note is its lines; an invoice is reduced by its notes, and no line by more than it is.
+
+    A line whose unused time was credited is not reduced to its used time besides.
+    """
     by_id = {line.id: line for line in lines}
     credited = {line.credited_line_id for line in lines}
+    void = {note.id for note in notes if note.voided_at is not None}
     for note in notes:
         own = [line for line in note_lines if line.credit_note_id == note.id]
         assert note.amount == sum(line.total for line in own) == note.pre_payment_amount + note.post_payment_amount
         assert min(note.amount, note.pre_payment_amount, note.post_payment_amount) >= 0
+    taken: dict[str, int] = defaultdict(int)
     for line in note_lines:
-        assert 0 <= line.total <= by_id[line.invoice_line_item_id].total
-        assert line.invoice_line_item_id not in credited
+        assert line.total >= line.amount >= 0
+        assert line.total == line.amount + sum(t["amount"] for t in line.taxes if t["tax_behavior"] == "exclusive")
+        if line.credit_note_id not in void:
+            taken[line.invoice_line_item_id] += line.total
+        assert line.period_start is None or line.invoice_line_item_id not in credited
+    for line_id, amount in taken.items():
+        assert amount <= by_id[line_id].total
+    valid = [note for note in notes if note.id not in void]
     for invoice in invoices:
-        own = [note for note in notes if note.invoice_id == invoice.id]
+        own = [note for note in valid if note.invoice_id == invoice.id]
         assert invoice.pre_payment_credit_notes_amount == sum(note.pre_payment_amount for note in own)
         assert invoice.post_payment_credit_notes_amount == sum(note.post_payment_amount for note in own)
+        assert invoice.refunds_credited == sum(note.amount for note in own if note.refund_id)
+        assert invoice.refunds_credited <= invoice.amount_refunded
+        given_back = invoice.pre_payment_credit_notes_amount + invoice.post_payment_credit_notes_amount
+        assert invoice.status != "paid" or given_back <= max(0, invoice.total), "more is given back than it was"
         assert (invoice.voided_at is None) or (invoice.status == "void" and not own), "a void invoice was reduced"
 
 

@@ -30,6 +30,7 @@ from portal_site.billing.models import (
     SubscriptionItem,
 )
 from portal_site.billing.payments import collection, refunds
+from portal_site.billing.payments.refunds import Wish
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel, SubscriptionPause, SubscriptionUpdate
 from portal_site.billing.rules.subscriptions import pauses as pause_rules
 from portal_site.billing.rules.subscriptions.pauses import PauseLength
@@ -190,17 +191,23 @@ class Play(MerchantMoves):
             running = Discount.end.is_(None) | (Discount.end > self.now)
             return set(reader.scalars(select(Discount.id).where(*mine, running)))
 
-    def is_refunded(self, amount: int | None, dies: int | None) -> None:
-        """The merchant gives back a part of the newest payment, or (None) all that is left of it, and clicks a second time."""
+    def is_refunded(self, amount: int | None, dies: int | None, to_balance: bool) -> None:
+        """The merchant gives back a part of the newest payment, or (None) all that is left of it, and clicks a second time.
+
+        It goes to where the payment came from, or to the balance.
+        """
         with reading() as reader:
             paid = PaymentAttempt.customer_id == self.ids[0], PaymentAttempt.status == "succeeded"
-            newest = select(PaymentAttempt.id).where(*paid).order_by(PaymentAttempt.created.desc(), PaymentAttempt.id)
-            attempt_id = reader.scalar(newest.limit(1))
-        if attempt_id:
-            key = self._key()
+            newest = select(PaymentAttempt.id, PaymentAttempt.invoice_id).where(*paid)
+            found = reader.execute(newest.order_by(PaymentAttempt.created.desc(), PaymentAttempt.id).limit(1)).first()
+        if found:
+            attempt_id, invoice_id = found
+            when = self.now, self._key(), Wish(amount)
             for point in (dies, None):
-                given = self.gateways, self.ids[0], attempt_id, self.now, key, amount
-                self._try(lambda given=given: refunds.refund(*given), point)
+                if to_balance:
+                    self._try(lambda: refunds.to_balance(self.ids[0], invoice_id, *when), point)
+                else:
+                    self._try(lambda: refunds.refund(self.gateways, self.ids[0], attempt_id, *when), point)
 
     def _change(self, order: PlanChangeRequest, name: str, hesitates: int, dies: int | None) -> None:
         try:

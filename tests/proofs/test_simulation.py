@@ -127,7 +127,7 @@ def _move(game: Play, dice: random.Random) -> None:
             *(("change", (dice.choice(PLANS), quantity, False, 0, dies)),) * 5,
             *(("change_add_ons", ((dice.choice(COUNTS), dice.choice((0, 1, None))), hesitates, dies)),) * 3,
             *(("redeem", (dice.choice(tuple(CODES)), hesitates, dies)),) * 3,
-            ("is_refunded", (dice.choice((None, 1, 300)), dies)),
+            *(("is_refunded", (dice.choice((None, 1, 300)), dies, dice.random() < 0.4)),) * 2,
             ("pay", (dies, None)),
             ("pay", (dies, world.VISA)),
             ("come_back", ()),

@@ -1,6 +1,7 @@
-"""Writing credit notes, which reduce unpaid invoices."""
+"""Writing credit notes, which reduce invoices: what is owed of them, or what was paid."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -8,10 +9,12 @@ from sqlalchemy.orm import Session
 from portal_site.billing.events.emission import emit
 from portal_site.billing.invoicing import payment_events
 from portal_site.billing.invoicing.invoice_writer import move_balance
-from portal_site.billing.models import CreditNote, CreditNoteLineItem, Customer, Invoice
+from portal_site.billing.loading.stored_lines import tax_of
+from portal_site.billing.models import CreditNote, CreditNoteLineItem, Customer, Invoice, InvoiceLineItem
 from portal_site.billing.resources.invoices import tax_amount
 from portal_site.billing.rules.amounts.taxes import Tax
 from portal_site.billing.rules.invoicing.descriptions import describe
+from portal_site.billing.rules.invoicing.line_shares import LineShare, shares
 from portal_site.billing.rules.invoicing.reductions import Reduction
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus
 from portal_site.ids import new_id
@@ -44,23 +47,102 @@ def _reduce(session: Session, customer: Customer, invoice: Invoice, reduction: R
 
 def _write_note(session: Session, invoice: Invoice, reduction: Reduction, at: int) -> CreditNote:
     """The credit note with a line for each line of the invoice that it reduces."""
-    note = CreditNote(
-        id=new_id("cn"), account_id=invoice.account_id, customer_id=invoice.customer_id, invoice_id=invoice.id,
-        livemode=invoice.livemode, created=at, number=_next_number(session, invoice), currency=invoice.currency,
-        amount=reduction.amount, pre_payment_amount=reduction.owed_less, post_payment_amount=reduction.to_balance,
-        reason="order_change",
+    note = _new_note(session, invoice, at)
+    note.amount, note.pre_payment_amount, note.post_payment_amount = (
+        reduction.amount, reduction.owed_less, reduction.to_balance
     )  # fmt: skip
+    note.reason = "order_change"
     session.add(note)
     session.flush()
     for line in reduction.lines:
-        row = CreditNoteLineItem(
-            id=new_id("cnli"), account_id=note.account_id, credit_note_id=note.id, invoice_line_item_id=line.credits,
-            description=describe(line), period_start=line.period_start, period_end=line.period_end,
-            amount=-line.amount, total=-line.total,
-            taxes=[tax_amount(Tax(tax.rate, -tax.amount, -tax.taxable)) for tax in line.taxes],
-        )  # fmt: skip
+        taxes = [Tax(tax.rate, -tax.amount, -tax.taxable) for tax in line.taxes]
+        row = _line(note, line.credits or "", describe(line), -line.amount, -line.total, taxes)
+        row.period_start, row.period_end = line.period_start, line.period_end
         session.add(row)
     return note
+
+
+def write_for_payment(
+    session: Session, invoice: Invoice, amount: int, at: int, key: str, *, reason: str | None, memo: str | None,
+    refund_id: str | None = None,
+) -> CreditNote:  # fmt: skip
+    """A credit note over `amount` minor units of what was paid: refunded, or else given to the balance by the caller.
+
+    It takes its part of each line, in proportion to what is left of them, with the taxes in it. The same `key` is used once.
+    """
+    note = _new_note(session, invoice, at)
+    note.amount, note.pre_payment_amount, note.post_payment_amount = amount, 0, amount
+    note.reason, note.memo, note.refund_id, note.idempotency_key = reason, memo, refund_id, key
+    rows = _lines_of(session, invoice)
+    left = _left_of(session, invoice, rows)
+    session.add(note)
+    session.flush()
+    descriptions = {row.id: row.description or "" for row in rows}
+    for part in shares(amount, left):
+        session.add(_line(note, part.line_id, descriptions[part.line_id], part.net, part.total, part.taxes))
+    _count(invoice, note, amount)
+    session.flush()
+    emit(session, "credit_note.created", note, at)
+    return note
+
+
+def void(session: Session, invoice: Invoice, note: CreditNote, at: int) -> None:
+    """Take a credit note back whose refund failed: what it took off was not given back."""
+    note.voided_at = at
+    _count(invoice, note, -note.amount)
+    session.flush()
+    emit(session, "credit_note.voided", note, at)
+
+
+def _count(invoice: Invoice, note: CreditNote, amount: int) -> None:
+    invoice.post_payment_credit_notes_amount += amount
+    if note.refund_id is not None:
+        invoice.refunds_credited += amount
+
+
+def _new_note(session: Session, invoice: Invoice, at: int) -> CreditNote:
+    return CreditNote(
+        id=new_id("cn"), account_id=invoice.account_id, customer_id=invoice.customer_id, invoice_id=invoice.id,
+        livemode=invoice.livemode, created=at, number=_next_number(session, invoice), currency=invoice.currency,
+    )  # fmt: skip
+
+
+def _line(
+    note: CreditNote, line_id: str, description: str, amount: int, total: int, taxes: Iterable[Tax]
+) -> CreditNoteLineItem:
+    return CreditNoteLineItem(
+        id=new_id("cnli"), account_id=note.account_id, credit_note_id=note.id, invoice_line_item_id=line_id,
+        description=description, amount=amount, total=total, taxes=[tax_amount(tax) for tax in taxes],
+    )  # fmt: skip
+
+
+def _lines_of(session: Session, invoice: Invoice) -> Sequence[InvoiceLineItem]:
+    """The charges of an invoice, in their order."""
+    mine = InvoiceLineItem.customer_id == invoice.customer_id, InvoiceLineItem.invoice_id == invoice.id
+    query = select(InvoiceLineItem).where(*mine, InvoiceLineItem.total > 0).order_by(InvoiceLineItem.position)
+    return session.scalars(query).all()
+
+
+def _left_of(session: Session, invoice: Invoice, rows: Iterable[InvoiceLineItem]) -> list[LineShare]:
+    """What credit notes have left of these lines of an invoice."""
+    query = (
+        select(CreditNoteLineItem)
+        .join(CreditNote, CreditNote.id == CreditNoteLineItem.credit_note_id)
+        .where(CreditNote.customer_id == invoice.customer_id, CreditNote.invoice_id == invoice.id)
+        .where(CreditNote.voided_at.is_(None), CreditNoteLineItem.account_id == invoice.account_id)
+    )
+    nets: dict[str, int] = defaultdict(int)
+    taxes: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for taken in session.scalars(query):
+        nets[taken.invoice_line_item_id] += taken.amount
+        for tax in map(tax_of, taken.taxes):
+            taxes[taken.invoice_line_item_id][tax.rate.id] += tax.amount
+    return [_share(row).less(nets[row.id], taxes[row.id]) for row in rows]
+
+
+def _share(row: InvoiceLineItem) -> LineShare:
+    net = row.amount - sum(each["amount"] for each in row.discount_amounts)
+    return LineShare(row.id, net, tuple(map(tax_of, row.taxes)))
 
 
 def _next_number(session: Session, invoice: Invoice) -> str:

@@ -41,6 +41,8 @@ class InvoiceAmounts(TypedDict):
     pre_payment_credit_notes_amount: int
     post_payment_credit_notes_amount: int
     amount_refunded: int
+    refunds_credited: int
+    amount_disputed: int
     starting_balance: int
     ending_balance: int | None
     total_discount_amounts: list[JsonObject]
@@ -239,6 +241,8 @@ def _invoice_amounts(bill: InvoiceTotals) -> InvoiceAmounts:
         "pre_payment_credit_notes_amount": 0,
         "post_payment_credit_notes_amount": 0,
         "amount_refunded": 0,
+        "refunds_credited": 0,
+        "amount_disputed": 0,
         "starting_balance": bill.starting_balance,
         "ending_balance": bill.ending_balance,
         "total_discount_amounts": _summed_discounts(bill.lines),

@@ -67,12 +67,18 @@ PENDING = of_subscriptions(
 )
 # What was given back: of the invoice, of its lines by name, of this line, and what its lines charged; and the last two of the
 # lines before this one. Most invoices have nothing of it, and then only the line is looked up.
-_REDUCED = Invoice.pre_payment_credit_notes_amount + Invoice.post_payment_credit_notes_amount + Invoice.amount_refunded
+_REDUCED = (
+    Invoice.pre_payment_credit_notes_amount
+    + Invoice.post_payment_credit_notes_amount
+    + Invoice.amount_refunded
+    - Invoice.refunds_credited
+    + Invoice.amount_disputed
+)
 _BESIDE = aliased(InvoiceLineItem)
 _NAMED = (
     select(func.coalesce(func.sum(CreditNoteLineItem.total), 0))
     .join(CreditNote, CreditNote.id == CreditNoteLineItem.credit_note_id)
-    .where(CreditNote.invoice_id == Invoice.id)
+    .where(CreditNote.invoice_id == Invoice.id, CreditNote.voided_at.is_(None))
 )
 _NAMED_OF_INVOICE = _NAMED.join(
     _BESIDE, and_(_BESIDE.id == CreditNoteLineItem.invoice_line_item_id, _BESIDE.invoice_id == Invoice.id)
@@ -202,7 +208,7 @@ def line_of(row: InvoiceLineItem, offer: PricedPlan) -> InvoiceLine:
         period_end=row.period_end,
         amount=row.amount,
         discounts=tuple((str(part["discount"]), part["amount"]) for part in row.discount_amounts),
-        taxes=tuple(map(_tax, row.taxes)),
+        taxes=tuple(map(tax_of, row.taxes)),
         proration=ProrationFactor(row.share_left or 0, row.share_whole) if row.share_whole else None,
         full_amount=row.share_amount or 0,
         credits=row.credited_line_id,
@@ -210,7 +216,8 @@ def line_of(row: InvoiceLineItem, offer: PricedPlan) -> InvoiceLine:
     )
 
 
-def _tax(document: JsonObject) -> Tax:
+def tax_of(document: JsonObject) -> Tax:
+    """The Tax of a stored amount of tax; imported ones may lack the name and the percentage of their rate."""
     rate = TaxRate.of({
         "id": (document.get("tax_rate_details") or {}).get("tax_rate") or "",
         "display_name": document.get("display_name"),

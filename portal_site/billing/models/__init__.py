@@ -30,6 +30,7 @@ from portal_site.billing.models.invoice import (
     PrintedDocument,
 )
 from portal_site.billing.models.payment import (
+    Dispute,
     PaymentAttempt,
     PaymentMethod,
     ProviderCustomer,
@@ -71,6 +72,7 @@ __all__ = [
     "CustomerBalanceTransaction",
     "CustomerTerm",
     "Discount",
+    "Dispute",
     "Event",
     "EventCounter",
     "FeedbackOption",

@@ -24,7 +24,7 @@ class Invoice(HasLivemode, HasMetadata, Base):
     total = subtotal − discounts + exclusive taxes. amount_due = max(0, total + starting_balance − ending_balance), so it takes
     account of the customer balance that the invoice applied. Credit notes reduce what is owed: amount_due is less their
     `pre_payment_credit_notes_amount`, as at Stripe. What they took off of paid amounts, `post_payment_credit_notes_amount`,
-    went to the customer's balance. amount_remaining = amount_due − amount_paid.
+    went to the customer's balance or was refunded. amount_remaining = amount_due − amount_paid.
     """
 
     __tablename__ = "invoices"
@@ -53,9 +53,10 @@ class Invoice(HasLivemode, HasMetadata, Base):
     amount_remaining: Mapped[int]
     pre_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
     post_payment_credit_notes_amount: Mapped[int] = mapped_column(default=0, server_default="0")
-    amount_refunded: Mapped[int] = mapped_column(
-        default=0, server_default="0"
-    )  # of its payments; at Stripe on the charges
+    # Of its payments, in minor units: what was refunded, the part of it that credit notes are about, and what banks took back.
+    amount_refunded: Mapped[int] = mapped_column(default=0, server_default="0")
+    refunds_credited: Mapped[int] = mapped_column(default=0, server_default="0")
+    amount_disputed: Mapped[int] = mapped_column(default=0, server_default="0")
     starting_balance: Mapped[int] = mapped_column(default=0)
     ending_balance: Mapped[int | None]
     total_discount_amounts: Mapped[Documents]
@@ -200,7 +201,8 @@ class CreditNote(HasLivemode, Base):
     """A reduction of an invoice, in minor units ≥ 0 of `currency`, with tax.
 
     amount = pre_payment_amount + post_payment_amount: the part that is owed no more, and the part that was paid already, which
-    went to the customer's balance.
+    went to the customer's balance or, with `refund_id`, to where it came from. It is void if that refund failed. The `memo` is
+    for the customer to read; `idempotency_key` is the caller's.
     """
 
     __tablename__ = "credit_notes"
@@ -216,6 +218,14 @@ class CreditNote(HasLivemode, Base):
     pre_payment_amount: Mapped[int]
     post_payment_amount: Mapped[int]
     reason: Mapped[str | None]
+    memo: Mapped[LongText | None]
+    refund_id: Mapped[str | None] = mapped_column(index=True)
+    voided_at: Mapped[int | None]
+    idempotency_key: Mapped[str | None]
+
+    __table_args__ = (
+        Index("uq_credit_notes_customer_id_idempotency_key", "customer_id", "idempotency_key", unique=True),
+    )
 
 
 class CreditNoteLineItem(Base):

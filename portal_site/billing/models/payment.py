@@ -123,7 +123,7 @@ class Refund(HasLivemode, Base):
     id: Mapped[Id]
     account_id: Mapped[AccountId]
     customer_id: Mapped[CustomerId]
-    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
     payment_attempt_id: Mapped[str] = mapped_column(ForeignKey("payment_attempts.id"), index=True)
     created: Mapped[int]
     amount: Mapped[int]
@@ -144,6 +144,32 @@ class Refund(HasLivemode, Base):
             postgresql_where=text("status = 'pending'"),
         ),
     )
+
+
+class Dispute(HasLivemode, Base):
+    """A payment that its customer disputes at the bank, in minor units of `currency`; `status` and `reason` are Stripe's.
+
+    While `is_withdrawn`, the bank has taken the money back: during the dispute, and for good if that is lost. Evidence counts
+    until `evidence_due_by`. `gateway_reference` is the provider's id of it.
+    """
+
+    __tablename__ = "disputes"
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    customer_id: Mapped[CustomerId] = mapped_column(index=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
+    payment_attempt_id: Mapped[str] = mapped_column(ForeignKey("payment_attempts.id"))
+    created: Mapped[int]
+    amount: Mapped[int]
+    currency: Mapped[str]
+    reason: Mapped[str]
+    status: Mapped[str]
+    is_withdrawn: Mapped[bool] = mapped_column(default=False)
+    evidence_due_by: Mapped[int | None]
+    gateway_reference: Mapped[str]
+
+    __table_args__ = (UniqueConstraint("account_id", "gateway_reference"),)
 
 
 class PaymentAttempt(HasLivemode, Base):

@@ -1,9 +1,12 @@
-"""Refunds of payments: the refund is stored, the provider is called outside any transaction, and its answer is stored.
+"""Refunds of payments: the refund is stored with its credit note, the provider is called outside any transaction, and its
+answer is stored.
 
-A lost answer leaves a refund that is pending; it is asked for again with the same key, so nothing is given back twice.
+A lost answer leaves a refund that is pending; it is asked for again with the same key, so nothing is given back twice. The
+credit note of a refund that fails is void.
 """
 
 import logging
+from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,39 +17,82 @@ from portal_site.billing.events.emission import emit
 from portal_site.billing.gateways import Refund as Answer
 from portal_site.billing.gateways import RefundRequest
 from portal_site.billing.gateways.registry import Gateways
+from portal_site.billing.invoicing import credit_notes
+from portal_site.billing.invoicing.invoice_writer import move_balance
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import Customer, Invoice, PaymentAttempt, PaymentMethod, Refund, TestClock
+from portal_site.billing.models import CreditNote, Customer, Invoice, PaymentAttempt, PaymentMethod, Refund, TestClock
 from portal_site.billing.resources import payments
 from portal_site.billing.rules.payments.payment_times import HOUR
-from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
+from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
 
 log = logging.getLogger("portal.billing")
-REASONS = ("duplicate", "fraudulent", "requested_by_customer")  # as at Stripe
+REQUESTED = "requested_by_customer"
+REASONS = ("duplicate", "fraudulent", REQUESTED)  # as at Stripe
 UNSCOPED = {"unscoped": "an operator names an invoice, or a billing run asks about all refunds"}
 ASKED_AT_ONCE = 200
 
 
-def refund(
-    gateways: Gateways,
-    customer_id: str,
-    attempt_id: str,
-    at: int,
-    key: str,
-    amount: int | None = None,
-    reason: str | None = None,
-) -> Refund:
-    """Give back `amount` minor units of a payment (None: what is left of it). The same key gives back once.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How much is given back, in minor units (None: what is left), why (one of REASONS), and words for the customer."""
+
+    amount: int | None = None
+    reason: str | None = None
+    memo: str | None = None
+
+
+def refund(gateways: Gateways, customer_id: str, attempt_id: str, at: int, key: str, wish: Wish) -> Refund:
+    """Give back a payment, or a part of it, to where it came from, with a credit note. The same key gives back once.
 
     Raises NotFound, and BillingError if there is less to give back. A refund whose outcome is not known yet is `pending`.
     """
     with transaction() as session:
-        _lock_customer(session, customer_id)
+        lock_customer(session, customer_id)
         attempt = ownership.get_owned(session, PaymentAttempt, customer_id, attempt_id, lock=True)
         known = Refund.customer_id == customer_id, Refund.idempotency_key == key
-        row = session.scalar(select(Refund).where(*known)) or _create(session, attempt, at, key, amount, reason)
+        row = session.scalar(select(Refund).where(*known)) or _create(session, attempt, at, key, wish)
     return ask(gateways, customer_id, row.id, at) if row.status == "pending" else row
+
+
+def to_balance(customer_id: str, invoice_id: str, at: int, key: str, wish: Wish) -> CreditNote:
+    """Give back what was paid of an invoice to the customer's balance, with a credit note. The same key gives back once.
+
+    Raises NotFound, and BillingError if there is less to give back, or the customer was deleted.
+    """
+    with transaction() as session:
+        customer = lock_customer(session, customer_id)
+        known = CreditNote.customer_id == customer_id, CreditNote.idempotency_key == key
+        if (note := session.scalar(select(CreditNote).where(*known))) is not None:
+            return note
+        if customer.deleted_at is not None:
+            raise BillingError("A customer who was deleted has no balance.", "resource_missing", "customer")
+        invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
+        amount = _checked(wish, creditable(invoice))
+        note = credit_notes.write_for_payment(session, invoice, amount, at, key, **_words(wish))
+        move_balance(session, customer, invoice, -amount, "credit_note", at)
+        emit(session, "invoice.updated", invoice, at)
+        return note
+
+
+def creditable(invoice: Invoice) -> int:
+    """What of a paid invoice's total was not given back yet, in minor units: credit notes can be about that."""
+    if invoice.status != InvoiceStatus.PAID:
+        return 0
+    return max(0, invoice.total - invoice.pre_payment_credit_notes_amount - _returned(invoice))
+
+
+def _paid(invoice: Invoice) -> int:
+    """What was paid of an invoice, by its payments and with credit, and not given back yet. It can be for earlier debts, too."""
+    used = min(0, invoice.ending_balance or 0) - min(0, invoice.starting_balance)
+    return max(0, invoice.amount_paid + max(0, used) - _returned(invoice))
+
+
+def _returned(invoice: Invoice) -> int:
+    """What was given back after the payment, or taken back by a bank."""
+    besides = invoice.amount_refunded - invoice.refunds_credited + invoice.amount_disputed
+    return invoice.post_payment_credit_notes_amount + besides
 
 
 def ask(gateways: Gateways, customer_id: str, refund_id: str, at: int) -> Refund:
@@ -105,9 +151,24 @@ def payment_of(invoice_id: str, real: int) -> tuple[str, str, int]:
     return row[0], row[1], real if row[2] is None else row[2]
 
 
-def _lock_customer(session: Session, customer_id: str) -> None:
+def payer_of(invoice_id: str, real: int) -> tuple[str, int]:
+    """The customer of an invoice, and the customer's time. Raises NotFound."""
+    query = (
+        select(Invoice.customer_id, TestClock.frozen_time)
+        .join(Customer, Customer.id == Invoice.customer_id)
+        .outerjoin(TestClock, TestClock.id == Customer.test_clock_id)
+        .where(Invoice.id == invoice_id)
+    )
+    with reading() as reader:
+        row = reader.execute(query.execution_options(**UNSCOPED)).first()
+    if row is None:
+        raise NotFound("No such invoice: '%(id)s'", "resource_missing", "invoice", id=invoice_id)
+    return row[0], real if row[1] is None else row[1]
+
+
+def lock_customer(session: Session, customer_id: str) -> Customer:
     """Lock the customer, even if it is deleted: what it paid may still be given back."""
-    session.execute(select(Customer.id).where(Customer.id == customer_id).with_for_update())
+    return session.scalars(select(Customer).where(Customer.id == customer_id).with_for_update()).one()
 
 
 def _given_back(session: Session, attempt: PaymentAttempt) -> int:
@@ -120,37 +181,56 @@ def _given_back(session: Session, attempt: PaymentAttempt) -> int:
     return int(session.scalar(select(func.coalesce(func.sum(Refund.amount), 0)).where(*valid)) or 0)
 
 
-def _create(
-    session: Session, attempt: PaymentAttempt, at: int, key: str, amount: int | None, reason: str | None
-) -> Refund:
+def _create(session: Session, attempt: PaymentAttempt, at: int, key: str, wish: Wish) -> Refund:
+    invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id, lock=True)
     left = attempt.amount - _given_back(session, attempt) if attempt.status == AttemptStatus.SUCCEEDED else 0
-    if left <= 0:
-        raise BillingError("Nothing is left of this payment to refund.", "charge_already_refunded", "charge")
-    if not 0 < (left if amount is None else amount) <= left:
-        raise BillingError("At most %(left)s minor units can be refunded.", "amount_too_large", "amount", left=left)
-    if reason is not None and reason not in REASONS:
-        raise BillingError("No such reason: '%(reason)s'", "parameter_invalid", "reason", reason=reason)
+    amount, credited = _checked(wish, min(left, _paid(invoice))), creditable(invoice)
     row = Refund(
         id=new_id("re"), account_id=attempt.account_id, customer_id=attempt.customer_id, invoice_id=attempt.invoice_id,
-        payment_attempt_id=attempt.id, livemode=attempt.livemode, created=at, amount=left if amount is None else amount,
-        currency=attempt.currency, reason=reason, status="pending", idempotency_key=key,
+        payment_attempt_id=attempt.id, livemode=attempt.livemode, created=at, amount=amount,
+        currency=attempt.currency, reason=wish.reason, status="pending", idempotency_key=key,
     )  # fmt: skip
     session.add(row)
-    _add_to_invoice(session, row, row.amount)
+    invoice.amount_refunded += amount
+    session.flush()
     emit(session, "refund.created", row, at)
+    if credited := min(amount, credited):
+        credit_notes.write_for_payment(session, invoice, credited, at, row.id, refund_id=row.id, **_words(wish))
+    emit(session, "invoice.updated", invoice, at)
     return row
 
 
-def _add_to_invoice(session: Session, row: Refund, amount: int) -> None:
+def _checked(wish: Wish, left: int) -> int:
+    """The amount of a wish. Raises BillingError."""
+    if left <= 0:
+        raise BillingError("Nothing is left of this payment to refund.", "charge_already_refunded", "charge")
+    if not 0 < (left if wish.amount is None else wish.amount) <= left:
+        raise BillingError("At most %(left)s minor units can be refunded.", "amount_too_large", "amount", left=left)
+    if wish.reason is not None and wish.reason not in REASONS:
+        raise BillingError("No such reason: '%(reason)s'", "parameter_invalid", "reason", reason=wish.reason)
+    return left if wish.amount is None else wish.amount
+
+
+def _words(wish: Wish) -> dict[str, str | None]:
+    """What the credit note says. A refund's reasons are also a credit note's, but for the customer's request."""
+    return {"reason": wish.reason if wish.reason != REQUESTED else None, "memo": wish.memo or None}
+
+
+def _take_back(session: Session, row: Refund, at: int) -> None:
+    """A refund failed: the invoice was not refunded, and the credit note is void."""
     invoice = ownership.get_owned(session, Invoice, row.customer_id, row.invoice_id, lock=True)
-    invoice.amount_refunded += amount
+    invoice.amount_refunded -= row.amount
+    of_refund = CreditNote.customer_id == row.customer_id, CreditNote.refund_id == row.id
+    if (note := session.scalar(select(CreditNote).where(*of_refund))) is not None:
+        credit_notes.void(session, invoice, note, at)
     session.flush()
+    emit(session, "invoice.updated", invoice, at)
 
 
 def _record(customer_id: str, refund_id: str, answer: Answer | None, at: int) -> Refund:
     """Store an answer; None: the provider did not give one. What is settled already stays as it is."""
     with transaction() as session:
-        _lock_customer(session, customer_id)
+        lock_customer(session, customer_id)
         row = ownership.get_owned(session, Refund, customer_id, refund_id, lock=True)
         if row.status != "pending":
             return row
@@ -163,7 +243,7 @@ def _record(customer_id: str, refund_id: str, answer: Answer | None, at: int) ->
             return row
         attempt = ownership.get_owned(session, PaymentAttempt, customer_id, row.payment_attempt_id)
         if answer.status == "failed":
-            _add_to_invoice(session, row, -row.amount)
+            _take_back(session, row, at)
             emit(session, "refund.failed", row, at)
         else:
             charge = payments.charge(attempt, _given_back(session, attempt))

@@ -40,12 +40,14 @@ def invoice_item(row: InvoiceLineItem) -> JsonObject:
 def credit_note(row: CreditNote) -> JsonObject:
     """A `credit_note` without its lines; amounts are in minor units."""
     names = ("id", "created", "livemode", "number", "currency", "amount", "pre_payment_amount", "post_payment_amount")
+    refunded = {"amount_refunded": row.post_payment_amount, "refund": row.refund_id, "type": "refund"}
     return {
         "object": "credit_note",
-        **values(row, *names, "reason"),
+        **values(row, *names, "memo", "reason", "voided_at"),
         "customer": row.customer_id,
         "invoice": row.invoice_id,
-        "status": "issued",
+        "refunds": [refunded] if row.refund_id else [],
+        "status": "issued" if row.voided_at is None else "void",
         "type": "mixed" if row.pre_payment_amount and row.post_payment_amount else _type(row),
     }
 

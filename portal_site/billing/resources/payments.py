@@ -6,7 +6,7 @@ of their own: a payment intent is derived from the invoice and a charge from the
 
 from typing import Any
 
-from portal_site.billing.models import Invoice, PaymentAttempt, Refund
+from portal_site.billing.models import Dispute, Invoice, PaymentAttempt, Refund
 from portal_site.billing.models.columns import values
 from portal_site.billing.rules.subscriptions.statuses import UNCONFIRMED, AttemptStatus
 from portal_site.db.json_columns import JsonObject
@@ -132,6 +132,19 @@ def refund(row: Refund) -> JsonObject:
         **values(row, "id", "created", "amount", "currency", "reason", "status"),
         "charge": _with_prefix(row.payment_attempt_id, "ch"),
         "payment_intent": _with_prefix(row.invoice_id, "pi"),
+    }
+
+
+def dispute(row: Dispute) -> JsonObject:
+    """A `dispute`: money of a charge that its customer wants back from the bank, in minor units."""
+    evidence = {"due_by": row.evidence_due_by, "past_due": False, "has_evidence": False, "submission_count": 0}
+    return {
+        "object": "dispute",
+        **values(row, "id", "created", "livemode", "amount", "currency", "reason", "status"),
+        "charge": _with_prefix(row.payment_attempt_id, "ch"),
+        "payment_intent": _with_prefix(row.invoice_id, "pi"),
+        "is_charge_refundable": row.status.startswith("warning_"),
+        "evidence_details": evidence,
     }
 
 
