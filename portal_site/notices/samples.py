@@ -127,7 +127,7 @@ def _invoice(account: Account, **members: Any) -> InvoiceView:
         "total": 4320, "amount_due": 4320, "amount_remaining": 4320, "due_date": None, "description": None,
         "billing_reason": "subscription_cycle", "subscription_id": "sub_sample", "starting_balance": 0,
         "ending_balance": 0, "subtotal": 3600, "total_excluding_tax": 3600, "amount_paid": 0,
-        "pre_payment_credit_notes_amount": 0, "post_payment_credit_notes_amount": 0, "amount_refunded": 0,
+        "pre_payment_credit_notes_amount": 0, "post_payment_credit_notes_amount": 0, "amount_refunded": 0, "amount_disputed": 0,
         "total_discount_amounts": (), "total_taxes": (tax,), "period_start": START, "period_end": END,
         "finalized_at": AT, "paid_at": None, "voided_at": None, "footer": None, "customer_name": "Hedda Berg",
         "customer_email": "hedda@example.com", "customer_phone": None, "customer_address": None, "customer_tax_ids": (),

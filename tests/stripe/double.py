@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 Document = dict[str, Any]
 KEY = "sk_test_double"
-LISTS = ("customers", "sessions", "setup_intents", "payment_methods", "refunds", "payment_intents")
+LISTS = ("customers", "sessions", "setup_intents", "payment_methods", "refunds", "payment_intents", "disputes")
 
 
 class Refused(Exception):
@@ -99,7 +99,9 @@ class Double:
             return {"id": "acct_double", "object": "account", "country": "FR", "default_currency": "eur"}
         if path[-1] in LISTS:
             return self._listed(path[-1], params)
-        return self.find(path[-1])
+        found = self.find(path[-1])
+        expanded = params.get("expand[0]")
+        return {**found, expanded: self.find(found[expanded])} if isinstance(found.get(expanded), str) else found
 
     def _created(self, path: list[str], params: Document) -> Document:
         if path == ["customers"]:

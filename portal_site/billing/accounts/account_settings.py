@@ -51,7 +51,7 @@ def settings_of(row: Account) -> JsonObject:
     policy = DunningPolicy.of(row.dunning or {})
     dunning = {
         "retry_days": list(policy.retry_days), "then": policy.then, "write_off": policy.write_off,
-        "amount_owed": policy.amount_owed,
+        "amount_owed": policy.amount_owed, "disputed": policy.disputed,
     }  # fmt: skip
     return {**values(row, *SETTINGS), "dunning": dunning}
 

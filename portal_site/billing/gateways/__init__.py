@@ -100,6 +100,35 @@ class RefundRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundDetails:
+    """A refund as the provider has it: of which payment attempt, and as which refund of ours, if it was made here."""
+
+    reference: str
+    status: str
+    amount: int
+    attempt_id: str | None
+    refund_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeDetails:
+    """A dispute of a payment attempt as the provider has it, in minor units of `currency`; `status` and `reason` are Stripe's.
+
+    `is_withdrawn` says whether the bank has the money at the moment.
+    """
+
+    reference: str
+    status: str
+    reason: str
+    amount: int
+    currency: str
+    attempt_id: str | None
+    is_withdrawn: bool
+    evidence_due_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChargeRequest:
     """A charge to make. A repeated request only differs in `return_url`, `off_session` and `reference`.
 
@@ -140,6 +169,7 @@ class Subject(StrEnum):
     SETUP = "setup"
     PAYMENT_METHOD = "payment_method"
     REFUND = "refund"
+    DISPUTE = "dispute"
     CUSTOMER = "customer"
     OTHER = "other"  # nothing that anything here depends on
 
@@ -199,6 +229,12 @@ class Gateway(Protocol):
         The same key never refunds twice.
         """
 
+    def find_refund(self, reference: str) -> RefundDetails | None:
+        """A refund by the provider's id, wherever it was made; None if the provider does not know it."""
+
+    def find_dispute(self, reference: str) -> DisputeDetails | None:
+        """A dispute by the provider's id; None if the provider does not know it."""
+
     def find_method(self, payment_method: str) -> PaymentDetails | None:
         """A payment method as it is now; None if it belongs to no customer any more, and can be charged no more."""
 
@@ -253,12 +289,14 @@ __all__ = [
     "ChargeRequest",
     "Connector",
     "CustomerDetails",
+    "DisputeDetails",
     "Gateway",
     "GatewayEvent",
     "MethodToken",
     "PaymentDetails",
     "ReceivedEvent",
     "Refund",
+    "RefundDetails",
     "RefundRequest",
     "Saving",
     "SetupSession",

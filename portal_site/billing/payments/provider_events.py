@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from portal_site.billing.customers import payment_methods
 from portal_site.billing.errors import GatewayUnavailable, NotFound
-from portal_site.billing.gateways import ReceivedEvent, Subject
+from portal_site.billing.gateways import Gateway, ReceivedEvent, Subject
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import (
     PaymentAttempt,
@@ -24,7 +24,7 @@ from portal_site.billing.models import (
     Refund,
     SetupIntent,
 )
-from portal_site.billing.payments import collection, refunds
+from portal_site.billing.payments import collection, disputes, refunds
 from portal_site.billing.payments.gateway_events import time_of
 from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
@@ -156,8 +156,31 @@ def _renew_method(gateways: Gateways, row: ProviderEvent, at: int, _return_url: 
 
 
 def _settle_refund(gateways: Gateways, row: ProviderEvent, at: int, _return_url: Address) -> None:
-    refund, now = _find(row, Refund, Refund.gateway_reference, None, at)
+    """A refund of ours whose outcome is known now, or one that was made at the provider."""
+    try:
+        refund, now = _find(row, Refund, Refund.gateway_reference, None, at)
+    except _NotThereYet:
+        details = _gateway_of(gateways, row).find_refund(row.reference)
+        if details is None:
+            raise
+        refunds.take_over(gateways, row.account_id, details, at)
+        return
     refunds.ask(gateways, refund.customer_id, refund.id, now)
+
+
+def _follow_dispute(gateways: Gateways, row: ProviderEvent, at: int, _return_url: Address) -> None:
+    details = _gateway_of(gateways, row).find_dispute(row.reference)
+    if details is None:
+        raise _NotThereYet
+    disputes.follow(row.account_id, details, at)
+
+
+def _gateway_of(gateways: Gateways, row: ProviderEvent) -> Gateway:
+    """Raises GatewayUnavailable if it is not connected any more."""
+    gateway = gateways.named(row.gateway, row)
+    if gateway is None:
+        raise GatewayUnavailable(f"{row.gateway} is not connected")
+    return gateway
 
 
 def _forget_customer(_gateways: Gateways, row: ProviderEvent, at: int, _return_url: Address) -> None:
@@ -181,5 +204,6 @@ _ACTIONS: Mapping[Subject, Callable[[Gateways, ProviderEvent, int, Address], Non
     Subject.SETUP: _finish_setup,
     Subject.PAYMENT_METHOD: _renew_method,
     Subject.REFUND: _settle_refund,
+    Subject.DISPUTE: _follow_dispute,
     Subject.CUSTOMER: _forget_customer,
 }

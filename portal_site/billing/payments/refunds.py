@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
 from portal_site.billing.events.emission import emit
 from portal_site.billing.gateways import Refund as Answer
-from portal_site.billing.gateways import RefundRequest
+from portal_site.billing.gateways import RefundDetails, RefundRequest
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.invoicing import credit_notes
 from portal_site.billing.invoicing.invoice_writer import move_balance
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import CreditNote, Customer, Invoice, PaymentAttempt, PaymentMethod, Refund, TestClock
+from portal_site.billing.payments.gateway_events import time_of
 from portal_site.billing.resources import payments
 from portal_site.billing.rules.payments.payment_times import HOUR
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
@@ -120,6 +121,38 @@ def ask(gateways: Gateways, customer_id: str, refund_id: str, at: int) -> Refund
     return _record(customer_id, refund_id, answer, at)
 
 
+def take_over(gateways: Gateways, account_id: str, details: RefundDetails, real: int) -> Refund | None:
+    """Store a refund that was made at the provider, with its credit note; None if it is of no payment of the account's.
+
+    One of ours whose answer was lost is asked for instead. A further call changes nothing.
+    """
+    with transaction() as session:
+        own = select(Refund).where(Refund.account_id == account_id, Refund.id == (details.refund_id or ""))
+        row = session.scalar(own)
+        if row is None:
+            row = _outside(session, account_id, details, real)
+        if row is None:
+            return None
+        at = time_of(session, row.customer_id, real)
+    return ask(gateways, row.customer_id, row.id, at) if row.status == "pending" else row
+
+
+def _outside(session: Session, account_id: str, details: RefundDetails, real: int) -> Refund | None:
+    mine = PaymentAttempt.account_id == account_id, PaymentAttempt.id == (details.attempt_id or "")
+    attempt = session.scalar(select(PaymentAttempt).where(*mine))
+    if attempt is None:
+        return None
+    lock_customer(session, attempt.customer_id)
+    known = Refund.customer_id == attempt.customer_id, Refund.idempotency_key == details.reference
+    row = session.scalar(select(Refund).where(*known))
+    if row is None and details.status != "failed":
+        reason = details.reason if details.reason in REASONS else None
+        at = time_of(session, attempt.customer_id, real)
+        row = _write(session, attempt, at, details.reference, Wish(details.amount, reason), details.amount)
+        row.gateway_reference = details.reference
+    return row
+
+
 def pending(at: int, clock_id: str | None) -> list[tuple[str, str]]:
     """The refunds that a provider is to be asked about, as (customer id, refund id), at most once an hour each."""
     on_clock = Customer.test_clock_id.is_(None) if clock_id is None else Customer.test_clock_id == clock_id
@@ -184,7 +217,13 @@ def _given_back(session: Session, attempt: PaymentAttempt) -> int:
 def _create(session: Session, attempt: PaymentAttempt, at: int, key: str, wish: Wish) -> Refund:
     invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id, lock=True)
     left = attempt.amount - _given_back(session, attempt) if attempt.status == AttemptStatus.SUCCEEDED else 0
-    amount, credited = _checked(wish, min(left, _paid(invoice))), creditable(invoice)
+    return _write(session, attempt, at, key, wish, _checked(wish, min(left, _paid(invoice))))
+
+
+def _write(session: Session, attempt: PaymentAttempt, at: int, key: str, wish: Wish, amount: int) -> Refund:
+    """The refund that is to be made, with its credit note, as far as the invoice has something left to credit."""
+    invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id, lock=True)
+    credited = min(amount, creditable(invoice))
     row = Refund(
         id=new_id("re"), account_id=attempt.account_id, customer_id=attempt.customer_id, invoice_id=attempt.invoice_id,
         payment_attempt_id=attempt.id, livemode=attempt.livemode, created=at, amount=amount,
@@ -194,7 +233,7 @@ def _create(session: Session, attempt: PaymentAttempt, at: int, key: str, wish: 
     invoice.amount_refunded += amount
     session.flush()
     emit(session, "refund.created", row, at)
-    if credited := min(amount, credited):
+    if credited:
         credit_notes.write_for_payment(session, invoice, credited, at, row.id, refund_id=row.id, **_words(wish))
     emit(session, "invoice.updated", invoice, at)
     return row

@@ -70,10 +70,14 @@ class BusinessSection(Section):
 
 
 class PaymentsSection(Section):
-    """What happens when a payment fails."""
+    """What happens when a payment fails, or is disputed."""
 
-    NAME, TITLE = "payments", "Failed payments"
-    GROUPS = (("Tries", ("retry_days",)), ("After the last one", ("then", "amount_owed", "write_off")))
+    NAME, TITLE = "payments", "Failed and disputed payments"
+    GROUPS = (
+        ("Tries", ("retry_days",)),
+        ("After the last one", ("then", "amount_owed", "write_off")),
+        ("Disputes", ("disputed",)),
+    )  # fmt: skip
     retry_days = StringField(
         "Days between retries", filters=[clean], validators=[Length(max=60)],
         description="Such as 3, 5, 7: three days after the first failure, then five, then seven.",
@@ -90,13 +94,24 @@ class PaymentsSection(Section):
         "Of the period in which it ends, customers owe", (("used_time", "The time until then"), ("full", "All of it"))
     )
     write_off = switch("The invoice is marked uncollectible", "It can still be paid, but is not expected to be.")
+    disputed = one_of(
+        "When a customer disputes a payment at the bank, the subscription",
+        (
+            ("keep", "Goes on"),
+            ("cancel_at_period_end", "Ends with its period"),
+            ("cancel", "Ends at once"),
+        ),
+    )
 
     @classmethod
     def read(cls, settings: JsonObject) -> dict[str, Any]:
         """The values of the fields."""
         dunning = settings["dunning"]
         days = ", ".join(map(str, dunning["retry_days"]))
-        return {"retry_days": days, **{name: dunning[name] for name in ("then", "amount_owed", "write_off")}}
+        return {
+            "retry_days": days,
+            **{name: dunning[name] for name in ("then", "amount_owed", "write_off", "disputed")},
+        }
 
     def write(self, settings: JsonObject) -> None:
         """Put what was typed into the settings. What is no number is refused by the operation, as 0 is."""
@@ -104,7 +119,7 @@ class PaymentsSection(Section):
         days = [int(part) if part.isascii() and part.isdecimal() else 0 for part in parts]
         settings["dunning"] = {
             "retry_days": days, "then": self.then.data, "write_off": self.write_off.data,
-            "amount_owed": self.amount_owed.data,
+            "amount_owed": self.amount_owed.data, "disputed": self.disputed.data,
         }  # fmt: skip
 
 

@@ -67,10 +67,12 @@ def credit_note(note: CreditNoteView, visitor: Visitor) -> Content:
     return {
         **_frame(note.invoice, visitor, _("Credit note %(number)s", number=note.number), note.created),
         "amount": money(note.amount, note.currency),
-        "state": _("For invoice %(number)s of %(date)s", number=number_of_it, date=date(issued)),
+        "state": _("Void")
+        if note.voided_at
+        else _("For invoice %(number)s of %(date)s", number=number_of_it, date=date(issued)),
         "settled": False,
         "facts": [*_facts([(_("Date"), note.created)]), {"label": _("Invoice"), "value": number_of_it}],
-        "before": [],
+        "before": list(filter(None, [note.memo])),
         "lines": [_credited(line, note.currency) for line in note.lines],
         "sums": [_sum(row) for row in sums.credit_note(note)],
         "after": [],

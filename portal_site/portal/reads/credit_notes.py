@@ -31,6 +31,9 @@ CREDIT_NOTE = PageQuery(
         CreditNote.pre_payment_amount,
         CreditNote.post_payment_amount,
         CreditNote.reason,
+        CreditNote.memo,
+        CreditNote.refund_id,
+        CreditNote.voided_at,
     )
     .join(Invoice, Invoice.id == CreditNote.invoice_id)
     .where(*_FOUND),
@@ -80,6 +83,9 @@ class CreditNoteView:
     pre_payment_amount: int
     post_payment_amount: int
     reason: str | None
+    memo: str | None
+    refund_id: str | None
+    voided_at: int | None
     lines: tuple[CreditNoteLine, ...]
     invoice: InvoiceView
 

@@ -45,6 +45,7 @@ class CreditNoteSummary:
     created: int
     amount: int
     currency: str
+    voided_at: int | None
 
 
 def selects(*own: Any) -> dict[str, Query]:
@@ -61,7 +62,12 @@ def selects(*own: Any) -> dict[str, Query]:
         .order_by(PaymentAttempt.created.desc())
         .limit(literal_limit(1)),
         "credit_notes": select(
-            CreditNote.id, CreditNote.number, CreditNote.created, CreditNote.amount, CreditNote.currency
+            CreditNote.id,
+            CreditNote.number,
+            CreditNote.created,
+            CreditNote.amount,
+            CreditNote.currency,
+            CreditNote.voided_at,
         )
         .join(Invoice, Invoice.id == CreditNote.invoice_id)
         .where(*own)

@@ -138,6 +138,7 @@ INVOICE = PageQuery(
         Invoice.pre_payment_credit_notes_amount,
         Invoice.post_payment_credit_notes_amount,
         Invoice.amount_refunded,
+        Invoice.amount_disputed,
         Invoice.total_discount_amounts,
         Invoice.total_taxes,
         Invoice.period_start,
@@ -277,6 +278,7 @@ class InvoiceView(InvoiceSummary):
     pre_payment_credit_notes_amount: int
     post_payment_credit_notes_amount: int
     amount_refunded: int
+    amount_disputed: int
     total_discount_amounts: Sequence[Mapping[str, Any]]
     total_taxes: Sequence[Mapping[str, Any]]
     period_start: int

@@ -12,7 +12,7 @@ from portal_site.billing.rules.subscriptions.forecast import NextInvoice
 from portal_site.billing.rules.subscriptions.statuses import InvoiceStatus, SubscriptionStatus
 from portal_site.portal.reads.invoice_history import InvoiceFilter
 from portal_site.portal.reads.invoice_lines import LineView
-from portal_site.portal.reads.invoice_parts import Seller
+from portal_site.portal.reads.invoice_parts import CreditNoteSummary, Seller
 from portal_site.portal.reads.invoices import InvoiceSummary, InvoiceView
 from portal_site.portal.reads.subscriptions import SubscriptionView
 from portal_site.web.input import postal_addresses
@@ -260,6 +260,21 @@ def refunded(invoice: InvoiceView) -> str:
     if not invoice.amount_refunded:
         return ""
     return _("We refunded %(amount)s of your payment.", amount=money(invoice.amount_refunded, invoice.currency))
+
+
+def taken_back(invoice: InvoiceView) -> str:
+    """What of its payment a bank took back because it is disputed; nothing where nothing was."""
+    if not invoice.amount_disputed:
+        return ""
+    amount = money(invoice.amount_disputed, invoice.currency)
+    return _("Your bank took back %(amount)s of your payment, because it is disputed.", amount=amount)
+
+
+def credit_note_name(note: CreditNoteSummary) -> str:
+    """The name of a credit note, and whether it is void."""
+    if note.voided_at:
+        return _("Credit note %(number)s (void)", number=note.number)
+    return _("Credit note %(number)s", number=note.number)
 
 
 def recipient(invoice: InvoiceView) -> list[str]:

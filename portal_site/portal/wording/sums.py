@@ -71,9 +71,8 @@ def credit_note(note: CreditNoteView) -> list[Row]:
     rows += [Row(_tax(inclusive), amount, note.currency, note=rate) for (inclusive, rate), amount in taxes.items()]
     rows.append(Row(_("Total"), note.amount, note.currency, kind=TOTAL))
     before, after = note.pre_payment_amount, note.post_payment_amount
-    return rows + _shown(
-        note.currency, (_("Taken off what was due"), before, before), (_("Credited or refunded"), after, after)
-    )
+    went = _("Refunded") if note.refund_id else _("Credited or refunded")
+    return rows + _shown(note.currency, (_("Taken off what was due"), before, before), (went, after, after))
 
 
 def paid(view: InvoiceView) -> str:

@@ -163,6 +163,12 @@ class SandboxGateway:
                 session.add(row)
         return Refund(row.status, row.reference)
 
+    def find_refund(self, reference: str) -> None:
+        """Refunds are made here only through the protocol."""
+
+    def find_dispute(self, reference: str) -> None:
+        """Nobody disputes a pretended payment."""
+
     def find_method(self, payment_method: str) -> PaymentDetails | None:
         """See Gateway."""
         with transaction() as session:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from portal_site.billing.errors import GatewayUnavailable
-from portal_site.billing.gateways import Charge, ChargeRequest, PaymentDetails, Refund
+from portal_site.billing.gateways import Charge, ChargeRequest, DisputeDetails, PaymentDetails, Refund, RefundDetails
 
 AUTHENTICATE = "authentication_required"
 CANCELED = "authentication_not_handled"  # the decline code of what was canceled while it waited for the customer
@@ -56,6 +56,35 @@ def decline_code(error: Object) -> str:
 def refund(document: Object) -> Refund:
     """The state of a refund."""
     return Refund(REFUNDS.get(document["status"], "failed"), str(document["id"]))
+
+
+def refund_details(document: Object) -> RefundDetails:
+    """A refund, of which the payment intent is expanded."""
+    known = document.get("metadata") or {}
+    return RefundDetails(
+        str(document["id"]), refund(document).status, document["amount"], _attempt_of(document), known.get("refund"),
+        document.get("reason"),
+    )  # fmt: skip
+
+
+def dispute(document: Object) -> DisputeDetails:
+    """A dispute, of which the payment intent is expanded.
+
+    The first of its balance transactions takes the money, and the second returns it.
+    """
+    moved = len(document.get("balance_transactions") or ())
+    return DisputeDetails(
+        str(document["id"]), document["status"], str(document.get("reason") or "general"), document["amount"],
+        document["currency"], _attempt_of(document), moved % 2 == 1,
+        (document.get("evidence_details") or {}).get("due_by"),
+    )  # fmt: skip
+
+
+def _attempt_of(document: Object) -> str | None:
+    """The payment attempt that a payment intent was made for, as it was told when that was created."""
+    intent = document.get("payment_intent")
+    found = (intent.get("metadata") or {}).get("attempt") if isinstance(intent, Mapping) else None
+    return found if isinstance(found, str) else None
 
 
 def details(method: Object) -> PaymentDetails:

@@ -20,11 +20,13 @@ TYPES = (
     "payment_intent.succeeded", "payment_intent.processing", "payment_intent.payment_failed",
     "payment_intent.requires_action", "payment_intent.canceled",
     "payment_method.detached", "payment_method.updated", "payment_method.automatically_updated",
-    "refund.updated", "refund.failed", "customer.deleted",
+    "refund.created", "refund.updated", "refund.failed", "customer.deleted",
+    "charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed", "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
 )  # fmt: skip
 SUBJECTS = {
     "checkout.session": Subject.SETUP, "payment_intent": Subject.CHARGE, "payment_method": Subject.PAYMENT_METHOD,
-    "refund": Subject.REFUND, "customer": Subject.CUSTOMER,
+    "refund": Subject.REFUND, "customer": Subject.CUSTOMER, "charge.dispute": Subject.DISPUTE,
 }  # fmt: skip
 
 

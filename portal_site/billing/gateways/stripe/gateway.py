@@ -12,9 +12,11 @@ from portal_site.billing.gateways import (
     Charge,
     ChargeRequest,
     CustomerDetails,
+    DisputeDetails,
     GatewayEvent,
     PaymentDetails,
     Refund,
+    RefundDetails,
     RefundRequest,
     SetupSession,
 )
@@ -133,6 +135,16 @@ class StripeGateway:
             "metadata": {"refund": request.idempotency_key},
         }  # fmt: skip
         return self._stripe.refunds.create(params, {"idempotency_key": request.idempotency_key}).to_dict()
+
+    def find_refund(self, reference: str) -> RefundDetails | None:
+        """As the protocol says."""
+        found = self._maybe(lambda: self._stripe.refunds.retrieve(reference, {"expand": ["payment_intent"]}))
+        return answers.refund_details(found) if found is not None else None
+
+    def find_dispute(self, reference: str) -> DisputeDetails | None:
+        """As the protocol says."""
+        found = self._maybe(lambda: self._stripe.disputes.retrieve(reference, {"expand": ["payment_intent"]}))
+        return answers.dispute(found) if found is not None else None
 
     def forget(self, payment_method: str) -> None:
         """As the protocol says. One that is gone already is forgotten."""

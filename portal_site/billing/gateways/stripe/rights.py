@@ -12,6 +12,7 @@ NEEDED: Mapping[str, Callable[[Any], Any]] = {
     "PaymentMethods: write": lambda api: api.payment_methods.list(_ONE),
     "PaymentIntents: write": lambda api: api.payment_intents.list(_ONE),
     "Charges and Refunds: write": lambda api: api.refunds.list(_ONE),
+    "Disputes: read": lambda api: api.disputes.list(_ONE),
 }
 
 

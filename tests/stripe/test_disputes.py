@@ -1,0 +1,62 @@
+"""What the gateway says of disputes and refunds that Stripe tells of."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from portal_site.billing.gateways import DisputeDetails, RefundDetails
+from portal_site.billing.gateways.stripe.client import client
+from portal_site.billing.gateways.stripe.gateway import StripeGateway
+from tests.stripe.double import KEY, Double, running
+
+
+@pytest.fixture(scope="module")
+def double() -> Iterator[Double]:
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def gateway(double: Double) -> StripeGateway:
+    double.objects.clear()
+    double.new("pi", object="payment_intent", metadata={"attempt": "payatt_1"})
+    return StripeGateway(client(KEY, None, double.address), False, "eur", lambda _why: None)
+
+
+def _dispute(double: Double, **members: Any) -> str:
+    known = {
+        "object": "dispute", "amount": 1000, "currency": "eur", "reason": "fraudulent", "status": "needs_response",
+        "payment_intent": "pi_1", "balance_transactions": [], "evidence_details": {"due_by": 1_800_000_000},
+    }  # fmt: skip
+    return str(double.new("du", **{**known, **members})["id"])
+
+
+@pytest.mark.parametrize(
+    ("moves", "is_withdrawn"),
+    [([], False), ([{"amount": -1000}], True), ([{"amount": -1000}, {"amount": 1000}], False)],
+)
+def test_a_dispute_says_who_has_the_money(
+    gateway: StripeGateway, double: Double, moves: list[Any], is_withdrawn: bool
+) -> None:
+    name = _dispute(double, balance_transactions=moves)
+    assert gateway.find_dispute(name) == DisputeDetails(
+        name, "needs_response", "fraudulent", 1000, "eur", "payatt_1", is_withdrawn, 1_800_000_000
+    )
+
+
+def test_a_dispute_of_a_payment_that_was_not_made_here_names_none(gateway: StripeGateway, double: Double) -> None:
+    name = _dispute(double, payment_intent=None, evidence_details=None, reason=None)
+    found = gateway.find_dispute(name)
+    assert found is not None
+    assert (found.attempt_id, found.evidence_due_by, found.reason) == (None, None, "general")
+    assert gateway.find_dispute("du_unknown") is None
+
+
+def test_a_refund_says_of_which_payment_it_is_and_whether_it_is_ours(gateway: StripeGateway, double: Double) -> None:
+    members = {"object": "refund", "amount": 300, "payment_intent": "pi_1", "status": "pending"}
+    theirs = double.new("re", **members, metadata={}, reason="duplicate")["id"]
+    ours = double.new("re", **members, metadata={"refund": "re_ours"})["id"]
+    assert gateway.find_refund(theirs) == RefundDetails(theirs, "pending", 300, "payatt_1", None, "duplicate")
+    assert gateway.find_refund(ours) == RefundDetails(ours, "pending", 300, "payatt_1", "re_ours")
+    assert gateway.find_refund("re_unknown") is None
