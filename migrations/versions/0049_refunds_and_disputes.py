@@ -20,6 +20,13 @@ def upgrade() -> None:
     op.create_index("ix_credit_notes_refund_id", "credit_notes", ["refund_id"])
     op.create_index(KEY, "credit_notes", ["customer_id", "idempotency_key"], unique=True)
     op.create_index("ix_refunds_invoice_id", "refunds", ["invoice_id"])
+    failed = sa.text("status = 'failed'")
+    op.create_index(
+        "ix_refunds_failed", "refunds", ["account_id", "created"], sqlite_where=failed, postgresql_where=failed
+    )
+    op.add_column(
+        "stripe_connections", sa.Column("events_until", sa.BigInteger(), nullable=False, server_default="0")
+    )
     op.create_table(
         "disputes",
         sa.Column("id", sa.String(), primary_key=True),
@@ -35,10 +42,15 @@ def upgrade() -> None:
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("is_withdrawn", sa.Boolean(), nullable=False),
         sa.Column("evidence_due_by", sa.BigInteger()),
+        sa.Column("closed_at", sa.BigInteger()),
         sa.Column("gateway_reference", sa.String(), nullable=False),
         sa.UniqueConstraint(
             "account_id", "gateway_reference", name=op.f("uq_disputes_account_id_gateway_reference")
         ),
+    )
+    is_open = sa.text("closed_at IS NULL")
+    op.create_index(
+        "ix_disputes_open", "disputes", ["account_id", "created"], sqlite_where=is_open, postgresql_where=is_open
     )
     op.create_index("ix_disputes_customer_id", "disputes", ["customer_id"])
     op.create_index("ix_disputes_invoice_id", "disputes", ["invoice_id"])
@@ -46,6 +58,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("disputes")
+    op.drop_column("stripe_connections", "events_until")
+    op.drop_index("ix_refunds_failed", "refunds")
     op.drop_index("ix_refunds_invoice_id", "refunds")
     op.drop_index(KEY, "credit_notes")
     op.drop_index("ix_credit_notes_refund_id", "credit_notes")

@@ -3,8 +3,10 @@
 from flask import redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
+from portal_site import clock
 from portal_site.dashboard import SIGNED_IN, blueprint, needs, place, user
-from portal_site.dashboard.reads import checklist
+from portal_site.dashboard.invoices import words
+from portal_site.dashboard.reads import checklist, invoice_money
 from portal_site.staff.roles import Right
 
 
@@ -20,5 +22,10 @@ def show_accounts() -> Response | str:
 @blueprint.get("/<account_id>")
 @needs(Right.VIEW_SETTINGS)
 def show_home(account_id: str) -> str:
-    """What is set up, and what comes next."""
-    return render_template("dashboard/home.html", steps=checklist.steps(account_id, place().may))
+    """What needs somebody's attention, what is set up, and what comes next."""
+    found = invoice_money.alerts(account_id, clock.now()) if place().may(Right.VIEW_CUSTOMERS) else []
+    return render_template(
+        "dashboard/home.html",
+        steps=checklist.steps(account_id, place().may),
+        alerts=words.alerts(found, account_id, names_customer=True),
+    )

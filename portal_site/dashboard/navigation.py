@@ -15,7 +15,7 @@ PAGES = (
         Right.VIEW_CUSTOMERS,
         "show_customers",
         ("show_customer", "new_customer", "create_customer", "make_link", "email_link", "view_as_customer",
-         "show_new_subscription", "quote_subscription", "start_subscription"),
+         "show_new_subscription", "quote_subscription", "start_subscription", "show_invoice", "refund_invoice"),
     ),
     (
         "Products",

@@ -10,9 +10,11 @@ from werkzeug.test import TestResponse
 
 from portal_site import clock
 from portal_site.billing.catalog import coupons, prices, products, promotion_codes, tax_rates
+from portal_site.billing.models import Customer, Invoice
 from portal_site.billing.rules.catalog.discount_definitions import CouponDefinition
 from portal_site.billing.rules.catalog.price_definitions import PriceDefinition, Recurring
-from portal_site.db.transactions import reading
+from portal_site.db.transactions import reading, transaction
+from portal_site.ids import new_id
 from tests.client import PortalClient
 
 # What the forms send, filled in.
@@ -37,6 +39,20 @@ def stock(account_id: str) -> dict[str, str]:
     code = promotion_codes.create(account_id, False, at, coupon.id)
     rate = tax_rates.create(account_id, False, at, display_name="VAT", percentage=Decimal(20), inclusive=False)
     return {"product": product.id, "price": price.id, "coupon": coupon.id, "code": code.id, "tax_rate": rate.id}
+
+
+def paid_invoice(customer: Customer) -> str:
+    """An invoice that a customer paid elsewhere; its id."""
+    at = clock.now()
+    with transaction() as session:
+        row = Invoice(
+            id=new_id("in"), account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
+            created=at, number="HED-0001", status="paid", currency="eur", period_start=at, period_end=at, subtotal=1000,
+            total=1000, amount_due=1000, amount_paid=1000, amount_remaining=0, paid_at=at, total_discount_amounts=[],
+            total_taxes=[], customer_tax_ids=[],
+        )  # fmt: skip
+        session.add(row)
+        return row.id
 
 
 @dataclass

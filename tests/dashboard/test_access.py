@@ -22,7 +22,7 @@ from portal_site.staff.roles import RIGHTS, Right, Role
 from tests import world
 from tests.client import PortalClient
 from tests.conftest import SECRET
-from tests.dashboard.counter import COUPON, PRICE, START, stock
+from tests.dashboard.counter import COUPON, PRICE, START, paid_invoice, stock
 from tests.dashboard.staff import BUSINESS, Employee, account, employ, sign_in
 from tests.test_access import STAFF
 
@@ -226,6 +226,11 @@ ROUTES = {
     "dashboard.quote_subscription": Route(
         "POST", f"{OF}/customers/{{customer}}/subscriptions/quote", Right.EDIT_CUSTOMERS, tuple(START.items())
     ),
+    "dashboard.show_invoice": Route("GET", f"{OF}/customers/{{customer}}/invoices/{{invoice}}", Right.VIEW_CUSTOMERS),
+    "dashboard.refund_invoice": Route(
+        "POST", f"{OF}/customers/{{customer}}/invoices/{{invoice}}/refunds", Right.EDIT_CUSTOMERS,
+        (("amount", "1.00"), ("where", "balance"), ("key", "one")), DONE,
+    ),
     "dashboard.start_subscription": Route(
         "POST", f"{OF}/customers/{{customer}}/subscriptions", Right.EDIT_CUSTOMERS, tuple(START.items()), (409,)
     ),
@@ -267,7 +272,7 @@ def _merchant(name: str) -> Merchant:
         users,
         {
             "account": account_id, "member": member.user_id, "invitation": invitation.id, "configuration": copied.id,
-            "customer": customer.id,
+            "customer": customer.id, "invoice": paid_invoice(customer),
             "key": key.id, "connected": connected.create(account_id, replace(BUSINESS, business_name=name), AT).id,
             **catalogue,
         },

@@ -138,6 +138,13 @@ class Refund(HasLivemode, Base):
         UniqueConstraint("customer_id", "idempotency_key"),
         Index("ix_refunds_reference", "account_id", "gateway_reference"),
         Index(
+            "ix_refunds_failed",
+            "account_id",
+            "created",
+            sqlite_where=text("status = 'failed'"),
+            postgresql_where=text("status = 'failed'"),
+        ),
+        Index(
             "ix_refunds_pending",
             "created",
             sqlite_where=text("status = 'pending'"),
@@ -149,8 +156,8 @@ class Refund(HasLivemode, Base):
 class Dispute(HasLivemode, Base):
     """A payment that its customer disputes at the bank, in minor units of `currency`; `status` and `reason` are Stripe's.
 
-    While `is_withdrawn`, the bank has taken the money back: during the dispute, and for good if that is lost. Evidence counts
-    until `evidence_due_by`. `gateway_reference` is the provider's id of it.
+    It is over since `closed_at`. While `is_withdrawn`, the bank has taken the money back: during the dispute, and for good if
+    that is lost. Evidence counts until `evidence_due_by`. `gateway_reference` is the provider's id of it.
     """
 
     __tablename__ = "disputes"
@@ -167,9 +174,19 @@ class Dispute(HasLivemode, Base):
     status: Mapped[str]
     is_withdrawn: Mapped[bool] = mapped_column(default=False)
     evidence_due_by: Mapped[int | None]
+    closed_at: Mapped[int | None]
     gateway_reference: Mapped[str]
 
-    __table_args__ = (UniqueConstraint("account_id", "gateway_reference"),)
+    __table_args__ = (
+        UniqueConstraint("account_id", "gateway_reference"),
+        Index(
+            "ix_disputes_open",
+            "account_id",
+            "created",
+            sqlite_where=text("closed_at IS NULL"),
+            postgresql_where=text("closed_at IS NULL"),
+        ),
+    )
 
 
 class PaymentAttempt(HasLivemode, Base):

@@ -62,6 +62,7 @@ def _open(session: Session, attempt: PaymentAttempt, details: DisputeDetails, at
         payment_attempt_id=attempt.id, livemode=attempt.livemode, created=at, amount=details.amount,
         currency=details.currency, reason=details.reason, status=details.status, is_withdrawn=False,
         evidence_due_by=details.evidence_due_by, gateway_reference=details.reference,
+        closed_at=at if details.status in CLOSED else None,
     )  # fmt: skip
     session.add(row)
     session.flush()
@@ -72,6 +73,7 @@ def _open(session: Session, attempt: PaymentAttempt, details: DisputeDetails, at
 def _update(session: Session, row: Dispute, details: DisputeDetails, at: int) -> None:
     before = {"status": row.status, "reason": row.reason, "amount": row.amount}
     row.status, row.reason, row.evidence_due_by = details.status, details.reason, details.evidence_due_by
+    row.closed_at = (row.closed_at or at) if row.status in CLOSED else None
     if not row.is_withdrawn:
         row.amount = details.amount
     after = {"status": row.status, "reason": row.reason, "amount": row.amount}

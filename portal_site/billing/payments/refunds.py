@@ -7,8 +7,10 @@ credit note of a refund that fails is void.
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -77,23 +79,57 @@ def to_balance(customer_id: str, invoice_id: str, at: int, key: str, wish: Wish)
         return note
 
 
-def creditable(invoice: Invoice) -> int:
-    """What of a paid invoice's total was not given back yet, in minor units: credit notes can be about that."""
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What can be given back of an invoice, in minor units: of its last payment (its id, if there is one), or to the balance."""
+
+    attempt_id: str | None
+    of_payment: int
+    to_balance: int
+
+
+def left(customer_id: str, invoice_id: str) -> Left:
+    """What can be given back of a customer's invoice. Nothing is locked; `refund` and `to_balance` decide."""
+    owned = Invoice.customer_id == customer_id, Invoice.id == invoice_id
+    paid = PaymentAttempt.customer_id == customer_id, PaymentAttempt.invoice_id == invoice_id
+    newest = (
+        select(PaymentAttempt.__table__)
+        .where(*paid, PaymentAttempt.status == AttemptStatus.SUCCEEDED)
+        .order_by(PaymentAttempt.created.desc(), PaymentAttempt.id.desc())
+        .limit(1)
+    )
+    with reading() as reader:
+        invoice = reader.execute(select(Invoice.__table__).where(*owned)).first()
+        attempt = reader.execute(newest).first()
+        if invoice is None:
+            raise NotFound("No such invoice: '%(id)s'", "resource_missing", "invoice", id=invoice_id)
+        most = min(attempt.amount - _given_back(reader, attempt), _paid(invoice)) if attempt is not None else 0
+    return Left(None if attempt is None else attempt.id, max(0, most), creditable(invoice))
+
+
+def creditable(invoice: Any) -> int:
+    """What of a paid invoice's total was not given back yet, in minor units: credit notes can be about that.
+
+    Here and below it is an entity, or any row with its columns.
+    """
     if invoice.status != InvoiceStatus.PAID:
         return 0
-    return max(0, invoice.total - invoice.pre_payment_credit_notes_amount - _returned(invoice))
+    charged: int = invoice.total - invoice.pre_payment_credit_notes_amount
+    return max(0, charged - _returned(invoice))
 
 
-def _paid(invoice: Invoice) -> int:
+def _paid(invoice: Any) -> int:
     """What was paid of an invoice, by its payments and with credit, and not given back yet. It can be for earlier debts, too."""
-    used = min(0, invoice.ending_balance or 0) - min(0, invoice.starting_balance)
-    return max(0, invoice.amount_paid + max(0, used) - _returned(invoice))
+    used: int = min(0, invoice.ending_balance or 0) - min(0, invoice.starting_balance)
+    charged: int = invoice.amount_paid
+    return max(0, charged + max(0, used) - _returned(invoice))
 
 
-def _returned(invoice: Invoice) -> int:
+def _returned(invoice: Any) -> int:
     """What was given back after the payment, or taken back by a bank."""
-    besides = invoice.amount_refunded - invoice.refunds_credited + invoice.amount_disputed
-    return invoice.post_payment_credit_notes_amount + besides
+    besides: int = invoice.amount_refunded - invoice.refunds_credited + invoice.amount_disputed
+    noted: int = invoice.post_payment_credit_notes_amount
+    return noted + besides
 
 
 def ask(gateways: Gateways, customer_id: str, refund_id: str, at: int) -> Refund:
@@ -204,14 +240,14 @@ def lock_customer(session: Session, customer_id: str) -> Customer:
     return session.scalars(select(Customer).where(Customer.id == customer_id).with_for_update()).one()
 
 
-def _given_back(session: Session, attempt: PaymentAttempt) -> int:
+def _given_back(reader: Session | Connection, attempt: Any) -> int:
     """What was given back of a payment, or is about to be."""
     valid = (
         Refund.customer_id == attempt.customer_id,
         Refund.payment_attempt_id == attempt.id,
         Refund.status != "failed",
     )
-    return int(session.scalar(select(func.coalesce(func.sum(Refund.amount), 0)).where(*valid)) or 0)
+    return int(reader.scalar(select(func.coalesce(func.sum(Refund.amount), 0)).where(*valid)) or 0)
 
 
 def _create(session: Session, attempt: PaymentAttempt, at: int, key: str, wish: Wish) -> Refund:

@@ -16,7 +16,9 @@ from portal_site.dashboard import blueprint, needs, place
 from portal_site.dashboard.customers import history, links
 from portal_site.dashboard.customers.links import Choice
 from portal_site.dashboard.customers.pages import CUSTOMERS
+from portal_site.dashboard.invoices import words
 from portal_site.dashboard.modes import LIVE
+from portal_site.dashboard.reads import invoice_money
 from portal_site.db.page_query import PageQuery, literal_limit
 from portal_site.mail import rendering
 from portal_site.mail.models import Email, EmailStatus
@@ -111,6 +113,7 @@ class SubscriptionWords:
 class InvoiceWords:
     """An invoice in the words of the portal's list."""
 
+    id: str
     name: str
     created: int
     total: str
@@ -162,7 +165,11 @@ def portal_of(visitor: Visitor, real: int) -> Portal:
             methods=page.methods,
             invoices=[
                 InvoiceWords(
-                    one.number or one.id, one.created, money(one.total, one.currency), *wording.invoices.state(one, now)
+                    one.id,
+                    one.number or one.id,
+                    one.created,
+                    money(one.total, one.currency),
+                    *wording.invoices.state(one, now),
                 )
                 for one in invoices
             ],
@@ -205,6 +212,7 @@ def customer_page(account_id: str, mode: str, customer_id: str, *, started: str 
         customer=row,
         name=row["name"] or row["email"] or row["id"],
         facts=_facts(row, portal),
+        alerts=words.alerts(invoice_money.alerts(account_id, real, row["id"]), account_id, names_customer=False),
         portal=portal,
         emails=[(_kind(one["kind"]), STATUSES.get(one["status"], one["status"]), one) for one in rows["emails"]],
         history=history.find(account_id, row["id"], row["created"], request.args.get("before", type=_sequence)),

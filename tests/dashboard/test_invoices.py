@@ -1,0 +1,196 @@
+"""An invoice in the dashboard: what became of its money, and giving back what was paid."""
+
+import re
+from typing import Any
+
+import pytest
+import time_machine
+from sqlalchemy import select
+
+from portal_site.billing.billing_run import runner
+from portal_site.billing.gateways import DisputeDetails, RefundRequest
+from portal_site.billing.gateways import Refund as Answer
+from portal_site.billing.gateways.registry import Gateways
+from portal_site.billing.models import CreditNote, Customer, Event, Invoice, PaymentAttempt, Refund
+from portal_site.billing.payments import disputes
+from portal_site.dashboard.reads import invoice_money
+from portal_site.db import db
+from portal_site.staff.roles import Role
+from tests import plans, world
+from tests.client import text
+from tests.dashboard.desk import Desk
+from tests.dashboard.staff import employ, sign_in
+from tests.world import reading
+
+DAY = 24 * 60 * 60
+NOW = world.END + DAY
+
+
+@pytest.fixture
+def invoice(desk: Desk, time: Any) -> Any:
+    """The customer's second invoice, of €10.00, which was paid with its card."""
+    with desk.app.test_request_context(base_url="http://127.0.0.1:8000"):
+        runner.run(desk.app.extensions["gateways"], world.END + 60, lambda _invoice: "http://127.0.0.1:8000/back")
+    return _row(desk, Invoice)
+
+
+@pytest.fixture
+def time(desk: Desk) -> Any:
+    with time_machine.travel(NOW, tick=False):
+        desk.client = sign_in(desk.app, employ(desk.account_id, Role.ADMIN, "later@lumen.example", "Ada"))
+        yield
+
+
+def _row(desk: Desk, model: Any) -> Any:
+    db.session.remove()
+    with reading() as reader:
+        mine = select(model.__table__).where(model.account_id == desk.account_id)
+        return reader.execute(mine.order_by(model.created.desc(), model.id.desc())).first()
+
+
+def _address(desk: Desk, invoice: Any, rest: str = "", mode: str = "test") -> str:
+    return f"/dashboard/{desk.account_id}/{mode}/customers/{invoice.customer_id}/invoices/{invoice.id}{rest}"
+
+
+def _refund(desk: Desk, invoice: Any, **typed: str) -> Any:
+    page = desk.client.get(_address(desk, invoice)).text
+    key = re.search(r'name="key"[^>]*value="([^"]+)"', page) or re.search(r'value="([^"]+)"[^>]*name="key"', page)
+    assert key
+    return desk.client.send(
+        _address(desk, invoice, "/refunds"), {"key": key[1], "where": "payment_method", "reason": "", **typed}
+    )
+
+
+def test_the_page_says_what_was_paid_and_what_can_be_given_back(desk: Desk, invoice: Any) -> None:
+    page = desk.client.get(_address(desk, invoice))
+    words = text(page.text)
+    assert page.status_code == 200
+    for said in (
+        f"Invoice {invoice.number}",
+        "€10.00",
+        "Paid",
+        "Visa",
+        "To where the payment came from, at most €10.00",
+    ):
+        assert said in words, said
+    assert 'value="10.00"' in page.text
+    assert desk.client.get(_address(desk, invoice, mode="live")).status_code == 404
+    customer = desk.client.get(f"/dashboard/{desk.account_id}/test/customers/{invoice.customer_id}")
+    assert _address(desk, invoice) in customer.text
+
+
+def test_a_part_is_refunded_with_its_credit_note_and_the_log_says_by_whom(desk: Desk, invoice: Any) -> None:
+    done = _refund(desk, invoice, amount="2.50", reason="requested_by_customer", memo="Sorry!")
+    assert done.status_code == 303
+    page = text(desk.client.get(done.location).text)
+    for said in (
+        "€2.50 refunded.",
+        f"Credit note {invoice.number}-CN-01",
+        "Requested by customer",
+        "Sorry!",
+        "at most €7.50",
+    ):
+        assert said in page, said
+    row = _row(desk, Refund)
+    assert (row.amount, row.status) == (250, "succeeded")
+    with reading() as reader:
+        mine = Event.account_id == desk.account_id, Event.type == "refund.created"
+        assert reader.execute(select(Event.actor_type).where(*mine)).scalar_one() == "user"
+
+
+def test_credit_is_given_to_the_balance(desk: Desk, invoice: Any) -> None:
+    done = _refund(desk, invoice, amount="4", where="balance")
+    assert "€4.00 given to the balance" in text(desk.client.get(done.location).text)
+    assert _row(desk, Customer).balance == -400
+    assert _row(desk, CreditNote).refund_id is None
+
+
+def test_two_clicks_are_one_refund(desk: Desk, invoice: Any) -> None:
+    data = {"key": "same", "where": "payment_method", "reason": "", "amount": "1"}
+    for _ in range(2):
+        assert desk.client.send(_address(desk, invoice, "/refunds"), data).status_code == 303
+    assert _row(desk, Invoice).amount_refunded == 100
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"amount": "10.01"}, "At most €10.00 can be given back."),
+        ({"amount": "0"}, "At most €10.00 can be given back."),
+        ({"amount": "-1"}, "Enter an amount such as 12.50."),
+        ({"amount": "1,2,3"}, "Enter an amount such as 12.50."),
+        ({"amount": "1.0055"}, "Enter EUR with at most 2 decimals."),
+        ({"amount": ""}, "Amount is required."),
+        ({"amount": "1", "reason": "mood"}, "Not a valid choice"),
+        ({"amount": "1", "where": "elsewhere"}, "Not a valid choice"),
+        ({"amount": "1", "key": ""}, ""),
+        ({"amount": "1", "memo": "x" * 501}, "Use at most 500 characters."),
+    ],
+)
+def test_what_cannot_be_is_said_at_its_field(desk: Desk, invoice: Any, typed: dict[str, str], said: str) -> None:
+    refused = _refund(desk, invoice, **typed)
+    assert refused.status_code == 422
+    assert said in text(refused.text)
+    assert _row(desk, Refund) is None
+
+
+def test_a_refund_that_fails_is_shown_where_somebody_looks(
+    desk: Desk, invoice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refuses:
+        name = "sandbox"
+
+        def refund(self, request: RefundRequest, _at: int) -> Answer:
+            return Answer("failed", request.idempotency_key)
+
+    monkeypatch.setitem(desk.app.extensions, "gateways", Gateways(Refuses()))  # type: ignore[arg-type]
+    done = _refund(desk, invoice, amount="10")
+    said = f"The refund of €10.00 for invoice {invoice.number}"
+    for address in (done.location, f"/dashboard/{desk.account_id}/test/customers/{invoice.customer_id}"):
+        assert "failed" in text(desk.client.get(address).text)
+    assert f"{said} of Hedda Berg failed." in text(desk.client.get(f"/dashboard/{desk.account_id}").text)
+    page = text(desk.client.get(_address(desk, invoice)).text)
+    assert "The money did not arrive." in page
+    assert "at most €10.00" in page
+    assert "Void" in page
+
+
+def test_a_dispute_is_shown_until_it_is_over(desk: Desk, invoice: Any) -> None:
+    attempt = _row(desk, PaymentAttempt)
+    opened = DisputeDetails(
+        "du_1", "needs_response", "product_not_received", 1000, "eur", attempt.id, True, NOW + 7 * DAY
+    )
+    disputes.follow(desk.account_id, opened, NOW)
+    home = desk.client.get(f"/dashboard/{desk.account_id}")
+    assert f"A dispute is open about the payment of €10.00 for invoice {invoice.number} of Hedda Berg." in text(
+        home.text
+    )
+    assert "Answer by" in text(home.text)
+    page = text(desk.client.get(_address(desk, invoice)).text)
+    for said in ("Needs a response", "Product not received", "The bank has the money."):
+        assert said in page, said
+    assert "at most" not in page  # nothing is left to give back
+    disputes.follow(desk.account_id, DisputeDetails("du_1", "won", "general", 1000, "eur", attempt.id, False), NOW)
+    assert "A dispute is open" not in text(desk.client.get(f"/dashboard/{desk.account_id}").text)
+    assert "Won" in text(desk.client.get(_address(desk, invoice)).text)
+    portal = text(desk.portal().get(f"/portal/invoices/{invoice.id}").text)
+    assert "taken back" not in portal
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("name", ["payments", "refunds", "notes", "disputes"])
+def test_what_an_invoice_shows_is_found_by_indexes(app: Any, name: str) -> None:
+    shop = world.shop()
+    bound = {"account_id": shop.customer.account_id, "invoice_id": "in_1"}
+    query = invoice_money.MONEY.selects[name].params(bound)
+    table = {"payments": "payment_attempts", "notes": "credit_notes"}.get(name, name)
+    assert "invoice_id" in plans.plan(query, table, unused=True)
+
+
+@pytest.mark.both_databases
+def test_what_needs_attention_is_found_by_indexes(app: Any) -> None:
+    account_id = world.shop().customer.account_id
+    open_ones, failed = invoice_money.queries(account_id, NOW, None)
+    assert "ix_disputes_open" in plans.plan(open_ones, "disputes", unused=True)
+    assert "ix_refunds_failed" in plans.plan(failed, "refunds", unused=True)
+    assert invoice_money.alerts(account_id, NOW) == []
