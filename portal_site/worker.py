@@ -204,6 +204,7 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
                 retry_on_conflict(beating, at + now - began)
 
         try:
+            provider_events.catch_up(app.extensions["gateways"], at)
             provider_events.work_off(app.extensions["gateways"], at, addresses.after_payment)
             report = runner.run(app.extensions["gateways"], at, addresses.after_payment, beat=beat)
         except Exception as error:

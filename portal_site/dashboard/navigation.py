@@ -50,7 +50,7 @@ PAGES = (
         "Payments",
         Right.MANAGE_KEYS,
         "show_gateway",
-        ("connect_gateway", "check_gateway", "ask_to_disconnect_gateway", "disconnect_gateway"),
+        ("connect_gateway", "check_gateway", "receive_gateway_events", "ask_to_disconnect_gateway", "disconnect_gateway"),
     ),
     ("Domain", Right.MANAGE_DOMAIN, "show_domain", ("set_domain", "check_domain", "ask_to_remove_domain", "remove_domain")),
     (

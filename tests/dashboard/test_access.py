@@ -123,6 +123,7 @@ ROUTES = {
     "dashboard.show_gateway": Route("GET", f"{OF}/gateway", Right.MANAGE_KEYS),
     "dashboard.connect_gateway": Route("POST", f"{OF}/gateway", Right.MANAGE_KEYS, (("key", "pk_test_x"),), REFUSED),
     "dashboard.check_gateway": Route("POST", f"{OF}/gateway/check", Right.MANAGE_KEYS, ok=DONE),
+    "dashboard.receive_gateway_events": Route("POST", f"{OF}/gateway/events", Right.MANAGE_KEYS, ok=DONE),
     "dashboard.ask_to_disconnect_gateway": Route("GET", f"{OF}/gateway/end", Right.MANAGE_KEYS, ok=(200, 303)),
     "dashboard.disconnect_gateway": Route("POST", f"{OF}/gateway/end", Right.MANAGE_KEYS, ok=DONE),
     "dashboard.show_domain": Route("GET", "/{account}/domain", Right.MANAGE_DOMAIN),

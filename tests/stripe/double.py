@@ -14,7 +14,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 Document = dict[str, Any]
 KEY = "sk_test_double"
-LISTS = ("customers", "sessions", "setup_intents", "payment_methods", "refunds", "payment_intents", "disputes")
+LISTS = (
+    "customers",
+    "sessions",
+    "setup_intents",
+    "payment_methods",
+    "refunds",
+    "payment_intents",
+    "disputes",
+    "events",
+    "webhook_endpoints",
+)
 
 
 class Refused(Exception):
@@ -30,6 +40,7 @@ class Double:
     """What it knows, and what happens to the next answers: `lose` (after the work), `drop` (before it), or a status."""
 
     port: int = 0
+    made: int = 0
     objects: dict[str, Document] = field(default_factory=dict)
     answers: dict[str, tuple[str, int, Document]] = field(default_factory=dict)  # by idempotency key
     faults: list[str] = field(default_factory=list)
@@ -50,7 +61,8 @@ class Double:
 
     def new(self, prefix: str, **members: Any) -> Document:
         """A new object."""
-        document = {"id": f"{prefix}_{len(self.objects) + 1}", **members}
+        self.made += 1
+        document = {"id": f"{prefix}_{self.made}", **members}
         self.objects[document["id"]] = document
         return document
 
@@ -82,6 +94,8 @@ class Double:
             raise Refused(403)
         if method == "GET":
             return self._found(path, params)
+        if method == "DELETE":
+            return {"id": self.objects.pop(self.find(path[-1])["id"])["id"], "deleted": True}
         match path:
             case ["payment_intents", name, "confirm"]:
                 return self._confirm(self.find(name), params)
@@ -92,6 +106,8 @@ class Double:
                 return self.find(name)
             case ["refunds"]:
                 return self._refund(params)
+            case ["webhook_endpoints", name]:
+                return self._change_endpoint(self.find(name), params)
         return self._created(path, params)
 
     def _found(self, path: list[str], params: Document) -> Document:
@@ -110,6 +126,8 @@ class Double:
             return self.new(
                 "cs", object="checkout.session", status="open", url=f"{self.address}/pay", setup_intent=None
             )
+        if path == ["webhook_endpoints"]:
+            return self._new_endpoint(params)
         if path != ["payment_intents"]:
             raise Refused(404)
         return self.new(
@@ -118,6 +136,21 @@ class Double:
             customer=params.get("customer"), last_payment_error=None, next_action=None,
         )  # fmt: skip
 
+    def _new_endpoint(self, params: Document) -> Document:
+        if not params["url"].startswith("https://"):
+            raise Refused(400, code="url_invalid", param="url")
+        made = self.new(
+            "we", object="webhook_endpoint", url=params["url"], enabled_events=_all_of(params, "enabled_events"),
+            api_version=params.get("api_version"), metadata=_metadata(params), status="enabled",
+            connect=params.get("connect"),
+        )  # fmt: skip
+        return {**made, "secret": f"whsec_of_{made['id']}"}
+
+    def _change_endpoint(self, endpoint: Document, params: Document) -> Document:
+        endpoint["enabled_events"] = _all_of(params, "enabled_events")
+        endpoint["status"] = "disabled" if params.get("disabled") == "true" else "enabled"
+        return endpoint
+
     def _cancel(self, intent: Document) -> Document:
         if intent["status"] in ("succeeded", "processing"):
             raise Refused(400, code="payment_intent_unexpected_state", payment_intent=intent)
@@ -125,13 +158,16 @@ class Double:
         return intent
 
     def _listed(self, kind: str, params: Document) -> Document:
-        prefix = {"payment_intents": "pi_", "refunds": "re_"}.get(kind, "none_")
+        prefix = {"payment_intents": "pi_", "refunds": "re_", "webhook_endpoints": "we_", "events": "evt_"}.get(
+            kind, "none_"
+        )
         mine = [
             one
             for name, one in self.objects.items()
             if name.startswith(prefix)
             and params.get("customer") in (None, one.get("customer"))
             and params.get("payment_intent") in (None, one.get("payment_intent"))
+            and int(params.get("created[gte]", 0)) <= one.get("created", 0) <= int(params.get("created[lte]", 2**40))
         ]
         return {"object": "list", "url": f"/v1/{kind}", "has_more": False, "data": mine}
 
@@ -164,6 +200,10 @@ class Double:
             "re", object="refund", refund=True, amount=int(params["amount"]), payment_intent=intent["id"],
             status="succeeded", metadata=_metadata(params),
         )  # fmt: skip
+
+
+def _all_of(params: Document, name: str) -> list[str]:
+    return [value for key, value in params.items() if key.startswith(f"{name}[")]
 
 
 def _metadata(params: Document) -> Document:
@@ -200,7 +240,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = _handle
+    do_GET = do_POST = do_DELETE = _handle
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

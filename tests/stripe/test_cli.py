@@ -38,7 +38,8 @@ def test_an_account_is_connected_checked_and_disconnected(
     asked = portal("gateway", "connect", "--live")
     assert (asked.returncode, asked.stderr) == (1, "This key is for test mode. Enter one for live mode.\n")
     connected = portal("gateway", "connect")
-    assert (connected.returncode, connected.stdout) == (0, "Connected to acct_double (FR, eur).\n")
+    assert (connected.returncode, connected.stdout) == (0, "Connected to acct_double (FR, eur).\nEvents: we_1\n")
+    assert portal("gateway", "check").stdout.endswith("Events: sent by Stripe at once.\n")
     double.lacks.add("refunds")
     checked = portal("gateway", "check")
     assert (checked.returncode, checked.stderr) == (
@@ -50,11 +51,14 @@ def test_an_account_is_connected_checked_and_disconnected(
     double.lacks.clear()
     assert portal("gateway", "check").returncode == 0
     _type(monkeypatch, "whsec_double")
-    told = portal("gateway", "events")
+    assert portal("gateway", "events").stdout == "we_1\n"
+    told = portal("gateway", "events", "--by-hand")
     assert told.returncode == 0
     assert "/webhooks/stripe/acct_" in told.stdout
     assert "whsec_double" not in told.stdout
+    assert double.objects["we_1"]["url"].endswith(told.stdout.splitlines()[0].partition("/webhooks")[2])
     assert portal("gateway", "disconnect").stdout == "Stripe is not connected any more.\n"
+    assert "we_1" not in double.objects
     assert portal("gateway", "disconnect").returncode == 1
 
 

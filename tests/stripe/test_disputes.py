@@ -20,7 +20,7 @@ def double() -> Iterator[Double]:
 @pytest.fixture
 def gateway(double: Double) -> StripeGateway:
     double.objects.clear()
-    double.new("pi", object="payment_intent", metadata={"attempt": "payatt_1"})
+    double.objects["pi_1"] = {"id": "pi_1", "object": "payment_intent", "metadata": {"attempt": "payatt_1"}}
     return StripeGateway(client(KEY, None, double.address), False, "eur", lambda _why: None)
 
 

@@ -1,7 +1,7 @@
 """The protocol for payment providers. Card data is entered on the provider's pages and never passes through this program."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -282,6 +282,13 @@ class Connector(ABC):
     @abstractmethod
     def read_event(self, account_id: str, headers: Mapping[str, str], body: bytes, at: int) -> ReceivedEvent:
         """An event that came to the account's address. Raises EventRefused unless it is genuine, and this account's."""
+
+    @abstractmethod
+    def missed_events(self, at: int) -> Iterator[tuple[str, ReceivedEvent]]:
+        """The events of accounts that have not been asked about for an hour, with whose they are; those that came, too.
+
+        The caller takes all of them. A provider that does not answer is asked again the next time.
+        """
 
 
 __all__ = [

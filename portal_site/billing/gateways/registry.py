@@ -1,6 +1,6 @@
 """The installed payment providers: those for new payment methods, and those that store existing ones."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -63,6 +63,10 @@ class Gateways:
         provider = self._by_name.get(name)
         return provider if isinstance(provider, Connector) else None
 
+    def connectors(self) -> list[Connector]:
+        """The providers at which each account has a connection of its own."""
+        return [provider for provider in self._by_name.values() if isinstance(provider, Connector)]
+
     def simulated(self) -> tuple[str, SimulatedGateway]:
         """The provider, with its name, at which programs make payments in test mode. Raises BillingError if there is none."""
         for name, provider in self._by_name.items():
@@ -111,6 +115,10 @@ class _OneRun(Connector):
     def read_event(self, account_id: str, headers: Mapping[str, str], body: bytes, at: int) -> ReceivedEvent:
         """As the connector."""
         return self._connector.read_event(account_id, headers, body, at)
+
+    def missed_events(self, at: int) -> Iterator[tuple[str, ReceivedEvent]]:
+        """As the connector."""
+        return self._connector.missed_events(at)
 
 
 class _Impatient:

@@ -59,19 +59,38 @@ def receive(
     if connector is None:
         raise NotFound("No such payment provider: '%(name)s'", "resource_missing", name=name)
     event = connector.read_event(account_id, headers, body, at)
+    _store(name, account_id, event, at)
+    return event
+
+
+def catch_up(gateways: Gateways, at: int) -> int:
+    """Ask the providers, once an hour, for events that did not come; how many there were."""
+    return sum(
+        _store(connector.name, account_id, event, at)
+        for connector in gateways.connectors()
+        for account_id, event in connector.missed_events(at)
+    )
+
+
+def _store(name: str, account_id: str, event: ReceivedEvent, at: int) -> bool:
+    """Store an event unless it is there already; whether it was not."""
     row = ProviderEvent(
         account_id=account_id, id=event.id, gateway=name, type=event.type, livemode=event.livemode,
         created=event.created, received_at=at, subject=event.subject, reference=event.reference,
         attempt_id=event.attempt_id, due_at=None if event.subject == Subject.OTHER else at, tries=0, fault=None,
     )  # fmt: skip
+    known = select(ProviderEvent.id).where(ProviderEvent.account_id == account_id, ProviderEvent.id == event.id)
+    with reading() as reader:
+        if reader.scalar(known) is not None:
+            return False
     try:
         with transaction() as session:
-            known = ProviderEvent.account_id == account_id, ProviderEvent.id == event.id
-            if session.scalar(select(ProviderEvent.id).where(*known)) is None:
-                session.add(row)
+            if session.scalar(known) is not None:
+                return False
+            session.add(row)
     except IntegrityError:  # it came twice at once
-        pass
-    return event
+        return False
+    return True
 
 
 def work_off(gateways: Gateways, at: int, return_url: Address) -> int:

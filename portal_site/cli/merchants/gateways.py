@@ -1,5 +1,6 @@
 """`portal gateway`: an account's connection to Stripe."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -28,17 +29,24 @@ def gateway() -> None:
 )
 @with_app
 def connect(app: Flask, account_id: str | None, live: bool, acts_for: str | None) -> None:
-    """Store a secret or restricted key, which is asked for (or read from standard input), once it is checked."""
+    """Store a secret or restricted key, which is asked for (or read from standard input), once it is checked.
+
+    Then the endpoint at Stripe is made that sends events here.
+    """
     from portal_site import clock
     from portal_site.billing.errors import BillingError
-    from portal_site.billing.gateways.stripe import connections
+    from portal_site.billing.gateways.stripe import connections, endpoint
 
-    key = click.prompt("Key", hide_input=True, err=True)
+    key, account, connector = click.prompt("Key", hide_input=True, err=True), _id(account_id), _connector(app)
     try:
-        report = connections.connect(_connector(app), _id(account_id), live, key, clock.now(), acts_for)
+        report = connections.connect(connector, account, live, key, clock.now(), acts_for)
     except BillingError as refusal:
         fail(str(refusal))
     click.echo(f"Connected to {report.stripe_account} ({report.country}, {report.currency}).")
+    try:
+        click.echo(f"Events: {endpoint.register(connector, account, live, _address(account), clock.now())}")
+    except BillingError as refusal:
+        click.echo(f"{refusal} Until then, Stripe is asked once an hour what happened.", err=True)
 
 
 @gateway.command("check")
@@ -49,13 +57,16 @@ def check(app: Flask, account_id: str | None, live: bool) -> None:
     """Ask Stripe whether the stored key still works, and what it may not do. The exit code is 1 if it does not work."""
     from portal_site import clock
     from portal_site.billing.errors import BillingError
-    from portal_site.billing.gateways.stripe import connections
+    from portal_site.billing.gateways.stripe import connections, endpoint
 
+    account, connector = _id(account_id), _connector(app)
     try:
-        report = connections.check(_connector(app), _id(account_id), live, clock.now())
+        report = connections.check(connector, account, live, clock.now())
+        silence = endpoint.fault(connector, account, live)
     except BillingError as refusal:
         fail(str(refusal))
     click.echo(f"Connected to {report.stripe_account} ({report.country}, {report.currency}).")
+    click.echo(f"Events: {silence or 'sent by Stripe at once.'}")
     if report.missing:
         fail(f"The key may not do all that is needed. It is missing: {', '.join(report.missing)}.")
 
@@ -63,39 +74,46 @@ def check(app: Flask, account_id: str | None, live: bool) -> None:
 @gateway.command("events")
 @_account
 @_live
+@click.option(
+    "--by-hand", is_flag=True, help="Say how the endpoint is made in Stripe's dashboard, and ask for its secret."
+)
 @with_app
-def events(app: Flask, account_id: str | None, live: bool) -> None:
-    """Print where Stripe is to send events, and of which types, and store the endpoint's secret, which is asked for."""
+def events(app: Flask, account_id: str | None, live: bool, by_hand: bool) -> None:
+    """Make the endpoint at Stripe that sends events here, or bring it up to date."""
     from portal_site import clock
     from portal_site.billing.errors import BillingError
-    from portal_site.billing.gateways.stripe import connections
+    from portal_site.billing.gateways.stripe import connections, endpoint
     from portal_site.billing.gateways.stripe.events import TYPES
-    from portal_site.web import addresses
 
-    _connector(app)
-    account = _id(account_id)
-    click.echo(f"Endpoint: {addresses.base('gateways.store_event', name='stripe', account_id=account)}")
-    click.echo(f"Events: {', '.join(TYPES)}")
-    secret = click.prompt("Signing secret", hide_input=True, err=True)
+    account, connector = _id(account_id), _connector(app)
     try:
-        connections.set_endpoint_secret(account, live, secret, clock.now())
+        if by_hand:
+            click.echo(f"Endpoint: {_address(account)}")
+            click.echo(f"Events: {', '.join(TYPES)}")
+            secret = click.prompt("Signing secret", hide_input=True, err=True)
+            connections.set_endpoint_secret(account, live, secret, clock.now())
+            click.echo("Stored. A secret of before counts for another day.")
+        else:
+            click.echo(endpoint.register(connector, account, live, _address(account), clock.now()))
     except BillingError as refusal:
         fail(str(refusal))
-    click.echo("Stored. A secret of before counts for another day.")
 
 
 @gateway.command("disconnect")
 @_account
 @_live
 @with_app
-def disconnect(_app: Flask, account_id: str | None, live: bool) -> None:
+def disconnect(app: Flask, account_id: str | None, live: bool) -> None:
     """Forget the key. Payment methods stay at Stripe, and are not charged until it is connected again."""
     from portal_site import clock
     from portal_site.billing.errors import BillingError
-    from portal_site.billing.gateways.stripe import connections
+    from portal_site.billing.gateways.stripe import connections, endpoint
 
+    account = _id(account_id)
+    with suppress(BillingError):  # a key that does not work any more cannot take its endpoint along
+        endpoint.remove(_connector(app), account, live)
     try:
-        connections.disconnect(_id(account_id), live, clock.now())
+        connections.disconnect(account, live, clock.now())
     except BillingError as refusal:
         fail(str(refusal))
     click.echo("Stripe is not connected any more.")
@@ -108,6 +126,12 @@ def _connector(app: Flask) -> "StripeConnector":
     if not isinstance(found, StripeConnector):
         fail("Stripe is not installed here: set PORTAL_GATEWAY=stripe.")
     return found
+
+
+def _address(account_id: str) -> str:
+    from portal_site.web import addresses
+
+    return addresses.base("gateways.store_event", name="stripe", account_id=account_id)
 
 
 def _id(account_id: str | None) -> str:

@@ -1,5 +1,6 @@
 """The connection of an account to its payment provider: the key, whether it works, another one, and none."""
 
+from contextlib import suppress
 from typing import Any
 
 from flask import current_app, flash, redirect, render_template
@@ -9,15 +10,17 @@ from wtforms.validators import Length
 
 from portal_site import clock
 from portal_site.billing.errors import BillingError, NotFound
-from portal_site.billing.gateways.stripe import connections
+from portal_site.billing.gateways.stripe import connections, endpoint
 from portal_site.billing.gateways.stripe.connections import StripeConnector
 from portal_site.dashboard import blueprint, forms, modes, needs
 from portal_site.dashboard.modes import IN_MODE
 from portal_site.dashboard.navigation import account_url
 from portal_site.staff.roles import Right
+from portal_site.web import addresses
 from portal_site.web.input.forms import PortalForm, Required, checked_field, translated
 
 Page = Any
+LATER = "Until then, Stripe is asked once an hour what happened."
 WORKING, FAULTY = {"label": "Connected", "tone": "good"}, {"label": "Does not work", "tone": "bad"}
 
 
@@ -67,7 +70,32 @@ def connect_gateway(account_id: str, mode: str) -> Page:
         )
     except BillingError as refusal:
         return _page(account_id, form, forms.refuse(form, refusal)), 422
-    return _done("Stripe is connected.")
+    words = _register(connector, account_id, mode)
+    flash("Stripe is connected.", "good")
+    if words:
+        flash(f"{words} {LATER}", "note")
+    return _back()
+
+
+@blueprint.post(f"{IN_MODE}/gateway/events")
+@needs(Right.MANAGE_KEYS, fresh=True)
+def receive_gateway_events(account_id: str, mode: str) -> Page:
+    """Make the endpoint at Stripe that sends events here, or bring it up to date."""
+    connector = _connector()
+    if connector is None or connections.find(account_id, mode == modes.LIVE) is None:
+        return _back()
+    words = _register(connector, account_id, mode)
+    return (_page(account_id, refusal=f"{words} {LATER}"), 422) if words else _done("Stripe sends events here.")
+
+
+def _register(connector: StripeConnector, account_id: str, mode: str) -> str:
+    """Let Stripe send events; why that does not work, in words."""
+    url = addresses.base("gateways.store_event", name=connector.name, account_id=account_id)
+    try:
+        endpoint.register(connector, account_id, mode == modes.LIVE, url, clock.now())
+    except BillingError as refusal:
+        return translated(refusal)
+    return ""
 
 
 @blueprint.post(f"{IN_MODE}/gateway/check")
@@ -79,10 +107,13 @@ def check_gateway(account_id: str, mode: str) -> Page:
         if connector is None:
             raise NotFound("Stripe is not installed here.")
         report = connections.check(connector, account_id, mode == modes.LIVE, clock.now())
+        silence = endpoint.fault(connector, account_id, mode == modes.LIVE)
     except NotFound:
         return _back()
     except BillingError as refusal:
         return _page(account_id, refusal=translated(refusal)), 422
+    if silence:
+        flash(f"{silence} {LATER}", "note")
     return _back() if report.missing else _done("The key works.")
 
 
@@ -98,6 +129,10 @@ def ask_to_disconnect_gateway(account_id: str, mode: str) -> Page:
 @needs(Right.MANAGE_KEYS, fresh=True)
 def disconnect_gateway(account_id: str, mode: str) -> Page:
     """Forget the key."""
+    connector = _connector()
+    if connector is not None:
+        with suppress(BillingError):  # a key that does not work any more cannot take its endpoint along
+            endpoint.remove(connector, account_id, mode == modes.LIVE)
     try:
         connections.disconnect(account_id, mode == modes.LIVE, clock.now())
     except NotFound:

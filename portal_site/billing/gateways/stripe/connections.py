@@ -1,6 +1,6 @@
 """Connecting an account to Stripe: its keys, checked before they are stored, and what makes gateways of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFoun
 from portal_site.billing.events.emission import OfAccount, emit
 from portal_site.billing.gateways import Connector, Gateway, ReceivedEvent
 from portal_site.billing.gateways.stripe import client as clients
-from portal_site.billing.gateways.stripe import events, rights
+from portal_site.billing.gateways.stripe import events, missed, rights
 from portal_site.billing.gateways.stripe.gateway import NAME, StripeGateway
 from portal_site.billing.gateways.stripe.models import StripeConnection
 from portal_site.billing.loading import ownership
@@ -58,6 +58,10 @@ class StripeConnector(Connector):
         found = [row for livemode in (False, True) if (row := find(account_id, livemode)) is not None]
         return events.read(found, headers.get("Stripe-Signature", ""), body, at)
 
+    def missed_events(self, at: int) -> Iterator[tuple[str, ReceivedEvent]]:
+        """As the protocol says."""
+        return missed.events_of(due_for_events(at), self.client_of, at)
+
     def client_of(self, row: StripeConnection) -> Any:
         """Stripe's library with a connection's key. Raises GatewayUnavailable if that cannot be read any more."""
         key = encryption.decrypt(PURPOSE, row.secret_key)
@@ -74,6 +78,15 @@ def find(account_id: str, livemode: bool) -> StripeConnection | None:
     with reading() as reader:
         row = reader.execute(query).one_or_none()
     return StripeConnection(**row._mapping) if row is not None else None
+
+
+def due_for_events(at: int) -> list[StripeConnection]:
+    """The connections that work and have not been asked for events for an hour."""
+    is_due = StripeConnection.fault.is_(None), StripeConnection.events_until <= at - missed.EVERY
+    query = select(StripeConnection).where(*is_due).order_by(StripeConnection.events_until)
+    with reading() as reader:
+        rows = reader.execute(query.execution_options(unscoped="the worker asks about all accounts")).all()
+    return [StripeConnection(**row._mapping) for row in rows]
 
 
 def connect(
@@ -108,7 +121,7 @@ def connect(
                 param="key",
             )
         if row is None:
-            row = StripeConnection(account_id=account_id, livemode=livemode, **values)
+            row = StripeConnection(account_id=account_id, livemode=livemode, events_until=at, **values)
             session.add(row)
         else:
             for name, value in values.items():

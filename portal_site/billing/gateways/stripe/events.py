@@ -6,6 +6,7 @@ the API that they are written in.
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from portal_site import encryption
@@ -37,16 +38,23 @@ def read(connections: Sequence[StripeConnection], signature: str, body: bytes, a
         raise EventRefused("The signature is none of Stripe's for this account, or too old.", "signature_invalid")
     try:
         document = json.loads(body)
-        subject, thing = str(document["type"]).rpartition(".")[0], document["data"]["object"]
-        event = ReceivedEvent(
-            str(document["id"]), str(document["type"]), bool(document["livemode"]), int(document["created"]),
-            SUBJECTS.get(subject, Subject.OTHER), str(thing.get("id") or ""), _attempt(thing),
-        )  # fmt: skip
+        event = received(document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EventRefused("This is no event of Stripe's.", "event_invalid") from error
+    if document.get("account") not in (None, signed.acts_for) and signed.acts_for is not None:
+        return replace(event, subject=Subject.OTHER)  # a platform's endpoint gets those of all its connected accounts
     if event.livemode is not signed.livemode or document.get("account") not in (None, signed.acts_for):
         raise EventRefused("This event is of another account or mode.", "event_invalid")
     return event
+
+
+def received(document: Any) -> ReceivedEvent:
+    """An event of Stripe's API. Raises KeyError, TypeError, ValueError or AttributeError for what is none."""
+    subject, thing = str(document["type"]).rpartition(".")[0], document["data"]["object"]
+    return ReceivedEvent(
+        str(document["id"]), str(document["type"]), bool(document["livemode"]), int(document["created"]),
+        SUBJECTS.get(subject, Subject.OTHER), str(thing.get("id") or ""), _attempt(thing),
+    )  # fmt: skip
 
 
 def _attempt(thing: Any) -> str | None:

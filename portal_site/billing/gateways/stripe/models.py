@@ -11,7 +11,8 @@ class StripeConnection(Base):
 
     `stripe_account` is Stripe's id of the account that the key belongs to. With `acts_for` the key is a platform's, and calls
     are made for that connected account. `webhook_secret` is that of the endpoint `webhook_id` at Stripe, if there is one; the
-    former one counts until `former_secret_until`. `fault` is why the key stopped working, if it did.
+    former one counts until `former_secret_until`. Until `events_until`, Stripe was asked which events there were. `fault` is
+    why the key stopped working, if it did.
     """
 
     __tablename__ = "stripe_connections"
@@ -29,5 +30,6 @@ class StripeConnection(Base):
     webhook_secret: Mapped[LongText | None]
     former_secret: Mapped[LongText | None]
     former_secret_until: Mapped[int | None]
+    events_until: Mapped[int] = mapped_column(default=0, server_default="0")
     checked_at: Mapped[int]
     fault: Mapped[LongText | None]

@@ -13,6 +13,7 @@ NEEDED: Mapping[str, Callable[[Any], Any]] = {
     "PaymentIntents: write": lambda api: api.payment_intents.list(_ONE),
     "Charges and Refunds: write": lambda api: api.refunds.list(_ONE),
     "Disputes: read": lambda api: api.disputes.list(_ONE),
+    "Events: read": lambda api: api.events.list(_ONE),
 }
 
 
