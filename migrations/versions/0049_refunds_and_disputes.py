@@ -1,4 +1,4 @@
-"""Credit notes of refunds, and disputes: invoices know which refunds have a credit note, and what banks took back."""
+"""Credit notes of refunds, disputes, missed events, wallets of cards, and accounts that get what is sold for them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,6 +24,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_refunds_failed", "refunds", ["account_id", "created"], sqlite_where=failed, postgresql_where=failed
     )
+    op.add_column("payment_methods", sa.Column("wallet", sa.String()))
+    op.add_column("accounts", sa.Column("provider_account", sa.String()))
     op.add_column(
         "stripe_connections", sa.Column("events_until", sa.BigInteger(), nullable=False, server_default="0")
     )
@@ -59,6 +61,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("disputes")
     op.drop_column("stripe_connections", "events_until")
+    op.drop_column("accounts", "provider_account")
+    op.drop_column("payment_methods", "wallet")
     op.drop_index("ix_refunds_failed", "refunds")
     op.drop_index("ix_refunds_invoice_id", "refunds")
     op.drop_index(KEY, "credit_notes")

@@ -14,7 +14,7 @@ from portal_site.dashboard.forms import BusinessForm
 from portal_site.dashboard.navigation import account_url
 from portal_site.staff import teams
 from portal_site.staff.roles import Right, Role
-from portal_site.web.input.forms import PortalForm
+from portal_site.web.input.forms import PortalForm, checked_field
 
 Page = Any
 CONNECTED = "/<account_id>/connected-accounts"
@@ -24,6 +24,15 @@ class OwnerForm(PortalForm):
     """Who is to own a connected account."""
 
     email = forms.email_field("Email of the owner")
+
+
+class MoneyForm(PortalForm):
+    """Who gets what is paid for a connected account."""
+
+    provider_account = checked_field(
+        "Its account at Stripe", 100, False,
+        description="Such as acct_…, connected to yours there: customers pay it, and it gets the money. Empty: you get it.",
+    )  # fmt: skip
 
 
 @blueprint.get(CONNECTED)
@@ -70,7 +79,9 @@ def show_connected_account(account_id: str, connected_id: str) -> str:
     return _page(_find(account_id, connected_id))
 
 
-def _page(row: Account, form: OwnerForm | None = None, refusal: str = "", link: str = "") -> str:
+def _page(
+    row: Account, form: OwnerForm | None = None, refusal: str = "", link: str = "", money_form: MoneyForm | None = None
+) -> str:
     return render_template(
         "dashboard/connected_accounts/show.html",
         account=row,
@@ -78,6 +89,7 @@ def _page(row: Account, form: OwnerForm | None = None, refusal: str = "", link: 
         invitations=teams.open_invitations(row.id, clock.now()),
         is_mine=user().place(row.id) is not None,
         form=form or OwnerForm(formdata=None),
+        money_form=money_form or MoneyForm(formdata=None, provider_account=row.provider_account),
         refusal=refusal,
         link=link,
     )
@@ -99,6 +111,21 @@ def invite_owner(account_id: str, connected_id: str) -> Page:
     if link:
         return _page(row, link=link)
     flash(f"The invitation is on its way to {made.email}.", "good")
+    return redirect(account_url("show_connected_account", connected_id=row.id), 303)
+
+
+@blueprint.post(f"{CONNECTED}/<connected_id>/money")
+@needs(Right.MANAGE_CONNECTED, fresh=True)
+def set_provider_account(account_id: str, connected_id: str) -> Page:
+    """Say who gets what is paid for a connected account."""
+    row, form = _find(account_id, connected_id), MoneyForm()
+    if not form.validate():
+        return _page(row, money_form=form), 422
+    try:
+        connected.set_provider_account(account_id, row.id, form.provider_account.data or None, clock.now())
+    except BillingError as refusal:
+        return _page(row, refusal=forms.refuse(form, refusal), money_form=form), 422
+    flash("Saved. It counts for payments from now on.", "good")
     return redirect(account_url("show_connected_account", connected_id=row.id), 303)
 
 

@@ -57,7 +57,7 @@ PAGES = (
         "Connected accounts",
         Right.MANAGE_CONNECTED,
         "show_connected_accounts",
-        ("show_connected_account", "create_connected_account", "invite_owner"),
+        ("show_connected_account", "create_connected_account", "invite_owner", "set_provider_account"),
     ),
     ("Team", Right.MANAGE_TEAM, "show_team", ("invite", "withdraw_invitation", "change_role", "remove_member")),
 )  # fmt: skip

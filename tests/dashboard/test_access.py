@@ -141,6 +141,10 @@ ROUTES = {
     "dashboard.show_connected_account": Route(
         "GET", "/{account}/connected-accounts/{connected}", Right.MANAGE_CONNECTED
     ),
+    "dashboard.set_provider_account": Route(
+        "POST", "/{account}/connected-accounts/{connected}/money", Right.MANAGE_CONNECTED,
+        (("provider_account", "acct_1"),), DONE,
+    ),
     "dashboard.invite_owner": Route(
         "POST", "/{account}/connected-accounts/{connected}/owners", Right.MANAGE_CONNECTED, (("email", "own@x.example"),)
     ),

@@ -159,3 +159,13 @@ def test_the_list_goes_on_page_by_page(desk: Desk, monkeypatch: pytest.MonkeyPat
 def test_the_list_is_read_by_its_index(app: Any) -> None:
     query = world.select(Account.id).where(Account.platform_id == "acct_x").order_by(Account.id.desc()).limit(51)
     assert "ix_accounts_platform" in plan(query, "accounts", unused=True)
+
+
+def test_a_platform_says_who_gets_the_money(desk: Desk) -> None:
+    address = _address(desk, f"/{_created(desk)}")
+    desk.client.get(address)
+    refused = desk.client.send(f"{address}/money", {"provider_account": "no account"})
+    assert (refused.status_code, "is written like acct_" in text(refused.text)) == (422, True)
+    for typed in ("acct_1A2b", ""):
+        assert desk.client.send(f"{address}/money", {"provider_account": typed}).status_code == 303
+        assert f'value="{typed}"' in desk.client.get(address).text

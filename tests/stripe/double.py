@@ -134,6 +134,7 @@ class Double:
             "pi", object="payment_intent", amount=int(params["amount"]), currency=params["currency"],
             status="requires_confirmation", payment_method=params["payment_method"], metadata=_metadata(params),
             customer=params.get("customer"), last_payment_error=None, next_action=None,
+            on_behalf_of=params.get("on_behalf_of"), transfer_data=params.get("transfer_data[destination]"),
         )  # fmt: skip
 
     def _new_endpoint(self, params: Document) -> Document:
@@ -198,7 +199,7 @@ class Double:
             raise Refused(400, code="charge_already_refunded")
         return self.new(
             "re", object="refund", refund=True, amount=int(params["amount"]), payment_intent=intent["id"],
-            status="succeeded", metadata=_metadata(params),
+            status="succeeded", metadata=_metadata(params), reverse_transfer=params.get("reverse_transfer"),
         )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The accounts that are connected to a platform: making one, their list, and those on whose behalf a customer was sold to."""
 
+import re
 from collections.abc import Sequence
 
 from sqlalchemy import bindparam, select
@@ -15,6 +16,7 @@ from portal_site.db.page_query import PageQuery
 from portal_site.db.transactions import transaction
 
 AT_ONCE = 50
+PROVIDER_ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{1,64}")
 _SOLD_FOR = PageQuery(
     accounts=select(Account.id, Account.business_name)
     .where(
@@ -64,6 +66,25 @@ def get(platform_id: str, account_id: str) -> Account:
     if row is None:
         raise NotFound("There is no such connected account.", "resource_missing")
     return row
+
+
+def set_provider_account(platform_id: str, account_id: str, provider_account: str | None, at: int) -> Account:
+    """Set to which account at the platform's payment provider the money goes that is paid for a connected account.
+
+    None: it stays with the platform. What is paid already does not move. Raises NotFound, and BillingError for what is no id.
+    """
+    if provider_account is not None and not PROVIDER_ACCOUNT.fullmatch(provider_account):
+        raise BillingError("An account at Stripe is written like acct_1A2b3C4d5E6f.", param="provider_account")
+    with transaction() as session:
+        mine = Account.platform_id == platform_id, Account.id == account_id.replace("\0", "")
+        row = session.scalars(select(Account).where(*mine).with_for_update()).one_or_none()
+        if row is None:
+            raise NotFound("There is no such connected account.", "resource_missing")
+        if row.provider_account != provider_account:
+            row.provider_account = provider_account
+            session.flush()
+            emit(session, "account.updated", OfAccount(platform_id), at, document=shapes.account(row))
+        return row
 
 
 def sold_for(platform_id: str, customer_id: str) -> list[tuple[str, str]]:

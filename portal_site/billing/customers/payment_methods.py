@@ -21,7 +21,7 @@ from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
 log = logging.getLogger("portal.billing")
-RENEWED = ("brand", "last4", "exp_month", "exp_year", "funding", "country", "fingerprint")
+RENEWED = ("brand", "last4", "exp_month", "exp_year", "funding", "country", "fingerprint", "wallet")
 
 
 def begin_adding(gateways: Gateways, customer_id: str, at: int, return_url: Callable[[str], str]) -> str:
@@ -115,6 +115,7 @@ def _attached(customer: Customer, details: PaymentDetails, gateway: str, at: int
         funding=details.funding,
         country=details.country,
         fingerprint=details.fingerprint,
+        wallet=details.wallet,
         gateway=gateway,
         gateway_reference=details.reference,
     )

@@ -20,6 +20,7 @@ class PaymentDetails:
     funding: str | None = None
     country: str | None = None
     fingerprint: str | None = None
+    wallet: str | None = None  # in which a card is, such as apple_pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class RefundRequest:
     """A refund to make of a successful charge. A repeated request only differs in `reference`.
 
     `created` is the instant of the first call, by the customer's clock; `reference` the provider's id of the refund, once it is
-    known.
+    known. With `is_on_behalf` an account that got the money of the charge gives it back.
     """
 
     charge_reference: str
@@ -97,6 +98,7 @@ class RefundRequest:
     idempotency_key: str
     created: int
     reference: str | None = None
+    is_on_behalf: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class ChargeRequest:
     description: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     reference: str | None = None
+    on_behalf_of: str | None = None  # the provider's account for which it is charged, and which gets the money
 
 
 @dataclass(frozen=True, slots=True)

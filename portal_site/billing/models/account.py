@@ -54,6 +54,8 @@ class Account(Base):
     email_link_days: Mapped[int] = mapped_column(default=28, server_default="28")
     # The random part of the URL of the page for cancelling without logging in; null while there is none.
     cancellation_page_id: Mapped[str | None]
+    # Of a connected account: its own account at the platform's payment provider, which gets what is paid for it there.
+    provider_account: Mapped[str | None]
     logo_id: Mapped[str | None] = mapped_column()
     icon_id: Mapped[str | None] = mapped_column()
     # Counts the changes of its settings, so that of two people who change them at once the second is told.

@@ -38,6 +38,7 @@ class PaymentMethod(HasLivemode, Base):
     country: Mapped[str | None]
     fingerprint: Mapped[str | None]
     label: Mapped[LongText | None]
+    wallet: Mapped[str | None]  # in which a card is, such as apple_pay
     gateway: Mapped[str] = mapped_column(default="sandbox")
     gateway_reference: Mapped[str | None]
     detached_at: Mapped[int | None]

@@ -16,7 +16,15 @@ from portal_site.billing.gateways import Charge, ChargeRequest
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.invoicing import payment_events
 from portal_site.billing.loading import ownership, payment_state
-from portal_site.billing.models import Customer, Invoice, PaymentAttempt, PaymentMethod, ProviderCustomer, Subscription
+from portal_site.billing.models import (
+    Account,
+    Customer,
+    Invoice,
+    PaymentAttempt,
+    PaymentMethod,
+    ProviderCustomer,
+    Subscription,
+)
 from portal_site.billing.payments import outcomes
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
 from portal_site.billing.translation_marks import N_
@@ -34,6 +42,7 @@ class _Terms:
     method: PaymentMethod
     invoice: Invoice
     payer: str | None
+    on_behalf_of: str | None
 
     @classmethod
     def load(cls, session: Session, attempt: PaymentAttempt, method: PaymentMethod, invoice: Invoice) -> "_Terms":
@@ -41,7 +50,7 @@ class _Terms:
         known = select(ProviderCustomer.reference).where(
             ProviderCustomer.customer_id == attempt.customer_id, ProviderCustomer.gateway == method.gateway
         )
-        return cls(method, invoice, session.scalar(known))
+        return cls(method, invoice, session.scalar(known), _seller_at_provider(session, invoice))
 
     def request(self, attempt: PaymentAttempt, return_url: str, off_session: bool) -> ChargeRequest:
         """The request to the provider."""
@@ -59,7 +68,16 @@ class _Terms:
             description=self.invoice.number or self.invoice.id,
             metadata={"invoice": self.invoice.id, "customer": attempt.customer_id, "attempt": attempt.id},
             reference=attempt.gateway_reference,
+            on_behalf_of=self.on_behalf_of,
         )
+
+
+def _seller_at_provider(session: Session, invoice: Invoice) -> str | None:
+    """The provider's account of the connected account for which an invoice was written, if that is to get the money."""
+    if invoice.on_behalf_of is None:
+        return None
+    mine = Account.platform_id == invoice.account_id, Account.id == invoice.on_behalf_of
+    return session.scalar(select(Account.provider_account).where(*mine))
 
 
 def pay_invoice(

@@ -137,13 +137,15 @@ def ask(gateways: Gateways, customer_id: str, refund_id: str, at: int) -> Refund
     with transaction() as session:
         row = ownership.get_owned(session, Refund, customer_id, refund_id)
         attempt = ownership.get_owned(session, PaymentAttempt, customer_id, row.payment_attempt_id)
+        invoice = ownership.get_owned(session, Invoice, customer_id, row.invoice_id)
         method = ownership.get_owned(session, PaymentMethod, customer_id, attempt.payment_method_id)
     gateway = gateways.for_method(method)
     answer: Answer | None = None
     try:
         if gateway is not None:
             reference = attempt.gateway_reference or ""
-            request = RefundRequest(reference, row.amount, row.id, row.created, row.gateway_reference)
+            given = reference, row.amount, row.id, row.created, row.gateway_reference
+            request = RefundRequest(*given, is_on_behalf=invoice.on_behalf_of is not None)
             answer = gateway.refund(request, at)
     except GatewayUnavailable:
         pass

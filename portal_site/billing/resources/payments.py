@@ -47,6 +47,7 @@ def _details(row: Any) -> JsonObject:
         }  # fmt: skip
     if row.type != CARD:
         return values(row, "last4", "country")
+    wallet = getattr(row, "wallet", None)  # which one that is nobody's yet does not have
     return {
         **values(row, "brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4"),
         "checks": dict.fromkeys(("address_line1_check", "address_postal_code_check", "cvc_check")),
@@ -55,7 +56,7 @@ def _details(row: Any) -> JsonObject:
         "networks": {"available": [row.brand] if row.brand else [], "preferred": None},
         "regulated_status": "unregulated",
         "three_d_secure_usage": {"supported": True},
-        "wallet": None,
+        "wallet": {"type": wallet, "dynamic_last4": None} if wallet else None,
     }
 
 

@@ -19,6 +19,7 @@ METHODS = (
         PaymentMethod.brand,
         PaymentMethod.last4,
         PaymentMethod.label,
+        PaymentMethod.wallet,
         PaymentMethod.exp_month,
         PaymentMethod.exp_year,
     )
@@ -44,6 +45,7 @@ class PaymentMethodView:
     brand: str | None
     last4: str
     label: str | None
+    wallet: str | None
     exp_month: int | None
     exp_year: int | None
     is_default: bool
@@ -68,6 +70,7 @@ def build(
             brand=row["brand"],
             last4=row["last4"],
             label=row["label"],
+            wallet=row["wallet"],
             exp_month=row["exp_month"],
             exp_year=row["exp_year"],
             is_default=row["id"] == default_id,

@@ -21,6 +21,10 @@ BRANDS = {
     "visa": "Visa",
 }
 MARKS = ("amex", "diners", "discover", "jcb", "mastercard", "sepa_debit", "unionpay", "visa")
+WALLETS = {
+    "amex_express_checkout": "Amex Express Checkout", "apple_pay": "Apple Pay", "google_pay": "Google Pay", "link": "Link",
+    "masterpass": "Masterpass", "samsung_pay": "Samsung Pay", "visa_checkout": "Visa Checkout",
+}  # fmt: skip
 # Brand names are not translated; other words are.
 TYPES = {
     "acss_debit": N_("Pre-authorized debit"), "affirm": "Affirm", "afterpay_clearpay": "Afterpay", "alipay": "Alipay",
@@ -116,6 +120,11 @@ def expiry(method: PaymentMethodView) -> str:
     if method.expiry == "expired":
         return _("Expired %(month)s", month=printed)
     return _("Expires %(month)s", month=printed)
+
+
+def details(method: PaymentMethodView) -> str:
+    """The wallet that it is in, and its expiry; empty if there is neither."""
+    return " · ".join(filter(None, (WALLETS.get(method.wallet or "", ""), expiry(method))))
 
 
 def warning(method: PaymentMethodView) -> str:

@@ -94,5 +94,5 @@ def details(method: Object) -> PaymentDetails:
     return PaymentDetails(
         reference=str(method["id"]), type=kind, last4=str(own.get("last4") or ""), brand=own.get("brand"),
         exp_month=own.get("exp_month"), exp_year=own.get("exp_year"), funding=own.get("funding"),
-        country=own.get("country"), fingerprint=own.get("fingerprint"),
+        country=own.get("country"), fingerprint=own.get("fingerprint"), wallet=(own.get("wallet") or {}).get("type"),
     )  # fmt: skip

@@ -134,7 +134,13 @@ class StripeGateway:
             "payment_intent": request.charge_reference, "amount": request.amount,
             "metadata": {"refund": request.idempotency_key},
         }  # fmt: skip
+        if request.is_on_behalf and self._is_transferred(request.charge_reference):
+            params["reverse_transfer"] = True
         return self._stripe.refunds.create(params, {"idempotency_key": request.idempotency_key}).to_dict()
+
+    def _is_transferred(self, reference: str) -> bool:
+        """Whether the money of a charge went on to another account. That is not known from here: it may have been set later."""
+        return bool(self._stripe.payment_intents.retrieve(reference).to_dict().get("transfer_data"))
 
     def find_refund(self, reference: str) -> RefundDetails | None:
         """As the protocol says."""
@@ -170,6 +176,8 @@ class StripeGateway:
         }  # fmt: skip
         if request.customer is not None:
             params["customer"] = request.customer
+        if request.on_behalf_of is not None:
+            params |= {"on_behalf_of": request.on_behalf_of, "transfer_data": {"destination": request.on_behalf_of}}
         key: Any = {"idempotency_key": f"{request.idempotency_key}_create"}
         return self._stripe.payment_intents.create(params, key).to_dict()  # type: ignore[arg-type]
 
