@@ -17,7 +17,7 @@ from werkzeug.exceptions import TooManyRequests
 from portal_site import clock
 from portal_site.config import Settings, SettingsError
 from portal_site.rate_limits import rules
-from portal_site.rate_limits.rules import RULES, WRONG_KEYS
+from portal_site.rate_limits.rules import REFUSED_EVENTS, RULES, WRONG_KEYS
 from portal_site.rate_limits.storages import LocalStorage, SqlStorage
 from portal_site.web.networks import client_network
 
@@ -43,9 +43,11 @@ class RateLimits:
 
     def set_rate(self, name: str, rate: str) -> None:
         """Change the rate of a rule."""
-        keys: dict[str, Any] = {"deduct_when": self._has_wrong_key, "exempt_when": self._has_working_key}
-        options = keys if name == WRONG_KEYS else {}
-        self._limits[name] = list(Limit(rate, RULES[name].who, name, shared=True, **options))
+        options: dict[str, dict[str, Any]] = {
+            WRONG_KEYS: {"deduct_when": self._has_wrong_key, "exempt_when": self._has_working_key},
+            REFUSED_EVENTS: {"deduct_when": _is_refused},
+        }
+        self._limits[name] = list(Limit(rate, RULES[name].who, name, shared=True, **options.get(name, {})))
 
     def _find(self) -> list[Any]:
         found: list[Any] = []
@@ -68,6 +70,10 @@ class RateLimits:
         """Forget what this process has counted."""
         self.limiters[0].reset()
         self._working_keys.clear()
+
+
+def _is_refused(response: Response) -> bool:
+    return response.status_code in (400, 404)
 
 
 def _limiter(address: str, find: Callable[[], list[Any]], *, can_fail: bool = False) -> Limiter:

@@ -36,7 +36,7 @@ class Rule:
     shared: bool = False
 
 
-PUBLIC, API, WRONG_KEYS = "public pages", "api", "wrong keys"
+PUBLIC, API, WRONG_KEYS, REFUSED_EVENTS = "public pages", "api", "wrong keys", "refused events"
 LIVE = "_live_"  # in the prefix of a key
 RULES = {
     "links": Rule("120 per minute", client_network, shared=True),
@@ -60,6 +60,8 @@ RULES = {
     "api writing, test": Rule("25 per second", caller),
     # Only answers with 401 count, and a key that has worked is not refused for them.
     WRONG_KEYS: Rule("60 per minute", client_network),
+    # Only events that are not genuine count: a provider sends many at once, and again those that were not answered.
+    REFUSED_EVENTS: Rule("60 per minute", client_network),
 }
 BLUEPRINTS = {
     "portal": "portal",
@@ -75,6 +77,7 @@ BLUEPRINTS = {
     "sandbox": PUBLIC,
     "returns": PUBLIC,
     "api": API,
+    "gateways": REFUSED_EVENTS,
 }
 ROUTES = {
     "sessions.follow_link": "links",
@@ -94,7 +97,6 @@ ROUTES = {
 }
 UNLIMITED = {  # routes and blueprints, with the reason
     "asset": "files in memory, which browsers keep for a year",
-    "gateways": "a provider sends many events at once, and again those that were refused; each is checked by its signature",
     "tls_ask": "a proxy asks it for everybody: with a limit, strangers' handshakes would keep a merchant's from its certificate",
     "demo": "on loopback only",
     "mailbox": "on loopback only",

@@ -17,6 +17,7 @@ from portal_site.billing.gateways.stripe.connections import StripeConnector
 from portal_site.billing.gateways.stripe.models import StripeConnection
 from portal_site.billing.models import ProviderEvent
 from portal_site.db.transactions import transaction
+from portal_site.rate_limits.rules import RULES
 from tests import world
 from tests.world import reading
 
@@ -154,3 +155,19 @@ def test_the_answer_comes_at_once(app: Flask, account_id: str) -> None:
         assert _send(app, account_id, body, headers) == 200
         took.append(time.perf_counter() - began)
     assert sorted(took)[len(took) // 2] < 0.05
+
+
+@pytest.mark.case("E6")
+def test_who_sends_forged_events_is_slowed_down_and_stripe_is_not(app: Flask, account_id: str) -> None:
+    forged = _event(id="evt_forged")
+    limits = app.extensions["rate_limits"]
+    limits.set_rate("refused events", "5 per minute")
+    try:
+        for number in range(30):  # genuine ones do not count
+            body = _event(id=f"evt_{number}")
+            assert _send(app, account_id, body, _headers(body)) == 200
+        answers = [_send(app, account_id, forged, _headers(forged, "whsec_wrong")) for _ in range(7)]
+        assert answers == [400] * 5 + [429] * 2
+    finally:
+        limits.set_rate("refused events", RULES["refused events"].rate)
+        limits.reset()
