@@ -1,4 +1,4 @@
-"""Credit notes of refunds, disputes, missed events, wallets of cards, and accounts that get what is sold for them."""
+"""Credit notes of refunds, disputes, missed events, wallets and mandates, and accounts that get what is sold for them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 AMOUNTS = ("refunds_credited", "amount_disputed")
 COLUMNS = (("memo", sa.Text()), ("refund_id", sa.String()), ("voided_at", sa.BigInteger()), ("idempotency_key", sa.String()))
+METHOD_COLUMNS = (("wallet", sa.String()), ("mandate_reference", sa.String()), ("mandate_url", sa.Text()))
 KEY = "uq_credit_notes_customer_id_idempotency_key"
 
 
@@ -24,7 +25,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_refunds_failed", "refunds", ["account_id", "created"], sqlite_where=failed, postgresql_where=failed
     )
-    op.add_column("payment_methods", sa.Column("wallet", sa.String()))
+    for name, kind in METHOD_COLUMNS:
+        op.add_column("payment_methods", sa.Column(name, kind))
     op.add_column("accounts", sa.Column("provider_account", sa.String()))
     op.add_column(
         "stripe_connections", sa.Column("events_until", sa.BigInteger(), nullable=False, server_default="0")
@@ -62,7 +64,8 @@ def downgrade() -> None:
     op.drop_table("disputes")
     op.drop_column("stripe_connections", "events_until")
     op.drop_column("accounts", "provider_account")
-    op.drop_column("payment_methods", "wallet")
+    for name, _kind in reversed(METHOD_COLUMNS):
+        op.drop_column("payment_methods", name)
     op.drop_index("ix_refunds_failed", "refunds")
     op.drop_index("ix_refunds_invoice_id", "refunds")
     op.drop_index(KEY, "credit_notes")

@@ -33,7 +33,8 @@ _NEXT = NextInvoice(
     amount_due=4320, varies=False,
 )  # fmt: skip
 _METHOD = PaymentMethodView(
-    id="pm_sample", type="card", brand="visa", last4="4242", label=None, wallet=None, exp_month=12, exp_year=2026,
+    id="pm_sample", type="card", brand="visa", last4="4242", label=None, wallet=None, mandate_reference=None,
+    mandate_url=None, exp_month=12, exp_year=2026,
     is_default=True, expiry="expiring", used_by=("Team",), removal_refusal=None,
 )  # fmt: skip
 

@@ -5,10 +5,11 @@ import re
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from portal_site.billing.models import Customer, Event, PaymentMethod, SetupIntent, Subscription
 from portal_site.db import Base
+from portal_site.db.transactions import transaction
 from tests import world
 from tests.client import PortalClient, text
 from tests.conftest import Visit, enter
@@ -77,6 +78,22 @@ def test_a_bank_account_works(visit: Visit) -> None:
 
 
 @pytest.mark.both_databases
+def test_a_debit_shows_its_mandate_and_a_card_its_wallet(visit: Visit) -> None:
+    scene = world.scene()
+    client = visit(scene.customer)
+    page = _come_back(client, _leave(client, kind="sepa_debit", iban="DE89 3704 0044 0532 0130 00"))
+    mandate = re.search(r"Mandate ([A-Z0-9]{16})", page)
+    assert mandate
+    assert "View mandate" not in page  # the sandbox has no page for it
+    with transaction() as session:
+        mine = PaymentMethod.customer_id == scene.customer.id
+        shown = {"wallet": "apple_pay", "mandate_url": "https://hooks.stripe.com/mandate/1"}
+        session.execute(update(PaymentMethod).where(mine, PaymentMethod.type == "sepa_debit").values(**shown))
+    html = client.get("/payment-methods").text
+    assert f"Apple Pay · Mandate {mandate[1]}" in text(html)
+    assert 'href="https://hooks.stripe.com/mandate/1"' in html
+
+
 def test_coming_back_twice_adds_it_once(visit: Visit) -> None:
     client = visit(world.scene().customer)
     response = _leave(client)

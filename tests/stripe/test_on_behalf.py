@@ -13,9 +13,8 @@ from portal_site.billing.accounts.accounts import NewAccount
 from portal_site.billing.billing_run import runner
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.events.actors import ActorType, acting_as
-from portal_site.billing.gateways import ChargeRequest, PaymentDetails, RefundRequest
+from portal_site.billing.gateways import ChargeRequest, RefundRequest
 from portal_site.billing.gateways.registry import Gateways
-from portal_site.billing.gateways.stripe import answers
 from portal_site.billing.gateways.stripe.client import client
 from portal_site.billing.gateways.stripe.gateway import StripeGateway
 from portal_site.billing.models import Account, Invoice, Subscription
@@ -54,13 +53,6 @@ def test_the_money_goes_to_the_account_and_comes_from_there_again(
     refund = gateway.refund(RefundRequest(charge.reference, 400, "re_1", AT, is_on_behalf=True), AT)
     assert refund.status == "succeeded"
     assert double.objects[refund.reference]["reverse_transfer"] == ("true" if account else None)
-
-
-def test_a_card_in_a_wallet_says_so() -> None:
-    known = {"last4": "4242", "brand": "visa", "wallet": {"type": "apple_pay", "dynamic_last4": "4242"}}
-    assert answers.details({"id": "pm_1", "type": "card", "card": known}) == PaymentDetails(
-        "pm_1", "card", "4242", "visa", wallet="apple_pay"
-    )
 
 
 class _Recorder:

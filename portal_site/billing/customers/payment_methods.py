@@ -116,6 +116,8 @@ def _attached(customer: Customer, details: PaymentDetails, gateway: str, at: int
         country=details.country,
         fingerprint=details.fingerprint,
         wallet=details.wallet,
+        mandate_reference=details.mandate.reference if details.mandate else None,
+        mandate_url=details.mandate.url if details.mandate else None,
         gateway=gateway,
         gateway_reference=details.reference,
     )

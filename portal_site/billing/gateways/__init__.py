@@ -8,6 +8,14 @@ from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
+class Mandate:
+    """By which a customer allows debits: the reference that bank statements have, and the page that shows it, if there is one."""
+
+    reference: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentDetails:
     """A payment method stored at a provider: its reference, and the details that identify it to people."""
 
@@ -21,6 +29,7 @@ class PaymentDetails:
     country: str | None = None
     fingerprint: str | None = None
     wallet: str | None = None  # in which a card is, such as apple_pay
+    mandate: Mandate | None = None  # of a debit, as far as it is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +311,7 @@ __all__ = [
     "DisputeDetails",
     "Gateway",
     "GatewayEvent",
+    "Mandate",
     "MethodToken",
     "PaymentDetails",
     "ReceivedEvent",

@@ -39,6 +39,10 @@ class PaymentMethod(HasLivemode, Base):
     fingerprint: Mapped[str | None]
     label: Mapped[LongText | None]
     wallet: Mapped[str | None]  # in which a card is, such as apple_pay
+    mandate_reference: Mapped[
+        str | None
+    ]  # of a debit, as bank statements have it, with the provider's page that shows it
+    mandate_url: Mapped[LongText | None]
     gateway: Mapped[str] = mapped_column(default="sandbox")
     gateway_reference: Mapped[str | None]
     detached_at: Mapped[int | None]

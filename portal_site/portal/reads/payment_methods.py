@@ -20,6 +20,8 @@ METHODS = (
         PaymentMethod.last4,
         PaymentMethod.label,
         PaymentMethod.wallet,
+        PaymentMethod.mandate_reference,
+        PaymentMethod.mandate_url,
         PaymentMethod.exp_month,
         PaymentMethod.exp_year,
     )
@@ -37,7 +39,8 @@ METHODS = (
 class PaymentMethodView:
     """A card, bank debit or wallet; `expiry` is empty, `expiring` or `expired`; `used_by` names products.
 
-    `last4` is empty for a payment method without digits; `label` then identifies it, if anything does.
+    `last4` is empty for a payment method without digits; `label` then identifies it, if anything does. The mandate is that of
+    a debit.
     """
 
     id: str
@@ -46,6 +49,8 @@ class PaymentMethodView:
     last4: str
     label: str | None
     wallet: str | None
+    mandate_reference: str | None
+    mandate_url: str | None
     exp_month: int | None
     exp_year: int | None
     is_default: bool
@@ -71,6 +76,8 @@ def build(
             last4=row["last4"],
             label=row["label"],
             wallet=row["wallet"],
+            mandate_reference=row["mandate_reference"],
+            mandate_url=row["mandate_url"],
             exp_month=row["exp_month"],
             exp_year=row["exp_year"],
             is_default=row["id"] == default_id,

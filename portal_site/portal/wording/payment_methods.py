@@ -123,8 +123,9 @@ def expiry(method: PaymentMethodView) -> str:
 
 
 def details(method: PaymentMethodView) -> str:
-    """The wallet that it is in, and its expiry; empty if there is neither."""
-    return " · ".join(filter(None, (WALLETS.get(method.wallet or "", ""), expiry(method))))
+    """The wallet that it is in, its mandate, and its expiry; empty if there is none of them."""
+    mandate = method.mandate_reference and _("Mandate %(reference)s", reference=method.mandate_reference)
+    return " · ".join(filter(None, (WALLETS.get(method.wallet or "", ""), mandate, expiry(method))))
 
 
 def warning(method: PaymentMethodView) -> str:

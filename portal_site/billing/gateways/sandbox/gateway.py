@@ -13,6 +13,7 @@ from portal_site.billing.gateways import (
     ChargeRequest,
     CustomerDetails,
     GatewayEvent,
+    Mandate,
     MethodToken,
     PaymentDetails,
     Refund,
@@ -27,6 +28,7 @@ from portal_site.db.transactions import transaction
 from portal_site.ids import new_id
 
 DAYS_OF_A_DEBIT = 4
+MANDATE = 16  # characters of its reference
 SLOW_DEBITS = {"process": None, "process_then_fail": "insufficient_funds"}  # how each ends
 
 
@@ -249,4 +251,5 @@ def _details(row: SandboxMethod) -> PaymentDetails:
         funding="credit" if row.type == "card" else None,
         country=row.country,
         fingerprint=row.fingerprint,
+        mandate=Mandate(row.reference.partition("_")[2].upper()[:MANDATE]) if row.type == "sepa_debit" else None,
     )

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from portal_site.billing.errors import GatewayUnavailable
-from portal_site.billing.gateways import Charge, ChargeRequest, DisputeDetails, PaymentDetails, Refund, RefundDetails
+from portal_site.billing.gateways import (
+    Charge,
+    ChargeRequest,
+    DisputeDetails,
+    Mandate,
+    PaymentDetails,
+    Refund,
+    RefundDetails,
+)
 
 AUTHENTICATE = "authentication_required"
 CANCELED = "authentication_not_handled"  # the decline code of what was canceled while it waited for the customer
@@ -85,6 +93,14 @@ def _attempt_of(document: Object) -> str | None:
     intent = document.get("payment_intent")
     found = (intent.get("metadata") or {}).get("attempt") if isinstance(intent, Mapping) else None
     return found if isinstance(found, str) else None
+
+
+def mandate(document: Object) -> Mandate | None:
+    """A mandate, which says nothing for payment methods without a reference."""
+    details = document.get("payment_method_details") or {}
+    own = details.get(str(details.get("type"))) or {}
+    url = str(own.get("url") or "")
+    return Mandate(str(own["reference"]), url if url.startswith("https://") else None) if own.get("reference") else None
 
 
 def details(method: Object) -> PaymentDetails:

@@ -4,7 +4,9 @@ A charge is a payment intent, made in two steps: it is created, which moves no m
 its own, so that after a lost answer it can be asked which step was reached. Source of states and codes: Stripe's API reference.
 """
 
+import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from portal_site.billing.errors import EventRefused, GatewayUnavailable
@@ -14,6 +16,7 @@ from portal_site.billing.gateways import (
     CustomerDetails,
     DisputeDetails,
     GatewayEvent,
+    Mandate,
     PaymentDetails,
     Refund,
     RefundDetails,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from stripe import StripeClient
 
 NAME = "stripe"
+log = logging.getLogger("portal.billing")
 REPLAYED = (
     20 * 60 * 60
 )  # seconds for which a key surely answers again with the intent that it made; Stripe says 24 hours
@@ -68,10 +72,22 @@ class StripeGateway:
         if found is None:
             return None
         intent = found.get("setup_intent") or {}
-        is_done = found["status"] == COMPLETE and intent.get("status") == "succeeded"
-        return SetupSession(
-            reference, found.get("url") or "", answers.details(intent["payment_method"]) if is_done else None
-        )
+        address = found.get("url") or ""
+        if found["status"] != COMPLETE or intent.get("status") != "succeeded":
+            return SetupSession(reference, address)
+        details = answers.details(intent["payment_method"])
+        return SetupSession(reference, address, replace(details, mandate=self._mandate(intent.get("mandate"))))
+
+    def _mandate(self, name: str | None) -> Mandate | None:
+        """The mandate of a debit. Without it the payment method works as well, so nothing depends on an answer."""
+        if name is None:
+            return None
+        try:
+            with errors():
+                return answers.mandate(self._stripe.mandates.retrieve(name).to_dict())
+        except Exception as error:
+            log.warning("the mandate %s is not known: %s", name, error)
+            return None
 
     def find_method(self, reference: str) -> PaymentDetails | None:
         """A payment method as it is now: networks replace cards. None if it belongs to no customer any more."""
