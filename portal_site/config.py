@@ -1,9 +1,11 @@
 """Typed settings from the environment. The program does not start with an invalid setting."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +34,10 @@ MECHANISM = re.compile(r"(include|exists|a|mx|ip4|ip6):[A-Za-z0-9_.:/%{}-]+")  #
 PREFIX = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*")  # the path of PORTAL_BASE_URL, without a slash at its end
 
 
+Network = IPv4Network | IPv6Network
+LOOPBACK_NETWORKS: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
 class SettingsError(Exception):
     """One or more settings are missing or invalid. The message has one line for each."""
 
@@ -54,6 +60,7 @@ class Settings:
     mail_spf: tuple[str, ...] = ()
     demo: bool = False
     rate_limit_storage: str = "sql"
+    webhook_networks: tuple[Network, ...] = ()  # private networks that events may be sent to
 
     @property
     def secure(self) -> bool:
@@ -122,6 +129,7 @@ class Settings:
             mail_spf=reader.mail_spf(),
             demo=demo,
             rate_limit_storage=reader.rate_limit_storage("memory" if demo else "sql"),
+            webhook_networks=reader.webhook_networks(LOOPBACK_NETWORKS if demo else ()),
         )
         if settings.demo and (settings.trusted_proxies or settings.hosts[0] not in LOOPBACK):
             reader.faults.append(
@@ -176,6 +184,18 @@ class _Reader:
         if raw not in COUNTED_IN and not (separator and rest and scheme in ("redis", "rediss")):
             return self._fault(f"PORTAL_RATE_LIMIT_STORAGE must be one of: {', '.join(COUNTED_IN)}; or redis://….")
         return raw
+
+    def webhook_networks(self, default: tuple[Network, ...]) -> tuple[Network, ...]:
+        try:
+            found = tuple(
+                ipaddress.ip_network(each) for each in self.environ.get("PORTAL_WEBHOOK_NETWORKS", "").split()
+            )
+        except ValueError:
+            self._fault(
+                "PORTAL_WEBHOOK_NETWORKS must be networks, separated by blanks, such as 127.0.0.0/8 ::1 10.1.0.0/16."
+            )
+            return default
+        return found or default
 
     def secret_key(self) -> str:
         key = self.environ.get("PORTAL_SECRET_KEY", "")

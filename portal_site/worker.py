@@ -39,6 +39,7 @@ from portal_site.config import SettingsError
 from portal_site.db import db
 from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
+from portal_site.deliveries import lanes
 from portal_site.domains import rechecks
 from portal_site.mail import outbox, sending
 from portal_site.notices import cancellation_requests, following, reminders
@@ -50,6 +51,7 @@ from portal_site.web import addresses
 SILENCE = 3 * 60  # a worker without a heartbeat for this long counts as gone
 BEAT = 20  # the shortest time between two heartbeats
 SKEW = 10 * 60  # the largest accepted difference between the clocks of two machines
+LAST_LOOK = 5  # for the statement that looks for endpoints
 LAST_MAIL = 30  # for the e-mail that is being sent while the worker is stopped
 FORGET = 24 * 60 * 60  # a worker without a heartbeat for this long is deleted
 NOTICES = (cancellation_requests.answer, following.follow, reminders.write_due)
@@ -299,11 +301,14 @@ def serve(app: Flask, queue_url: str, threads: int) -> None:
     register(queue, app)()  # also run immediately, so that work does not wait for the next full minute after a restart
     stop = threading.Event()
     mail = sending.in_thread(app, stop, NOTICES)
+    webhooks, dispatcher = lanes.in_thread(app, stop)
     try:
         queue.create_consumer(workers=threads, periodic=True, check_worker_health=True).run()
     finally:
         stop.set()
+        dispatcher.halt()
         mail.join(LAST_MAIL)
+        webhooks.join(LAST_LOOK)
 
 
 def run_in_thread(app: Flask, every: int = 20) -> threading.Event:
@@ -317,4 +322,5 @@ def run_in_thread(app: Flask, every: int = 20) -> threading.Event:
 
     threading.Thread(target=loop, name="worker", daemon=True).start()
     sending.in_thread(app, stop, NOTICES)
+    lanes.in_thread(app, stop)
     return stop

@@ -12,7 +12,7 @@ from portal_site.web import security
 def init(app: Flask) -> None:
     """Register the blueprint. It needs no CSRF token, because it looks at no cookie."""
     # Each registers its routes on the blueprint.
-    from portal_site.api import customers, portal_configurations, portal_sessions  # noqa: F401
+    from portal_site.api import customers, events, portal_configurations, portal_sessions, webhook_endpoints  # noqa: F401
     from portal_site.api.payments import charges, checkout_sessions, payment_intents, returns, setup_intents  # noqa: F401
     from portal_site.api.routes import blueprint
 

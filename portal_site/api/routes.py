@@ -10,11 +10,13 @@ from flask import Blueprint, Response, current_app, g, request
 from portal_site import clock
 from portal_site.api import answers, authentication
 from portal_site.api.answers import ApiError
-from portal_site.billing.events.actors import ActorType, acting_as
+from portal_site.billing.events.actors import ActorType, ProgramRequest, acting_as, answering
+from portal_site.billing.resources.programs import API_VERSION
 from portal_site.ids import new_id
 
-VERSION = "2026-08-26.dahlia"  # the version of the API whose shapes the answers have
+VERSION = API_VERSION
 VERSIONS = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
+LONGEST_KEY = 255  # of idempotency
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 View = Callable[..., Response]
 blueprint = Blueprint("api", __name__)
@@ -39,6 +41,8 @@ def admit() -> None:
     g.acting = ExitStack()
     g.caller = authentication.find_caller(g.now)
     g.acting.enter_context(acting_as(ActorType.API_KEY, g.caller.key_id))
+    asked = ProgramRequest(g.request_id, (request.headers.get("Idempotency-Key") or "")[:LONGEST_KEY] or None)
+    g.acting.enter_context(answering(asked))
     g.version = request.headers.get("Stripe-Version") or VERSION
     if not VERSIONS.fullmatch(g.version):
         g.version = VERSION

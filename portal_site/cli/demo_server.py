@@ -13,7 +13,7 @@ from flask import Flask
 
 from portal_site import clock, create_app, demo, locations, worker
 from portal_site.cli import groups, serving
-from portal_site.config import Settings
+from portal_site.config import LOOPBACK_NETWORKS, Settings
 from portal_site.db import migrations
 from portal_site.demo.builder import DAY
 from portal_site.demo.dashboard import PASSWORD
@@ -98,6 +98,7 @@ def _settings(port: int, data: Path) -> Settings:
         base_url=f"http://127.0.0.1:{port}",
         data_dir=data,
         demo=True,
+        webhook_networks=LOOPBACK_NETWORKS,
     )
 
 

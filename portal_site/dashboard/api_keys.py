@@ -47,6 +47,8 @@ class KeyForm(PortalForm):
     charges = _level("Charges and refunds")
     balance = _level("Balance")
     account = _level("Account")
+    events = _level("Events")
+    webhook_endpoints = _level("Webhook endpoints")
 
     @property
     def levels(self) -> list[Any]:

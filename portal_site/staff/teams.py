@@ -20,7 +20,7 @@ from portal_site.ids import new_id
 from portal_site.mail.messages import deliverable
 from portal_site.staff import passwords, second_step, sessions
 from portal_site.staff.models import Invitation, Membership, User
-from portal_site.staff.roles import Role
+from portal_site.staff.roles import RIGHTS, Right, Role
 
 LIFE = 7 * 24 * 60 * 60  # seconds for which an invitation can be accepted
 MOST_OPEN = 50  # invitations of an account that wait
@@ -70,6 +70,13 @@ def members(account_id: str) -> Sequence[Member]:
         )
         rows = reader.execute(query).all()
     return [Member(row.id, row.name, row.email, Role(row.role), row.has_second_step) for row in rows]
+
+
+def emails_of(session: Session, account_id: str, right: Right) -> Sequence[str]:
+    """The addresses of those in the team who have a right."""
+    roles = [role for role in Role if right in RIGHTS[role]]
+    query = select(User.email).join(Membership, Membership.user_id == User.id)
+    return session.scalars(query.where(Membership.account_id == account_id, Membership.role.in_(roles))).all()
 
 
 def open_invitations(account_id: str, at: int) -> Sequence[Invitation]:

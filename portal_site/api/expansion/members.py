@@ -63,6 +63,7 @@ OF_KIND: Mapping[str, Members] = {
         "tax_ids": Contents("tax_id"),
         "test_clock": Reference("test_clock"),
     },
+    "event": {"data": {}, "request": {}},
     "invoice": {
         "customer": CUSTOMER,
         "parent": {"subscription_details": {"subscription": SUBSCRIPTION}},
@@ -91,6 +92,7 @@ OF_KIND: Mapping[str, Members] = {
         "pause_collection": {},
         "pending_update": {},
     },
+    "webhook_endpoint": {},
     "tax_id": {"customer": CUSTOMER, "verification": {}},
     "test_clock": {"status_details": {}},
 }

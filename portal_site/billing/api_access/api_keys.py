@@ -11,7 +11,7 @@ from portal_site.billing.events.emission import emit
 from portal_site.billing.loading import ownership
 from portal_site.billing.models import Account, ApiKey
 from portal_site.billing.portal_access.portal_sessions import hash_token
-from portal_site.billing.resources import api_keys as shapes
+from portal_site.billing.resources import programs as shapes
 from portal_site.db.json_columns import JsonObject
 from portal_site.db.page_query import PageQuery
 from portal_site.db.transactions import reading, transaction
@@ -21,7 +21,7 @@ READ, WRITE = "read", "write"
 # What restricted keys can be given, named as at Stripe. Refunds are part of charges, mandates of setup intents.
 RIGHTS = (
     "customers", "customer_portal", "payment_methods", "setup_intents", "checkout_sessions", "payment_intents", "charges",
-    "balance", "account",
+    "balance", "account", "events", "webhook_endpoints",
 )  # fmt: skip
 LETTERS = 44  # of a key, behind its prefix: 262 bits, without the underscore that some clients refuse
 LONGEST_NAME = 100

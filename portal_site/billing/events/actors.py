@@ -27,7 +27,16 @@ class Actor:
     id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ProgramRequest:
+    """A request of a program's: its id, and the idempotency key that it was sent with."""
+
+    id: str
+    idempotency_key: str | None = None
+
+
 _actor: ContextVar[Actor] = ContextVar("actor")
+_request: ContextVar[ProgramRequest | None] = ContextVar("request", default=None)
 
 
 @contextmanager
@@ -46,3 +55,18 @@ def current_actor() -> Actor:
         return _actor.get()
     except LookupError:
         raise RuntimeError("nobody acts: what changes something begins with `acting_as`") from None
+
+
+@contextmanager
+def answering(request: ProgramRequest) -> Iterator[None]:
+    """All events that are emitted in the block are caused by this request."""
+    token = _request.set(request)
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+def current_request() -> ProgramRequest | None:
+    """The request that causes what happens now; None where no program asked for it."""
+    return _request.get()

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing import resources
 from portal_site.billing.events import log
-from portal_site.billing.events.actors import current_actor
+from portal_site.billing.events.actors import current_actor, current_request
 from portal_site.billing.models import Event
 from portal_site.db import bulk
 from portal_site.db.json_columns import JsonObject
@@ -62,7 +62,7 @@ def emit(
     """
     if session.in_nested_transaction():
         raise RuntimeError(f"{kind} is emitted inside a savepoint")
-    actor = current_actor()
+    actor, request = current_actor(), current_request()
     data: JsonObject = {"object": {**(resources.to_object(row) if document is None else document), **members}}
     if previous:
         data["previous_attributes"] = previous
@@ -77,6 +77,8 @@ def emit(
             "actor_type": actor.type,
             "actor_id": actor.id,
             "customer_id": _customer_id(data["object"], row),
+            "request_id": request.id if request is not None else None,
+            "idempotency_key": request.idempotency_key if request is not None else None,
         }
     )
 

@@ -20,7 +20,7 @@ from portal_site.billing.models.catalog import (
 from portal_site.billing.models.customer import Customer, CustomerBalanceTransaction, CustomerTerm, TaxId
 from portal_site.billing.models.direct_payments.checkout import CheckoutSession, UnattachedMethod
 from portal_site.billing.models.direct_payments.intents import IntentCharge, IntentRefund, PaymentIntent
-from portal_site.billing.models.event import Event, EventCounter
+from portal_site.billing.models.event import Event, EventCounter, WebhookDelivery, WebhookEndpoint
 from portal_site.billing.models.imported import ImportedObject
 from portal_site.billing.models.invoice import (
     CreditNote,
@@ -109,5 +109,7 @@ __all__ = [
     "TaxId",
     "TestClock",
     "UnattachedMethod",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "Worker",
 ]
