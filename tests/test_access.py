@@ -42,6 +42,8 @@ PUBLIC = {
 API = {  # let in by a key: tests/api/test_rights.py
     "api.create_portal_session", "api.list_configurations", "api.retrieve_configuration", "api.list_customers",
     "api.retrieve_customer", "api.search_customers", "api.refuse_unknown",
+    "api.list_events", "api.retrieve_event", "api.retry_event", "api.create_webhook_endpoint", "api.list_webhook_endpoints",
+    "api.retrieve_webhook_endpoint", "api.update_webhook_endpoint", "api.delete_webhook_endpoint",
     "api.create_customer", "api.update_customer", "api.delete_customer", "api.create_payment_method",
     "api.list_payment_methods", "api.retrieve_payment_method", "api.update_payment_method",
     "api.attach_payment_method", "api.detach_payment_method", "api.list_methods_of_customer",

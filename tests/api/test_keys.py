@@ -59,6 +59,14 @@ ROUTES = {
     "api.update_refund": ("POST", "/v1/refunds/re_x", "charges", "write"),
     "api.retrieve_balance": ("GET", "/v1/balance", "balance", "read"),
     "api.retrieve_account": ("GET", "/v1/account", "account", "read"),
+    "api.list_events": ("GET", "/v1/events", "events", "read"),
+    "api.retrieve_event": ("GET", "/v1/events/evt_x", "events", "read"),
+    "api.retry_event": ("POST", "/v1/events/evt_x/retry", "events", "write"),
+    "api.create_webhook_endpoint": ("POST", "/v1/webhook_endpoints", "webhook_endpoints", "write"),
+    "api.list_webhook_endpoints": ("GET", "/v1/webhook_endpoints", "webhook_endpoints", "read"),
+    "api.retrieve_webhook_endpoint": ("GET", "/v1/webhook_endpoints/we_x", "webhook_endpoints", "read"),
+    "api.update_webhook_endpoint": ("POST", "/v1/webhook_endpoints/we_x", "webhook_endpoints", "write"),
+    "api.delete_webhook_endpoint": ("DELETE", "/v1/webhook_endpoints/we_x", "webhook_endpoints", "write"),
 }
 each_route = pytest.mark.parametrize("endpoint", ROUTES)
 

@@ -258,14 +258,18 @@ def test_many_events_come_in_several_turns(lite_shop: Hook) -> None:
 
 
 def test_the_queries_have_their_indexes(shop: Hook) -> None:
-    shop.receiver.usual = 500
-    shop.happen(*(f"Customer {number}" for number in range(5)))
-    shop.send()
-    hook(shop.receiver).happen(*(f"Customer {number}" for number in range(200)))
-    row = shop.stored()
+    for owner in (shop, hook(shop.receiver)):
+        owner.happen(*(f"Customer {number}" for number in range(200)))
+    newer = hook(shop.receiver, shop.account_id)
+    newer.receiver.usual = 500
+    newer.happen("Ada", "Bea")
+    row = newer.stored()
     assert "ix_webhook_deliveries_due" in plan(queue.retries(row, AT), "webhook_deliveries", unused=True)
     assert "ix_webhook_deliveries_endpoint_id" in plan(queue.last_of(row, 20), "webhook_deliveries", unused=True)
-    assert "ix_events_account_id_sequence" in plan(queue.after(row), "events", unused=True)
+    new = plan(queue.after(row), "events", unused=True)
+    # Near the end, PostgreSQL may as well take the index of all events.
+    assert "ix_events_account_id_sequence" in new or "uq_events_sequence" in new
+    assert "Sort" not in new
     looked_at = plan(queue.waiting(AT), "webhook_deliveries", unused=True)
     assert "ix_webhook_deliveries_due" in looked_at
     assert "ix_events_account_id_sequence" in looked_at
