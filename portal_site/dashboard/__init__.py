@@ -130,7 +130,7 @@ def init(app: Flask) -> None:
     )
     from portal_site.dashboard.access import invitations, setup, sign_in
     from portal_site.dashboard.catalog import coupons, prices, products, promotion_codes, tax_rates  # noqa: F401
-    from portal_site.dashboard.connections import domain, gateway, sender  # noqa: F401
+    from portal_site.dashboard.connections import domain, gateway, sender, webhook_endpoints  # noqa: F401
     from portal_site.dashboard.customers import one, starts, viewing  # noqa: F401
     from portal_site.dashboard.invoices import pages as invoice_pages  # noqa: F401
     from portal_site.dashboard.settings import login_page, pages  # noqa: F401

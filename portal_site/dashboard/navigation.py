@@ -47,6 +47,13 @@ PAGES = (
         ("create_api_key", "roll_api_key", "ask_to_revoke_api_key", "revoke_api_key"),
     ),
     (
+        "Webhooks",
+        Right.MANAGE_KEYS,
+        "show_webhook_endpoints",
+        ("show_webhook_endpoint", "create_webhook_endpoint", "save_webhook_endpoint", "switch_webhook_endpoint",
+         "roll_webhook_secret", "resend_event", "ask_to_delete_webhook_endpoint", "delete_webhook_endpoint"),
+    ),
+    (
         "Payments",
         Right.MANAGE_KEYS,
         "show_gateway",

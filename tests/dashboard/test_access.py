@@ -8,12 +8,15 @@ import pytest
 import time_machine
 from flask import Flask
 from itsdangerous import URLSafeTimedSerializer
+from sqlalchemy import select
 
 from portal_site.billing.accounts import connected, portal_configurations
 from portal_site.billing.api_access import api_keys
 from portal_site.billing.customers import new_customers
 from portal_site.billing.customers.new_customers import NewCustomer
 from portal_site.billing.events.actors import ActorType, acting_as
+from portal_site.billing.models import Event
+from portal_site.billing.webhooks import endpoints
 from portal_site.dashboard import SIGNED_IN
 from portal_site.db import Base
 from portal_site.db.transactions import reading
@@ -100,6 +103,20 @@ KEYS = {
     ),
     "dashboard.ask_to_revoke_api_key": Route("GET", f"{OF}/api-keys/{{key}}/end", Right.MANAGE_KEYS),
     "dashboard.revoke_api_key": Route("POST", f"{OF}/api-keys/{{key}}/end", Right.MANAGE_KEYS, ok=(303, 422)),
+}
+HOOK = (("url", "https://shop.example/hook"), ("events", "invoice.paid"))
+WEBHOOKS = {
+    "dashboard.show_webhook_endpoints": Route("GET", f"{OF}/webhooks", Right.MANAGE_KEYS),
+    "dashboard.create_webhook_endpoint": Route("POST", f"{OF}/webhooks", Right.MANAGE_KEYS, HOOK),
+    "dashboard.show_webhook_endpoint": Route("GET", f"{OF}/webhooks/{{hook}}", Right.MANAGE_KEYS),
+    "dashboard.save_webhook_endpoint": Route("POST", f"{OF}/webhooks/{{hook}}", Right.MANAGE_KEYS, HOOK, DONE),
+    "dashboard.switch_webhook_endpoint": Route(
+        "POST", f"{OF}/webhooks/{{hook}}/activity", Right.MANAGE_KEYS, (("enabled", "yes"),), DONE
+    ),
+    "dashboard.roll_webhook_secret": Route("POST", f"{OF}/webhooks/{{hook}}/secret", Right.MANAGE_KEYS),
+    "dashboard.resend_event": Route("POST", f"{OF}/webhooks/{{hook}}/deliveries/{{event}}", Right.MANAGE_KEYS, ok=DONE),
+    "dashboard.ask_to_delete_webhook_endpoint": Route("GET", f"{OF}/webhooks/{{hook}}/end", Right.MANAGE_KEYS),
+    "dashboard.delete_webhook_endpoint": Route("POST", f"{OF}/webhooks/{{hook}}/end", Right.MANAGE_KEYS, ok=ONCE),
 }
 SECOND_STEPS = {
     "dashboard.prove_with_passkey": Route("POST", "/proof/passkey", EVERYBODY, ok=REFUSED),
@@ -241,6 +258,7 @@ ROUTES = {
     ),
     **CATALOGUE,
     **KEYS,
+    **WEBHOOKS,
     **SECOND_STEPS,
 }  # fmt: skip
 each_route = pytest.mark.parametrize("endpoint", sorted(ROUTES))
@@ -272,16 +290,24 @@ def _merchant(name: str) -> Merchant:
     copied = portal_configurations.copy(account_id, default.id, "Copy", AT)
     portal_configurations.change(account_id, copied.id, 1, {"headline": "Changed"}, AT)
     portal_configurations.change(account_id, copied.id, 2, {"headline": None}, AT)
+    hook = endpoints.create(account_id, False, {"url": "https://x.example/", "enabled_events": ["*"]}, AT).row
     customer = new_customers.create(account_id, False, NewCustomer("Hedda Berg", f"hedda@{name}.example"), AT)
     return Merchant(
         users,
         {
             "account": account_id, "member": member.user_id, "invitation": invitation.id, "configuration": copied.id,
             "customer": customer.id, "invoice": paid_invoice(customer),
-            "key": key.id, "connected": connected.create(account_id, replace(BUSINESS, business_name=name), AT).id,
+            "key": key.id, "hook": hook.id, "event": _event_of(account_id),
+            "connected": connected.create(account_id, replace(BUSINESS, business_name=name), AT).id,
             **catalogue,
         },
     )  # fmt: skip
+
+
+def _event_of(account_id: str) -> str:
+    query = select(Event.id).where(Event.account_id == account_id, Event.type == "customer.created")
+    with reading() as reader:
+        return str(reader.execute(query).scalars().first())
 
 
 def _knock(client: PortalClient, endpoint: str, things: dict[str, str], **options: Any) -> Any:
