@@ -18,6 +18,7 @@ from portal_site.cli.merchants.api_keys import key
 from portal_site.cli.merchants.domains import domain
 from portal_site.cli.merchants.gateways import gateway
 from portal_site.cli.merchants.staff import account, set_up, user
+from portal_site.cli.merchants.webhooks import webhooks
 from portal_site.cli.serving import fail
 from portal_site.cli.test_clocks import clock
 from portal_site.config import Settings
@@ -156,6 +157,7 @@ def demo(port: int, data: Path) -> None:
 
 for command in (
     set_up, account, user, check, audit, domain, gateway, draft, link, login_page, cancellation_page, mail, refund, clock, key,
+    webhooks,
 ):  # fmt: skip
     main.add_command(command)
 

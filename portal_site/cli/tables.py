@@ -8,7 +8,7 @@ from rich.table import Table
 
 from portal_site.billing.cancellation.retention_results import Result
 from portal_site.billing.invoicing.drafts import Draft
-from portal_site.billing.models import ApiKey
+from portal_site.billing.models import ApiKey, WebhookDelivery, WebhookEndpoint
 from portal_site.billing.rules.amounts import money
 from portal_site.billing.rules.retention.experiment import FEWEST, Difference
 
@@ -65,6 +65,33 @@ def keys(rows: Sequence[ApiKey], now: int) -> Table:
     for row in rows:
         rights = "all" if row.rights is None else ", ".join(f"{right}={level}" for right, level in row.rights.items())
         table.add_row(row.id, row.redacted, row.name or "", rights, _day(row.created), _state(row.expires_at, now))
+    return table
+
+
+def webhook_endpoints(rows: Sequence[WebhookEndpoint]) -> Table:
+    """Webhook endpoints, in the given order."""
+    table = Table()
+    table.add_column("id", min_width=27)  # never cut off: it is what the other commands want
+    for name in ("url", "mode", "events", "state"):
+        table.add_column(name)
+    for row in rows:
+        state = f"{row.status}, the last {row.failures} tries failed" if row.failures else row.status
+        mode = "live" if row.livemode else "test"
+        table.add_row(row.id, row.url, mode, ", ".join(row.enabled_events), state)
+    return table
+
+
+def deliveries(rows: Sequence[WebhookDelivery]) -> Table:
+    """Deliveries of events, in the given order."""
+    table = Table()
+    table.add_column("event", min_width=31)
+    for name in ("type", "state", "last try", "tries", "next try"):
+        table.add_column(name)
+    for row in rows:
+        ended = row.fault or (f"it answered {row.response_status}" if row.response_status else "")
+        tried = f"{_minute(row.tried_at)}: {ended}" if row.tried_at else ""
+        due = _minute(row.due_at) if row.due_at is not None else ""
+        table.add_row(row.event_id, row.event_type, row.status, tried, str(row.attempts), due)
     return table
 
 

@@ -137,6 +137,10 @@ def test_sending_again(app: Flask) -> None:
     again = program.post(f"/v1/events/{event_id}/retry", {"webhook_endpoint": made.id})
     assert check(again.json, "event")["pending_webhooks"] == 1
     assert [row.event_id for row in queue.deliveries_of(made, 10)] == [event_id]
+    new_customer(program)
+    newest = _list(program)["data"][0]["id"]
+    twice = program.post(f"/v1/events/{newest}/retry", {"webhook_endpoint": made.id})
+    assert check(twice.json, "event")["pending_webhooks"] == 1  # it waits for the same endpoint
     assert error(program.post(f"/v1/events/{event_id}/retry"))[::2] == (400, "parameter_missing")
     unknown = program.post(f"/v1/events/{event_id}/retry", {"webhook_endpoint": "we_none"})
     assert error(unknown)[::2] == (400, "resource_missing")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, false, or_, select
 
 from portal_site.billing.events import types
 from portal_site.billing.models import Account, Event, WebhookDelivery, WebhookEndpoint
@@ -38,14 +38,14 @@ def counts(account_id: str, livemode: bool, events: Sequence[Any]) -> dict[str, 
     """For each of an account's events, by its id, how many endpoints it has not reached yet."""
     owners = owners_of(account_id)
     ids = [event.id for event in events]
-    waiting = select(WebhookDelivery.event_id, func.count()).where(
+    waiting = select(WebhookDelivery.event_id, WebhookDelivery.endpoint_id).where(
         WebhookDelivery.account_id.in_(owners), WebhookDelivery.event_id.in_(ids), WebhookDelivery.status == PENDING
     )
     with reading() as reader:
-        rows = reader.execute(waiting.group_by(WebhookDelivery.event_id)).all()
-    found = Counter({row[0]: row[1] for row in rows})
+        pairs = {(row.event_id, row.endpoint_id) for row in reader.execute(waiting).all()}
     for endpoint in listeners(account_id, livemode, owners):
-        found.update(event.id for event in events if is_ahead(endpoint, event))
+        pairs |= {(event.id, endpoint.id) for event in events if is_ahead(endpoint, event)}
+    found = Counter(event_id for event_id, _endpoint_id in pairs)
     return {name: found[name] for name in ids}
 
 

@@ -1,1 +1,1 @@
-"""Commands about a merchant: its account and team, its API keys, its domain."""
+"""Commands about a merchant: its account and team, its API keys and webhook endpoints, its domain."""
