@@ -1,4 +1,7 @@
-"""Events are listed with the request that caused them, and sent to the webhook endpoints of merchants' programs."""
+"""Events are listed with the request that caused them, and sent to the webhook endpoints of merchants' programs.
+
+Setup intents of programs need no customer.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -58,9 +61,14 @@ def upgrade() -> None:
         "ix_webhook_deliveries_due", "webhook_deliveries", ["endpoint_id", "due_at"],
         sqlite_where=IS_PENDING, postgresql_where=IS_PENDING,
     )  # fmt: skip
+    with op.batch_alter_table("setup_intents") as batch:
+        batch.alter_column("customer_id", existing_type=sa.String(), nullable=True)
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM setup_intents WHERE customer_id IS NULL")
+    with op.batch_alter_table("setup_intents") as batch:
+        batch.alter_column("customer_id", existing_type=sa.String(), nullable=False)
     op.drop_table("webhook_deliveries")
     op.drop_table("webhook_endpoints")
     op.drop_index("ix_events_list", "events")

@@ -111,11 +111,6 @@ def confirmation(wanted: Any) -> JsonObject:
 def create_setup_intent() -> Response:
     """Make one and, with `confirm`, save the payment method at once."""
     wanted = parameters.read(_New)
-    if wanted.customer is None:
-        raise ApiError(
-            400, "Pass the customer whose payment method is to be saved: here each is saved for one.", "parameter_missing",
-            "customer",
-        )  # fmt: skip
     for name in ("return_url", "mandate_data"):
         if getattr(wanted, name) is not None and not wanted.confirm:
             raise ApiError(400, f"The parameter {name} is only allowed together with confirm=true.", None, name)

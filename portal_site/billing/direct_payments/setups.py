@@ -13,7 +13,7 @@ from portal_site.billing.errors import BillingError, UnexpectedState
 from portal_site.billing.events.emission import emit
 from portal_site.billing.gateways import Saving
 from portal_site.billing.gateways.registry import Gateways
-from portal_site.billing.models import CheckoutSession, PaymentMethod, SetupIntent
+from portal_site.billing.models import CheckoutSession, SetupIntent, UnattachedMethod
 from portal_site.billing.resources import intents, payments
 from portal_site.billing.rules.catalog import members
 from portal_site.billing.rules.payments import declines
@@ -30,15 +30,15 @@ ReturnUrl = Callable[[str], str]  # of the id of an intent, the page of this pro
 
 
 def create(gateways: Gateways, owner: Owner, wanted: Mapping[str, Any], at: int) -> SetupIntent:
-    """Make a setup intent for a customer. Raises NotFound and BillingError."""
+    """Make a setup intent, for a customer if one is named. Raises NotFound and BillingError."""
     name, _ = gateways.simulated()
     method_id = wanted.get("payment_method")
     if method_id is not None:
         method_id = methods.resolve(gateways, owner, method_id, at)
     with transaction() as session:
-        customer = customers.locked(session, owner.account_id, owner.livemode, wanted["customer"], "customer")
-        at = customers.time_of(session, customer, at)
-        row = begun(owner, customer.id, name, wanted, at)
+        customer = owned.customer(session, owner, wanted.get("customer"))
+        at = customers.time_of(session, customer, at) if customer is not None else at
+        row = begun(owner, customer.id if customer is not None else None, name, wanted, at)
         row.client_secret = secret_of(row.id)
         if method_id is not None:
             _choose(row, owned.method(session, owner, method_id, "payment_method"))
@@ -53,7 +53,7 @@ def secret_of(intent_id: str) -> str:
     return f"{intent_id}_secret_{random_letters(SECRET_LETTERS)}"
 
 
-def begun(owner: Owner, customer_id: str, gateway: str, wanted: Mapping[str, Any], at: int) -> SetupIntent:
+def begun(owner: Owner, customer_id: str | None, gateway: str, wanted: Mapping[str, Any], at: int) -> SetupIntent:
     """A new setup intent, which the caller stores."""
     return SetupIntent(
         id=ordered_id("seti"), account_id=owner.account_id, livemode=owner.livemode, customer_id=customer_id, created=at,
@@ -150,10 +150,14 @@ def _record(session: Session, owner: Owner, row: SetupIntent, saving: Saving, at
 
 
 def succeed(session: Session, owner: Owner, row: SetupIntent, at: int) -> None:
-    """The chosen payment method is saved: it is the customer's from now on."""
-    customer = customers.locked(session, owner.account_id, owner.livemode, row.customer_id, "customer")
-    method = methods.attached(session, owned.method(session, owner, row.chosen_method_id or ""), customer, at)
-    row.payment_method_id, row.status, row.next_action_url, row.last_setup_error = method.id, "succeeded", None, None
+    """The chosen payment method is saved: it is the customer's from now on. Without a customer it is used up."""
+    method = owned.method(session, owner, row.chosen_method_id or "")
+    if row.customer_id is not None:
+        customer = customers.locked(session, owner.account_id, owner.livemode, row.customer_id, "customer")
+        row.payment_method_id = methods.attached(session, method, customer, at).id
+    elif isinstance(method, UnattachedMethod):
+        method.used_at = at
+    row.status, row.next_action_url, row.last_setup_error = "succeeded", None, None
     session.flush()
     emit(session, "setup_intent.succeeded", row, at)
 
@@ -203,7 +207,8 @@ def settle(gateways: Gateways, owner: Owner, intent_id: str, at: int) -> SetupIn
     with transaction() as session:
         row = owned.get(session, SetupIntent, owner, intent_id)
         reference, at = row.gateway_reference, owned.time_of(session, owner, row.customer_id, at)
-        is_awaited = row.status == "requires_action" and not owned.is_deleted(session, owner, row.customer_id)
+        is_gone = row.customer_id is not None and owned.is_deleted(session, owner, row.customer_id)
+        is_awaited = row.status == "requires_action" and not is_gone
     gateway = gateways.named(row.gateway or "", row) if is_awaited else None
     found = gateway.find_setup(reference) if gateway is not None else None
     if found is None or not (found.details or found.has_failed):
@@ -223,6 +228,7 @@ def mandate(owner: Owner, name: str) -> JsonObject:
     with transaction() as session:
         prefix, _, rest = name.partition("_")
         row = owned.find(session, SetupIntent, owner, f"seti_{rest}") if prefix == "mandate" else None
-        if row is None or row.acceptance is None or row.payment_method_id is None:
+        if row is None or row.acceptance is None or row.status != "succeeded":
             raise owned.missing("mandate", name)
-        return intents.mandate(row, owned.get(session, PaymentMethod, owner, row.payment_method_id))
+        saved = row.payment_method_id or row.chosen_method_id or ""
+        return intents.mandate(row, owned.method(session, owner, saved))

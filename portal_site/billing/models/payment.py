@@ -85,14 +85,15 @@ class SetupIntent(HasLivemode, Base):
     """A customer's visit to the gateway's page to add a payment method, or what a merchant's program saves one with.
 
     `client_secret` is null for those that the portal began. `return_url` is where the customer returns to after authenticating
-    the method at `next_action_url`; `acceptance` is how the mandate of a debit was accepted.
+    the method at `next_action_url`; `acceptance` is how the mandate of a debit was accepted. Programs may
+    leave the customer out.
     """
 
     __tablename__ = "setup_intents"
 
     id: Mapped[Id]
     account_id: Mapped[AccountId]
-    customer_id: Mapped[CustomerId]
+    customer_id: Mapped[str | None] = mapped_column(ForeignKey("customers.id"))
     created: Mapped[int] = mapped_column(index=True)
     status: Mapped[str] = mapped_column(default="requires_payment_method")
     gateway: Mapped[str | None]  # of those that were begun before there were several: the default one

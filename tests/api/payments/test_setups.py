@@ -221,8 +221,28 @@ def test_a_debit_needs_a_mandate(program: Program) -> None:
         payment_method=made["payment_method"], confirm="true", expand__0="latest_charge",
     )  # fmt: skip
     assert paid["latest_charge"]["payment_method_details"]["sepa_debit"]["mandate"] == made["mandate"]
-    assert error(program.post(SETUPS, {"confirm": "true"}))[3] == "customer"
     assert attached(program, customer)
+
+
+def test_without_a_customer_a_method_is_used_up(app: Flask) -> None:
+    program = new_program(app)
+    made = post(program, SETUPS, "setup_intent", payment_method="pm_card_visa", confirm="true")
+    assert (made["status"], made["customer"]) == ("succeeded", None)
+    shown = get(program, f"{SETUPS}/{made['id']}", "setup_intent", **{"expand[]": "payment_method"})
+    assert (shown["payment_method"]["id"], shown["payment_method"]["customer"]) == (made["payment_method"], None)
+    customer = new_customer(program)
+    again = program.post(f"/v1/payment_methods/{made['payment_method']}/attach", {"customer": customer})
+    assert "previously used" in error(again)[1]
+    refused = program.post(SETUPS, {"payment_method": attached(program, customer), "confirm": "true"})
+    assert error(refused)[::3] == (400, "payment_method")
+    asks = post(program, SETUPS, "setup_intent", payment_method="pm_card_authenticationRequired", confirm="true")
+    assert asks["status"] == "requires_action"
+    assert kinds(program)[-1] == "setup_intent.requires_action"
+    assert get(program, f"{SETUPS}/{asks['id']}", "setup_intent")["status"] == "requires_action"
+    accepted = {"mandate_data__customer_acceptance__type": "offline"}
+    debit = post(program, SETUPS, "setup_intent", confirm="true", **DEBIT, **accepted)
+    mandate = get(program, f"/v1/mandates/{debit['mandate']}", "mandate")
+    assert mandate["payment_method"] == debit["payment_method"]
 
 
 def test_nothing_is_saved_for_a_customer_who_was_deleted(lite_app: Flask, program: Program) -> None:
