@@ -29,6 +29,7 @@ FORBIDDEN = {
     "staff": "web portal dashboard api notices billing.gateways.sandbox demo cli",
     "dashboard": "api billing.gateways.sandbox demo cli",
     "domains": "clock mail staff portal dashboard api notices billing.gateways.sandbox demo cli",
+    "deliveries": "portal dashboard api notices billing.gateways.sandbox demo cli",
     "samples": "flask clock web staff mail portal dashboard api notices billing.gateways.sandbox demo cli",
     "demo": "cli",
 }
