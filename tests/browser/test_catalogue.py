@@ -76,3 +76,21 @@ def test_tax_rates_and_keys(site: Site, open_page: OpenPage, script: bool) -> No
     _is_good(page, script)
     page.get_by_role("link", name="Live mode").click()
     expect(page.get_by_text("There is no key in live mode.")).to_be_visible()
+
+
+def test_a_webhook_endpoint(site: Site, open_page: OpenPage, script: bool) -> None:
+    office, page = Office(site), open_page(320)
+    office.enter(page)
+    page.goto(office.address("/test/webhooks"))
+    _is_good(page, script)
+    page.get_by_label("URL").fill("https://shop.example/a/very/long/path/without/any/place/to/break/it/" + "x" * 60)
+    page.get_by_label("List of event types").fill("*")
+    page.get_by_role("button", name="Add endpoint").click()
+    expect(page.get_by_text("Copy the signing secret now")).to_be_visible()
+    _is_good(page, script)
+    page.get_by_role("button", name="Disable").click()
+    expect(page.get_by_text("No more events are sent.")).to_be_visible()
+    page.get_by_role("link", name="Delete").click()
+    _is_good(page, script)
+    page.get_by_role("button", name="Delete endpoint").click()
+    expect(page.get_by_text("The endpoint is deleted.")).to_be_visible()
