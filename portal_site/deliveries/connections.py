@@ -104,8 +104,8 @@ class Sender:
 
     def stop(self) -> None:
         """End all tries now."""
-        self.is_stopped = True
         with self._lock:
+            self.is_stopped = True
             for guard in self._guards:
                 guard.end()
 
@@ -116,6 +116,8 @@ class Sender:
         timer = threading.Timer(self.longest, guard.end)
         timer.daemon = True
         with self._lock:
+            if self.is_stopped:
+                raise Stopped
             self._guards.add(guard)
         timer.start()
         try:

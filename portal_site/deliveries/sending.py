@@ -105,7 +105,7 @@ def _send(sender: Sender, endpoint: WebhookEndpoint, job: Job, at: int) -> Outco
         return Outcome(None, "its secret was encrypted under another secret key: roll it")
     row = queue.event_of(endpoint, job.event_id)
     if row is None:
-        return Outcome(None)
+        return Outcome(None, "the account that it happened to is not connected any more")
     count = pending.counts(row.account_id, row.livemode, [row])[row.id]
     document = shapes.event(row, count, row.account_id if endpoint.connect else None)
     body = json_text(document).encode()

@@ -1,5 +1,7 @@
 """What an endpoint gets: each event once where nothing fails, in their order, signed; and what becomes of failures."""
 
+import threading
+
 import pytest
 import stripe
 from flask import Flask
@@ -132,7 +134,9 @@ def test_what_never_answers_rests_and_is_disabled_after_72_hours(shop: Hook) -> 
     endpoints.change(shop.account_id, False, shop.row.id, {"disabled": False}, at)
     shop.happen("Later")
     shop.send(at)
-    assert shop.names()[-1] == "Later"
+    assert (shop.names()[-1], len(shop.receiver.deliveries)) == ("Later", tried + 1)
+    assert [one.status for one in shop.rows()][-1] == "succeeded"
+    assert {one.status for one in shop.rows()[:-1]} == {"failed"}
 
 
 def test_what_waits_comes_as_soon_as_it_answers_again(shop: Hook) -> None:
@@ -255,6 +259,28 @@ def test_many_events_come_in_several_turns(lite_shop: Hook) -> None:
     lite_shop.send()
     assert lite_shop.names() == names
     assert MOST_TURNS > 2
+
+
+def test_four_workers_send_each_event_once(app: Flask, shop: Hook) -> None:
+    names = [f"Customer {number}" for number in range(30)]
+    shop.happen(*names)
+    faults: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with app.app_context():
+                shop.send()
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    shop.send()
+    assert faults == []
+    assert shop.names() == names
 
 
 def test_the_queries_have_their_indexes(shop: Hook) -> None:

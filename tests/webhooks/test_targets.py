@@ -2,11 +2,13 @@
 
 import ipaddress
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from portal_site.billing.webhooks import endpoints
+from portal_site.cli import demo_server
 from portal_site.config import LOOPBACK_NETWORKS, Settings, SettingsError
 from portal_site.deliveries import targets
 from portal_site.deliveries.connections import Sender
@@ -92,7 +94,7 @@ def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Sender(()).post("https://shop.example/", b"{}", "").fault == "the host name was not found"
 
 
-def test_the_setting() -> None:
+def test_the_setting(tmp_path: Path) -> None:
     needed = {"PORTAL_SECRET_KEY": SECRET, "PORTAL_BASE_URL": "http://127.0.0.1:8000"}
     read = Settings.from_environment
     assert read(needed).webhook_networks == ()
@@ -101,3 +103,4 @@ def test_the_setting() -> None:
     with pytest.raises(SettingsError, match="PORTAL_WEBHOOK_NETWORKS"):
         read({**needed, "PORTAL_WEBHOOK_NETWORKS": "10.1.2.3/8"})
     assert read({**needed, "PORTAL_DEMO": "1"}).webhook_networks == LOOPBACK_NETWORKS
+    assert demo_server._settings(8000, tmp_path).webhook_networks == LOOPBACK_NETWORKS

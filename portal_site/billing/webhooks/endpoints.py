@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound, ObjectMissing
 from portal_site.billing.events import types
 from portal_site.billing.events.emission import emit
 from portal_site.billing.loading import ownership
-from portal_site.billing.models import EventCounter, WebhookEndpoint
+from portal_site.billing.models import EventCounter, WebhookDelivery, WebhookEndpoint
 from portal_site.billing.resources import programs as shapes
 from portal_site.billing.rules.catalog import members
 from portal_site.billing.webhooks import signatures
@@ -21,6 +21,7 @@ from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
 
 ENABLED, DISABLED = "enabled", "disabled"
+PENDING, SUCCEEDED, FAILED = "pending", "succeeded", "failed"  # of a delivery
 MOST = 16  # endpoints of an account and mode, as at Stripe
 LONGEST_URL, LONGEST_DESCRIPTION = 2000, 5000
 WEB_PORTS, FIRST_FREE_PORT = (80, 443), 1024  # others belong to services that are no web servers
@@ -134,10 +135,19 @@ def change(account_id: str, livemode: bool, name: str, changes: Mapping[str, Any
 def _switch(session: Session, row: WebhookEndpoint, disabled: bool) -> None:
     if disabled is (row.status == DISABLED):
         return
-    row.status = DISABLED if disabled else ENABLED
-    if not disabled:
-        row.sequence, row.gave_up_at = _last_number(session), None
-        row.failures, row.failing_since, row.paused_until = 0, None, 0
+    if disabled:
+        disable(session, row)
+        return
+    row.status, row.sequence, row.gave_up_at = ENABLED, _last_number(session), None
+    row.failures, row.failing_since, row.paused_until = 0, None, 0
+
+
+def disable(session: Session, row: WebhookEndpoint) -> None:
+    """Let an endpoint get nothing more. What waits for its next try is given up: it would come long after other events."""
+    row.status = DISABLED
+    own = WebhookDelivery.account_id == row.account_id, WebhookDelivery.endpoint_id == row.id
+    waiting = update(WebhookDelivery).where(*own, WebhookDelivery.status == PENDING)
+    session.execute(waiting.values(status=FAILED, due_at=None))
 
 
 def _emit_change(session: Session, row: WebhookEndpoint, before: JsonObject, at: int) -> None:
@@ -164,7 +174,8 @@ def delete(account_id: str, livemode: bool, name: str, at: int) -> None:
     """Delete an endpoint: it gets nothing more, not even what waits. Raises ObjectMissing."""
     with transaction() as session:
         row = locked(session, account_id, livemode, name)
-        row.deleted_at, row.status = at, DISABLED
+        disable(session, row)
+        row.deleted_at = at
         session.flush()
         emit(session, DELETED, row, at, document=shapes.webhook_endpoint(row))
 

@@ -8,10 +8,8 @@ from sqlalchemy import ColumnElement, and_, false, or_, select
 
 from portal_site.billing.events import types
 from portal_site.billing.models import Account, Event, WebhookDelivery, WebhookEndpoint
-from portal_site.billing.webhooks.endpoints import ENABLED
+from portal_site.billing.webhooks.endpoints import ENABLED, FAILED, PENDING
 from portal_site.db.transactions import reading
-
-PENDING, SUCCEEDED, FAILED = "pending", "succeeded", "failed"
 
 
 def owners_of(account_id: str) -> list[str]:

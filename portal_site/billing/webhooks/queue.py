@@ -15,8 +15,7 @@ from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.events import types
 from portal_site.billing.models import Account, Event, WebhookDelivery, WebhookEndpoint
 from portal_site.billing.webhooks import endpoints
-from portal_site.billing.webhooks.endpoints import DISABLED, ENABLED
-from portal_site.billing.webhooks.pending import FAILED, PENDING, SUCCEEDED
+from portal_site.billing.webhooks.endpoints import DISABLED, ENABLED, FAILED, PENDING, SUCCEEDED
 from portal_site.db.page_query import literal_limit
 from portal_site.db.transactions import reading, transaction
 from portal_site.ids import new_id
@@ -209,7 +208,7 @@ def record(
         if outcome.succeeded:
             _note_success(session, row, at)
         else:
-            _note_failure(row, at)
+            _note_failure(session, row, at)
             if row.status == DISABLED:
                 when_given_up(session, row)
         is_taken_over = row.claimed_until != endpoint.claimed_until
@@ -252,12 +251,13 @@ def _note_success(session: Session, endpoint: WebhookEndpoint, at: int) -> None:
     endpoint.failures, endpoint.failing_since, endpoint.paused_until = 0, None, 0
 
 
-def _note_failure(endpoint: WebhookEndpoint, at: int) -> None:
+def _note_failure(session: Session, endpoint: WebhookEndpoint, at: int) -> None:
     endpoint.failures += 1
     if endpoint.failing_since is None:
         endpoint.failing_since = at
     if at >= endpoint.failing_since + PATIENCE:
-        endpoint.status, endpoint.gave_up_at = DISABLED, at
+        endpoints.disable(session, endpoint)
+        endpoint.gave_up_at = at
     elif endpoint.failures >= TOLERATED:
         step = min(endpoint.failures - TOLERATED, len(PAUSES) - 1)
         endpoint.paused_until = at + min(PAUSES[step], LONGEST_REST)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from portal_site.billing.events import types
 from portal_site.billing.models import WebhookDelivery, WebhookEndpoint
-from portal_site.billing.webhooks.endpoints import ENABLED
-from portal_site.billing.webhooks.pending import FAILED, SUCCEEDED
+from portal_site.billing.webhooks.endpoints import ENABLED, FAILED, SUCCEEDED
 from portal_site.web.rendering import filters
 
 Badge = dict[str, str]
