@@ -42,6 +42,7 @@ def check(app: Flask) -> None:
     _check_mail(app)
     _check_domains()
     _check_gateways()
+    _check_webhooks()
     _check_files(app)
 
 
@@ -76,6 +77,18 @@ def _check_gateways() -> None:
         click.echo(f"gateways: event {event_id} of {account_id}: {words}", err=True)
     if events:
         fail("gateways: what these events are about has to be looked at by a person.")
+
+
+def _check_webhooks() -> None:
+    """Name the endpoints that were given up. It is no fault: the merchants' people have been told."""
+    from portal_site.billing.webhooks import endpoints
+
+    for endpoint_id, account_id in endpoints.given_up():
+        click.echo(
+            f"webhooks: {endpoint_id} of {account_id} was disabled, since nothing had reached it for three days. "
+            f"`portal webhooks deliveries {endpoint_id}` says why.",
+            err=True,
+        )
 
 
 def _check_files(app: Flask) -> None:

@@ -57,6 +57,7 @@ def test_those_who_may_manage_keys_are_told_once(
         assert content is not None
         assert lite_shop.row.url in content.text
         assert f"/dashboard/{lite_shop.account_id}/test/webhooks/{lite_shop.row.id}" in content.text
+    assert endpoints.given_up() == [(lite_shop.row.id, lite_shop.account_id)]
     lite_shop.send(AT + 2 * PATIENCE)
     assert len(_emails()) == len(told)
 

@@ -224,3 +224,15 @@ def owner(endpoint_id: str) -> tuple[str, bool]:
     if found is None:
         raise NotFound("No such %(noun)s: '%(id)s'", "resource_missing", "webhook_endpoint", noun=_NOUN, id=endpoint_id)
     return found.account_id, found.livemode
+
+
+def given_up() -> list[tuple[str, str]]:
+    """The endpoints that were disabled because nothing had reached them, as (id, account)."""
+    query = select(WebhookEndpoint.id, WebhookEndpoint.account_id).where(
+        WebhookEndpoint.gave_up_at.is_not(None), WebhookEndpoint.deleted_at.is_(None)
+    )
+    with reading() as reader:
+        rows = reader.execute(
+            query.order_by(WebhookEndpoint.id).execution_options(unscoped="an operator looks at all accounts")
+        ).all()
+    return [(row.id, row.account_id) for row in rows]

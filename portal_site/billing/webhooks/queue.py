@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.events import types
-from portal_site.billing.models import Account, Event, WebhookDelivery, WebhookEndpoint
+from portal_site.billing.models import Account, Event, EventCounter, WebhookDelivery, WebhookEndpoint
 from portal_site.billing.webhooks import endpoints
 from portal_site.billing.webhooks.endpoints import DISABLED, ENABLED, FAILED, PENDING, SUCCEEDED
 from portal_site.db.page_query import literal_limit
@@ -126,7 +126,7 @@ def next_batch(endpoint: WebhookEndpoint, at: int) -> Batch:
     """What is to be sent next: what is due again, then the events after the cursor."""
     with reading() as reader:
         again = reader.execute(retries(endpoint, at)).all()
-        last = reader.scalar(select(func.max(Event.sequence)).execution_options(**_OF_ALL)) or 0
+        last = reader.scalar(select(EventCounter.last).execution_options(**_OF_ALL)) or 0
         looked_at = reader.execute(after(endpoint)).all()
     jobs = [Job(row.event_id, row.event_type, row.sequence, None) for row in again]
     wanted = [row for row in looked_at if row.livemode == endpoint.livemode and _wants(endpoint, row.type)]
