@@ -16,6 +16,7 @@ from tests.api.calls import Program, error
 from tests.api.payments.merchants import new_customer, new_program, post
 from tests.api.payments.shapes import check
 from tests.plans import plan
+from tests.webhooks.many import many_events
 from tests.world import reading
 
 DAY = 24 * 60 * 60
@@ -163,8 +164,8 @@ def test_another_account_sees_nothing(app: Flask) -> None:
 
 def test_the_list_has_its_index(app: Flask) -> None:
     program = new_program(app)
-    for _ in range(30):
-        new_customer(program)
+    for owner in (program, new_program(app, "Other"), new_program(app, "Third")):
+        many_events(owner.key.account_id, 2000, clock.now())
     own = Event.account_id == program.key.account_id, Event.livemode.is_(False), Event.created > 0
     for names in (types.TYPES, types.matching("charge.*")):
         query = (
