@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.importing import currencies, references
 from portal_site.billing.importing.currencies import Currencies
+from portal_site.billing.importing.foreseen import Foreseeing, ForeseenBill
 from portal_site.billing.importing.known import Known
 from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.reading import sources
@@ -31,6 +32,7 @@ from portal_site.billing.importing.writing import (
     merging,
     pending_items,
     printed,
+    providers,
     renewals,
     schedules,
     twins,
@@ -54,13 +56,16 @@ class Options:
     """How to import. `strict` takes all or nothing, in one transaction. `dry_run` only reports.
 
     With `renew` the subscriptions are billed here from the end of their current period on, apart from those that cannot be.
-    `live_gateways` are the payment providers here that can charge in live mode.
+    `live_gateways` are the payment providers here that can charge in live mode. With `gateway` the payment methods are those of
+    that provider, from whose account everything comes; `foresee` gets to know the bills that `renew` would write, in a dry run.
     """
 
     strict: bool = False
     dry_run: bool = False
     renew: bool = False
     live_gateways: frozenset[str] = frozenset()
+    gateway: str | None = None
+    foresee: Callable[[ForeseenBill], None] | None = None
 
 
 def import_objects(
@@ -167,6 +172,7 @@ class _Import:
         self.builder = Builder(self.index, self.report, self.account_id)
         self.resolver = references.Resolver(self.known, Currencies(self.known, self._price), self.report)
         self.configurations = DefaultConfigurations(self.account_id, self.at)
+        self.foreseeing = Foreseeing(self.at) if self.store.options.foresee else None
         self._take_tax_rates()
         for number, (entries, goes_on) in enumerate(self._batches(), 1):
             if number % COLLECT_AFTER == 0:
@@ -243,6 +249,9 @@ class _Import:
     def _take(self, entries: Sequence[Entry]) -> None:
         """Build, resolve and store a batch."""
         built = self.builder.build(entries)
+        gateway = self.store.options.gateway
+        if gateway is not None:
+            providers.name(built, gateway)
         with self.store.batch() as session:
             for row in self.connected:
                 self.known.add(row)
@@ -258,6 +267,8 @@ class _Import:
             if not self.store.options.dry_run:
                 pending_items.settle(session, invoiced, self.account_id, self.report)
                 credit_notes.delete_void(session, built, self.account_id)
+                if gateway is not None:
+                    providers.claim(session, objects, self.account_id, gateway, self.at, self.report)
 
     def _comes_later(self, entries: Sequence[Entry]) -> Callable[[str], bool]:
         """Tells whether an invoice is in a later batch: its customer was too large for one."""
@@ -274,11 +285,15 @@ class _Import:
         self.configurations.keep_one(session, [row for one in new for row in one.rows], dry_run=options.dry_run)
         if options.dry_run and options.renew:
             renewals.foresee(billable, self.at, self.report)
+        if self.foreseeing is not None and options.foresee is not None:
+            for bill in self.foreseeing.bills(session, objects, billable):
+                options.foresee(bill)
         if not options.dry_run:
             new = writer.store(session, new, self.report)
             twins.raise_stored_sequences(session, new)
             merging.remember(session, new, self.account_id)
             merging.apply(session, merged, self.account_id)
+            renewals.remember(session, objects, self.known, self.account_id)
             if options.renew:
                 renewals.renew(session, billable, self.account_id, self.at, self.report)
         writer.count(new, self.report)

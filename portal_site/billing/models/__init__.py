@@ -21,7 +21,7 @@ from portal_site.billing.models.customer import Customer, CustomerBalanceTransac
 from portal_site.billing.models.direct_payments.checkout import CheckoutSession, UnattachedMethod
 from portal_site.billing.models.direct_payments.intents import IntentCharge, IntentRefund, PaymentIntent
 from portal_site.billing.models.event import Event, EventCounter, WebhookDelivery, WebhookEndpoint
-from portal_site.billing.models.imported import ImportedObject
+from portal_site.billing.models.imported import ImportedObject, TakeOver
 from portal_site.billing.models.invoice import (
     CreditNote,
     CreditNoteLineItem,
@@ -106,6 +106,7 @@ __all__ = [
     "Subscription",
     "SubscriptionItem",
     "SubscriptionSchedule",
+    "TakeOver",
     "TaxId",
     "TestClock",
     "UnattachedMethod",

@@ -25,11 +25,14 @@ from portal_site.billing.models import (
     Subscription,
     SubscriptionItem,
     SubscriptionSchedule,
+    TakeOver,
 )
+from portal_site.billing.models.imported import IN_FORCE
 from portal_site.db import Base, bulk
 from portal_site.db.json_columns import JsonObject
 
 BILLED_HERE = "changed there, and billed here: stays as it is here"
+TAKEN_OVER = "changed there, where it was stopped to be billed here: stays as it is here"
 BEING_PAID = "changed there while it is being paid here: stays as it is here"
 Groups = Mapping[type[Base], Sequence[tuple[str, ...]]]
 _DISCOUNT = ("id", "coupon_id", "start", "end", "subscription_item_id", "promotion_code", "promotion_code_id")
@@ -123,6 +126,7 @@ def _load_parts(reader: Reader, model: Any, ids: Sequence[str], found: dict[tupl
 def _locks(reader: Reader, objects: Sequence[ImportedObject], account_id: str) -> Iterator[tuple[Any, str]]:
     """Which stored objects must not be changed, and why: subscriptions that are billed here, invoices that are being paid."""
     ids = {kind: [one.rows[0].id for one in objects if one.rows[0].model is kind] for kind in (Subscription, Invoice)}
+    yield from _taken_over(reader, objects, account_id)
     for start in range(0, len(ids[Subscription]), BATCH):
         some = ids[Subscription][start : start + BATCH]
         billed = select(Subscription.id).where(
@@ -137,6 +141,24 @@ def _locks(reader: Reader, objects: Sequence[ImportedObject], account_id: str) -
             PaymentAttempt.settled_at.is_(None),
         )
         yield from (((Invoice, row[0]), BEING_PAID) for row in reader.execute(paying))
+
+
+def _taken_over(reader: Reader, objects: Sequence[ImportedObject], account_id: str) -> Iterator[tuple[Any, str]]:
+    """Subscriptions that were taken over, and their schedules: what they are there is what stopped them."""
+    owners = {
+        (one.rows[0].model, one.rows[0].id): one.rows[0].values.get("subscription_id") or one.rows[0].id
+        for one in objects
+        if one.rows[0].model in (Subscription, SubscriptionSchedule)
+    }
+    ids = sorted(set(owners.values()))
+    for start in range(0, len(ids), BATCH):
+        query = select(TakeOver.subscription_id).where(
+            TakeOver.account_id == account_id,
+            TakeOver.subscription_id.in_(ids[start : start + BATCH]),
+            TakeOver.state.in_(IN_FORCE),
+        )
+        found = {row[0] for row in reader.execute(query)}
+        yield from ((key, TAKEN_OVER) for key, owner in owners.items() if owner in found)
 
 
 def replace(session: Session, one: ImportedObject) -> None:

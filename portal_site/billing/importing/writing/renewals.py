@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal_site.billing.importing.known import Known
 from portal_site.billing.importing.objects import ImportedObject, Row
 from portal_site.billing.importing.report import ImportReport, Result
 from portal_site.billing.models import Customer, InvoiceLineItem, PaymentMethod, Price, Subscription, SubscriptionItem
+from portal_site.billing.models import ImportedObject as Imported
 from portal_site.billing.rules.subscriptions.statuses import ENDED, SubscriptionStatus
 from portal_site.billing.subscriptions import due_dates, subscription_items
 
@@ -22,13 +23,35 @@ CanCharge = Callable[[ImportedObject], bool]
 
 def check(one: ImportedObject, known: Known, live_gateways: frozenset[str]) -> list[str]:
     """The reasons why a subscription cannot be billed right here, or not charged; none if it can."""
-    reasons = list(one.unbillable)
+    reasons = _of_amounts(one, known)
     if one.rows[0].livemode and not _is_charged_live(one.rows[0], known, live_gateways):
         reasons.append(LIVE)
-    prices = (known.get(Price, row.price_id) for row in one.parts(SubscriptionItem))
-    if any(price is not None and price.terms["usage_type"] == "metered" for price in prices):
-        reasons.append(USAGE)
     return reasons
+
+
+def _of_amounts(one: ImportedObject, known: Known) -> list[str]:
+    prices = (known.get(Price, row.price_id) for row in one.parts(SubscriptionItem))
+    metered = any(price is not None and price.terms["usage_type"] == "metered" for price in prices)
+    return [*one.unbillable, *([USAGE] if metered else [])]
+
+
+def remember(session: Session, objects: Sequence[ImportedObject], known: Known, account_id: str) -> None:
+    """Store why subscriptions cannot be billed right here, for who asks later."""
+    reasons = {
+        one.id: "\n".join(dict.fromkeys(_of_amounts(one, known)))
+        for one in objects
+        if one.kind == "subscription" and not one.embedded
+    }
+    if not reasons:
+        return
+    mine = Imported.account_id == account_id, Imported.kind == "subscription"
+    stored = session.execute(select(Imported.id, Imported.unbillable).where(*mine, Imported.id.in_(reasons)))
+    changed: dict[str, list[str]] = {}
+    for name, before in stored.all():
+        if before != reasons[name]:
+            changed.setdefault(reasons[name], []).append(name)
+    for words, names in changed.items():
+        session.execute(update(Imported).where(*mine, Imported.id.in_(names)).values(unbillable=words))
 
 
 def _is_charged_live(subscription: Row, known: Known, live_gateways: frozenset[str]) -> bool:
