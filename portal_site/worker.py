@@ -33,6 +33,8 @@ from portal_site import clock, locations
 from portal_site.billing.billing_run import clean_up, runner
 from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.billing_run.runner import RunReport
+from portal_site.billing.migration import undoing
+from portal_site.billing.migration.stripe_api import PER_SECOND, Pace
 from portal_site.billing.models import Worker
 from portal_site.billing.payments import provider_events
 from portal_site.config import SettingsError
@@ -219,6 +221,9 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
         storages.remove_old(at)
         staff_sessions.remove_old_rows(at)
         rechecks.check_due(app.extensions["dns"], at)
+        pace = Pace(PER_SECOND, time.monotonic, time.sleep)
+        for one in undoing.finish_interrupted(app.extensions["gateways"], at, pace):
+            log.info("take-over of %s: %s %s", one.subscription, one.result, "; ".join(one.why))
     if report.did_something:
         log.info(
             "renewed %d, late %d, parked %d, settled %d, collected %d",

@@ -19,13 +19,13 @@ CONNECT, READ = 2, 8
 
 
 @lru_cache(maxsize=256)
-def client(key: str, acts_for: str | None = None, address: str = ADDRESS) -> "StripeClient":
-    """Stripe for a secret key; with `acts_for`, for an account that is connected to the key's."""
+def client(key: str, acts_for: str | None = None, address: str = ADDRESS, read: int = READ) -> "StripeClient":
+    """Stripe for a secret key; with `acts_for`, for an account that is connected to the key's. `read` is the longest wait."""
     import stripe
 
     return stripe.StripeClient(
         key, stripe_account=acts_for, stripe_version=API_VERSION, base_addresses={"api": address}, max_network_retries=0,
-        http_client=stripe.RequestsClient(timeout=(CONNECT, READ)),
+        http_client=stripe.RequestsClient(timeout=(CONNECT, read)),
     )  # fmt: skip
 
 

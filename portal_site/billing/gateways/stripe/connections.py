@@ -62,12 +62,12 @@ class StripeConnector(Connector):
         """As the protocol says."""
         return missed.events_of(due_for_events(at), self.client_of, at)
 
-    def client_of(self, row: StripeConnection) -> Any:
-        """Stripe's library with a connection's key. Raises GatewayUnavailable if that cannot be read any more."""
+    def client_of(self, row: StripeConnection, read: int = clients.READ) -> Any:
+        """Stripe's library with a connection's key, with time-outs of `read` seconds. Raises GatewayUnavailable without it."""
         key = encryption.decrypt(PURPOSE, row.secret_key)
         if key is None:
             raise GatewayUnavailable("The key of Stripe was encrypted under another secret key: connect Stripe again.")
-        return clients.client(key, row.acts_for, self.address)
+        return clients.client(key, row.acts_for, self.address, read)
 
 
 def find(account_id: str, livemode: bool) -> StripeConnection | None:

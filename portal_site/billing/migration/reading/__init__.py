@@ -1,0 +1,1 @@
+"""Reading an account at Stripe: its lists, page by page, into a folder that the importer reads."""
