@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 from flask import Flask
 
-from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.cli import serving
 from portal_site.cli.checks import audit, check
-from portal_site.cli.groups import PlainGroup, steps, with_app
+from portal_site.cli.groups import PlainGroup, with_app
+from portal_site.cli.imports import import_objects
 from portal_site.cli.invoices import draft, refund
 from portal_site.cli.links import cancellation_page, link, login_page
 from portal_site.cli.mail import mail
 from portal_site.cli.merchants.api_keys import key
 from portal_site.cli.merchants.domains import domain
 from portal_site.cli.merchants.gateways import gateway
+from portal_site.cli.merchants.migration import migrate_billing
 from portal_site.cli.merchants.staff import account, set_up, user
 from portal_site.cli.merchants.webhooks import webhooks
 from portal_site.cli.serving import fail
@@ -55,34 +56,6 @@ def migrate(app: Flask) -> None:
 
     migrations.upgrade(app)
     click.echo("The database is up to date.")
-
-
-@main.command("import")
-@click.argument("source", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
-@click.option("--account", "account_id", help="The account the objects belong to; needed when there are several.")
-@click.option("--renew", is_flag=True, help="Bill the subscriptions here from the end of their current period on.")
-@click.option("--strict", is_flag=True, help="Import everything, or nothing if anything cannot be taken.")
-@click.option("--dry-run", is_flag=True, help="Show what an import would do, without writing.")
-@click.option("--report", "report_file", type=click.Path(path_type=Path), help="Where what was left out goes, as CSV.")
-@with_app
-@acting_as(ActorType.IMPORT)
-def import_objects(
-    app: Flask, source: Path, account_id: str | None, renew: bool, strict: bool, dry_run: bool, report_file: Path | None
-) -> None:
-    """Import Stripe API objects: JSON by type, JSON lines, answers of the stripe command, CSV, or a folder of such files."""
-    from portal_site import clock
-    from portal_site.billing.importing import importer
-
-    settings: Settings = app.config["SETTINGS"]
-    options = importer.Options(strict=strict, dry_run=dry_run, renew=renew, live_gateways=settings.live_gateways)
-    with steps("Importing") as advance:
-        report = importer.import_objects(source, clock.now(), account_id, advance, options)
-    click.echo(report.sentence(), err=True)
-    for line in report.summary():
-        click.echo(line, err=True)
-    path = report_file or settings.data_dir / "import-report.csv"
-    if report.write(path):
-        click.echo(f"Object by object: {path}", err=True)
 
 
 @main.command()
@@ -156,8 +129,8 @@ def demo(port: int, data: Path) -> None:
 
 
 for command in (
-    set_up, account, user, check, audit, domain, gateway, draft, link, login_page, cancellation_page, mail, refund, clock, key,
-    webhooks,
+    set_up, account, user, check, audit, domain, gateway, import_objects, migrate_billing, draft, link, login_page,
+    cancellation_page, mail, refund, clock, key, webhooks,
 ):  # fmt: skip
     main.add_command(command)
 

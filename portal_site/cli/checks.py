@@ -63,7 +63,9 @@ def _check_domains() -> None:
 
 
 def _check_gateways() -> None:
+    from portal_site import clock
     from portal_site.billing.gateways.stripe import connections
+    from portal_site.billing.migration import rows, undoing
     from portal_site.billing.payments import provider_events
 
     found = connections.faults()
@@ -72,6 +74,15 @@ def _check_gateways() -> None:
     if found:
         fail("gateways: nothing is charged there. Look with `portal gateway check`, and connect a key that works.")
     click.echo("gateways: no key is known not to work")
+    left = rows.left_behind(clock.now() - undoing.SILENT)
+    for row in left:
+        click.echo(
+            f"migration: {row.subscription_id} of {row.account_id}: {row.state} {row.note or ''}".rstrip(), err=True
+        )
+    if left:
+        fail(
+            "migration: these are with neither side for sure. Run `portal migrate-billing take-over` again, or `undo`."
+        )
     events = provider_events.parked()
     for account_id, event_id, words in events:
         click.echo(f"gateways: event {event_id} of {account_id}: {words}", err=True)

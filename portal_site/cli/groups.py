@@ -73,3 +73,18 @@ def steps(title: str) -> Iterator[Advance]:
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def counter(title: str) -> Iterator[Callable[[str, int], None]]:
+    """A sign of progress where nobody knows how much there is. The context's value takes what is counted, and how many."""
+    if not sys.stderr.isatty():
+        yield lambda name, count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,}")
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda name, count: bar.update(task, description=f"{title}: {name}", completed=count)
