@@ -38,7 +38,7 @@ BILLING_ORDER = (
     "translation_marks", "errors", "rules.amounts", "rules.catalog", "rules.customers", "rules.portal", "rules.invoicing",
     "rules.subscriptions", "rules.payments", "rules.retention", "gateways", "models", "resources", "events", "loading",
     "catalog", "invoicing", "subscriptions", "changes", "cancellation", "customers", "portal_access", "api_access", "accounts",
-    "webhooks", "gateways.stripe", "payments", "direct_payments", "billing_run", "importing",
+    "webhooks", "gateways.stripe", "payments", "direct_payments", "billing_run", "importing", "migration",
 )  # fmt: skip
 WEB_MAY_USE = ("errors", "translation_marks", "models", "rules")  # of billing: no operation
 SANDBOX = "gateways.sandbox"  # a payment provider: it has pages and tables of its own

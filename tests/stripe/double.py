@@ -212,6 +212,8 @@ def _metadata(params: Document) -> Document:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     double: Double
 
     def _handle(self) -> None:
@@ -237,6 +239,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        if status == 429:
+            self.send_header("Retry-After", "3")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -248,9 +252,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running() -> Iterator[Double]:
-    """A double that answers."""
-    double = Double()
+def running(double: Double | None = None) -> Iterator[Double]:
+    """A double that answers: this one, or a new one."""
+    double = double or Double()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"double": double}))
     double.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, daemon=True)
