@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
@@ -29,6 +29,9 @@ from portal_site.db.transactions import transaction
 from portal_site.rate_limits.rules import RULES
 from tests import order
 from tests.client import PortalClient
+
+if TYPE_CHECKING:
+    from tests.stripe.second import Second
 
 SEEDS = 60  # histories of the simulation; who asks for more has time, and other proofs then take longer too
 UNREACHED = "1000000 per minute"  # requests are counted in all tests; tests/web/test_rate_limits.py has the real rates
@@ -212,6 +215,20 @@ def lite_app(sqlite_app: Flask) -> Iterator[Flask]:
     with sqlite_app.app_context():
         empty_all()
         yield sqlite_app
+
+
+@pytest.fixture(scope="session")
+def second_instance(tmp_path_factory: pytest.TempPathFactory) -> "Second":
+    """Another portal, with a database of its own."""
+    from tests.stripe.second import Second
+
+    return Second.made(tmp_path_factory.mktemp("second"))
+
+
+@pytest.fixture
+def second(second_instance: "Second") -> "Second":
+    """The same, empty but for a merchant, whose API is the first portal's payment provider."""
+    return second_instance.begin()
 
 
 @pytest.fixture

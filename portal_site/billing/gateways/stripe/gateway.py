@@ -25,7 +25,7 @@ from portal_site.billing.gateways import (
 )
 from portal_site.billing.gateways.stripe import answers
 from portal_site.billing.gateways.stripe.answers import Object
-from portal_site.billing.gateways.stripe.client import errors
+from portal_site.billing.gateways.stripe.client import errors, is_stored, under_key
 
 if TYPE_CHECKING:
     from stripe import StripeClient
@@ -52,7 +52,7 @@ class StripeGateway:
         params: dict[str, Any] = {"metadata": {"customer": customer.id}}
         params |= {name: value for name, value in (("name", customer.name), ("email", customer.email)) if value}
         with errors(self._note):
-            return str(self._stripe.customers.create(params, {"idempotency_key": idempotency_key}).id)  # type: ignore[arg-type]
+            return str(under_key(lambda key: self._stripe.customers.create(params, key), idempotency_key)["id"])  # type: ignore[arg-type]
 
     def begin_setup(self, customer: str, livemode: bool, return_url: str) -> SetupSession:
         """As the protocol says: a Checkout session in setup mode, with the methods that the account has switched on."""
@@ -136,23 +136,34 @@ class StripeGateway:
             return Refund("failed", request.reference or request.idempotency_key)
 
     def _refunded(self, request: RefundRequest, at: int) -> Object:
-        """The refund; one whose first answer was lost long ago is found among those of the charge, by its metadata."""
+        """The refund; where its key says no more what became of it, it is found among those of the charge, by its metadata."""
+        import stripe
+
         if request.reference is not None:
             return self._stripe.refunds.retrieve(request.reference).to_dict()
-        if at - request.created > REPLAYED:
-            for one in self._stripe.refunds.list(
-                {"payment_intent": request.charge_reference, "limit": 100}
-            ).auto_paging_iter():
-                document = one.to_dict()
-                if (document.get("metadata") or {}).get("refund") == request.idempotency_key:
-                    return document
+        if at - request.created > REPLAYED and (found := self._refund_made(request)) is not None:
+            return found
         params: Any = {
             "payment_intent": request.charge_reference, "amount": request.amount,
             "metadata": {"refund": request.idempotency_key},
         }  # fmt: skip
         if request.is_on_behalf and self._is_transferred(request.charge_reference):
             params["reverse_transfer"] = True
-        return self._stripe.refunds.create(params, {"idempotency_key": request.idempotency_key}).to_dict()
+        try:
+            return self._stripe.refunds.create(params, {"idempotency_key": request.idempotency_key}).to_dict()
+        except stripe.StripeError as error:
+            if not is_stored(error):
+                raise
+        found = self._refund_made(request)
+        return found or under_key(lambda key: self._stripe.refunds.create(params, key), request.idempotency_key)
+
+    def _refund_made(self, request: RefundRequest) -> Object | None:
+        made = self._stripe.refunds.list({"payment_intent": request.charge_reference, "limit": 100})
+        for one in made.auto_paging_iter():
+            document = one.to_dict()
+            if (document.get("metadata") or {}).get("refund") == request.idempotency_key:
+                return document
+        return None
 
     def _is_transferred(self, reference: str) -> bool:
         """Whether the money of a charge went on to another account. That is not known from here: it may have been set later."""
@@ -194,8 +205,9 @@ class StripeGateway:
             params["customer"] = request.customer
         if request.on_behalf_of is not None:
             params |= {"on_behalf_of": request.on_behalf_of, "transfer_data": {"destination": request.on_behalf_of}}
-        key: Any = {"idempotency_key": f"{request.idempotency_key}_create"}
-        return self._stripe.payment_intents.create(params, key).to_dict()  # type: ignore[arg-type]
+        create: Any = self._stripe.payment_intents.create
+        made: Object = under_key(lambda key: create(params, key), f"{request.idempotency_key}_create")
+        return made
 
     def _confirmed(self, request: ChargeRequest, intent: Any) -> Any:
         """The payment intent, confirmed unless it is already."""
@@ -205,8 +217,8 @@ class StripeGateway:
         params: dict[str, Any] = {"payment_method": request.payment_method}
         params |= {"off_session": True} if request.off_session else {"return_url": request.return_url}
         step = "confirm" if request.off_session else "confirm_present"
-        key: Any = {"idempotency_key": f"{request.idempotency_key}_{step}"}
-        return self._stripe.payment_intents.confirm(intent["id"], params, key).to_dict()  # type: ignore[arg-type]
+        confirm = self._stripe.payment_intents.confirm
+        return under_key(lambda key: confirm(intent["id"], params, key), f"{request.idempotency_key}_{step}")  # type: ignore[arg-type]
 
     def _outcome(self, request: ChargeRequest, call: Callable[[], Any]) -> Charge:
         try:
@@ -221,19 +233,23 @@ class StripeGateway:
     def _search(self, request: ChargeRequest) -> Any:
         """The payment intent of an old charge whose first answer was lost, by its metadata. Lists are exact, searches are not.
 
+        If there are several, because the answers to earlier creations were errors, at most one of them was confirmed: that one.
         Raises GatewayUnavailable where it cannot be said that there is none: to begin again could charge twice.
         """
         if request.customer is None:
             raise GatewayUnavailable("A lost answer of a charge without a customer cannot be looked up.")
         with errors(self._note):
-            found = self._stripe.payment_intents.list({"customer": request.customer, "limit": 100})
-            for number, intent in enumerate(found.auto_paging_iter()):
+            listed = self._stripe.payment_intents.list({"customer": request.customer, "limit": 100})
+            found = None
+            for number, intent in enumerate(listed.auto_paging_iter()):
                 document = intent.to_dict()
                 if (document.get("metadata") or {}).get("attempt") == request.metadata.get("attempt"):
-                    return document
+                    found = document
+                    if answers.charge(document, request) is not None:
+                        break
                 if number >= MOST_SEARCHED:
                     raise GatewayUnavailable("The customer has too many payments to find the lost one.")
-        return None
+        return found
 
     def _maybe(self, call: Callable[[], Any]) -> Any:
         """The answer; None if Stripe does not know what is asked for."""
