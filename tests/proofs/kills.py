@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from sqlalchemy import event
 
 from portal_site.db import db
+from tests.stripe.faults import Faults
 
 
 class Killed(BaseException):
@@ -30,11 +31,13 @@ def killing(
     die: Callable[[], None] = raise_killed,
     *,
     only_writes: bool = False,
+    line: Faults | None = None,
 ) -> Iterator[SimpleNamespace]:
     """Call `die` at the point with this number, counted from 0; None: only count the points.
 
     `points` are names of SQLAlchemy's engine events. With `only_writes`, those points are left out that are like the next one:
-    after a statement, and before one that only reads. Who dies there leaves the same database. `events` counts them too.
+    after a statement, and before one that only reads. Who dies there leaves the same database. `events` counts them too. With the
+    `line` to a payment provider, the points before and after each call's work there are points, too.
     """
     counter = SimpleNamespace(points=0, events=0)
 
@@ -51,8 +54,12 @@ def killing(
     listeners = [(name, afterwards if only_writes and name.startswith("after") else point) for name in points]
     for name, listener in listeners:
         event.listen(db.engine, name, listener)
+    if line is not None:
+        line.around = lambda: point(None)
     try:
         yield counter
     finally:
+        if line is not None:
+            line.around = lambda: None
         for name, listener in listeners:
             event.remove(db.engine, name, listener)

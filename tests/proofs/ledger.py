@@ -1,6 +1,7 @@
 """Invariants of the ledger: assertions that must hold after any sequence of operations."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -27,10 +28,20 @@ from portal_site.db import db
 from tests.world import reading
 
 Rows = list[Any]
+Books = Callable[[Rows, Rows], tuple[Rows, Rows]]
 
 
-def audit(account_id: str, first_balance: int = 0) -> None:
-    """Assert that the whole ledger of an account is consistent."""
+def of_the_sandbox(attempts: Rows, refunds: Rows) -> tuple[Rows, Rows]:
+    """The provider's rows of these payment attempts and refunds."""
+    keys = [attempt.idempotency_key for attempt in attempts]
+    of_ours = SandboxRefund.idempotency_key.in_([refund.id for refund in refunds])
+    with reading() as reader:
+        charges = reader.execute(select(SandboxCharge.__table__).where(SandboxCharge.idempotency_key.in_(keys)))
+        return list(charges), list(reader.execute(select(SandboxRefund.__table__).where(of_ours)))
+
+
+def audit(account_id: str, first_balance: int = 0, books: Books = of_the_sandbox) -> None:
+    """Assert that the whole ledger of an account is consistent. `books` are the provider's of its attempts and refunds."""
     db.session.remove()
     with reading() as reader:
 
@@ -38,15 +49,12 @@ def audit(account_id: str, first_balance: int = 0) -> None:
             return list(reader.execute(select(kind.__table__).where(kind.account_id == account_id)))
 
         invoices, lines, attempts = rows(Invoice), rows(InvoiceLineItem), rows(PaymentAttempt)
-        keys = [attempt.idempotency_key for attempt in attempts]
-        charges = list(reader.execute(select(SandboxCharge.__table__).where(SandboxCharge.idempotency_key.in_(keys))))
         customers, transactions, events = rows(Customer), rows(CustomerBalanceTransaction), rows(Event)
         subscriptions, items = rows(Subscription), rows(SubscriptionItem)
         changes, codes, refunds = rows(PlanChange), rows(PromotionCode), rows(Refund)
-        of_ours = SandboxRefund.idempotency_key.in_([refund.id for refund in refunds])
-        given_back = list(reader.execute(select(SandboxRefund.__table__).where(of_ours)))
         discounts = rows(Discount)
         notes, note_lines = rows(CreditNote), rows(CreditNoteLineItem)
+    charges, given_back = books(attempts, refunds)
     drafts = [invoice for invoice in invoices if invoice.status == "draft"]
     for draft in drafts:  # a draft has no number and does not affect the balance
         assert (draft.number, draft.ending_balance, draft.amount_paid, draft.next_payment_attempt) == (

@@ -44,6 +44,7 @@ from tests.proofs import forecasts, ledger
 from tests.proofs.flaky import FlakyGateway
 from tests.proofs.kills import Killed, killing
 from tests.proofs.merchant_moves import MerchantMoves
+from tests.stripe.faults import Faults
 from tests.world import reading
 
 BACK = "http://127.0.0.1:8000/back"
@@ -78,6 +79,7 @@ class Play(MerchantMoves):
     add_ons: dict[str, tuple[str, ...]] = field(default_factory=dict)  # their price ids by product id
     first_balance: int = 0
     log: list[str] = field(default_factory=list)
+    line: Faults | None = None  # to a provider outside of the database
     changes: int = 0
     expected: forecasts.Forecasts = field(
         default_factory=forecasts.Forecasts
@@ -239,7 +241,7 @@ class Play(MerchantMoves):
     def _try(self, action: Callable[[], T], dies: int | None) -> T | BillingError | None:
         """The result of the action, the error that refused it, or None if the process was killed."""
         try:
-            with killing(dies):
+            with killing(dies, line=self.line):
                 return action()
         except Killed:
             self.log.append("killed")

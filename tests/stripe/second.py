@@ -7,7 +7,7 @@ request, which is quick enough for thousands of calls; faults come between in bo
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -111,21 +111,22 @@ class Second:
             assert owner is not None
             return owner.id, made.method(owner, number).id
 
-    def intents(self) -> Rows:
-        """All payment intents."""
-        return self._rows(PaymentIntent)
+    def intents(self, *customers: str) -> Rows:
+        """All payment intents, or those of these customers."""
+        return self._rows(PaymentIntent, customers)
 
-    def charges(self) -> Rows:
-        """All charges."""
-        return self._rows(IntentCharge)
+    def charges(self, *customers: str) -> Rows:
+        """All charges, or those of these customers."""
+        return self._rows(IntentCharge, customers)
 
-    def refunds(self) -> Rows:
-        """All refunds."""
-        return self._rows(IntentRefund)
+    def refunds(self, *customers: str) -> Rows:
+        """All refunds, or those of these customers."""
+        return self._rows(IntentRefund, customers)
 
-    def _rows(self, kind: Any) -> Rows:
+    def _rows(self, kind: Any, customers: Collection[str]) -> Rows:
+        mine = select(kind.__table__).where(kind.account_id == self.account_id)
         with self.app.app_context(), reading() as reader:
-            return list(reader.execute(select(kind.__table__).where(kind.account_id == self.account_id)))
+            return list(reader.execute(mine.where(kind.customer_id.in_(customers)) if customers else mine))
 
     def bank_says(self, before: str, after: str, decline_code: str | None = None) -> None:
         """What becomes of the charges that wait: `requires_action` for the customer, `processing` for the bank."""
@@ -133,19 +134,19 @@ class Second:
         with self.app.app_context(), transaction() as session:
             session.execute(update(SandboxCharge).where(SandboxCharge.status == before).values(**values))
 
-    def books(self, attempts: Rows, refunds: Rows) -> tuple[Rows, Rows]:
+    def books(self, attempts: Rows, refunds: Rows, *customers: str) -> tuple[Rows, Rows]:
         """The charges of these attempts and these refunds as it has them, in the members of the sandbox's rows."""
         keys = {attempt.id: attempt.idempotency_key for attempt in attempts}
         states = {"requires_payment_method": "declined", "canceled": "declined"}
         charges = [
             SimpleNamespace(idempotency_key=keys[row.metadata["attempt"]], amount=row.amount,
                             status=states.get(row.status, row.status))
-            for row in self.intents() if row.metadata.get("attempt") in keys
+            for row in self.intents(*customers) if row.metadata.get("attempt") in keys
         ]  # fmt: skip
         names = {refund.id for refund in refunds}
         given = [
             SimpleNamespace(idempotency_key=row.metadata["refund"], amount=row.amount, status=row.status)
-            for row in self.refunds() if row.metadata.get("refund") in names
+            for row in self.refunds(*customers) if row.metadata.get("refund") in names
         ]  # fmt: skip
         return charges, given
 
@@ -209,12 +210,12 @@ def served(program: Faults) -> Iterator[str]:
     thread.join(5)
 
 
-def check_books(second: Second, attempts: Mapping[str, Any]) -> None:
-    """Each charge at the provider is one attempt's, each attempt has one intent, and no intent was paid twice.
+def check_books(second: Second, attempts: Mapping[str, Any], *customers: str) -> None:
+    """Each charge at the provider is one attempt's, no attempt and no intent was paid twice, and no refund is above its charge.
 
     `attempts` are those of the first instance, by id.
     """
-    intents = {row.id: row for row in second.intents()}
+    intents = {row.id: row for row in second.intents(*customers)}
     paid: dict[str, int] = {}
     for row in intents.values():
         attempt = attempts[row.metadata["attempt"]]
@@ -224,14 +225,14 @@ def check_books(second: Second, attempts: Mapping[str, Any]) -> None:
             paid[attempt.id] = paid.get(attempt.id, 0) + 1
     assert max(paid.values(), default=0) <= 1, "an attempt was charged twice"
     took: dict[str, int] = {}
-    for charge in second.charges():
+    for charge in second.charges(*customers):
         if charge.status in ("succeeded", "pending"):
             took[charge.payment_intent_id] = took.get(charge.payment_intent_id, 0) + charge.amount
     for name, amount in took.items():
         assert amount == intents[name].amount, "an intent was charged twice"
         assert intents[name].status in ("succeeded", "processing")
     given: dict[str, int] = {}
-    for refund in second.refunds():
+    for refund in second.refunds(*customers):
         if refund.status != "failed":
             given[refund.payment_intent_id] = given.get(refund.payment_intent_id, 0) + refund.amount
     assert all(amount <= took[name] for name, amount in given.items()), "more was given back than was taken"
