@@ -31,6 +31,7 @@ from tests.conftest import SEEDS
 from tests.proofs import ledger
 from tests.proofs.kills import AROUND, killing
 from tests.proofs.play import BACK
+from tests.stripe.second import Second
 from tests.world import reading
 
 Step = Callable[[], object]
@@ -38,8 +39,11 @@ DEBITED = world.END + 4 * 24 * 60 * 60  # when a debit of the renewal is over
 SECOND_TRY = world.END + DunningPolicy().retry_days[0] * 24 * 60 * 60
 
 
-def _dies(action: Step, point: int | None, *, everywhere: bool) -> tuple[int, int] | None:
-    """Run the action in a process that is killed at this point; the last point is after the action.
+def dies(
+    action: Step, point: int | None, *, everywhere: bool = False, line: Second | None = None
+) -> tuple[int, int] | None:
+    """Run the action in a process that is killed at this point; the last point is after the action. With a second instance, the
+    points before and after what it does are among them.
 
     Returns None if it was killed, else the number of points and that of all events, some of which are alike.
     """
@@ -50,7 +54,11 @@ def _dies(action: Step, point: int | None, *, everywhere: bool) -> tuple[int, in
         try:
             gc.disable()  # it would copy all that it looks through
             db.engine.dispose(close=False)  # the connections still belong to the parent
-            with killing(point, AROUND, _kill_this_process, only_writes=not everywhere) as counter:
+            if line is not None:
+                with line.app.app_context():
+                    db.engine.dispose(close=False)
+            calls = line.line if line is not None else None
+            with killing(point, AROUND, _kill_this_process, only_writes=not everywhere, line=calls) as counter:
                 action()
             if point == counter.points:
                 _kill_this_process()
@@ -133,14 +141,14 @@ def test_a_kill_at_any_statement_loses_and_repeats_nothing(
     everywhere = request.config.getoption("--seeds") > SEEDS
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         action = prepare(app, world.shop("Counted", card=card))
-        counted = _dies(action, None, everywhere=everywhere)
+        counted = dies(action, None, everywhere=everywhere)
         assert counted
         points, events = counted
         assert events > 20
         for point in range(points):
             shop = world.shop(f"Shop{point}", card=card)
             action = prepare(app, shop)
-            assert _dies(action, point, everywhere=everywhere) is None
+            assert dies(action, point, everywhere=everywhere) is None
             for moment in moments:
                 _recover(app, moment)
             if story == "change":
