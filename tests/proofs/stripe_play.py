@@ -15,6 +15,7 @@ from sqlalchemy import delete, select
 from portal_site import encryption
 from portal_site.billing.billing_run import runner
 from portal_site.billing.gateways.registry import Gateways
+from portal_site.billing.gateways.stripe.connections import StripeConnector
 from portal_site.billing.gateways.stripe.models import StripeConnection
 from portal_site.billing.models import Customer, PaymentAttempt, PaymentMethod, ProviderCustomer, ProviderEvent
 from portal_site.billing.payments import provider_events
@@ -34,8 +35,8 @@ EVENTS = {
 }
 
 
-def connect(second: Second, account_id: str, at: int) -> Gateways:
-    """Connect an account to the second instance; the gateways with which that is called."""
+def connect(second: Second, account_id: str, at: int, address: str | None = None) -> Gateways:
+    """Connect an account to the second instance; the gateways with which that is called, in the process or over the network."""
     with transaction() as session:
         session.add(
             StripeConnection(
@@ -44,7 +45,7 @@ def connect(second: Second, account_id: str, at: int) -> Gateways:
                 webhook_secret=encryption.encrypt("stripe", SECRET),
             )
         )  # fmt: skip
-    return Gateways(NearConnector(second))
+    return Gateways(NearConnector(second) if address is None else StripeConnector(address))
 
 
 def save_method(second: Second, customer_id: str, number: str, at: int) -> str:
@@ -79,14 +80,16 @@ class StripePlay(Play):
     there: str = ""  # the customer at the second instance
 
     @classmethod
-    def begin_at(cls, second: Second, app: Flask, dice: random.Random, card: str, **options: Any) -> "StripePlay":
-        """A customer of a new shop that has connected Stripe."""
+    def begin_at(
+        cls, second: Second, app: Flask, dice: random.Random, card: str, address: str | None = None, **options: Any
+    ) -> "StripePlay":
+        """A customer of a new shop that has connected Stripe. Over the network nobody dies in the midst of a call."""
         game = cls.begin(app, dice, card=None, **options)
         assert isinstance(game, cls)
         game.second = second
-        game.line = game.gateway = second.line
-        game.line.dice = dice
-        game.gateways = connect(second, game.account_id, game.now)
+        game.gateway, game.line = second.line, second.line if address is None else None
+        second.line.dice = dice
+        game.gateways = connect(second, game.account_id, game.now, address)
         game.take_card(card)
         return game
 
