@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -30,7 +31,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal_site import clock, locations
-from portal_site.billing.billing_run import clean_up, runner
+from portal_site.billing.billing_run import clean_up, lanes, runner
 from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.billing_run.runner import RunReport
 from portal_site.billing.migration import undoing
@@ -210,7 +211,8 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
         try:
             provider_events.catch_up(app.extensions["gateways"], at)
             provider_events.work_off(app.extensions["gateways"], at, addresses.after_payment)
-            report = runner.run(app.extensions["gateways"], at, addresses.after_payment, beat=beat)
+            with ThreadPoolExecutor(lanes.AT_ONCE, "call", lambda: app.app_context().push()) as pool:
+                report = runner.run(app.extensions["gateways"], at, addresses.after_payment, beat=beat, pool=pool)
         except Exception as error:
             with suppress(SQLAlchemyError):  # a database that takes no writes: `portal check` finds that by itself
                 note_fault(described(error))

@@ -1,4 +1,4 @@
-"""Concurrent requests with the payments at a second instance: whoever pays, asks, hears or gives back at once, money moves once."""
+"""Concurrent requests with the payments at a second instance: whoever pays, asks, hears or refunds at once, money moves once."""
 
 from collections import Counter
 from collections.abc import Callable

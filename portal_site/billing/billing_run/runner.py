@@ -5,6 +5,7 @@ Workers call `run` repeatedly, and test clocks call it for their customers.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from portal_site.billing.billing_run import batches, parking
 from portal_site.billing.billing_run.batches import BatchResult
 from portal_site.billing.billing_run.failures import Tally
+from portal_site.billing.billing_run.lanes import Lanes
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED
 from portal_site.billing.direct_payments import settlement
 from portal_site.billing.errors import BillingError
@@ -22,6 +24,7 @@ from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
 from portal_site.billing.payments import collection, refunds
+from portal_site.billing.payments.collection import Begun
 from portal_site.billing.rules.payments import payment_times
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.db import db
@@ -81,14 +84,17 @@ def run(
     return_url: Address,
     clock_id: str | None = None,
     beat: Callable[[RunReport], None] = lambda report: None,
+    pool: Executor | None = None,
 ) -> RunReport:
     """Process everything that is due at `at`. `beat`, a heartbeat for long runs, is called after each batch and collection.
 
-    `return_url` maps an invoice id to the URL to which the customer returns after 3-D Secure authentication. Raises RunStopped,
-    after all that could be done, when nothing of a kind went well; and at once what `db.faults.is_of_surroundings` says.
+    `return_url` maps an invoice id to the URL to which the customer returns after 3-D Secure authentication. The threads of
+    `pool`, each with the app's context, make the calls to providers outside of this program, several at a time. Raises
+    RunStopped, after all that could be done, when nothing of a kind went well; and at once what
+    `db.faults.is_of_surroundings` says.
     """
     asked, silent = gateways.for_one_run()
-    run = _Run(asked, at, return_url, clock_id, beat)
+    run = _Run(asked, at, return_url, clock_id, beat, Lanes(pool) if pool is not None else None)
     run.pay(collection.cancel_awaiting_payment, _superseded_payments(at, clock_id))
     run.renew()
     for unresolved in _unresolved_payments(at, clock_id):
@@ -114,6 +120,7 @@ class _Run:
     return_url: Address
     clock_id: str | None
     beat: Callable[[RunReport], None]
+    lanes: Lanes | None = None
     report: RunReport = field(default_factory=RunReport)
     renewals: Tally = field(default_factory=Tally)
     payments: Tally = field(default_factory=Tally)
@@ -129,12 +136,41 @@ class _Run:
         self.report.batch.parked += parking.count_repeated_renewals(self.renewals, self.at)
 
     def collect(self) -> None:
-        """Collect each due invoice."""
-        for customer_id, invoice_id in _to_collect(self.at, self.clock_id):
-            if invoice_id not in self.payments.failures:
-                self.report.collected += 1
+        """Collect each due invoice. If several calls are made at a time, test mode waits: its limits are narrower."""
+        if self.lanes is None:
+            for customer_id, invoice_id in self._due():
                 self.pay(_collect_payment, [(customer_id, invoice_id)])
                 self.beat(self.report)
+            return
+        for livemode in (True, False):
+            for customer_id, invoice_id in self._due(livemode):
+                self.pay(partial(self._begin, self.lanes), [(customer_id, invoice_id)])
+                self.beat(self.report)
+        self.lanes.finish()
+
+    def _due(self, livemode: bool | None = None) -> Iterator[tuple[str, str]]:
+        for customer_id, invoice_id in _to_collect(self.at, self.clock_id, livemode):
+            if invoice_id not in self.payments.failures:
+                self.report.collected += 1
+                yield customer_id, invoice_id
+
+    def _begin(self, lanes: Lanes, *given: Any) -> PaymentAttempt | None:
+        """Begin to collect an invoice; a provider outside of this program is called meanwhile."""
+        begun = collection.begin_collection(*given, off_session=True)
+        if not isinstance(begun, Begun):
+            return begun
+        if not begun.is_remote:
+            return begun.record(begun.ask())
+
+        def end(answer: Callable[[], Any]) -> None:
+            def record(*_given: Any) -> PaymentAttempt:
+                return begun.record(answer())
+
+            self.pay(record, [(begun.attempt.customer_id, begun.attempt.invoice_id)])
+
+        lanes.call(begun.ask, end)
+        self.payments.went_well -= 1  # what is begun has not gone well yet
+        return None
 
     def ask_about_refunds(self) -> None:
         """Ask for refunds whose answer was lost, or which take days. The failure of one does not affect the others."""
@@ -181,8 +217,9 @@ def _paged(
         after = page[-1][2], page[-1][3]
 
 
-def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
-    """The due invoices as (customer id, invoice id), oldest first. Each is yielded once at most."""
+def _to_collect(at: int, clock_id: str | None, livemode: bool | None = None) -> Iterator[tuple[str, str]]:
+    """The due invoices of one mode, or of both, as (customer id, invoice id), oldest first. Each is yielded once at most."""
+    of_mode = () if livemode is None else (Invoice.livemode.is_(livemode),)
     query = (
         select(Invoice.customer_id, Invoice.id)
         .join(Customer, Customer.id == Invoice.customer_id)
@@ -193,6 +230,7 @@ def _to_collect(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
             _on_clock(clock_id),
             _NOT_PARKED,
             _NOT_BEING_PAID,
+            *of_mode,
         )
     )
     return _paged(query, Invoice.next_payment_attempt, Invoice.id)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable, StateChanged
-from portal_site.billing.gateways import Charge, ChargeRequest
+from portal_site.billing.gateways import Charge, ChargeRequest, Gateway
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.invoicing import payment_events
 from portal_site.billing.loading import ownership, payment_state
@@ -80,6 +80,25 @@ def _seller_at_provider(session: Session, invoice: Invoice) -> str | None:
     return session.scalar(select(Account.provider_account).where(*mine))
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A payment whose attempt is stored, before its call to the provider, which any thread may make if that `is_remote`."""
+
+    attempt: PaymentAttempt
+    gateway: Gateway
+    request: ChargeRequest
+    at: int
+    is_remote: bool
+
+    def ask(self) -> Charge | None:
+        """Call the provider. None: there was no answer, and the outcome is unknown."""
+        return _answer(lambda: self.gateway.charge(self.request), self.attempt.id)
+
+    def record(self, charge: Charge | None) -> PaymentAttempt:
+        """Store the outcome."""
+        return outcomes.record(self.attempt, charge, self.at)
+
+
 def pay_invoice(
     gateways: Gateways,
     customer_id: str,
@@ -96,6 +115,24 @@ def pay_invoice(
     Returns the attempt with its outcome. An earlier unsettled attempt is resolved first, and returned unless it was
     declined. With `off_session` the customer is not present.
     """
+    begun = _begin_payment(
+        gateways, customer_id, invoice_id, method_id, amount, at, return_url, off_session=off_session
+    )
+    return begun.record(begun.ask()) if isinstance(begun, Begun) else begun
+
+
+def _begin_payment(
+    gateways: Gateways,
+    customer_id: str,
+    invoice_id: str,
+    method_id: str,
+    amount: int,
+    at: int,
+    return_url: str,
+    *,
+    off_session: bool,
+) -> Begun | PaymentAttempt:
+    """The payment up to the call to the provider; an attempt that has its outcome without one."""
     earlier = _unsettled(customer_id, invoice_id)
     if earlier is not None:
         settled = _resolve(gateways, earlier, at, return_url, give_up=True, off_session=off_session)
@@ -105,8 +142,8 @@ def pay_invoice(
     gateway = gateways.for_method(terms.method)
     if gateway is None:
         return outcomes.record(attempt, Charge("declined", attempt.id, NOT_HERE), at)
-    request = terms.request(attempt, return_url, off_session)
-    return outcomes.record(attempt, _answer(lambda: gateway.charge(request), attempt.id), at)
+    is_remote = gateways.connector(gateway.name) is not None
+    return Begun(attempt, gateway, terms.request(attempt, return_url, off_session), at, is_remote)
 
 
 def resolve_payment(
@@ -148,6 +185,14 @@ def collect(
 
     Without a payment method this counts as a failed attempt.
     """
+    begun = begin_collection(gateways, customer_id, invoice_id, at, return_url, off_session=off_session)
+    return begun.record(begun.ask()) if isinstance(begun, Begun) else begun
+
+
+def begin_collection(
+    gateways: Gateways, customer_id: str, invoice_id: str, at: int, return_url: str, *, off_session: bool = False
+) -> Begun | PaymentAttempt | None:
+    """The same up to the call to the provider, for callers that make several at once. What needs no such call is done."""
     with transaction() as session:
         customer = ownership.lock_customer(session, customer_id)
         invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
@@ -161,7 +206,7 @@ def collect(
         amount = invoice.amount_remaining
     if method_id is None:  # the payment method of the unsettled attempt was removed since
         return resolve_payment(gateways, customer_id, invoice_id, at, return_url, off_session=off_session)
-    return pay_invoice(gateways, customer_id, invoice_id, method_id, amount, at, return_url, off_session=off_session)
+    return _begin_payment(gateways, customer_id, invoice_id, method_id, amount, at, return_url, off_session=off_session)
 
 
 def _method(session: Session, customer: Customer, invoice: Invoice) -> str | None:

@@ -1,5 +1,7 @@
 """Calls to Stripe: the official library, its version, its time-outs, and its errors as the engine knows them."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,6 +18,10 @@ API_VERSION = (
 ADDRESS = "https://api.stripe.com"
 # Seconds. A customer waits for a call. Without retries: the engine asks about a lost answer, and pays no second time.
 CONNECT, READ = 2, 8
+# Calls a second with one key. Stripe takes 100 in live mode and 25 in test mode; the rest is for pages and other programs.
+MOST_LIVE, MOST_TEST = 80, 20
+LONGEST_GAP, RECOVERY = 1, 0.98  # seconds between two calls after many refusals; of the pause, after each answer
+TOO_MANY = 429
 KEYS = ("", "_2", "_3", "_4")  # behind a key, one after the other
 
 
@@ -24,10 +30,57 @@ def client(key: str, acts_for: str | None = None, address: str = ADDRESS, read: 
     """Stripe for a secret key; with `acts_for`, for an account that is connected to the key's. `read` is the longest wait."""
     import stripe
 
+    class Paced(stripe.RequestsClient):
+        """Calls that keep their pace."""
+
+        def request(self, *given: Any, **named: Any) -> Any:
+            """As the library does."""
+            pace.wait()
+            answer = super().request(*given, **named)
+            pace.heed(answer[1])
+            return answer
+
+    pace = pace_of(key, acts_for)
     return stripe.StripeClient(
         key, stripe_account=acts_for, stripe_version=API_VERSION, base_addresses={"api": address}, max_network_retries=0,
-        http_client=stripe.RequestsClient(timeout=(CONNECT, read)),
+        http_client=Paced(timeout=(CONNECT, read)),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def pace_of(key: str, acts_for: str | None) -> "Pace":
+    """The pace of the calls with a key, for one account, in this process."""
+    return Pace(MOST_LIVE if "_live_" in key else MOST_TEST)
+
+
+class Pace:
+    """Keeps the calls of one key apart: at most `most` a second. After a 429 half as many, and slowly more again."""
+
+    def __init__(self, most: float) -> None:
+        self._shortest = self._gap = 1 / most
+        self._next, self._lock = 0.0, threading.Lock()
+
+    def wait(self) -> None:
+        """Wait for the call's turn."""
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + self._gap
+        if turn > now:
+            time.sleep(turn - now)
+
+    def heed(self, status: int) -> None:
+        """Take note of an answer."""
+        with self._lock:
+            if status == TOO_MANY:
+                self._gap = min(2 * self._gap, LONGEST_GAP)
+            else:
+                self._gap = max(self._gap * RECOVERY, self._shortest)
+
+    @property
+    def rate(self) -> float:
+        """How many calls a second there are at most now."""
+        return 1 / self._gap
 
 
 def under_key(call: Callable[[Any], Any], key: str) -> Any:
