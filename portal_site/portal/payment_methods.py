@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from portal_site.billing.customers import payment_methods
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
 from portal_site.billing.rules.portal.flows import INVOICE_PAYMENT, PAYMENT_METHOD_UPDATE
-from portal_site.portal import blueprint, flows, portal_feature
+from portal_site.portal import blueprint, flows, payment_outcome, portal_feature
 from portal_site.portal.reads import invoices, overview
 from portal_site.portal.reads.invoices import InvoiceSummary
 from portal_site.portal.reads.payment_methods import PaymentMethodView
@@ -64,7 +64,7 @@ def add_payment_method() -> Response:
     except BillingError as refusal:
         _tell(refusal)
         return redirect(to or _section(), 303)
-    return redirect(address, 303)
+    return payment_outcome.lead_away(address)
 
 
 def is_for_one_payment() -> bool:

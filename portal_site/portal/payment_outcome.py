@@ -5,9 +5,11 @@ in a message.
 """
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from flask import current_app, flash, g, redirect, url_for
+from flask import current_app, flash, g, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response
 
 from portal_site.billing.errors import StateChanged
@@ -147,7 +149,7 @@ def cancel_awaiting(subscription_id: str) -> None:
 def lead(payment: Payment, attempt: PaymentAttempt, came_back: bool = False) -> Response:
     """Redirect to the page for the outcome, with a message."""
     if attempt.status == AttemptStatus.REQUIRES_ACTION and attempt.next_action_url and not came_back:
-        return redirect(attempt.next_action_url, 303)
+        return lead_away(attempt.next_action_url)
     if attempt.status == AttemptStatus.DECLINED:
         flash(_("The payment failed.") if payment.says_why else decline_messages.message(attempt.decline_code), "bad")
         return redirect(payment.retry_url or payment.outcome_url, 303)
@@ -162,3 +164,15 @@ def _to_done(payment: Payment) -> Response:
     # An invoice that had to be paid first is not what another flow is for.
     is_for_this = payment.what == PLAN_CHANGE or (flow is not None and flow.type == INVOICE_PAYMENT)
     return flows.completed(there, shows_payment=True) if is_for_this else there
+
+
+def lead_away(address: str) -> Response:
+    """Lead to a page of a payment provider, after a form.
+
+    To another host a page leads on, and not a redirect: browsers apply `form-action` to the redirects after a form, too.
+    """
+    if urlsplit(address).netloc == request.host:
+        return redirect(address, 303)
+    page = make_response(render_template("portal/payment_methods/away.html", address=address))
+    page.headers["Refresh"] = f"0; url={iri_to_uri(address)}"
+    return page

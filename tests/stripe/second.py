@@ -72,9 +72,9 @@ class Second:
     token: str = ""
 
     @classmethod
-    def made(cls, folder: Path) -> "Second":
-        """A new one, without a merchant yet."""
-        app = make_app(f"sqlite:///{folder / 'second.db'}", folder, base_url=ADDRESS)
+    def made(cls, folder: Path, address: str = ADDRESS) -> "Second":
+        """A new one, without a merchant yet, whose pages are at this address."""
+        app = make_app(f"sqlite:///{folder / 'second.db'}", folder, base_url=address)
         app.testing = False  # what fails in it is an answer, too
         app.config["PROPAGATE_EXCEPTIONS"] = False
         return cls(app, Faults(app))
@@ -199,9 +199,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def served(program: Faults) -> Iterator[str]:
-    """The address on loopback at which a program answers."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"program": program}))
+def served(program: Faults, port: int = 0) -> Iterator[str]:
+    """The address on loopback at which a program answers, on any port or on this one."""
+    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"program": program}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
