@@ -17,6 +17,7 @@ from portal_site.billing.billing_run import parking, renewal_batch, runner
 from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, PaymentAttempt, Subscription, SubscriptionItem
+from portal_site.billing.payments import collection
 from portal_site.cli import checks, groups
 from portal_site.db import db, migrations
 from tests import world
@@ -241,14 +242,14 @@ def test_more_uncollectable_invoices_than_a_page_do_not_delay_the_others(
     monkeypatch.setattr(runner, "COLLECTED_AT_ONCE", 3)
     shops = [world.shop(f"Shop{number}") for number in range(11)]
     bad = {shop.customer.id for shop in shops[:7]}
-    collect = runner._collect_payment
+    begin = collection.begin_collection
 
-    def choke(gateways: Any, customer_id: str, *rest: Any) -> Any:
+    def choke(gateways: Any, customer_id: str, *rest: Any, **more: Any) -> Any:
         if customer_id in bad:
             raise ValueError("an amount without a currency")
-        return collect(gateways, customer_id, *rest)
+        return begin(gateways, customer_id, *rest, **more)
 
-    monkeypatch.setattr(runner, "_collect_payment", choke)
+    monkeypatch.setattr(collection, "begin_collection", choke)
     with world.transaction() as session:
         later = Subscription.customer_id.not_in(bad)
         session.execute(
