@@ -139,6 +139,13 @@ def _begin_payment(
         if settled.status != AttemptStatus.DECLINED:
             return settled
     attempt, terms = _begin(customer_id, invoice_id, method_id, amount, at)
+    return _ready(gateways, attempt, terms, at, return_url, off_session=off_session)
+
+
+def _ready(
+    gateways: Gateways, attempt: PaymentAttempt, terms: _Terms, at: int, return_url: str, *, off_session: bool
+) -> Begun | PaymentAttempt:
+    """The payment of a stored attempt; the attempt, declined, if its provider is not installed."""
     gateway = gateways.for_method(terms.method)
     if gateway is None:
         return outcomes.record(attempt, Charge("declined", attempt.id, NOT_HERE), at)
@@ -199,24 +206,28 @@ def begin_collection(
         if invoice.status != InvoiceStatus.OPEN or invoice.amount_remaining <= 0:
             invoice.next_payment_attempt = None
             return None
-        method_id = _method(session, customer, invoice)
-        if method_id is None and payment_state.unsettled_attempt(session, customer_id, invoice_id) is None:
+        method = _method(session, customer, invoice)
+        is_new = payment_state.unsettled_attempt(session, customer_id, invoice_id) is None
+        if method is None and is_new:
             outcomes.note_failed_try(session, invoice, at, automatic=True)
             return None
         amount = invoice.amount_remaining
-    if method_id is None:  # the payment method of the unsettled attempt was removed since
+        begun = _store_attempt(session, invoice, method, at) if method is not None and is_new else None
+    if begun is not None:
+        return _ready(gateways, *begun, at, return_url, off_session=off_session)
+    if method is None:  # the payment method of the unsettled attempt was removed since
         return resolve_payment(gateways, customer_id, invoice_id, at, return_url, off_session=off_session)
-    return _begin_payment(gateways, customer_id, invoice_id, method_id, amount, at, return_url, off_session=off_session)
+    return _begin_payment(gateways, customer_id, invoice_id, method.id, amount, at, return_url, off_session=off_session)
 
 
-def _method(session: Session, customer: Customer, invoice: Invoice) -> str | None:
+def _method(session: Session, customer: Customer, invoice: Invoice) -> PaymentMethod | None:
     """The subscription's own payment method, else the customer's default, if it is still attached."""
     chosen = select(Subscription.default_payment_method_id).where(
         Subscription.customer_id == customer.id, Subscription.id == invoice.subscription_id
     )
     wanted = session.scalar(chosen) or customer.default_payment_method_id
     attached = PaymentMethod.customer_id == customer.id, PaymentMethod.detached_at.is_(None)
-    return session.scalar(select(PaymentMethod.id).where(PaymentMethod.id == wanted, *attached))
+    return session.scalar(select(PaymentMethod).where(PaymentMethod.id == wanted, *attached))
 
 
 def _unsettled(customer_id: str, invoice_id: str) -> PaymentAttempt | None:
@@ -234,11 +245,14 @@ def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: i
         method = ownership.get_owned(session, PaymentMethod, customer_id, method_id)
         if method.detached_at is not None:
             raise BillingError(N_("Choose one of your payment methods."), "resource_missing", "payment_method")
-        attempt = _new_attempt(invoice, method, at)
-        session.add(attempt)
-        payment_events.emit_created(session, invoice, attempt, at)
-        terms = _Terms.load(session, attempt, method, invoice)
-    return attempt, terms
+        return _store_attempt(session, invoice, method, at)
+
+
+def _store_attempt(session: Session, invoice: Invoice, method: PaymentMethod, at: int) -> tuple[PaymentAttempt, _Terms]:
+    attempt = _new_attempt(invoice, method, at)
+    session.add(attempt)
+    payment_events.emit_created(session, invoice, attempt, at)
+    return attempt, _Terms.load(session, attempt, method, invoice)
 
 
 def _check_payable(session: Session, invoice: Invoice, amount: int) -> None:
