@@ -87,6 +87,7 @@ def test_an_unknown_route_is_an_error_that_sdks_can_read(program: Program, metho
     assert (status, f"({method}: {path})" in words) == (404, True)
 
 
+@pytest.mark.case("E11")
 def test_the_headers_that_sdks_read(program: Program) -> None:
     first, second = program.get("/v1/customers"), program.get("/v1/nothing", Stripe_Version="2024-06-20")
     assert first.headers["Stripe-Version"] == "2026-08-26.dahlia"
@@ -121,6 +122,7 @@ def _customers(count: int) -> tuple[str, list[str]]:
     return made.account.id, ids
 
 
+@pytest.mark.case("E10")
 @pytest.mark.both_databases
 def test_a_list_comes_page_by_page_in_both_directions(app: Flask) -> None:
     account, ids = _customers(25)
@@ -141,6 +143,7 @@ def test_a_list_comes_page_by_page_in_both_directions(app: Flask) -> None:
     assert {customer["email"] for customer in by_address["data"]} == {"c1@acme.example"}  # type: ignore[index]
 
 
+@pytest.mark.case("E10")
 def test_a_cursor_that_is_none_is_named(lite_app: Flask) -> None:
     account, ids = _customers(2)
     program = Program(lite_app, account)

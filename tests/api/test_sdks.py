@@ -43,6 +43,7 @@ def _opens(app: Flask, url: str) -> bool:
     return client.get("/p/session/" + url.rpartition("/")[2]).status_code == 303 and client.get("/").status_code == 200
 
 
+@pytest.mark.case("E12")
 def test_stripe_python_makes_a_link_that_opens_the_portal(lite_app: Flask, port: int) -> None:
     scene = world.scene()
     client: Any = stripe.StripeClient(
@@ -59,6 +60,7 @@ def test_stripe_python_makes_a_link_that_opens_the_portal(lite_app: Flask, port:
     assert again.last_response.headers["Idempotent-Replayed"] == "true"
 
 
+@pytest.mark.case("E12")
 def test_stripe_python_reads_what_there_is_and_understands_refusals(lite_app: Flask, port: int) -> None:
     with world.merchant() as made:
         ids = [made.customer(f"Customer {n}", "same@acme.example", "one of many").id for n in range(5)]
@@ -102,6 +104,7 @@ def test_stripe_python_acts_for_a_connected_account(lite_app: Flask, port: int) 
     assert (refused.value.json_body["error"]["code"], refused.value.http_status) == ("account_invalid", 403)
 
 
+@pytest.mark.case("E12")
 def test_stripe_node_makes_a_link_that_opens_the_portal(lite_app: Flask, port: int) -> None:
     node = shutil.which("node")
     if node is None or subprocess.run([node, "-e", "require('stripe')"], capture_output=True, check=False).returncode:

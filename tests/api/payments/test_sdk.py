@@ -27,6 +27,7 @@ def client(lite_app: Flask, sqlite_app: Flask) -> Iterator[Any]:
         yield stripe.StripeClient(token, base_addresses={"api": f"http://127.0.0.1:{port}"}).v1
 
 
+@pytest.mark.case("E12")
 def test_a_card_is_saved_on_the_page_and_pays(lite_app: Flask, client: Any) -> None:
     customer = client.customers.create({"name": "Ada", "email": "ada@acme.example", "metadata": {"a": "1"}})
     session = client.checkout.sessions.create(
@@ -60,6 +61,7 @@ def test_a_card_is_saved_on_the_page_and_pays(lite_app: Flask, client: Any) -> N
     assert client.customers.delete(customer.id).deleted
 
 
+@pytest.mark.case("E12")
 def test_declines_and_authentication_are_what_the_sdk_knows(lite_app: Flask, client: Any) -> None:
     customer = client.customers.create({"payment_method": "pm_card_chargeCustomerFail"})
     [fails] = client.customers.payment_methods.list(customer.id).data
