@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 
 from bench import (
+    api,
+    collecting,
     databases,
     growth,
     lighthouse,
@@ -55,24 +57,29 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--lighthouse", action="store_true", help="also Lighthouse's scores; needs npm and Chromium")
     parser.add_argument("--billing", action="store_true", help="the billing engine instead of the overview")
     parser.add_argument("--due", type=int, default=100_000, help="subscriptions that are due at once (100000)")
+    parser.add_argument("--collect", type=int, default=0, help="instead collect so many invoices over the network")
     parser.add_argument("--write", action="store_true", help="put the figures into bench/README.md")
     return parser.parse_args()
 
 
 def _measure(options: argparse.Namespace, sections: list[Section]) -> None:
-    twin_python = tools.twin_python()
+    twin_python = "" if options.collect else tools.twin_python()
     kinds = list(databases.KINDS) if options.on == "both" else [options.on]
     folder = Path(tempfile.mkdtemp(prefix="portal-bench-"))
     folder.chmod(0o755)  # PostgreSQL does not run as root, and its own user needs access
     try:
         for name in kinds:
             with databases.KINDS[name](folder) as kind:
+                if options.collect:
+                    sections += collecting.measure(kind, folder, options.collect, seconds=20)
+                    continue
                 if options.billing:
                     sections += _billing(kind, folder, twin_python, options, first=name == kinds[0])
                     continue
                 with stage.set_up(kind, folder, twin_python, options.customers, guests=200) as on:
                     sections += speed.measure(on, options.rounds, options.seconds)
                     sections += sessions.measure(on, options.rounds, options.seconds)
+                    sections += api.measure(on, options.rounds, options.seconds)
                     if name == kinds[0]:
                         sections += _once(on, folder, twin_python, options)
                 sections += mails.measure(kind, mails.COUNT)

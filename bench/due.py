@@ -19,10 +19,10 @@ SERIES = {
 }
 
 
-def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
+def fill(app: Flask, count: int, groups: int = 1, name: str = "due") -> list[int]:
     """Create `count` subscriptions of as many customers, due at `groups` different instants, and return the instants.
 
-    Each has one item with a quantity of two, an exclusive tax and a payment method, and no discount.
+    Each has one item with a quantity of two, an exclusive tax and a payment method, and no discount. `name` is in their ids.
     """
     migrations.upgrade(app)
     now = clock.now()
@@ -32,7 +32,7 @@ def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
             merchant = Merchant.open(session, now, "Due Works", country="DE", default_currency="eur")
             merchant.configuration(Features())
             price = merchant.price(merchant.product("Team", "seats"), 1200, "eur")
-            customer = merchant.customer("Hedda Berg", "due@customer.example", "")
+            customer = merchant.customer("Hedda Berg", f"{name}@customer.example", "")
             merchant.method(customer, "4242424242424242")
             tax = [{"id": "txr_vat", "display_name": "VAT", "percentage": "19", "inclusive": False}]
             subscription = merchant.subscription(customer, [(price, 2)], started=31, default_tax_rates=tax)
@@ -41,11 +41,11 @@ def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
             item.current_period_end = subscription.due_at = instants[0]
             ids = customer.id, subscription.id, item.id
         due = f"CAST(:first AS BIGINT) + 10 * (n % {groups})"
-        _copy(Customer, ids[0], count, {"id": "'cus_due_' || n", "email": "'due-' || n || '@customer.example'",
-                                        "invoice_prefix": "'DUE' || n"}, instants[0])  # fmt: skip
-        _copy(Subscription, ids[1], count, {"id": "'sub_due_' || n", "customer_id": "'cus_due_' || n", "due_at": due,
+        copy(Customer, ids[0], count, {"id": f"'cus_{name}_' || n", "email": f"'{name}-' || n || '@customer.example'",
+                                        "invoice_prefix": f"'{name.upper()}' || n"}, instants[0])  # fmt: skip
+        copy(Subscription, ids[1], count, {"id": f"'sub_{name}_' || n", "customer_id": f"'cus_{name}_' || n", "due_at": due,
                                             "billing_cycle_anchor": f"{due} - {31 * DAY}"}, instants[0])  # fmt: skip
-        _copy(SubscriptionItem, ids[2], count, {"id": "'si_due_' || n", "subscription_id": "'sub_due_' || n",
+        copy(SubscriptionItem, ids[2], count, {"id": f"'si_{name}_' || n", "subscription_id": f"'sub_{name}_' || n",
                                                 "current_period_start": f"{due} - {31 * DAY}",
                                                 "current_period_end": due}, instants[0])  # fmt: skip
         with transaction() as session:
@@ -57,7 +57,8 @@ def fill(app: Flask, count: int, groups: int = 1) -> list[int]:
     return instants
 
 
-def _copy(kind: type[Base], row_id: str, count: int, changed: Mapping[str, str], first: int) -> None:
+def copy(kind: type[Base], row_id: str, count: int, changed: Mapping[str, str], first: int) -> None:
+    """Copy a row so many times, with these columns as SQL in which `n` counts."""
     table = kind.__table__
     names = [column.name for column in table.columns]  # type: ignore[attr-defined]
     quoted = ", ".join(f'"{name}"' for name in names)

@@ -45,7 +45,7 @@ def measure_ratio(kind: Kind, subscriptions: int, rounds: int) -> list[Section]:
     ratios, ours, plain = [], [], []
     with app.app_context(), groups.steps(f"Renewing on {kind.name}") as advance:
         for number, at in enumerate(instants):
-            invoiced, seconds = _renew(at)
+            invoiced, seconds = renew(at)
             writing, rows = _plain(at)
             ours.append(invoiced / seconds)
             plain.append(invoiced / writing)
@@ -58,7 +58,8 @@ def measure_ratio(kind: Kind, subscriptions: int, rounds: int) -> list[Section]:
 
 
 @acting_as(ActorType.WORKER)
-def _renew(at: int) -> tuple[int, float]:
+def renew(at: int) -> tuple[int, float]:
+    """Renew all that is due: how many invoices that made, in how many seconds."""
     most, invoiced = runner.BATCH[db.engine.dialect.name], 0
     began = time.perf_counter()
     while (batch := batches.renew_due(at, most)).claimed:
@@ -182,13 +183,13 @@ def measure_beside(kind: Kind, folder: Path, subscriptions: int, seconds: float)
     with stage.portal(url, folder) as server, _busy_process():
         tickets = visits.enter_portal(server.port, visits.invite(app, 40, but="cus_due_"))
         questions = [Question.of(server.port, ticket) for ticket in tickets]
-        _steadily(questions, QUIET)
+        steadily(questions, QUIET)
         visits.let_rest(app)
-        idle = _steadily(questions, seconds)
+        idle = steadily(questions, seconds)
         with _workers(url, at, 1) as processes:
             time.sleep(QUIET)
             visits.let_rest(app)
-            busy = _steadily(questions, seconds)
+            busy = steadily(questions, seconds)
             if processes[0].poll() is not None:
                 raise RuntimeError("the run ended before the measurement did: give it more subscriptions")
     columns = ("what", "without a run", "during a run", "ratio", "aim", "met")
@@ -211,7 +212,7 @@ def _busy_process() -> Iterator[None]:
         process.wait(10)
 
 
-def _steadily(questions: Sequence[Question], seconds: float) -> list[float]:
+def steadily(questions: Sequence[Question], seconds: float) -> list[float]:
     """Send requests at a fixed rate, however slow the responses are. Returns each one's milliseconds from its due time."""
     durations: list[float] = []
     threads = []
@@ -238,4 +239,4 @@ if __name__ == "__main__":
     with data.open_app(sys.argv[1]).app_context():
         worker.collect_garbage_less_often()
         worker.give_way()
-        _renew(int(sys.argv[2]))
+        renew(int(sys.argv[2]))
