@@ -23,7 +23,7 @@ from bench.renewing import GROWTH_MB, MB, renew, steadily
 from bench.report import Section, judged
 from bench.servers import CHECKOUT
 from portal_site import clock, encryption, worker
-from portal_site.billing.billing_run import lanes, runner
+from portal_site.billing.billing_run import parallel_calls, runner
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.stripe.connections import StripeConnector
 from portal_site.billing.gateways.stripe.models import StripeConnection
@@ -147,7 +147,7 @@ def _watch(
 def _collect(app: Flask, at: int, address: str) -> None:
     renew(at)
     db.session.remove()
-    with ThreadPoolExecutor(lanes.AT_ONCE, "call", lambda: app.app_context().push()) as pool:
+    with ThreadPoolExecutor(parallel_calls.AT_ONCE, "call", lambda: app.app_context().push()) as pool:
         report = runner.run(Gateways(StripeConnector(address)), clock.now(), lambda _id: address, pool=pool)
     if report.failed or report.fault:
         raise RuntimeError(f"{report.failed} failed: {report.fault}")

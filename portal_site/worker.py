@@ -31,7 +31,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal_site import clock, locations
-from portal_site.billing.billing_run import clean_up, lanes, runner
+from portal_site.billing.billing_run import clean_up, parallel_calls, runner
 from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.billing_run.runner import RunReport
 from portal_site.billing.migration import undoing
@@ -190,6 +190,15 @@ def last_seen() -> int | None:
         return reader.scalar(select(func.max(Worker.seen_at)))
 
 
+def _bill(app: Flask, at: int, beat: Callable[[RunReport], None]) -> RunReport:
+    """Work off what providers told, and bill what is due."""
+    gateways = app.extensions["gateways"]
+    provider_events.catch_up(gateways, at)
+    provider_events.work_off(gateways, at, addresses.after_payment)
+    with ThreadPoolExecutor(parallel_calls.AT_ONCE, "call", lambda: app.app_context().push()) as pool:
+        return runner.run(gateways, at, addresses.after_payment, beat=beat, pool=pool)
+
+
 def tick(app: Flask, at: int | None = None) -> RunReport:
     """Do all billing work that is due at `at` (default: now), with heartbeats in between."""
     at = clock.now() if at is None else at
@@ -209,10 +218,7 @@ def tick(app: Flask, at: int | None = None) -> RunReport:
                 retry_on_conflict(beating, at + now - began)
 
         try:
-            provider_events.catch_up(app.extensions["gateways"], at)
-            provider_events.work_off(app.extensions["gateways"], at, addresses.after_payment)
-            with ThreadPoolExecutor(lanes.AT_ONCE, "call", lambda: app.app_context().push()) as pool:
-                report = runner.run(app.extensions["gateways"], at, addresses.after_payment, beat=beat, pool=pool)
+            report = _bill(app, at, beat)
         except Exception as error:
             with suppress(SQLAlchemyError):  # a database that takes no writes: `portal check` finds that by itself
                 note_fault(described(error))

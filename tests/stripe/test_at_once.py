@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal_site.billing.billing_run import runner
-from portal_site.billing.billing_run.lanes import Lanes
+from portal_site.billing.billing_run.parallel_calls import ParallelCalls
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.stripe import client as clients
 from portal_site.billing.gateways.stripe.client import Pace
@@ -105,14 +105,14 @@ def test_no_more_is_begun_than_can_be_called() -> None:
         results.append(answer())
 
     with ThreadPoolExecutor(3) as pool:
-        lanes = Lanes(pool, 3)
+        calls = ParallelCalls(pool, 3)
         for _ in range(3):
-            lanes.call(call, then)
+            calls.call(call, then)
         assert results == []
         gate.set()
-        lanes.call(call, then)  # waits until one of the others is done
+        calls.call(call, then)  # waits until one of the others is done
         assert results
-        lanes.finish()
+        calls.finish()
     assert results == [True] * 4
 
 

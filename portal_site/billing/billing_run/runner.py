@@ -16,7 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from portal_site.billing.billing_run import batches, parking
 from portal_site.billing.billing_run.batches import BatchResult
 from portal_site.billing.billing_run.failures import Tally
-from portal_site.billing.billing_run.lanes import Lanes
+from portal_site.billing.billing_run.parallel_calls import ParallelCalls
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED
 from portal_site.billing.direct_payments import settlement
 from portal_site.billing.errors import BillingError
@@ -94,7 +94,7 @@ def run(
     `db.faults.is_of_surroundings` says.
     """
     asked, silent = gateways.for_one_run()
-    run = _Run(asked, at, return_url, clock_id, beat, Lanes(pool) if pool is not None else None)
+    run = _Run(asked, at, return_url, clock_id, beat, ParallelCalls(pool) if pool is not None else None)
     run.pay(collection.cancel_awaiting_payment, _superseded_payments(at, clock_id))
     run.renew()
     for unresolved in _unresolved_payments(at, clock_id):
@@ -120,7 +120,7 @@ class _Run:
     return_url: Address
     clock_id: str | None
     beat: Callable[[RunReport], None]
-    lanes: Lanes | None = None
+    calls: ParallelCalls | None = None
     report: RunReport = field(default_factory=RunReport)
     renewals: Tally = field(default_factory=Tally)
     payments: Tally = field(default_factory=Tally)
@@ -137,16 +137,16 @@ class _Run:
 
     def collect(self) -> None:
         """Collect each due invoice. If several calls are made at a time, test mode waits: its limits are narrower."""
-        if self.lanes is None:
+        if self.calls is None:
             for customer_id, invoice_id in self._due():
                 self.pay(_collect_payment, [(customer_id, invoice_id)])
                 self.beat(self.report)
             return
         for livemode in (True, False):
             for customer_id, invoice_id in self._due(livemode):
-                self.pay(partial(self._begin, self.lanes), [(customer_id, invoice_id)])
+                self.pay(partial(self._begin, self.calls), [(customer_id, invoice_id)])
                 self.beat(self.report)
-        self.lanes.finish()
+        self.calls.finish()
 
     def _due(self, livemode: bool | None = None) -> Iterator[tuple[str, str]]:
         for customer_id, invoice_id in _to_collect(self.at, self.clock_id, livemode):
@@ -154,7 +154,7 @@ class _Run:
                 self.report.collected += 1
                 yield customer_id, invoice_id
 
-    def _begin(self, lanes: Lanes, *given: Any) -> PaymentAttempt | None:
+    def _begin(self, calls: ParallelCalls, *given: Any) -> PaymentAttempt | None:
         """Begin to collect an invoice; a provider outside of this program is called meanwhile."""
         begun = collection.begin_collection(*given, off_session=True)
         if not isinstance(begun, Begun):
@@ -168,7 +168,7 @@ class _Run:
 
             self.pay(record, [(begun.attempt.customer_id, begun.attempt.invoice_id)])
 
-        lanes.call(begun.ask, end)
+        calls.call(begun.ask, end)
         self.payments.went_well -= 1  # what is begun has not gone well yet
         return None
 

@@ -26,8 +26,8 @@ KEYS = ("", "_2", "_3", "_4")  # behind a key, one after the other
 
 
 @lru_cache(maxsize=256)
-def client(key: str, acts_for: str | None = None, address: str = ADDRESS, read: int = READ) -> "StripeClient":
-    """Stripe for a secret key; with `acts_for`, for an account that is connected to the key's. `read` is the longest wait."""
+def client(key: str, acts_for: str | None = None, address: str = ADDRESS, read: int | None = None) -> "StripeClient":
+    """Stripe for a secret key; with `acts_for`, for an account that is connected to the key's. `read` is the longest wait, else READ."""
     import stripe
 
     class Paced(stripe.RequestsClient):
@@ -43,7 +43,7 @@ def client(key: str, acts_for: str | None = None, address: str = ADDRESS, read: 
     pace = pace_of(key, acts_for)
     return stripe.StripeClient(
         key, stripe_account=acts_for, stripe_version=API_VERSION, base_addresses={"api": address}, max_network_retries=0,
-        http_client=Paced(timeout=(CONNECT, read)),
+        http_client=Paced(timeout=(CONNECT, read or READ)),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ AT_ONCE = 48  # 80 charges of two calls of 0.2 s each are 32 at a time
 
 
 @dataclass
-class Lanes:
+class ParallelCalls:
     """Threads that make calls, at most so many at a time: whatever is due, no more than that is in memory."""
 
     pool: Executor
