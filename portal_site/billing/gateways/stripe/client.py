@@ -27,7 +27,7 @@ KEYS = ("", "_2", "_3", "_4")  # behind a key, one after the other
 
 @lru_cache(maxsize=256)
 def client(key: str, acts_for: str | None = None, address: str = ADDRESS, read: int | None = None) -> "StripeClient":
-    """Stripe for a secret key; with `acts_for`, for an account that is connected to the key's. It waits `read` seconds, or READ."""
+    """Stripe for a secret key, or with `acts_for` for an account that is connected to it, waiting `read` (or READ) seconds."""
     import stripe
 
     class Paced(stripe.RequestsClient):

@@ -63,7 +63,7 @@ class StripeConnector(Connector):
         return missed.events_of(due_for_events(at), self.client_of, at)
 
     def client_of(self, row: StripeConnection, read: int | None = None) -> Any:
-        """Stripe's library with a connection's key, waiting for `read` seconds or as usual. Raises GatewayUnavailable without it."""
+        """Stripe's library with a connection's key, which waits `read` seconds. Raises GatewayUnavailable without the key."""
         key = encryption.decrypt(PURPOSE, row.secret_key)
         if key is None:
             raise GatewayUnavailable("The key of Stripe was encrypted under another secret key: connect Stripe again.")
