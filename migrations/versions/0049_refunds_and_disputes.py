@@ -31,6 +31,9 @@ def upgrade() -> None:
     op.add_column(
         "stripe_connections", sa.Column("events_until", sa.BigInteger(), nullable=False, server_default="0")
     )
+    op.add_column(
+        "subscriptions", sa.Column("billed_elsewhere", sa.Boolean(), nullable=False, server_default=sa.false())
+    )
     op.create_table(
         "disputes",
         sa.Column("id", sa.String(), primary_key=True),
@@ -62,6 +65,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("disputes")
+    op.drop_column("subscriptions", "billed_elsewhere")
     op.drop_column("stripe_connections", "events_until")
     op.drop_column("accounts", "provider_account")
     for name, _kind in reversed(METHOD_COLUMNS):

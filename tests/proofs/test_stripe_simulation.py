@@ -32,7 +32,7 @@ def _move(game: StripePlay, dice: random.Random) -> None:
         [
             *(("change", (dice.choice(("team", "solo", "year")), dice.choice((1, 2, 9)), False, 0, dies)),) * 3,
             *(("pay", (dies, None)), ("pay", (dies, world.VISA)), ("pay", (dies, world.SLOW))),
-            *(("is_refunded", (dice.choice((None, 1, 300)), dies)),) * 3,
+            *(("is_refunded", (dice.choice((None, 1, 300)), dies, dice.random() < 0.4)),) * 4,
             ("come_back", ()),
             ("confirm_at_bank", ()),
             ("bank_answers", (dice.choice((None, "insufficient_funds")),)),

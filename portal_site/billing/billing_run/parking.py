@@ -141,7 +141,7 @@ def unpark(subscription_id: str, at: int) -> None:
             subscription.billing_error != TOO_FAR_BEHIND
         ):  # by which the next run knows that all its periods may be billed
             subscription.billing_error = None
-        subscription.billing_failures = 0
+        subscription.billing_failures, subscription.billed_elsewhere = 0, False
         due_dates.recompute_due_at(session, subscription, subscription_items.load_items(session, subscription), at)
 
 

@@ -149,7 +149,7 @@ def _row(customer: Customer, subscription_id: str, request: StartRequest, at: in
         id=subscription_id, account_id=customer.account_id, customer_id=customer.id, livemode=customer.livemode,
         created=at, start_date=at, billing_cycle_anchor=at, status=SubscriptionStatus.ACTIVE, billing_mode="flexible",
         collection_method=request.collection_method, days_until_due=days, cancel_at_period_end=False,
-        cancellation_details={}, automatic_tax=False, billing_failures=0,
+        cancellation_details={}, automatic_tax=False, billed_elsewhere=False, billing_failures=0,
     )  # fmt: skip
 
 

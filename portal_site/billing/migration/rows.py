@@ -65,6 +65,7 @@ def start(row: TakeOver, step: str, at: int) -> None:
         stored = _locked(session, row)
         subscription = ownership.get_owned(session, Subscription, row.customer_id, row.subscription_id, lock=True)
         if subscription.due_at is None:
+            subscription.billed_elsewhere = False
             subscription.due_at = row.boundary  # what begins at the boundary is to be found, however late this is
             items = subscription_items.load_items(session, subscription)
             due_dates.recompute_due_at(session, subscription, items, at)
@@ -85,7 +86,7 @@ def stop(account_id: str, subscription_id: str, at: int) -> TakeOver:
         if row.boundary - at < MARGIN:
             raise StateChanged(SOON, id=subscription_id)
         due_dates.put_off(subscription, None)
-        subscription.overdue_since = None
+        subscription.overdue_since, subscription.billed_elsewhere = None, True
         row.restore_key = new_id("tkokey")
         _go(row, UNDOING, "undo planned", at)
     return row
@@ -97,7 +98,7 @@ def end(row: TakeOver, state: str, note: str | None, at: int) -> None:
         ownership.lock_customer(session, row.customer_id)
         stored = _locked(session, row)
         subscription = ownership.get_owned(session, Subscription, row.customer_id, row.subscription_id, lock=True)
-        subscription.due_at = subscription.overdue_since = None
+        subscription.due_at, subscription.overdue_since, subscription.billed_elsewhere = None, None, True
         _go(stored, state, state, at, note)
 
 

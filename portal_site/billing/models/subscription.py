@@ -57,6 +57,8 @@ class Subscription(HasLivemode, HasMetadata, Base):
     default_tax_rates: Mapped[Documents]
     # Whether the system that it came from computes its tax. This one does not, and says so beside each amount.
     automatic_tax: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # Whether the system that it came from goes on billing it. Then it is shown here, and neither billed nor changed.
+    billed_elsewhere: Mapped[bool] = mapped_column(default=False, server_default=false())
     # When the billing run looks at the subscription next; null if never. `billing_failures` counts the consecutive failures to
     # process it, and `billing_error` is the last error.
     due_at: Mapped[int | None]

@@ -40,7 +40,12 @@ def next_phase_boundary(after: ColumnElement[int] | int) -> Select[str | None, i
 
 
 def recompute_due_at(session: Session, subscription: Subscription, items: list[SubscriptionItem], at: int) -> None:
-    """Set the subscription's `due_at` to the time of its next renewal or transition. What was put off is put off no more."""
+    """Set the subscription's `due_at` to the time of its next renewal or transition. What was put off is put off no more.
+
+    One that another system bills is never due, whatever becomes of it here.
+    """
+    if subscription.billed_elsewhere:
+        return
     # An overdue step has not been processed yet, and neither have phases that started since, so look from there on.
     processed_until = at if subscription.step_at is None else min(at, subscription.step_at - 1)
     of_subscription = (

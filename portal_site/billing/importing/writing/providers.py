@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.report import ImportReport, Result
-from portal_site.billing.models import Customer, PaymentMethod, ProviderCustomer
+from portal_site.billing.models import Customer, PaymentMethod, ProviderCustomer, Subscription
 from portal_site.db import bulk
 from portal_site.ids import new_id
 
@@ -15,8 +15,10 @@ OTHER_CUSTOMER = "it is another customer at the provider already: its payment me
 
 
 def name(objects: Sequence[ImportedObject], gateway: str) -> None:
-    """Let the payment methods of a batch be those of a provider, under their own ids."""
+    """Let the payment methods of a batch be those of a provider, under their own ids, and let it go on billing subscriptions."""
     for one in objects:
+        for row in one.parts(Subscription):
+            row.values["billed_elsewhere"] = True
         for row in one.parts(PaymentMethod):
             row.values["gateway"], row.values["gateway_reference"] = gateway, row.id
 

@@ -69,9 +69,10 @@ def renew(session: Session, billable: Sequence[ImportedObject], account_id: str,
     ids = [one.id for one in billable]
     owned = Subscription.account_id == account_id, Subscription.id.in_(ids)
     for subscription in session.scalars(select(Subscription).where(*owned, Subscription.due_at.is_(None))):
+        subscription.billed_elsewhere = False
         due_dates.recompute_due_at(session, subscription, subscription_items.load_items(session, subscription), at)
         if subscription.due_at is not None and subscription.due_at <= at:
-            subscription.due_at = None
+            subscription.due_at, subscription.billed_elsewhere = None, True
             report.stale += 1
         report.renewed += subscription.due_at is not None
     session.flush()

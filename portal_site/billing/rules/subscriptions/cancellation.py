@@ -9,7 +9,7 @@ from portal_site.billing.errors import BillingError
 from portal_site.billing.rules.invoicing.invoices import InvoiceTotals
 from portal_site.billing.rules.invoicing.reductions import Reduction
 from portal_site.billing.rules.subscriptions import item_changes
-from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.snapshot import BILLED_ELSEWHERE, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 
@@ -47,9 +47,11 @@ class CancellationQuote:
 
 
 def why_not_cancelable(snapshot: SubscriptionSnapshot) -> BillingError | None:
-    """Why the subscription cannot be cancelled, or None. It always can unless it has ended or is scheduled to end."""
+    """Why the subscription cannot be cancelled, or None. It can unless it has ended, is to end, or is not billed here yet."""
     if snapshot.status.ended:
         return BillingError(N_("This subscription has already ended."), "subscription_ended")
+    if snapshot.billed_elsewhere:
+        return BillingError(BILLED_ELSEWHERE, "subscription_not_changeable")
     if snapshot.cancel_at is not None:
         return BillingError(N_("This subscription is already set to end."), "subscription_canceled")
     return None

@@ -14,7 +14,7 @@ from portal_site.billing.rules.invoicing.invoices import InvoiceLine
 from portal_site.billing.rules.portal.portal_features import SubscriptionPause
 from portal_site.billing.rules.subscriptions import item_changes, plan_change
 from portal_site.billing.rules.subscriptions.plan_change import Quote
-from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.snapshot import BILLED_ELSEWHERE, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 
@@ -62,6 +62,7 @@ def why_not_pausable(snapshot: SubscriptionSnapshot, waiting: bool, at: int) -> 
     status = snapshot.status
     reasons = (
         (status.ended, N_("This subscription has ended.")),
+        (snapshot.billed_elsewhere, BILLED_ELSEWHERE),
         (snapshot.is_paused, N_("This subscription is already paused.")),
         (
             snapshot.cancel_at is not None,

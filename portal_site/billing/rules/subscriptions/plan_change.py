@@ -19,7 +19,7 @@ from portal_site.billing.rules.subscriptions.item_changes import (
     change_items,
     restarted,
 )
-from portal_site.billing.rules.subscriptions.snapshot import PlannedPhase, SubscriptionSnapshot
+from portal_site.billing.rules.subscriptions.snapshot import BILLED_ELSEWHERE, PlannedPhase, SubscriptionSnapshot
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
 from portal_site.billing.translation_marks import N_
 
@@ -75,6 +75,7 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int, *, has_add_ons: 
     """Why this subscription cannot be changed now, or None. `has_add_ons` says whether it may have add-ons."""
     reasons = (
         (snapshot.status.ended, N_("This subscription has ended.")),
+        (snapshot.billed_elsewhere, BILLED_ELSEWHERE),
         (
             snapshot.managed_by_merchant_schedule,
             N_("Changes to this plan have already been arranged with us. Please contact us."),

@@ -14,6 +14,7 @@ from portal_site.billing.rules.invoicing.balances import Balances, Others
 from portal_site.billing.rules.invoicing.invoices import InvoiceLine, InvoiceTotals
 from portal_site.billing.rules.invoicing.reductions import OwedInvoice
 from portal_site.billing.rules.subscriptions.statuses import SubscriptionStatus
+from portal_site.billing.translation_marks import N_
 
 
 def match_phase_items(current: Sequence[str], planned: Sequence[str]) -> list[int | None]:
@@ -29,6 +30,10 @@ def match_phase_items(current: Sequence[str], planned: Sequence[str]) -> list[in
             unmatched.remove(same)
         indexes.append(same)
     return [(unmatched.pop(0) if unmatched else None) if index is None else index for index in indexes]
+
+
+# What whoever wants to change it is told while another system bills it.
+BILLED_ELSEWHERE = N_("This subscription cannot be changed here yet. Please contact us.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,8 @@ class SubscriptionSnapshot:
     `balance` is the customer's, in minor units of `balance_currency`: negative is credit. `other_balances` are kept beside it in
     other currencies. `pending_lines` go on the next invoice.
     `creditable_lines` were paid, extend beyond the snapshot's time and have not been credited yet; `owed` are unpaid invoices
-    with such charges, without the one that is awaited. `due_at` is the instant of the next step of a billing run.
+    with such charges, without the one that is awaited. `due_at` is the instant of the next step of a billing run. While it is
+    `billed_elsewhere`, by the system that it came from, nobody changes it here.
     `pause_collection` is the `behavior` of a pause of collection. `suspended_ends` are the ends, by id, of the discounts that a
     pause since `paused_at` suspended.
     `phases` have not begun yet, the next one first. `reserved_discounts` are the ids of single-use discounts that pending
@@ -114,6 +120,7 @@ class SubscriptionSnapshot:
     trial_end: int | None = None
     cancel_at: int | None = None
     due_at: int | None = None
+    billed_elsewhere: bool = False
     pause_collection: str | None = None
     resumes_at: int | None = None
     paused_at: int | None = None
