@@ -6,10 +6,16 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal_site.billing.customers import payment_methods
+from portal_site.billing.errors import BillingError
 from portal_site.billing.gateways.registry import Gateways
+from portal_site.billing.loading import ownership, snapshots
 from portal_site.billing.migration import checks, comparing, theirs
 from portal_site.billing.migration.checks import Method
 from portal_site.billing.models import Invoice, PaymentMethod, ProviderCustomer, Subscription
+from portal_site.billing.rules.subscriptions import cancellation, pauses, plan_change
+from portal_site.billing.rules.subscriptions.snapshot import BILLED_ELSEWHERE
+from portal_site.billing.subscriptions import due_dates, subscription_items
+from portal_site.db.transactions import transaction
 from tests.stripe.billing_double import MONTH, NOW
 from tests.stripe.migrating import moving
 from tests.world import reading
@@ -72,3 +78,43 @@ def test_what_stripe_cannot_preview_and_who_is_gone_there_stop_nothing(lite_app:
         }  # fmt: skip
         why = {name: one.why for name, one in move.take().items() if one.result != "taken"}
         assert why == {"sub_0002": ("Stripe gives no preview: No address.",), "sub_0003": (checks.GONE,)}
+
+
+def test_what_stripe_still_bills_is_changed_by_nobody_here_until_it_is_taken_over(
+    lite_app: Flask, tmp_path: Path
+) -> None:
+    with moving(1) as move:
+        move.bring(tmp_path / "read")
+        for refusal in _refusals():
+            assert str(refusal) == BILLED_ELSEWHERE
+        _touch()
+        assert _due() is None  # whatever happens to it: a dispute, a new payment method, an end of its trial
+        assert {one.result for one in move.take(Method.CANCEL).values()} == {"taken"}
+        assert BILLED_ELSEWHERE not in {str(refusal) for refusal in _refusals()}
+        assert NOW < (_due() or 0) <= NOW + MONTH
+        move.undo()
+        _touch()
+        assert _due() is None
+
+
+def _refusals() -> list[BillingError | None]:
+    """Why the subscription cannot be changed, paused or cancelled here."""
+    with reading() as reader:
+        snapshot = snapshots.load_for_quote(reader, *snapshots.load_owned_rows(reader, "cus_0000", "sub_0000"), NOW)
+    return [
+        plan_change.why_not_changeable(snapshot, NOW),
+        pauses.why_not_pausable(snapshot, False, NOW),
+        cancellation.why_not_cancelable(snapshot),
+    ]
+
+
+def _touch() -> None:
+    """Something that makes each other subscription due again."""
+    with transaction() as session:
+        row = ownership.get_owned(session, Subscription, "cus_0000", "sub_0000")
+        due_dates.recompute_due_at(session, row, subscription_items.load_items(session, row), NOW)
+
+
+def _due() -> int | None:
+    with reading() as reader:
+        return reader.scalar(select(Subscription.due_at).where(Subscription.id == "sub_0000"))
