@@ -133,6 +133,35 @@ def test_the_credit_note_of_a_refund_that_fails_is_void(payer: History) -> None:
     assert [each.number[-5:] for each in _notes(payer)] == ["CN-01", "CN-02"]
 
 
+def test_a_refund_that_comes_back_days_later_has_failed(payer: History) -> None:
+    """Stripe's refunds to cards succeed at once, and can fail when the bank sends the money back."""
+    bank = _Bank("succeeded", "succeeded", "failed", "succeeded")
+    row = _refund(payer, Wish(400), bank)
+    assert row.status == "succeeded"
+    whose = payer.shop.customer.id, row.id
+    for status, refunded in (("succeeded", 400), ("failed", 0), ("failed", 0)):
+        refunds.ask(Gateways(bank), *whose, payer.now + 9 * 24 * 3600)  # type: ignore[arg-type]
+        assert _newest(payer).amount_refunded == refunded
+        with reading() as reader:
+            assert reader.scalar(select(Refund.status).where(Refund.id == row.id)) == status
+    assert _notes(payer)[0].voided_at == payer.now + 9 * 24 * 3600
+    with reading() as reader:
+        mine = Event.account_id == payer.shop.customer.account_id, Event.type.in_(("refund.failed", "refund.updated"))
+        kinds = list(reader.scalars(select(Event.type).where(*mine).order_by(Event.sequence)))
+    assert kinds == ["refund.updated", "refund.failed", "refund.updated"]
+    assert _refund(payer, Wish()).amount == 1200
+
+
+def test_a_provider_that_refuses_says_nothing_of_a_refund_that_it_has_made(payer: History) -> None:
+    class Refuses(_Bank):
+        def refund(self, request: RefundRequest, _at: int) -> Answer:
+            raise BillingError("No such charge", "resource_missing")
+
+    row = _refund(payer, Wish(400), _Bank("succeeded"))
+    assert refunds.ask(Gateways(Refuses()), payer.shop.customer.id, row.id, payer.now).status == "succeeded"  # type: ignore[arg-type]
+    assert _newest(payer).amount_refunded == 400
+
+
 def test_unused_time_is_credited_only_as_far_as_it_was_not_given_back(payer: History) -> None:
     _to_balance(payer, Wish(600))
     payer.advance_to("2026-05-16 12:00:00")

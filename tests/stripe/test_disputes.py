@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from portal_site.billing.gateways import DisputeDetails, RefundDetails
+from portal_site.billing.errors import GatewayUnavailable
+from portal_site.billing.gateways import DisputeDetails, RefundDetails, RefundRequest
 from portal_site.billing.gateways.stripe.client import client
 from portal_site.billing.gateways.stripe.gateway import StripeGateway
 from tests.stripe.double import KEY, Double, running
@@ -60,3 +61,10 @@ def test_a_refund_says_of_which_payment_it_is_and_whether_it_is_ours(gateway: St
     assert gateway.find_refund(theirs) == RefundDetails(theirs, "pending", 300, "payatt_1", None, "duplicate")
     assert gateway.find_refund(ours) == RefundDetails(ours, "pending", 300, "payatt_1", "re_ours")
     assert gateway.find_refund("re_unknown") is None
+
+
+def test_a_refund_that_was_made_and_is_not_found_has_not_failed(gateway: StripeGateway, double: Double) -> None:
+    with pytest.raises(GatewayUnavailable, match="re_gone is not known"):
+        gateway.refund(RefundRequest("pi_1", 300, "re_ours", 0, "re_gone"), 0)
+    later = double.new("re", object="refund", amount=300, payment_intent="pi_1", status="failed", metadata={})["id"]
+    assert gateway.refund(RefundRequest("pi_1", 300, "re_ours", 0, later), 0).status == "failed"

@@ -35,6 +35,7 @@ REQUESTED = "requested_by_customer"
 REASONS = ("duplicate", "fraudulent", REQUESTED)  # as at Stripe
 UNSCOPED = {"unscoped": "an operator names an invoice, or a billing run asks about all refunds"}
 ASKED_AT_ONCE = 200
+LATER = {"pending": ("pending", "succeeded", "failed"), "succeeded": ("failed",)}  # what a refund can become
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def _returned(invoice: Any) -> int:
 
 
 def ask(gateways: Gateways, customer_id: str, refund_id: str, at: int) -> Refund:
-    """Ask the provider for a pending refund, which makes it if it does not know it yet, and store the answer."""
+    """Ask the provider for a refund, which makes it if it does not know it yet, and store the answer."""
     with transaction() as session:
         row = ownership.get_owned(session, Refund, customer_id, refund_id)
         attempt = ownership.get_owned(session, PaymentAttempt, customer_id, row.payment_attempt_id)
@@ -153,7 +154,7 @@ def ask(gateways: Gateways, customer_id: str, refund_id: str, at: int) -> Refund
         raise
     except BillingError as error:  # it does not know the charge, or takes no refund of it
         log.error("a payment provider refuses: %s", error)
-        answer = Answer("failed", row.id)
+        answer = Answer("failed", row.id) if row.status == "pending" else None
     except Exception:
         log.exception("a payment provider failed")
     return _record(customer_id, refund_id, answer, at)
@@ -305,14 +306,17 @@ def _take_back(session: Session, row: Refund, at: int) -> None:
 
 
 def _record(customer_id: str, refund_id: str, answer: Answer | None, at: int) -> Refund:
-    """Store an answer; None: the provider did not give one. What is settled already stays as it is."""
+    """Store an answer; None: the provider did not give one.
+
+    What has failed stays so. What has succeeded can still fail, days later, when the customer's bank sends the money back.
+    """
     with transaction() as session:
         lock_customer(session, customer_id)
         row = ownership.get_owned(session, Refund, customer_id, refund_id, lock=True)
-        if row.status != "pending":
-            return row
-        row.checked_at = at
-        if answer is None:
+        before = row.status
+        if before == "pending":
+            row.checked_at = at
+        if answer is None or answer.status not in LATER.get(before, ()):
             return row
         row.gateway_reference, row.status = answer.reference, answer.status
         session.flush()
@@ -325,5 +329,5 @@ def _record(customer_id: str, refund_id: str, answer: Answer | None, at: int) ->
         else:
             charge = payments.charge(attempt, _given_back(session, attempt))
             emit(session, "charge.refunded", attempt, at, document=charge)
-        emit(session, "refund.updated", row, at, previous={"status": "pending"})
+        emit(session, "refund.updated", row, at, previous={"status": before})
     return row

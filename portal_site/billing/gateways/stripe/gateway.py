@@ -126,14 +126,16 @@ class StripeGateway:
         return self._outcome(request, lambda: self._stripe.payment_intents.cancel(reference).to_dict())
 
     def refund(self, request: RefundRequest, at: int) -> Refund:
-        """As the protocol says. What Stripe refuses, such as more than was charged, has failed."""
+        """As the protocol says. What Stripe refuses to make, such as more than was charged, has failed."""
         import stripe
 
         try:
             with errors(self._note):
                 return answers.refund(self._refunded(request, at))
-        except stripe.InvalidRequestError:
-            return Refund("failed", request.reference or request.idempotency_key)
+        except stripe.InvalidRequestError as error:
+            if request.reference is not None:  # it was made: that it is not found now says nothing of it
+                raise GatewayUnavailable(f"{request.reference} is not known: {error.user_message}") from error
+            return Refund("failed", request.idempotency_key)
 
     def _refunded(self, request: RefundRequest, at: int) -> Object:
         """The refund; where its key says no more what became of it, it is found among those of the charge, by its metadata."""
