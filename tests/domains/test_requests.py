@@ -147,7 +147,13 @@ def test_there_is_nothing_else_on_it(lite_app: Flask, dns: NameServer, path: str
 def test_whatever_is_added_stays_off_it_until_it_is_named(lite_app: Flask) -> None:
     endpoints = {rule.endpoint for rule in lite_app.url_map.iter_rules()}
     served = {name for name in endpoints if hosts._exists_on_domains(name)}
-    assert {name.partition(".")[0] for name in endpoints - served} == {"api", "gateways", "tls_ask", *DASHBOARD}
+    assert {name.partition(".")[0] for name in endpoints - served} == {
+        "api",
+        "gateways",
+        "returns",
+        "tls_ask",
+        *DASHBOARD,
+    }
     assert not hosts._exists_on_domains("dashboard.show")
     assert not hosts._exists_on_domains("overview")
 

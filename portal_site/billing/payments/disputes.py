@@ -81,7 +81,8 @@ def _update(session: Session, row: Dispute, details: DisputeDetails, at: int) ->
     session.flush()
     if previous:
         is_closed = row.status in CLOSED and "status" in previous
-        emit(session, f"charge.dispute.{'closed' if is_closed else 'updated'}", row, at, previous=previous)
+        kind = "charge.dispute.closed" if is_closed else "charge.dispute.updated"
+        emit(session, kind, row, at, previous=previous)
 
 
 def _move_money(session: Session, row: Dispute, invoice: Invoice, is_withdrawn: bool, at: int) -> None:
@@ -90,7 +91,7 @@ def _move_money(session: Session, row: Dispute, invoice: Invoice, is_withdrawn: 
     row.is_withdrawn = is_withdrawn
     invoice.amount_disputed += row.amount if is_withdrawn else -row.amount
     session.flush()
-    emit(session, f"charge.dispute.funds_{'withdrawn' if is_withdrawn else 'reinstated'}", row, at)
+    emit(session, "charge.dispute.funds_withdrawn" if is_withdrawn else "charge.dispute.funds_reinstated", row, at)
     emit(session, "invoice.updated", invoice, at)
 
 
