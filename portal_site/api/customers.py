@@ -121,11 +121,9 @@ def delete_customer(name: str) -> Response:
 def list_customers() -> Response:
     """The customers, the newest first; with `email`, those that have exactly this address."""
     wanted = parameters.read(_List)
-    conditions = [Customer.deleted_at.is_(None), *lists.between(Customer.created, wanted.created)]
-    if wanted.email is not None:
-        conditions.append(Customer.email == wanted.email)
-    if wanted.test_clock is not None:
-        conditions.append(Customer.test_clock_id == wanted.test_clock)
+    filters = (Customer.email, wanted.email), (Customer.test_clock_id, wanted.test_clock)
+    created = lists.between(Customer.created, wanted.created)
+    conditions = [Customer.deleted_at.is_(None), *created, *lists.equal(*filters)]
     make = partial(objects.of, KIND, wanted.expanded)
     return answers.json(lists.page(Customer, wanted, "/v1/customers", KIND, make, *conditions))
 

@@ -83,6 +83,11 @@ def _place(connection: Connection, model: type[Base], noun: str, param: str, nam
     return found
 
 
+def equal(*filters: tuple[Any, Any]) -> list[ColumnElement[bool]]:
+    """The conditions for filters, as (column, value), of which those that were not sent are None."""
+    return [column == value for column, value in filters if value is not None]
+
+
 def between(column: Any, bounds: Range | None) -> list[ColumnElement[bool]]:
     """The conditions for an instant."""
     if bounds is None:

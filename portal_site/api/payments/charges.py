@@ -64,11 +64,8 @@ def list_charges() -> Response:
     """The charges of programs, the newest first."""
     wanted = parameters.read(_Charges)
     check_customer(wanted.customer)
-    conditions = lists.between(IntentCharge.created, wanted.created)
-    if wanted.customer is not None:
-        conditions.append(IntentCharge.customer_id == wanted.customer)
-    if wanted.payment_intent is not None:
-        conditions.append(IntentCharge.payment_intent_id == wanted.payment_intent)
+    filters = (IntentCharge.customer_id, wanted.customer), (IntentCharge.payment_intent_id, wanted.payment_intent)
+    conditions = [*lists.between(IntentCharge.created, wanted.created), *lists.equal(*filters)]
     make = partial(objects.of, CHARGE, wanted.expanded)
     return answers.json(lists.page(IntentCharge, wanted, "/v1/charges", CHARGE, make, *conditions))
 
@@ -95,11 +92,8 @@ def create_refund() -> Response:
 def list_refunds() -> Response:
     """The refunds of such charges, the newest first."""
     wanted = parameters.read(_Refunds)
-    conditions = lists.between(IntentRefund.created, wanted.created)
-    if wanted.charge is not None:
-        conditions.append(IntentRefund.charge_id == wanted.charge)
-    if wanted.payment_intent is not None:
-        conditions.append(IntentRefund.payment_intent_id == wanted.payment_intent)
+    filters = (IntentRefund.charge_id, wanted.charge), (IntentRefund.payment_intent_id, wanted.payment_intent)
+    conditions = [*lists.between(IntentRefund.created, wanted.created), *lists.equal(*filters)]
     make = partial(objects.of, REFUND, wanted.expanded)
     return answers.json(lists.page(IntentRefund, wanted, "/v1/refunds", REFUND, make, *conditions))
 

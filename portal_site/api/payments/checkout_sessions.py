@@ -71,11 +71,8 @@ def list_checkout_sessions() -> Response:
     """The sessions, the newest first."""
     wanted = parameters.read(_List)
     check_customer(wanted.customer)
-    conditions = lists.between(CheckoutSession.created, wanted.created)
-    if wanted.customer is not None:
-        conditions.append(CheckoutSession.customer_id == wanted.customer)
-    if wanted.status is not None:
-        conditions.append(CheckoutSession.status == wanted.status)
+    filters = (CheckoutSession.customer_id, wanted.customer), (CheckoutSession.status, wanted.status)
+    conditions = [*lists.between(CheckoutSession.created, wanted.created), *lists.equal(*filters)]
     make = partial(objects.of, KIND, wanted.expanded)
     return answers.json(lists.page(CheckoutSession, wanted, URL, "checkout.session", make, *conditions))
 

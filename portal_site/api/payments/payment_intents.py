@@ -100,9 +100,8 @@ def list_payment_intents() -> Response:
     """The payment intents, the newest first."""
     wanted = parameters.read(_List)
     check_customer(wanted.customer)
-    conditions = lists.between(PaymentIntent.created, wanted.created)
-    if wanted.customer is not None:
-        conditions.append(PaymentIntent.customer_id == wanted.customer)
+    filters = ((PaymentIntent.customer_id, wanted.customer),)
+    conditions = [*lists.between(PaymentIntent.created, wanted.created), *lists.equal(*filters)]
     make = partial(objects.of, KIND, wanted.expanded)
     return answers.json(lists.page(PaymentIntent, wanted, "/v1/payment_intents", KIND, make, *conditions))
 

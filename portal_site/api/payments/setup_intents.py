@@ -124,11 +124,8 @@ def list_setup_intents() -> Response:
     """The setup intents, also those of visits to the portal, the newest first."""
     wanted = parameters.read(_List)
     check_customer(wanted.customer)
-    conditions = lists.between(SetupIntent.created, wanted.created)
-    if wanted.customer is not None:
-        conditions.append(SetupIntent.customer_id == wanted.customer)
-    if wanted.payment_method is not None:
-        conditions.append(SetupIntent.payment_method_id == wanted.payment_method)
+    filters = (SetupIntent.customer_id, wanted.customer), (SetupIntent.payment_method_id, wanted.payment_method)
+    conditions = [*lists.between(SetupIntent.created, wanted.created), *lists.equal(*filters)]
     make = partial(objects.of, KIND, wanted.expanded)
     return answers.json(lists.page(SetupIntent, wanted, "/v1/setup_intents", "setupintent", make, *conditions))
 
