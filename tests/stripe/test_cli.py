@@ -1,19 +1,12 @@
 """`portal gateway`, and what `portal check` says of connections."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
-from tests.stripe.double import KEY, Double, running
+from tests.stripe.double import KEY, Double
 from tests.test_cli import Portal
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture

@@ -21,22 +21,11 @@ from portal_site.billing.models import Customer, Event, Invoice, PaymentAttempt,
 from portal_site.billing.payments import provider_events
 from portal_site.db.transactions import transaction
 from tests import world
-from tests.stripe.double import KEY, Double, running
+from tests.stripe.double import KEY, Double
 from tests.world import reading
 
 AT = world.HALF
 BACK = "http://127.0.0.1:8000/back"
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def connector(double: Double) -> StripeConnector:
-    return StripeConnector(double.address)
 
 
 @pytest.fixture

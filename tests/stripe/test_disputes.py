@@ -1,28 +1,19 @@
 """What the gateway says of disputes and refunds that Stripe tells of."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.gateways import DisputeDetails, RefundDetails, RefundRequest
-from portal_site.billing.gateways.stripe.client import client
 from portal_site.billing.gateways.stripe.gateway import StripeGateway
-from tests.stripe.double import KEY, Double, running
+from tests.stripe.double import Double
 
 
-@pytest.fixture(scope="module")
-def double() -> Iterator[Double]:
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def gateway(double: Double) -> StripeGateway:
-    double.objects.clear()
+@pytest.fixture(autouse=True)
+def payment(double: Double) -> None:
+    """The payment that all of them are about."""
     double.objects["pi_1"] = {"id": "pi_1", "object": "payment_intent", "metadata": {"attempt": "payatt_1"}}
-    return StripeGateway(client(KEY, None, double.address), False, "eur", lambda _why: None)
 
 
 def _dispute(double: Double, **members: Any) -> str:

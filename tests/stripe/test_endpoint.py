@@ -17,23 +17,12 @@ from portal_site.billing.gateways.stripe.connections import StripeConnector
 from portal_site.billing.models import ProviderEvent
 from portal_site.billing.payments import provider_events
 from tests import world
-from tests.stripe.double import KEY, Double, running
+from tests.stripe.double import KEY, Double
 from tests.world import reading
 
 AT = world.HALF
 HOUR = 60 * 60
 URL = "https://billing.acme.example/webhooks/stripe/acct_1"
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def connector(double: Double) -> StripeConnector:
-    return StripeConnector(double.address)
 
 
 @pytest.fixture

@@ -1,30 +1,15 @@
 """What is kept of payment methods that were entered at Stripe: the mandate of a debit, and the wallet that a card is in."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from portal_site.billing.gateways import Mandate, PaymentDetails
 from portal_site.billing.gateways.stripe import answers
-from portal_site.billing.gateways.stripe.client import client
 from portal_site.billing.gateways.stripe.gateway import StripeGateway
-from tests.stripe.double import KEY, Double, running
+from tests.stripe.double import Double
 
 URL = "https://hooks.stripe.com/mandate/1"
-
-
-@pytest.fixture(scope="module")
-def double() -> Iterator[Double]:
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def gateway(double: Double) -> StripeGateway:
-    double.objects.clear()
-    double.lacks.clear()
-    return StripeGateway(client(KEY, None, double.address), False, "eur", lambda _why: None)
 
 
 def _entered(gateway: StripeGateway, double: Double, mandate: str | None) -> PaymentDetails:
