@@ -67,12 +67,12 @@ def refund(
     from portal_site.billing.payments import refunds
     from portal_site.ids import new_id
 
-    real, key, wish = clocks.now(), key or new_id("refund"), refunds.Wish(amount, reason, memo)
+    real, key, terms = clocks.now(), key or new_id("refund"), refunds.RefundTerms(amount, reason, memo)
     if where == "balance":
         customer_id, at = refunds.payer_of(invoice, real)
-        note = refunds.to_balance(customer_id, invoice, at, key, wish)
+        note = refunds.credit_balance(customer_id, invoice, at, key, terms)
         click.echo(f"{note.number} to the balance")
         return
     customer_id, attempt_id, at = refunds.payment_of(invoice, real)
-    row = refunds.refund(app.extensions["gateways"], customer_id, attempt_id, at, key, wish)
+    row = refunds.refund(app.extensions["gateways"], customer_id, attempt_id, at, key, terms)
     click.echo(f"{row.id} {row.status}")

@@ -30,8 +30,8 @@ class MoneyForm(PortalForm):
     """Who gets what is paid for a connected account."""
 
     provider_account = checked_field(
-        "Its account at Stripe", 100, False,
-        description="Such as acct_…, connected to yours there: customers pay it, and it gets the money. Empty: you get it.",
+        "Stripe account", 100, False,
+        description="Such as acct_…, connected to yours at Stripe: it receives what customers pay. Without one, you receive it.",
     )  # fmt: skip
 
 

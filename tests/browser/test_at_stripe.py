@@ -13,7 +13,7 @@ from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.stripe.connections import StripeConnector
 from portal_site.billing.models import Invoice, PaymentAttempt
 from portal_site.billing.payments import refunds
-from portal_site.billing.payments.refunds import Wish
+from portal_site.billing.payments.refunds import RefundTerms
 from portal_site.db import db
 from tests import world
 from tests.browser.conftest import OpenPage, Site
@@ -84,7 +84,7 @@ def test_a_card_is_saved_there_renews_and_is_refunded(
         with reading() as reader:
             paid = reader.scalars(select(PaymentAttempt.id).where(PaymentAttempt.invoice_id == invoice)).one()
         gateways, whose = site.app.extensions["gateways"], shopper.shop.customer.id
-        given = refunds.refund(gateways, whose, paid, world.END + DAY, invoice, Wish(400))
+        given = refunds.refund(gateways, whose, paid, world.END + DAY, invoice, RefundTerms(400))
         db.session.remove()
     assert given.status == "succeeded"
     page.reload()

@@ -70,7 +70,7 @@ def test_the_page_says_what_was_paid_and_what_can_be_given_back(desk: Desk, invo
         "€10.00",
         "Paid",
         "Visa",
-        "To where the payment came from, at most €10.00",
+        "The original payment method, up to €10.00",
     ):
         assert said in words, said
     assert 'value="10.00"' in page.text
@@ -88,7 +88,7 @@ def test_a_part_is_refunded_with_its_credit_note_and_the_log_says_by_whom(desk: 
         f"Credit note {invoice.number}-CN-01",
         "Requested by customer",
         "Sorry!",
-        "at most €7.50",
+        "up to €7.50",
     ):
         assert said in page, said
     row = _row(desk, Refund)
@@ -100,7 +100,7 @@ def test_a_part_is_refunded_with_its_credit_note_and_the_log_says_by_whom(desk: 
 
 def test_credit_is_given_to_the_balance(desk: Desk, invoice: Any) -> None:
     done = _refund(desk, invoice, amount="4", where="balance")
-    assert "€4.00 given to the balance" in text(desk.client.get(done.location).text)
+    assert "€4.00 credited to the balance" in text(desk.client.get(done.location).text)
     assert _row(desk, Customer).balance == -400
     assert _row(desk, CreditNote).refund_id is None
 
@@ -115,8 +115,8 @@ def test_two_clicks_are_one_refund(desk: Desk, invoice: Any) -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ({"amount": "10.01"}, "At most €10.00 can be given back."),
-        ({"amount": "0"}, "At most €10.00 can be given back."),
+        ({"amount": "10.01"}, "You can refund up to €10.00."),
+        ({"amount": "0"}, "You can refund up to €10.00."),
         ({"amount": "-1"}, "Enter an amount such as 12.50."),
         ({"amount": "1,2,3"}, "Enter an amount such as 12.50."),
         ({"amount": "1.0055"}, "Enter EUR with at most 2 decimals."),
@@ -151,7 +151,7 @@ def test_a_refund_that_fails_is_shown_where_somebody_looks(
     assert f"{said} of Hedda Berg failed." in text(desk.client.get(f"/dashboard/{desk.account_id}").text)
     page = text(desk.client.get(_address(desk, invoice)).text)
     assert "The money did not arrive." in page
-    assert "at most €10.00" in page
+    assert "up to €10.00" in page
     assert "Void" in page
 
 
@@ -160,17 +160,17 @@ def test_a_dispute_is_shown_until_it_is_over(desk: Desk, invoice: Any) -> None:
     opened = DisputeDetails(
         "du_1", "needs_response", "product_not_received", 1000, "eur", attempt.id, True, NOW + 7 * DAY
     )
-    disputes.follow(desk.account_id, opened, NOW)
+    disputes.record(desk.account_id, opened, NOW)
     home = desk.client.get(f"/dashboard/{desk.account_id}")
     assert f"A dispute is open about the payment of €10.00 for invoice {invoice.number} of Hedda Berg." in text(
         home.text
     )
-    assert "Answer by" in text(home.text)
+    assert "Respond by" in text(home.text)
     page = text(desk.client.get(_address(desk, invoice)).text)
     for said in ("Needs a response", "Product not received", "The bank has the money."):
         assert said in page, said
-    assert "at most" not in page  # nothing is left to give back
-    disputes.follow(desk.account_id, DisputeDetails("du_1", "won", "general", 1000, "eur", attempt.id, False), NOW)
+    assert "up to" not in page  # nothing is left to give back
+    disputes.record(desk.account_id, DisputeDetails("du_1", "won", "general", 1000, "eur", attempt.id, False), NOW)
     assert "A dispute is open" not in text(desk.client.get(f"/dashboard/{desk.account_id}").text)
     assert "Won" in text(desk.client.get(_address(desk, invoice)).text)
     portal = text(desk.portal().get(f"/portal/invoices/{invoice.id}").text)

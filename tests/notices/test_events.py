@@ -10,7 +10,7 @@ from portal_site.billing.customers import billing_information
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.models import Account, Invoice
 from portal_site.billing.payments import collection, refunds
-from portal_site.billing.payments.refunds import Wish
+from portal_site.billing.payments.refunds import RefundTerms
 from tests import world
 from tests.notices.outgoing import BACK, DAY, bill, of_kind, written
 from tests.world import END, HALF, reading
@@ -113,7 +113,7 @@ def test_a_refund_is_announced_when_the_money_is_on_its_way(lite_app: Flask) -> 
     bill(lite_app, END)
     invoice = _invoice(shop)
     customer_id, attempt_id, _at = refunds.payment_of(invoice.id, END + DAY)
-    refunds.refund(lite_app.extensions["gateways"], customer_id, attempt_id, END + DAY, "one", Wish(400))
+    refunds.refund(lite_app.extensions["gateways"], customer_id, attempt_id, END + DAY, "one", RefundTerms(400))
     refund = of_kind(written(lite_app, END + DAY), "refund")
     assert refund.subject == "Refund of €4.00"
     assert f"We refunded €4.00 of your payment for invoice {invoice.number}." in refund.text

@@ -30,7 +30,7 @@ from portal_site.billing.models import (
     SubscriptionItem,
 )
 from portal_site.billing.payments import collection, refunds
-from portal_site.billing.payments.refunds import Wish
+from portal_site.billing.payments.refunds import RefundTerms
 from portal_site.billing.rules.portal.portal_features import SubscriptionCancel, SubscriptionPause, SubscriptionUpdate
 from portal_site.billing.rules.subscriptions import pauses as pause_rules
 from portal_site.billing.rules.subscriptions.pauses import PauseLength
@@ -204,10 +204,10 @@ class Play(MerchantMoves):
             found = reader.execute(newest.order_by(PaymentAttempt.created.desc(), PaymentAttempt.id).limit(1)).first()
         if found:
             attempt_id, invoice_id = found
-            when = self.now, self._key(), Wish(amount)
+            when = self.now, self._key(), RefundTerms(amount)
             for point in (dies, None):
                 if to_balance:
-                    self._try(lambda: refunds.to_balance(self.ids[0], invoice_id, *when), point)
+                    self._try(lambda: refunds.credit_balance(self.ids[0], invoice_id, *when), point)
                 else:
                     self._try(lambda: refunds.refund(self.gateways, self.ids[0], attempt_id, *when), point)
 

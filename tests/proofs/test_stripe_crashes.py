@@ -14,7 +14,7 @@ from portal_site.billing.billing_run import runner
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import Invoice, PaymentAttempt, Refund
 from portal_site.billing.payments import collection, refunds
-from portal_site.billing.payments.refunds import Wish
+from portal_site.billing.payments.refunds import RefundTerms
 from portal_site.db import db
 from tests import world
 from tests.proofs import ledger
@@ -55,7 +55,7 @@ def _giving_back(gateways: Gateways, _second: Second, shop: world.Shop) -> Step:
     """A refund of a part of the renewal."""
     _run(gateways, world.END)
     (attempt_id,) = attempts_of(shop.customer.account_id)
-    return lambda: refunds.refund(gateways, shop.customer.id, attempt_id, world.END + 60, "refund", Wish(300))
+    return lambda: refunds.refund(gateways, shop.customer.id, attempt_id, world.END + 60, "refund", RefundTerms(300))
 
 
 STORIES: dict[str, tuple[Any, str]] = {

@@ -12,7 +12,7 @@ from portal_site.billing.billing_run import runner
 from portal_site.billing.errors import BillingError
 from portal_site.billing.models import Invoice, PaymentAttempt
 from portal_site.billing.payments import collection, refunds
-from portal_site.billing.payments.refunds import Wish
+from portal_site.billing.payments.refunds import RefundTerms
 from tests import world
 from tests.proofs import ledger
 from tests.proofs.play import BACK
@@ -69,7 +69,7 @@ def test_concurrent_refunds_never_give_back_more_than_was_paid(app: Flask, secon
 
     def give(number: int) -> Callable[[], Any]:
         return lambda: refunds.refund(
-            gateways, customer_id, attempt_id, world.END + 60, f"key {number // 2}", Wish(600)
+            gateways, customer_id, attempt_id, world.END + 60, f"key {number // 2}", RefundTerms(600)
         )
 
     results = together(app, [give(number) for number in range(12)])  # six refunds of 6.00, each twice, of 20.00

@@ -27,7 +27,7 @@ from portal_site.billing.models import (
     Subscription,
 )
 from portal_site.billing.payments import disputes, provider_events, refunds
-from portal_site.billing.payments.refunds import Wish
+from portal_site.billing.payments.refunds import RefundTerms
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 from tests.scenarios.history import History
@@ -80,7 +80,7 @@ def _details(history: History, status: str = "needs_response", *, withdrawn: boo
 
 
 def _follow(history: History, details: DisputeDetails) -> Dispute | None:
-    return disputes.follow(_ids(history)[0], details, history.now)
+    return disputes.record(_ids(history)[0], details, history.now)
 
 
 def _types(history: History) -> list[str]:
@@ -125,7 +125,7 @@ def test_a_dispute_of_somebody_elses_payment_is_none(payer: History) -> None:
     assert _follow(payer, other) is None
     assert _follow(payer, DisputeDetails("du_3", "lost", "general", 5, "eur", None, True)) is None
     mine = _details(payer)
-    assert disputes.follow("acct_another", mine, payer.now) is None
+    assert disputes.record("acct_another", mine, payer.now) is None
     assert _row(payer, Dispute) is None
 
 
@@ -134,7 +134,7 @@ def test_what_a_bank_took_back_is_neither_refunded_nor_credited(payer: History) 
     _follow(payer, _details(payer, amount=600))
     gateways = payer.app.extensions["gateways"]
     customer_id, attempt_id, at = refunds.payment_of(_invoice(payer).id, payer.now)
-    assert refunds.refund(gateways, customer_id, attempt_id, at, "all", Wish()).amount == 400
+    assert refunds.refund(gateways, customer_id, attempt_id, at, "all", RefundTerms()).amount == 400
     payer.advance_to("2026-05-16 12:00:00")
     payer.cancel(mode="immediately", proration_behavior="always_invoice")
     assert payer.balance == 0
@@ -165,13 +165,13 @@ def test_no_order_of_refunds_credit_and_disputes_gives_back_more_than_was_paid(
                 _follow(history, _details(history, "needs_response" if value else "won", withdrawn=value, amount=500))
                 disputed = 500 if value else 0
                 continue
-            name, wish = f"key{number}", Wish(value)
+            name, terms = f"key{number}", RefundTerms(value)
             try:
                 if kind == "credit":
-                    refunds.to_balance(_ids(history)[1], _invoice(history).id, history.now, name, wish)
+                    refunds.credit_balance(_ids(history)[1], _invoice(history).id, history.now, name, terms)
                 else:
                     customer_id, attempt_id, at = refunds.payment_of(_invoice(history).id, history.now)
-                    refunds.refund(gateways, customer_id, attempt_id, at, name, wish)
+                    refunds.refund(gateways, customer_id, attempt_id, at, name, terms)
             except refunds.BillingError:
                 assert value > left
             else:
@@ -265,7 +265,7 @@ def test_a_refund_of_ours_whose_answer_was_lost_is_not_taken_for_another_one(pay
             raise GatewayUnavailable("lost")
 
     customer_id, attempt_id, at = refunds.payment_of(_invoice(payer).id, payer.now)
-    mine = refunds.refund(Gateways(Silent()), customer_id, attempt_id, at, "one", Wish(300))  # type: ignore[arg-type]
+    mine = refunds.refund(Gateways(Silent()), customer_id, attempt_id, at, "one", RefundTerms(300))  # type: ignore[arg-type]
     assert mine.status == "pending"
     provider = _Provider(RefundDetails("re_theirs", "succeeded", 300, attempt_id, mine.id))
     _arrives(payer, "evt_1", "refund", "re_theirs")
@@ -277,7 +277,7 @@ def test_a_refund_of_ours_whose_answer_was_lost_is_not_taken_for_another_one(pay
 
 
 def test_an_outside_refund_of_more_than_is_left_to_credit_is_known_all_the_same(payer: History) -> None:
-    refunds.to_balance(_ids(payer)[1], _invoice(payer).id, payer.now, "credit", Wish(900))
+    refunds.credit_balance(_ids(payer)[1], _invoice(payer).id, payer.now, "credit", RefundTerms(900))
     provider = _Provider(RefundDetails("re_theirs", "succeeded", 1000, _attempt(payer)))
     _arrives(payer, "evt_1", "refund", "re_theirs")
     _works_off(payer, provider)

@@ -19,7 +19,7 @@ from portal_site.billing.gateways.sandbox.models import SandboxRefund
 from portal_site.billing.loading import snapshots
 from portal_site.billing.models import CreditNote, CreditNoteLineItem, Event, Invoice, InvoiceLineItem, Refund
 from portal_site.billing.payments import refunds
-from portal_site.billing.payments.refunds import Wish
+from portal_site.billing.payments.refunds import RefundTerms
 from portal_site.cli.invoices import refund as refund_command
 from portal_site.db import db
 from portal_site.db.transactions import transaction
@@ -49,7 +49,7 @@ def _gives_back(
     gateways = Gateways(gateway) if gateway else history.app.extensions["gateways"]
     customer_id, attempt_id, at = refunds.payment_of(_invoice(history).id, history.now)
     assert at == history.now
-    return refunds.refund(gateways, customer_id, attempt_id, at, key or new_id("key"), Wish(amount, reason))
+    return refunds.refund(gateways, customer_id, attempt_id, at, key or new_id("key"), RefundTerms(amount, reason))
 
 
 def _given_back(history: History) -> int:

@@ -1,6 +1,5 @@
 """What is sold for a connected account can be paid to its own account at Stripe."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,32 +14,18 @@ from portal_site.billing.errors import BillingError, NotFound
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.gateways import ChargeRequest, RefundRequest
 from portal_site.billing.gateways.registry import Gateways
-from portal_site.billing.gateways.stripe.client import client
 from portal_site.billing.gateways.stripe.gateway import StripeGateway
 from portal_site.billing.models import Account, Invoice, Subscription
 from portal_site.billing.payments import refunds
-from portal_site.billing.payments.refunds import Wish
+from portal_site.billing.payments.refunds import RefundTerms
 from portal_site.db.transactions import transaction
 from tests import world
-from tests.stripe.double import KEY, Double, running
+from tests.stripe.double import Double
 from tests.world import reading
 
 AT = world.HALF
 BACK = "http://127.0.0.1:8000/back"
 REQUEST = ChargeRequest("pm_ok", 2400, "eur", "attempt_1", AT, BACK, off_session=True, metadata={"attempt": "payatt_1"})
-
-
-@pytest.fixture(scope="module")
-def double() -> Iterator[Double]:
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def gateway(double: Double) -> StripeGateway:
-    double.objects.clear()
-    double.answers.clear()
-    return StripeGateway(client(KEY, None, double.address), False, "eur", lambda _why: None)
 
 
 @pytest.mark.parametrize("account", [None, "acct_theirs"])
@@ -97,7 +82,7 @@ def test_only_what_is_sold_for_an_account_is_paid_to_it(app: Flask, is_sold_for:
             newest = select(Invoice.id).where(Invoice.customer_id == customer_id).order_by(Invoice.number.desc())
             invoice_id = reader.execute(newest.limit(1)).scalar_one()
         _, attempt_id, at = refunds.payment_of(invoice_id, world.END)
-        refunds.refund(gateways, customer_id, attempt_id, at, "one", Wish(100))
+        refunds.refund(gateways, customer_id, attempt_id, at, "one", RefundTerms(100))
     assert [one.is_on_behalf for one in recorder.refunds] == [is_sold_for]
 
 

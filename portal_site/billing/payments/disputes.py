@@ -25,7 +25,7 @@ CLOSED = ("won", "lost", "prevented", "warning_closed")
 REASON = "payment_disputed"  # of a cancellation, as at Stripe
 
 
-def follow(account_id: str, details: DisputeDetails, real: int) -> Dispute | None:
+def record(account_id: str, details: DisputeDetails, real: int) -> Dispute | None:
     """Store how a dispute stands, with its events; None if it is about no payment of the account's.
 
     What is known already changes nothing, so it may be called again for each event.

@@ -182,7 +182,7 @@ def _settle_refund(gateways: Gateways, row: ProviderEvent, at: int, _return_url:
         details = _gateway_of(gateways, row).find_refund(row.reference)
         if details is None:
             raise
-        refunds.take_over(gateways, row.account_id, details, at)
+        refunds.record_outside(gateways, row.account_id, details, at)
         return
     refunds.ask(gateways, refund.customer_id, refund.id, now)
 
@@ -191,7 +191,7 @@ def _follow_dispute(gateways: Gateways, row: ProviderEvent, at: int, _return_url
     details = _gateway_of(gateways, row).find_dispute(row.reference)
     if details is None:
         raise _NotThereYet
-    disputes.follow(row.account_id, details, at)
+    disputes.record(row.account_id, details, at)
 
 
 def _gateway_of(gateways: Gateways, row: ProviderEvent) -> Gateway:

@@ -39,7 +39,7 @@ LATER = {"pending": ("pending", "succeeded", "failed"), "succeeded": ("failed",)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RefundTerms:
     """How much is given back, in minor units (None: what is left), why (one of REASONS), and words for the customer."""
 
     amount: int | None = None
@@ -47,7 +47,7 @@ class Wish:
     memo: str | None = None
 
 
-def refund(gateways: Gateways, customer_id: str, attempt_id: str, at: int, key: str, wish: Wish) -> Refund:
+def refund(gateways: Gateways, customer_id: str, attempt_id: str, at: int, key: str, terms: RefundTerms) -> Refund:
     """Give back a payment, or a part of it, to where it came from, with a credit note. The same key gives back once.
 
     Raises NotFound, and BillingError if there is less to give back. A refund whose outcome is not known yet is `pending`.
@@ -56,11 +56,11 @@ def refund(gateways: Gateways, customer_id: str, attempt_id: str, at: int, key: 
         lock_customer(session, customer_id)
         attempt = ownership.get_owned(session, PaymentAttempt, customer_id, attempt_id, lock=True)
         known = Refund.customer_id == customer_id, Refund.idempotency_key == key
-        row = session.scalar(select(Refund).where(*known)) or _create(session, attempt, at, key, wish)
+        row = session.scalar(select(Refund).where(*known)) or _create(session, attempt, at, key, terms)
     return ask(gateways, customer_id, row.id, at) if row.status == "pending" else row
 
 
-def to_balance(customer_id: str, invoice_id: str, at: int, key: str, wish: Wish) -> CreditNote:
+def credit_balance(customer_id: str, invoice_id: str, at: int, key: str, terms: RefundTerms) -> CreditNote:
     """Give back what was paid of an invoice to the customer's balance, with a credit note. The same key gives back once.
 
     Raises NotFound, and BillingError if there is less to give back, or the customer was deleted.
@@ -73,15 +73,15 @@ def to_balance(customer_id: str, invoice_id: str, at: int, key: str, wish: Wish)
         if customer.deleted_at is not None:
             raise BillingError("A customer who was deleted has no balance.", "resource_missing", "customer")
         invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
-        amount = _checked(wish, creditable(invoice))
-        note = credit_notes.write_for_payment(session, invoice, amount, at, key, **_words(wish))
+        amount = _checked(terms, creditable(invoice))
+        note = credit_notes.write_for_payment(session, invoice, amount, at, key, **_words(terms))
         move_balance(session, customer, invoice, -amount, "credit_note", at)
         emit(session, "invoice.updated", invoice, at)
         return note
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Refundable:
     """What can be given back of an invoice, in minor units: of its last payment (its id, if there is one), or to the balance."""
 
     attempt_id: str | None
@@ -89,8 +89,8 @@ class Left:
     to_balance: int
 
 
-def left(customer_id: str, invoice_id: str) -> Left:
-    """What can be given back of a customer's invoice. Nothing is locked; `refund` and `to_balance` decide."""
+def refundable(customer_id: str, invoice_id: str) -> Refundable:
+    """What can be given back of a customer's invoice. Nothing is locked; `refund` and `credit_balance` decide."""
     owned = Invoice.customer_id == customer_id, Invoice.id == invoice_id
     paid = PaymentAttempt.customer_id == customer_id, PaymentAttempt.invoice_id == invoice_id
     newest = (
@@ -105,7 +105,7 @@ def left(customer_id: str, invoice_id: str) -> Left:
         if invoice is None:
             raise NotFound("No such invoice: '%(id)s'", "resource_missing", "invoice", id=invoice_id)
         most = min(attempt.amount - _given_back(reader, attempt), _paid(invoice)) if attempt is not None else 0
-    return Left(None if attempt is None else attempt.id, max(0, most), creditable(invoice))
+    return Refundable(None if attempt is None else attempt.id, max(0, most), creditable(invoice))
 
 
 def creditable(invoice: Any) -> int:
@@ -160,7 +160,7 @@ def ask(gateways: Gateways, customer_id: str, refund_id: str, at: int) -> Refund
     return _record(customer_id, refund_id, answer, at)
 
 
-def take_over(gateways: Gateways, account_id: str, details: RefundDetails, real: int) -> Refund | None:
+def record_outside(gateways: Gateways, account_id: str, details: RefundDetails, real: int) -> Refund | None:
     """Store a refund that was made at the provider, with its credit note; None if it is of no payment of the account's.
 
     One of ours whose answer was lost is asked for instead. A further call changes nothing.
@@ -187,7 +187,7 @@ def _outside(session: Session, account_id: str, details: RefundDetails, real: in
     if row is None and details.status != "failed":
         reason = details.reason if details.reason in REASONS else None
         at = time_of(session, attempt.customer_id, real)
-        row = _write(session, attempt, at, details.reference, Wish(details.amount, reason), details.amount)
+        row = _write(session, attempt, at, details.reference, RefundTerms(details.amount, reason), details.amount)
         row.gateway_reference = details.reference
     return row
 
@@ -253,45 +253,45 @@ def _given_back(reader: Session | Connection, attempt: Any) -> int:
     return int(reader.scalar(select(func.coalesce(func.sum(Refund.amount), 0)).where(*valid)) or 0)
 
 
-def _create(session: Session, attempt: PaymentAttempt, at: int, key: str, wish: Wish) -> Refund:
+def _create(session: Session, attempt: PaymentAttempt, at: int, key: str, terms: RefundTerms) -> Refund:
     invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id, lock=True)
     left = attempt.amount - _given_back(session, attempt) if attempt.status == AttemptStatus.SUCCEEDED else 0
-    return _write(session, attempt, at, key, wish, _checked(wish, min(left, _paid(invoice))))
+    return _write(session, attempt, at, key, terms, _checked(terms, min(left, _paid(invoice))))
 
 
-def _write(session: Session, attempt: PaymentAttempt, at: int, key: str, wish: Wish, amount: int) -> Refund:
+def _write(session: Session, attempt: PaymentAttempt, at: int, key: str, terms: RefundTerms, amount: int) -> Refund:
     """The refund that is to be made, with its credit note, as far as the invoice has something left to credit."""
     invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id, lock=True)
     credited = min(amount, creditable(invoice))
     row = Refund(
         id=new_id("re"), account_id=attempt.account_id, customer_id=attempt.customer_id, invoice_id=attempt.invoice_id,
         payment_attempt_id=attempt.id, livemode=attempt.livemode, created=at, amount=amount,
-        currency=attempt.currency, reason=wish.reason, status="pending", idempotency_key=key,
+        currency=attempt.currency, reason=terms.reason, status="pending", idempotency_key=key,
     )  # fmt: skip
     session.add(row)
     invoice.amount_refunded += amount
     session.flush()
     emit(session, "refund.created", row, at)
     if credited:
-        credit_notes.write_for_payment(session, invoice, credited, at, row.id, refund_id=row.id, **_words(wish))
+        credit_notes.write_for_payment(session, invoice, credited, at, row.id, refund_id=row.id, **_words(terms))
     emit(session, "invoice.updated", invoice, at)
     return row
 
 
-def _checked(wish: Wish, left: int) -> int:
-    """The amount of a wish. Raises BillingError."""
+def _checked(terms: RefundTerms, left: int) -> int:
+    """The amount of these terms, of which `left` is left. Raises BillingError."""
     if left <= 0:
         raise BillingError("Nothing is left of this payment to refund.", "charge_already_refunded", "charge")
-    if not 0 < (left if wish.amount is None else wish.amount) <= left:
+    if not 0 < (left if terms.amount is None else terms.amount) <= left:
         raise BillingError("At most %(left)s minor units can be refunded.", "amount_too_large", "amount", left=left)
-    if wish.reason is not None and wish.reason not in REASONS:
-        raise BillingError("No such reason: '%(reason)s'", "parameter_invalid", "reason", reason=wish.reason)
-    return left if wish.amount is None else wish.amount
+    if terms.reason is not None and terms.reason not in REASONS:
+        raise BillingError("No such reason: '%(reason)s'", "parameter_invalid", "reason", reason=terms.reason)
+    return left if terms.amount is None else terms.amount
 
 
-def _words(wish: Wish) -> dict[str, str | None]:
+def _words(terms: RefundTerms) -> dict[str, str | None]:
     """What the credit note says. A refund's reasons are also a credit note's, but for the customer's request."""
-    return {"reason": wish.reason if wish.reason != REQUESTED else None, "memo": wish.memo or None}
+    return {"reason": terms.reason if terms.reason != REQUESTED else None, "memo": terms.memo or None}
 
 
 def _take_back(session: Session, row: Refund, at: int) -> None:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from portal_site import clock
 from portal_site.billing.errors import BillingError
 from portal_site.billing.payments import refunds
-from portal_site.billing.payments.refunds import Left
+from portal_site.billing.payments.refunds import Refundable
 from portal_site.dashboard import blueprint, forms, needs, place
 from portal_site.dashboard.customers import one
 from portal_site.dashboard.customers.pages import CUSTOMERS
@@ -34,7 +34,7 @@ INVOICE = f"{CUSTOMERS}/<customer_id>/invoices/<invoice_id>"
 def show_invoice(account_id: str, mode: str, customer_id: str, invoice_id: str) -> str:
     """An invoice: its lines, and what was paid, given back and disputed of it."""
     customer, invoice = _find(account_id, mode, customer_id, invoice_id)
-    left = refunds.left(customer["id"], invoice.id)
+    left = refunds.refundable(customer["id"], invoice.id)
     return _page(mode, customer, invoice, left, RefundForm().offer(left, invoice.currency))
 
 
@@ -43,7 +43,7 @@ def show_invoice(account_id: str, mode: str, customer_id: str, invoice_id: str) 
 def refund_invoice(account_id: str, mode: str, customer_id: str, invoice_id: str) -> Any:
     """Give back what was paid of an invoice: to where it came from, or to the balance."""
     customer, invoice = _find(account_id, mode, customer_id, invoice_id)
-    left = refunds.left(customer["id"], invoice.id)
+    left = refunds.refundable(customer["id"], invoice.id)
     form = RefundForm().offer(left, invoice.currency)
     problem = ""
     if form.validate():
@@ -56,16 +56,16 @@ def refund_invoice(account_id: str, mode: str, customer_id: str, invoice_id: str
     return _page(mode, customer, invoice, left, form, problem), 422
 
 
-def _give_back(customer: dict[str, Any], invoice: InvoiceView, left: Left, form: RefundForm) -> tuple[str, str]:
+def _give_back(customer: dict[str, Any], invoice: InvoiceView, left: Refundable, form: RefundForm) -> tuple[str, str]:
     """What came of it, in words and tone."""
-    wish, key = form.wish(invoice.currency), f"dashboard:{form.key.data}"
+    terms, key = form.terms(invoice.currency), f"dashboard:{form.key.data}"
     at = clock.now() if customer["frozen_time"] is None else int(customer["frozen_time"])
     if form.where.data == BALANCE:
-        note = refunds.to_balance(customer["id"], invoice.id, at, key, wish)
-        return f"{money(note.amount, note.currency)} given to the balance: credit note {note.number}.", "good"
+        note = refunds.credit_balance(customer["id"], invoice.id, at, key, terms)
+        return f"{money(note.amount, note.currency)} credited to the balance with credit note {note.number}.", "good"
     if left.attempt_id is None:
         raise BillingError("Nothing was paid here of this invoice.")
-    row = refunds.refund(current_app.extensions["gateways"], customer["id"], left.attempt_id, at, key, wish)
+    row = refunds.refund(current_app.extensions["gateways"], customer["id"], left.attempt_id, at, key, terms)
     amount = money(row.amount, row.currency)
     if row.status == "failed":
         return f"The refund of {amount} failed: the payment provider refuses it.", "bad"
@@ -89,7 +89,7 @@ def _in_time_zone() -> Any:
 
 
 def _page(
-    mode: str, customer: dict[str, Any], invoice: InvoiceView, left: Left, form: RefundForm, problem: str = ""
+    mode: str, customer: dict[str, Any], invoice: InvoiceView, left: Refundable, form: RefundForm, problem: str = ""
 ) -> str:
     owned = {"account_id": place().account_id, "invoice_id": invoice.id}
     at = clock.now() if customer["frozen_time"] is None else int(customer["frozen_time"])

@@ -30,8 +30,9 @@ REFUNDS = {
 }
 ISSUED, VOID = State("Issued", "good"), State("Void", "quiet")
 DISPUTES = {
-    "warning_needs_response": State("The bank asks", "bad"), "warning_under_review": State("The bank looks at it", "note"),
-    "warning_closed": State("Closed", "good"), "needs_response": State("Needs a response", "bad"),
+    "warning_needs_response": State("Inquiry: needs a response", "bad"),
+    "warning_under_review": State("Inquiry under review", "note"), "warning_closed": State("Inquiry closed", "good"),
+    "needs_response": State("Needs a response", "bad"),
     "under_review": State("Under review at the bank", "note"), "won": State("Won", "good"), "lost": State("Lost", "bad"),
     "prevented": State("Prevented", "good"),
 }  # fmt: skip
@@ -83,13 +84,15 @@ def _payment(row: Mapping[str, Any]) -> Entry:
 def _refund(row: Mapping[str, Any]) -> Entry:
     reason = (row["reason"] or "").replace("_", " ").capitalize()
     note = f"Credit note {row['note']}" if row["note"] else ""
-    hint = "The money did not arrive. Refund it again, or give it to the balance." if row["status"] == "failed" else ""
+    hint = (
+        "The money did not arrive. Refund it again, or credit it to the balance." if row["status"] == "failed" else ""
+    )
     details = _some(reason, note, row["gateway_reference"], hint)
     return Entry(_money(row), details, *_when(row), REFUNDS.get(row["status"], UNKNOWN))
 
 
 def _note(row: Mapping[str, Any]) -> Entry:
-    where = "Refunded" if row["refund_id"] else "Given to the balance" if row["post_payment_amount"] else ""
+    where = "Refunded" if row["refund_id"] else "Credited to the balance" if row["post_payment_amount"] else ""
     less = "Taken off what was due" if row["pre_payment_amount"] else ""
     state = VOID if row["voided_at"] else ISSUED
     return Entry(f"{row['number']}: {_money(row)}", _some(less, where, row["memo"]), *_when(row), state)
@@ -106,7 +109,7 @@ def _dispute(row: Mapping[str, Any], livemode: bool) -> Entry:
 
 
 def _answer_by(status: str, due_by: int | None) -> str:
-    return f"Answer by {date(due_by)}." if due_by and status.endswith("needs_response") else ""
+    return f"Respond by {date(due_by)}." if due_by and status.endswith("needs_response") else ""
 
 
 def _when(row: Mapping[str, Any]) -> tuple[int, str]:
