@@ -3,7 +3,10 @@
 import os
 import re
 import shutil
+import socket
+import ssl
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +54,7 @@ def _caddy_on_demand(place: Place, inside: int) -> int:
     command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(file)]
     given = {"PORTAL_HOST": HOST, "PORTAL_UPSTREAM": f"127.0.0.1:{inside}", "XDG_DATA_HOME": str(place.folder)}
     place.start(command, outside, "caddy-log", XDG_CONFIG_HOME=str(place.folder), **given)
+    _wait_for_certificate(outside)
     return outside
 
 
@@ -70,7 +74,23 @@ def _caddy(place: Place, inside: int) -> int:
     file.write_text(f"{{\n{options}\n}}\n{site}\n")
     command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(file)]
     place.start(command, outside, "caddy-log", XDG_DATA_HOME=str(place.folder), XDG_CONFIG_HOME=str(place.folder))
+    _wait_for_certificate(outside)
     return outside
+
+
+def _wait_for_certificate(port: int) -> None:
+    """Wait until there is a certificate for HOST: Caddy listens first, signs afterwards, and refuses connections meanwhile."""
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    for _ in range(600):
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as raw:
+            try:
+                trusting.wrap_socket(raw, server_hostname=HOST).close()
+            except ssl.SSLError:
+                time.sleep(0.1)
+            else:
+                return
+    raise AssertionError("Caddy has signed no certificate")
 
 
 def _nginx(place: Place, inside: int) -> int:

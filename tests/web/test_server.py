@@ -120,7 +120,7 @@ def test_a_thousand_incomplete_requests_do_not_delay_others(served: Address) -> 
         assert answers(served, PLAIN) == [b"200"]  # by then all that came before has been taken in
         began = time.monotonic()
         assert answers(served, PLAIN) == [b"200"]
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5  # a third of what a request may take to arrive
 
 
 @pytest.mark.case("C17")

@@ -19,6 +19,7 @@ from tests.world import reading
 
 # What a payment provider sends the customer back to, which may write down how a payment went.
 BACK = tuple(name for name in ROUTES if name.startswith("portal.finish_"))
+LONGEST = 4  # seconds: who waits for the writer does so for 5 on SQLite, and without end on PostgreSQL
 READS = {name: route for name, route in ROUTES.items() if route.method == "GET" and name not in BACK}
 
 
@@ -65,7 +66,7 @@ def test_reading_pages_do_not_wait_for_a_writer(app: Flask) -> None:
         for name, route in READS.items():
             began = time.perf_counter()
             assert client.get(route.address.format(**things)).status_code == statuses[name]
-            assert time.perf_counter() - began < 1, name
+            assert time.perf_counter() - began < LONGEST, name
     deadline = time.monotonic() + 10
     while _last_seen() < clock.now() - 60 and time.monotonic() < deadline:
         time.sleep(0.05)
