@@ -16,6 +16,7 @@ from portal_site.db import db, provisional_connection
 Rows = list[dict[str, Any]]
 Step = Callable[[Session, Rows], None]
 _LAST_STEPS = "last_steps"  # in the info of a session that is inside a transaction
+_HELD = "held"  # in the info of a session whose transaction has locked rows together
 _JOINED = "joined"  # in the info of one whose transaction the next operation joins
 _discards: ContextVar[bool] = ContextVar("discards", default=False)
 _waiting: ContextVar[Session | None] = ContextVar("waiting", default=None)  # the session of a transaction to be joined
@@ -64,6 +65,7 @@ def transaction() -> Iterator[Session]:
             session.flush()
         finally:
             session.info[_JOINED] = True
+            session.info.pop(_HELD, None)
         return
     if _LAST_STEPS in session.info:
         raise RuntimeError("a transaction inside a transaction: operations do not call each other")
@@ -86,6 +88,7 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         del session.info[_LAST_STEPS]
+        session.info.pop(_HELD, None)
 
 
 def _discard(session: Session, last_steps: dict[Step, Rows]) -> None:
@@ -110,6 +113,15 @@ def joined_transaction() -> Iterator[Session]:
         finally:
             _waiting.reset(token)
             del session.info[_JOINED]
+
+
+def held_rows(session: Session) -> dict[tuple[type[Any], str], Any]:
+    """Rows, by class and id, that a statement of this transaction has locked, so that nobody needs to read them again.
+
+    It is empty again when the transaction ends, or the operation that has joined it.
+    """
+    held: dict[tuple[type[Any], str], Any] = session.info.setdefault(_HELD, {})
+    return held
 
 
 def before_commit(session: Session, step: Step) -> Rows:

@@ -3,21 +3,25 @@
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import stripe
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
-from portal_site.billing.billing_run import runner
+from portal_site.billing.billing_run import batches, runner
 from portal_site.billing.billing_run.parallel_calls import ParallelCalls
+from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.stripe import client as clients
 from portal_site.billing.gateways.stripe.client import Pace
-from portal_site.billing.models import Invoice
+from portal_site.billing.models import Customer, Invoice, PaymentAttempt, PaymentMethod
+from portal_site.billing.payments import attempts, collection, outcomes
+from portal_site.billing.payments.collection import Begun
+from portal_site.db import db
 from tests import world
 from tests.proofs import ledger
 from tests.proofs.play import BACK
@@ -95,25 +99,124 @@ def test_what_is_lost_meanwhile_is_settled_by_later_runs(app: Flask, second: Sec
     _agree(second, account_id)
 
 
+def _renew() -> None:
+    """Write the invoices that are due."""
+    while batches.renew_due(world.END, 50).claimed:
+        pass
+
+
+def _of(number: int) -> str:
+    """The id of a customer's invoice that is due."""
+    with reading() as reader:
+        due = select(Invoice.id).where(Invoice.status == "open").order_by(Invoice.id).limit(1).offset(number)
+        return str(reader.scalar(due.execution_options(unscoped="the test's only account")))
+
+
+def _paid() -> int:
+    with reading() as reader:
+        paid = select(func.count()).select_from(Invoice).where(Invoice.paid_at >= world.END)
+        return reader.scalar(paid.execution_options(unscoped="the test's only account")) or 0
+
+
+@pytest.mark.case("F11")
+@pytest.mark.parametrize("place", [(attempts, "_new"), (outcomes, "_note_success")])
+def test_an_invoice_that_cannot_be_collected_holds_up_none_of_those_beside_it(
+    app: Flask, second: Second, address: str, monkeypatch: pytest.MonkeyPatch, place: tuple[Any, str]
+) -> None:
+    account_id, gateways = _due(second, address)
+    _renew()
+    broken, function = {_of(3), _of(17)}, getattr(*place)
+
+    def choke(*given: Any) -> Any:
+        if any(isinstance(one, Invoice) and one.id in broken for one in given):
+            raise ValueError("an amount without a currency")
+        return function(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, choke)
+        report = _run(app, gateways, world.END)
+    assert (report.collected, report.failed, _paid()) == (CUSTOMERS, 2, CUSTOMERS - 2)
+    _run(app, gateways, world.END + 600)
+    _agree(second, account_id)
+
+
+def test_what_needs_more_than_a_charge_is_collected_beside_the_others(app: Flask, second: Second, address: str) -> None:
+    """A customer without a payment method, one whose provider is gone, an invoice that was voided, and a payment in doubt."""
+    account_id, gateways = _due(second, address)
+    _renew()
+    without, gone, voided, doubtful = (_of(number) for number in range(4))
+    with world.transaction() as session:
+
+        def own(kind: Any) -> dict[str, Any]:
+            return {row.id: row for row in session.scalars(select(kind).where(kind.account_id == account_id))}
+
+        invoices, customers, methods = own(Invoice), own(Customer), own(PaymentMethod)
+        method_of = {
+            name: methods[customers[row.customer_id].default_payment_method_id] for name, row in invoices.items()
+        }
+        method_of[gone].gateway = "elsewhere"
+        customers[invoices[without].customer_id].default_payment_method_id = None
+        invoices[voided].status = "void"
+        asked = attempts.store(session, [(invoices[doubtful], method_of[doubtful])], world.END - 3600)[0].id
+    report = _run(app, gateways, world.END)
+    assert _paid() == CUSTOMERS - 3
+    assert (report.settled, report.collected) == (1, CUSTOMERS - 2)
+    with reading() as reader:
+        tried = select(Invoice.id, Invoice.attempt_count).where(Invoice.id.in_([without, gone, voided]))
+        everybodys = {"unscoped": "the test's only account"}
+        assert dict(reader.execute(tried.execution_options(**everybodys)).all()) == {without: 1, gone: 1, voided: 0}
+        codes = select(PaymentAttempt.decline_code).where(PaymentAttempt.invoice_id == gone)
+        assert reader.scalars(codes.execution_options(**everybodys)).all() == ["payment_method_unactivated"]
+        settled = select(PaymentAttempt.status).where(PaymentAttempt.id == asked)
+        assert reader.scalar(settled.execution_options(**everybodys)) == "succeeded"
+    assert len(second.charges()) == CUSTOMERS - 3
+
+
+def test_the_reads_of_a_collection_are_those_of_many(app: Flask, second: Second, address: str) -> None:
+    """Whoever reads for each invoice on its own has a portal collect half as many a second."""
+    account_id, gateways = _due(second, address)
+    _renew()
+    reads: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        reads.extend([statement] if statement.startswith("SELECT") else [])
+
+    with reading() as reader:
+        of_account = Invoice.account_id == account_id, Invoice.status == "open"
+        due = [
+            (row.customer_id, row.id)
+            for row in reader.execute(select(Invoice.customer_id, Invoice.id).where(*of_account))
+        ]
+    event.listen(db.engine, "before_cursor_execute", note)
+    asked, _ = gateways.for_one_run()
+    with acting_as(ActorType.WORKER):
+        begun, left = collection.begin_collections(asked, due, world.END, lambda _id: BACK)
+        answers = [(call.attempt, call.ask()) for call in begun if isinstance(call, Begun)]
+        outcomes.record_all(answers, world.END)
+    event.remove(db.engine, "before_cursor_execute", note)
+    assert (left, _paid()) == ([], CUSTOMERS)
+    assert len(reads) < CUSTOMERS, reads
+
+
 def test_no_more_is_begun_than_can_be_called() -> None:
-    gate, results = threading.Event(), []
+    gate, results = threading.Event(), list[tuple[int, bool]]()
 
     def call() -> bool:
         return gate.wait(10)
 
-    def then(answer: Any) -> None:
-        results.append(answer())
+    def then(done: Sequence[tuple[int, Callable[[], bool]]]) -> None:
+        results.extend((number, answer()) for number, answer in done)
 
     with ThreadPoolExecutor(3) as pool:
-        calls = ParallelCalls(pool, 3)
-        for _ in range(3):
-            calls.call(call, then)
+        calls = ParallelCalls[int, bool](pool, then, 3)
+        for number in range(3):
+            calls.call(call, number)
         assert results == []
         gate.set()
-        calls.call(call, then)  # waits until one of the others is done
+        calls.call(call, 3)  # waits until one of the others is done
         assert results
         calls.finish()
-    assert results == [True] * 4
+    assert sorted(results) == [(number, True) for number in range(4)]
 
 
 def test_calls_with_one_key_keep_apart_and_give_way_to_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

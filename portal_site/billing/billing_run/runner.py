@@ -4,10 +4,11 @@ Workers call `run` repeatedly, and test clocks call it for their customers.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, select, tuple_
@@ -21,9 +22,10 @@ from portal_site.billing.billing_run.renewal_batch import UNSCOPED
 from portal_site.billing.direct_payments import settlement
 from portal_site.billing.errors import BillingError
 from portal_site.billing.events.actors import ActorType, acting_as
+from portal_site.billing.gateways import Charge
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, Subscription
-from portal_site.billing.payments import collection, refunds
+from portal_site.billing.payments import collection, outcomes, refunds
 from portal_site.billing.payments.collection import Begun
 from portal_site.billing.rules.payments import payment_times
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
@@ -32,8 +34,10 @@ from portal_site.db.faults import is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict
 
 BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write lock for about a tenth of a second
-COLLECTED_AT_ONCE = 200
+COLLECTED_AT_ONCE = 200  # invoices of a page
+TOGETHER = 16  # payments that are begun, or recorded, in one transaction, which takes a twentieth of a second
 Address = Callable[[str], str]
+Calls = ParallelCalls[Begun, Charge | None]
 Payment = Callable[[Gateways, str, str, int, str], PaymentAttempt | None]
 _NOT_PARKED = ~parking.is_parked() | Subscription.id.is_(None)
 # The gateway is asked for the outcome of an unsettled payment attempt; the invoice is not charged again.
@@ -94,7 +98,7 @@ def run(
     `db.faults.is_of_surroundings` says.
     """
     asked, silent = gateways.for_one_run()
-    run = _Run(asked, at, return_url, clock_id, beat, ParallelCalls(pool) if pool is not None else None)
+    run = _Run(asked, at, return_url, clock_id, beat, pool)
     run.pay(collection.cancel_awaiting_payment, _superseded_payments(at, clock_id))
     run.renew()
     for unresolved in _unresolved_payments(at, clock_id):
@@ -120,7 +124,7 @@ class _Run:
     return_url: Address
     clock_id: str | None
     beat: Callable[[RunReport], None]
-    calls: ParallelCalls | None = None
+    pool: Executor | None = None
     report: RunReport = field(default_factory=RunReport)
     renewals: Tally = field(default_factory=Tally)
     payments: Tally = field(default_factory=Tally)
@@ -137,16 +141,18 @@ class _Run:
 
     def collect(self) -> None:
         """Collect each due invoice. If several calls are made at a time, test mode waits: its limits are narrower."""
-        if self.calls is None:
-            for customer_id, invoice_id in self._due():
-                self.pay(_collect_payment, [(customer_id, invoice_id)])
+        if self.pool is None:
+            for invoice in self._due():
+                self.pay(_collect_payment, [invoice])
                 self.beat(self.report)
             return
+        calls = Calls(self.pool, self._record_all)
         for livemode in (True, False):
-            for customer_id, invoice_id in self._due(livemode):
-                self.pay(partial(self._begin, self.calls), [(customer_id, invoice_id)])
+            due = self._due(livemode)
+            while invoices := list(islice(due, TOGETHER)):
+                self._begin_all(calls, invoices)
                 self.beat(self.report)
-        self.calls.finish()
+        calls.finish()
 
     def _due(self, livemode: bool | None = None) -> Iterator[tuple[str, str]]:
         for customer_id, invoice_id in _to_collect(self.at, self.clock_id, livemode):
@@ -154,23 +160,54 @@ class _Run:
                 self.report.collected += 1
                 yield customer_id, invoice_id
 
-    def _begin(self, calls: ParallelCalls, *given: Any) -> PaymentAttempt | None:
+    def _begin_all(self, calls: Calls, invoices: Sequence[tuple[str, str]]) -> None:
+        """Begin to collect these invoices together. If that fails, whichever is the reason fails again alone."""
+        begun: Sequence[Begun | PaymentAttempt] = ()
+        given = self.gateways, invoices, self.at, self.return_url
+        try:
+            begun, invoices = retry_on_conflict(collection.begin_collections, *given)
+        except Exception as error:
+            if is_of_surroundings(error):
+                raise
+        for one in begun:
+            if isinstance(one, Begun):
+                calls.call(one.ask, one)
+            else:
+                self.payments.went_well += 1
+        for invoice in invoices:
+            self.pay(partial(self._begin, calls), [invoice])
+
+    def _begin(self, calls: Calls, *given: Any) -> PaymentAttempt | None:
         """Begin to collect an invoice; a provider outside of this program is called meanwhile."""
         begun = collection.begin_collection(*given, off_session=True)
         if not isinstance(begun, Begun):
             return begun
         if not begun.is_remote:
             return begun.record(begun.ask())
-
-        def end(answer: Callable[[], Any]) -> None:
-            def record(*_given: Any) -> PaymentAttempt:
-                return begun.record(answer())
-
-            self.pay(record, [(begun.attempt.customer_id, begun.attempt.invoice_id)])
-
-        calls.call(begun.ask, end)
+        calls.call(begun.ask, begun)
         self.payments.went_well -= 1  # what is begun has not gone well yet
         return None
+
+    def _record_all(self, done: Sequence[tuple[Begun, Callable[[], Charge | None]]]) -> None:
+        """Record the outcomes together. If that fails, whichever is the reason fails again alone."""
+        for some in (done[first : first + TOGETHER] for first in range(0, len(done), TOGETHER)):
+            try:
+                answers = [(begun.attempt, answer()) for begun, answer in some]
+                attempts = retry_on_conflict(outcomes.record_all, answers, self.at)
+            except Exception as error:
+                if is_of_surroundings(error):
+                    raise
+                for begun, answer in some:
+                    self._record(begun, answer)
+            else:
+                self.payments.went_well += len(attempts)
+                self.report.failed += sum(attempt.status == AttemptStatus.UNKNOWN for attempt in attempts)
+
+    def _record(self, begun: Begun, answer: Callable[[], Charge | None]) -> None:
+        def record(*_given: Any) -> PaymentAttempt:
+            return begun.record(answer())
+
+        self.pay(record, [(begun.attempt.customer_id, begun.attempt.invoice_id)])
 
     def ask_about_refunds(self) -> None:
         """Ask for refunds whose answer was lost, or which take days. The failure of one does not affect the others."""

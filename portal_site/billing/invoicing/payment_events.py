@@ -10,9 +10,8 @@ from portal_site.billing.rules.subscriptions.statuses import AttemptStatus
 
 
 def emit_created(session: Session, invoice: Invoice, attempt: PaymentAttempt, at: int) -> None:
-    """Emit `payment_intent.created` for the first payment attempt of an invoice."""
-    if not _last_attempt(session, invoice, excluding=attempt.id):
-        _emit_intent(session, "payment_intent.created", invoice, attempt, "requires_confirmation", at)
+    """Emit `payment_intent.created`, for the first payment attempt of an invoice: later ones are of the same intent."""
+    _emit_intent(session, "payment_intent.created", invoice, attempt, "requires_confirmation", at)
 
 
 def emit_requires_action(session: Session, invoice: Invoice, attempt: PaymentAttempt, at: int) -> None:
@@ -49,10 +48,10 @@ def emit_canceled(session: Session, invoice: Invoice, at: int) -> None:
         _emit_intent(session, "payment_intent.canceled", invoice, last, "canceled", at)
 
 
-def _last_attempt(session: Session, invoice: Invoice, excluding: str = "") -> PaymentAttempt | None:
+def _last_attempt(session: Session, invoice: Invoice) -> PaymentAttempt | None:
     of_invoice = PaymentAttempt.customer_id == invoice.customer_id, PaymentAttempt.invoice_id == invoice.id
-    query = select(PaymentAttempt).where(*of_invoice, PaymentAttempt.id != excluding)
-    return session.scalar(query.order_by(PaymentAttempt.created.desc(), PaymentAttempt.id.desc()).limit(1))
+    latest = PaymentAttempt.created.desc(), PaymentAttempt.id.desc()
+    return session.scalar(select(PaymentAttempt).where(*of_invoice).order_by(*latest).limit(1))
 
 
 def _emit_intent(session: Session, kind: str, invoice: Invoice, attempt: PaymentAttempt, status: str, at: int) -> None:

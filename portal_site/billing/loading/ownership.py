@@ -1,7 +1,7 @@
 """Loading and locking rows by their owner. A row of another owner is treated as if it did not exist."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Collection, Sequence
+from typing import TypeVar, cast
 
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
@@ -20,11 +20,13 @@ from portal_site.billing.models import (
     TaxId,
 )
 from portal_site.billing.translation_marks import N_
+from portal_site.db.transactions import held_rows
 
 Row = TypeVar(
     "Row", CancellationAttempt, Invoice, PaymentAttempt, PaymentMethod, Refund, SetupIntent, Subscription, TaxId
 )
 Found = TypeVar("Found")
+_MISSING = N_("We could not find this."), "resource_missing"
 
 
 def get_account(session: Session, account_id: str | None) -> Account:
@@ -71,6 +73,9 @@ def only_customer(found: Sequence[Found], id_or_email: str) -> Found:
 
 def get_owned(session: Session, kind: type[Row], customer_id: str, row_id: str, *, lock: bool = False) -> Row:
     """The row if it belongs to the customer. Raises NotFound otherwise, whether or not another customer has such a row."""
+    held = held_rows(session).get((kind, row_id))
+    if held is not None and held.customer_id == customer_id:
+        return cast("Row", held)
     # No id contains a NUL, and PostgreSQL refuses it as a parameter.
     query = select(kind).where(kind.id == row_id.replace("\0", ""), kind.customer_id == customer_id)
     # populate_existing: the object in the session may be older than the lock.
@@ -78,14 +83,32 @@ def get_owned(session: Session, kind: type[Row], customer_id: str, row_id: str, 
         query.with_for_update().execution_options(populate_existing=True) if lock else query
     )
     if row is None:
-        raise NotFound(N_("We could not find this."), "resource_missing")
+        raise NotFound(*_MISSING)
     return row
 
 
 def lock_customer(session: Session, customer_id: str) -> Customer:
     """The customer, locked until the transaction ends, so that changes of what it owes are serialized. Raises NotFound."""
-    query = select(Customer).where(Customer.id == customer_id, Customer.deleted_at.is_(None)).with_for_update()
-    customer = session.scalar(query.execution_options(populate_existing=True))
-    if customer is None:
-        raise NotFound(N_("We could not find this."), "resource_missing")
-    return customer
+    return lock_customers(session, [customer_id])[0]
+
+
+def lock_customers(session: Session, customer_ids: Collection[str]) -> list[Customer]:
+    """Several customers, locked in the order of their ids, as everybody does who locks several. Raises NotFound."""
+    query = select(Customer).where(Customer.id.in_(customer_ids), Customer.deleted_at.is_(None)).order_by(Customer.id)
+    customers = session.scalars(query.with_for_update().execution_options(populate_existing=True)).all()
+    if len(customers) < len(customer_ids):
+        raise NotFound(*_MISSING)
+    return list(customers)
+
+
+def lock_all(session: Session, kind: type[Row], customer_ids: Collection[str], row_ids: Collection[str]) -> list[Row]:
+    """These rows of customers that are locked, locked in one statement, in the order of their ids. Raises NotFound.
+
+    Until the transaction ends, `get_owned` returns them without reading them again.
+    """
+    query = select(kind).where(kind.customer_id.in_(customer_ids), kind.id.in_(row_ids)).order_by(kind.id)
+    rows = session.scalars(query.with_for_update().execution_options(populate_existing=True)).all()
+    if len(rows) < len(row_ids):
+        raise NotFound(*_MISSING)
+    held_rows(session).update({(kind, row.id): row for row in rows})
+    return list(rows)

@@ -1,5 +1,7 @@
 """Payment state of a subscription's invoices: payments in progress, payments that are due, and invoices that block a change."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
@@ -17,6 +19,18 @@ def unsettled_attempt(session: Session, customer_id: str, invoice_id: str | None
         PaymentAttempt.settled_at.is_(None),
     )
     return session.scalar(query)
+
+
+def attempts_of(session: Session, invoices: Sequence[Invoice]) -> dict[str, list[PaymentAttempt]]:
+    """All payment attempts of these invoices, by the invoice's id."""
+    query = select(PaymentAttempt).where(
+        PaymentAttempt.customer_id.in_({invoice.customer_id for invoice in invoices}),
+        PaymentAttempt.invoice_id.in_([invoice.id for invoice in invoices]),
+    )
+    found: dict[str, list[PaymentAttempt]] = {invoice.id: [] for invoice in invoices}
+    for attempt in session.scalars(query):
+        found[attempt.invoice_id].append(attempt)
+    return found
 
 
 def is_about_to_be_collected(session: Session, subscription: Subscription, at: int) -> bool:

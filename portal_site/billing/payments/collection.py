@@ -4,87 +4,36 @@ A crash or a lost answer leaves an unsettled attempt, which is resolved by askin
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable, StateChanged
 from portal_site.billing.gateways import Charge, ChargeRequest, Gateway
 from portal_site.billing.gateways.registry import Gateways
-from portal_site.billing.invoicing import payment_events
 from portal_site.billing.loading import ownership, payment_state
-from portal_site.billing.models import (
-    Account,
-    Customer,
-    Invoice,
-    PaymentAttempt,
-    PaymentMethod,
-    ProviderCustomer,
-    Subscription,
-)
-from portal_site.billing.payments import outcomes
+from portal_site.billing.models import Invoice, PaymentAttempt, PaymentMethod, Subscription
+from portal_site.billing.payments import attempts, outcomes
+from portal_site.billing.payments.attempts import Terms
+from portal_site.billing.payments.outcomes import AttemptKey
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus
 from portal_site.billing.translation_marks import N_
 from portal_site.db.transactions import transaction
-from portal_site.ids import new_id
 
 log = logging.getLogger("portal.billing")
 NOT_HERE = "payment_method_unactivated"  # the decline code if the method's provider is not installed
 
 
 @dataclass(frozen=True)
-class _Terms:
-    """The parts of a charge request besides the attempt itself."""
-
-    method: PaymentMethod
-    invoice: Invoice
-    payer: str | None
-    on_behalf_of: str | None
-
-    @classmethod
-    def load(cls, session: Session, attempt: PaymentAttempt, method: PaymentMethod, invoice: Invoice) -> "_Terms":
-        """The terms, with the provider's id of the customer."""
-        known = select(ProviderCustomer.reference).where(
-            ProviderCustomer.customer_id == attempt.customer_id, ProviderCustomer.gateway == method.gateway
-        )
-        return cls(method, invoice, session.scalar(known), _seller_at_provider(session, invoice))
-
-    def request(self, attempt: PaymentAttempt, return_url: str, off_session: bool) -> ChargeRequest:
-        """The request to the provider."""
-        return ChargeRequest(
-            payment_method=self.method.gateway_reference or self.method.id,
-            customer=self.payer,
-            amount=attempt.amount,
-            currency=attempt.currency,
-            idempotency_key=attempt.idempotency_key,
-            created=attempt.created,
-            livemode=attempt.livemode,
-            return_url=return_url,
-            off_session=off_session,
-            type=self.method.type,
-            description=self.invoice.number or self.invoice.id,
-            metadata={"invoice": self.invoice.id, "customer": attempt.customer_id, "attempt": attempt.id},
-            reference=attempt.gateway_reference,
-            on_behalf_of=self.on_behalf_of,
-        )
-
-
-def _seller_at_provider(session: Session, invoice: Invoice) -> str | None:
-    """The provider's account of the connected account for which an invoice was written, if that is to get the money."""
-    if invoice.on_behalf_of is None:
-        return None
-    mine = Account.platform_id == invoice.account_id, Account.id == invoice.on_behalf_of
-    return session.scalar(select(Account.provider_account).where(*mine))
-
-
-@dataclass(frozen=True)
 class Begun:
-    """A payment whose attempt is stored, before its call to the provider, which any thread may make if that `is_remote`."""
+    """A payment whose attempt is stored, before its call to the provider, which any thread may make if that `is_remote`.
 
-    attempt: PaymentAttempt
+    It holds no row: those belong to the thread that began it, whose next rollback makes the session read them again.
+    """
+
+    attempt: AttemptKey
     gateway: Gateway
     request: ChargeRequest
     at: int
@@ -143,14 +92,15 @@ def _begin_payment(
 
 
 def _ready(
-    gateways: Gateways, attempt: PaymentAttempt, terms: _Terms, at: int, return_url: str, *, off_session: bool
+    gateways: Gateways, attempt: PaymentAttempt, terms: Terms, at: int, return_url: str, *, off_session: bool
 ) -> Begun | PaymentAttempt:
     """The payment of a stored attempt; the attempt, declined, if its provider is not installed."""
     gateway = gateways.for_method(terms.method)
     if gateway is None:
         return outcomes.record(attempt, Charge("declined", attempt.id, NOT_HERE), at)
     is_remote = gateways.connector(gateway.name) is not None
-    return Begun(attempt, gateway, terms.request(attempt, return_url, off_session), at, is_remote)
+    key = AttemptKey(attempt.id, attempt.customer_id, attempt.invoice_id)
+    return Begun(key, gateway, terms.request(attempt, return_url, off_session), at, is_remote)
 
 
 def resolve_payment(
@@ -201,18 +151,18 @@ def begin_collection(
 ) -> Begun | PaymentAttempt | None:
     """The same up to the call to the provider, for callers that make several at once. What needs no such call is done."""
     with transaction() as session:
-        customer = ownership.lock_customer(session, customer_id)
+        ownership.lock_customer(session, customer_id)
         invoice = ownership.get_owned(session, Invoice, customer_id, invoice_id, lock=True)
-        if invoice.status != InvoiceStatus.OPEN or invoice.amount_remaining <= 0:
+        if not _is_due(invoice):
             invoice.next_payment_attempt = None
             return None
-        method = _method(session, customer, invoice)
+        method = attempts.methods_of(session, [invoice]).get(invoice_id)
         is_new = payment_state.unsettled_attempt(session, customer_id, invoice_id) is None
         if method is None and is_new:
             outcomes.note_failed_try(session, invoice, at, automatic=True)
             return None
         amount = invoice.amount_remaining
-        begun = _store_attempt(session, invoice, method, at) if method is not None and is_new else None
+        begun = _store(session, [(invoice, method)], at)[0] if method is not None and is_new else None
     if begun is not None:
         return _ready(gateways, *begun, at, return_url, off_session=off_session)
     if method is None:  # the payment method of the unsettled attempt was removed since
@@ -220,14 +170,43 @@ def begin_collection(
     return _begin_payment(gateways, customer_id, invoice_id, method.id, amount, at, return_url, off_session=off_session)
 
 
-def _method(session: Session, customer: Customer, invoice: Invoice) -> PaymentMethod | None:
-    """The subscription's own payment method, else the customer's default, if it is still attached."""
-    chosen = select(Subscription.default_payment_method_id).where(
-        Subscription.customer_id == customer.id, Subscription.id == invoice.subscription_id
-    )
-    wanted = session.scalar(chosen) or customer.default_payment_method_id
-    attached = PaymentMethod.customer_id == customer.id, PaymentMethod.detached_at.is_(None)
-    return session.scalar(select(PaymentMethod).where(PaymentMethod.id == wanted, *attached))
+def begin_collections(
+    gateways: Gateways, due: Sequence[tuple[str, str]], at: int, return_url: Callable[[str], str]
+) -> tuple[list[Begun | PaymentAttempt], list[tuple[str, str]]]:
+    """Begin to collect these invoices, (customer id, invoice id), in one transaction, off-session.
+
+    Returns what `begin_collection` would for each, and the invoices that were left out, because more has to be done for them
+    than to charge a payment method at a provider outside of this program: they are to be collected one by one.
+    """
+    with transaction() as session:
+        customer_ids, invoice_ids = {customer_id for customer_id, _ in due}, [invoice_id for _, invoice_id in due]
+        ownership.lock_customers(session, customer_ids)
+        invoices = ownership.lock_all(session, Invoice, customer_ids, invoice_ids)
+        methods = attempts.methods_of(session, invoices)
+        unsettled = {
+            name
+            for name, earlier in payment_state.attempts_of(session, invoices).items()
+            if any(attempt.settled_at is None for attempt in earlier)
+        }
+        payments = [
+            (invoice, methods[invoice.id])
+            for invoice in invoices
+            if _is_due(invoice)
+            and invoice.id not in unsettled
+            and invoice.id in methods
+            and gateways.connector(methods[invoice.id].gateway) is not None
+        ]
+        stored = _store(session, payments, at)
+    begun = [
+        _ready(gateways, attempt, terms, at, return_url(attempt.invoice_id), off_session=True)
+        for attempt, terms in stored
+    ]
+    taken = {attempt.invoice_id for attempt, _ in stored}
+    return begun, [one for one in due if one[1] not in taken]
+
+
+def _is_due(invoice: Invoice) -> bool:
+    return invoice.status == InvoiceStatus.OPEN and invoice.amount_remaining > 0
 
 
 def _unsettled(customer_id: str, invoice_id: str) -> PaymentAttempt | None:
@@ -236,7 +215,7 @@ def _unsettled(customer_id: str, invoice_id: str) -> PaymentAttempt | None:
         return payment_state.unsettled_attempt(session, customer_id, invoice.id)
 
 
-def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: int) -> tuple[PaymentAttempt, _Terms]:
+def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: int) -> tuple[PaymentAttempt, Terms]:
     """Store the attempt, and return it with the terms of its request."""
     with transaction() as session:
         ownership.lock_customer(session, customer_id)
@@ -245,14 +224,13 @@ def _begin(customer_id: str, invoice_id: str, method_id: str, amount: int, at: i
         method = ownership.get_owned(session, PaymentMethod, customer_id, method_id)
         if method.detached_at is not None:
             raise BillingError(N_("Choose one of your payment methods."), "resource_missing", "payment_method")
-        return _store_attempt(session, invoice, method, at)
+        return _store(session, [(invoice, method)], at)[0]
 
 
-def _store_attempt(session: Session, invoice: Invoice, method: PaymentMethod, at: int) -> tuple[PaymentAttempt, _Terms]:
-    attempt = _new_attempt(invoice, method, at)
-    session.add(attempt)
-    payment_events.emit_created(session, invoice, attempt, at)
-    return attempt, _Terms.load(session, attempt, method, invoice)
+def _store(
+    session: Session, payments: Sequence[tuple[Invoice, PaymentMethod]], at: int
+) -> list[tuple[PaymentAttempt, Terms]]:
+    return list(zip(attempts.store(session, payments, at), attempts.terms_of(session, payments), strict=True))
 
 
 def _check_payable(session: Session, invoice: Invoice, amount: int) -> None:
@@ -267,31 +245,13 @@ def _check_payable(session: Session, invoice: Invoice, amount: int) -> None:
         )
 
 
-def _new_attempt(invoice: Invoice, method: PaymentMethod, at: int) -> PaymentAttempt:
-    """An attempt to collect what is left of the invoice, not yet sent to the provider."""
-    return PaymentAttempt(
-        id=new_id("payatt"),
-        account_id=invoice.account_id,
-        customer_id=invoice.customer_id,
-        invoice_id=invoice.id,
-        payment_method_id=method.id,
-        livemode=invoice.livemode,
-        created=at,
-        amount=invoice.amount_remaining,
-        currency=invoice.currency,
-        status=AttemptStatus.SUBMITTING,
-        idempotency_key=new_id("charge"),
-        automatic=invoice.next_payment_attempt is not None and invoice.next_payment_attempt <= at,
-    )
-
-
 def _resolve(
     gateways: Gateways, attempt: PaymentAttempt, at: int, return_url: str, *, give_up: bool, off_session: bool
 ) -> PaymentAttempt:
     with transaction() as session:
         method = ownership.get_owned(session, PaymentMethod, attempt.customer_id, attempt.payment_method_id)
         invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id)
-        terms = _Terms.load(session, attempt, method, invoice)
+        terms = attempts.terms_of(session, [(invoice, method)])[0]
     gateway = gateways.for_method(method)
     if gateway is None:  # the provider is not installed; `portal check` reports that
         return outcomes.record(attempt, None, at, given_up=give_up)

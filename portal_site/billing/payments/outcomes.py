@@ -3,6 +3,9 @@
 It is the same for an immediate answer, for one that the worker asked for, and for one that an event announced.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -38,33 +41,54 @@ from portal_site.billing.subscriptions.subscription_update import subscription_u
 from portal_site.db.transactions import transaction
 
 
-def record(attempt: PaymentAttempt, charge: Charge | None, at: int, given_up: bool = False) -> PaymentAttempt:
+class AttemptKey(NamedTuple):
+    """Where a payment attempt is found."""
+
+    id: str
+    customer_id: str
+    invoice_id: str
+
+
+def record(
+    attempt: AttemptKey | PaymentAttempt, charge: Charge | None, at: int, given_up: bool = False
+) -> PaymentAttempt:
     """Store the outcome; None means that the gateway did not answer. A settled attempt is not changed."""
+    return record_all([(attempt, charge)], at, given_up)[0]
+
+
+def record_all(
+    answers: Sequence[tuple[AttemptKey | PaymentAttempt, Charge | None]], at: int, given_up: bool = False
+) -> list[PaymentAttempt]:
+    """Store the outcomes of several attempts in one transaction."""
     with transaction() as session:
-        ownership.lock_customer(session, attempt.customer_id)
-        invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id, lock=True)
-        row = ownership.get_owned(session, PaymentAttempt, attempt.customer_id, attempt.id, lock=True)
-        if row.settled_at is not None:
-            return row
-        row.checked_at = at
-        if charge is None:
-            _note_silence(row, given_up)
-        elif charge.status == AttemptStatus.REQUIRES_ACTION:
-            _note_question(session, invoice, row, charge, at)
-        elif charge.status == AttemptStatus.PROCESSING:
-            _note_processing(session, invoice, row, charge, at)
-        elif charge.status == AttemptStatus.SUCCEEDED:
-            _settle(session, invoice, row, charge, at)
-            subscription = _mark_paid(session, invoice, row.amount, at)
-            if subscription is not None and _is_for_a_change(subscription, invoice):
-                assert subscription.pending_update is not None
-                with subscription_update(session, subscription, at):
-                    pending_updates.apply(session, subscription, subscription.pending_update, at)
-                pending_updates.note_applied(session, subscription, invoice.id, at)
-            elif subscription is not None:
-                _restore_subscription(session, subscription, invoice, at)
-        else:
-            _note_decline(session, invoice, row, charge, at)
+        customer_ids = {attempt.customer_id for attempt, _ in answers}
+        ownership.lock_customers(session, customer_ids)
+        invoices = ownership.lock_all(session, Invoice, customer_ids, {attempt.invoice_id for attempt, _ in answers})
+        ownership.lock_all(session, PaymentAttempt, customer_ids, {attempt.id for attempt, _ in answers})
+        subscription_ids = {invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None}
+        if subscription_ids:
+            ownership.lock_all(session, Subscription, customer_ids, subscription_ids)
+        return [_record(session, attempt, charge, at, given_up) for attempt, charge in answers]
+
+
+def _record(
+    session: Session, attempt: AttemptKey | PaymentAttempt, charge: Charge | None, at: int, given_up: bool
+) -> PaymentAttempt:
+    invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id, lock=True)
+    row = ownership.get_owned(session, PaymentAttempt, attempt.customer_id, attempt.id, lock=True)
+    if row.settled_at is not None:
+        return row
+    row.checked_at = at
+    if charge is None:
+        _note_silence(row, given_up)
+    elif charge.status == AttemptStatus.REQUIRES_ACTION:
+        _note_question(session, invoice, row, charge, at)
+    elif charge.status == AttemptStatus.PROCESSING:
+        _note_processing(session, invoice, row, charge, at)
+    elif charge.status == AttemptStatus.SUCCEEDED:
+        _note_success(session, invoice, row, charge, at)
+    else:
+        _note_decline(session, invoice, row, charge, at)
     return row
 
 
@@ -117,6 +141,21 @@ def _settle(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Cha
         row.decline_code = charge.decline_code or "generic_decline"
     payment_events.emit_outcome(session, invoice, row, at)
     _forget_failures(session, invoice)
+
+
+def _note_success(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
+    """The invoice is paid: a change that waited for that is applied, or the subscription is active again."""
+    _settle(session, invoice, row, charge, at)
+    subscription = _mark_paid(session, invoice, row.amount, at)
+    if subscription is None:
+        return
+    if _is_for_a_change(subscription, invoice):
+        assert subscription.pending_update is not None
+        with subscription_update(session, subscription, at):
+            pending_updates.apply(session, subscription, subscription.pending_update, at)
+        pending_updates.note_applied(session, subscription, invoice.id, at)
+    else:
+        _restore_subscription(session, subscription, invoice, at)
 
 
 def _note_decline(session: Session, invoice: Invoice, row: PaymentAttempt, charge: Charge, at: int) -> None:
