@@ -105,7 +105,7 @@ def choice(*allowed: str) -> Any:
 class Hash(BaseModel):
     """A parameter with members of its own; what it does not name is refused."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Parameters(BaseModel):
@@ -114,7 +114,7 @@ class Parameters(BaseModel):
     `KIND` is that of the answer, or of the objects in its list, whose members `expand` may name.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     KIND: ClassVar[str]
     IS_LIST: ClassVar[bool] = False

@@ -376,7 +376,7 @@ def test_a_query_that_forgets_whose_rows_it_means_is_refused(app: Flask) -> None
                 with pytest.raises(scoping.Unscoped, match="invoices"):
                     asked.execute(forgetful)
         with pytest.raises(scoping.Unscoped, match="invoices"):
-            PageQuery(invoices=everything[0])
+            PageQuery(invoices=everything[0]).fetch()
         for fine in (mine, *(query.execution_options(unscoped="a test") for query in everything)):
             assert session.execute(fine).all() == reader.execute(fine).all() == []
 

@@ -59,7 +59,7 @@ class Part(BaseModel):
     """A part of an object. A null member has to be taken away before (`embedded.find`), so that its default applies."""
 
     # Strict: a number instead of a text, or a text instead of a number, means that the file is not a valid export.
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
 
 class Shape(Part):
