@@ -164,7 +164,7 @@ def test_a_payment_settled_by_an_event_has_the_provider_as_actor(app: Flask, nob
 def portal(tmp_path: Path) -> Portal:
     """The command on a folder of its own, with one customer."""
     portal = Portal(tmp_path)
-    portal("migrate")
+    portal.with_database()
     (tmp_path / "export.json").write_text(EXPORT)
     assert portal("import", str(tmp_path / "export.json")).returncode == 0
     return portal

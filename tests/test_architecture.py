@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def _module(path: Path) -> str:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -159,18 +160,30 @@ def test_one_place_only(pattern: str, only: set[str]) -> None:
 
 def _uses(path: Path, pattern: str) -> bool:
     """Whether code, not a docstring, matches."""
+    return bool(re.search(pattern, _code(path)))
+
+
+@cache
+def _code(path: Path) -> str:
+    """A file without docstrings and comments."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
-    return bool(re.search(pattern, ast.unparse(tree)))
+    return ast.unparse(tree)
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    """A file as parsed, which must not be changed."""
+    return ast.parse(path.read_text())
 
 
 def test_functions_and_files_stay_small() -> None:
     large = [
         f"{_module(path)}.{node.name}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION
     ]
     large += [_module(path) for path in SOURCES if len(path.read_text().splitlines()) > LONGEST_FILE]

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from portal_site import cli, locations
-from tests.conftest import SECRET
+from tests.conftest import SECRET, put_empty_database
 
 TOP = locations.TEMPLATES.parent
 EXPORT = '{"customer": [{"id": "cus_one", "object": "customer", "email": "one@acme.example", "created": 1790000000}]}'
@@ -40,6 +40,11 @@ class Portal:
             "PORTAL_BASE_URL": "https://billing.acme.example",
             "PORTAL_DATA_DIR": str(folder),
         }
+
+    def with_database(self) -> "Portal":
+        """The same after `portal migrate`."""
+        put_empty_database(Path(self.environment["PORTAL_DATA_DIR"] or ""))
+        return self
 
     def __call__(self, *words: str, **changed: str) -> Answer:
         environment = {name: value or None for name, value in {**self.environment, **changed}.items()}
@@ -68,7 +73,7 @@ def test_files_that_others_can_read_are_named(portal: Portal, tmp_path: Path) ->
 
 
 def test_what_an_import_reports_is_private(portal: Portal, tmp_path: Path) -> None:
-    portal("migrate")
+    portal.with_database()
     (tmp_path / "export.json").write_text(
         '{"invoice": [{"id": "in_one", "object": "invoice", "customer": "cus_gone"}]}'
     )
@@ -94,7 +99,7 @@ def test_a_new_installation_creates_a_portal_link(portal: Portal, tmp_path: Path
 
 
 def test_a_login_page_and_a_sender_are_set_up(portal: Portal, tmp_path: Path) -> None:
-    portal("migrate")
+    portal.with_database()
     (tmp_path / "export.json").write_text(EXPORT)
     portal("import", str(tmp_path / "export.json"))
     with sqlite3.connect(tmp_path / "portal.db") as connection:
@@ -121,7 +126,7 @@ def test_a_login_page_and_a_sender_are_set_up(portal: Portal, tmp_path: Path) ->
 
 
 def test_kinds_of_emails_contacts_and_links_are_set_up(portal: Portal, tmp_path: Path) -> None:
-    portal("migrate")
+    portal.with_database()
     (tmp_path / "export.json").write_text(EXPORT)
     portal("import", str(tmp_path / "export.json"))
     assert "on   unpaid_reminder  3, 0, -7 days before\n" in portal("mail", "kinds").stdout
@@ -152,7 +157,7 @@ def test_kinds_of_emails_contacts_and_links_are_set_up(portal: Portal, tmp_path:
 
 
 def test_a_key_is_shown_once_listed_rolled_and_revoked(portal: Portal, tmp_path: Path) -> None:
-    portal("migrate")
+    portal.with_database()
     assert portal("key", "list").stderr == "No such account: ''\n"
     (tmp_path / "export.json").write_text(EXPORT)
     portal("import", str(tmp_path / "export.json"))
@@ -175,7 +180,7 @@ def test_a_key_is_shown_once_listed_rolled_and_revoked(portal: Portal, tmp_path:
 
 
 def test_a_test_clock_is_created_and_advanced(portal: Portal, tmp_path: Path) -> None:
-    portal("migrate")
+    portal.with_database()
     (tmp_path / "export.json").write_text(EXPORT)
     portal("import", str(tmp_path / "export.json"))
     made = portal("clock", "create", "--at", "2026-01-31", "--name", "January")
@@ -219,7 +224,7 @@ def test_errors_are_one_line(portal: Portal, words: tuple[str, ...], changed: di
 
 
 def test_missing_objects_are_one_line(portal: Portal, tmp_path: Path) -> None:
-    portal("migrate")
+    portal.with_database()
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "export.json").write_text(EXPORT)
     assert "not JSON" in portal("import", str(tmp_path / "bad.json")).stderr
@@ -267,7 +272,7 @@ def test_missing_objects_are_one_line(portal: Portal, tmp_path: Path) -> None:
     ],
 )
 def test_undecodable_bytes_are_one_line(portal: Portal, words: str) -> None:
-    portal("migrate")
+    portal.with_database()
     result = portal(*words.replace("X", "\udcff").split())
     assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
 
@@ -290,7 +295,7 @@ def test_an_address_of_another_machine_is_one_line(portal: Portal, host: str) ->
 
 
 def test_a_piped_command_prints_no_progress(portal: Portal, tmp_path: Path) -> None:
-    portal("migrate")
+    portal.with_database()
     (tmp_path / "export.json").write_text(EXPORT)
     environment = {
         **os.environ,
@@ -305,7 +310,7 @@ def test_a_piped_command_prints_no_progress(portal: Portal, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("words", [(), ("sub_one", "--all"), ("--cause", "full"), ("sub_one", "--cause", "full")])
 def test_what_to_unpark_is_said_in_one_way(portal: Portal, words: tuple[str, ...]) -> None:
-    portal("migrate")
+    portal.with_database()
     refused = portal("unpark", *words)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("Name one SUBSCRIPTION, or write --all")

@@ -92,5 +92,5 @@ def test_the_table_on_a_terminal(lite_app: Flask, tmp_path: Path, capsys: pytest
     ):
         assert words in shown
     portal = Portal(tmp_path)
-    portal("migrate")
+    portal.with_database()
     assert "No such account" in portal("retention").stderr

@@ -68,7 +68,7 @@ def test_an_invoice_of_live_mode_is_not_paid_by_the_sandbox(app: Flask) -> None:
 
 @pytest.mark.case("F26")
 def test_live_subscriptions_are_not_taken_over_with_the_sandbox_only(portal: Portal, tmp_path: Any) -> None:
-    portal("migrate")
+    portal.with_database()
     (tmp_path / "live.json").write_text(LIVE)
     taken = portal("import", str(tmp_path / "live.json"), "--renew")
     assert taken.returncode == 0

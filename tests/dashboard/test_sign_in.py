@@ -18,7 +18,7 @@ from portal_site.staff.models import RecoveryCode, User, UserSession
 from portal_site.staff.sign_in import PasswordAccepted, TooManyTries
 from tests import world
 from tests.client import PortalClient, text
-from tests.dashboard.staff import PASSWORD, Employee, account, client_of, employ, sign_in
+from tests.dashboard.staff import PASSWORD, Employee, account, client_of, employ, sign_in_by_the_pages
 
 AT = world.HALF
 NOW = time_machine.travel(AT, tick=False)
@@ -161,7 +161,7 @@ def test_a_recovery_code_lets_in_once(app: Flask, ada: Employee) -> None:
 
 @NOW
 def test_without_a_second_step_nothing_opens_but_its_set_up(app: Flask, ada: Employee) -> None:
-    client = sign_in(app, ada)
+    client = sign_in_by_the_pages(app, ada)
     with app.app_context(), transaction() as session:
         second_step.remove(session, ada.user_id)
     there = client.get("/dashboard/profile")
@@ -201,7 +201,7 @@ def test_a_session_ends_by_itself_and_by_its_user(app: Flask, ada: Employee) -> 
 
 @NOW
 def test_another_password_ends_all_other_sessions(app: Flask, ada: Employee) -> None:
-    client, elsewhere = sign_in(app, ada), client_of(app)
+    client, elsewhere = sign_in_by_the_pages(app, ada), client_of(app)
     with app.app_context(), time_machine.travel(AT + 60, tick=False):
         elsewhere.set_cookie("portal-8000-dashboard", sessions.open_session(ada.user_id, "", AT, second_step=True))
     assert elsewhere.get("/dashboard/profile").status_code == 200
@@ -223,7 +223,7 @@ def test_another_password_ends_all_other_sessions(app: Flask, ada: Employee) -> 
 
 @NOW
 def test_some_pages_ask_for_the_password_again(app: Flask, ada: Employee) -> None:
-    client = sign_in(app, ada)
+    client = sign_in_by_the_pages(app, ada)
     account_id = client.get("/dashboard").location.rpartition("/")[2]
     invitation = f"/dashboard/{account_id}/team/invitations", {"email": "bob@lumen.example", "role": "support"}
     with time_machine.travel(AT + 15 * 60 + 1, tick=False):
@@ -242,7 +242,7 @@ def test_some_pages_ask_for_the_password_again(app: Flask, ada: Employee) -> Non
 
 @NOW
 def test_new_recovery_codes_need_the_password(app: Flask, ada: Employee) -> None:
-    client = sign_in(app, ada)
+    client = sign_in_by_the_pages(app, ada)
     assert client.send("/dashboard/profile/recovery-codes", {"password": "not it"}).status_code == 422
     done = client.send("/dashboard/profile/recovery-codes", {"password": PASSWORD})
     assert len(re.findall(r"<code>(\w{4}-\w{4}-\w{4})</code>", done.text)) == 10
@@ -299,7 +299,7 @@ def test_codes_are_counted_for_a_day(app: Flask, ada: Employee) -> None:
 
 @NOW
 def test_what_users_do_about_themselves_is_in_the_log(app: Flask, ada: Employee) -> None:
-    sign_in(app, ada)
+    sign_in_by_the_pages(app, ada)
     users.change_password(ada.user_id, "another lantern biscuit", AT)
     second_step.new_recovery_codes(ada.user_id, AT)
     with reading() as reader:

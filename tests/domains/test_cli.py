@@ -18,7 +18,7 @@ def portal(tmp_path: Path, dns: NameServer, monkeypatch: pytest.MonkeyPatch) -> 
     """The command on a folder with one account and one customer, which asks the tests' name server."""
     monkeypatch.setattr("portal_site.domains.dns.Dns", lambda: dns.client)
     command = Portal(tmp_path)
-    assert command("migrate").returncode == 0
+    command.with_database()
     customer = {"id": "cus_one", "object": "customer", "email": "one@acme.example", "created": 1790000000}
     features = {"invoice_history": {"enabled": True}, "payment_method_update": {"enabled": True}}
     configuration = {

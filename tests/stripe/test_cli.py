@@ -14,7 +14,7 @@ def portal(tmp_path: Path, double: Double) -> Portal:
     """The command on a folder with one account, beside the double."""
     command = Portal(tmp_path)
     command.environment |= {"PORTAL_GATEWAY": "stripe,sandbox", "PORTAL_STRIPE_ADDRESS": double.address}
-    assert command("migrate").returncode == 0
+    command.with_database()
     assert command("account", "create", "--name", "Acme", "--country", "FR").returncode == 0
     return command
 

@@ -40,7 +40,7 @@ def portal(tmp_path: Path, double: BillingDouble, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(click, "prompt", lambda *_words, **_options: KEY)
     command = Portal(tmp_path)
     command.environment |= {"PORTAL_GATEWAY": "stripe,sandbox", "PORTAL_STRIPE_ADDRESS": double.address}
-    assert command("migrate").returncode == 0
+    command.with_database()
     assert command("account", "create", "--name", "Acme", "--country", "FR").returncode == 0
     return command
 
