@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from portal_site.billing.billing_run import batches, parking
 from portal_site.billing.billing_run.batches import BatchResult
 from portal_site.billing.billing_run.failures import Tally
-from portal_site.billing.billing_run.parallel_calls import ParallelCalls
+from portal_site.billing.billing_run.parallel_calls import TOGETHER, ParallelCalls
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED
 from portal_site.billing.direct_payments import settlement
 from portal_site.billing.errors import BillingError
@@ -35,7 +35,6 @@ from portal_site.db.transactions import reading, retry_on_conflict
 
 BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write lock for about a tenth of a second
 COLLECTED_AT_ONCE = 200  # invoices of a page
-TOGETHER = 16  # payments that are begun, or recorded, in one transaction, which takes a twentieth of a second
 Address = Callable[[str], str]
 Calls = ParallelCalls[Begun, Charge | None]
 Payment = Callable[[Gateways, str, str, int, str], PaymentAttempt | None]

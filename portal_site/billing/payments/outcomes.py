@@ -280,7 +280,6 @@ def _mark_paid(session: Session, invoice: Invoice, amount: int, at: int) -> Subs
         credit_notes.return_overpayment(session, customer, invoice, at)
     invoice.attempt_count = max(1, invoice.attempt_count)
     invoice.status, invoice.paid_at, invoice.next_payment_attempt = InvoiceStatus.PAID, at, None
-    session.flush()
     emit(session, "invoice.paid", invoice, at)
     emit(session, "invoice.payment_succeeded", invoice, at)
     payment_events.emit_paid(session, invoice, amount, at)
