@@ -74,7 +74,7 @@ def _write_receipts(count: int) -> float:
             document = {"id": invoice.id, "customer": invoice.customer_id, "amount_paid": invoice.amount_paid}
             emit(session, "invoice.paid", invoice, at, document=document)
     began = time.perf_counter()
-    while following.follow(at, stays_local=True):
+    while following.CUSTOMERS.follow(at, stays_local=True):
         pass
     seconds = time.perf_counter() - began
     with transaction() as session:

@@ -39,6 +39,7 @@ from portal_site.billing.migration.stripe_api import PER_SECOND, Pace
 from portal_site.billing.models import Worker
 from portal_site.billing.payments import provider_events
 from portal_site.config import SettingsError
+from portal_site.dashboard.invoices import emails as invoice_emails
 from portal_site.db import db
 from portal_site.db.faults import described, is_of_surroundings
 from portal_site.db.transactions import reading, retry_on_conflict, transaction
@@ -57,7 +58,7 @@ SKEW = 10 * 60  # the largest accepted difference between the clocks of two mach
 LAST_LOOK = 5  # for the statement that looks for endpoints
 LAST_MAIL = 30  # for the e-mail that is being sent while the worker is stopped
 FORGET = 24 * 60 * 60  # a worker without a heartbeat for this long is deleted
-NOTICES = (cancellation_requests.answer, following.follow, reminders.write_due)
+NOTICES = (cancellation_requests.answer, following.CUSTOMERS.follow, invoice_emails.TEAM.follow, reminders.write_due)
 MOMENTS = ("eta", "expires_resolved")  # members of a message
 log = logging.getLogger("portal.worker")
 

@@ -1,20 +1,26 @@
 """An invoice in the dashboard: what became of its money, and giving back what was paid."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import time_machine
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from portal_site import clock
 from portal_site.billing.billing_run import runner
 from portal_site.billing.gateways import DisputeDetails, RefundRequest
 from portal_site.billing.gateways import Refund as Answer
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.models import CreditNote, Customer, Event, Invoice, PaymentAttempt, Refund
-from portal_site.billing.payments import disputes
+from portal_site.billing.payments import disputes, refunds
+from portal_site.billing.payments.refunds import RefundTerms
+from portal_site.dashboard.invoices import emails
 from portal_site.dashboard.reads import invoice_money
 from portal_site.db import db
+from portal_site.mail import outbox
+from portal_site.mail.models import Email
 from portal_site.staff.roles import Role
 from tests import plans, world
 from tests.client import text
@@ -194,3 +200,83 @@ def test_what_needs_attention_is_found_by_indexes(app: Any) -> None:
     assert "ix_disputes_open" in plans.plan(open_ones, "disputes", unused=True)
     assert "ix_refunds_failed" in plans.plan(failed, "refunds", unused=True)
     assert invoice_money.alerts(account_id, NOW) == []
+
+
+def _make_live(desk: Desk) -> None:
+    with world.transaction() as session:
+        for model in (Customer, Invoice, PaymentAttempt):
+            session.execute(update(model).where(model.account_id == desk.account_id).values(livemode=True))
+
+
+def _told(desk: Desk) -> dict[str, tuple[str, str]]:
+    """The e-mails that were written to the team since the last time: subject and text by address."""
+    with desk.app.test_request_context(base_url="http://127.0.0.1:8000"):
+        while emails.TEAM.follow(clock.now(), stays_local=True):
+            pass
+    with world.transaction() as session:
+        mine = Email.account_id == desk.account_id, Email.kind.startswith("team_"), Email.status == "waiting"
+        found = {}
+        for email in session.scalars(select(Email).where(*mine)):
+            content = outbox.content_of(email)
+            assert content is not None
+            found[email.recipients["to"][0]] = content.subject, content.text
+            email.status = "sent"
+    return found
+
+
+def _dispute(desk: Desk, status: str) -> DisputeDetails:
+    due_by = NOW + 7 * DAY if status.endswith("needs_response") else None
+    attempt = _row(desk, PaymentAttempt)
+    return DisputeDetails("du_1", status, "general", 1000, "eur", attempt.id, status == "needs_response", due_by)
+
+
+def test_the_team_is_told_of_a_dispute_at_each_turn(desk: Desk, invoice: Any) -> None:
+    """Once each: those who may do something about it, and with what is to be done until when."""
+    employ(desk.account_id, Role.SUPPORT, "support@lumen.example", "Sue")
+    _make_live(desk)
+    everybody = {"ada@lumen.example", "later@lumen.example"}
+    turns = [
+        ("warning_needs_response", "A bank asks about a payment by Hedda Berg", "No money was taken."),
+        ("warning_under_review", None, ""),
+        ("needs_response", "Hedda Berg disputes a payment of €10.00", "Respond by "),
+        ("under_review", None, ""),
+        ("lost", "The dispute of €10.00 by Hedda Berg is closed", "has decided for the customer"),
+    ]
+    for status, subject, said in turns:
+        disputes.record(desk.account_id, _dispute(desk, status), NOW)
+        told = _told(desk)
+        assert set(told) == (everybody if subject else set()), status
+        for found, words in told.values():
+            assert found == subject
+            assert said in words
+            assert invoice.number in words
+            assert f"/dashboard/{desk.account_id}/live/customers/{invoice.customer_id}/invoices/{invoice.id}" in words
+        disputes.record(desk.account_id, _dispute(desk, status), NOW)
+        assert _told(desk) == {}
+
+
+def test_the_team_is_told_of_a_refund_that_failed(desk: Desk, invoice: Any) -> None:
+    attempt = _row(desk, PaymentAttempt)
+    row = refunds.refund(
+        desk.app.extensions["gateways"], invoice.customer_id, attempt.id, NOW, "key", RefundTerms(1000)
+    )
+    _make_live(desk)
+    with world.transaction() as session:
+        session.execute(update(Refund).where(Refund.account_id == desk.account_id).values(livemode=True))
+    assert row.status == "succeeded"
+    assert _told(desk) == {}
+    refunds._record(invoice.customer_id, row.id, Answer("failed", "re_1"), NOW)
+    told = _told(desk)
+    assert set(told) == {"ada@lumen.example", "later@lumen.example"}
+    for subject, words in told.values():
+        assert subject == "The refund of €10.00 to Hedda Berg failed"
+        assert "Refund it again" in words
+
+
+def test_the_team_is_told_neither_of_test_mode_nor_of_what_is_long_ago(desk: Desk, invoice: Any) -> None:
+    disputes.record(desk.account_id, _dispute(desk, "needs_response"), NOW)
+    assert _told(desk) == {}
+    _make_live(desk)
+    disputes.record(desk.account_id, replace(_dispute(desk, "needs_response"), reference="du_2"), NOW)
+    with time_machine.travel(NOW + 4 * DAY, tick=False):
+        assert _told(desk) == {}

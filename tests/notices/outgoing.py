@@ -43,7 +43,9 @@ def written(app: Flask, at: int, *, stays_local: bool = True) -> list[Mail]:
     """Let the worker write at this instant, then everything that is in the outbox, oldest first."""
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
         for _turn in range(50):
-            if not following.follow(at, stays_local=stays_local) | reminders.write_due(at, stays_local=stays_local):
+            if not following.CUSTOMERS.follow(at, stays_local=stays_local) | reminders.write_due(
+                at, stays_local=stays_local
+            ):
                 break
     with reading() as reader:
         rows = reader.execute(select(Email.__table__).order_by(Email.created, Email.id)).all()

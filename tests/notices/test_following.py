@@ -29,7 +29,7 @@ from tests.world import END, reading
 
 def _follow(app: Flask, at: int = END) -> bool:
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        return following.follow(at, stays_local=True)
+        return following.CUSTOMERS.follow(at, stays_local=True)
 
 
 @pytest.mark.both_databases

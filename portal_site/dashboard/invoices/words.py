@@ -37,6 +37,7 @@ DISPUTES = {
     "prevented": State("Prevented", "good"),
 }  # fmt: skip
 AT_STRIPE = "https://dashboard.stripe.com"
+ARRIVED_NOT = "The money did not arrive. Refund it again, or credit it to the balance."
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,7 @@ def _payment(row: Mapping[str, Any]) -> Entry:
 def _refund(row: Mapping[str, Any]) -> Entry:
     reason = (row["reason"] or "").replace("_", " ").capitalize()
     note = f"Credit note {row['note']}" if row["note"] else ""
-    hint = (
-        "The money did not arrive. Refund it again, or credit it to the balance." if row["status"] == "failed" else ""
-    )
+    hint = ARRIVED_NOT if row["status"] == "failed" else ""
     details = _some(reason, note, row["gateway_reference"], hint)
     return Entry(_money(row), details, *_when(row), REFUNDS.get(row["status"], UNKNOWN))
 
@@ -126,16 +125,21 @@ def _some(*words: str | None) -> list[str]:
 
 def alerts(found: Iterable[Alert], account_id: str, *, names_customer: bool) -> list[tuple[str, str]]:
     """What needs somebody's attention, as sentence and URL of the invoice's page."""
-    return [(_alert(one, names_customer), _place(one, account_id)) for one in found]
+    return [(alert(one, names_customer=names_customer), _place(one, account_id)) for one in found]
 
 
-def _alert(one: Alert, names_customer: bool) -> str:
+def amount(one: Alert) -> str:
+    """How much it is about."""
+    return money(one.amount, one.currency)
+
+
+def alert(one: Alert, *, names_customer: bool) -> str:
+    """What needs somebody's attention, as a sentence."""
     who = f" of {one.customer}" if names_customer else ""
-    amount = money(one.amount, one.currency)
     if one.kind == "refund":
-        return f"The refund of {amount} for invoice {one.number}{who} failed."
+        return f"The refund of {amount(one)} for invoice {one.number}{who} failed."
     begin = "The bank asks about" if one.status.startswith(INQUIRY) else "A dispute is open about"
-    words = f"{begin} the payment of {amount} for invoice {one.number}{who}."
+    words = f"{begin} the payment of {amount(one)} for invoice {one.number}{who}."
     return " ".join(_some(words, "" if one.status in CLOSED else _answer_by(one.status, one.due_by)))
 
 

@@ -118,6 +118,14 @@ def alerts(account_id: str, at: int, customer_id: str | None = None) -> list[Ale
     return sorted(found, key=lambda one: -one.created)[:MOST_ALERTS]
 
 
+def find_alert(account_id: str, kind: str, row_id: str) -> Alert | None:
+    """A `dispute` or `refund` of an invoice as it is now, whether or not it still needs somebody."""
+    model: Any = Dispute if kind == "dispute" else Refund
+    with reading() as reader:
+        row = reader.execute(_alerts(model, account_id, None, model.id == row_id)).first()
+    return None if row is None else _alert(kind, row, row.evidence_due_by if kind == "dispute" else None)
+
+
 def queries(account_id: str, at: int, customer_id: str | None) -> tuple[Any, Any]:
     """The selects of open disputes and of refunds that failed lately."""
     # A literal, so that the databases can use the partial index.
