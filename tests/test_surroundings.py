@@ -280,14 +280,14 @@ def test_more_unresolvable_payments_than_a_page_do_not_delay_the_others(
         for _ in range(2):  # after five lost answers in a row, a run asks no more
             worker.tick(app, LATER)
     bad = {shop.customer.id for shop in shops[:4]}
-    resolve = runner._resolve_payment
+    inquire = collection.begin_inquiry
 
-    def choke(gateways: Any, customer_id: str, *rest: Any) -> Any:
+    def choke(gateways: Any, customer_id: str, *rest: Any, **more: Any) -> Any:
         if customer_id in bad:
             raise ValueError("an amount without a currency")
-        return resolve(gateways, customer_id, *rest)
+        return inquire(gateways, customer_id, *rest, **more)
 
-    monkeypatch.setattr(runner, "_resolve_payment", choke)
+    monkeypatch.setattr(collection, "begin_inquiry", choke)
     worker.tick(app, LATER + 3600)
     with reading() as reader:
         settled = select(PaymentAttempt.customer_id).where(PaymentAttempt.status == "succeeded")

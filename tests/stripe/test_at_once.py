@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -66,25 +67,51 @@ def _agree(second: Second, account_id: str) -> None:
     assert [charge.status for charge in second.charges()] == ["succeeded"] * CUSTOMERS
 
 
-def test_slow_calls_are_made_at_the_same_time(app: Flask, second: Second, address: str) -> None:
-    account_id, gateways = _due(second, address)
+@contextmanager
+def _most_at_once(second: Second) -> Iterator[list[int]]:
+    """Let every call take a while. The list's one number is how many were on their way at the same time."""
     second.line.losses, second.line.kinds, second.line.slow = 1, ("slow",), 0.15
-    waited, most, sleep = 0, 0, time.sleep
-    lock = threading.Lock()
+    waited, most, sleep, lock = [0], [0], time.sleep, threading.Lock()
 
     def counted(seconds: float) -> None:
-        nonlocal waited, most
         with lock:
-            waited, most = waited + 1, max(most, waited + 1)
+            waited[0] += 1
+            most[0] = max(most[0], waited[0])
         sleep(seconds)
         with lock:
-            waited -= 1
+            waited[0] -= 1
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.stripe.faults.time.sleep", counted)
+        yield most
+
+
+def test_slow_calls_are_made_at_the_same_time(app: Flask, second: Second, address: str) -> None:
+    account_id, gateways = _due(second, address)
+    with _most_at_once(second) as most:
         report = _run(app, gateways, world.END)
     assert (report.collected, report.failed) == (CUSTOMERS, 0)
-    assert 2 <= most <= 8
+    assert 2 <= most[0] <= 8
+    _agree(second, account_id)
+
+
+@pytest.mark.case("F2", "F3")
+def test_payments_in_doubt_are_asked_about_at_the_same_time(app: Flask, second: Second, address: str) -> None:
+    """After an hour in which the provider's answers were lost, say: each is asked about in the next run, and charged once."""
+    account_id, gateways = _due(second, address)
+    _renew()
+    with reading() as reader:
+        of_account = Invoice.account_id == account_id, Invoice.status == "open"
+        due = [tuple(row) for row in reader.execute(select(Invoice.customer_id, Invoice.id).where(*of_account))]
+    with acting_as(ActorType.WORKER):
+        begun, _ = collection.begin_collections(gateways, due, world.END, lambda _id: BACK)
+        for call in begun[: CUSTOMERS // 2]:  # half of them came there
+            assert isinstance(call, Begun)
+            assert call.ask() is not None
+    with _most_at_once(second) as most:
+        report = _run(app, gateways, world.END + 600)
+    assert (report.settled, report.collected, report.failed) == (CUSTOMERS, 0, 0)
+    assert 2 <= most[0] <= 8
     _agree(second, account_id)
 
 

@@ -37,6 +37,7 @@ BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write l
 COLLECTED_AT_ONCE = 200  # invoices of a page
 Address = Callable[[str], str]
 Calls = ParallelCalls[Begun, Charge | None]
+Begin = Callable[..., Begun | PaymentAttempt | None]
 Payment = Callable[[Gateways, str, str, int, str], PaymentAttempt | None]
 _NOT_PARKED = ~parking.is_parked() | Subscription.id.is_(None)
 # The gateway is asked for the outcome of an unsettled payment attempt; the invoice is not charged again.
@@ -100,10 +101,7 @@ def run(
     run = _Run(asked, at, return_url, clock_id, beat, pool)
     run.pay(collection.cancel_awaiting_payment, _superseded_payments(at, clock_id))
     run.renew()
-    for unresolved in _unresolved_payments(at, clock_id):
-        run.report.settled += 1
-        run.pay(_resolve_payment, [unresolved])
-        beat(run.report)
+    run.resolve()
     run.ask_about_refunds()
     settlement.settle_due(gateways, at, clock_id)  # at the sandbox, which always answers
     run.collect()
@@ -137,6 +135,17 @@ class _Run:
             if batch.late:  # after downtime, the next bill may depend on whether these invoices are paid
                 self.collect()
         self.report.batch.parked += parking.count_repeated_renewals(self.renewals, self.at)
+
+    def resolve(self) -> None:
+        """Ask for the outcomes of payments: of several at a time, if that may be."""
+        calls = Calls(self.pool, self._record_all) if self.pool is not None else None
+        action = _resolve_payment if calls is None else partial(self._begin, calls, collection.begin_inquiry)
+        for unresolved in _unresolved_payments(self.at, self.clock_id):
+            self.report.settled += 1
+            self.pay(action, [unresolved])
+            self.beat(self.report)
+        if calls is not None:
+            calls.finish()
 
     def collect(self) -> None:
         """Collect each due invoice. If several calls are made at a time, test mode waits: its limits are narrower."""
@@ -174,11 +183,11 @@ class _Run:
             else:
                 self.payments.went_well += 1
         for invoice in invoices:
-            self.pay(partial(self._begin, calls), [invoice])
+            self.pay(partial(self._begin, calls, collection.begin_collection), [invoice])
 
-    def _begin(self, calls: Calls, *given: Any) -> PaymentAttempt | None:
-        """Begin to collect an invoice; a provider outside of this program is called meanwhile."""
-        begun = collection.begin_collection(*given, off_session=True)
+    def _begin(self, calls: Calls, begin: Begin, *given: Any) -> PaymentAttempt | None:
+        """Begin a payment, or a question about one; a provider outside of this program is called meanwhile."""
+        begun = begin(*given, off_session=True)
         if not isinstance(begun, Begun):
             return begun
         if not begun.is_remote:

@@ -6,12 +6,13 @@ A crash or a lost answer leaves an unsettled attempt, which is resolved by askin
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal_site.billing.errors import BillingError, GatewayUnavailable, StateChanged
-from portal_site.billing.gateways import Charge, ChargeRequest, Gateway
+from portal_site.billing.gateways import Charge
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership, payment_state
 from portal_site.billing.models import Invoice, PaymentAttempt, PaymentMethod, Subscription
@@ -34,18 +35,22 @@ class Begun:
     """
 
     attempt: AttemptKey
-    gateway: Gateway
-    request: ChargeRequest
     at: int
     is_remote: bool
+    call: Callable[[], Charge | None]
+    give_up: bool = False
 
     def ask(self) -> Charge | None:
         """Call the provider. None: there was no answer, and the outcome is unknown."""
-        return _answer(lambda: self.gateway.charge(self.request), self.attempt.id)
+        return _answer(self.call, self.attempt.id)
 
     def record(self, charge: Charge | None) -> PaymentAttempt:
         """Store the outcome."""
-        return outcomes.record(self.attempt, charge, self.at)
+        return outcomes.record(self.attempt, charge, self.at, self.give_up)
+
+
+def _finished(begun: "Begun | PaymentAttempt") -> PaymentAttempt:
+    return begun.record(begun.ask()) if isinstance(begun, Begun) else begun
 
 
 def pay_invoice(
@@ -64,10 +69,9 @@ def pay_invoice(
     Returns the attempt with its outcome. An earlier unsettled attempt is resolved first, and returned unless it was
     declined. With `off_session` the customer is not present.
     """
-    begun = _begin_payment(
-        gateways, customer_id, invoice_id, method_id, amount, at, return_url, off_session=off_session
+    return _finished(
+        _begin_payment(gateways, customer_id, invoice_id, method_id, amount, at, return_url, off_session=off_session)
     )
-    return begun.record(begun.ask()) if isinstance(begun, Begun) else begun
 
 
 def _begin_payment(
@@ -84,7 +88,7 @@ def _begin_payment(
     """The payment up to the call to the provider; an attempt that has its outcome without one."""
     earlier = _unsettled(customer_id, invoice_id)
     if earlier is not None:
-        settled = _resolve(gateways, earlier, at, return_url, give_up=True, off_session=off_session)
+        settled = _finished(_inquiry(gateways, earlier, at, return_url, give_up=True, off_session=off_session))
         if settled.status != AttemptStatus.DECLINED:
             return settled
     attempt, terms = _begin(customer_id, invoice_id, method_id, amount, at)
@@ -99,18 +103,29 @@ def _ready(
     if gateway is None:
         return outcomes.record(attempt, Charge("declined", attempt.id, NOT_HERE), at)
     is_remote = gateways.connector(gateway.name) is not None
-    key = AttemptKey(attempt.id, attempt.customer_id, attempt.invoice_id)
-    return Begun(key, gateway, terms.request(attempt, return_url, off_session), at, is_remote)
+    return Begun(_key(attempt), at, is_remote, partial(gateway.charge, terms.request(attempt, return_url, off_session)))
+
+
+def _key(attempt: PaymentAttempt) -> AttemptKey:
+    return AttemptKey(attempt.id, attempt.customer_id, attempt.invoice_id)
 
 
 def resolve_payment(
     gateways: Gateways, customer_id: str, invoice_id: str, at: int, return_url: str, *, off_session: bool = False
 ) -> PaymentAttempt | None:
     """Ask the provider for the outcome of the invoice's unsettled attempt, if there is one."""
+    begun = begin_inquiry(gateways, customer_id, invoice_id, at, return_url, off_session=off_session)
+    return _finished(begun) if begun is not None else None
+
+
+def begin_inquiry(
+    gateways: Gateways, customer_id: str, invoice_id: str, at: int, return_url: str, *, off_session: bool = False
+) -> Begun | PaymentAttempt | None:
+    """The same up to the call to the provider, for callers that make several at once."""
     attempt = _unsettled(customer_id, invoice_id)
     if attempt is None:
         return None
-    return _resolve(gateways, attempt, at, return_url, give_up=False, off_session=off_session)
+    return _inquiry(gateways, attempt, at, return_url, give_up=False, off_session=off_session)
 
 
 def cancel_awaiting_payment(
@@ -120,7 +135,7 @@ def cancel_awaiting_payment(
     attempt = _unsettled(customer_id, invoice_id)
     if attempt is None or attempt.status != AttemptStatus.REQUIRES_ACTION:
         return None
-    return _resolve(gateways, attempt, at, return_url, give_up=True, off_session=True)
+    return _finished(_inquiry(gateways, attempt, at, return_url, give_up=True, off_session=True))
 
 
 def cancel_awaiting_payments(
@@ -143,7 +158,7 @@ def collect(
     Without a payment method this counts as a failed attempt.
     """
     begun = begin_collection(gateways, customer_id, invoice_id, at, return_url, off_session=off_session)
-    return begun.record(begun.ask()) if isinstance(begun, Begun) else begun
+    return _finished(begun) if begun is not None else None
 
 
 def begin_collection(
@@ -245,16 +260,20 @@ def _check_payable(session: Session, invoice: Invoice, amount: int) -> None:
         )
 
 
-def _resolve(
+def _inquiry(
     gateways: Gateways, attempt: PaymentAttempt, at: int, return_url: str, *, give_up: bool, off_session: bool
-) -> PaymentAttempt:
+) -> Begun | PaymentAttempt:
+    """The question what became of an attempt; with `give_up` it is canceled if it waits for the customer.
+
+    It is the attempt if its provider is not installed, which `portal check` reports.
+    """
     with transaction() as session:
         method = ownership.get_owned(session, PaymentMethod, attempt.customer_id, attempt.payment_method_id)
         invoice = ownership.get_owned(session, Invoice, attempt.customer_id, attempt.invoice_id)
         terms = attempts.terms_of(session, [(invoice, method)])[0]
     gateway = gateways.for_method(method)
-    if gateway is None:  # the provider is not installed; `portal check` reports that
-        return outcomes.record(attempt, None, at, given_up=give_up)
+    if gateway is None:
+        return outcomes.record(attempt, None, at, give_up)
     request = terms.request(attempt, return_url, off_session)
 
     def ask() -> Charge | None:
@@ -264,7 +283,7 @@ def _resolve(
             return gateway.cancel_charge(replace(request, reference=charge.reference))
         return charge
 
-    return outcomes.record(attempt, _answer(ask, attempt.id), at, given_up=give_up)
+    return Begun(_key(attempt), at, gateways.connector(gateway.name) is not None, ask, give_up)
 
 
 def _answer(ask: Callable[[], Charge | None], reference: str) -> Charge | None:
