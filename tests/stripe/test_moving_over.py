@@ -9,7 +9,7 @@ from portal_site.billing.customers import payment_methods
 from portal_site.billing.errors import BillingError
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.loading import ownership, snapshots
-from portal_site.billing.migration import checks, comparing, theirs
+from portal_site.billing.migration import checks, comparing, stripe_previews
 from portal_site.billing.migration.checks import Method
 from portal_site.billing.models import Invoice, PaymentMethod, ProviderCustomer, Subscription
 from portal_site.billing.rules.subscriptions import cancellation, pauses, plan_change
@@ -74,7 +74,7 @@ def test_what_stripe_cannot_preview_and_who_is_gone_there_stop_nothing(lite_app:
         compared = comparing.compare_all(move.api, move.account_id, False, frozenset(), "", NOW)
         found = {one.subscription: [difference.reason for difference in one.differences] for one in compared}
         assert {name: reasons for name, reasons in found.items() if reasons} == {
-            "sub_0002": ["Stripe gives no preview: No address."], "sub_0003": [theirs.GONE],
+            "sub_0002": ["Stripe gives no preview: No address."], "sub_0003": [stripe_previews.GONE],
         }  # fmt: skip
         why = {name: one.why for name, one in move.take().items() if one.result != "taken"}
         assert why == {"sub_0002": ("Stripe gives no preview: No address.",), "sub_0003": (checks.GONE,)}

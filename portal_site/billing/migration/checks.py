@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from portal_site.billing.migration import theirs
-from portal_site.billing.migration.ours import Ours
+from portal_site.billing.migration import stripe_previews
+from portal_site.billing.migration.local_subscriptions import LocalSubscription
 from portal_site.db.json_columns import JsonObject
 
 MARGIN = 60 * 60  # seconds before a renewal in which nothing is begun
@@ -47,16 +47,16 @@ class AtStripe:
     pending: tuple[JsonObject, ...]
 
 
-def of_subscription(ours: Ours, there: AtStripe, method: Method, at: int) -> list[str]:
+def of_subscription(local: LocalSubscription, there: AtStripe, method: Method, at: int) -> list[str]:
     """The reasons against taking this subscription over now."""
-    document = there.subscriptions.get(ours.id)
+    document = there.subscriptions.get(local.id)
     if document is None:
         return [GONE]
-    return [*_of_state(ours, document, at), *_of_ours(ours), *_of_method(ours, document, there, method)]
+    return [*_of_state(local, document, at), *_of_local(local), *_of_method(local, document, there, method)]
 
 
-def _of_state(ours: Ours, document: JsonObject, at: int) -> Iterator[str]:
-    if document["status"] not in TAKEN or ours.status not in TAKEN:
+def _of_state(local: LocalSubscription, document: JsonObject, at: int) -> Iterator[str]:
+    if document["status"] not in TAKEN or local.status not in TAKEN:
         yield NOT_RUNNING.format(status=document["status"])
     if document.get("cancel_at_period_end") or document.get("cancel_at"):
         yield ENDS
@@ -64,44 +64,44 @@ def _of_state(ours: Ours, document: JsonObject, at: int) -> Iterator[str]:
         yield PAUSED
     if document.get("pending_update"):
         yield CHANGING
-    if theirs.period_end(document) != ours.boundary:
+    if stripe_previews.period_end(document) != local.boundary:
         yield OTHER_PERIOD
-    if {one["id"] for one in document["items"]["data"]} != ours.items:
+    if {one["id"] for one in document["items"]["data"]} != local.items:
         yield OTHER_ITEMS
-    if ours.boundary - at < MARGIN:
+    if local.boundary - at < MARGIN:
         yield SOON
     latest = document.get("latest_invoice")
     if isinstance(latest, dict) and latest.get("status") == "draft":
         yield UNFINISHED
 
 
-def _of_ours(ours: Ours) -> Iterator[str]:
-    if ours.unbillable is None:
+def _of_local(local: LocalSubscription) -> Iterator[str]:
+    if local.unbillable is None:
         yield NOT_LOOKED_AT
-    yield from ours.unbillable or ()
-    if ours.collection_method == "charge_automatically" and not ours.is_charged:
+    yield from local.unbillable or ()
+    if local.collection_method == "charge_automatically" and not local.is_charged:
         yield NO_METHOD
 
 
-def _of_method(ours: Ours, document: JsonObject, there: AtStripe, method: Method) -> Iterator[str]:
-    pending = {str(one["id"]) for one in there.pending if _subscription(one) == ours.id}
+def _of_method(local: LocalSubscription, document: JsonObject, there: AtStripe, method: Method) -> Iterator[str]:
+    pending = {str(one["id"]) for one in there.pending if _subscription(one) == local.id}
     loose = {str(one["id"]) for one in there.pending if _subscription(one) is None}
-    if not pending <= ours.pending:
+    if not pending <= local.pending:
         yield UNKNOWN_PENDING
     if loose and len(there.subscriptions) > 1:
         yield OF_CUSTOMER
-    elif not loose <= ours.pending:
+    elif not loose <= local.pending:
         yield UNKNOWN_PENDING
     if method == Method.CANCEL:
         if document.get("schedule"):
             yield SCHEDULED
-        if theirs.has_mixed_periods(document):
+        if stripe_previews.has_mixed_periods(document):
             yield MIXED
         if pending or loose:
             yield PENDING
 
 
-def of_balance(group: Sequence[Ours], there: AtStripe, staying: Collection[str]) -> str | None:
+def of_balance(group: Sequence[LocalSubscription], there: AtStripe, staying: Collection[str]) -> str | None:
     """What speaks against all of a customer's: a balance that is used on both sides. `staying` are those that Stripe bills on."""
     if any(one.balance != there.balance for one in group):
         return BALANCE
@@ -111,4 +111,4 @@ def of_balance(group: Sequence[Ours], there: AtStripe, staying: Collection[str])
 def _subscription(item: JsonObject) -> str | None:
     """The subscription that a pending item belongs to; None if any of the customer's may bill it."""
     parent = (item.get("parent") or {}).get("subscription_details") or {}
-    return theirs.name_of(parent.get("subscription")) or theirs.name_of(item.get("subscription"))
+    return stripe_previews.name_of(parent.get("subscription")) or stripe_previews.name_of(item.get("subscription"))

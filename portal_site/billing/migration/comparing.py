@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from portal_site.billing.migration import candidates, ours, rows, take_over, theirs
+from portal_site.billing.migration import candidates, local_subscriptions, rows, stripe_previews, take_over
 from portal_site.billing.migration.bills import Bill
 from portal_site.billing.migration.comparison import Difference
 from portal_site.billing.migration.stripe_api import StripeApi
@@ -33,15 +33,15 @@ def compare_all(
     """Compare the subscriptions that Stripe bills: of `only` these, and of the customers after `after` (in their order)."""
     for customer, ids in candidates.of_customers(account_id, livemode, only, after):
         with reading() as reader:
-            group = ours.load(reader, account_id, [customer], ids, at)
+            group = local_subscriptions.load(reader, account_id, [customer], ids, at)
         taken = bool(rows.taken(account_id, customer))
         for one in group:
             try:
-                preview = theirs.preview(api, one.id)
-            except theirs.NoPreview as error:
+                preview = stripe_previews.preview(api, one.id)
+            except stripe_previews.NoPreview as error:
                 none = Difference("invoice", "", one.bill.amount_due if one.bill else None, None, str(error))
                 yield Compared(one.id, customer, one.bill, None, (none,), one.unbillable or ())
                 continue
             found = take_over.difference(one, preview, is_shared=taken)
-            bill = theirs.bill(preview) if preview is not None else None
+            bill = stripe_previews.bill(preview) if preview is not None else None
             yield Compared(one.id, customer, one.bill, bill, found, one.unbillable or ())

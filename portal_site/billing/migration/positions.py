@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
-from portal_site.billing.migration import theirs
+from portal_site.billing.migration import stripe_previews
 from portal_site.billing.migration.checks import TAKEN, Method
 from portal_site.billing.models import TakeOver
 from portal_site.db.json_columns import JsonObject
@@ -26,7 +26,7 @@ def of(row: TakeOver, document: JsonObject | None, later: Sequence[JsonObject] =
     """The position of a subscription as Stripe has it (None: not any more). `later` are its invoices since the boundary."""
     if document is None:
         return Position.ENDED
-    end = theirs.period_end(document)
+    end = stripe_previews.period_end(document)
     if end is None or end < row.boundary:
         return Position.ENDED  # its billing day was moved
     marked = (document.get("metadata") or {}).get(MARK) == row.mark
@@ -38,7 +38,7 @@ def needs_invoices(row: TakeOver, document: JsonObject | None) -> bool:
     """Whether only the invoices since the boundary tell: the subscription has gone on, with or without collection."""
     if document is None or row.method == Method.CANCEL:
         return False
-    return (theirs.period_end(document) or 0) > row.boundary
+    return (stripe_previews.period_end(document) or 0) > row.boundary
 
 
 def _canceled(row: TakeOver, document: JsonObject, end: int, marked: bool, _later: Sequence[JsonObject]) -> Position:

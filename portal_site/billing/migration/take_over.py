@@ -9,10 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from portal_site.billing.errors import StateChanged
-from portal_site.billing.migration import candidates, checks, ours, positions, rows, stripe_api, theirs
+from portal_site.billing.migration import (
+    candidates,
+    checks,
+    local_subscriptions,
+    positions,
+    rows,
+    stripe_api,
+    stripe_previews,
+)
 from portal_site.billing.migration.checks import AtStripe, Method
 from portal_site.billing.migration.comparison import Difference, compare
-from portal_site.billing.migration.ours import Ours
+from portal_site.billing.migration.local_subscriptions import LocalSubscription
 from portal_site.billing.migration.positions import MARK, Position
 from portal_site.billing.migration.stripe_api import StripeApi
 from portal_site.billing.models import TakeOver
@@ -178,10 +186,12 @@ def waits(row: TakeOver, why: str, at: int) -> Outcome:
     return _outcome("waits", row, why)
 
 
-def difference(ours_: Ours, preview: JsonObject | None, *, is_shared: bool = False) -> tuple[Difference, ...]:
+def difference(
+    local: LocalSubscription, preview: JsonObject | None, *, is_shared: bool = False
+) -> tuple[Difference, ...]:
     """How the next invoice here differs from Stripe's preview. With `is_shared` the balance is used here already."""
-    bill = theirs.bill(preview) if preview is not None else None
-    found = compare(ours_.bill, bill, computes_tax=preview is not None and theirs.computes_tax(preview))
+    bill = stripe_previews.bill(preview) if preview is not None else None
+    found = compare(local.bill, bill, computes_tax=preview is not None and stripe_previews.computes_tax(preview))
     return tuple(one for one in found if one.what not in SHARED) if is_shared else found
 
 
@@ -202,7 +212,7 @@ def _of_customer(
 ) -> Iterator[Outcome]:
     """Take a customer's subscriptions over: they share a balance, so it is decided about all of them first."""
     with reading() as reader:
-        group = ours.load(reader, account_id, [customer], ids, now())
+        group = local_subscriptions.load(reader, account_id, [customer], ids, now())
     there, taken = at_stripe(api, customer), rows.taken(account_id, customer)
     problems = {one.id: checks.of_subscription(one, there, options.method, now()) for one in group}
     staying = set(there.subscriptions) - {one.id for one in group if not problems[one.id]} - taken
@@ -228,16 +238,16 @@ def _of_customer(
         yield _would(one, "taken") if outcome.result == "taken" else outcome
 
 
-def _differs(api: StripeApi, one: Ours, *, is_shared: bool) -> list[str]:
+def _differs(api: StripeApi, one: LocalSubscription, *, is_shared: bool) -> list[str]:
     """What speaks against a take-over because of Stripe's preview."""
     try:
-        found = difference(one, theirs.preview(api, one.id), is_shared=is_shared)
-    except theirs.NoPreview as error:
+        found = difference(one, stripe_previews.preview(api, one.id), is_shared=is_shared)
+    except stripe_previews.NoPreview as error:
         return [str(error)]
     return [DIFFERS.format(what="; ".join(dict.fromkeys(each.reason for each in found)))] if found else []
 
 
-def _would(one: Ours, result: str = "would take") -> Outcome:
+def _would(one: LocalSubscription, result: str = "would take") -> Outcome:
     bill = one.bill
     due, currency = (bill.amount_due, bill.currency) if bill else (None, "")
     return Outcome(

@@ -7,7 +7,7 @@ from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.stripe import connections
 from portal_site.billing.gateways.stripe.connections import StripeConnector
 from portal_site.billing.gateways.stripe.gateway import NAME
-from portal_site.billing.migration import rows, theirs
+from portal_site.billing.migration import rows, stripe_previews
 from portal_site.billing.migration.positions import Position
 from portal_site.billing.migration.stripe_api import Pace, StripeApi
 from portal_site.billing.migration.take_over import (
@@ -61,7 +61,11 @@ def _undo(api: StripeApi, row: TakeOver, now: Callable[[], int]) -> Outcome:
 def go_back(api: StripeApi, row: TakeOver, now: Callable[[], int]) -> Outcome:
     """Put Stripe back, unless it is back; or go on billing it here where Stripe has not billed and cannot any more."""
     document, position = look(api, row)
-    is_there = document is not None and document["status"] != "canceled" and theirs.period_end(document) == row.boundary
+    is_there = (
+        document is not None
+        and document["status"] != "canceled"
+        and stripe_previews.period_end(document) == row.boundary
+    )
     if position == Position.STOPPED and is_there and row.boundary - now() >= LAST:
         restore(api, row)
         document, position = look(api, row)

@@ -17,7 +17,7 @@ from portal_site.billing.rules.subscriptions.snapshot import SubscriptionSnapsho
 
 
 @dataclass(frozen=True, slots=True)
-class Ours:
+class LocalSubscription:
     """A subscription here. `boundary` is when its first item's period ends, `pending` are the ids of its pending lines,
     and `balance` is its customer's.
 
@@ -38,7 +38,9 @@ class Ours:
     items: frozenset[str]
 
 
-def load(reader: Reader, account_id: str, customer_ids: Sequence[str], ids: Sequence[str], at: int) -> list[Ours]:
+def load(
+    reader: Reader, account_id: str, customer_ids: Sequence[str], ids: Sequence[str], at: int
+) -> list[LocalSubscription]:
     """These subscriptions of these customers, by customer and id."""
     query = select(*snapshots.SUBSCRIPTION_COLUMNS).where(
         Subscription.account_id == account_id, Subscription.customer_id.in_(customer_ids), Subscription.id.in_(ids)
@@ -59,15 +61,15 @@ def load(reader: Reader, account_id: str, customer_ids: Sequence[str], ids: Sequ
         snapshot = replace(loaded[row.id], phases=tuple(phases.get(row.id, ())))
         if snapshot.items:
             found.append(
-                _ours(row, snapshot, customers[row.customer_id].balance, reasons.get(row.id), row.id in charged)
+                _local(row, snapshot, customers[row.customer_id].balance, reasons.get(row.id), row.id in charged)
             )
     return found
 
 
-def _ours(
+def _local(
     row: Any, snapshot: SubscriptionSnapshot, balance: int, unbillable: tuple[str, ...] | None, is_charged: bool
-) -> Ours:
-    return Ours(
+) -> LocalSubscription:
+    return LocalSubscription(
         id=row.id,
         customer_id=row.customer_id,
         status=row.status,
