@@ -22,6 +22,7 @@ from sqlalchemy.engine import make_url
 from portal_site import clock, create_app, locations
 from portal_site.billing.events import actors
 from portal_site.billing.events.actors import Actor, ActorType
+from portal_site.billing.gateways.stripe import client as stripe_client
 from portal_site.billing.models import Customer
 from portal_site.billing.portal_access import portal_sessions
 from portal_site.config import Settings
@@ -64,6 +65,8 @@ class Templates(BytecodeCache):
 # Tests call operations without an entry that says who acts, in threads of their own too. What an entry says comes before this.
 TESTER = Actor(ActorType.OPERATOR, "test")
 actors._actor = ContextVar("actor", default=TESTER)
+# Calls to a double of Stripe need not keep apart. Tests of that have a pace of their own.
+stripe_client.MOST_LIVE = stripe_client.MOST_TEST = 100_000
 Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": Templates()}
 
 

@@ -152,6 +152,12 @@ def violations(page: Page, rules: dict[str, Any] = ALL_RULES) -> list[str]:
     return [f"{v['id']}: {node['html'][:160]}" for v in found["violations"] for node in v["nodes"]]
 
 
+def take_picture(page: Page, name: str) -> None:
+    """Keep a picture of the whole page, for people to look at. Continuous integration, where nobody does, keeps none."""
+    if "CI" not in os.environ:
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
 def scrolls_sideways(page: Page) -> bool:
     """Whether one has to."""
     page.wait_for_load_state()

@@ -12,7 +12,7 @@ from portal_site.billing.models import Invoice
 from portal_site.billing.portal_access import portal_sessions
 from portal_site.demo.builder import DAY
 from tests import world
-from tests.browser.conftest import ALL_RULES, RULES_OF_COLOURS, SCREENSHOTS, Site, scrolls_sideways, violations
+from tests.browser.conftest import ALL_RULES, RULES_OF_COLOURS, Site, scrolls_sideways, take_picture, violations
 from tests.browser.shopper import Shopper
 
 PHRASES = (
@@ -37,7 +37,7 @@ def _look_at(page: Page, name: str) -> None:
     for width, scheme in LOOKS:
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)
-        page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+        take_picture(page, f"{name}-{width}-{scheme}")
         # The schemes differ in colours only: see tests/branding/test_theme.py.
         rules = ALL_RULES if scheme == "light" else RULES_OF_COLOURS
         faults += [f"{width} {scheme}: {violation}" for violation in violations(page, rules)]
@@ -113,7 +113,7 @@ def test_an_invoice_its_lines_and_its_payment(site: Site, page: Page) -> None:
     page.locator(".invoices tbody a").first.click()
     _look_at(page, "invoice")
     page.emulate_media(media="print")
-    page.screenshot(path=SCREENSHOTS / "invoice-print.png", full_page=True)
+    take_picture(page, "invoice-print")
     page.emulate_media(media="screen")
     page.get_by_role("link", name="Pay US$36.00").click()
     _look_at(page, "payment")
@@ -380,7 +380,7 @@ def test_the_pages_in_forced_colours(site: Site, browser: Browser) -> None:
     page.goto(site.link("Active, yearly, 25 seats"))
     for address in ("/", "/payment-methods", "/billing-information/edit", "/invoices"):
         page.goto(site.address + address)
-        page.screenshot(path=SCREENSHOTS / f"forced-colours-{_slug(address)}.png", full_page=True)
+        take_picture(page, f"forced-colours-{_slug(address)}")
         widths = "buttons => buttons.map(button => getComputedStyle(button).borderTopWidth)"
         assert set(page.locator("a.button, button.button").evaluate_all(widths)) <= {"1px"}
         plate = page.locator(".logo").evaluate("logo => getComputedStyle(logo).backgroundColor")

@@ -34,8 +34,7 @@ CUSTOMERS = 24
 
 
 @pytest.fixture
-def address(second: Second, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(clients, "MOST_TEST", 1000)
+def address(second: Second) -> Iterator[str]:
     with served(second.line) as where:
         yield where
 
