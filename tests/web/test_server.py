@@ -25,7 +25,13 @@ def running(app: Flask) -> Iterator[Address]:
     thread = threading.Thread(target=made.run, daemon=True)
     thread.start()
     yield "127.0.0.1", int(made.effective_port)
-    made.close()
+
+    def end() -> None:
+        for channel in list(made.active_channels.values()):  # which a client may have kept open
+            channel.handle_close()
+        made.close()
+
+    made.trigger.pull_trigger(end)
     thread.join(5)
 
 
