@@ -63,10 +63,10 @@ def _send(client: PortalClient, method: str, path: str, data: dict[str, str]) ->
 @given(st.integers(0, 10_000), st.sampled_from(["GET", "POST"]), VALUES, st.dictionaries(NAMES, VALUES, max_size=6))
 @example(0, "GET", "\x00", {"after": "\x00"})
 def test_no_request_is_answered_with_a_server_error(
-    sqlite_app: Flask, client: PortalClient, door: int, method: str, word: str, data: dict[str, str]
+    sqlite_app: Flask, client: PortalClient, route: int, method: str, word: str, data: dict[str, str]
 ) -> None:
     rules = sorted(sqlite_app.url_map.iter_rules(), key=str)
-    rule: Any = rules[door % len(rules)]
+    rule: Any = rules[route % len(rules)]
     if rule.endpoint == "portal.log_out":
         return
     sent = {name: value.encode("utf-8", "ignore").decode() for name, value in data.items() if name != "csrf_token"}
@@ -129,8 +129,8 @@ def test_a_body_of_another_kind_is_no_fault_of_ours(lite_app: Flask, body: str) 
     client = enter(lite_app, scene.customer)
     client.get("/")
     kind, sent = BODIES[body]
-    for endpoint, door in ROUTES.items():
-        if door.method == "POST" and endpoint != "portal.log_out":
+    for endpoint, route in ROUTES.items():
+        if route.method == "POST" and endpoint != "portal.log_out":
             headers = {"X-CSRFToken": client.token}
-            answer = client.post(door.address.format(**own), data=sent, content_type=kind, headers=headers)
+            answer = client.post(route.address.format(**own), data=sent, content_type=kind, headers=headers)
             assert answer.status_code in EXPECTED, endpoint

@@ -142,7 +142,7 @@ def test_over_https_the_cookie_is_bound_to_the_host_and_the_browser_to_https(tmp
 
 # --- forged requests --------------------------------------------------------------------------------------------------------
 
-POSTS = [name for name, door in ROUTES.items() if door.method == "POST"]
+POSTS = [name for name, route in ROUTES.items() if route.method == "POST"]
 
 
 @pytest.mark.case("C1")

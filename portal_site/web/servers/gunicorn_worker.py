@@ -17,7 +17,7 @@ from waitress.adjustments import Adjustments
 from waitress.utilities import Error
 
 from portal_site.web import security
-from portal_site.web.servers.waitress_server import BOUNDS, MOST_WAIT, PATIENCE, Doors, Overloaded, Parser
+from portal_site.web.servers.waitress_server import BOUNDS, MOST_WAIT, PATIENCE, Backlog, Overloaded, Parser
 
 LINGER = 2  # seconds that a client has to read its response before the connection is closed
 MOST_HELD = 64 * 1024 * 1024  # bytes of incomplete requests in one process
@@ -32,7 +32,7 @@ def bound(worker: Worker) -> None:
         return
     worker.__class__ = BoundedWorker
     worker.gathered, worker.lingering = {}, {}
-    worker.doors = Doors(listener.sock for listener in worker.sockets)
+    worker.backlog = Backlog(listener.sock for listener in worker.sockets)
     worker.refusal_headers = security.refusal_headers(worker.wsgi.config["SETTINGS"])
 
 
@@ -57,21 +57,21 @@ class BoundedWorker(ThreadWorker):
 
     gathered: dict[TConn, _Request]
     lingering: dict[TConn, float]  # with their deadlines
-    doors: Doors
+    backlog: Backlog
     refusal_headers: list[tuple[str, str]]
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Let more connections in, or none for now."""
+        """Accept more connections, or none for now."""
         super().set_accept_enabled(enabled)
         if enabled:
-            self.doors.open()
+            self.backlog.drain()
         else:
-            self.doors.shut()
+            self.backlog.fill()
 
     def accept(self, listener: Any) -> None:
-        """Let a connection in."""
+        """Accept a connection."""
         super().accept(listener)
-        self.doors.open()
+        self.backlog.drain()
 
     def enqueue_req(self, conn: TConn) -> None:
         """Receive the connection's next request. gunicorn calls it for a new connection, and when another request begins."""
@@ -81,7 +81,7 @@ class BoundedWorker(ThreadWorker):
         if not conn.initialized:
             # So that a client that does not read its answer does not hold a thread either.
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", PATIENCE, 0))
-        conn.patience = MOST_WAIT if conn.initialized else self.doors.patience()
+        conn.patience = MOST_WAIT if conn.initialized else self.backlog.patience()
         conn.init()
         held = conn.parser.unreader.take_buffered()
         self.gathered[conn] = _Request(time.monotonic() + PATIENCE)

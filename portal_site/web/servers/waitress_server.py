@@ -31,7 +31,7 @@ MOST_WAIT = 5  # seconds that a complete request waits for a thread; then it is 
 # of them it waits for the thread of the loop, which is busy with the connections of all who wait: with the usual interval 1,900
 # refusals took half a minute. While nothing has to be refused, more turns would only cost a fifth of the answers in a second.
 SERVING, REFUSING = sys.getswitchinterval(), 0.0002
-LEAST_WAIT = 1  # seconds that it waits for a thread even if it may have waited long before it was let in
+LEAST_WAIT = 1  # seconds that it waits for a thread even if it may have waited long before it was accepted
 BOUNDS = {
     "max_request_header_size": 32 * 1024,
     "max_request_body_size": 1024
@@ -51,30 +51,30 @@ class Overloaded(Error):
         return status, [*headers, ("Retry-After", "10")], body
 
 
-class Doors:
-    """Since when a server has held as many connections as it can, so that others wait in the system's queue."""
+class Backlog:
+    """Since when a server has held as many connections as it can, so that others wait in the system's backlog."""
 
     def __init__(self, listeners: Iterable[socket.socket]) -> None:
         self._poll = select.poll()
         for listener in listeners:
             self._poll.register(listener.fileno(), select.POLLIN)
-        self._shut_since: float | None = None
+        self._full_since: float | None = None
 
-    def shut(self) -> None:
-        """No more connections are let in."""
-        if self._shut_since is None:
-            self._shut_since = time.monotonic()
+    def fill(self) -> None:
+        """No more connections are accepted: whoever connects waits in the backlog."""
+        if self._full_since is None:
+            self._full_since = time.monotonic()
 
-    def open(self) -> None:
-        """Connections are let in, or one was."""
-        if self._shut_since is not None and not self._poll.poll(0):  # nobody is left who came while they were shut
-            self._shut_since = None
+    def drain(self) -> None:
+        """Connections are accepted, or one was."""
+        if self._full_since is not None and not self._poll.poll(0):  # nobody is left who came meanwhile
+            self._full_since = None
 
     def patience(self) -> float:
-        """Seconds that the first request of a connection may wait for a thread, if the connection is let in now."""
-        if self._shut_since is None:
+        """Seconds that the first request of a connection may wait for a thread, if the connection is accepted now."""
+        if self._full_since is None:
             return MOST_WAIT
-        return max(LEAST_WAIT, MOST_WAIT - (time.monotonic() - self._shut_since))
+        return max(LEAST_WAIT, MOST_WAIT - (time.monotonic() - self._full_since))
 
 
 class Parser(HTTPRequestParser):
@@ -113,9 +113,9 @@ class Channel(HTTPChannel):
     last_activity: float
 
     def __init__(self, server: "Server", *args: Any, **kwargs: Any) -> None:
-        self.patience = server.doors.patience()
+        self.patience = server.backlog.patience()
         super().__init__(server, *args, **kwargs)
-        server.doors.open()
+        server.backlog.drain()
 
     def service(self) -> None:
         """Answer the next request."""
@@ -139,21 +139,21 @@ class Channel(HTTPChannel):
 
 
 class Server(TcpWSGIServer):
-    """A listener with these channels, which knows since when it lets nobody in."""
+    """A listener with these channels, which knows since when it accepts no connections."""
 
     channel_class = Channel
-    doors: Doors
+    backlog: Backlog
     refusal_headers: list[tuple[str, str]]
     refused_at = -math.inf  # when it last refused a request that had waited for too long
 
     def readable(self) -> bool:
-        """Tell whether another connection is let in."""
-        lets_in: bool = super().readable()
+        """Tell whether another connection is accepted."""
+        accepts: bool = super().readable()
         if self.in_connection_overflow:
-            self.doors.shut()
+            self.backlog.fill()
         else:
-            self.doors.open()
-        return lets_in
+            self.backlog.drain()
+        return accepts
 
 
 def make_server(app: Flask, host: str, port: int, threads: int) -> Any:
@@ -178,7 +178,7 @@ def make_server(app: Flask, host: str, port: int, threads: int) -> Any:
     )
     for listener in [one for one in listeners.values() if isinstance(one, TcpWSGIServer)]:
         listener.__class__ = Server
-        listener.doors = Doors([listener.socket])
+        listener.backlog = Backlog([listener.socket])
         listener.refusal_headers = security.refusal_headers(app.config["SETTINGS"])
     return server
 
