@@ -26,9 +26,9 @@ from tests.world import reading
 COUNT = 30
 
 
-def _run(app: Flask) -> None:
+def _run(app: Flask, at: int = world.END) -> None:
     with app.test_request_context(base_url="http://127.0.0.1:8000"):
-        runner.run(app.extensions["gateways"], world.END, lambda _id: BACK)
+        runner.run(app.extensions["gateways"], at, lambda _id: BACK)
 
 
 def _counts() -> tuple[int, int]:
@@ -91,10 +91,11 @@ def test_a_backup_during_a_billing_run_is_one_moment_of_it(
         for shop in shops:
             ledger.audit(shop.customer.account_id)
         _run(restored)  # goes on where the backup ends
+        _run(restored, world.END + 120)  # and asks about a payment that was under way at that moment
         assert _counts() == (2 * COUNT, COUNT)
         for shop in shops:
             ledger.audit(shop.customer.account_id)
-            ledger.settled(shop.customer.account_id, world.END)
+            ledger.settled(shop.customer.account_id, world.END + 120)
         with reading() as reader:
             latest = reader.scalar(select(func.max(Invoice.id)).where(Invoice.customer_id == shops[0].customer.id))
         assert enter(restored, shops[0].customer).get(f"/invoices/{latest}").status_code == 200
