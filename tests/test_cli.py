@@ -86,7 +86,7 @@ def test_a_new_installation_creates_a_portal_link(portal: Portal, tmp_path: Path
     (tmp_path / "export.json").write_text(EXPORT)
     imported = portal("import", str(tmp_path / "export.json"))
     assert (imported.returncode, imported.stdout) == (0, "")
-    assert imported.stderr.strip() == "Imported 1 customers."
+    assert imported.stderr.strip() == "Imported 1 customer."
     for customer in ("cus_one", "one@acme.example"):
         link = portal("link", "--customer", customer, "--locale", "fr", "--return-url", "https://acme.example/account")
         assert re.fullmatch(r"https://billing\.acme\.example/p/session/[\w-]{43}\n", link.stdout)
@@ -305,7 +305,7 @@ def test_a_piped_command_prints_no_progress(portal: Portal, tmp_path: Path) -> N
     command = [sys.executable, "-m", "portal_site.cli", "import", str(tmp_path / "export.json")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (result.returncode, result.stdout) == (0, "")
-    assert result.stderr == "Imported 1 customers.\n"
+    assert result.stderr == "Imported 1 customer.\n"
 
 
 @pytest.mark.parametrize("words", [(), ("sub_one", "--all"), ("--cause", "full"), ("sub_one", "--cause", "full")])

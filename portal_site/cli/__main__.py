@@ -2,4 +2,4 @@
 
 from portal_site.cli import main
 
-main()
+main(prog_name="portal")

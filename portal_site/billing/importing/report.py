@@ -4,7 +4,7 @@ import csv
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from io import TextIOWrapper
@@ -48,6 +48,11 @@ class Finding(NamedTuple):
 def first_line(error: object) -> str:
     """The first line of an error's message, up to 120 characters, for use within a sentence."""
     return (str(error).splitlines() or [""])[0][:120]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """How many of each table, whose names are plurals."""
+    return ", ".join(f"{count} {kind.removesuffix('s') if count == 1 else kind}" for kind, count in counts.items())
 
 
 def _private(path: str, flags: int) -> int:
@@ -137,8 +142,8 @@ class ImportReport:
     def sentence(self) -> str:
         """The result in English, for the terminal."""
         done = "Would import" if self.dry_run else "Imported"
-        parts = ", ".join(f"{count} {kind}" for kind, count in self.added.items()) or "nothing new"
-        changed = ", ".join(f"{count} {kind}" for kind, count in self.updated.items())
+        parts = _listed(self.added) or "nothing new"
+        changed = _listed(self.updated)
         notes = [f"{done} {parts}."]
         counts = (
             (bool(changed), f"Brought up to date: {changed}."),
