@@ -28,6 +28,7 @@ from portal_site.billing.models import (
     PaymentAttempt,
     PlanChange,
     SubscriptionItem,
+    TestClock,
 )
 from portal_site.billing.payments import collection, refunds
 from portal_site.billing.payments.refunds import RefundTerms
@@ -133,8 +134,11 @@ class Play(MerchantMoves):
     # --- operations ---------------------------------------------------------------------------------------------------
 
     def wait(self, seconds: int) -> None:
-        """Let time pass without a billing run."""
+        """Let time pass without a billing run. The customer's clock moves before anything happens at the new instant."""
         self.now += seconds
+        with transaction() as session:
+            mine = TestClock.id == self.clock_id, TestClock.account_id == self.account_id
+            session.execute(update(TestClock).where(*mine).values(frozen_time=self.now))
 
     def run(self) -> None:
         """The worker's minute. It bills what the portal had said, after the last move and just before."""
@@ -218,7 +222,7 @@ class Play(MerchantMoves):
             self.log.append(f"refused: {refusal.code}")
             return
         confirmation = Confirmation(self.now, quote_fingerprint(quote), self._key())
-        self.now += hesitates
+        self.wait(hesitates)
         first = self._try(lambda: self._confirm(order, confirmation), dies)
         again = self._try(lambda: self._confirm(order, confirmation), None)
         if isinstance(first, PlanChange):
@@ -372,9 +376,9 @@ class Play(MerchantMoves):
         self.gateway.losses = 0
         for pause in (90, 1200, 3600, 6 * 3600, DAY, DAY):
             self.bank_answers(self.dice.choice((None, "insufficient_funds")))
-            self.now += pause
+            self.wait(pause)
             self.run()
-        self.now += 60  # the last answer of the bank may have let a step follow, which is the next minute's
+        self.wait(60)  # the last answer of the bank may have let a step follow, which is the next minute's
         self.run()
         self.audit()
         ledger.settled(self.account_id, self.now)

@@ -140,9 +140,9 @@ class StripePlay(Play):
         self.second.line.stored.clear()
         for pause in (6 * 3600, DAY):
             self.bank_answers(self.dice.choice((None, "insufficient_funds")))
-            self.now += pause
+            self.wait(pause)
             self.run()
-        self.now += 60  # the last answer of the bank may have let a step follow, which is the next minute's
+        self.wait(60)  # the last answer of the bank may have let a step follow, which is the next minute's
         self.run()
         self.audit()
         ledger.settled(self.account_id, self.now)
