@@ -135,12 +135,13 @@ class StripePlay(Play):
             provider_events.receive(self.gateways, "stripe", self.account_id, headers, body.encode(), self.now)
 
     def end(self) -> None:
-        """Everything that hangs is settled: the line is good again, what it stored is forgotten, and the bank answers."""
+        """Everything that hangs is settled: the line is good again, what it stored is forgotten after a day, the bank answers."""
         self.second.line.losses = 0
-        self.second.line.stored.clear()
         for pause in (6 * 3600, DAY):
             self.bank_answers(self.dice.choice((None, "insufficient_funds")))
             self.wait(pause)
+            if pause == DAY:
+                self.second.line.stored.clear()
             self.run()
         self.wait(60)  # the last answer of the bank may have let a step follow, which is the next minute's
         self.run()
