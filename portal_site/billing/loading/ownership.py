@@ -93,7 +93,7 @@ def lock_customer(session: Session, customer_id: str) -> Customer:
 
 
 def lock_customers(session: Session, customer_ids: Collection[str]) -> list[Customer]:
-    """Several customers, locked in the order of their ids, as everybody does who locks several. Raises NotFound."""
+    """Lock several customers in the order of their ids, as every caller must, lest two wait for each other. Raises NotFound."""
     query = select(Customer).where(Customer.id.in_(customer_ids), Customer.deleted_at.is_(None)).order_by(Customer.id)
     customers = session.scalars(query.with_for_update().execution_options(populate_existing=True)).all()
     if len(customers) < len(customer_ids):
@@ -102,7 +102,7 @@ def lock_customers(session: Session, customer_ids: Collection[str]) -> list[Cust
 
 
 def lock_all(session: Session, kind: type[Row], customer_ids: Collection[str], row_ids: Collection[str]) -> list[Row]:
-    """These rows of customers that are locked, locked in one statement, in the order of their ids. Raises NotFound.
+    """Lock these rows, whose customers are locked already, in one statement and in the order of their ids. Raises NotFound.
 
     Until the transaction ends, `get_owned` returns them without reading them again.
     """
