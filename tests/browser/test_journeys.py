@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 
 from portal_site.billing.models import Customer
 from portal_site.db import db
@@ -55,6 +55,29 @@ def test_correct_the_billing_information(site: Site, customer: Customer, open_pa
     page.get_by_role("button", name="Save billing information").click()
     expect(page.get_by_text("Your billing information was updated.")).to_be_visible()
     expect(page.get_by_text("Austin, TX 78701")).to_be_visible()
+
+
+def test_what_is_typed_while_the_fields_of_a_country_come_is_kept(
+    site: Site, customer: Customer, open_page: OpenPage, script: bool
+) -> None:
+    if not script:
+        pytest.skip("without a script the country's fields come with a page of their own")
+    page = open_page()
+    page.goto(site.link(customer))
+    page.goto(f"{site.address}/billing-information/edit")
+    billing = page.get_by_role("group", name="Billing address")
+    billing.get_by_label("City").fill("Boston")
+    held: list[Route] = []
+    page.route("**/address/fields", lambda route: held.append(route))  # noqa: PLW0108 - Playwright wants a function
+    with page.expect_request("**/address/fields"):
+        billing.get_by_label("Country").select_option("US")
+    billing.get_by_label("Address line 1").fill("500 Congress Ave")
+    billing.get_by_label("City").fill("Austin")
+    held[0].continue_()
+    expect(billing.get_by_label("ZIP code")).to_be_visible()
+    expect(billing.get_by_label("Address line 1")).to_have_value("500 Congress Ave")
+    expect(billing.get_by_label("City")).to_have_value("Austin")
+    expect(billing.get_by_label("City")).to_be_focused()
 
 
 def test_enter_in_a_field_saves_the_form(site: Site, customer: Customer, open_page: OpenPage) -> None:
