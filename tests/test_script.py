@@ -89,6 +89,18 @@ def test_an_old_python_is_named(copy: Path, bare_path: str) -> None:
     assert "only Python 3.7.3" in result.stderr
 
 
+def test_the_named_python_comes_before_the_first_one(copy: Path, bare_path: str) -> None:
+    """A Python that is new enough makes the environment, here in vain; one that is not is refused by its name."""
+    for name, status in (("python3", 0), ("mine", 0), ("old", 1)):
+        _program(Path(bare_path) / name, f'[ "$1" = -c ] && exit {status}\nexit 1')
+    named = str(Path(bare_path) / "mine")
+    assert f"{bare_path}/python3 cannot make" in _run(copy, "check", PATH=bare_path).stderr
+    assert f"{named} cannot make" in _run(copy, "check", PATH=bare_path, PYTHON=named).stderr
+    for name in (str(Path(bare_path) / "old"), "/not/there"):
+        refused = _run(copy, "check", PATH=bare_path, PYTHON=name)
+        assert (refused.returncode, refused.stderr) == (1, f"PYTHON={name} is not Python 3.11 or newer.\n")
+
+
 def test_an_interrupted_installation_can_be_repeated(copy: Path) -> None:
     """No index, no files: pip's own words, then ours."""
     uv_less = os.environ["PATH"]
