@@ -28,12 +28,15 @@ def text(page: bytes) -> str:
 
 
 def check(stage: Stage) -> None:
-    """Compare the pages of some customers. Raises RuntimeError with the first difference."""
+    """Compare the pages of some customers. Raises RuntimeError with the first difference of each page that has one."""
     portal_port, twin_port = stage.servers[OURS].port, stage.servers[TWIN].port
+    differences: dict[str, str] = {}
     for portal_ticket, twin_ticket in list(zip(stage.tickets[OURS], stage.tickets[TWIN], strict=True))[:CHECKED]:
         ours = text(visits.fetch(portal_port, "/", portal_ticket.cookies)[0])
         twin = text(visits.fetch(twin_port, "/", twin_ticket.cookies)[0])
         if ours != twin:
             at = next(i for i, (a, b) in enumerate(zip(ours + "\0", twin + "\0", strict=False)) if a != b)
             actual, expected = twin[max(0, at - 60) : at + 80], ours[max(0, at - 60) : at + 80]
-            raise RuntimeError(f"the twin shows {actual!r} where the portal shows {expected!r}")
+            differences[twin[at : at + 10]] = f"the twin shows {actual!r} where the portal shows {expected!r}"
+    if differences:
+        raise RuntimeError("\n".join(differences.values()))

@@ -77,19 +77,20 @@ def _can_change(subscription: Subscription, now: int) -> bool:
     )
 
 
-def _counted(subscription: Subscription, changing: dict[str, Any]) -> SubscriptionItem | None:
-    """The first item whose quantity the customer may change."""
+def _counted(subscription: Subscription, changing: dict[str, Any]) -> list[SubscriptionItem]:
+    """The items whose quantity the customer may change."""
     if "quantity" not in changing["default_allowed_updates"]:
-        return None
+        return []
     fixed = {product["product"] for product in changing["add_ons"]}
     fixed |= {
         p["product"] for p in changing["products"] if not (p.get("adjustable_quantity") or {}).get("enabled", True)
     }
-    return next((i for i in subscription.lines if i.quantity is not None and i.price.product_id not in fixed), None)
+    return [i for i in subscription.lines if i.quantity is not None and i.price.product_id not in fixed]
 
 
-def _change_quantity(item: SubscriptionItem, look: str) -> Action:
-    label = item.price.product.unit_label
+def _change_quantity(counted: list[SubscriptionItem], look: str) -> Action:
+    item = counted[0]
+    label = item.price.product.unit_label if len(counted) == 1 else None
     words = gettext("Change %(units)s") % {"units": plural(label)} if label else gettext("Change quantity")
     return Action(words, "plan_change", look, fragment=f"#quantity-{item.id}")
 

@@ -63,7 +63,7 @@ def next_step(subscription: Subscription, now: int) -> Step | None:
     """What happens next to a subscription; None if a planned change says it."""
     if subscription.ended:
         ended = subscription.ended_at
-        return Step(_("Ended"), day(ended) if ended else _("Ended"), _("You will not be billed again."))
+        return Step(_("Ended"), day(ended) if ended else _("Ended"), _("No further invoice will follow."))
     if subscription.ends_at:
         return _end(subscription)
     if subscription.state == "paused":
@@ -83,7 +83,7 @@ def _end(subscription: Subscription) -> Step:
     if subscription.status == "trialing" and subscription.cancel_at and nobody_asked:
         return Step(_("Free until"), end, _("It ends then unless you add a payment method."))
     if upcoming is None:
-        return Step(_("Ends"), end, _("It will not renew, and you pay nothing more."))
+        return Step(_("Ends"), end, _("It will not renew, and no further invoice will follow."))
     values = {"date": day(upcoming["date"]), "amount": money(upcoming["amount"], subscription.currency)}
     return Step(_("Ends"), end, _("Before then, your next invoice, on %(date)s, will be %(amount)s.") % values)
 
