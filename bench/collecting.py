@@ -1,6 +1,6 @@
 """Benchmarks of collecting at a provider over the network that answers after 200 ms: how many a second, memory, and the portal.
 
-`./bench/run --collect 2000` measures it. All invoices are of live mode, of four accounts with keys of their own.
+`./bench/run --collect 2000` measures it. All invoices are of live mode, of eight accounts with keys of their own.
 """
 
 import statistics
@@ -31,7 +31,7 @@ from portal_site.billing.models import Customer, Invoice, PaymentMethod
 from portal_site.db import db
 from portal_site.db.transactions import transaction
 
-ACCOUNTS, PAUSE, AIM, QUIET = 4, 0.2, 80, 3.0
+ACCOUNTS, PAUSE, AIM, QUIET = 8, 0.2, 80, 3.0
 UNSCOPED = {"unscoped": "a run is about all merchants"}
 
 

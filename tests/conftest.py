@@ -65,8 +65,8 @@ class Templates(BytecodeCache):
 # Tests call operations without an entry that says who acts, in threads of their own too. What an entry says comes before this.
 TESTER = Actor(ActorType.OPERATOR, "test")
 actors._actor = ContextVar("actor", default=TESTER)
-# Calls to a double of Stripe need not keep apart. Tests of that have a pace of their own.
-stripe_client.MOST_LIVE = stripe_client.MOST_TEST = 100_000
+# Calls to a double of Stripe need not keep apart. Tests of that have a throttle of their own.
+stripe_client.MOST_LIVE = stripe_client.MOST_TEST = stripe_client.MOST_OF_ENDPOINT = 100_000
 Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": Templates()}
 
 

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from portal_site.billing.billing_run.parallel_calls import ParallelCalls
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.gateways.registry import Gateways
 from portal_site.billing.gateways.stripe import client as clients
-from portal_site.billing.gateways.stripe.client import Pace
+from portal_site.billing.gateways.stripe.client import Throttle
 from portal_site.billing.models import Customer, Invoice, PaymentAttempt, PaymentMethod
 from portal_site.billing.payments import attempts, collection, outcomes
 from portal_site.billing.payments.collection import Begun
@@ -245,28 +246,67 @@ def test_no_more_is_begun_than_can_be_called() -> None:
     assert sorted(results) == [(number, True) for number in range(4)]
 
 
-def test_calls_with_one_key_keep_apart_and_give_way_to_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, pace = [100.0], Pace(20)
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock in which whoever waits is later at once: its one number is the time."""
+    now = [100.0]
     monkeypatch.setattr(clients.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(clients.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
+def test_calls_with_one_key_keep_apart_and_give_way_to_a_refusal(waited: list[float]) -> None:
+    throttle = Throttle(20, 20)
     for _ in range(101):
-        pace.wait()
-        pace.heed(200)
-    assert now[0] - 100 == pytest.approx(5)  # a hundred pauses of a twentieth of a second
-    pace.heed(429)
-    assert pace.rate == pytest.approx(10)
+        throttle.wait("GET customers")
+        throttle.heed(200)
+    assert waited[0] - 100 == pytest.approx(4.95)  # a twentieth of a second between each two, but for the first
+    throttle.heed(429)
+    assert throttle.rate == pytest.approx(10)
     for _ in range(10):
-        pace.heed(429)
-    assert pace.rate == pytest.approx(1)
+        throttle.heed(429)
+    assert throttle.rate == pytest.approx(1)
     for _ in range(200):
-        pace.heed(200)
-    assert pace.rate == pytest.approx(20)
+        throttle.heed(200)
+    assert throttle.rate == pytest.approx(20)
+
+
+def test_no_endpoint_gets_more_calls_than_its_share(waited: list[float]) -> None:
+    """Whatever is called in whichever order: 80 a second in all, and 20 of each endpoint."""
+    dice, throttle = random.Random(5), Throttle(80, 20)
+    asked = [dice.choice("aaaabbcdefgh") for _ in range(2000)]
+    calls = []
+    for name in asked:
+        throttle.wait(name)
+        calls.append((waited[0], name))
+    assert _most_in_a_second([moment for moment, _ in calls]) <= 82
+    for name in set(asked):
+        assert _most_in_a_second([moment for moment, one in calls if one == name]) <= 22
+    assert waited[0] - 100 < max(asked.count("a") / 20, len(asked) / 80) * 1.1  # and not many fewer
+
+
+def _most_in_a_second(moments: Sequence[float]) -> int:
+    return max(bisect(moments, moment + 1) - number for number, moment in enumerate(moments))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("post", "/v1/payment_intents", "POST payment_intents"),
+        ("post", "/v1/payment_intents/pi_3Nk0/confirm", "POST payment_intents/*/confirm"),
+        ("get", "/v1/payment_intents/pi_3Nk0?expand[]=latest_charge", "GET payment_intents/*"),
+        ("get", "/v1/payment_intents/search?query=x", "GET payment_intents/search"),
+        ("post", "/v1/checkout/sessions", "POST checkout/sessions"),
+    ],
+)
+def test_an_endpoint_is_told_without_the_ids_in_its_path(method: str, path: str, expected: str) -> None:
+    assert clients.endpoint(method, clients.ADDRESS + path) == expected
 
 
 def test_a_refusal_slows_the_next_calls_down(second: Second, address: str) -> None:
-    pace = clients.pace_of(second.token, None)
-    before = pace.rate
+    throttle = clients.throttle_of(second.token, None)
+    before = throttle.rate
     second.line.next[:] = ["429"]
     with pytest.raises(stripe.StripeError):
         clients.client(second.token, None, address).v1.customers.list({"limit": 1})
-    assert pace.rate == pytest.approx(before / 2)
+    assert throttle.rate == pytest.approx(before / 2)

@@ -4,7 +4,7 @@ A call takes a few tenths of a second, in which one thread would only wait. Thre
 of them is stored by the thread that began them, so that on SQLite no two of them wait for each other's transactions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -30,6 +30,11 @@ class ParallelCalls(Generic[Subject, Answer]):
     together: int = TOGETHER
     _waiting: dict[Future[Answer], Subject] = field(default_factory=dict)
     _done: "SimpleQueue[Future[Answer]]" = field(default_factory=SimpleQueue)
+
+    @property
+    def under_way(self) -> Collection[Subject]:
+        """The subjects of the calls that are not done, or whose answers were not given on yet."""
+        return self._waiting.values()
 
     def call(self, ask: Callable[[], Answer], subject: Subject) -> None:
         """Let a thread call `ask`, as soon as one is free."""

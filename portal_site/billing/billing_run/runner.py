@@ -4,19 +4,21 @@ Workers call `run` repeatedly, and test clocks call it for their customers.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy.orm import Session
 
 from portal_site.billing.billing_run import batches, parking
 from portal_site.billing.billing_run.batches import BatchResult
+from portal_site.billing.billing_run.collection_order import CollectionOrder
 from portal_site.billing.billing_run.failures import Tally
+from portal_site.billing.billing_run.pages import Pages
 from portal_site.billing.billing_run.parallel_calls import TOGETHER, ParallelCalls
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED
 from portal_site.billing.direct_payments import settlement
@@ -31,10 +33,9 @@ from portal_site.billing.rules.payments import payment_times
 from portal_site.billing.rules.subscriptions.statuses import AttemptStatus, InvoiceStatus, SubscriptionStatus
 from portal_site.db import db
 from portal_site.db.faults import is_of_surroundings
-from portal_site.db.transactions import reading, retry_on_conflict
+from portal_site.db.transactions import retry_on_conflict
 
 BATCH = {"sqlite": 350, "postgresql": 500}  # a batch holds SQLite's one write lock for about a tenth of a second
-COLLECTED_AT_ONCE = 200  # invoices of a page
 Address = Callable[[str], str]
 Calls = ParallelCalls[Begun, Charge | None]
 Begin = Callable[..., Begun | PaymentAttempt | None]
@@ -150,23 +151,23 @@ class _Run:
     def collect(self) -> None:
         """Collect each due invoice. If several calls are made at a time, test mode waits: its limits are narrower."""
         if self.pool is None:
-            for invoice in self._due():
-                self.pay(_collect_payment, [invoice])
+            due = Pages(due_invoices(self.at, self.clock_id), Invoice.next_payment_attempt, Invoice.id)
+            for _account_id, customer_id, invoice_id in due:
+                self.pay(_collect_payment, self._not_failed([(customer_id, invoice_id)]))
                 self.beat(self.report)
             return
         calls = Calls(self.pool, self._record_all)
         for livemode in (True, False):
-            due = self._due(livemode)
-            while invoices := list(islice(due, TOGETHER)):
-                self._begin_all(calls, invoices)
+            order = CollectionOrder(due_invoices(self.at, self.clock_id, livemode))
+            while invoices := order.take(TOGETHER, Counter(begun.attempt.account_id for begun in calls.under_way)):
+                self._begin_all(calls, self._not_failed(invoices))
                 self.beat(self.report)
         calls.finish()
 
-    def _due(self, livemode: bool | None = None) -> Iterator[tuple[str, str]]:
-        for customer_id, invoice_id in _to_collect(self.at, self.clock_id, livemode):
-            if invoice_id not in self.payments.failures:
-                self.report.collected += 1
-                yield customer_id, invoice_id
+    def _not_failed(self, invoices: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        left = [invoice for invoice in invoices if invoice[1] not in self.payments.failures]
+        self.report.collected += len(left)
+        return left
 
     def _begin_all(self, calls: Calls, invoices: Sequence[tuple[str, str]]) -> None:
         """Begin to collect these invoices together. If that fails, whichever is the reason fails again alone."""
@@ -246,27 +247,11 @@ class _Run:
                 self.payments.failures[invoice_id] = customer_id, error
 
 
-def _paged(
-    query: Select[str, str], moment: InstrumentedAttribute[Any], name: InstrumentedAttribute[str]
-) -> Iterator[tuple[str, str]]:
-    """The rows of a query on customer id and invoice id, by instant and id. Reads pages, so that what fails delays nothing."""
-    after: tuple[int, str] = 0, ""
-    paged = query.add_columns(moment, name).order_by(moment, name).limit(COLLECTED_AT_ONCE)
-    while True:
-        rest = paged.where(moment >= after[0], tuple_(moment, name) > after).execution_options(**UNSCOPED)
-        with reading() as reader:
-            page = [tuple(row) for row in reader.execute(rest)]
-        yield from ((customer_id, invoice_id) for customer_id, invoice_id, _, _ in page)
-        if len(page) < COLLECTED_AT_ONCE:
-            return
-        after = page[-1][2], page[-1][3]
-
-
-def _to_collect(at: int, clock_id: str | None, livemode: bool | None = None) -> Iterator[tuple[str, str]]:
-    """The due invoices of one mode, or of both, as (customer id, invoice id), oldest first. Each is yielded once at most."""
+def due_invoices(at: int, clock_id: str | None, livemode: bool | None = None) -> Select[str, str, str]:
+    """The due invoices of one mode, or of both: account id, customer id, invoice id."""
     of_mode = () if livemode is None else (Invoice.livemode.is_(livemode),)
-    query = (
-        select(Invoice.customer_id, Invoice.id)
+    return (
+        select(Invoice.account_id, Invoice.customer_id, Invoice.id)
         .join(Customer, Customer.id == Invoice.customer_id)
         .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
         .where(
@@ -278,7 +263,6 @@ def _to_collect(at: int, clock_id: str | None, livemode: bool | None = None) -> 
             *of_mode,
         )
     )
-    return _paged(query, Invoice.next_payment_attempt, Invoice.id)
 
 
 def _superseded_payments(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
@@ -300,7 +284,7 @@ def _superseded_payments(at: int, clock_id: str | None) -> Iterator[tuple[str, s
             _on_clock(clock_id),
         )
     )
-    return _paged(query, PaymentAttempt.created, PaymentAttempt.id)
+    return iter(Pages(query, PaymentAttempt.created, PaymentAttempt.id))
 
 
 def _unresolved_payments(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
@@ -317,7 +301,7 @@ def _unresolved_payments(at: int, clock_id: str | None) -> Iterator[tuple[str, s
             _on_clock(clock_id),
         )
     )
-    return _paged(query, PaymentAttempt.created, PaymentAttempt.id)
+    return iter(Pages(query, PaymentAttempt.created, PaymentAttempt.id))
 
 
 def _on_clock(clock_id: str | None) -> ColumnElement[bool]:

@@ -107,7 +107,7 @@ def _ready(
 
 
 def _key(attempt: PaymentAttempt) -> AttemptKey:
-    return AttemptKey(attempt.id, attempt.customer_id, attempt.invoice_id)
+    return AttemptKey(attempt.id, attempt.account_id, attempt.customer_id, attempt.invoice_id)
 
 
 def resolve_payment(

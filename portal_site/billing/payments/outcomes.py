@@ -45,6 +45,7 @@ class AttemptKey(NamedTuple):
     """Where a payment attempt is found."""
 
     id: str
+    account_id: str
     customer_id: str
     invoice_id: str
 

@@ -1,5 +1,6 @@
 """Calls to Stripe: the official library, its version, its time-outs, and its errors as the engine knows them."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +19,12 @@ API_VERSION = (
 ADDRESS = "https://api.stripe.com"
 # Seconds. A customer waits for a call. Without retries: the engine asks about a lost answer, and pays no second time.
 CONNECT, READ = 2, 8
-# Calls a second with one key. Stripe takes 100 in live mode and 25 in test mode; the rest is for pages and other programs.
-MOST_LIVE, MOST_TEST = 80, 20
-LONGEST_GAP, RECOVERY = 1, 0.98  # seconds between two calls after many refusals; of the pause, after each answer
+# Calls a second with one key, in all and of one endpoint. Stripe takes 100 in live mode and 25 in test mode, of each endpoint 25;
+# the rest is for pages and other programs. A payment is a call of two endpoints, so one account makes up to 20 a second.
+MOST_LIVE, MOST_TEST, MOST_OF_ENDPOINT = 80, 20, 20
+LONGEST_GAP, RECOVERY = 1, 0.98  # seconds between two calls after many refusals; of their slowness, after each answer
 TOO_MANY = 429
+_ID = re.compile(r"[^/]*[0-9A-Z][^/]*")  # a part of a path with a digit or a capital
 KEYS = ("", "_2", "_3", "_4")  # behind a key, one after the other
 
 
@@ -30,57 +33,76 @@ def client(key: str, acts_for: str | None = None, address: str = ADDRESS, read: 
     """Stripe for a secret key, or with `acts_for` for an account that is connected to it, waiting `read` (or READ) seconds."""
     import stripe
 
-    class Paced(stripe.RequestsClient):
-        """Calls that keep their pace."""
+    class Throttled(stripe.RequestsClient):
+        """Calls that stay below the limits."""
 
-        def request(self, *given: Any, **named: Any) -> Any:
+        def request(self, method: str, url: str, *given: Any, **named: Any) -> Any:
             """As the library does."""
-            pace.wait()
-            answer = super().request(*given, **named)
-            pace.heed(answer[1])
+            throttle.wait(endpoint(method, url))
+            answer = super().request(method, url, *given, **named)
+            throttle.heed(answer[1])
             return answer
 
-    pace = pace_of(key, acts_for)
+    throttle = throttle_of(key, acts_for)
     return stripe.StripeClient(
         key, stripe_account=acts_for, stripe_version=API_VERSION, base_addresses={"api": address}, max_network_retries=0,
-        http_client=Paced(timeout=(CONNECT, read or READ)),
+        http_client=Throttled(timeout=(CONNECT, read or READ)),
     )  # fmt: skip
 
 
+def endpoint(method: str, url: str) -> str:
+    """Method and path of a call without the ids in it: what Stripe counts apart."""
+    path = url.partition("?")[0].partition("/v1/")[2]
+    return f"{method.upper()} {_ID.sub('*', path)}"
+
+
 @lru_cache(maxsize=256)
-def pace_of(key: str, acts_for: str | None) -> "Pace":
-    """The pace of the calls with a key, for one account, in this process."""
-    return Pace(MOST_LIVE if "_live_" in key else MOST_TEST)
+def throttle_of(key: str, acts_for: str | None) -> "Throttle":
+    """The throttle of the calls with a key, for one account, in this process."""
+    return Throttle(MOST_LIVE if "_live_" in key else MOST_TEST, MOST_OF_ENDPOINT)
 
 
-class Pace:
-    """Keeps the calls of one key apart: at most `most` a second. After a 429 half as many, and slowly more again."""
+class Throttle:
+    """Keeps the calls of one key apart: at most `most` a second, and `of_endpoint` of one endpoint.
 
-    def __init__(self, most: float) -> None:
-        self._shortest = self._gap = 1 / most
-        self._next, self._lock = 0.0, threading.Lock()
+    After a 429 half as many, and slowly more again.
+    """
 
-    def wait(self) -> None:
+    def __init__(self, most: float, of_endpoint: float) -> None:
+        self._most, self._of_endpoint = most, of_endpoint
+        self._slower = 1.0
+        self._next: dict[str, float] = {}  # by endpoint; all calls under the empty name
+        self._lock = threading.Lock()
+
+    def wait(self, endpoint: str) -> None:
         """Wait for the call's turn."""
+        while (seconds := self._take_turn(endpoint)) > 0:
+            time.sleep(seconds)
+
+    def _take_turn(self, endpoint: str) -> float:
+        """Take the turn if it has come; if not, in how many seconds it may."""
         with self._lock:
             now = time.monotonic()
-            turn = max(now, self._next)
-            self._next = turn + self._gap
-        if turn > now:
-            time.sleep(turn - now)
+            turns = [self._next.get(name, 0.0) for name in ("", endpoint)]
+            if max(turns) > now:
+                return max(turns) - now
+            for name, most, turn in zip(("", endpoint), (self._most, self._of_endpoint), turns, strict=True):
+                gap = min(self._slower / most, LONGEST_GAP)
+                self._next[name] = max(turn, now - gap) + gap  # who overslept a little is not slower for it
+            return 0
 
     def heed(self, status: int) -> None:
         """Take note of an answer."""
         with self._lock:
             if status == TOO_MANY:
-                self._gap = min(2 * self._gap, LONGEST_GAP)
+                self._slower = min(2 * self._slower, self._most * LONGEST_GAP)
             else:
-                self._gap = max(self._gap * RECOVERY, self._shortest)
+                self._slower = max(self._slower * RECOVERY, 1.0)
 
     @property
     def rate(self) -> float:
         """How many calls a second there are at most now."""
-        return 1 / self._gap
+        return self._most / self._slower
 
 
 def under_key(call: Callable[[Any], Any], key: str) -> Any:
