@@ -80,6 +80,23 @@ def test_what_is_typed_while_the_fields_of_a_country_come_is_kept(
     expect(billing.get_by_label("City")).to_be_focused()
 
 
+def test_what_is_chosen_before_the_script_has_loaded_counts(
+    site: Site, customer: Customer, open_page: OpenPage, script: bool
+) -> None:
+    if not script:
+        pytest.skip("there is no script to wait for")
+    page = open_page()
+    page.goto(site.link(customer))
+    held: list[Route] = []
+    page.route(re.compile(r"/site\b.*\.js"), lambda route: held.append(route))  # noqa: PLW0108 - Playwright wants a function
+    page.goto(f"{site.address}/billing-information/edit", wait_until="commit")
+    billing = page.get_by_role("group", name="Billing address")
+    billing.get_by_label("Country").select_option("US")
+    held[0].continue_()
+    expect(billing.get_by_label("ZIP code")).to_be_visible()
+    expect(billing.get_by_label("Country")).to_have_value("US")
+
+
 def test_enter_in_a_field_saves_the_form(site: Site, customer: Customer, open_page: OpenPage) -> None:
     page = open_page()
     page.goto(site.link(customer))
