@@ -340,7 +340,9 @@ def report(one: ImportedObject, into: ImportReport) -> None:
         into.find(Result.NOT_READ, one.kind, one.id, f"{name}: {left.reason}", sentence, one.customer)
         if left.unbillable:
             one.unbillable.append(left.reason)
-    for name in _unknown(type(one.shape), one.document):
+    names: list[str] = []
+    _add_unknown(type(one.shape), one.document, names)
+    for name in names:
         into.note_unknown(one.kind, name, one.id, one.customer)
 
 
@@ -358,13 +360,17 @@ def _part(annotation: Any) -> type[Part] | None:
     return next(filter(None, map(_part, get_args(annotation))), None)
 
 
-def _unknown(schema: type[Part], document: JsonObject) -> list[str]:
-    """The members of a document, and of its parts, that are on no list."""
+def _add_unknown(schema: type[Part], document: JsonObject, names: list[str]) -> None:
+    """Add the members of a document, and of its parts, that are on no list."""
     known, parts = _tree(schema)
-    names = [] if known.issuperset(document) else list(document.keys() - known)
+    if not known.issuperset(document):
+        names += document.keys() - known
     for name, part in parts:
-        if name in document and (value := document[name]):
-            for one in data(value) if isinstance(value, list) or "data" in value else (value,):
-                if isinstance(one, dict):
-                    names += _unknown(part, one)
-    return names
+        value = document.get(name)
+        if not value:
+            continue
+        if type(value) is dict and "data" not in value:
+            _add_unknown(part, value, names)
+            continue
+        for one in data(value):
+            _add_unknown(part, one, names)

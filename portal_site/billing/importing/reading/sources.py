@@ -93,7 +93,8 @@ def _files(source: Path | bytes) -> Iterator[tuple[str, BinaryIO]]:
         if source.is_dir() and not name.endswith(SUFFIXES):
             continue
         try:
-            yield name, _unpacked(path) if path.name.endswith(".gz") else path.open("rb")
+            # Without a buffer: it is read in large chunks, and then object by object, wherever each lies.
+            yield name, _unpacked(path) if path.name.endswith(".gz") else cast(BinaryIO, path.open("rb", buffering=0))
         except OSError as error:
             raise ImportRefused(f"Cannot read {path}: {error.strerror or error}.") from None
 
