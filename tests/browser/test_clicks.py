@@ -165,3 +165,14 @@ def test_subscribing_again_ends_on_a_page_with_amount_card_and_date(
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     _says_what_was_paid(page, "€10.00")
     _focus_is_somewhere(page, script)
+
+
+def test_a_button_that_needs_a_script_shows_only_where_there_is_one(
+    site: Site, open_page: OpenPage, script: bool
+) -> None:
+    page = open_page(320)
+    page.goto(site.link(Shopper.of(site).shop.customer))
+    page.goto(f"{site.address}/invoices")
+    page.locator(".invoices tbody a").first.click()
+    expect(page.get_by_role("link", name="Download PDF")).to_be_visible()
+    expect(page.get_by_role("button", name="Print")).to_be_visible(visible=script)
