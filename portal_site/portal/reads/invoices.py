@@ -343,7 +343,9 @@ def page(rows: Sequence[Mapping[str, Any]], size: int) -> InvoicePage:
 def split(rows: Sequence[Mapping[str, Any]]) -> tuple[InvoicePage, list[InvoiceSummary]]:
     """The newest and the open invoices in the rows of RECENT_AND_OPEN."""
     recent = sorted((r for r in rows if r["list"] == "recent"), key=lambda r: (r["created"], r["id"]), reverse=True)
-    return page(recent, SHORT), [summary(r) for r in rows if r["list"] == "open"]
+    still_open = {row["id"]: row for row in rows if row["list"] == "open"}  # these say what became of the payment, too
+    shown = [still_open.get(row["id"], row) for row in recent]
+    return page(shown, SHORT), [summary(row) for row in still_open.values()]
 
 
 def is_anything_owed(scope: Mapping[str, Any]) -> bool:
