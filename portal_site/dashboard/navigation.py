@@ -36,8 +36,8 @@ PAGES = (
         "Settings",
         Right.VIEW_SETTINGS,
         "show_configurations",
-        ("show_settings", "save_settings", "show_history", "compare", "copy", "show_sender", "save_sender",
-         "set_sender_key", "withdraw_sender", "check_sender"),
+        ("show_settings", "save_settings", "show_history", "compare", "copy", "show_login_page",
+         "save_login_page", "show_sender", "save_sender", "set_sender_key", "withdraw_sender", "check_sender"),
     ),
     ("Log", Right.VIEW_LOG, "show_log", ()),
     (
@@ -66,7 +66,7 @@ PAGES = (
         "show_connected_accounts",
         ("show_connected_account", "create_connected_account", "invite_owner", "set_provider_account"),
     ),
-    ("Team", Right.MANAGE_TEAM, "show_team", ("invite", "withdraw_invitation", "change_role", "remove_member")),
+    ("Team", Right.MANAGE_TEAM, "show_team", ("invite_member", "withdraw_invitation", "change_role", "remove_member")),
 )  # fmt: skip
 BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
 SYSTEMS = (

@@ -49,7 +49,7 @@ def _page(account_id: str, form: InviteForm, refusal: str = "", link: str = "") 
 
 @blueprint.post("/<account_id>/team/invitations")
 @needs(Right.MANAGE_TEAM, fresh=True)
-def invite(account_id: str) -> Any:
+def invite_member(account_id: str) -> Any:
     """Invite somebody. The link is mailed; without a mail server it is shown once, to be handed over."""
     form, at = InviteForm(), clock.now()
     if not form.validate():

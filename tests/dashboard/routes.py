@@ -134,7 +134,7 @@ ROUTES = {
         "POST", "/{account}/connected-accounts/{connected}/owners", Right.MANAGE_CONNECTED, (("email", "own@x.example"),)
     ),
     "dashboard.show_team": Route("GET", "/{account}/team", Right.MANAGE_TEAM),
-    "dashboard.invite": Route(
+    "dashboard.invite_member": Route(
         "POST", "/{account}/team/invitations", Right.MANAGE_TEAM, (("email", "new@x.example"), ("role", "admin"))
     ),
     "dashboard.withdraw_invitation": Route(

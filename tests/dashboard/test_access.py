@@ -17,7 +17,7 @@ from portal_site.billing.customers.new_customers import NewCustomer
 from portal_site.billing.events.actors import ActorType, acting_as
 from portal_site.billing.models import Event
 from portal_site.billing.webhooks import endpoints
-from portal_site.dashboard import SIGNED_IN
+from portal_site.dashboard import SIGNED_IN, navigation
 from portal_site.db import Base
 from portal_site.db.transactions import reading
 from portal_site.staff import teams
@@ -166,7 +166,7 @@ def test_nobody_sees_or_changes_another_account(lite_app: Flask, endpoint: str) 
         f"{{{name}}}" in f"{ROUTES[endpoint].address}{ROUTES[endpoint].data}" for name in mixed if name != "account"
     ):
         assert _knock(client, endpoint, mixed).status_code in (404, 422)
-    if endpoint != "dashboard.invite":  # whose address names nothing of the other account
+    if endpoint != "dashboard.invite_member":  # whose address names nothing of the other account
         assert _everything() == before
 
 
@@ -182,6 +182,13 @@ def test_without_the_pages_token_nothing_happens(lite_app: Flask) -> None:
                 client.token = token
                 assert _knock(client, endpoint, merchant.things).status_code == 403, endpoint
     assert _everything() == before
+
+
+@each_route
+def test_at_most_one_link_of_the_frame_is_the_current_one(endpoint: str) -> None:
+    here = endpoint.removeprefix("dashboard.")
+    current = [name for name, _right, view, others in navigation.PAGES if navigation._state(here, view, others)]
+    assert len(current) <= 1
 
 
 @pytest.mark.case("C2")
