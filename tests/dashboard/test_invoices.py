@@ -159,6 +159,7 @@ def test_a_refund_that_fails_is_shown_where_somebody_looks(
     assert "The money did not arrive." in page
     assert "up to €10.00" in page
     assert "Void" in page
+    assert "For a refund" in page
 
 
 def test_a_dispute_is_shown_until_it_is_over(desk: Desk, invoice: Any) -> None:

@@ -77,7 +77,7 @@ def groups(rows: Mapping[str, Sequence[Mapping[str, Any]]], livemode: bool) -> l
 
 def _payment(row: Mapping[str, Any]) -> Entry:
     method = payment_methods.short_name(PaidWith(row["type"], row["brand"], row["last4"], row["label"]))
-    reason = (row["decline_code"] or "").replace("_", " ")
+    reason = (row["decline_code"] or "").replace("_", " ").capitalize()
     state = PAYMENTS.get(row["status"], UNKNOWN)
     return Entry(_money(row), _some(method, reason, row["gateway_reference"]), *_when(row), state)
 
@@ -91,7 +91,7 @@ def _refund(row: Mapping[str, Any]) -> Entry:
 
 
 def _note(row: Mapping[str, Any]) -> Entry:
-    where = "Refunded" if row["refund_id"] else "Credited to the balance" if row["post_payment_amount"] else ""
+    where = "For a refund" if row["refund_id"] else "Credited to the balance" if row["post_payment_amount"] else ""
     less = "Taken off what was due" if row["pre_payment_amount"] else ""
     state = VOID if row["voided_at"] else ISSUED
     return Entry(f"{row['number']}: {_money(row)}", _some(less, where, row["memo"]), *_when(row), state)
