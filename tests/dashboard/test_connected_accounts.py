@@ -52,6 +52,8 @@ def test_an_account_is_created_and_its_owner_sees_it_alone(desk: Desk) -> None:
     assert "Studio Polaris" in text(desk.client.get(_address(desk)).text)
     page = text(desk.client.get(_address(desk, f"/{connected_id}")).text)
     assert "Nobody works for it yet." in page
+    assert "Germany" in page
+    assert "EUR" in page
     invited = desk.client.send(_address(desk, f"/{connected_id}/owners"), {"email": "vega@polaris.example"})
     (link,) = re.findall(r"<code>http://[^/]+(/[^<]+)</code>", invited.text)
     stranger = client_of(desk.app)
