@@ -21,7 +21,7 @@ from portal_site.billing.models import Customer, Event, Invoice, PaymentAttempt,
 from portal_site.billing.payments import provider_events
 from portal_site.db.transactions import transaction
 from tests import world
-from tests.stripe.double import KEY, Double
+from tests.stripe.double import KEY, Double, Refused
 from tests.world import reading
 
 AT = world.HALF
@@ -90,6 +90,27 @@ def test_what_is_no_key_of_this_mode_is_refused_with_a_sentence(
     with pytest.raises(BillingError, match=said):
         connections.connect(connector, account_id, livemode, key, AT)
     assert connections.find(account_id, livemode) is None
+
+
+@pytest.mark.parametrize("acts_for", ["acct_…", "acct", "acct_1 2", "nonsense", "acct_ü"])
+def test_an_account_to_act_for_that_is_none_is_refused_at_its_field(
+    account_id: str, connector: StripeConnector, acts_for: str
+) -> None:
+    with pytest.raises(BillingError, match="is written like acct_") as refused:
+        connections.connect(connector, account_id, False, KEY, AT, acts_for)
+    assert refused.value.param == "acts_for"
+
+
+def test_an_account_that_the_key_may_not_act_for_is_said_at_its_field(
+    account_id: str, connector: StripeConnector, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_given: object) -> Any:
+        raise Refused(403, code="account_invalid")
+
+    monkeypatch.setattr(double, "_do", refuse)
+    with pytest.raises(BillingError, match="has no access to this account") as refused:
+        connections.connect(connector, account_id, False, KEY, AT, "acct_another")
+    assert refused.value.param == "acts_for"
 
 
 def test_a_restricted_key_names_the_rights_that_it_lacks(

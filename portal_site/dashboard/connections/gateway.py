@@ -9,7 +9,7 @@ from wtforms import PasswordField
 from wtforms.validators import Length
 
 from portal_site import clock
-from portal_site.billing.errors import BillingError, NotFound
+from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
 from portal_site.billing.gateways.stripe import connections, endpoint
 from portal_site.billing.gateways.stripe.connections import StripeConnector
 from portal_site.dashboard import blueprint, forms, modes, needs
@@ -20,6 +20,7 @@ from portal_site.web import addresses
 from portal_site.web.input.forms import PortalForm, Required, checked_field, translated
 
 Page = Any
+NO_ANSWER = "Stripe does not answer at the moment. Please try again later."
 LATER = "Until then, Stripe is asked once an hour what happened."
 WORKING, FAULTY = {"label": "Connected", "tone": "good"}, {"label": "Does not work", "tone": "bad"}
 
@@ -69,7 +70,8 @@ def connect_gateway(account_id: str, mode: str) -> Page:
             connector, account_id, mode == modes.LIVE, form.key.data or "", clock.now(), form.acts_for.data or None
         )
     except BillingError as refusal:
-        return _page(account_id, form, forms.refuse(form, refusal)), 422
+        words = _why(refusal) if isinstance(refusal, GatewayUnavailable) else forms.refuse(form, refusal)
+        return _page(account_id, form, words), 422
     words = _register(connector, account_id, mode)
     flash("Stripe is connected.", "good")
     if words:
@@ -94,7 +96,7 @@ def _register(connector: StripeConnector, account_id: str, mode: str) -> str:
     try:
         endpoint.register(connector, account_id, mode == modes.LIVE, url, clock.now())
     except BillingError as refusal:
-        return translated(refusal)
+        return _why(refusal)
     return ""
 
 
@@ -111,7 +113,7 @@ def check_gateway(account_id: str, mode: str) -> Page:
     except NotFound:
         return _back()
     except BillingError as refusal:
-        return _page(account_id, refusal=translated(refusal)), 422
+        return _page(account_id, refusal=_why(refusal)), 422
     if silence:
         flash(f"{silence} {LATER}", "note")
     return _back() if report.missing else _done("The key works.")
@@ -138,6 +140,13 @@ def disconnect_gateway(account_id: str, mode: str) -> Page:
     except NotFound:
         return _back()
     return _done("Stripe is not connected any more.")
+
+
+def _why(refusal: BillingError) -> str:
+    """A refusal in words. That a provider does not answer has some of its own, which are for customers."""
+    if not isinstance(refusal, GatewayUnavailable):
+        return translated(refusal)
+    return connections.LOST_KEY if str(refusal) == connections.LOST_KEY else NO_ANSWER
 
 
 def _connector() -> StripeConnector | None:

@@ -1,5 +1,6 @@
 """Connecting an account to Stripe: its keys, checked before they are stored, and what makes gateways of them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from portal_site.db.transactions import reading, transaction
 PURPOSE = events.PURPOSE
 SECRET, RESTRICTED, PUBLISHABLE = "sk", "rk", "pk"
 LONGEST_KEY = 300
+LOST_KEY = "The key of Stripe was encrypted under another secret key: connect Stripe again."
+ACCOUNT_ID = re.compile(r"acct_[A-Za-z0-9_]{1,64}")
 FORMER_SECRET = 24 * 60 * 60  # seconds for which the secret of before counts, as at Stripe
 
 
@@ -66,7 +69,7 @@ class StripeConnector(Connector):
         """Stripe's library with a connection's key, which waits `read` seconds. Raises GatewayUnavailable without the key."""
         key = encryption.decrypt(PURPOSE, row.secret_key)
         if key is None:
-            raise GatewayUnavailable("The key of Stripe was encrypted under another secret key: connect Stripe again.")
+            raise GatewayUnavailable(LOST_KEY)
         return clients.client(key, row.acts_for, self.address, read)
 
 
@@ -99,6 +102,8 @@ def connect(
     """
     key = key.strip()
     check_form(key, livemode)
+    if acts_for is not None and not ACCOUNT_ID.fullmatch(acts_for):
+        raise BillingError("An account at Stripe is written like acct_1A2b3C4d5E6f.", param="acts_for")
     report = _checked(connector, key, acts_for)
     if report.missing:
         raise BillingError(
@@ -117,7 +122,8 @@ def connect(
         former = (row.stripe_account, row.acts_for) if row is not None else None
         if former is not None and former != (report.stripe_account, acts_for):
             raise BillingError(
-                "This key belongs to another account at Stripe, where the payment methods of your customers are not.",
+                "This key belongs to another account at Stripe, where the payment methods of your customers are not. "
+                "Enter one of the account that is connected, or disconnect that first.",
                 param="key",
             )
         if row is None:
@@ -138,7 +144,7 @@ def check(connector: StripeConnector, account_id: str, livemode: bool, at: int) 
         raise NotFound("Stripe is not connected in this mode.", "resource_missing")
     key = encryption.decrypt(PURPOSE, row.secret_key)
     if key is None:
-        raise GatewayUnavailable("The key of Stripe was encrypted under another secret key: connect Stripe again.")
+        raise GatewayUnavailable(LOST_KEY)
     try:
         report = _checked(connector, key, row.acts_for)
     except BillingError as error:
@@ -203,7 +209,7 @@ def check_form(key: str, livemode: bool) -> None:
     if kind == PUBLISHABLE:
         raise BillingError("This is a publishable key. Enter the secret or a restricted key.", param="key")
     if kind not in (SECRET, RESTRICTED) or mode not in ("test", "live") or len(key) > LONGEST_KEY or not key.isascii():
-        raise BillingError("This is no key of Stripe’s. It begins with sk_ or rk_.", param="key")
+        raise BillingError("This is no key of Stripe’s. Those begin with sk_ or rk_.", param="key")
     if (mode == "live") is not livemode:
         sentence = "This key is for live mode. Enter one for test mode."
         if livemode:
@@ -224,8 +230,16 @@ def _checked(connector: StripeConnector, key: str, acts_for: str | None) -> Repo
         account = stripe_client.v1.accounts.retrieve_current().to_dict()
         missing = rights.missing(stripe_client)
     except stripe.AuthenticationError as error:
-        raise BillingError("Stripe does not know this key. It may have been revoked.", param="key") from error
+        raise BillingError(
+            "Stripe does not know this key. It may have been revoked. Copy it again, or make a new one at Stripe.",
+            param="key",
+        ) from error
     except stripe.PermissionError as error:
+        if acts_for is not None and getattr(error.error, "code", None) == "account_invalid":
+            raise BillingError(
+                "The key has no access to this account: there is none such, or it is not connected to the key’s own at Stripe.",
+                param="acts_for",
+            ) from error
         raise BillingError(
             "The key may not do all that is needed. It is missing: %(rights)s.", param="key", rights=rights.ACCOUNT
         ) from error

@@ -14,7 +14,7 @@ from portal_site import encryption
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
 from portal_site.billing.gateways.stripe import client as clients
 from portal_site.billing.gateways.stripe import events
-from portal_site.billing.gateways.stripe.connections import FORMER_SECRET, StripeConnector, find
+from portal_site.billing.gateways.stripe.connections import FORMER_SECRET, LOST_KEY, StripeConnector, find
 from portal_site.billing.gateways.stripe.models import StripeConnection
 from portal_site.db.transactions import transaction
 
@@ -86,7 +86,7 @@ def _platform(connector: StripeConnector, row: StripeConnection) -> Any:
     """Stripe for the account of the key itself: a platform's endpoint gets the events of its connected accounts."""
     key = encryption.decrypt(events.PURPOSE, row.secret_key)
     if key is None:
-        raise GatewayUnavailable("The key of Stripe was encrypted under another secret key: connect Stripe again.")
+        raise GatewayUnavailable(LOST_KEY)
     return clients.client(key, None, connector.address).v1
 
 
