@@ -13,7 +13,7 @@ from portal_site.billing.billing_run import runner
 from portal_site.billing.gateways import DisputeDetails, RefundRequest
 from portal_site.billing.gateways import Refund as Answer
 from portal_site.billing.gateways.registry import Gateways
-from portal_site.billing.models import CreditNote, Customer, Event, Invoice, PaymentAttempt, Refund
+from portal_site.billing.models import CreditNote, Customer, Event, Invoice, PaymentAttempt, PaymentMethod, Refund
 from portal_site.billing.payments import disputes, refunds
 from portal_site.billing.payments.refunds import RefundTerms
 from portal_site.dashboard.invoices import emails
@@ -182,6 +182,17 @@ def test_a_dispute_is_shown_until_it_is_over(desk: Desk, invoice: Any) -> None:
     assert "Won" in text(desk.client.get(_address(desk, invoice)).text)
     portal = text(desk.portal().get(f"/portal/invoices/{invoice.id}").text)
     assert "taken back" not in portal
+
+
+def test_a_dispute_leads_to_stripe_and_says_whether_a_response_is_due(desk: Desk, invoice: Any) -> None:
+    with world.transaction() as session:
+        mine = PaymentMethod.account_id == desk.account_id
+        session.execute(update(PaymentMethod).where(mine).values(gateway="stripe"))
+    for status, action in (("needs_response", "Respond"), ("under_review", "See it"), ("lost", "See it")):
+        disputes.record(desk.account_id, _dispute(desk, status), NOW)
+        page = desk.client.get(_address(desk, invoice)).text
+        assert f"{action} at Stripe" in text(page)
+        assert 'href="https://dashboard.stripe.com/test/disputes/du_1"' in page
 
 
 @pytest.mark.both_databases

@@ -44,7 +44,7 @@ ARRIVED_NOT = "The money did not arrive. Refund it again, or credit it to the ba
 class Entry:
     """One row: what it is, more about it, since when (`when` in words), and how it stands.
 
-    `address` is where more is done about it.
+    `address` is where more is done about it, and `action` what.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Entry:
     when: str
     state: State
     address: str = ""
+    action: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,16 @@ def _dispute(row: Mapping[str, Any], livemode: bool) -> Entry:
     return Entry(
         _money(row), _some(reason, taken, _answer_by(row["status"], row["evidence_due_by"])), *_when(row),
         DISPUTES.get(row["status"], UNKNOWN), at_stripe if row["gateway"] == STRIPE else "",
+        "Respond at Stripe" if _waits(row["status"]) else "See it at Stripe",
     )  # fmt: skip
 
 
 def _answer_by(status: str, due_by: int | None) -> str:
-    return f"Respond by {date(due_by)}." if due_by and status.endswith("needs_response") else ""
+    return f"Respond by {date(due_by)}." if due_by and _waits(status) else ""
+
+
+def _waits(status: str) -> bool:
+    return status.endswith("needs_response")
 
 
 def _when(row: Mapping[str, Any]) -> tuple[int, str]:
