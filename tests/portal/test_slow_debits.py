@@ -46,6 +46,8 @@ def test_every_page_says_that_the_bank_is_at_work(app: Flask) -> None:
         assert "This can take up to 14 days." in page
         assert "Pay €24.00" not in page
         assert "Unpaid" not in page
+    for history in ("/invoices", "/invoices?status=unpaid", "/invoices?q=24.00"):
+        assert "Processing" in text(client.get(history).text)
     assert client.get("/subscriptions/list", headers=FRAGMENT).status_code == 200
     assert client.get(f"/invoices/{invoice}/payment").location == f"/invoices/{invoice}"
     # A form that was open in another tab finds the payment that is under way, and makes no second one.

@@ -12,7 +12,17 @@ from sqlalchemy import bindparam, literal_column, or_, select
 
 from portal_site.billing.models import Invoice
 from portal_site.db.page_query import PageQuery, literal_limit
-from portal_site.portal.reads.invoices import LONG, NEWEST_FIRST, OWN, SHOWN, InvoicePage, newest, page, summary
+from portal_site.portal.reads.invoices import (
+    LONG,
+    NEWEST_FIRST,
+    OWN,
+    PAYMENT_OF_OPEN,
+    SHOWN,
+    InvoicePage,
+    newest,
+    page,
+    summary,
+)
 from portal_site.web.rendering.filters import zone
 
 MOST_YEARS = 6
@@ -28,11 +38,11 @@ _KINDS: Mapping[str, tuple[Any, ...]] = {
     "amount": (Invoice.total == bindparam("amount"),),
 }
 PAGES = {
-    (kind, after): PageQuery(invoices=newest(LONG, *only, *(_AFTER if after else ())))
+    (kind, after): PageQuery(invoices=newest(LONG, *only, *(_AFTER if after else ()), more=PAYMENT_OF_OPEN))
     for kind, only in _KINDS.items()
     for after in (False, True)
 }
-NUMBER = PageQuery(invoices=newest(1, Invoice.number == bindparam("number")))
+NUMBER = PageQuery(invoices=newest(1, Invoice.number == bindparam("number"), more=PAYMENT_OF_OPEN))
 _OLDEST_FIRST = (Invoice.created, Invoice.id)
 ENDS = PageQuery(
     newest=select(Invoice.created).where(*OWN, SHOWN).order_by(*NEWEST_FIRST).limit(literal_limit(1)),

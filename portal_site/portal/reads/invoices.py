@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from sqlalchemy import bindparam, literal, literal_column, null, or_, select, union_all
+from sqlalchemy import bindparam, case, literal, literal_column, null, or_, select, union_all
 
 from portal_site.billing.errors import Unreadable
 from portal_site.billing.models import Invoice, InvoiceLineItem, PaymentAttempt
@@ -51,9 +51,9 @@ _SUMMARY = (
 NEWEST_FIRST = (Invoice.created.desc(), Invoice.id.desc())
 
 
-def newest(size: int, *only: Any) -> Any:
-    """One row more than the page has tells whether another page follows, without counting."""
-    return select(*_SUMMARY).where(*OWN, SHOWN, *only).order_by(*NEWEST_FIRST).limit(literal_limit(size + 1))
+def newest(size: int, *only: Any, more: Sequence[Any] = ()) -> Any:
+    """One row more than the page has tells whether another page follows, without counting. `more` are further columns."""
+    return select(*_SUMMARY, *more).where(*OWN, SHOWN, *only).order_by(*NEWEST_FIRST).limit(literal_limit(size + 1))
 
 
 def _labelled(label: str, query: Any, *more: Any) -> Any:
@@ -78,6 +78,8 @@ _ATTEMPTS = (
     _of_attempts(PaymentAttempt.status, PaymentAttempt.settled_at.is_(None)).label("attempt_status"),
     _of_attempts(PaymentAttempt.decline_code, PaymentAttempt.settled_at.is_not(None)).label("decline_code"),
 )
+# The same of the few rows of a history that are open; for the others, no attempt is looked for.
+PAYMENT_OF_OPEN = (case((Invoice.status == literal_column("'open'"), _ATTEMPTS[0].element)).label("attempt_status"),)
 _NO_ATTEMPT = (
     null().cast(PaymentAttempt.status.type).label("attempt_status"),
     null().cast(PaymentAttempt.decline_code.type).label("decline_code"),
@@ -197,7 +199,7 @@ def is_carried_over(total: int, amount_due: int, ending_balance: int | None) -> 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceSummary:
-    """A row of the history. The state of the last payment is only loaded where open invoices are shown."""
+    """A row of the history. The state of the last payment is only loaded of open invoices."""
 
     id: str
     created: int
