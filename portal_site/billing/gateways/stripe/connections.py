@@ -97,8 +97,8 @@ def connect(
 ) -> Report:
     """Check a secret or restricted key at Stripe and store it, in place of the one that there is.
 
-    A new key for another account at Stripe is refused while payment methods are stored there: they could not be charged any
-    more. Raises BillingError with what is wrong, and GatewayUnavailable if Stripe does not answer.
+    A new key for another account at Stripe is refused: payment methods that are stored there could not be charged any more.
+    Raises BillingError with what is wrong, and GatewayUnavailable if Stripe does not answer.
     """
     key = key.strip()
     check_form(key, livemode)
@@ -237,7 +237,7 @@ def _checked(connector: StripeConnector, key: str, acts_for: str | None) -> Repo
     except stripe.PermissionError as error:
         if acts_for is not None and getattr(error.error, "code", None) == "account_invalid":
             raise BillingError(
-                "The key has no access to this account: there is none such, or it is not connected to the key’s own at Stripe.",
+                "The key has no access to this account. Either it does not exist, or it is not connected to the account of the key.",
                 param="acts_for",
             ) from error
         raise BillingError(

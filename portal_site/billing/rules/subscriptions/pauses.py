@@ -66,7 +66,7 @@ def why_not_pausable(snapshot: SubscriptionSnapshot, waiting: bool, at: int) -> 
         (snapshot.is_paused, N_("This subscription is already paused.")),
         (
             snapshot.cancel_at is not None,
-            N_("This subscription is set to end. As long as it is, it cannot be paused."),
+            N_("This subscription is set to end, so it cannot be paused."),
         ),
         (status == SubscriptionStatus.TRIALING, N_("A free trial cannot be paused.")),
         (waiting, N_("A plan change is awaiting payment. Pay for it or undo it first.")),

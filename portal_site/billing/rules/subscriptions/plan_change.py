@@ -80,7 +80,7 @@ def why_not_changeable(snapshot: SubscriptionSnapshot, at: int, *, has_add_ons: 
             snapshot.managed_by_merchant_schedule,
             N_("Changes to this plan have already been arranged with us. Please contact us."),
         ),
-        (_is_ending(snapshot), N_("This subscription is set to end. As long as it is, it cannot be changed.")),
+        (_is_ending(snapshot), N_("This subscription is set to end, so it cannot be changed.")),
         (snapshot.is_paused, N_("This subscription is paused. Resume it before you change it.")),
         (
             snapshot.collection_method == "send_invoice",
