@@ -324,7 +324,7 @@ def test_a_planned_change_is_replaced_by_a_new_one(app: Flask) -> None:
     [
         ({"collection_method": "send_invoice", "days_until_due": 14}, "You pay this subscription by invoice."),
         ({"pause_collection": {"behavior": "void"}}, "This subscription is paused."),
-        ({"cancel_at_period_end": True}, "This subscription is set to end."),
+        ({"cancel_at_period_end": True}, "This subscription is set to end, so it cannot be changed."),
         ({"status": "canceled"}, "This subscription has ended."),
     ],
 )

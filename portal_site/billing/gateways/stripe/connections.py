@@ -237,7 +237,7 @@ def _checked(connector: StripeConnector, key: str, acts_for: str | None) -> Repo
     except stripe.PermissionError as error:
         if acts_for is not None and getattr(error.error, "code", None) == "account_invalid":
             raise BillingError(
-                "The key has no access to this account. Either it does not exist, or it is not connected to the account of the key.",
+                "The key has no access to this account. It does not exist, or is not connected to the account of the key.",
                 param="acts_for",
             ) from error
         raise BillingError(
