@@ -86,8 +86,9 @@ def _fill(app: Flask, invoices: int) -> int:
                     )
                 )  # fmt: skip
     with app.app_context(), transaction() as session:
-        for table in ("customers", "subscriptions", "payment_methods"):
-            live = text(f"UPDATE {table} SET livemode = true WHERE id LIKE '%_due%'").execution_options(**UNSCOPED)
+        for table, prefix in (("customers", "cus"), ("subscriptions", "sub"), ("payment_methods", "pm")):
+            copies = f"id LIKE '{prefix}_due%'"
+            live = text(f"UPDATE {table} SET livemode = true WHERE {copies}").execution_options(**UNSCOPED)
             session.execute(live)
         own = "default_payment_method_id = 'pm_' || substr(id, 5)"
         session.execute(
