@@ -13,7 +13,7 @@ from sqlalchemy import event, func, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from portal_site import clock, worker
-from portal_site.billing.billing_run import pages, parking, renewal_batch, runner
+from portal_site.billing.billing_run import due_pages, parking, renewal_batch, runner
 from portal_site.billing.billing_run.failures import RunStopped
 from portal_site.billing.errors import GatewayUnavailable
 from portal_site.billing.models import Invoice, PaymentAttempt, Subscription, SubscriptionItem
@@ -239,7 +239,7 @@ def test_more_uncollectable_invoices_than_a_page_do_not_delay_the_others(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of one merchant come first, and its provider's library raises: every other invoice is tried in the same run."""
-    monkeypatch.setattr(pages, "PAGE", 3)
+    monkeypatch.setattr(due_pages, "PAGE", 3)
     shops = [world.shop(f"Shop{number}") for number in range(11)]
     bad = {shop.customer.id for shop in shops[:7]}
     begin = collection.begin_collection
@@ -266,7 +266,7 @@ def test_more_uncollectable_invoices_than_a_page_do_not_delay_the_others(
 def test_more_unresolvable_payments_than_a_page_do_not_delay_the_others(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "PAGE", 2)
+    monkeypatch.setattr(due_pages, "PAGE", 2)
     gateway = app.extensions["gateways"].shared("sandbox")
     shops = [world.shop(f"Shop{number}") for number in range(7)]
     charge = gateway.charge

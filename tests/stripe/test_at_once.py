@@ -300,7 +300,7 @@ def _most_in_a_second(moments: Sequence[float]) -> int:
     ],
 )
 def test_an_endpoint_is_told_without_the_ids_in_its_path(method: str, path: str, expected: str) -> None:
-    assert clients.endpoint(method, clients.ADDRESS + path) == expected
+    assert clients.api_endpoint(method, clients.ADDRESS + path) == expected
 
 
 def test_a_refusal_slows_the_next_calls_down(second: Second, address: str) -> None:

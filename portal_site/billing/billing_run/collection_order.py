@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import Select
 
-from portal_site.billing.billing_run import pages
-from portal_site.billing.billing_run.pages import Pages
+from portal_site.billing.billing_run import due_pages
+from portal_site.billing.billing_run.due_pages import DuePages
 from portal_site.billing.models import Invoice
 
-LARGE = 32  # read invoices of an account that are still to be taken, from which on its further ones are read apart
+LARGE = 32  # waiting invoices of an account from which on its further ones are read apart
 
 
 @dataclass
@@ -26,12 +26,12 @@ class CollectionOrder:
     """
 
     query: Select[str, str, str]
-    _together: Pages = field(init=False)
-    _apart: dict[str, Pages] = field(default_factory=dict)
+    _together: DuePages = field(init=False)
+    _apart: dict[str, DuePages] = field(default_factory=dict)
     _read: dict[str, deque[tuple[str, str]]] = field(default_factory=dict)  # by account, the first read first
 
     def __post_init__(self) -> None:
-        self._together = Pages(self.query, Invoice.next_payment_attempt, Invoice.id)
+        self._together = DuePages(self.query, Invoice.next_payment_attempt, Invoice.id)
 
     def take(self, most: int, under_way: Mapping[str, int]) -> list[tuple[str, str]]:
         """The next invoices as (customer id, invoice id): each of the account of which the fewest payments are under way.
@@ -54,7 +54,7 @@ class CollectionOrder:
         for account, of_account in self._apart.items():
             if account not in self._read:
                 self._add(of_account.read(Invoice.account_id == account))
-        while not self._together.ended and self._count_together() < pages.PAGE:
+        while not self._together.ended and self._count_together() < due_pages.PAGE:
             others = (Invoice.account_id.not_in(list(self._apart)),) if self._apart else ()
             self._add(self._together.read(*others))
             for account, waiting in self._read.items():

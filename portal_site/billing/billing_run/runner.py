@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from portal_site.billing.billing_run import batches, parking
 from portal_site.billing.billing_run.batches import BatchResult
 from portal_site.billing.billing_run.collection_order import CollectionOrder
+from portal_site.billing.billing_run.due_pages import DuePages
 from portal_site.billing.billing_run.failures import Tally
-from portal_site.billing.billing_run.pages import Pages
 from portal_site.billing.billing_run.parallel_calls import TOGETHER, ParallelCalls
 from portal_site.billing.billing_run.renewal_batch import UNSCOPED
 from portal_site.billing.direct_payments import settlement
@@ -151,7 +151,7 @@ class _Run:
     def collect(self) -> None:
         """Collect each due invoice. If several calls are made at a time, test mode waits: its limits are narrower."""
         if self.pool is None:
-            due = Pages(due_invoices(self.at, self.clock_id), Invoice.next_payment_attempt, Invoice.id)
+            due = DuePages(due_invoices(self.at, self.clock_id), Invoice.next_payment_attempt, Invoice.id)
             for _account_id, customer_id, invoice_id in due:
                 self.pay(_collect_payment, self._not_failed([(customer_id, invoice_id)]))
                 self.beat(self.report)
@@ -284,7 +284,7 @@ def _superseded_payments(at: int, clock_id: str | None) -> Iterator[tuple[str, s
             _on_clock(clock_id),
         )
     )
-    return iter(Pages(query, PaymentAttempt.created, PaymentAttempt.id))
+    return iter(DuePages(query, PaymentAttempt.created, PaymentAttempt.id))
 
 
 def _unresolved_payments(at: int, clock_id: str | None) -> Iterator[tuple[str, str]]:
@@ -301,7 +301,7 @@ def _unresolved_payments(at: int, clock_id: str | None) -> Iterator[tuple[str, s
             _on_clock(clock_id),
         )
     )
-    return iter(Pages(query, PaymentAttempt.created, PaymentAttempt.id))
+    return iter(DuePages(query, PaymentAttempt.created, PaymentAttempt.id))
 
 
 def _on_clock(clock_id: str | None) -> ColumnElement[bool]:

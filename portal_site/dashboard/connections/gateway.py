@@ -11,7 +11,7 @@ from wtforms.validators import Length
 from portal_site import clock
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
 from portal_site.billing.gateways.stripe import connections, endpoint
-from portal_site.billing.gateways.stripe.connections import StripeConnector
+from portal_site.billing.gateways.stripe.connections import KeyUnreadable, StripeConnector
 from portal_site.dashboard import blueprint, forms, modes, needs
 from portal_site.dashboard.modes import IN_MODE
 from portal_site.dashboard.navigation import account_url
@@ -144,9 +144,9 @@ def disconnect_gateway(account_id: str, mode: str) -> Page:
 
 def _why(refusal: BillingError) -> str:
     """A refusal in words. That a provider does not answer has some of its own, which are for customers."""
-    if not isinstance(refusal, GatewayUnavailable):
-        return translated(refusal)
-    return connections.LOST_KEY if str(refusal) == connections.LOST_KEY else NO_ANSWER
+    if isinstance(refusal, KeyUnreadable):
+        return str(refusal)
+    return NO_ANSWER if isinstance(refusal, GatewayUnavailable) else translated(refusal)
 
 
 def _connector() -> StripeConnector | None:

@@ -19,10 +19,11 @@ API_VERSION = (
 ADDRESS = "https://api.stripe.com"
 # Seconds. A customer waits for a call. Without retries: the engine asks about a lost answer, and pays no second time.
 CONNECT, READ = 2, 8
-# Calls a second with one key, in all and of one endpoint. Stripe takes 100 in live mode and 25 in test mode, of each endpoint 25;
-# the rest is for pages and other programs. A payment is a call of two endpoints, so one account makes up to 20 a second.
+# Calls a second with one key, and those of them to one API endpoint. Stripe takes 100 in live mode, 25 in test mode, and 25 at
+# each endpoint; the rest is for pages and other programs. A payment calls two endpoints, so an account has up to 20 a second.
 MOST_LIVE, MOST_TEST, MOST_OF_ENDPOINT = 80, 20, 20
-LONGEST_GAP, RECOVERY = 1, 0.98  # seconds between two calls after many refusals; of their slowness, after each answer
+LONGEST_GAP = 1  # seconds between two calls, after many refusals
+RECOVERY = 0.98  # by which the gap shrinks with each answer, until it is the usual one again
 TOO_MANY = 429
 _ID = re.compile(r"[^/]*[0-9A-Z][^/]*")  # a part of a path with a digit or a capital
 KEYS = ("", "_2", "_3", "_4")  # behind a key, one after the other
@@ -38,7 +39,7 @@ def client(key: str, acts_for: str | None = None, address: str = ADDRESS, read: 
 
         def request(self, method: str, url: str, *given: Any, **named: Any) -> Any:
             """As the library does."""
-            throttle.wait(endpoint(method, url))
+            throttle.wait(api_endpoint(method, url))
             answer = super().request(method, url, *given, **named)
             throttle.heed(answer[1])
             return answer
@@ -50,7 +51,7 @@ def client(key: str, acts_for: str | None = None, address: str = ADDRESS, read: 
     )  # fmt: skip
 
 
-def endpoint(method: str, url: str) -> str:
+def api_endpoint(method: str, url: str) -> str:
     """Method and path of a call without the ids in it: what Stripe counts apart."""
     path = url.partition("?")[0].partition("/v1/")[2]
     return f"{method.upper()} {_ID.sub('*', path)}"

@@ -22,7 +22,6 @@ from portal_site.db.transactions import reading, transaction
 PURPOSE = events.PURPOSE
 SECRET, RESTRICTED, PUBLISHABLE = "sk", "rk", "pk"
 LONGEST_KEY = 300
-LOST_KEY = "The key of Stripe was encrypted under another secret key: connect Stripe again."
 ACCOUNT_ID = re.compile(r"acct_[A-Za-z0-9_]{1,64}")
 FORMER_SECRET = 24 * 60 * 60  # seconds for which the secret of before counts, as at Stripe
 
@@ -35,6 +34,21 @@ class Report:
     country: str | None
     currency: str | None
     missing: tuple[str, ...]
+
+
+class KeyUnreadable(GatewayUnavailable):
+    """The stored key cannot be decrypted: the portal has another secret key than it had then."""
+
+    def __init__(self) -> None:
+        super().__init__("The key of Stripe was encrypted under another secret key: connect Stripe again.")
+
+
+def key_of(row: StripeConnection) -> str:
+    """A connection's secret or restricted key. Raises KeyUnreadable."""
+    key = encryption.decrypt(PURPOSE, row.secret_key)
+    if key is None:
+        raise KeyUnreadable
+    return key
 
 
 class StripeConnector(Connector):
@@ -66,11 +80,8 @@ class StripeConnector(Connector):
         return missed.events_of(due_for_events(at), self.client_of, at)
 
     def client_of(self, row: StripeConnection, read: int | None = None) -> Any:
-        """Stripe's library with a connection's key, which waits `read` seconds. Raises GatewayUnavailable without the key."""
-        key = encryption.decrypt(PURPOSE, row.secret_key)
-        if key is None:
-            raise GatewayUnavailable(LOST_KEY)
-        return clients.client(key, row.acts_for, self.address, read)
+        """Stripe's library with a connection's key, which waits `read` seconds. Raises KeyUnreadable without the key."""
+        return clients.client(key_of(row), row.acts_for, self.address, read)
 
 
 def find(account_id: str, livemode: bool) -> StripeConnection | None:
@@ -142,9 +153,7 @@ def check(connector: StripeConnector, account_id: str, livemode: bool, at: int) 
     row = find(account_id, livemode)
     if row is None:
         raise NotFound("Stripe is not connected in this mode.", "resource_missing")
-    key = encryption.decrypt(PURPOSE, row.secret_key)
-    if key is None:
-        raise GatewayUnavailable(LOST_KEY)
+    key = key_of(row)
     try:
         report = _checked(connector, key, row.acts_for)
     except BillingError as error:

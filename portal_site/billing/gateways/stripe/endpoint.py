@@ -14,7 +14,7 @@ from portal_site import encryption
 from portal_site.billing.errors import BillingError, GatewayUnavailable, NotFound
 from portal_site.billing.gateways.stripe import client as clients
 from portal_site.billing.gateways.stripe import events
-from portal_site.billing.gateways.stripe.connections import FORMER_SECRET, LOST_KEY, StripeConnector, find
+from portal_site.billing.gateways.stripe.connections import FORMER_SECRET, StripeConnector, find, key_of
 from portal_site.billing.gateways.stripe.models import StripeConnection
 from portal_site.db.transactions import transaction
 
@@ -84,10 +84,7 @@ def _row(account_id: str, livemode: bool) -> StripeConnection:
 
 def _platform(connector: StripeConnector, row: StripeConnection) -> Any:
     """Stripe for the account of the key itself: a platform's endpoint gets the events of its connected accounts."""
-    key = encryption.decrypt(events.PURPOSE, row.secret_key)
-    if key is None:
-        raise GatewayUnavailable(LOST_KEY)
-    return clients.client(key, None, connector.address).v1
+    return clients.client(key_of(row), None, connector.address).v1
 
 
 def _definition(account_id: str, row: StripeConnection, url: str) -> Any:

@@ -93,8 +93,7 @@ def _files(source: Path | bytes) -> Iterator[tuple[str, BinaryIO]]:
         if source.is_dir() and not name.endswith(SUFFIXES):
             continue
         try:
-            # Without a buffer: it is read in large chunks, and then object by object, wherever each lies.
-            yield name, _unpacked(path) if path.name.endswith(".gz") else cast(BinaryIO, path.open("rb", buffering=0))
+            yield name, _unpacked(path) if path.name.endswith(".gz") else path.open("rb")
         except OSError as error:
             raise ImportRefused(f"Cannot read {path}: {error.strerror or error}.") from None
 

@@ -14,8 +14,8 @@ PAGE = 200  # rows
 
 
 @dataclass
-class Pages:
-    """The pages of a query, after the last row that was read. `moment` and `name` are what its rows are sorted by."""
+class DuePages:
+    """Pages of a query's rows, after the last row that was read. `moment` and `name` are what its rows are sorted by."""
 
     query: Select[*tuple[Any, ...]]
     moment: InstrumentedAttribute[Any]
