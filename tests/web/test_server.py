@@ -25,13 +25,16 @@ def running(app: Flask) -> Iterator[Address]:
     thread = threading.Thread(target=made.run, daemon=True)
     thread.start()
     yield "127.0.0.1", int(made.effective_port)
+    pulled = threading.Event()
 
     def end() -> None:
+        pulled.wait(5)  # the loop may be awake already, and would close the trigger before it is pulled
         for channel in list(made.active_channels.values()):  # which a client may have kept open
             channel.handle_close()
         made.close()
 
     made.trigger.pull_trigger(end)
+    pulled.set()
     thread.join(5)
 
 
