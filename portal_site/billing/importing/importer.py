@@ -19,7 +19,8 @@ from portal_site.billing.importing.foreseen import Foreseeing, ForeseenBill
 from portal_site.billing.importing.known import Known
 from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.reading import sources
-from portal_site.billing.importing.reading.building import Builder
+from portal_site.billing.importing.reading.ahead import COLLECT_AFTER, Ahead
+from portal_site.billing.importing.reading.building import Batch, Builder
 from portal_site.billing.importing.reading.index import OF_THE_ACCOUNT, Entry, Index
 from portal_site.billing.importing.reading.json_records import Page
 from portal_site.billing.importing.reading.sources import Overview
@@ -45,7 +46,6 @@ READ_FIRST = ("account", "tax_id", "tax_rate")  # of tax ids, those without a cu
 HISTORY = ("invoice", "credit_note")  # what a customer may have very many of, in the order of their references
 Advance = Callable[[int, int], None]
 BATCH = 500  # objects in a transaction, or one customer's if it has more
-COLLECT_AFTER = 100  # batches
 LARGEST = (
     5000  # objects of a customer in a transaction; the rest of its history follows, so that memory and locks stay small
 )
@@ -169,19 +169,20 @@ class _Import:
         total = self.index.count()
         self._open_account(account_id)
         self.known = Known(self.account_id, keep=self.store.options.dry_run)
-        self.builder = Builder(self.index, self.report, self.account_id)
+        self.builder = Builder(self.index, self.account_id)
         self.resolver = references.Resolver(self.known, Currencies(self.known, self._price), self.report)
         self.configurations = DefaultConfigurations(self.account_id, self.at)
         self.foreseeing = Foreseeing(self.at) if self.store.options.foresee else None
         self._take_tax_rates()
-        for number, (entries, goes_on) in enumerate(self._batches(), 1):
-            if number % COLLECT_AFTER == 0:
-                gc.collect()
-            if not goes_on:
-                self.known.begin()
-            self._take(entries)
-            self.done += len(entries)
-            self.advance(self.done, total)
+        with Ahead(self.builder, self.index, self.account_id) as ahead:
+            for number, (entries, goes_on, batch) in enumerate(ahead.build(self._batches()), 1):
+                if number % COLLECT_AFTER == 0:
+                    gc.collect()
+                if not goes_on:
+                    self.known.begin()
+                self._take(entries, batch)
+                self.done += len(entries)
+                self.advance(self.done, total)
         with self.store.batch() as session:
             if not self.store.options.dry_run:
                 self.configurations.ensure(session, self.modes)
@@ -189,7 +190,8 @@ class _Import:
     def _open_account(self, account_id: str | None) -> None:
         entries = list(chain.from_iterable(self.index.of_kind(kind) for kind in READ_FIRST))
         self.done += len(entries)
-        found = Builder(self.index, self.report, "").build(entries)
+        builder = Builder(self.index, "")
+        found = self._complete(builder, builder.build(entries))
         self.printed = printed.Printed(found, self.overview.connected)
         with self.store.batch() as session:
             shapes = [one.shape for one in found if isinstance(one.shape, AccountShape)]
@@ -244,11 +246,12 @@ class _Import:
 
     def _price(self, price_id: str) -> ImportedObject | None:
         entry = self.index.find("price", price_id)
-        return next((one for one in self.builder.build([entry]) if one.id == price_id), None) if entry else None
+        built = Builder(self.index, self.account_id).build([entry]).objects if entry else []
+        return built[0] if built else None
 
-    def _take(self, entries: Sequence[Entry]) -> None:
-        """Build, resolve and store a batch."""
-        built = self.builder.build(entries)
+    def _take(self, entries: Sequence[Entry], batch: Batch) -> None:
+        """Resolve and store what was built of a batch."""
+        built = self._complete(self.builder, batch)
         gateway = self.store.options.gateway
         if gateway is not None:
             providers.name(built, gateway)
@@ -269,6 +272,11 @@ class _Import:
                 credit_notes.delete_void(session, built, self.account_id)
                 if gateway is not None:
                     providers.claim(session, objects, self.account_id, gateway, self.at, self.report)
+
+    def _complete(self, builder: Builder, batch: Batch) -> list[ImportedObject]:
+        objects = builder.complete(batch)
+        self.report.add(batch.remarks)
+        return objects
 
     def _comes_later(self, entries: Sequence[Entry]) -> Callable[[str], bool]:
         """Tells whether an invoice is in a later batch: its customer was too large for one."""

@@ -29,11 +29,21 @@ class Row:
         except KeyError:
             raise AttributeError(name) from None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _row, (self.model, self.values)
+
     @property
     def name(self) -> str:
         """Its name for messages: `customer cus_…`."""
         kind = self.model.__tablename__.removesuffix("s").replace("_", " ")
         return f"{kind} {self.values['id']}"
+
+
+def _row(model: type[Base], values: JsonObject) -> Row:
+    """A row that comes from another process, with all its values."""
+    row = Row.__new__(Row)
+    row.model, row.values = model, values
+    return row
 
 
 @cache
@@ -49,15 +59,16 @@ def _defaults(model: type[Base]) -> tuple[JsonObject, tuple[tuple[str, type[Any]
 class ImportedObject:
     """An object of the files with its rows: its own first, then those of its parts.
 
-    `embedded` is true for one that is not in the files itself, only inside another. `unbillable` holds the reasons why its
-    subscription must not be billed here.
+    `document` has the members, and `shape` the parsed document, of what is read once more after the rows were made; `shape` is
+    None where nothing is. `embedded` is true for one that is not in the files itself, only inside another. `unbillable` holds the
+    reasons why its subscription must not be billed here.
     """
 
     kind: str
     id: str
     customer: str | None
     document: JsonObject
-    shape: Shape
+    shape: Shape | None
     rows: list[Row] = field(default_factory=list)
     embedded: bool = False
     unbillable: list[str] = field(default_factory=list)

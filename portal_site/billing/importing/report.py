@@ -45,6 +45,25 @@ class Finding(NamedTuple):
     sentence: str
 
 
+class Remarks:
+    """What the report is to say of a batch of objects, kept until it is the batch's turn. Another process can make it."""
+
+    def __init__(self) -> None:
+        self.findings: list[tuple[Result, str, object, str, str, str | None]] = []
+        self.unknown: list[tuple[str, str, str, str | None]] = []
+        self.waiting = 0
+
+    def find(
+        self, result: Result, kind: str, name: object, cause: str, sentence: str, customer: str | None = None
+    ) -> None:
+        """Keep a finding: see `ImportReport.find`."""
+        self.findings.append((result, kind, name, cause, sentence, customer))
+
+    def note_unknown(self, kind: str, member: str, name: str, customer: str | None) -> None:
+        """Keep a member that is on no list: see `ImportReport.note_unknown`."""
+        self.unknown.append((kind, member, name, customer))
+
+
 def first_line(error: object) -> str:
     """The first line of an error's message, up to 120 characters, for use within a sentence."""
     return (str(error).splitlines() or [""])[0][:120]
@@ -109,6 +128,14 @@ class ImportReport:
             shown = " ".join(member[:80].split())
             sentence = f"{kind} {name} is the first that has {shown}, which this version does not know."
             self.find(Result.NOTE, kind, name, "members that this version does not know", sentence, customer)
+
+    def add(self, remarks: Remarks) -> None:
+        """Add what was remarked on a batch."""
+        for finding in remarks.findings:
+            self.find(*finding)
+        for unknown in remarks.unknown:
+            self.note_unknown(*unknown)
+        self.waiting += remarks.waiting
 
     def findings(self) -> Iterator[Finding]:
         """All findings, in the order in which they were made."""

@@ -1,7 +1,8 @@
-"""Makes objects of what the files hold: reads, adapts, checks and maps each, and reports what cannot be taken and why."""
+"""Makes objects of what the files hold: reads, adapts, checks and maps each, and remarks what cannot be taken and why."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -10,7 +11,7 @@ from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.reading import adapters, embedded, members
 from portal_site.billing.importing.reading.documents import data, inner
 from portal_site.billing.importing.reading.index import Entry, Index
-from portal_site.billing.importing.report import ImportReport, Result
+from portal_site.billing.importing.report import Remarks, Result
 from portal_site.billing.importing.row_mapping import KINDS
 from portal_site.billing.importing.schemas.billing_schemas import SubscriptionShape
 from portal_site.billing.importing.schemas.field_types import Shape
@@ -28,38 +29,88 @@ LISTS = {
 }
 
 
+# The kinds whose shape is read once more when they are stored. Of the others, the rows are all that it takes.
+SHAPES_READ_AGAIN = frozenset(
+    ("account", "tax_id", "tax_rate", "price", "subscription", "subscription_schedule", "invoiceitem", "credit_note")
+)
+
+
+class Embedded(NamedTuple):
+    """An object that stands inside another one of this customer's, and is not in the files itself."""
+
+    kind: str
+    id: str
+    document: JsonObject
+    customer: str | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a batch of entries holds: its objects, those that stand inside them, and what the report is to say of them."""
+
+    objects: list[ImportedObject] = field(default_factory=list)
+    embedded: list[Embedded] = field(default_factory=list)
+    remarks: Remarks = field(default_factory=Remarks)
+
+
+class _Seen:
+    """The objects that were seen embedded in others, up to a number at which it begins anew."""
+
+    def __init__(self) -> None:
+        self._names: set[tuple[str, str]] = set()
+
+    def add(self, kind: str, name: str) -> bool:
+        """Whether it is seen for the first time."""
+        if (kind, name) in self._names:
+            return False
+        if len(self._names) > MOST_REMEMBERED:
+            self._names.clear()
+        self._names.add((kind, name))
+        return True
+
+
 class Builder:
-    """Builds the objects of one import. `account_id` is whose rows they become."""
+    """Builds the objects of one import. `account_id` is whose rows they become.
 
-    def __init__(self, index: Index, report: ImportReport, account_id: str) -> None:
-        self._index, self._report, self._account_id = index, report, account_id
-        self._seen: set[tuple[str, str]] = set()  # objects that are in the files, or were found inside of another one
+    Several processes may `build`, each its batches in their order. One of them is to `complete` all batches in their order, since
+    an object that several batches embed is taken once.
+    """
 
-    def build(self, entries: Iterable[Entry]) -> list[ImportedObject]:
-        """The objects of these entries, and those embedded in them that are not in the files themselves."""
-        built: list[ImportedObject] = []
-        if len(self._seen) > MOST_REMEMBERED:
-            self._seen.clear()
+    def __init__(self, index: Index, account_id: str) -> None:
+        self._index, self._account_id = index, account_id
+        self._found, self._completed = _Seen(), _Seen()
+        self._remarks = Remarks()
+
+    def build(self, entries: Iterable[Entry]) -> Batch:
+        """The objects of these entries. What they embed is only found, apart from what this process found already."""
+        batch = Batch()
+        self._remarks = batch.remarks
         for entry in entries:
             document = self._document(entry)
             if document is None:
                 continue
             inside = embedded.find(document, entry.customer)
             one = self._object(entry.kind, entry.name, document, entry.customer)
-            built += [one] if one else []
-            built += self._embedded(inside, entry.customer)
-        return built
+            batch.objects += [one] if one else []
+            for kind, name, found in inside:
+                if self._found.add(kind, name) and not self._index.holds(kind, [name]):
+                    batch.embedded.append(Embedded(kind, name, found, entry.customer))
+        return batch
 
-    def _embedded(self, found: Iterable[tuple[str, str, JsonObject]], customer: str | None) -> Iterator[ImportedObject]:
-        for kind, name, inside in found:
-            if (kind, name) in self._seen:
-                continue
-            self._seen.add((kind, name))
-            if not self._index.holds(kind, [name]):
-                one = self._object(kind, f"{kind} {name}", inside, customer)
+    def begin_anew(self) -> None:
+        """Forget what other batches were found to embed: batches before them are built next."""
+        self._found = _Seen()
+
+    def complete(self, batch: Batch) -> list[ImportedObject]:
+        """The objects of a batch, with those that they embed, as far as no batch before it had them."""
+        self._remarks = batch.remarks
+        for found in batch.embedded:
+            if self._completed.add(found.kind, found.id):
+                one = self._object(found.kind, f"{found.kind} {found.id}", found.document, found.customer)
                 if one:
                     one.embedded = True
-                    yield one
+                    batch.objects.append(one)
+        return batch.objects
 
     def _document(self, entry: Entry) -> JsonObject | None:
         text = self._index.text(entry)
@@ -76,7 +127,7 @@ class Builder:
             return None
         if document.get("deleted") is True:
             sentence = f"{entry.name} was deleted there: only its id is left."
-            self._report.find(Result.NOTE, entry.kind, entry.id or "", DELETED, sentence, entry.customer)
+            self._remarks.find(Result.NOTE, entry.kind, entry.id or "", DELETED, sentence, entry.customer)
             return None
         adapters.newest(entry.read_as, document)
         if entry.kind == "customer":
@@ -87,7 +138,7 @@ class Builder:
 
     def _leave_out(self, entry: Entry, cause: str, sentence: str) -> None:
         name = entry.id or f"number {entry.position}"
-        self._report.find(Result.LEFT_OUT, entry.kind, name, cause, sentence, entry.customer)
+        self._remarks.find(Result.LEFT_OUT, entry.kind, name, cause, sentence, entry.customer)
 
     def _object(self, kind: str, name: str, document: JsonObject, customer: str | None) -> ImportedObject | None:
         schema, rows = KINDS[kind]
@@ -99,12 +150,15 @@ class Builder:
             first = error.errors()[0]
             path = ".".join(map(str, first["loc"]))
             sentence = f"{': '.join(filter(None, (name[:100], path, first['msg'])))}."
-            self._report.find(Result.LEFT_OUT, kind, shown, INVALID, sentence, customer)
+            self._remarks.find(Result.LEFT_OUT, kind, shown, INVALID, sentence, customer)
             return None
         one = ImportedObject(kind, shape.id, customer, document, shape, list(rows(shape, self._account_id)))
-        members.report(one, self._report)
+        members.remark(one, schema, self._remarks)
         if isinstance(shape, SubscriptionShape) and shape.pending_update:
-            self._report.waiting += 1
+            self._remarks.waiting += 1
+        one.document = _read_again(kind, document)
+        if kind not in SHAPES_READ_AGAIN:
+            one.shape = None
         return one
 
     def _note_cut_short(self, entry: Entry, document: JsonObject) -> None:
@@ -117,7 +171,7 @@ class Builder:
                     else f"/v1/customers/{entry.id}/{name}"
                 )
                 sentence = f"{entry.name}: its {name} go on: `stripe get {path} --limit 100` gets them."
-                self._report.find(Result.CUT_SHORT, entry.kind, entry.id, CUT_SHORT, sentence, entry.customer)
+                self._remarks.find(Result.CUT_SHORT, entry.kind, entry.id, CUT_SHORT, sentence, entry.customer)
 
     def _is_cut_short(self, entry: Entry, document: JsonObject) -> bool:
         """Complete a list that goes on from the list of its own, if there is one; else report how to get it."""
@@ -139,8 +193,23 @@ class Builder:
             f"{entry.name}: its {name} go on after the first {before}. Write the answer of `{command}` to a file beside "
             "this one, and import the folder."
         )
-        self._report.find(Result.CUT_SHORT, entry.kind, entry.id, CUT_SHORT, sentence, entry.customer)
+        self._remarks.find(Result.CUT_SHORT, entry.kind, entry.id, CUT_SHORT, sentence, entry.customer)
         return True
+
+
+def _read_again(kind: str, document: JsonObject) -> JsonObject:
+    """The members of a document that are read once more when its object is stored: the rest would only be carried along."""
+    match kind:
+        case "price":
+            return document
+        case "subscription":
+            return {name: document[name] for name in ("items", "schedule") if name in document}
+        case "invoice":
+            own = {name: document[name] for name in ("account_tax_ids", "default_tax_rates") if name in document}
+            lines = [{"tax_rates": line["tax_rates"]} for line in data(document.get("lines")) if line.get("tax_rates")]
+            return own | ({"lines": lines} if lines else {})
+        case _:
+            return {}
 
 
 def _goes_on(listed: JsonObject) -> bool:

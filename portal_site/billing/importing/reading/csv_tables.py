@@ -7,12 +7,11 @@ in UTC. Amounts with a decimal point are in the currency's unit, others in its m
 import csv
 import json
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from io import TextIOWrapper
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from portal_site.billing.errors import ImportRefused
 from portal_site.billing.rules.amounts import money
@@ -46,9 +45,8 @@ OTHER_NAMES = {
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?(\.\d+)?( ?UTC|Z)?")
 
 
-def as_json_lines(file: BinaryIO, name: str, kind: str | None) -> BinaryIO:
-    """The rows of a table of this type as objects, one a line, in a temporary file. Raises ImportRefused if it is no table."""
-    lines = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - the index closes it
+def as_json_lines(file: BinaryIO, name: str, kind: str | None, lines: BinaryIO) -> BinaryIO:
+    """`lines`, an empty file, with the rows of a table of this type as objects. Raises ImportRefused if it is no table."""
     with file:
         try:
             for document in _documents(file, kind or ""):

@@ -5,10 +5,12 @@ without having more than a few of them in memory.
 """
 
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self, cast
 
 # The kinds that are read, in the order in which they refer to each other. Those of customers are read customer by customer.
 OF_THE_ACCOUNT = ("account", "tax_rate", "product", "price", "coupon", "promotion_code", "billing_portal.configuration")
@@ -51,13 +53,32 @@ class Entry:
         return f"{self.read_as} {self.id if self.id is not None else f'number {self.position}'}"
 
 
+class Paths(NamedTuple):
+    """Where the database of an index lies, and the files that it points into."""
+
+    database: str
+    files: tuple[str, ...]
+
+
 class Index:
-    """The index, as a temporary database that is gone when it is closed, and the open files that it points into."""
+    """The index, as a database in a temporary folder that is gone when it is closed, and the open files that it points into."""
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("")  # on disk, without a name, with a cache of a few megabytes
+        self._folder = tempfile.TemporaryDirectory(prefix="portal-import-")
+        self._path = Path(self._folder.name, "index.db")
+        self._database = sqlite3.connect(self._path)
+        # Nobody needs it after a crash: without a journal, and without waiting for the disk.
+        self._database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
         self._database.execute(_TABLE)
         self._files: list[BinaryIO] = []
+
+    @classmethod
+    def of_another_process(cls, paths: Paths) -> Self:
+        """An index that another process has finished, to read."""
+        index = cls.__new__(cls)
+        index._database = sqlite3.connect(f"{Path(paths.database).as_uri()}?immutable=1", uri=True)
+        index._files = [open(path, "rb") for path in paths.files]  # noqa: SIM115 - open as long as the process
+        return index
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +89,24 @@ class Index:
         self._database.close()
         for file in self._files:
             file.close()
+        self._folder.cleanup()
+
+    def new_file(self) -> BinaryIO:
+        """A temporary file, for what has to be unpacked."""
+        return cast(BinaryIO, tempfile.NamedTemporaryFile(dir=self._folder.name, delete=False))
+
+    def paths(self) -> Paths | None:
+        """What another process needs to read it; None if one of its files is only in memory."""
+        names = [getattr(file, "name", None) for file in self._files]
+        files = tuple(str(Path(name).absolute()) for name in names if isinstance(name, str))
+        return Paths(str(self._path), files) if len(files) == len(names) else None
+
+    def unlink(self) -> None:
+        """Take the names of its temporary files away, so that nothing of them is left when the process is killed.
+
+        They can be read on by who has them open.
+        """
+        self._folder.cleanup()
 
     def add_file(self, file: BinaryIO) -> int:
         """Keep an open file; its number in entries."""
@@ -90,6 +129,7 @@ class Index:
         self._database.execute("CREATE INDEX by_id ON objects (kind, id)")
         self._database.execute("CREATE INDEX by_customer ON objects (customer) WHERE customer IS NOT NULL")
         self._database.execute("CREATE INDEX by_parent ON objects (parent) WHERE parent IS NOT NULL")
+        self._database.commit()
 
     def count(self) -> int:
         """The number of objects."""

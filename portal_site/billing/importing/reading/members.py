@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from portal_site.billing.importing.objects import ImportedObject
 from portal_site.billing.importing.reading.documents import data, inner
-from portal_site.billing.importing.report import ImportReport, Result
+from portal_site.billing.importing.report import Remarks, Result
 from portal_site.billing.importing.row_mapping import KINDS
 from portal_site.billing.importing.schemas import billing_schemas, catalog_schemas
 from portal_site.billing.importing.schemas.field_types import Part
@@ -333,15 +333,15 @@ def _left(kind: str, document: JsonObject) -> Iterator[tuple[str, Left]]:
             yield name, left
 
 
-def report(one: ImportedObject, into: ImportReport) -> None:
-    """Report what of an object is left, and count what is unknown."""
+def remark(one: ImportedObject, schema: type[Part], into: Remarks) -> None:
+    """Remark what of an object is left, and what is unknown."""
     for name, left in _found(one):
         sentence = f"{one.name} has {name}, which is not read: {left.reason}."
         into.find(Result.NOT_READ, one.kind, one.id, f"{name}: {left.reason}", sentence, one.customer)
         if left.unbillable:
             one.unbillable.append(left.reason)
     names: list[str] = []
-    _add_unknown(type(one.shape), one.document, names)
+    _add_unknown(schema, one.document, names)
     for name in names:
         into.note_unknown(one.kind, name, one.id, one.customer)
 

@@ -8,12 +8,11 @@ import gzip
 import io
 import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from portal_site.billing.errors import ImportRefused
 from portal_site.billing.importing.reading import csv_tables, json_records
@@ -70,10 +69,10 @@ def read(source: Path | bytes, index: Index) -> Overview:
     """Read all objects of a source into the index. Raises ImportRefused for a file that is not what it should be."""
     overview, pages = Overview(), _Pages()
     found_file = False
-    for name, file in _files(source):
+    for name, file in _files(source, index):
         found_file = True
         if name.endswith(".csv"):
-            file = csv_tables.as_json_lines(file, name, _kind_of(name))  # noqa: PLW2901
+            file = csv_tables.as_json_lines(file, name, _kind_of(name), index.new_file())  # noqa: PLW2901
         number = index.add_file(file)
         index.add(_entries(json_records.read(file), _kind_of(name), number, overview, pages))
     if not found_file:
@@ -83,7 +82,7 @@ def read(source: Path | bytes, index: Index) -> Overview:
     return overview
 
 
-def _files(source: Path | bytes) -> Iterator[tuple[str, BinaryIO]]:
+def _files(source: Path | bytes, index: Index) -> Iterator[tuple[str, BinaryIO]]:
     if isinstance(source, bytes):
         yield "", io.BytesIO(source)
         return
@@ -93,13 +92,12 @@ def _files(source: Path | bytes) -> Iterator[tuple[str, BinaryIO]]:
         if source.is_dir() and not name.endswith(SUFFIXES):
             continue
         try:
-            yield name, _unpacked(path) if path.name.endswith(".gz") else path.open("rb")
+            yield name, _unpacked(path, index.new_file()) if path.name.endswith(".gz") else path.open("rb")
         except OSError as error:
             raise ImportRefused(f"Cannot read {path}: {error.strerror or error}.") from None
 
 
-def _unpacked(path: Path) -> BinaryIO:
-    file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - the index closes it
+def _unpacked(path: Path, file: BinaryIO) -> BinaryIO:
     with gzip.open(path) as packed:
         shutil.copyfileobj(packed, file)
     file.seek(0)
