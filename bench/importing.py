@@ -7,13 +7,13 @@ python -m bench.importing measure export.json [--url postgresql://…]
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -172,16 +172,31 @@ def measure(path: Path, url: str | None) -> None:
             command = [sys.executable, "-m", "portal_site.cli", "import", str(path), "--account", _new_account(app)]
             running = subprocess.Popen(command, env=environment)
             meanwhile: list[float] = []
+            memory: list[dict[str, float]] = []
             while running.poll() is None:
                 meanwhile += _times(questions, 20)
+                memory.append(_memory(running.pid))
                 time.sleep(0.2)
             seconds = time.monotonic() - began
-    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"import: {seconds:.0f} s, {used:.0f} MB at most (the largest process)")
+    whole, own = (max(used[name] for used in memory) for name in ("Pss", "Pss_Anon"))
+    print(f"import: {seconds:.0f} s, {whole:.0f} MB at most in both processes, {own:.0f} MB without the pages of files")
     for words, times in (("idle", idle), ("meanwhile", meanwhile)):
         ordered = sorted(times)
         slow = ordered[-len(ordered) // 100 - 1]
         print(f"page {words}: median {statistics.median(ordered) * 1000:.0f} ms, p99 {slow * 1000:.0f} ms")
+
+
+def _memory(pid: int) -> dict[str, float]:
+    """The memory in MB of a process and its children: all of it, and what is not pages of files."""
+    used = {"Pss": 0.0, "Pss_Anon": 0.0}
+    with suppress(OSError):  # one of them has just ended
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for one in (str(pid), *children):
+            for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
+                name, _, value = line.partition(":")
+                if name in used:
+                    used[name] += int(value.split()[0]) / 1024
+    return used
 
 
 def _new_account(app: Any) -> str:

@@ -177,7 +177,7 @@ class _Import:
         with Ahead(self.builder, self.index, self.account_id) as ahead:
             for number, (entries, goes_on, batch) in enumerate(ahead.build(self._batches()), 1):
                 if number % COLLECT_AFTER == 0:
-                    gc.collect()
+                    gc.collect(1)
                 if not goes_on:
                     self.known.begin()
                 self._take(entries, batch)

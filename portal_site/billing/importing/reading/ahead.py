@@ -19,8 +19,8 @@ from portal_site.billing.importing.reading.building import Batch, Builder
 from portal_site.billing.importing.reading.index import Entry, Index, Paths
 
 LARGE = 20_000  # objects: fewer are built before a second process has begun
-MOST_AHEAD = 5_000  # objects that wait for their turn in memory
-COLLECT_AFTER = 100  # batches
+MOST_AHEAD = 3_000  # objects that wait for their turn in memory
+COLLECT_AFTER = 10  # batches
 NICENESS = 10  # of the second process: what answers customers goes before it
 
 
