@@ -125,11 +125,12 @@ class Index:
         )
 
     def finish(self) -> None:
-        """Make what was added searchable."""
-        self._database.execute("CREATE INDEX by_id ON objects (kind, id)")
-        self._database.execute("CREATE INDEX by_customer ON objects (customer) WHERE customer IS NOT NULL")
-        self._database.execute("CREATE INDEX by_parent ON objects (parent) WHERE parent IS NOT NULL")
-        self._database.commit()
+        """Make what was added searchable, in other processes too: a script begins with the end of what was begun."""
+        self._database.executescript(
+            "CREATE INDEX by_id ON objects (kind, id);"
+            "CREATE INDEX by_customer ON objects (customer) WHERE customer IS NOT NULL;"
+            "CREATE INDEX by_parent ON objects (parent) WHERE parent IS NOT NULL"
+        )
 
     def count(self) -> int:
         """The number of objects."""
