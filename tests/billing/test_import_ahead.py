@@ -125,3 +125,15 @@ def test_a_killed_import_leaves_no_process_and_no_temporary_file(export: Path, t
     ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, timeout=60, check=False)
     # Its output ends only when the second process has closed it as well.
     assert (ended.returncode, ended.stdout.strip()) == (-9, b"0")
+
+
+@pytest.mark.parametrize("refuses", ["ProcessPoolExecutor", "get_context"])
+def test_an_import_is_made_alone_where_no_second_process_can_be(
+    lite_app: Flask, export: Path, monkeypatch: pytest.MonkeyPatch, refuses: str
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError("No semaphores here.")
+
+    monkeypatch.setattr(ahead, "LARGE", 0)
+    monkeypatch.setattr(ahead, refuses, refuse)
+    assert _take(export).added["subscriptions"] == CUSTOMERS

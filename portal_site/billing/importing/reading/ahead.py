@@ -9,6 +9,7 @@ import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from threading import Thread
@@ -42,7 +43,8 @@ class Ahead:
         self._executor: ProcessPoolExecutor | None = None
         paths = index.paths()
         if paths is not None and index.count() >= LARGE and (os.cpu_count() or 1) > 1:
-            self._executor = ProcessPoolExecutor(1, get_context("spawn"), _begin, (paths, account_id))
+            with suppress(OSError, ImportError, NotImplementedError):  # where there are no semaphores: alone
+                self._executor = ProcessPoolExecutor(1, get_context("spawn"), _begin, (paths, account_id))
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +69,7 @@ class Ahead:
         """Let the second process build these entries, if there is one."""
         try:
             return self._executor.submit(_build, entries) if self._executor else None
-        except BrokenExecutor:
+        except (BrokenExecutor, OSError):  # killed, or not to be started
             self._executor = None
             return None
 

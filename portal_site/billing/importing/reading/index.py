@@ -4,6 +4,7 @@ It makes it possible to read a customer's objects together, in the order of thei
 without having more than a few of them in memory.
 """
 
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,6 +54,11 @@ class Entry:
         return f"{self.read_as} {self.id if self.id is not None else f'number {self.position}'}"
 
 
+def _place_for_large_files() -> str | None:
+    """The system's folder for large temporary files, since /tmp may be in memory; None, for Python's own, if TMPDIR is set."""
+    return "/var/tmp" if "TMPDIR" not in os.environ and os.access("/var/tmp", os.W_OK) else None  # noqa: S108
+
+
 class Paths(NamedTuple):
     """Where the database of an index lies, and the files that it points into."""
 
@@ -64,7 +70,7 @@ class Index:
     """The index, as a database in a temporary folder that is gone when it is closed, and the open files that it points into."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="portal-import-")
+        self._folder = tempfile.TemporaryDirectory(prefix="portal-import-", dir=_place_for_large_files())
         self._path = Path(self._folder.name, "index.db")
         self._database = sqlite3.connect(self._path)
         # Nobody needs it after a crash: without a journal, and without waiting for the disk.
