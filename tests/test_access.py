@@ -187,24 +187,35 @@ each_door_to_a_thing = pytest.mark.parametrize(
 )
 
 
-def own_things(app: Flask, scene: world.Scene) -> dict[str, str]:
-    """The ids of what a customer has, one of each kind."""
+def own_things(app: Flask, scene: world.Scene, route: Route | None = None) -> dict[str, str]:
+    """The ids of what a customer has, one of each kind, or of those that this route names."""
+    kinds = {
+        "subscription": lambda: scene.subscription.id,
+        "method": lambda: scene.method.id,
+        "invoice": lambda: _invoice(scene, "open"),
+        "paid_invoice": lambda: _invoice(scene, "paid"),
+        "credit_note": lambda: world.credit_note(_invoice(scene, "open"), "cn_access").id,
+        "tax_id": lambda: billing_information.add_tax_id(scene.customer.id, "eu_vat", "FR12345678901", clock.now()).id,
+        "setup": lambda: _setup(app, scene),
+        "attempt": lambda: _attempt(scene),
+    }
+    named = f"{route.address} {route.data}" if route else None
+    return {kind: make() for kind, make in kinds.items() if named is None or f"{{{kind}}}" in named}
+
+
+def _invoice(scene: world.Scene, status: str) -> str:
     with reading() as connection:
-        invoice, paid = (
-            connection.scalar(
-                select(Invoice.id).where(Invoice.status == status, Invoice.customer_id == scene.customer.id).limit(1)
-            )
-            for status in ("open", "paid")
-        )
-    tax_id = billing_information.add_tax_id(scene.customer.id, "eu_vat", "FR12345678901", clock.now())
+        mine = select(Invoice.id).where(Invoice.status == status, Invoice.customer_id == scene.customer.id)
+        return str(connection.scalar(mine.limit(1)))
+
+
+def _setup(app: Flask, scene: world.Scene) -> str:
+    """A payment method that is being added."""
     client = enter(app, scene.customer)
     client.get("/payment-methods")
-    setup = client.send("/payment-methods").location.rpartition("/")[2]
-    return {
-        "subscription": scene.subscription.id, "method": scene.method.id, "invoice": str(invoice), "tax_id": tax_id.id,
-        "setup": _setup_of(setup), "attempt": _attempt(scene), "paid_invoice": str(paid),
-        "credit_note": world.credit_note(str(invoice), "cn_access").id,
-    }  # fmt: skip
+    reference = client.send("/payment-methods").location.rpartition("/")[2]
+    with reading() as connection:
+        return str(connection.scalar(select(SetupIntent.id).where(SetupIntent.gateway_reference == reference)))
 
 
 def _attempt(scene: world.Scene) -> str:
@@ -214,11 +225,6 @@ def _attempt(scene: world.Scene) -> str:
         attempt = CancellationAttempt.of(scene.subscription, clock.now(), **offer)
         session.add(attempt)
     return str(attempt.id)
-
-
-def _setup_of(reference: str) -> str:
-    with reading() as connection:
-        return str(connection.scalar(select(SetupIntent.id).where(SetupIntent.gateway_reference == reference)))
 
 
 def _send(client: PortalClient, route: Route, things: dict[str, str], **headers: str) -> TestResponse:
@@ -243,7 +249,7 @@ def test_every_route_has_a_row(app: Flask) -> None:
 @each_door
 def test_every_route_answers_its_own_customer(app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
-    things = own_things(app, scene)
+    things = own_things(app, scene, ROUTES[endpoint])
     response = _send(enter(app, scene.customer), ROUTES[endpoint], things)
     assert response.status_code in ROUTES[endpoint].ok
 
@@ -269,7 +275,7 @@ def test_a_page_without_a_session_links_back_to_the_merchant(lite_app: Flask, en
 @each_door_to_a_thing
 def test_a_row_of_another_customer_is_answered_as_missing(lite_app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
-    things = own_things(lite_app, scene)
+    things = own_things(lite_app, scene, ROUTES[endpoint])
     with world.merchant("Other") as other:
         elsewhere = other.customer("Else", "else@other.example", "of another merchant")
     with world.transaction() as session:
@@ -286,7 +292,7 @@ def test_a_row_of_another_customer_is_answered_as_missing(lite_app: Flask, endpo
 @pytest.mark.parametrize("endpoint", [name for name, route in ROUTES.items() if route.feature])
 def test_every_route_is_refused_when_its_feature_is_off(lite_app: Flask, endpoint: str) -> None:
     scene = world.scene(last="open")
-    things = own_things(lite_app, scene)
+    things = own_things(lite_app, scene, ROUTES[endpoint])
     client = enter(lite_app, scene.customer)
     client.get("/")
     with world.transaction() as session:
