@@ -14,7 +14,7 @@ BREAKS = "\u200b"  # where a word that is longer than a line may be broken
 
 def text(data: bytes) -> str:
     """The text with single blanks, without breaks inside words."""
-    # Boxes are not put in an order: it takes time squared, and nobody asks for it.
+    # Without ordering the boxes of a page, which takes quadratic time and which no test depends on.
     found = extract_text(io.BytesIO(data), laparams=LAParams(all_texts=True, boxes_flow=None))
     return " ".join(unicodedata.normalize("NFKC", found.replace(BREAKS, "")).split())
 

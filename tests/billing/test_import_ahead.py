@@ -40,7 +40,7 @@ with Index() as index:
 
 
 def _objects(number: int) -> Iterator[dict[str, Any]]:
-    """A customer's objects. Their prices and methods are partly only inside others, and some objects cannot be taken."""
+    """A customer's objects. Some prices are only inside subscriptions, and some objects cannot be taken."""
     for kind, one in OF_CUSTOMERS.items():
         text = json.dumps(one)
         for name in ("cus_one", "pm_one", "sub_one", "si_one", "si_tiers", "in_one", "il_one", "di_", "ONE-0001"):

@@ -1,12 +1,15 @@
 """URLs: the templates' `url_for` builds what the router builds, and redirects lead to own paths only."""
 
+from typing import Any
+
 import flask
 import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.routing import Map, Rule
 
-from portal_site.web import security
+from portal_site.web import security, urls
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +50,25 @@ def test_redirects_lead_to_own_paths_only(sqlite_app: Flask, path: str, root: st
         assert security.own_path(path) == f"{root}/"
         assert security.own_path(f"{root}/invoices") == f"{root}/invoices"
         assert security.own_path("/billingx/y") == (f"{root}/" if root else "/billingx/y")
+
+
+def test_the_code_that_builds_a_url_is_compiled_when_it_is_first_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    compile_builder = Rule._compile_builder
+
+    def noted(rule: Rule, *arguments: bool) -> Any:
+        compiled.append(rule.endpoint)
+        return compile_builder(rule, *arguments)
+
+    monkeypatch.setattr(Rule, "_compile_builder", noted)
+    routes = Map([urls.LazyRule("/invoices/<name>", endpoint="invoice")]).bind("localhost")
+    assert compiled == []
+    assert [routes.build("invoice", {"name": name}) for name in ("in_1", "in_2")] == [
+        "/invoices/in_1",
+        "/invoices/in_2",
+    ]
+    assert compiled == ["invoice"]
+
+
+def test_all_routes_compile_it_late(sqlite_app: Flask) -> None:
+    assert {type(rule) for rule in sqlite_app.url_map.iter_rules()} == {urls.LazyRule}

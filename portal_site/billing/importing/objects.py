@@ -59,9 +59,9 @@ def _defaults(model: type[Base]) -> tuple[JsonObject, tuple[tuple[str, type[Any]
 class ImportedObject:
     """An object of the files with its rows: its own first, then those of its parts.
 
-    `document` has the members, and `shape` the parsed document, of what is read once more after the rows were made; `shape` is
-    None where nothing is. `embedded` is true for one that is not in the files itself, only inside another. `unbillable` holds the
-    reasons why its subscription must not be billed here.
+    Once the rows are made, `document` keeps only the members that are read again, and `shape`, the validated document, is None
+    for the kinds of which it is not. `embedded` is true for one that is not in the files itself, only inside another.
+    `unbillable` holds the reasons why its subscription must not be billed here.
     """
 
     kind: str

@@ -46,7 +46,7 @@ class Finding(NamedTuple):
 
 
 class Remarks:
-    """What the report is to say of a batch of objects, kept until it is the batch's turn. Another process can make it."""
+    """What the report is to say of a batch of objects, kept until the batch's turn comes. It can come from another process."""
 
     def __init__(self) -> None:
         self.findings: list[tuple[Result, str, object, str, str, str | None]] = []
